@@ -1,0 +1,64 @@
+/* io.h - files: read whole, map, stream by line (plain, .gz, .zst), and replace atomically.
+ *
+ * A file is replaced in one way: write NAME.tmp-PID beside it, fsync, rename, fsync the folder. Whatever fails, the old
+ * file is intact and the temporary one is removed. sg_io_fail_at(n) makes the n-th write, fsync, rename or close from
+ * now fail with EIO, for tests. */
+#ifndef SG_BASE_IO_H
+#define SG_BASE_IO_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+sg_status sg_file_read(sg_buf *out, const char *path, size_t bytes_max, sg_error *err);
+sg_status sg_file_write(const char *path, const void *data, size_t size, sg_error *err); /* atomic */
+bool sg_file_exists(const char *path);
+bool sg_dir_exists(const char *path);
+sg_status sg_dir_make(const char *path, sg_error *err); /* with parents; an existing folder is fine */
+sg_status sg_dir_remove(const char *path, sg_error *err); /* recursively; missing is fine */
+sg_status sg_dir_sync(const char *path, sg_error *err);
+char *sg_path_join(const char *dir, const char *name); /* owned by the caller; NULL when out of memory */
+char *sg_path_dir(const char *path);                   /* folder part, "." when there is none */
+const char *sg_path_base(const char *path);            /* borrowed: after the last '/' */
+
+/* A file being written beside its final place. */
+typedef struct sg_writer sg_writer;
+sg_status sg_writer_open(sg_writer **out, const char *path, sg_error *err);
+sg_status sg_writer_put(sg_writer *w, const void *data, size_t size, sg_error *err);
+sg_status sg_writer_put_at(sg_writer *w, uint64_t offset, const void *data, size_t size, sg_error *err);
+sg_status sg_writer_commit(sg_writer *w, sg_error *err); /* sync and rename; w is freed in every case */
+void sg_writer_abort(sg_writer *w);                      /* NULL is fine */
+
+/* Read-only mapping; an empty file maps to size 0. */
+typedef struct sg_map {
+    const char *data;
+    size_t size;
+} sg_map;
+sg_status sg_map_open(sg_map *out, const char *path, sg_error *err);
+void sg_map_close(sg_map *m);
+
+/* Bytes of a file, decompressed when its first bytes say gzip or zstd. Memory does not grow with the file. */
+typedef struct sg_reader sg_reader;
+sg_status sg_reader_open(sg_reader **out, const char *path, sg_error *err);
+void sg_reader_close(sg_reader *r);
+sg_status sg_reader_read(sg_reader *r, char *data, size_t cap, size_t *got, sg_error *err); /* *got 0: the end */
+/* Next line without its end (\n or \r\n), valid until the next call; *line NULL at the end. A line longer than
+ * SG_LINE_BYTES_MAX is an error that names its number. */
+#define SG_LINE_BYTES_MAX ((size_t)64 << 20)
+sg_status sg_reader_line(sg_reader *r, const char **line, size_t *size, sg_error *err);
+uint64_t sg_reader_line_number(const sg_reader *r); /* of the line last returned, from 1 */
+uint64_t sg_reader_offset(const sg_reader *r);      /* compressed bytes consumed, for progress */
+uint64_t sg_reader_size(const sg_reader *r);        /* compressed bytes in all */
+const char *sg_reader_path(const sg_reader *r);
+
+/* Whole file, decompressed. */
+sg_status sg_file_read_any(sg_buf *out, const char *path, size_t bytes_max, sg_error *err);
+
+void sg_io_fail_at(uint64_t n); /* tests only */
+uint64_t sg_io_calls(void);
+
+#endif

@@ -1,0 +1,181 @@
+/* graph.c - the tape: which op made which tensor, and the way back. Ops live one per file beside this one. */
+#include "math/graph.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct entry {
+    sg_tensor *out;
+    sg_backward_fn *fn;
+    void *saved;
+} entry;
+
+struct sg_graph {
+    sg_pool *pool; /* borrowed */
+    sg_arena *arena;
+    sg_precision precision;
+    sg_mode mode;
+    uint64_t seed, step, ops;
+    entry *tape; /* owned: kept between steps */
+    size_t n_tape, cap_tape;
+    sg_error err;
+};
+
+sg_status sg_graph_new(sg_graph **out, sg_pool *pool, sg_precision precision, sg_error *err)
+{
+    sg_graph *g = sg_alloc_zero(1, sizeof *g);
+
+    *out = NULL;
+    if (!g || !(g->arena = sg_arena_new(0))) {
+        sg_free(g);
+        return sg_fail_memory(err, "graph");
+    }
+    g->pool = pool;
+    g->precision = precision;
+    *out = g;
+    return SG_OK;
+}
+
+void sg_graph_free(sg_graph *g)
+{
+    if (!g)
+        return;
+    sg_arena_free(g->arena);
+    sg_free(g->tape);
+    sg_free(g);
+}
+
+void sg_graph_begin(sg_graph *g, sg_mode mode, uint64_t seed, uint64_t step)
+{
+    sg_arena_reset(g->arena);
+    g->mode = mode;
+    g->seed = seed;
+    g->step = step;
+    g->ops = 0;
+    g->n_tape = 0;
+    g->err = (sg_error){0};
+}
+
+sg_status sg_graph_status(const sg_graph *g, sg_error *err)
+{
+    if (g->err.status != SG_OK && err)
+        *err = g->err;
+    return g->err.status;
+}
+
+sg_pool *sg_graph_pool(const sg_graph *g)
+{
+    return g->pool;
+}
+
+sg_arena *sg_graph_arena(const sg_graph *g)
+{
+    return g->arena;
+}
+
+sg_precision sg_graph_precision(const sg_graph *g)
+{
+    return g->precision;
+}
+
+bool sg_graph_training(const sg_graph *g)
+{
+    return g->mode == SG_TRAIN;
+}
+
+uint64_t sg_graph_seed(const sg_graph *g)
+{
+    return g->seed;
+}
+
+uint64_t sg_graph_step(const sg_graph *g)
+{
+    return g->step;
+}
+
+uint64_t sg_graph_next_op(sg_graph *g)
+{
+    return ++g->ops;
+}
+
+void *sg_graph_fail(sg_graph *g, sg_status status, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    if (g->err.status != SG_OK)
+        return NULL;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sg_fail(&g->err, status, "%s", text);
+    return NULL;
+}
+
+void *sg_scratch(sg_graph *g, size_t count, size_t each)
+{
+    void *p = sg_arena_take_array(g->arena, count, each);
+
+    return p ? p : sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: step arena, %zu x %zu bytes more", count, each);
+}
+
+sg_tensor *sg_tensor_new(sg_graph *g, int rank, const int *dim)
+{
+    sg_tensor *t = sg_scratch(g, 1, sizeof *t);
+    size_t count = 1;
+
+    if (!t)
+        return NULL;
+    *t = (sg_tensor){.rank = rank};
+    for (int i = 0; i < rank; i++) {
+        t->dim[i] = dim[i];
+        if (dim[i] < 0 || !sg_mul(&count, count, (size_t)dim[i]))
+            return sg_graph_fail(g, SG_ERR_MEMORY, "tensor size overflows");
+    }
+    t->count = count;
+    t->data = sg_scratch(g, count, sizeof(float));
+    return t->data ? t : NULL;
+}
+
+sg_tensor *sg_tensor_2d(sg_graph *g, int rows, int cols)
+{
+    return sg_tensor_new(g, 2, (int[]){rows, cols});
+}
+
+float *sg_grad(sg_graph *g, sg_tensor *t)
+{
+    if (t->param)
+        return t->param->grad;
+    if (!t->grad && (t->grad = sg_scratch(g, t->count, sizeof(float))))
+        memset(t->grad, 0, t->count * sizeof(float));
+    return t->grad;
+}
+
+void sg_tape(sg_graph *g, sg_tensor *out, sg_backward_fn *fn, void *saved)
+{
+    out->needs_grad = true;
+    if (g->mode != SG_TRAIN)
+        return;
+    if (!sg_grow(&g->tape, &g->cap_tape, g->n_tape + 1, sizeof *g->tape)) {
+        sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: tape");
+        return;
+    }
+    g->tape[g->n_tape++] = (entry){out, fn, saved};
+}
+
+sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
+{
+    float *one;
+
+    if (g->err.status == SG_OK && loss && loss->count != 1)
+        sg_graph_fail(g, SG_ERR_USAGE, "backward starts from a scalar, found %zu numbers", loss->count);
+    if (g->err.status == SG_OK && loss && (one = sg_grad(g, loss))) {
+        *one = 1;
+        for (size_t i = g->n_tape; i-- > 0 && g->err.status == SG_OK;)
+            if (g->tape[i].out->grad) /* else nothing below it reached the loss */
+                g->tape[i].fn(g, g->tape[i].out, g->tape[i].saved);
+    }
+    return sg_graph_status(g, err);
+}

@@ -1,0 +1,177 @@
+/* graph.h - tensors, the tape, and the list of ops.
+ *
+ * Tensors are row-major f32, rank <= 4, and live in the graph's step arena. A batch of sequences is packed: x is
+ * (tokens, dim) with offsets (batch + 1); nothing is ever padded. An op runs at once and, in a training graph, puts
+ * itself on the tape; sg_backward walks the tape from the end; sg_graph_begin resets the arena, so that a step calls no
+ * malloc after the first ones. An op that fails sets the graph's sticky error and returns NULL; every op given a NULL
+ * tensor returns NULL, so model code reads like the equations and checks sg_graph_status once at the end. */
+#ifndef SG_MATH_GRAPH_H
+#define SG_MATH_GRAPH_H
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum sg_precision {
+    SG_F32 = 0,
+    SG_BF16, /* bf16 operands, f32 sums, inside GEMM only */
+} sg_precision;
+
+/* One trainable array; the list of them is nn/param.h. Kept here because ops write its gradient. */
+typedef struct sg_param {
+    char name[96];
+    int rank;
+    int dim[4];
+    size_t count;       /* product of dim */
+    float *value;       /* owned by the parameter set (or mapped, read-only, when serving) */
+    float *grad;        /* owned; NULL in inference. Dense: always fully valid. */
+    bool frozen;        /* no gradient, no update */
+    bool decay;         /* weight decay applies */
+    bool sparse;        /* (rows, dim) table read by sg_embed: gradient rows are valid for `touched` only */
+    int32_t *touched;   /* sparse: row numbers with a gradient in this step, ascending, each once */
+    int32_t n_touched;
+    uint8_t *is_touched;/* sparse: (rows) flags behind `touched` */
+    uint64_t version;   /* changes whenever value changes: packed copies compare it */
+    void *packed;       /* owned by math/gemm.c: packed copies of value */
+} sg_param;
+
+typedef struct sg_tensor {
+    int rank;
+    int dim[4];
+    size_t count;
+    float *data;
+    float *grad;     /* same shape, zeroed when first asked for by sg_grad; NULL before */
+    bool needs_grad; /* someone below it is trainable */
+    sg_param *param; /* the leaf of a parameter, else NULL */
+} sg_tensor;
+
+typedef struct sg_graph sg_graph;
+
+typedef enum sg_mode { SG_INFER = 0, SG_TRAIN = 1 } sg_mode;
+
+sg_status sg_graph_new(sg_graph **out, sg_pool *pool, sg_precision precision, sg_error *err); /* pool borrowed */
+void sg_graph_free(sg_graph *g);
+/* Forgets every tensor. seed and step number the dropout masks; in SG_INFER dropout is off and no tape is kept. */
+void sg_graph_begin(sg_graph *g, sg_mode mode, uint64_t seed, uint64_t step);
+sg_status sg_graph_status(const sg_graph *g, sg_error *err); /* the first error since begin */
+/* dloss/dx for all that needs it, starting from a scalar (count 1) tensor. Adds into param->grad. */
+sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err);
+
+/* ---- for op files ------------------------------------------------------------------------------------------- */
+sg_pool *sg_graph_pool(const sg_graph *g);
+sg_arena *sg_graph_arena(const sg_graph *g);
+sg_precision sg_graph_precision(const sg_graph *g);
+bool sg_graph_training(const sg_graph *g);
+uint64_t sg_graph_seed(const sg_graph *g);
+uint64_t sg_graph_step(const sg_graph *g);
+uint64_t sg_graph_next_op(sg_graph *g); /* a number unique within the step: names dropout masks */
+/* NULL and sticky error, for `return sg_graph_fail(...)`. */
+void *sg_graph_fail(sg_graph *g, sg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* New tensor with uninitialised data. NULL when out of memory (sticky). */
+sg_tensor *sg_tensor_new(sg_graph *g, int rank, const int *dim);
+sg_tensor *sg_tensor_2d(sg_graph *g, int rows, int cols);
+float *sg_grad(sg_graph *g, sg_tensor *t); /* t->grad, taken and zeroed on first call; for a param leaf: param->grad */
+void *sg_scratch(sg_graph *g, size_t count, size_t each); /* step arena; lives until the next begin */
+/* Puts a backward step on the tape (training graphs only; else ignored). saved: in the step arena. The function is
+ * called with out->grad valid; it adds to the gradients of its inputs that need one. */
+typedef void sg_backward_fn(sg_graph *g, sg_tensor *out, void *saved);
+void sg_tape(sg_graph *g, sg_tensor *out, sg_backward_fn *fn, void *saved);
+
+/* ---- ops. d = last dimension, rows = count / d -------------------------------------------------------------- */
+sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim);    /* copied into the arena */
+sg_tensor *sg_leaf(sg_graph *g, sg_param *p);                                     /* a parameter as a tensor */
+/* y = x w^T + b: x (rows, in), w (out, in), b (out) or NULL, as in PyTorch's nn.Linear. */
+sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b);
+sg_tensor *sg_matmul(sg_graph *g, sg_tensor *a, sg_tensor *b, bool transpose_b);  /* 2-d, no broadcasting */
+sg_tensor *sg_plus(sg_graph *g, sg_tensor *a, sg_tensor *b);                       /* same shape */
+sg_tensor *sg_minus(sg_graph *g, sg_tensor *a, sg_tensor *b);
+sg_tensor *sg_times(sg_graph *g, sg_tensor *a, sg_tensor *b);                     /* element by element */
+sg_tensor *sg_scale(sg_graph *g, sg_tensor *x, float c);
+sg_tensor *sg_add_row(sg_graph *g, sg_tensor *x, sg_tensor *row);                 /* row (d) added to every row */
+typedef enum sg_act { SG_RELU, SG_GELU, SG_GELU_TANH, SG_SILU, SG_TANH, SG_SIGMOID } sg_act;
+sg_tensor *sg_activate(sg_graph *g, sg_tensor *x, sg_act act);
+sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p);      /* inverted: kept values times 1/(1-p); identity in SG_INFER */
+/* x + dropout(y, p) in one pass: the residual of a transformer block. */
+sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *y, float p);
+sg_tensor *sg_layernorm(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, float eps); /* w, b may be NULL */
+sg_tensor *sg_rmsnorm(sg_graph *g, sg_tensor *x, sg_param *w, float eps);
+sg_tensor *sg_l2norm(sg_graph *g, sg_tensor *x, float eps);     /* rows to unit length: x / max(|x|, eps) */
+sg_tensor *sg_softmax(sg_graph *g, sg_tensor *x);               /* over the last dimension */
+/* rows of table (n_rows, d) by id; ids copied; id -1 gives a zero row. Sparse gradient when table->sparse. */
+sg_tensor *sg_embed(sg_graph *g, sg_param *table, const int32_t *ids, int n);
+/* sum over k of table[ids[i*k + j]]: several id columns into one vector; -1 skipped. */
+sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n, int k);
+sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n);        /* gather rows; -1 gives zeros */
+sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n);           /* one under the other */
+sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
+sg_tensor *sg_slice_cols(sg_graph *g, sg_tensor *x, int begin, int end);
+sg_tensor *sg_segment_mean(sg_graph *g, sg_tensor *x, const int32_t *offsets, int n); /* (n, d); empty: zeros */
+sg_tensor *sg_rope(sg_graph *g, sg_tensor *x, int heads, const int32_t *positions, float theta); /* pairs (2k, 2k+1) */
+sg_tensor *sg_mean(sg_graph *g, sg_tensor *x);   /* scalar */
+sg_tensor *sg_sum(sg_graph *g, sg_tensor *x);    /* scalar */
+sg_tensor *sg_mse(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over all elements, scalar */
+sg_tensor *sg_sum_sq_rows(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over rows of |x - y|^2, scalar */
+sg_tensor *sg_stop(sg_graph *g, sg_tensor *x);   /* same values, no gradient */
+sg_tensor *sg_straight_through(sg_graph *g, sg_tensor *value, sg_tensor *grad_to); /* forward value, gradient to grad_to */
+
+/* Packed multi-head softmax attention. q (tokens_q, heads * dh), k and v (tokens_k, heads * dh). Sequence i owns rows
+ * offsets_q[i]..offsets_q[i+1] of q and offsets_k[i]..offsets_k[i+1] of k and v. A query that sees no key gives zeros.
+ * out = softmax(scale * q k^T + bias) v, dropout on the probabilities. */
+typedef enum sg_mask {
+    SG_MASK_NONE = 0, /* every key of the sequence (bidirectional, cross) */
+    SG_MASK_CAUSAL,   /* key j visible to query i when pos_k(j) <= pos_q(i); positions count from the end of each
+                         sequence: query row r of n_q and key row c of n_k: c <= r + (n_k - n_q) */
+    SG_MASK_BLOCK,    /* causal by blocks of `block` rows: c / block <= r / block (n_q = n_k): a whole item sees itself */
+    SG_MASK_LIMIT,    /* key c visible to query r when c < limit_q[r] (limit_q: (tokens_q), counts inside the sequence) */
+} sg_mask;
+typedef struct sg_attention_spec {
+    int heads;
+    int batch;                /* sequences */
+    const int32_t *offsets_q; /* (batch + 1), copied */
+    const int32_t *offsets_k; /* (batch + 1), copied; the same pointer as offsets_q for self-attention */
+    sg_mask mask;
+    int block;                /* SG_MASK_BLOCK */
+    const int32_t *limit_q;   /* SG_MASK_LIMIT, copied */
+    int window;               /* > 0: only keys with r' - c < window are visible (r' = r + n_k - n_q) */
+    float scale;              /* 1/sqrt(dh) usually; 1 in T5 */
+    float dropout;
+    /* T5 relative bias, or NULL: table (buckets, heads); the bucket of (c - r') by Raffel et al. 2020 */
+    sg_param *bias;
+    bool bias_bidirectional;
+    int bias_max_distance;
+} sg_attention_spec;
+sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec);
+int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance); /* distance = key - query */
+
+/* Fused softmax cross-entropy against the rows of a table: logits = x table^T (+ bias), never materialised.
+ * x (rows, d), table (n, d). target[r] in 0..n-1, or -1: row has no loss. weight (rows) or NULL. Result: scalar
+ * sum(weight * ce) / sum(weight). `scale` multiplies the logits (1/temperature). label_smoothing in [0, 1). */
+sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
+                         const float *weight, float scale, float label_smoothing);
+/* The same over a range of the table per row: logits over rows begin[r] .. begin[r]+size[r] only (per-level code
+ * vocabularies of semantic IDs). target is absolute. */
+sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
+                               const int32_t *target, const float *weight, float scale, float label_smoothing);
+/* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the
+ * target is masked. logq: log of the expected count of each table row under the sampler, or NULL: no correction. */
+typedef struct sg_sampled_spec {
+    const int32_t *target;    /* (rows), -1: none */
+    const int32_t *negatives; /* (n_neg) shared by all rows, or (rows, n_neg) */
+    int n_neg;
+    bool shared;
+    const float *logq;        /* (n) or NULL */
+    float scale;
+    bool l2;                  /* cosine instead of dot product: both sides to unit length */
+} sg_sampled_spec;
+sg_tensor *sg_sampled_ce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec);
+/* Binary cross-entropy with negatives: mean over rows of -log s(pos)^beta - sum log(1 - s(neg)); beta = 1: SASRec's BCE.
+ * gBCE (Petrov & Macdonald 2023): beta = alpha (t (1 - 1/alpha) + 1/alpha), alpha = n_neg / (n - 1). */
+sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta);
+/* Binary cross-entropy on logits x (count) against labels y in [0, 1], weights or NULL; weighted mean, scalar. */
+sg_tensor *sg_bce_logits(sg_graph *g, sg_tensor *x, const float *y, const float *weight);
+
+#endif

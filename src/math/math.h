@@ -1,0 +1,25 @@
+/* math.h - vector kernels chosen at run time (math/dispatch.c): one source file each, written with vector extensions
+ * and compiled once per instruction set (baseline, AVX2+FMA, AVX-512). For code that needs numbers without a graph. */
+#ifndef SG_MATH_MATH_H
+#define SG_MATH_MATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum sg_isa { SG_ISA_BASE = 0, SG_ISA_AVX2, SG_ISA_AVX512 } sg_isa;
+sg_isa sg_isa_best(void);         /* what this CPU has; SEDGE_ISA=base|avx2|avx512 lowers it */
+const char *sg_isa_name(sg_isa isa);
+const char *sg_cpu_name(void);    /* model name of the CPU, for receipts */
+
+float sg_dot(const float *x, const float *y, size_t n);
+float sg_dist2(const float *x, const float *y, size_t n);       /* |x - y|^2 */
+void sg_axpy(float *y, float a, const float *x, size_t n);      /* y += a x */
+void sg_exp_rows(float *y, const float *x, size_t n, float shift, float *sum); /* y = exp(x - shift), *sum = total */
+float sg_max(const float *x, size_t n);                         /* -inf for n = 0 */
+void sg_log_softmax(float *x, size_t n);                        /* in place */
+
+/* The k largest of score (n) in descending order, ties by lower index; returns how many (min(k, n) less -inf and NaN). */
+size_t sg_topk(int32_t *index, float *value, size_t k, const float *score, size_t n);
+
+#endif

@@ -1,0 +1,48 @@
+/* tokenize.h - item vectors to semantic IDs: residual k-means, RQ-VAE; collision digit; the codebook doctor. */
+#ifndef SG_QUANTIZE_TOKENIZE_H
+#define SG_QUANTIZE_TOKENIZE_H
+
+#include "base/option.h"
+#include "base/pool.h"
+#include "base/progress.h"
+#include "data/dataset.h"
+
+#include <jansson.h>
+
+#define SG_TOKENIZE_OPTIONS(X)                                                                                      \
+    X(choice, method, rkmeans, 0, 0, "rkmeans|rqvae|random: residual k-means, RQ-VAE, or random codes as a control")  \
+    X(int, levels, 3, 1, 8, "codes per item before the collision digit")                                            \
+    X(int, codes, 256, 2, 65536, "codes per level")                                                                 \
+    X(bool, standardise, false, 0, 1, "inputs to mean 0, variance 1 per dimension first")                           \
+    X(int, iterations, 50, 1, 10000, "k-means: Lloyd iterations at most")                                           \
+    X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
+    X(int, epochs, 500, 1, 1000000, "rqvae: passes over the items")                                                 \
+    X(int, batch, 1024, 8, 1000000, "rqvae: items a step")                                                          \
+    X(float, lr, 0.001, 0, 10, "rqvae: learning rate")                                                              \
+    X(choice, optimizer, adamw, 0, 0, "adamw|adagrad: rqvae optimizer")                                             \
+    X(text, hidden, "512,256,128", 0, 255, "rqvae: widths of the encoder, mirrored in the decoder")                 \
+    X(int, latent, 32, 2, 1024, "rqvae: width of the quantised vector")                                             \
+    X(float, beta, 0.25, 0, 10, "rqvae: weight of the commitment term")                                             \
+    X(choice, codebook, ema, 0, 0, "grad|ema: how rqvae codebooks move")                                            \
+    X(float, ema_decay, 0.99, 0, 0.99999, "rqvae, codebook=ema: decay")                                             \
+    X(bool, kmeans_init, true, 0, 1, "rqvae: codebooks start from k-means on the first latents")                    \
+    X(bool, restart_dead, true, 0, 1, "rqvae: codes nobody uses are moved to random latents")                       \
+    X(bool, text_only_train, false, 0, 1, "fit on items with a training event only; the rest are just encoded")     \
+    X(int, seed, 1, 0, 2147483647, "random seed")
+
+typedef struct sg_tokenize_config {
+    SG_TOKENIZE_OPTIONS(SG_OPTION_FIELD)
+} sg_tokenize_config;
+extern const sg_option sg_tokenize_options[];
+extern const size_t sg_n_tokenize_options;
+
+/* Reads DATA/vectors.safetensors, writes DATA/ids.safetensors. *report: per level usage, perplexity, dead codes,
+ * reconstruction error; collisions, unique share, advice (array of sentences); owned by the caller. */
+sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
+                      json_t **report, sg_error *err);
+/* IDs made elsewhere: {"item": ["<a_1>", "<b_2>", ...]} as published by LETTER and others. key_base: item id = key + key_base. */
+sg_status sg_ids_import(const sg_dataset *d, const char *path, int key_base, sg_error *err);
+/* The doctor on existing IDs, and what each prefix holds: top words, brands, example items. depth: prefix lengths shown. */
+sg_status sg_ids_report(json_t **out, const sg_dataset *d, int depth, int top, sg_error *err);
+
+#endif
