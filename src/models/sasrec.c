@@ -1,0 +1,273 @@
+/* sasrec.c - self-attentive sequential recommendation.   [Kang & McAuley, ICDM 2018, arXiv:1808.09781]
+ *
+ *   x_t = sqrt(d) E[item_t] + P[n - t]      positions count from the end of the sequence, so that a window can slide
+ *   x   = blocks(x), causal; h = LN(x)      score(j | t) = h_t . E_j / temperature
+ *
+ * Every position is a label (the next item). The paper trains with one uniform negative and binary cross-entropy
+ * (loss=bce, negatives=1); full softmax (loss=ce), the default, is what most of its reported defeats were missing.
+ * gBCE: Petrov & Macdonald, RecSys 2023. Where we differ from the paper's code: pre-norm blocks throughout (theirs
+ * normalises the query only), position vectors are aligned to the end of the sequence. */
+#include "models/model.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "math/gemm.h"
+#include "math/math.h"
+#include "nn/transformer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SASREC_OPTIONS(X)                                                                                              \
+    X(int, dim, 64, 4, 4096, "width of item and position vectors")                                                     \
+    X(int, layers, 2, 0, 64, "transformer blocks")                                                                     \
+    X(int, heads, 2, 1, 64, "attention heads; dim must be a multiple")                                                 \
+    X(int, ffn, 256, 4, 16384, "inner width of the feed-forward part")                                                 \
+    X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                                     \
+    X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                                      \
+    X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")                 \
+    X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                                  \
+    X(choice, loss, ce, 0, 0, "ce|bce|gbce|sampled: full softmax, binary, calibrated binary, sampled softmax")         \
+    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: uniform negatives")                                     \
+    X(bool, negatives_shared, true, 0, 1, "one set of negatives for the whole batch instead of one a position")        \
+    X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                                \
+    X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                                   \
+    X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                            \
+    X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                          \
+    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                            \
+    X(bool, tied, true, 0, 1, "output table = input table")                                                            \
+    X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
+
+typedef struct sasrec_config {
+    SASREC_OPTIONS(SG_OPTION_FIELD)
+} sasrec_config;
+#define SG_OPTION_STRUCT sasrec_config
+static const sg_option sasrec_options[] = {SASREC_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+typedef struct sasrec {
+    sg_param *item, *position, *out; /* (n_items, dim), (length, dim), (n_items, dim): out = item when tied */
+    sg_block *block;                 /* owned (layers) */
+    sg_norm norm;
+    sg_act act;
+    /* training: borrowed from the data */
+    const sg_dataset *data;
+    const sg_split *split;
+    int32_t *user; /* owned: users with at least two training events */
+    int64_t *end;  /* owned: where the example's events end (exclusive); long histories give several examples */
+    size_t n;
+} sasrec;
+
+static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const sasrec_config *c = m->config;
+    sasrec *s = m->state;
+    const sg_block_spec spec = {.dim = c->dim,
+                                .heads = c->heads,
+                                .head_dim = c->dim / c->heads,
+                                .ffn = c->ffn,
+                                .bias = true,
+                                .eps = 1e-8f,
+                                .act = !strcmp(c->act, "relu")   ? SG_RELU
+                                       : !strcmp(c->act, "gelu") ? SG_GELU
+                                                                 : SG_SILU};
+
+    if (c->dim % c->heads)
+        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
+    if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
+        return sg_fail_memory(err, "sasrec");
+    const int sparse = !strcmp(c->loss, "ce") && c->tied ? 0 : SG_PARAM_SPARSE;
+    s->item = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, sparse, m->n_items, c->dim, "item.weight");
+    s->out = c->tied ? s->item
+                     : sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd,
+                                    !strcmp(c->loss, "ce") ? 0 : SG_PARAM_SPARSE, m->n_items, c->dim, "out.weight");
+    s->position = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, 0, c->length, c->dim, "position.weight");
+    for (int i = 0; i < c->layers; i++) {
+        char name[32];
+
+        snprintf(name, sizeof name, "block.%d", i);
+        sg_block_declare(&s->block[i], &m->params, seed, &spec, name);
+    }
+    sg_norm_declare(&s->norm, &m->params, c->dim, false, 1e-8f, "norm");
+    return SG_OK;
+}
+
+static void sasrec_fini(sg_model *m)
+{
+    sasrec *s = m->state;
+
+    sg_free(s->block);
+    sg_free(s->user);
+    sg_free(s->end);
+}
+
+/* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one event, so that every
+ * event but a user's first is a label exactly once. */
+static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const sasrec_config *c = m->config;
+    sasrec *s = m->state;
+    size_t cap_user = 0, cap_end = 0;
+
+    s->data = t->data;
+    s->split = t->split;
+    s->n = 0;
+    for (int32_t u = 0; u < t->data->n_users; u++) {
+        const int64_t begin = t->data->user_offsets[u];
+
+        for (int64_t end = t->split->train_end[u]; end - begin >= 2; end -= c->length) {
+            if (!sg_grow(&s->user, &cap_user, s->n + 1, sizeof *s->user) ||
+                !sg_grow(&s->end, &cap_end, s->n + 1, sizeof *s->end))
+                return sg_fail_memory(err, "sasrec examples");
+            s->user[s->n] = u;
+            s->end[s->n++] = end;
+        }
+    }
+    *n = s->n;
+    return SG_OK;
+}
+
+/* tokens (offsets[batch], dim) after all blocks and the final norm */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *item, const int32_t *offsets, int batch)
+{
+    const sasrec_config *c = m->config;
+    const sasrec *s = m->state;
+    const int tokens = offsets[batch];
+    int32_t *position = sg_scratch(g, (size_t)tokens + 1, sizeof *position);
+    const sg_attention_spec spec = {.heads = c->heads,
+                                    .batch = batch,
+                                    .offsets_q = offsets,
+                                    .offsets_k = offsets,
+                                    .mask = SG_MASK_CAUSAL,
+                                    .scale = 1 / sqrtf((float)(c->dim / c->heads)),
+                                    .dropout = (float)c->dropout};
+    sg_tensor *x;
+
+    if (!position)
+        return NULL;
+    for (int b = 0; b < batch; b++)
+        for (int i = offsets[b]; i < offsets[b + 1]; i++)
+            position[i] = offsets[b + 1] - 1 - i;
+    x = sg_embed(g, s->item, item, tokens);
+    if (c->scale_input)
+        x = sg_scale(g, x, sqrtf((float)c->dim));
+    x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, tokens)), (float)c->dropout_input);
+    for (int i = 0; i < c->layers; i++)
+        x = sg_block_forward(g, &s->block[i], x, &spec, NULL, NULL, (float)c->dropout);
+    return sg_norm_forward(g, &s->norm, x);
+}
+
+static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+{
+    const sasrec_config *c = m->config;
+    const sasrec *s = m->state;
+    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+    int32_t *item, *target, *negative;
+    int tokens = 0;
+    sg_tensor *h;
+
+    if (!offsets)
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        const int64_t have = s->end[example[i]] - s->data->user_offsets[s->user[example[i]]] - 1;
+
+        offsets[i] = tokens;
+        tokens += (int)(have < c->length ? have : c->length);
+    }
+    offsets[n] = tokens;
+    item = sg_scratch(g, (size_t)tokens, sizeof *item);
+    target = sg_scratch(g, (size_t)tokens, sizeof *target);
+    if (!item || !target)
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        const int len = offsets[i + 1] - offsets[i];
+        const int32_t *events = s->data->item + s->end[example[i]] - len;
+
+        memcpy(item + offsets[i], events - 1, (size_t)len * sizeof *item);
+        memcpy(target + offsets[i], events, (size_t)len * sizeof *target);
+    }
+    h = encode(m, g, item, offsets, n);
+    if (!strcmp(c->loss, "ce"))
+        return sg_softmax_ce(g, h, s->out, NULL, target, NULL, (float)(1 / c->temperature), (float)c->label_smoothing);
+
+    const size_t n_negative = (size_t)c->negatives * (c->negatives_shared ? 1 : (size_t)tokens);
+    if (!(negative = sg_scratch(g, n_negative, sizeof *negative)))
+        return NULL;
+    for (size_t i = 0; i < n_negative; i++)
+        negative[i] = (int32_t)sg_rng_below((uint64_t)m->n_items, seed, SG_RNG_NEGATIVE, step, i);
+    const sg_sampled_spec sampled = {.target = target,
+                                     .negatives = negative,
+                                     .n_neg = c->negatives,
+                                     .shared = c->negatives_shared,
+                                     .scale = (float)(1 / c->temperature),
+                                     .l2 = c->cosine};
+    if (!strcmp(c->loss, "sampled"))
+        return sg_sampled_ce(g, h, s->out, &sampled);
+    if (!strcmp(c->loss, "bce") || m->n_items < 2)
+        return sg_sampled_bce(g, h, s->out, &sampled, 1);
+    const double alpha = (double)c->negatives / (m->n_items - 1);
+    return sg_sampled_bce(g, h, s->out, &sampled, (float)(alpha * (c->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
+}
+
+static sg_status sasrec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const sasrec_config *c = m->config;
+    const sasrec *s = m->state;
+    sg_graph *g = session->graph;
+    int32_t *offsets, *item, *last;
+    sg_status st;
+    sg_tensor *x;
+    int tokens = 0;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *offsets);
+    last = sg_scratch(g, (size_t)h->n, sizeof *last);
+    item = sg_scratch(g, (size_t)h->n * (size_t)c->length, sizeof *item);
+    if (!offsets || !last || !item)
+        return sg_graph_status(g, err);
+    for (int i = 0; i < h->n; i++) {
+        const int64_t have = h->offsets[i + 1] - h->offsets[i];
+        const int len = (int)(have < c->length ? have : c->length);
+
+        offsets[i] = tokens;
+        memcpy(item + tokens, h->item + h->offsets[i + 1] - len, (size_t)len * sizeof *item);
+        tokens += len;
+        last[i] = len ? tokens - 1 : -1;
+    }
+    offsets[h->n] = tokens;
+    x = sg_rows(g, encode(m, g, item, offsets, h->n), last, h->n);
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    sg_gemm_linear(session->pool, sg_graph_precision(g), h->n, x->data, c->dim, s->out, NULL, scores, m->n_items);
+    if (!c->cosine)
+        return SG_OK;
+    float *inverse = sg_scratch(g, (size_t)m->n_items, sizeof *inverse); /* the user's own length does not change ranks */
+    if (!inverse)
+        return sg_graph_status(g, err);
+    for (int32_t j = 0; j < m->n_items; j++) {
+        const float *row = s->out->value + (size_t)j * (size_t)c->dim;
+
+        inverse[j] = 1 / fmaxf(sqrtf(sg_dot(row, row, (size_t)c->dim)), 1e-12f);
+    }
+    for (int i = 0; i < h->n; i++)
+        for (int32_t j = 0; j < m->n_items; j++)
+            scores[(size_t)i * (size_t)m->n_items + (size_t)j] *= inverse[j];
+    return SG_OK;
+}
+
+const sg_model_class sg_model_sasrec = {
+    .name = "sasrec",
+    .summary = "causal self-attention over the item sequence",
+    .paper = "Kang & McAuley, ICDM 2018, arXiv:1808.09781",
+    .options = sasrec_options,
+    .n_options = sizeof sasrec_options / sizeof *sasrec_options,
+    .config_bytes = sizeof(sasrec_config),
+    .state_bytes = sizeof(sasrec),
+    .weights = sasrec_weights,
+    .fini = sasrec_fini,
+    .examples = sasrec_examples,
+    .loss = sasrec_loss,
+    .score = sasrec_score,
+};

@@ -1,0 +1,500 @@
+/* tiger.c - generative retrieval over semantic IDs.   [Rajput et al., NeurIPS 2023, arXiv:2305.05065]
+ *
+ * A T5-style encoder-decoder reads the codes of the latest items and writes the codes of the next one:
+ *
+ *   encoder  [user] a1 .. aL b1 .. bL ...         relative position bias, shared by the layers of a stack
+ *   decoder  BOS d1 .. d(L-1)  ->  d1 .. dL       cross-entropy over the codes of the level, mean over the L tokens
+ *
+ * Token of code c at level l: first(l) + c; then BOS; then the hashed user tokens.
+ *
+ * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is bidirectional.
+ * augment=user, the default, asks all targets of a user at once: the encoder is causal by item (an item sees itself whole and
+ * all before it), so one encoder pass serves every prefix: a target at position t reads the first t items of it. */
+#include "models/model.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "decode/beam.h"
+#include "math/gemm.h"
+#include "nn/transformer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TIGER_OPTIONS(X)                                                                                               \
+    X(int, dim, 128, 4, 4096, "width of token vectors")                                                                \
+    X(int, layers, 4, 1, 64, "encoder blocks, and as many decoder blocks")                                             \
+    X(int, heads, 6, 1, 64, "attention heads")                                                                         \
+    X(int, head_dim, 64, 4, 512, "width of an attention head")                                                         \
+    X(int, ffn, 1024, 4, 16384, "inner width of the feed-forward part")                                                \
+    X(choice, act, relu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                                  \
+    X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                                         \
+    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                                      \
+    X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                                     \
+    X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
+    X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
+    X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
+    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
+    X(bool, tied, true, 0, 1, "output table = input table")                                                            \
+    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")                      \
+    X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")                     \
+    X(bool, renormalise, false, 0, 1, "decoding: probabilities over codes that exist instead of all codes of the level")
+
+typedef struct tiger_config {
+    TIGER_OPTIONS(SG_OPTION_FIELD)
+} tiger_config;
+#define SG_OPTION_STRUCT tiger_config
+static const sg_option tiger_options[] = {TIGER_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+typedef struct example {
+    int32_t user;
+    int64_t begin;        /* first event the encoder reads */
+    int64_t first, last;  /* events that are targets; the encoder reads up to last - 1 */
+} example;
+
+typedef struct tiger {
+    int levels;
+    int32_t first[SG_LEVELS_MAX], size[SG_LEVELS_MAX]; /* token range of each level */
+    int32_t bos, user0;
+    sg_param *token, *head;        /* (tokens, dim), (codes, dim) or the token table */
+    sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
+    sg_block *enc, *dec;           /* owned (layers) */
+    sg_norm norm_enc, norm_dec;
+    const sg_dataset *data; /* training: borrowed */
+    example *examples;      /* owned */
+} tiger;
+
+/* ---- weights ------------------------------------------------------------------------------------------------- */
+static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const tiger_config *c = m->config;
+    tiger *s = m->state;
+    sg_params *ps = &m->params;
+    sg_block_spec spec = {.dim = c->dim,
+                          .heads = c->heads,
+                          .head_dim = c->head_dim,
+                          .ffn = c->ffn,
+                          .rms = true,
+                          .gated = c->gated,
+                          .t5_init = true,
+                          .eps = 1e-6f,
+                          .act = !strcmp(c->act, "relu")   ? SG_RELU
+                                 : !strcmp(c->act, "gelu") ? SG_GELU
+                                                           : SG_SILU};
+    char name[32];
+    int32_t n = 0;
+
+    if (!m->catalogue)
+        return sg_fail(err, SG_ERR_MISSING, "tiger needs semantic IDs: run sedge tokenize first");
+    s->levels = sg_catalogue_levels(m->catalogue);
+    for (int l = 0; l < s->levels; l++) {
+        s->first[l] = n;
+        s->size[l] = sg_catalogue_size(m->catalogue, l);
+        n += s->size[l];
+    }
+    s->bos = n;
+    s->user0 = n + 1;
+    s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
+    s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
+    if (!s->enc || !s->dec)
+        return sg_fail_memory(err, "tiger");
+    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, 1, SG_PARAM_NO_DECAY, n + 1 + c->user_tokens, c->dim, "token.weight");
+    s->head = c->tied ? s->token : sg_param_add(ps, seed, SG_INIT_NORMAL, 1, SG_PARAM_NO_DECAY, n, c->dim, "head.weight");
+    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
+    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
+    for (int i = 0; i < c->layers; i++) {
+        snprintf(name, sizeof name, "encoder.%d", i);
+        sg_block_declare(&s->enc[i], ps, seed, &spec, name);
+    }
+    spec.cross = true;
+    for (int i = 0; i < c->layers; i++) {
+        snprintf(name, sizeof name, "decoder.%d", i);
+        sg_block_declare(&s->dec[i], ps, seed, &spec, name);
+    }
+    sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
+    sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
+    return SG_OK;
+}
+
+static void tiger_fini(sg_model *m)
+{
+    tiger *s = m->state;
+
+    sg_free(s->enc);
+    sg_free(s->dec);
+    sg_free(s->examples);
+}
+
+/* ---- the encoder --------------------------------------------------------------------------------------------- */
+/* Items to encoder tokens. Sequence i owns item[offsets[i]] .. item[offsets[i + 1]]. */
+typedef struct source {
+    int batch;
+    const int32_t *user; /* (batch), -1: unknown */
+    const int32_t *item;
+    const int32_t *offsets; /* (batch + 1), items */
+    int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
+} source;
+
+static uint32_t user_token(const tiger_config *c, int32_t user)
+{
+    return user < 0 ? 0 : (uint32_t)(sg_rng_mix((uint64_t)user + 1) % (uint64_t)c->user_tokens);
+}
+
+static float head_scale(const tiger_config *c)
+{
+    return c->tied ? 1 / sqrtf((float)c->dim) : 1;
+}
+
+static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
+{
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    const int extra = c->user_tokens ? 1 : 0;
+    const int total = in->offsets[in->batch] * s->levels + extra * in->batch;
+    int32_t *id = sg_scratch(g, (size_t)total + 1, sizeof *id);
+    int32_t *limit = sg_scratch(g, (size_t)total + 1, sizeof *limit);
+    int n = 0;
+
+    in->tokens = sg_scratch(g, (size_t)in->batch + 1, sizeof *in->tokens);
+    if (!id || !limit || !in->tokens)
+        return NULL;
+    for (int b = 0; b < in->batch; b++) {
+        in->tokens[b] = n;
+        if (extra) {
+            id[n] = s->user0 + (int32_t)user_token(c, in->user ? in->user[b] : -1);
+            limit[n++] = 1;
+        }
+        for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
+            const int32_t *code = m->codes + (size_t)in->item[i] * (size_t)s->levels;
+
+            for (int l = 0; l < s->levels; l++) {
+                id[n] = s->first[l] + code[l];
+                limit[n++] = extra + (i - in->offsets[b] + 1) * s->levels;
+            }
+        }
+    }
+    in->tokens[in->batch] = n;
+
+    const sg_attention_spec spec = {.heads = c->heads,
+                                    .batch = in->batch,
+                                    .offsets_q = in->tokens,
+                                    .offsets_k = in->tokens,
+                                    .mask = !strcmp(c->augment, "user") ? SG_MASK_LIMIT : SG_MASK_NONE,
+                                    .limit_q = limit,
+                                    .scale = 1,
+                                    .dropout = (float)c->dropout,
+                                    .bias = s->bias_enc,
+                                    .bias_bidirectional = true,
+                                    .bias_max_distance = c->bucket_distance};
+    sg_tensor *x = sg_dropout(g, sg_embed(g, s->token, id, n), (float)c->dropout);
+    for (int i = 0; i < c->layers; i++)
+        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
+    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
+}
+
+/* ---- training ------------------------------------------------------------------------------------------------ */
+static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const tiger_config *c = m->config;
+    tiger *s = m->state;
+    size_t cap = 0;
+
+    s->data = t->data;
+    *n = 0;
+    for (int32_t u = 0; u < t->data->n_users; u++) {
+        const int64_t begin = t->data->user_offsets[u], end = t->split->train_end[u];
+        int64_t step = 1;
+
+        /* augment=user: runs of history + 1 events whose targets are the later half, the first run's all, so that no target
+         * of a long history sees less than half of what it will see when asked */
+        if (!strcmp(c->augment, "user"))
+            step = c->history > 1 ? c->history / 2 : 1;
+        for (int64_t first = begin + 1; first < end;) {
+            int64_t last = first + step - 1;
+
+            if (step > 1 && first == begin + 1)
+                last = begin + c->history;
+            if (last >= end)
+                last = end - 1;
+            if (!sg_grow(&s->examples, &cap, *n + 1, sizeof *s->examples))
+                return sg_fail_memory(err, "tiger examples");
+            s->examples[(*n)++] = (example){u, last - begin > c->history ? last - c->history : begin, first, last};
+            first = last + 1;
+        }
+    }
+    return SG_OK;
+}
+
+static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed, uint64_t step)
+{
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    const int L = s->levels, extra = c->user_tokens ? 1 : 0;
+    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+    int32_t *user = sg_scratch(g, (size_t)n, sizeof *user);
+    int32_t *rows = sg_scratch(g, (size_t)n + 1, sizeof *rows); /* decoder rows of each example */
+    int items = 0, targets = 0;
+
+    if (!offsets || !user || !rows)
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        const example *e = &s->examples[example_no[i]];
+
+        offsets[i] = items;
+        rows[i] = targets * L;
+        user[i] = e->user;
+        items += (int)(e->last - e->begin);
+        targets += (int)(e->last - e->first + 1);
+    }
+    offsets[n] = items;
+    rows[n] = targets * L;
+
+    const int R = targets * L;
+    int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
+    int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
+    int32_t *arrays = sg_scratch(g, 5 * (size_t)R, sizeof *arrays);
+    if (!item || !own || !arrays)
+        return NULL;
+    int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R, *target = arrays + 4 * R;
+    int r = 0, t = 0;
+    for (int i = 0; i < n; i++) {
+        const example *e = &s->examples[example_no[i]];
+
+        memcpy(item + offsets[i], s->data->item + e->begin, (size_t)(e->last - e->begin) * sizeof *item);
+        for (int64_t ev = e->first; ev <= e->last; ev++) {
+            const int32_t *code = m->codes + (size_t)s->data->item[ev] * (size_t)L;
+
+            own[t++] = r;
+            for (int l = 0; l < L; l++, r++) {
+                id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
+                limit[r] = extra + (int32_t)(ev - e->begin) * L;
+                begin[r] = s->first[l];
+                size[r] = s->size[l];
+                target[r] = s->first[l] + code[l];
+            }
+        }
+    }
+    own[targets] = R;
+
+    source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
+    sg_tensor *memory = encode(m, g, &in);
+    const sg_attention_spec self = {.heads = c->heads,
+                                    .batch = targets,
+                                    .offsets_q = own,
+                                    .offsets_k = own,
+                                    .mask = SG_MASK_CAUSAL,
+                                    .scale = 1,
+                                    .dropout = (float)c->dropout,
+                                    .bias = s->bias_dec,
+                                    .bias_max_distance = c->bucket_distance};
+    const sg_attention_spec cross = {.heads = c->heads,
+                                     .batch = n,
+                                     .offsets_q = rows,
+                                     .offsets_k = in.tokens,
+                                     .mask = SG_MASK_LIMIT,
+                                     .limit_q = limit,
+                                     .scale = 1,
+                                     .dropout = (float)c->dropout};
+    sg_tensor *x = sg_dropout(g, sg_embed(g, s->token, id, R), (float)c->dropout);
+    for (int i = 0; i < c->layers; i++)
+        x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
+    x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
+    return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c), (float)c->label_smoothing);
+}
+
+/* ---- decoding ------------------------------------------------------------------------------------------------ */
+/* One decoder pass over the live prefixes of a batch of users. Keys and values of earlier levels are kept for all rows of
+ * those levels; path says which of them a prefix went through. */
+typedef struct decoder {
+    const sg_model *m;
+    sg_graph *g;
+    int inner;
+    const int32_t *tokens;         /* (batch + 1) encoder offsets */
+    sg_tensor **cross_k, **cross_v; /* (layers) */
+    int cap;                       /* rows a level may have */
+    float *k, *v;                  /* (layers, levels, cap, inner) */
+    int32_t *path[2];              /* (cap, levels) rows of each earlier level; of this level and the one before */
+} decoder;
+
+static float *cached(const decoder *d, float *base, int layer, int level)
+{
+    const tiger *s = d->m->state;
+
+    return base + ((size_t)layer * (size_t)s->levels + (size_t)level) * (size_t)d->cap * (size_t)d->inner;
+}
+
+/* Keys (or values) of the rows' own prefixes, one after the other: (n * (level + 1), inner). */
+static sg_tensor *gather_path(const decoder *d, float *base, int layer, int level, int n)
+{
+    const tiger *s = d->m->state;
+    const size_t row = (size_t)d->inner;
+    sg_tensor *t = sg_tensor_2d(d->g, n * (level + 1), d->inner);
+
+    for (int r = 0; t && r < n; r++)
+        for (int l = 0; l <= level; l++)
+            memcpy(t->data + ((size_t)r * (size_t)(level + 1) + (size_t)l) * row,
+                   cached(d, base, layer, l) + (size_t)d->path[level & 1][r * s->levels + l] * row, row * sizeof(float));
+    return t;
+}
+
+static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
+{
+    decoder *d = ctx;
+    const tiger_config *c = d->m->config;
+    const tiger *s = d->m->state;
+    const int level = rows->level, n = rows->n;
+    const size_t bytes = (size_t)n * (size_t)d->inner * sizeof(float);
+    sg_graph *g = d->g;
+    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
+    int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
+    int32_t *own = sg_scratch(g, (size_t)n + 1, sizeof *own);
+    int32_t *one = sg_scratch(g, (size_t)n + 1, sizeof *one);
+    sg_status st;
+
+    if (n > d->cap)
+        return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->cap, n);
+    if (!id || !own || !one)
+        return sg_graph_status(g, err);
+    for (int r = 0; r < n; r++) {
+        int32_t *path = d->path[level & 1] + r * s->levels;
+
+        id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
+        if (level)
+            memcpy(path, d->path[(level - 1) & 1] + rows->parent[r] * s->levels, (size_t)level * sizeof *path);
+        path[level] = r;
+        own[r] = r * (level + 1);
+        one[r] = r;
+    }
+    own[n] = n * (level + 1);
+    one[n] = n;
+
+    const sg_attention_spec self = {.heads = c->heads,
+                                    .batch = n,
+                                    .offsets_q = one,
+                                    .offsets_k = own,
+                                    .mask = SG_MASK_CAUSAL,
+                                    .scale = 1,
+                                    .bias = s->bias_dec,
+                                    .bias_max_distance = c->bucket_distance};
+    const sg_attention_spec cross = {.heads = c->heads,
+                                     .batch = rows->batch,
+                                     .offsets_q = rows->offsets,
+                                     .offsets_k = d->tokens,
+                                     .mask = SG_MASK_NONE,
+                                     .scale = 1};
+    sg_tensor *x = sg_embed(g, s->token, id, n);
+    for (int i = 0; i < c->layers; i++) {
+        const sg_block *b = &s->dec[i];
+        sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
+        sg_tensor *k = sg_linear(g, normed, b->self.k, NULL);
+        sg_tensor *v = sg_linear(g, normed, b->self.v, NULL);
+
+        if (!k || !v)
+            break;
+        memcpy(cached(d, d->k, i, level), k->data, bytes);
+        memcpy(cached(d, d->v, i, level), v->data, bytes);
+        if (level) {
+            k = gather_path(d, d->k, i, level, n);
+            v = gather_path(d, d->v, i, level, n);
+        }
+        x = sg_heads_attend(g, &b->self, x, normed, k, v, &self, 0);
+        normed = sg_norm_forward(g, &b->norm_cross, x);
+        x = sg_heads_attend(g, &b->cross, x, normed, d->cross_k[i], d->cross_v[i], &cross, 0);
+        x = sg_block_ffn(g, b, x, 0);
+    }
+    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), head_scale(c));
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, n, s->size[level], c->dim, 1, x->data, c->dim,
+            s->head->value + (size_t)s->first[level] * (size_t)c->dim, c->dim, 0, rows->logits, rows->ld);
+    sg_arena_back(sg_graph_arena(g), mark);
+    return SG_OK;
+}
+
+/* Encodes the histories and prepares a decoder for at most cap prefixes a level. */
+static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *h, int first, int n, int cap, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    sg_graph *g = session->graph;
+    const size_t cache = (size_t)c->layers * (size_t)s->levels * (size_t)cap * (size_t)(c->heads * c->head_dim);
+    int32_t *offsets, *item;
+    int total = 0;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    *d = (decoder){.m = m, .g = g, .inner = c->heads * c->head_dim, .cap = cap};
+    offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+    item = sg_scratch(g, (size_t)n * (size_t)c->history, sizeof *item);
+    d->cross_k = sg_scratch(g, (size_t)c->layers, sizeof *d->cross_k);
+    d->cross_v = sg_scratch(g, (size_t)c->layers, sizeof *d->cross_v);
+    d->k = sg_scratch(g, cache, sizeof *d->k);
+    d->v = sg_scratch(g, cache, sizeof *d->v);
+    for (int i = 0; i < 2; i++)
+        d->path[i] = sg_scratch(g, (size_t)cap * (size_t)s->levels, sizeof *d->path[i]);
+    if (sg_graph_status(g, err))
+        return sg_graph_status(g, err);
+    for (int i = 0; i < n; i++) {
+        const int64_t have = h->offsets[first + i + 1] - h->offsets[first + i];
+        const int len = (int)(have < c->history ? have : c->history);
+
+        offsets[i] = total;
+        memcpy(item + total, h->item + h->offsets[first + i + 1] - len, (size_t)len * sizeof *item);
+        total += len;
+    }
+    offsets[n] = total;
+    source in = {.batch = n, .user = h->user ? h->user + first : NULL, .item = item, .offsets = offsets};
+    sg_tensor *memory = encode(m, g, &in);
+    for (int i = 0; i < c->layers; i++) {
+        d->cross_k[i] = sg_linear(g, memory, s->dec[i].cross.k, NULL);
+        d->cross_v[i] = sg_linear(g, memory, s->dec[i].cross.v, NULL);
+    }
+    d->tokens = in.tokens;
+    return sg_graph_status(g, err);
+}
+
+static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
+                                 float *score, sg_error *err)
+{
+    enum { ROWS = 2048 }; /* prefixes decoded together */
+    const tiger_config *c = session->model->config;
+    const int beam_asked = session->beam ? session->beam : c->beam;
+    const int beam = beam_asked > k ? beam_asked : k;
+    const int users = beam < ROWS ? ROWS / beam : 1;
+    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->renormalise, .allow = f ? f->allow : NULL};
+    sg_status st;
+    decoder d;
+
+    for (int first = 0; first < h->n; first += users) {
+        const int n = h->n - first < users ? h->n - first : users;
+
+        if ((st = decoder_open(&d, session, h, first, n, n * beam, err)))
+            return st;
+        if (f && f->seen) {
+            spec.deny_offsets = h->offsets + first;
+            spec.deny = h->item;
+        }
+        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k, session->model->catalogue,
+                                 n, &spec, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+            return st;
+    }
+    return SG_OK;
+}
+
+const sg_model_class sg_model_tiger = {
+    .name = "tiger",
+    .summary = "encoder-decoder that writes the semantic ID of the next item",
+    .paper = "Rajput et al., NeurIPS 2023, arXiv:2305.05065",
+    .options = tiger_options,
+    .n_options = sizeof tiger_options / sizeof *tiger_options,
+    .config_bytes = sizeof(tiger_config),
+    .state_bytes = sizeof(tiger),
+    .needs_ids = true,
+    .weights = tiger_weights,
+    .fini = tiger_fini,
+    .examples = tiger_examples,
+    .loss = tiger_loss,
+    .recommend = tiger_recommend,
+};

@@ -1,0 +1,112 @@
+/* transformer.c - pre-norm transformer block.   [Vaswani et al. 2017; T5: Raffel et al. 2020]
+ *
+ *   x = x + drop(O attend(Q n(x), K n(x), V n(x)))
+ *   x = x + drop(O attend(Q n(x), K m, V m))          with a memory m only
+ *   x = x + drop(W2 drop(act(W1 n(x))))               gated: act(W1 n(x)) * (W3 n(x)) */
+#include "nn/transformer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+void sg_norm_declare(sg_norm *n, sg_params *ps, int dim, bool rms, float eps, const char *name)
+{
+    n->eps = eps;
+    n->w = sg_param_add(ps, 0, SG_INIT_ONE, 0, SG_PARAM_NO_DECAY, dim, 0, "%s.weight", name);
+    n->b = rms ? NULL : sg_param_add(ps, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, dim, 0, "%s.bias", name);
+}
+
+sg_tensor *sg_norm_forward(sg_graph *g, const sg_norm *n, sg_tensor *x)
+{
+    return n->b ? sg_layernorm(g, x, n->w, n->b, n->eps) : sg_rmsnorm(g, x, n->w, n->eps);
+}
+
+typedef struct linear_spec {
+    const char *prefix, *name;
+    int out, in;
+    bool bias;
+    float sd; /* 0: Xavier uniform */
+} linear_spec;
+
+static void declare_linear(sg_param **w, sg_param **b, sg_params *ps, uint64_t seed, const linear_spec *l)
+{
+    *w = sg_param_add(ps, seed, l->sd > 0 ? SG_INIT_NORMAL : SG_INIT_XAVIER_UNIFORM, l->sd > 0 ? l->sd : 1, 0,
+                      l->out, l->in, "%s.%s.weight", l->prefix, l->name);
+    if (b)
+        *b = l->bias ? sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, l->out, 0, "%s.%s.bias", l->prefix,
+                                    l->name)
+                     : NULL;
+}
+
+static void declare_heads(sg_heads *h, sg_params *ps, uint64_t seed, const sg_block_spec *s, const char *prefix)
+{
+    const int inner = s->heads * s->head_dim;
+    const float d = (float)s->dim;
+    const float sd_q = s->t5_init ? 1 / sqrtf(d * (float)s->head_dim) : 0;
+    const float sd_in = s->t5_init ? 1 / sqrtf(d) : 0;
+    const float sd_out = s->t5_init ? 1 / sqrtf((float)inner) : 0;
+
+    declare_linear(&h->q, &h->qb, ps, seed, &(linear_spec){prefix, "q", inner, s->dim, s->bias, sd_q});
+    declare_linear(&h->k, &h->kb, ps, seed, &(linear_spec){prefix, "k", inner, s->dim, s->bias, sd_in});
+    declare_linear(&h->v, &h->vb, ps, seed, &(linear_spec){prefix, "v", inner, s->dim, s->bias, sd_in});
+    declare_linear(&h->o, &h->ob, ps, seed, &(linear_spec){prefix, "o", s->dim, inner, s->bias, sd_out});
+}
+
+void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_spec *s, const char *prefix)
+{
+    const float sd_in = s->t5_init ? 1 / sqrtf((float)s->dim) : 0;
+    const float sd_out = s->t5_init ? 1 / sqrtf((float)s->ffn) : 0;
+    char name[80];
+
+    *b = (sg_block){.spec = *s};
+    snprintf(name, sizeof name, "%s.norm_self", prefix);
+    sg_norm_declare(&b->norm_self, ps, s->dim, s->rms, s->eps, name);
+    snprintf(name, sizeof name, "%s.self", prefix);
+    declare_heads(&b->self, ps, seed, s, name);
+    if (s->cross) {
+        snprintf(name, sizeof name, "%s.norm_cross", prefix);
+        sg_norm_declare(&b->norm_cross, ps, s->dim, s->rms, s->eps, name);
+        snprintf(name, sizeof name, "%s.cross", prefix);
+        declare_heads(&b->cross, ps, seed, s, name);
+    }
+    snprintf(name, sizeof name, "%s.norm_ffn", prefix);
+    sg_norm_declare(&b->norm_ffn, ps, s->dim, s->rms, s->eps, name);
+    snprintf(name, sizeof name, "%s.ffn", prefix);
+    declare_linear(&b->w1, &b->b1, ps, seed, &(linear_spec){name, "w1", s->ffn, s->dim, s->bias, sd_in});
+    if (s->gated)
+        declare_linear(&b->w3, NULL, ps, seed, &(linear_spec){name, "w3", s->ffn, s->dim, false, sd_in});
+    declare_linear(&b->w2, &b->b2, ps, seed, &(linear_spec){name, "w2", s->dim, s->ffn, s->bias, sd_out});
+}
+
+sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
+                           const sg_attention_spec *spec, float dropout)
+{
+    sg_tensor *q = sg_linear(g, normed, h->q, h->qb);
+
+    return sg_add_dropout(g, x, sg_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob), dropout);
+}
+
+sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
+{
+    sg_tensor *n = sg_norm_forward(g, &b->norm_ffn, x);
+    sg_tensor *inner = sg_activate(g, sg_linear(g, n, b->w1, b->b1), b->spec.act);
+
+    if (b->w3)
+        inner = sg_times(g, inner, sg_linear(g, n, b->w3, NULL));
+    inner = sg_dropout(g, inner, dropout);
+    return sg_add_dropout(g, x, sg_linear(g, inner, b->w2, b->b2), dropout);
+}
+
+sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
+                            sg_tensor *memory, const sg_attention_spec *cross, float dropout)
+{
+    sg_tensor *n = sg_norm_forward(g, &b->norm_self, x);
+
+    x = sg_heads_attend(g, &b->self, x, n, sg_linear(g, n, b->self.k, b->self.kb), sg_linear(g, n, b->self.v, b->self.vb),
+                        self, dropout);
+    if (b->spec.cross) {
+        n = sg_norm_forward(g, &b->norm_cross, x);
+        x = sg_heads_attend(g, &b->cross, x, n, sg_linear(g, memory, b->cross.k, b->cross.kb),
+                            sg_linear(g, memory, b->cross.v, b->cross.vb), cross, dropout);
+    }
+    return sg_block_ffn(g, b, x, dropout);
+}

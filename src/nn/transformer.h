@@ -1,0 +1,49 @@
+/* transformer.h - one transformer block for every model that has one: pre-norm attention and feed-forward, with the
+ * choices of the families (LayerNorm or RMSNorm, biases or none, ReLU, GELU or gated, cross-attention). */
+#ifndef SG_NN_TRANSFORMER_H
+#define SG_NN_TRANSFORMER_H
+
+#include "nn/param.h"
+
+typedef struct sg_block_spec {
+    int dim, heads, head_dim, ffn; /* inner width of attention = heads * head_dim */
+    sg_act act;
+    bool rms;      /* RMSNorm without bias (T5); else LayerNorm */
+    bool bias;     /* linear layers have biases */
+    bool gated;    /* feed-forward act(x w1) * (x w3) w2 */
+    bool cross;    /* a second attention, over a memory */
+    bool t5_init;  /* q: N(0, (dim head_dim)^-1/2), k, v, wi: N(0, dim^-1/2), o, wo by their fan-in; no attention scale */
+    float eps;
+} sg_block_spec;
+
+typedef struct sg_norm {
+    sg_param *w, *b; /* b NULL: RMSNorm */
+    float eps;
+} sg_norm;
+
+typedef struct sg_heads { /* weights of one attention; biases NULL when the spec has none */
+    sg_param *q, *k, *v, *o, *qb, *kb, *vb, *ob;
+} sg_heads;
+
+typedef struct sg_block {
+    sg_block_spec spec;
+    sg_norm norm_self, norm_cross, norm_ffn;
+    sg_heads self, cross;
+    sg_param *w1, *b1, *w2, *b2, *w3;
+} sg_block;
+
+/* Names: PREFIX.self.q.weight, PREFIX.norm_self.weight, PREFIX.ffn.w1.weight, ... */
+void sg_norm_declare(sg_norm *n, sg_params *ps, int dim, bool rms, float eps, const char *name);
+sg_tensor *sg_norm_forward(sg_graph *g, const sg_norm *n, sg_tensor *x);
+void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_spec *spec, const char *prefix);
+
+/* x (tokens, dim) -> (tokens, dim). memory and cross: NULL unless the spec has cross-attention. */
+sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
+                            sg_tensor *memory, const sg_attention_spec *cross, float dropout);
+
+/* The three parts, for decoders that keep K and V: q of normalised x; attention output back onto x; feed-forward. */
+sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
+                           const sg_attention_spec *spec, float dropout);
+sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout);
+
+#endif
