@@ -1,8 +1,9 @@
 /* io.h - files: read whole, map, stream by line (plain, .gz, .zst), and replace atomically.
  *
  * A file is replaced in one way: write NAME.tmp-PID beside it, fsync, rename, fsync the folder. Whatever fails, the old
- * file is intact and the temporary one is removed. sg_io_fail_at(n) makes the n-th write, fsync, rename or close from
- * now fail with EIO, for tests. */
+ * file is intact and the temporary one is removed (only the last step, the sync of the folder, can fail with the new file
+ * already in place). A folder is replaced alike: assembled in NAME.tmp-PID, then swapped.
+ * sg_io_fail_at(n) makes the n-th open, read, map, write, fsync, rename, close or mkdir from now fail with EIO, for tests. */
 #ifndef SG_BASE_IO_H
 #define SG_BASE_IO_H
 
@@ -25,6 +26,15 @@ char *sg_path_join(const char *dir, const char *name); /* owned by the caller; N
 char *sg_path_dir(const char *path);                   /* folder part, "." when there is none */
 const char *sg_path_base(const char *path);            /* borrowed: after the last '/' */
 
+/* A folder being assembled beside its final place. An existing folder is replaced only when it is empty or holds the file
+ * `marker`: nobody loses a home directory to a wrong -o. Between begin and commit files are written into `tmp`. */
+typedef struct sg_folder {
+    char *dir, *tmp; /* owned */
+} sg_folder;
+sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, sg_error *err); /* makes parents too */
+sg_status sg_folder_commit(sg_folder *f, sg_error *err); /* f is empty afterwards in every case */
+void sg_folder_abort(sg_folder *f);                      /* an empty one is fine */
+
 /* A file being written beside its final place. */
 typedef struct sg_writer sg_writer;
 sg_status sg_writer_open(sg_writer **out, const char *path, sg_error *err);
@@ -46,19 +56,21 @@ typedef struct sg_reader sg_reader;
 sg_status sg_reader_open(sg_reader **out, const char *path, sg_error *err);
 void sg_reader_close(sg_reader *r);
 sg_status sg_reader_read(sg_reader *r, char *data, size_t cap, size_t *got, sg_error *err); /* *got 0: the end */
-/* Next line without its end (\n or \r\n), valid until the next call; *line NULL at the end. A line longer than
- * SG_LINE_BYTES_MAX is an error that names its number. */
+/* Next line without its end (\n or \r\n), followed by a 0 byte, valid until the next call; *line NULL at the end. A byte
+ * order mark before the first line is skipped. A line longer than SG_LINE_BYTES_MAX is an error that names its number. */
 #define SG_LINE_BYTES_MAX ((size_t)64 << 20)
 sg_status sg_reader_line(sg_reader *r, const char **line, size_t *size, sg_error *err);
 uint64_t sg_reader_line_number(const sg_reader *r); /* of the line last returned, from 1 */
 uint64_t sg_reader_offset(const sg_reader *r);      /* compressed bytes consumed, for progress */
 uint64_t sg_reader_size(const sg_reader *r);        /* compressed bytes in all */
 const char *sg_reader_path(const sg_reader *r);
+bool sg_reader_seekable(const sg_reader *r);        /* a regular file: a second pass can be made */
 
 /* Whole file, decompressed. */
 sg_status sg_file_read_any(sg_buf *out, const char *path, size_t bytes_max, sg_error *err);
 
 void sg_io_fail_at(uint64_t n); /* tests only */
 uint64_t sg_io_calls(void);
+bool sg_io_fault(void); /* counts one operation; true: it must fail, errno is EIO. Called by whoever does I/O itself */
 
 #endif

@@ -1,0 +1,376 @@
+/* io.c - files are read whole, by line and decompressed; replaced wholly or not at all. */
+#include "base/alloc.h"
+#include "base/io.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <cmocka.h>
+
+static char dir[64];
+
+static const char *in_dir(const char *name)
+{
+    static char path[4][256];
+    static int turn;
+
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
+    return path[turn];
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/sedge-io-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return sg_dir_remove(dir, NULL);
+}
+
+static void put(const char *name, const void *data, size_t size)
+{
+    assert_int_equal(sg_file_write(in_dir(name), data, size, NULL), SG_OK);
+}
+
+static size_t gzip(char *out, size_t cap, const char *text, size_t size)
+{
+    z_stream z = {0};
+
+    assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    z.next_in = (unsigned char *)(uintptr_t)text;
+    z.avail_in = (unsigned)size;
+    z.next_out = (unsigned char *)out;
+    z.avail_out = (unsigned)cap;
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    const size_t n = cap - z.avail_out;
+    deflateEnd(&z);
+    return n;
+}
+
+static size_t zstd(char *out, size_t cap, const char *text, size_t size)
+{
+    const size_t n = ZSTD_compress(out, cap, text, size, 3);
+
+    assert_false(ZSTD_isError(n));
+    return n;
+}
+
+static void assert_lines(const char *name, const char *const *lines, size_t n)
+{
+    sg_reader *r;
+    sg_error err = {0};
+    const char *line;
+    size_t size;
+
+    assert_int_equal(sg_reader_open(&r, in_dir(name), &err), SG_OK);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_OK);
+        assert_non_null(line);
+        assert_string_equal(line, lines[i]);
+        assert_int_equal(size, strlen(lines[i]));
+        assert_int_equal(sg_reader_line_number(r), i + 1);
+    }
+    assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_OK);
+    assert_null(line);
+    assert_int_equal(sg_reader_offset(r), sg_reader_size(r));
+    sg_reader_close(r);
+}
+
+static void reads_lines_of_every_ending(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\xbb\xbfone\ntwo\r\n\r\n\nlast";
+    static const char *const lines[] = {"one", "two", "", "", "last"};
+    char z[512];
+    size_t n;
+
+    put("plain", text, sizeof text - 1);
+    assert_lines("plain", lines, 5);
+    n = gzip(z, sizeof z, text, sizeof text - 1);
+    put("gz", z, n);
+    assert_lines("gz", lines, 5);
+    n = zstd(z, sizeof z, text, sizeof text - 1);
+    put("zst", z, n);
+    assert_lines("zst", lines, 5);
+    put("empty", "", 0);
+    assert_lines("empty", NULL, 0);
+    put("newline", "\n", 1);
+    assert_lines("newline", (const char *[]){""}, 1);
+    put("short", "ab", 2);
+    assert_lines("short", (const char *[]){"ab"}, 1);
+}
+
+static void reads_concatenated_members(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"a", "b", "c"};
+    char z[1024];
+    size_t n;
+
+    n = gzip(z, sizeof z, "a\n", 2);
+    n += gzip(z + n, sizeof z - n, "", 0);
+    n += gzip(z + n, sizeof z - n, "b\nc", 3);
+    memset(z + n, 0, 100);
+    put("gz", z, n + 100);
+    assert_lines("gz", lines, 3);
+
+    memcpy(z, "\x50\x2a\x4d\x18\x03\0\0\0abc", 11); /* a skippable frame */
+    n = 11 + zstd(z + 11, sizeof z - 11, "a\nb", 3);
+    n += zstd(z + n, sizeof z - n, "", 0);
+    n += zstd(z + n, sizeof z - n, "\nc\n", 3);
+    put("zst", z, n);
+    assert_lines("zst", lines, 3);
+}
+
+static sg_status read_all(const char *name, sg_buf *out, sg_error *err)
+{
+    return sg_file_read_any(out, in_dir(name), SIZE_MAX, err);
+}
+
+static void refuses_packed_data_cut_anywhere(void **state)
+{
+    (void)state;
+    static char text[40000], z[40000];
+
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)('a' + i * i % 7);
+    for (int kind = 0; kind < 2; kind++) {
+        const size_t n = (kind ? zstd : gzip)(z, sizeof z, text, sizeof text);
+
+        for (size_t cut = kind ? 4 : 3; cut < n; cut++) {
+            sg_error err = {0};
+            sg_buf b = {0};
+
+            put("cut", z, cut);
+            assert_int_equal(read_all("cut", &b, &err), SG_ERR_FORMAT);
+            assert_non_null(strstr(err.message, "data is cut short"));
+            assert_null(b.data);
+        }
+        sg_buf b = {0};
+        put("cut", z, n);
+        assert_int_equal(read_all("cut", &b, NULL), SG_OK);
+        assert_int_equal(b.size, sizeof text);
+        assert_memory_equal(b.data, text, sizeof text);
+        sg_buf_free(&b);
+        if (kind == 1) /* this zstd frame has no checksum */
+            continue;
+        z[n - 6] ^= 0x55; /* its CRC */
+        put("cut", z, n);
+        assert_int_equal(read_all("cut", &b, NULL), SG_ERR_FORMAT);
+    }
+    const size_t n = gzip(z, sizeof z, "x", 1);
+    sg_error err;
+    sg_buf b = {0};
+    memcpy(z + n, "junk", 4);
+    put("junk", z, n + 4);
+    assert_int_equal(read_all("junk", &b, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
+static void reads_long_lines_up_to_the_limit(void **state)
+{
+    (void)state;
+    const size_t n = SG_LINE_BYTES_MAX + ((size_t)4 << 20);
+    char *text = sg_alloc(n);
+    sg_error err;
+    sg_reader *r;
+    const char *line;
+    size_t size;
+
+    memset(text, 'x', n);
+    text[3 << 20] = '\n';
+    put("long", text, n);
+    assert_int_equal(sg_reader_open(&r, in_dir("long"), &err), SG_OK);
+    assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_OK);
+    assert_int_equal(size, 3 << 20);
+    assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "long:2: line is longer than 67108864 bytes"));
+    sg_reader_close(r);
+    sg_free(text);
+}
+
+static void says_what_is_missing(void **state)
+{
+    (void)state;
+    sg_error err;
+    sg_buf b = {0};
+    sg_reader *r;
+    sg_map m;
+    char want[256];
+
+    snprintf(want, sizeof want, "%s: cannot open: No such file or directory", in_dir("none"));
+    assert_int_equal(sg_file_read(&b, in_dir("none"), 100, &err), SG_ERR_MISSING);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_reader_open(&r, in_dir("none"), &err), SG_ERR_MISSING);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_map_open(&m, in_dir("none"), &err), SG_ERR_MISSING);
+    assert_string_equal(err.message, want);
+    snprintf(want, sizeof want, "%s: expected a file, found a folder", dir);
+    assert_int_equal(sg_map_open(&m, dir, &err), SG_ERR_IO);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_reader_open(&r, dir, &err), SG_ERR_IO);
+    put("ten", "0123456789", 10);
+    snprintf(want, sizeof want, "%s: expected at most 9 bytes, found 10", in_dir("ten"));
+    assert_int_equal(sg_file_read(&b, in_dir("ten"), 9, &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_file_read(&b, in_dir("ten"), 10, &err), SG_OK);
+    assert_string_equal(b.data, "0123456789");
+    sg_buf_free(&b);
+}
+
+static void maps_files_also_empty_ones(void **state)
+{
+    (void)state;
+    sg_map m;
+
+    put("map", "bytes", 5);
+    assert_int_equal(sg_map_open(&m, in_dir("map"), NULL), SG_OK);
+    assert_int_equal(m.size, 5);
+    assert_memory_equal(m.data, "bytes", 5);
+    sg_map_close(&m);
+    put("map", "", 0);
+    assert_int_equal(sg_map_open(&m, in_dir("map"), NULL), SG_OK);
+    assert_int_equal(m.size, 0);
+    assert_non_null(m.data);
+    sg_map_close(&m);
+}
+
+static void writes_in_pieces_and_patches(void **state)
+{
+    (void)state;
+    const size_t n = 700001;
+    char *text = sg_alloc(n);
+    sg_writer *w;
+    sg_buf b = {0};
+
+    for (size_t i = 0; i < n; i++)
+        text[i] = (char)(i * 2654435761u >> 13);
+    assert_int_equal(sg_writer_open(&w, in_dir("pieces"), NULL), SG_OK);
+    for (size_t at = 0, step = 1; at < n; at += step, step = step * 3 + 1)
+        assert_int_equal(sg_writer_put(w, text + at, step < n - at ? step : n - at, NULL), SG_OK);
+    memcpy(text + 1000, "patch", 5);
+    assert_int_equal(sg_writer_put_at(w, 1000, "patch", 5, NULL), SG_OK);
+    assert_false(sg_file_exists(in_dir("pieces")));
+    assert_int_equal(sg_writer_commit(w, NULL), SG_OK);
+    assert_int_equal(sg_file_read(&b, in_dir("pieces"), n, NULL), SG_OK);
+    assert_int_equal(b.size, n);
+    assert_memory_equal(b.data, text, n);
+    sg_buf_free(&b);
+    sg_free(text);
+}
+
+static void paths_are_cut_and_joined(void **state)
+{
+    (void)state;
+    static const char *const cases[][3] = {
+        {"a/b", "a", "b"}, {"b", ".", "b"}, {"/b", "/", "b"}, {"a//b", "a", "b"}, {"/a/b/c", "/a/b", "c"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *d = sg_path_dir(cases[i][0]);
+
+        assert_string_equal(d, cases[i][1]);
+        assert_string_equal(sg_path_base(cases[i][0]), cases[i][2]);
+        sg_free(d);
+    }
+    char *p = sg_path_join("a", "b"), *q = sg_path_join("a/", "b");
+    assert_string_equal(p, "a/b");
+    assert_string_equal(q, "a/b");
+    sg_free(p);
+    sg_free(q);
+}
+
+static void folders_are_made_and_removed(void **state)
+{
+    (void)state;
+    sg_error err;
+    char want[256];
+
+    assert_int_equal(sg_dir_make(in_dir("x/y//z/"), &err), SG_OK);
+    assert_true(sg_dir_exists(in_dir("x/y/z")));
+    assert_int_equal(sg_dir_make(in_dir("x/y"), &err), SG_OK);
+    put("x/y/file", "1", 1);
+    put("outside", "1", 1);
+    assert_int_equal(symlink("../../outside", in_dir("x/y/link")), 0);
+    assert_int_equal(symlink("..", in_dir("x/y/up")), 0);
+    snprintf(want, sizeof want, "%s: expected a folder, found a file", in_dir("x/y/file"));
+    assert_int_equal(sg_dir_make(in_dir("x/y/file/deep"), &err), SG_ERR_IO);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_dir_remove(in_dir("x"), &err), SG_OK);
+    assert_false(sg_dir_exists(in_dir("x")));
+    assert_true(sg_file_exists(in_dir("outside")));
+    assert_int_equal(sg_dir_remove(in_dir("x"), &err), SG_OK);
+}
+
+static void put_into(const sg_folder *f, const char *name, const char *text)
+{
+    char *path = sg_path_join(f->tmp, name);
+
+    assert_int_equal(sg_file_write(path, text, strlen(text), NULL), SG_OK);
+    sg_free(path);
+}
+
+static void folders_are_replaced_whole(void **state)
+{
+    (void)state;
+    sg_error err;
+    sg_folder f;
+    char want[256];
+
+    assert_int_equal(sg_folder_begin(&f, in_dir("new/data/"), "mark", &err), SG_OK);
+    put_into(&f, "mark", "1");
+    put_into(&f, "old", "1");
+    assert_false(sg_dir_exists(in_dir("new/data")));
+    assert_int_equal(sg_folder_commit(&f, &err), SG_OK);
+    assert_true(sg_file_exists(in_dir("new/data/old")));
+
+    assert_int_equal(symlink("new/data", in_dir("link")), 0);
+    assert_int_equal(sg_folder_begin(&f, in_dir("link"), "mark", &err), SG_OK);
+    put_into(&f, "mark", "2");
+    assert_int_equal(sg_folder_commit(&f, &err), SG_OK);
+    assert_true(sg_file_exists(in_dir("new/data/mark")));
+    assert_true(sg_file_exists(in_dir("link/mark")));
+    assert_false(sg_file_exists(in_dir("new/data/old")));
+
+    assert_int_equal(sg_folder_begin(&f, in_dir("new/data"), "mark", &err), SG_OK);
+    put_into(&f, "mark", "3");
+    sg_folder_abort(&f);
+    assert_true(sg_file_exists(in_dir("new/data/mark")));
+
+    snprintf(want, sizeof want, "%s: exists and holds no mark: not replaced", in_dir("new"));
+    assert_int_equal(sg_folder_begin(&f, in_dir("new"), "mark", &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, want);
+    assert_int_equal(sg_dir_remove(in_dir("new/data"), &err), SG_OK);
+    assert_int_equal(rmdir(in_dir("new")), 0); /* nothing else was left in it */
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_lines_of_every_ending),
+        cmocka_unit_test(reads_concatenated_members),
+        cmocka_unit_test(refuses_packed_data_cut_anywhere),
+        cmocka_unit_test(reads_long_lines_up_to_the_limit),
+        cmocka_unit_test(says_what_is_missing),
+        cmocka_unit_test(maps_files_also_empty_ones),
+        cmocka_unit_test(writes_in_pieces_and_patches),
+        cmocka_unit_test(paths_are_cut_and_joined),
+        cmocka_unit_test(folders_are_made_and_removed),
+        cmocka_unit_test(folders_are_replaced_whole),
+    };
+
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
