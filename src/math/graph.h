@@ -27,7 +27,8 @@ typedef struct sg_param {
     int rank;
     int dim[4];
     size_t count;       /* product of dim */
-    float *value;       /* owned by the parameter set (or mapped, read-only, when serving) */
+    float *value;       /* owned by the parameter set, or borrowed when `mapped` */
+    bool mapped;        /* value is somebody else's, read-only (serving from a mapped file) */
     float *grad;        /* owned; NULL in inference. Dense: always fully valid. */
     bool frozen;        /* no gradient, no update */
     bool decay;         /* weight decay applies */

@@ -13,16 +13,20 @@ typedef struct sg_optim_spec {
     double clip;                                /* global gradient norm; 0: none */
     sg_schedule schedule;
     int64_t warmup;  /* steps of linear rise */
-    int64_t total;   /* LINEAR, COSINE: steps until the floor */
+    int64_t hold;    /* steps at the full rate after the rise, before the fall */
+    int64_t total;   /* LINEAR, COSINE: steps until the floor, rise and hold included */
     double lr_floor; /* LINEAR, COSINE: share of lr at the end */
     bool row_wise;   /* sparse tables: one second moment per row (mean of squares) instead of one per number */
+    double accumulator; /* ADAGRAD: second moment before the first step */
 } sg_optim_spec;
 
 typedef struct sg_optim sg_optim;
-sg_status sg_optim_new(sg_optim **out, sg_params *ps, const sg_optim_spec *spec, sg_error *err); /* ps borrowed */
+/* ps borrowed; gradients are allocated here when they are not there yet. */
+sg_status sg_optim_new(sg_optim **out, sg_params *ps, const sg_optim_spec *spec, sg_error *err);
 void sg_optim_free(sg_optim *o);
-/* One update from the gradients; bumps param->version and zeroes the gradients. *norm: gradient norm before clipping.
- * A NaN or infinite norm changes nothing and returns SG_ERR_NUMERIC. Sparse tables: rows not touched stay bit-equal
+/* One update from the gradients; bumps param->version and zeroes the gradients. *norm (may be NULL): gradient norm
+ * before clipping. A NaN or infinite norm changes nothing, gradients included, and returns SG_ERR_NUMERIC naming the
+ * weight; a loop that skips such a step calls sg_params_zero_grads. Sparse tables: rows not touched stay bit-equal
  * (lazy: their moments wait; the bias correction uses the global step). Threads do not change the result. */
 sg_status sg_optim_step(sg_optim *o, sg_pool *pool, double *norm, sg_error *err);
 double sg_schedule_lr(const sg_optim_spec *spec, int64_t step); /* lr of the step-th update, from 1 */
