@@ -49,10 +49,11 @@ typedef struct sg_model_class {
     bool needs_vectors, needs_ids;
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
-     * read. Models without gradients may declare arrays here too, or in fit when sizes depend on the data (then
-     * `adopt` below rebuilds them from the file). */
+     * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
+     * and come back as they were. */
     sg_status (*weights)(sg_model *m, uint64_t seed, sg_error *err);
-    /* Called after weights were read from a folder or after training: builds what scoring needs. May be NULL. */
+    /* Called after fit, after training, and after a folder was opened: builds what scoring needs and checks that the
+     * arrays hold what scoring trusts (a folder may come from anywhere). May be NULL, may be called again. */
     sg_status (*ready)(sg_model *m, sg_error *err);
     void (*fini)(sg_model *m); /* frees what hangs on model->state; may be NULL */
 
@@ -71,19 +72,34 @@ typedef struct sg_model_class {
     void (*session_fini)(sg_session *s);
 } sg_model_class;
 
+/* Numbers that are counted, not trained: co-occurrences, neighbour lists. Saved beside the weights. */
+typedef struct sg_model_array {
+    char name[64];
+    sg_dtype dtype;
+    int rank;
+    uint64_t dim[4];
+    size_t count;
+    const void *data;
+    void *owned; /* data when the model must free it; NULL: data lies in the mapped file */
+} sg_model_array;
+
 struct sg_model {
     const sg_model_class *class;
     void *config;       /* owned: struct of options */
     void *state;        /* owned: state_bytes, the class's own */
     sg_params params;
+    sg_model_array *arrays; /* owned */
+    size_t n_arrays, cap_arrays;
     int32_t n_items, n_users;
-    sg_strings item_ids; /* of the catalogue; borrowed from `files` or the dataset */
+    sg_strings item_ids; /* of the catalogue; borrowed from items_file or the dataset, which must then outlive the model */
     sg_catalogue *catalogue; /* owned; NULL for models without semantic IDs */
     int32_t *codes;          /* owned: (n_items, levels) of the catalogue, or NULL */
-    sg_tensors *weights_file, *items_file; /* owned: open files behind mapped weights and ids */
-    void *item_index;        /* owned: id -> number */
-    char *dir;               /* owned; NULL before it was saved */
-    struct json_t *receipt;  /* owned: what it was trained on (data sha256, split, seed, options, versions) */
+    sg_tensors *weights_file, *items_file; /* owned: open files behind mapped weights and ids; NULL for a new model */
+    int32_t *item_index;     /* owned: hash table id -> number, made by the first sg_model_item */
+    size_t n_item_index;
+    char *dir;               /* owned; NULL when not opened from a folder */
+    char sha256[65];         /* of model.safetensors; empty when not opened from a folder */
+    struct json_t *receipt;  /* owned object: what it learned from (data, split, seed, versions); training adds to it */
 };
 
 struct sg_session {
@@ -92,6 +108,8 @@ struct sg_session {
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
+    float *scores;         /* owned: scratch of sg_session_recommend */
+    size_t cap_scores;
 };
 
 extern const sg_model_class *const sg_model_classes[]; /* NULL at the end */
@@ -99,19 +117,36 @@ const sg_model_class *sg_model_class_find(const char *name, sg_error *err); /* e
 
 /* A model of this class with default options; set options through sg_options_set(m->config, ...), then build. */
 sg_status sg_model_new(sg_model **out, const sg_model_class *class, sg_error *err);
-/* Takes items, catalogue and codes from the data and declares the weights. */
+/* Takes items, catalogue and codes from the data, declares the weights, starts the receipt (data, split, seed). */
 sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_error *err);
+/* fit, then ready: for classes that learn all at once. */
+sg_status sg_model_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err);
 void sg_model_free(sg_model *m);
 
-/* Folder: config.json (class, options, counts, receipt), model.safetensors, items.safetensors (ids), catalogue.bin (semantic
- * IDs), README.md, manifest.json (size and sha256 of each). Written beside and renamed into place. */
+/* Hands `data` (from sg_alloc) to the model under this name, replacing an array of that name; freed even on failure. */
+sg_status sg_model_array_put(sg_model *m, const char *name, sg_dtype dtype, int rank, const uint64_t *dim, void *data,
+                             sg_error *err);
+/* The same for a tensor of the model's open file: borrowed. */
+sg_status sg_model_array_map(sg_model *m, const sg_file_tensor *t, sg_error *err);
+/* Finds an array of this dtype and shape (dim -1: any) or says what was found instead. */
+sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, const char *name, sg_dtype dtype, int rank,
+                              const int64_t *dim, sg_error *err);
+
+/* Folder: config.json (class, options, counts, receipt), model.safetensors (weights and arrays), items.safetensors (ids),
+ * catalogue.bin (semantic IDs), README.md (model card), manifest.json (size and sha256 of each). Written beside and swapped
+ * in; whatever fails, the old folder is intact. Files of the old folder that are none of these stay (training.jsonl,
+ * checkpoint). The weights stay readable: a model opened from the old folder goes on with its mapping. */
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err);
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
-int32_t sg_model_item(sg_model *m, sg_bytes id);                         /* -1: unknown */
+/* -1: unknown. The first call builds the index and may not run beside others. */
+int32_t sg_model_item(sg_model *m, sg_bytes id);
 
 sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err);
 void sg_session_free(sg_session *s);
-/* Top k with the filter, by the class's recommend or by top-k of its score. item, score: (n, k). */
+/* Rows first .. first + n - 1 of h; borrowed. */
+sg_histories sg_histories_rows(const sg_histories *h, int first, int n);
+/* Top k with the filter, by the class's recommend or by top-k of its score. item, score: (n, k); item -1 and score -inf
+ * where fewer were found. */
 sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
                                float *score, sg_error *err);
 

@@ -1,0 +1,11 @@
+/* registry.c - every model this build knows; a new one is its file and a line here. */
+#include "models/model.h"
+
+extern const sg_model_class sg_model_pop, sg_model_markov1, sg_model_itemknn;
+
+const sg_model_class *const sg_model_classes[] = {
+    &sg_model_pop,
+    &sg_model_markov1,
+    &sg_model_itemknn,
+    NULL,
+};

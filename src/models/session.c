@@ -1,0 +1,133 @@
+/* session.c - one thread's view of a model: top-k lists from whatever role the class plays. */
+#include "models/model.h"
+
+#include "base/alloc.h"
+#include "math/math.h"
+
+#include <math.h>
+
+enum { SCORES_MAX = 1 << 22 }; /* numbers scored at once: 16 MiB */
+
+sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err)
+{
+    sg_session *s = sg_alloc_zero(1, sizeof *s);
+    sg_status st;
+
+    *out = NULL;
+    if (!s || !(s->state = sg_alloc_zero(1, m->class->session_bytes))) {
+        sg_free(s);
+        return sg_fail_memory(err, "session");
+    }
+    s->model = m;
+    s->pool = pool;
+    if ((st = sg_graph_new(&s->graph, pool, SG_F32, err))) {
+        sg_session_free(s);
+        return st;
+    }
+    *out = s;
+    return SG_OK;
+}
+
+void sg_session_free(sg_session *s)
+{
+    if (!s)
+        return;
+    if (s->model->class->session_fini)
+        s->model->class->session_fini(s);
+    sg_graph_free(s->graph);
+    sg_free(s->state);
+    sg_free(s->scores);
+    sg_free(s);
+}
+
+/* Item numbers come from requests: nothing below this line has to look again. */
+static sg_status check_histories(const sg_model *m, const sg_histories *h, sg_error *err)
+{
+    for (int64_t i = h->offsets[0]; i < h->offsets[h->n]; i++)
+        if (h->item[i] < 0 || h->item[i] >= m->n_items)
+            return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d", (int)m->n_items - 1,
+                           (int)h->item[i]);
+    return SG_OK;
+}
+
+sg_histories sg_histories_rows(const sg_histories *h, int first, int n)
+{
+    sg_histories part = *h; /* offsets are absolute, so the columns stay where they are */
+
+    part.n = n;
+    part.offsets += first;
+    if (part.user)
+        part.user += first;
+    return part;
+}
+
+typedef struct topk_job {
+    const sg_histories *h;
+    const sg_filter *filter;
+    float *scores;
+    int32_t n_items;
+    int k;
+    int32_t *item;
+    float *value;
+} topk_job;
+
+static void topk_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const topk_job *j = ctx;
+
+    for (size_t r = begin; r < end; r++) {
+        float *s = j->scores + r * (size_t)j->n_items;
+        size_t n;
+
+        if (j->filter && j->filter->seen)
+            for (int64_t e = j->h->offsets[r]; e < j->h->offsets[r + 1]; e++)
+                s[j->h->item[e]] = -INFINITY;
+        if (j->filter && j->filter->allow)
+            for (int32_t i = 0; i < j->n_items; i++)
+                if (!j->filter->allow[i])
+                    s[i] = -INFINITY;
+        n = sg_topk(j->item + r * (size_t)j->k, j->value + r * (size_t)j->k, (size_t)j->k, s, (size_t)j->n_items);
+        for (; n < (size_t)j->k; n++) {
+            j->item[r * (size_t)j->k + n] = -1;
+            j->value[r * (size_t)j->k + n] = -INFINITY;
+        }
+    }
+}
+
+sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
+                               float *score, sg_error *err)
+{
+    const sg_model *m = s->model;
+    const size_t n_items = (size_t)m->n_items;
+    size_t rows = SCORES_MAX / n_items ? SCORES_MAX / n_items : 1;
+    sg_status st;
+
+    if (k < 1)
+        return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
+    if (h->n < 1)
+        return SG_OK;
+    if ((st = check_histories(m, h, err)))
+        return st;
+    if (m->class->recommend)
+        return m->class->recommend(s, h, f, k, item, score, err);
+    if (rows > (size_t)h->n)
+        rows = (size_t)h->n;
+    if (s->cap_scores < rows * n_items) {
+        sg_free(s->scores);
+        s->cap_scores = 0;
+        if (!(s->scores = sg_alloc_array(rows, n_items * sizeof *s->scores)))
+            return sg_fail_memory(err, "scores");
+        s->cap_scores = rows * n_items;
+    }
+    for (int first = 0; first < h->n; first += (int)rows) {
+        const int n = h->n - first < (int)rows ? h->n - first : (int)rows;
+        const sg_histories part = sg_histories_rows(h, first, n);
+        topk_job job = {&part,       f, s->scores, m->n_items, k, item + (size_t)first * (size_t)k,
+                        score + (size_t)first * (size_t)k};
+
+        if ((st = m->class->score(s, &part, s->scores, err)))
+            return st;
+        sg_parallel_for(s->pool, (size_t)n, 4, topk_rows, &job);
+    }
+    return SG_OK;
+}
