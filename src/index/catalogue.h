@@ -1,37 +1,50 @@
 /* catalogue.h - which semantic IDs exist: a compact prefix index, memory-mapped, and the map from ID to item.
  *
  * Tuples are sorted; node of level l = a distinct prefix of l codes, numbered in sorted order within its level. Level 0
- * has one node, the root. The children of a node are consecutive nodes of the next level, with ascending codes. */
+ * has one node, the root. The children of a node are consecutive nodes of the next level, with ascending codes. Every
+ * prefix leads to at least one item. A catalogue never changes: any number of threads may read one. */
 #ifndef SG_INDEX_CATALOGUE_H
 #define SG_INDEX_CATALOGUE_H
 
+#include "base/buf.h"
 #include "base/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+enum { SG_CATALOGUE_LEVELS_MAX = 16, SG_CATALOGUE_SIZE_MAX = 65536 };
+
 typedef struct sg_catalogue sg_catalogue;
 
-/* codes (n, levels) with unique tuples; item i has tuple i. size (levels): codes per level (1 .. 65536). */
+/* codes (n, levels) with unique tuples, n >= 1; item i has tuple i. size (levels): codes per level (1 .. 65536).
+ * A tuple that two items share or a code out of range is SG_ERR_USAGE with the items named. */
 sg_status sg_catalogue_new(sg_catalogue **out, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err);
 sg_status sg_catalogue_open(sg_catalogue **out, const char *path, sg_error *err); /* mapped; every link checked */
-sg_status sg_catalogue_save(const sg_catalogue *c, const char *path, sg_error *err);
+/* The same from bytes in memory: borrowed when they are 8-byte aligned, else copied. name stands in errors. */
+sg_status sg_catalogue_parse(sg_catalogue **out, sg_bytes file, const char *name, sg_error *err);
+sg_status sg_catalogue_save(const sg_catalogue *c, const char *path, sg_error *err); /* atomic; same tuples, same bytes */
 void sg_catalogue_free(sg_catalogue *c);
 
 int sg_catalogue_levels(const sg_catalogue *c);
 int32_t sg_catalogue_items(const sg_catalogue *c);
 int32_t sg_catalogue_size(const sg_catalogue *c, int level);      /* codes of this level */
 int32_t sg_catalogue_nodes(const sg_catalogue *c, int level);     /* prefixes of this length, 0 .. levels */
-size_t sg_catalogue_bytes(const sg_catalogue *c);
+size_t sg_catalogue_bytes(const sg_catalogue *c);                 /* in memory and as a file */
 
-/* Children of a node of `level` (0 .. levels-1): nodes *first .. *first + *n - 1 of level + 1, their codes in code[]. */
+/* Children of a node of `level` (0 .. levels-1): nodes first .. first + n - 1 of level + 1, their codes ascending. */
 typedef struct sg_children {
     int32_t first, n;
-    const uint16_t *code; /* (n) ascending, borrowed */
+    const void *code; /* (n) borrowed: uint8_t, or uint16_t when the level has more than 256 codes */
+    bool wide;        /* uint16_t */
 } sg_children;
 sg_children sg_catalogue_children(const sg_catalogue *c, int level, int32_t node);
+static inline int32_t sg_child_code(const sg_children *c, int32_t i)
+{
+    return c->wide ? ((const uint16_t *)c->code)[i] : ((const uint8_t *)c->code)[i];
+}
 int32_t sg_catalogue_child(const sg_catalogue *c, int level, int32_t node, int32_t code); /* -1: none */
+int32_t sg_catalogue_parent(const sg_catalogue *c, int level, int32_t node); /* node of level - 1; level 1 .. levels */
 int32_t sg_catalogue_item(const sg_catalogue *c, int32_t leaf);  /* node of the last level -> item */
 int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item);
 void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes); /* (levels) */
