@@ -1,0 +1,332 @@
+/* attention.c - packed multi-head softmax attention with masks, T5 relative bias and dropout.   [Vaswani et al. 2017]
+ *
+ *   p_rc = exp(scale q_r.k_c + bias(c - r') - lse_r) for the keys c that row r sees;  out_r = sum_c m_rc p_rc v_c
+ *
+ * q, out (tokens_q, heads * dh); k, v (tokens_k, heads * dh); r' = r + n_k - n_q; m = 0 or 1 / (1 - dropout).
+ * Kept for the gradient: lse (heads, tokens_q); the probabilities are computed again.
+ * Every mask lets a row see one range of keys, so masks are two numbers per row. A piece is one sequence; dropout bits
+ * are a function of (seed, step, op, row, head, key). */
+#include "math/attention.h"
+
+#include "base/rng.h"
+#include "math/touch.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct plan {
+    sg_attention_spec spec;
+    sg_tensor *q, *k, *v, *out;
+    float *dq, *dk, *dv; /* NULL: not wanted */
+    int32_t *lo, *hi;  /* (tokens_q) visible keys of each row */
+    float *lse;        /* (heads, tokens_q) */
+    int reach;         /* bias_of has places for distances -reach .. reach - 1 */
+    int32_t *bucket;   /* (2 * reach) */
+    float *bias_of;    /* (heads, 2 * reach): the bias table by distance */
+    float *dbias_of;   /* (batch, heads, buckets): summed in sequence order */
+    float *work;       /* per thread: logits, gradients of logits, gradient of the bias by distance */
+    size_t work_floats;
+    uint32_t drop;
+    uint64_t drop_key;
+} plan;
+
+int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance)
+{
+    int offset = 0, exact, bucket;
+
+    if (bidirectional) {
+        buckets /= 2;
+        offset = distance > 0 ? buckets : 0;
+        distance = distance < 0 ? -distance : distance;
+    } else {
+        distance = distance < 0 ? -distance : 0;
+    }
+    exact = buckets / 2;
+    if (distance < exact)
+        return offset + distance;
+    if (exact < 1 || max_distance <= exact || distance >= max_distance)
+        return offset + buckets - 1;
+    /* 1e-6: where the logarithm is a whole number, rounding must not fall below it */
+    bucket = exact + (int)(log((double)distance / exact) / log((double)max_distance / exact) * (buckets - exact) + 1e-6);
+    return offset + (bucket < buckets - 1 ? bucket : buckets - 1);
+}
+
+static void visible_keys(plan *p)
+{
+    const sg_attention_spec *s = &p->spec;
+
+    for (int i = 0; i < s->batch; i++) {
+        const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
+        const int n_k = s->offsets_k[i + 1] - s->offsets_k[i];
+
+        for (int r = 0; r < n_q; r++) {
+            const int place = r + n_k - n_q; /* of this query among the keys */
+            int lo = 0, hi = n_k;
+
+            if (s->mask == SG_MASK_CAUSAL)
+                hi = place + 1;
+            else if (s->mask == SG_MASK_BLOCK)
+                hi = (r / s->block + 1) * s->block;
+            else if (s->mask == SG_MASK_LIMIT)
+                hi = s->limit_q[first + r];
+            if (s->window > 0)
+                lo = place - s->window + 1;
+            lo = lo < 0 ? 0 : lo;
+            hi = hi > n_k ? n_k : hi;
+            p->lo[first + r] = lo;
+            p->hi[first + r] = hi < lo ? lo : hi;
+        }
+    }
+}
+
+static void spread_bias(plan *p)
+{
+    const sg_param *b = p->spec.bias;
+    const int heads = p->spec.heads;
+
+    for (int i = 0; i < 2 * p->reach; i++)
+        p->bucket[i] = sg_t5_bucket(i - p->reach, p->spec.bias_bidirectional, b->dim[0], p->spec.bias_max_distance);
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < 2 * p->reach; i++)
+            p->bias_of[(size_t)h * 2 * p->reach + i] = b->value[(size_t)p->bucket[i] * heads + h];
+}
+
+static sg_attend one_head(const plan *p, int i, int h)
+{
+    const sg_attention_spec *s = &p->spec;
+    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads;
+    const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
+    const int first_k = s->offsets_k[i], n_k = s->offsets_k[i + 1] - first_k;
+    const size_t at_q = (size_t)first * ld + (size_t)h * dh, at_k = (size_t)first_k * ld + (size_t)h * dh;
+
+    return (sg_attend){
+        .n_q = n_q, .n_k = n_k, .dh = (int)dh,
+        .q = p->q->data + at_q, .k = p->k->data + at_k, .v = p->v->data + at_k,
+        .ld_q = ld, .ld_k = ld, .ld_v = ld, .out = p->out->data + at_q, .ld_out = ld,
+        .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
+        .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
+        .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (size_t)(n_k - n_q)) : NULL,
+        .drop = p->drop, .drop_key = p->drop_key,
+        .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h, .drop_step = (uint64_t)s->heads,
+        .dout = p->out->grad ? p->out->grad + at_q : NULL,
+        .dq = p->dq ? p->dq + at_q : NULL,
+        .dk = p->dk ? p->dk + at_k : NULL,
+        .dv = p->dv ? p->dv + at_k : NULL,
+    };
+}
+
+/* 0 or 1 / (1 - dropout) for row r, key c: 16 of the bits of number (row, c / 4). */
+static float keep(const sg_attend *a, int r, int c)
+{
+    const uint64_t row = a->drop_row + (uint64_t)r * a->drop_step;
+    const uint64_t bits = sg_rng_u64(a->drop_key, SG_RNG_DROPOUT, row, (uint64_t)c / 4);
+
+    if ((uint32_t)(bits >> 16 * (c % 4) & 0xffff) < a->drop)
+        return 0;
+    return 65536.0f / (float)(65536 - a->drop);
+}
+
+static float dot(const float *x, const float *y, int n)
+{
+    float sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+static void logits(float *s, const sg_attend *a, int r)
+{
+    for (int c = a->lo[r]; c < a->hi[r]; c++)
+        s[c] = a->scale * dot(a->q + (size_t)r * a->ld_q, a->k + (size_t)c * a->ld_k, a->dh) +
+               (a->bias ? a->bias[c - r] : 0);
+}
+
+static void head_forward(const sg_attend *a, float *s)
+{
+    for (int r = 0; r < a->n_q; r++) {
+        float *out = a->out + (size_t)r * a->ld_out;
+        float most = -INFINITY, sum = 0;
+
+        memset(out, 0, (size_t)a->dh * sizeof *out);
+        logits(s, a, r);
+        for (int c = a->lo[r]; c < a->hi[r]; c++)
+            most = s[c] > most ? s[c] : most;
+        for (int c = a->lo[r]; c < a->hi[r]; c++)
+            sum += s[c] = expf(s[c] - most);
+        a->lse[r] = most + logf(sum);
+        for (int c = a->lo[r]; c < a->hi[r]; c++) {
+            const float p = s[c] / sum * (a->drop ? keep(a, r, c) : 1);
+
+            for (int d = 0; d < a->dh; d++)
+                out[d] += p * a->v[(size_t)c * a->ld_v + d];
+        }
+    }
+}
+
+static void head_backward(const sg_attend *a, float *s)
+{
+    for (int r = 0; r < a->n_q; r++) {
+        const float *out = a->out + (size_t)r * a->ld_out, *dout = a->dout + (size_t)r * a->ld_out;
+        const float *q = a->q + (size_t)r * a->ld_q;
+        const float mean = dot(out, dout, a->dh);
+
+        logits(s, a, r);
+        for (int c = a->lo[r]; c < a->hi[r]; c++) {
+            const float p = expf(s[c] - a->lse[r]), m = a->drop ? keep(a, r, c) : 1;
+            const float *k = a->k + (size_t)c * a->ld_k, *v = a->v + (size_t)c * a->ld_v;
+            const float ds = p * (m * dot(dout, v, a->dh) - mean);
+
+            if (a->dbias)
+                a->dbias[c - r] += ds;
+            for (int d = 0; d < a->dh && a->dv; d++)
+                a->dv[(size_t)c * a->ld_v + d] += m * p * dout[d];
+            for (int d = 0; d < a->dh && a->dk; d++)
+                a->dk[(size_t)c * a->ld_k + d] += a->scale * ds * q[d];
+            for (int d = 0; d < a->dh && a->dq; d++)
+                a->dq[(size_t)r * a->ld_q + d] += a->scale * ds * k[d];
+        }
+    }
+}
+
+static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const plan *p = ctx;
+
+    for (size_t i = begin; i < end; i++)
+        for (int h = 0; h < p->spec.heads; h++) {
+            const sg_attend a = one_head(p, (int)i, h);
+
+            head_forward(&a, p->work + (size_t)thread * p->work_floats);
+        }
+}
+
+static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const plan *p = ctx;
+    const int heads = p->spec.heads;
+    float *work = p->work + (size_t)thread * p->work_floats;
+    float *by_distance = work + p->work_floats - 2 * (size_t)p->reach;
+
+    for (size_t i = begin; i < end; i++)
+        for (int h = 0; h < heads; h++) {
+            sg_attend a = one_head(p, (int)i, h);
+
+            if (p->dbias_of) {
+                float *sum = p->dbias_of + (i * (size_t)heads + (size_t)h) * (size_t)p->spec.bias->dim[0];
+
+                memset(by_distance, 0, 2 * (size_t)p->reach * sizeof *by_distance);
+                memset(sum, 0, (size_t)p->spec.bias->dim[0] * sizeof *sum);
+                a.dbias = by_distance + p->reach - (a.n_k - a.n_q);
+                head_backward(&a, work);
+                for (int d = 0; d < 2 * p->reach; d++)
+                    sum[p->bucket[d]] += by_distance[d];
+            } else {
+                head_backward(&a, work);
+            }
+        }
+}
+
+static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
+{
+    plan *p = saved;
+    const sg_param *b = p->spec.bias;
+    const int heads = p->spec.heads;
+    const bool learn_bias = sg_param_learns(b);
+
+    if ((p->q->needs_grad && !(p->dq = sg_grad(g, p->q))) || (p->k->needs_grad && !(p->dk = sg_grad(g, p->k))) ||
+        (p->v->needs_grad && !(p->dv = sg_grad(g, p->v))))
+        return;
+    if (learn_bias &&
+        !(p->dbias_of = sg_scratch(g, (size_t)p->spec.batch * (size_t)heads * (size_t)b->dim[0], sizeof(float))))
+        return;
+    sg_parallel_for(sg_graph_pool(g), (size_t)p->spec.batch, 1, backward_piece, p);
+    for (int i = 0; i < p->spec.batch && learn_bias; i++)
+        for (int h = 0; h < heads; h++)
+            for (int d = 0; d < b->dim[0]; d++)
+                b->grad[(size_t)d * heads + h] += p->dbias_of[((size_t)i * heads + h) * (size_t)b->dim[0] + d];
+}
+
+/* The spec with its arrays copied, and the longest sequence. NULL (sticky) when it is not one. */
+static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *s)
+{
+    plan *p = sg_scratch(g, 1, sizeof *p);
+    const size_t n_offsets = (size_t)s->batch + 1;
+    int32_t *offsets_q, *offsets_k, *limit = NULL;
+    int longest = 0;
+
+    if (q->rank != 2 || k->rank != 2 || v->rank != 2 || q->dim[1] != k->dim[1] || k->dim[1] != v->dim[1] ||
+        k->dim[0] != v->dim[0])
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected q, k, v of one width and k, v of one length");
+    if (s->heads < 1 || q->dim[1] % s->heads || s->batch < 0)
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: width %d is no multiple of %d heads", q->dim[1], s->heads);
+    if (s->dropout < 0 || s->dropout >= 1 || (s->mask == SG_MASK_BLOCK && s->block < 1) ||
+        (s->mask == SG_MASK_LIMIT && !s->limit_q))
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: dropout, block or limits out of range");
+    if (s->bias && (s->bias->rank != 2 || s->bias->dim[1] != s->heads || s->bias->dim[0] < 2))
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: bias table '%s' is not (buckets, %d heads)", s->bias->name,
+                             s->heads);
+    offsets_q = sg_scratch(g, n_offsets, sizeof *offsets_q);
+    offsets_k = s->offsets_k == s->offsets_q ? offsets_q : sg_scratch(g, n_offsets, sizeof *offsets_k);
+    if (!p || !offsets_q || !offsets_k)
+        return NULL;
+    memcpy(offsets_q, s->offsets_q, n_offsets * sizeof *offsets_q);
+    memcpy(offsets_k, s->offsets_k, n_offsets * sizeof *offsets_k);
+    if (offsets_q[0] != 0 || offsets_k[0] != 0 || offsets_q[s->batch] != q->dim[0] || offsets_k[s->batch] != k->dim[0])
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets do not cover %d queries and %d keys", q->dim[0],
+                             k->dim[0]);
+    for (int i = 0; i < s->batch; i++) {
+        const int n_q = offsets_q[i + 1] - offsets_q[i], n_k = offsets_k[i + 1] - offsets_k[i];
+
+        if (n_q < 0 || n_k < 0)
+            return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets of sequence %d fall", i);
+        longest = n_q > longest ? n_q : longest;
+        longest = n_k > longest ? n_k : longest;
+    }
+    if (s->mask == SG_MASK_LIMIT) {
+        if (!(limit = sg_scratch(g, (size_t)q->dim[0], sizeof *limit)))
+            return NULL;
+        memcpy(limit, s->limit_q, (size_t)q->dim[0] * sizeof *limit);
+    }
+    *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + 1};
+    p->spec.offsets_q = offsets_q;
+    p->spec.offsets_k = offsets_k;
+    p->spec.limit_q = limit;
+    return p;
+}
+
+sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec)
+{
+    const uint64_t op = sg_graph_next_op(g);
+    const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
+    plan *p;
+    size_t n_bias;
+
+    if (!q || !k || !v || !(p = plan_new(g, q, k, v, spec)))
+        return NULL;
+    n_bias = spec->bias ? 2 * (size_t)p->reach : 0;
+    p->work_floats = ((size_t)p->reach + n_bias + 15) / 16 * 16;
+    p->out = sg_tensor_2d(g, q->dim[0], q->dim[1]);
+    p->lo = sg_scratch(g, (size_t)q->dim[0], sizeof *p->lo);
+    p->hi = sg_scratch(g, (size_t)q->dim[0], sizeof *p->hi);
+    p->lse = sg_scratch(g, (size_t)spec->heads * (size_t)q->dim[0], sizeof *p->lse);
+    p->work = sg_scratch(g, threads * p->work_floats, sizeof *p->work);
+    if (!p->out || !p->lo || !p->hi || !p->lse || !p->work)
+        return NULL;
+    visible_keys(p);
+    if (spec->bias) {
+        p->bucket = sg_scratch(g, n_bias, sizeof *p->bucket);
+        p->bias_of = sg_scratch(g, (size_t)spec->heads * n_bias, sizeof *p->bias_of);
+        if (!p->bucket || !p->bias_of)
+            return NULL;
+        spread_bias(p);
+    }
+    if (spec->dropout > 0 && sg_graph_training(g)) {
+        p->drop = (uint32_t)lroundf(spec->dropout * 65536);
+        p->drop_key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), op);
+    }
+    sg_parallel_for(sg_graph_pool(g), (size_t)spec->batch, 1, forward_piece, p);
+    if (q->needs_grad || k->needs_grad || v->needs_grad || sg_param_learns(spec->bias))
+        sg_tape(g, p->out, attention_backward, p);
+    return p->out;
+}

@@ -1,0 +1,327 @@
+/* sampled_ce.c - a row's target against sampled negatives: softmax cross-entropy, and binary cross-entropy (BCE, gBCE).
+ *
+ *   l_0 = scale x.w_t - logq_t      l_j = scale x.w_j - logq_j, left out when j = t      (l2: x and w at unit length)
+ *   softmax: log(e^l_0 + sum_j e^l_j) - l_0        binary: -beta log s(l_0) - sum_j log(1 - s(l_j))      mean over rows
+ *                                       [Klenitskiy & Vasilev 2023; Kang & McAuley 2018; Petrov & Macdonald 2023, gBCE]
+ *
+ * x (rows, d), table (n, d). The table rows in use are copied once, each id once, normalised when l2 asks for it; all
+ * else works on that copy. Gradients: every table row is owned by one piece, which adds its places in batch order. */
+#include "math/touch.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROWS = 32, IDS = 32 }; /* per piece */
+static const float EPS = 1e-6f; /* lengths below it count as it */
+
+typedef struct sampled {
+    sg_tensor *x;
+    sg_param *table;
+    const float *logq;   /* borrowed during forward */
+    float scale, beta;   /* beta < 0: softmax */
+    bool shared, l2;
+    int d, n_rows, n_neg;
+    int32_t *row;        /* (n_rows) row of x */
+    sg_id_groups ids;    /* places: 0 .. n_rows - 1 targets, then the negatives */
+    uint32_t *at;        /* (places) which copied table row, UINT32_MAX for id -1 */
+    float *w, *w_inv;    /* (ids.n, d) copied table rows; 1 / length */
+    float *xs, *x_inv;   /* (n_rows, d), (n_rows) */
+    float *neg;          /* shared: (n_neg, d) */
+    float *l0;           /* (n_rows): logits of the targets, then their gradient */
+    float *l;            /* (n_rows, n_neg): logits, then their gradient */
+    double *loss;        /* (n_rows) */
+    float *dxs, *dneg;   /* backward: (n_rows, d), (n_neg, d) */
+    float *dx;
+    float up;            /* of the loss, times scale */
+} sampled;
+
+/* c (m, n) = alpha op(a) b or op(a) b^T + beta c */
+static void product(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                    float beta, float *c, int ldc)
+{
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            float sum = 0;
+
+            for (int l = 0; l < k; l++)
+                sum += (ta ? a[(size_t)l * lda + i] : a[(size_t)i * lda + l]) *
+                       (tb ? b[(size_t)j * ldb + l] : b[(size_t)l * ldb + j]);
+            c[(size_t)i * ldc + j] = alpha * sum + (beta != 0 ? beta * c[(size_t)i * ldc + j] : 0);
+        }
+}
+
+static float dot(const float *x, const float *y, int n)
+{
+    float sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+static void unit_row(float *y, float *inv, const float *x, int d, bool l2)
+{
+    *inv = 1;
+    if (l2) {
+        const float length = sqrtf(dot(x, x, d));
+
+        *inv = 1 / (length > EPS ? length : EPS);
+    }
+    for (int i = 0; i < d; i++)
+        y[i] = x[i] * *inv;
+}
+
+/* From the gradient of the unit row to that of the row: (dy - y (y.dy)) / length, added to dx. */
+static void unit_row_grad(float *dx, const float *dy, const float *y, float inv, int d, bool l2)
+{
+    const float along = l2 && inv < 1 / EPS ? dot(y, dy, d) : 0;
+
+    for (int i = 0; i < d; i++)
+        dx[i] += inv * (dy[i] - along * y[i]);
+}
+
+static const uint32_t *negatives_of(const sampled *p, size_t r)
+{
+    return p->at + p->n_rows + (p->shared ? 0 : r * (size_t)p->n_neg);
+}
+
+/* Loss of one row; logits become their gradients. */
+static double softmax_row(float *l0, float *l, int n)
+{
+    float most = *l0;
+    double sum, at_target;
+
+    for (int j = 0; j < n; j++)
+        most = l[j] > most ? l[j] : most;
+    at_target = *l0 - most;
+    sum = exp(at_target);
+    for (int j = 0; j < n; j++)
+        sum += l[j] = expf(l[j] - most);
+    *l0 = (float)(exp(at_target) / sum - 1);
+    for (int j = 0; j < n; j++)
+        l[j] /= (float)sum;
+    return log(sum) - at_target;
+}
+
+static double softplus(double x) /* log(1 + e^x) */
+{
+    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+}
+
+static double binary_row(float *l0, float *l, int n, float beta)
+{
+    double loss = beta * softplus(-*l0);
+
+    *l0 = -beta / (1 + expf(*l0));
+    for (int j = 0; j < n; j++) {
+        loss += softplus(l[j]);
+        l[j] = 1 / (1 + expf(-l[j]));
+    }
+    return loss;
+}
+
+static void forward_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const sampled *p = ctx;
+    const size_t d = (size_t)p->d;
+
+    for (size_t r = begin; r < end; r++) {
+        const float *x = p->xs + r * d;
+        const uint32_t target = p->at[r], *neg = negatives_of(p, r);
+        float *l = p->l + r * (size_t)p->n_neg;
+
+        p->l0[r] = p->scale * dot(x, p->w + target * d, p->d) - (p->logq ? p->logq[p->ids.id[target]] : 0);
+        for (int j = 0; j < p->n_neg; j++) {
+            if (neg[j] == target || neg[j] == UINT32_MAX) {
+                l[j] = -INFINITY;
+                continue;
+            }
+            if (!p->shared)
+                l[j] = p->scale * dot(x, p->w + neg[j] * d, p->d);
+            l[j] -= p->logq ? p->logq[p->ids.id[neg[j]]] : 0;
+        }
+        p->loss[r] = p->beta < 0 ? softmax_row(&p->l0[r], l, p->n_neg) : binary_row(&p->l0[r], l, p->n_neg, p->beta);
+    }
+}
+
+static void backward_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const sampled *p = ctx;
+    const size_t d = (size_t)p->d;
+
+    for (size_t r = begin; r < end; r++) {
+        const uint32_t *neg = negatives_of(p, r);
+        const float *l = p->l + r * (size_t)p->n_neg, *wt = p->w + p->at[r] * d;
+        float *to = p->dxs + r * d;
+
+        for (size_t i = 0; i < d; i++)
+            to[i] = (p->shared ? to[i] : 0) + p->up * p->l0[r] * wt[i];
+        for (int j = 0; j < p->n_neg && !p->shared; j++)
+            for (size_t i = 0; i < d && neg[j] != UINT32_MAX; i++)
+                to[i] += p->up * l[j] * p->w[neg[j] * d + i];
+        unit_row_grad(p->dx + (size_t)p->row[r] * d, to, p->xs + r * d, p->x_inv[r], p->d, p->l2);
+    }
+}
+
+typedef struct scatter {
+    const sampled *p;
+    float *work; /* per thread (d) */
+} scatter;
+
+static void backward_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const scatter *s = ctx;
+    const sampled *p = s->p;
+    const size_t d = (size_t)p->d;
+    float *sum = s->work + (size_t)thread * d;
+
+    for (size_t id = begin; id < end; id++) {
+        memset(sum, 0, d * sizeof *sum);
+        for (uint32_t i = p->ids.begin[id]; i < p->ids.begin[id + 1]; i++) {
+            const uint32_t place = p->ids.place[i], n = place - (uint32_t)p->n_rows;
+            const bool target = place < (uint32_t)p->n_rows;
+
+            if (target || !p->shared) {
+                const float c = p->up * (target ? p->l0[place] : p->l[n]);
+                const float *x = p->xs + (target ? place : n / (uint32_t)p->n_neg) * d;
+
+                for (size_t k = 0; k < d; k++)
+                    sum[k] += c * x[k];
+            } else {
+                for (size_t k = 0; k < d; k++)
+                    sum[k] += p->dneg[n * d + k];
+            }
+        }
+        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * d, sum, p->w + id * d, p->w_inv[id], p->d, p->l2);
+    }
+}
+
+static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
+{
+    sampled *p = saved;
+    sg_pool *pool = sg_graph_pool(g);
+    const size_t d = (size_t)p->d, rows = (size_t)p->n_rows;
+    const float *dloss = sg_grad(g, out);
+    float *work = sg_scratch(g, d * (size_t)sg_pool_threads(pool), sizeof *work);
+    scatter s = {p, work};
+
+    p->dxs = sg_scratch(g, rows * d, sizeof *p->dxs);
+    p->dneg = p->shared ? sg_scratch(g, (size_t)p->n_neg * d, sizeof *p->dneg) : NULL;
+    p->dx = p->x->needs_grad ? sg_grad(g, p->x) : NULL;
+    if (!dloss || !work || !p->dxs || (p->shared && !p->dneg) || (p->x->needs_grad && !p->dx))
+        return;
+    p->up = *dloss * p->scale / (float)p->n_rows;
+    if (p->dx) {
+        if (p->shared)
+            product(false, false, p->n_rows, p->d, p->n_neg, p->up, p->l, p->n_neg, p->neg,
+                    p->d, 0, p->dxs, p->d);
+        sg_parallel_for(pool, rows, ROWS, backward_rows, p);
+    }
+    if (sg_param_learns(p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
+        if (p->shared)
+            product(true, false, p->n_neg, p->d, p->n_rows, p->up, p->l, p->n_neg, p->xs,
+                    p->d, 0, p->dneg, p->d);
+        sg_parallel_for(pool, p->ids.n, IDS, backward_ids, &s);
+    }
+}
+
+/* Packs the rows that have a target and copies the table rows in use. */
+static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int rows)
+{
+    const size_t d = (size_t)p->d, each = (size_t)p->n_neg;
+    const int32_t n = p->table->dim[0];
+    size_t places, at = 0;
+    int32_t *ids;
+
+    for (int r = 0; r < rows; r++)
+        p->n_rows += spec->target[r] != -1;
+    places = (size_t)p->n_rows + (p->shared ? each : (size_t)p->n_rows * each);
+    ids = sg_scratch(g, places, sizeof *ids);
+    p->at = sg_scratch(g, places, sizeof *p->at);
+    p->row = sg_scratch(g, (size_t)p->n_rows, sizeof *p->row);
+    p->xs = sg_scratch(g, (size_t)p->n_rows * d, sizeof *p->xs);
+    p->x_inv = sg_scratch(g, (size_t)p->n_rows, sizeof *p->x_inv);
+    if (!ids || !p->at || !p->row || !p->xs || !p->x_inv)
+        return false;
+    for (int r = 0; r < rows; r++) {
+        if (spec->target[r] == -1)
+            continue;
+        ids[at] = spec->target[r];
+        if (!p->shared)
+            memcpy(ids + p->n_rows + at * each, spec->negatives + (size_t)r * each, each * sizeof *ids);
+        unit_row(p->xs + at * d, &p->x_inv[at], p->x->data + (size_t)r * d, p->d, p->l2);
+        p->row[at++] = r;
+    }
+    if (p->shared)
+        memcpy(ids + p->n_rows, spec->negatives, each * sizeof *ids);
+    for (size_t i = 0; i < places; i++)
+        if (ids[i] < -1 || ids[i] >= n)
+            return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: id %d outside a table of %d", ids[i], n) != NULL;
+    if (!sg_group_ids(g, &p->ids, ids, places))
+        return false;
+    p->w = sg_scratch(g, p->ids.n * d, sizeof *p->w);
+    p->w_inv = sg_scratch(g, p->ids.n, sizeof *p->w_inv);
+    p->neg = p->shared ? sg_scratch(g, each * d, sizeof *p->neg) : NULL;
+    if (!p->w || !p->w_inv || (p->shared && !p->neg))
+        return false;
+    memset(p->at, 0xff, places * sizeof *p->at);
+    for (size_t i = 0; i < p->ids.n; i++) {
+        unit_row(p->w + i * d, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * d, p->d, p->l2);
+        for (uint32_t k = p->ids.begin[i]; k < p->ids.begin[i + 1]; k++)
+            p->at[p->ids.place[k]] = (uint32_t)i;
+    }
+    for (size_t j = 0; j < each && p->shared; j++) {
+        const uint32_t from = p->at[(size_t)p->n_rows + j];
+
+        if (from == UINT32_MAX)
+            memset(p->neg + j * d, 0, d * sizeof(float));
+        else
+            memcpy(p->neg + j * d, p->w + from * d, d * sizeof(float));
+    }
+    return true;
+}
+
+static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta)
+{
+    const int d = table->rank == 2 ? table->dim[1] : 0;
+    double loss = 0;
+    sampled *p;
+    sg_tensor *out;
+
+    if (!x)
+        return NULL;
+    if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || spec->n_neg < 1)
+        return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: x and table '%s' do not fit, or no negatives", table->name);
+    if (!(p = sg_scratch(g, 1, sizeof *p)))
+        return NULL;
+    *p = (sampled){.x = x, .table = table, .logq = spec->logq, .scale = spec->scale, .beta = beta, .d = d,
+                   .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg};
+    if (!gather(g, p, spec, (int)(x->count / (size_t)d)))
+        return NULL;
+    p->l0 = sg_scratch(g, (size_t)p->n_rows, sizeof *p->l0);
+    p->l = sg_scratch(g, (size_t)p->n_rows * (size_t)p->n_neg, sizeof *p->l);
+    p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
+    out = sg_tensor_new(g, 1, (int[]){1});
+    if (!p->l0 || !p->l || !p->loss || !out)
+        return NULL;
+    if (p->shared && p->n_rows > 0)
+        product(false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, d, p->neg,
+                d, 0, p->l, p->n_neg);
+    sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, ROWS, forward_rows, p);
+    for (int r = 0; r < p->n_rows; r++)
+        loss += p->loss[r];
+    out->data[0] = p->n_rows ? (float)(loss / p->n_rows) : 0;
+    if (p->n_rows && (x->needs_grad || sg_param_learns(table)))
+        sg_tape(g, out, sampled_backward, p);
+    return out;
+}
+
+sg_tensor *sg_sampled_ce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec)
+{
+    return sampled_loss(g, x, table, spec, -1);
+}
+
+sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta)
+{
+    return sampled_loss(g, x, table, spec, beta);
+}

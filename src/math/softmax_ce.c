@@ -1,0 +1,359 @@
+/* softmax_ce.c - softmax cross-entropy against the rows of a table, without ever holding the logits.
+ *
+ *   l_rj = scale (x_r.w_j + b_j)      ce_r = lse_r - (1 - e) l_rt - e mean_j l_rj      lse_r = log sum_j exp l_rj
+ *   loss = sum_r a_r ce_r / sum_r a_r                      (e: label smoothing, a: weights, t: target; j in the row's range)
+ *   dx_r = c_r (sum_j p_rj w_j - (1 - e) w_t - e mean_j w_j)       c_r = scale a_r / sum a     p_rj = exp(l_rj - lse_r)
+ *   dw_j = sum_r c_r (p_rj - e / n - (1 - e) [j = t]) x_r          db_j the same without x_r
+ *
+ * x (rows, d), w (n, d). Rows with a loss are gathered by range; a tile of rows meets the range block by block, so that a
+ * block of logits stays in the cache. Forward: one product for the logits and, as in flash attention, one more for
+ * sum_j p_rj w_j under the running maximum. Backward: the logits again, then dw. Pieces: row tiles forward, item
+ * blocks backward; each piece owns what it writes. */
+#include "math/touch.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 256, TILE_MOST = 256, TILE_LEAST = 32 };
+
+typedef struct group { /* rows that share a range of the table */
+    int32_t begin, size;
+    int n_rows, first;  /* packed rows first .. first + n_rows - 1 */
+    float *mean_w;      /* (d) label smoothing: mean of the rows of the range */
+    double mean_b;
+} group;
+
+typedef struct piece { /* rows or items begin .. end - 1 of a group */
+    int group;
+    int begin, end;
+} piece;
+
+typedef struct ce {
+    sg_tensor *x, *out;
+    sg_param *table, *bias;
+    int d, n_rows, n_groups;
+    float scale, smooth;
+    group *groups;
+    piece *tiles, *blocks;
+    int n_tiles, n_blocks;
+    int32_t *row;     /* (n_rows) row of x of each packed row */
+    int32_t *target;  /* (n_rows) absolute */
+    float *weight;    /* (n_rows) a_r / sum a */
+    float *xs;        /* (n_rows, d) packed */
+    float *dxs;       /* (n_rows, d) dx / c; NULL when x needs no gradient */
+    float *lse;       /* (n_rows) */
+    float *coef;      /* (n_rows) c_r of the backward pass */
+    double *loss;     /* (n_rows) ce_r */
+    float *work;      /* per thread (TILE_MOST, BLOCK) */
+} ce;
+
+/* c (m, n) = alpha op(a) b or op(a) b^T + beta c */
+static void product(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                    float beta, float *c, int ldc)
+{
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < n; j++) {
+            float sum = 0;
+
+            for (int l = 0; l < k; l++)
+                sum += (ta ? a[(size_t)l * lda + i] : a[(size_t)i * lda + l]) *
+                       (tb ? b[(size_t)j * ldb + l] : b[(size_t)l * ldb + j]);
+            c[(size_t)i * ldc + j] = alpha * sum + (beta != 0 ? beta * c[(size_t)i * ldc + j] : 0);
+        }
+}
+
+static void logits(const ce *p, float *l, const group *g, int row, int n_rows, int item, int n_items)
+{
+    const int32_t first = g->begin + item;
+
+    product(false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
+            p->table->value + (size_t)first * p->d, p->d, 0, l, BLOCK);
+    for (int r = 0; r < n_rows && p->bias; r++)
+        for (int j = 0; j < n_items; j++)
+            l[(size_t)r * BLOCK + j] += p->scale * p->bias->value[first + j];
+}
+
+static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
+{
+    const ce *p = ctx;
+    const piece *t = &p->tiles[begin];
+    const group *g = &p->groups[t->group];
+    const int n_rows = t->end - t->begin, d = p->d;
+    float *l = p->work + (size_t)thread * TILE_MOST * BLOCK;
+    float *dxs = p->dxs ? p->dxs + (size_t)t->begin * d : NULL;
+    float most[TILE_MOST], at_target[TILE_MOST];
+    double sum[TILE_MOST];
+
+    for (int r = 0; r < n_rows; r++) {
+        most[r] = -INFINITY;
+        sum[r] = 0;
+    }
+    for (int item = 0; item < g->size; item += BLOCK) {
+        const int n_items = g->size - item < BLOCK ? g->size - item : BLOCK;
+
+        logits(p, l, g, t->begin, n_rows, item, n_items);
+        for (int r = 0; r < n_rows; r++) {
+            float *lr = l + (size_t)r * BLOCK;
+            const int target = p->target[t->begin + r] - g->begin - item;
+            float now = most[r], down, part = 0;
+
+            if (target >= 0 && target < n_items)
+                at_target[r] = lr[target];
+            for (int j = 0; j < n_items; j++)
+                now = lr[j] > now ? lr[j] : now;
+            for (int j = 0; j < n_items; j++)
+                part += lr[j] = expf(lr[j] - now);
+            down = expf(most[r] - now);
+            most[r] = now;
+            sum[r] = sum[r] * down + part;
+            for (int i = 0; i < d && dxs && item > 0; i++)
+                dxs[(size_t)r * d + i] *= down;
+        }
+        if (dxs)
+            product(false, false, n_rows, d, n_items, 1, l, BLOCK, p->table->value + (size_t)(g->begin + item) * d, d,
+                    item > 0, dxs, d);
+    }
+    for (int r = 0; r < n_rows; r++) {
+        const int row = t->begin + r;
+        const float *wt = p->table->value + (size_t)p->target[row] * d, *xr = p->xs + (size_t)row * d;
+        double mean = 0;
+
+        p->lse[row] = (float)(most[r] + log(sum[r]));
+        p->loss[row] = most[r] + log(sum[r]) - (1 - p->smooth) * at_target[r];
+        if (p->smooth > 0) {
+            for (int i = 0; i < d; i++)
+                mean += (double)xr[i] * g->mean_w[i];
+            p->loss[row] -= p->smooth * p->scale * (mean + g->mean_b);
+        }
+        for (int i = 0; i < d && dxs; i++)
+            dxs[(size_t)r * d + i] = dxs[(size_t)r * d + i] / (float)sum[r] - (1 - p->smooth) * wt[i] -
+                                     (p->smooth > 0 ? p->smooth * g->mean_w[i] : 0);
+    }
+}
+
+static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
+{
+    const ce *p = ctx;
+    const piece *b = &p->blocks[begin];
+    const group *g = &p->groups[b->group];
+    const int n_items = b->end - b->begin, d = p->d;
+    const int32_t item = g->begin + b->begin;
+    const float even = p->smooth / (float)g->size;
+    float *l = p->work + (size_t)thread * TILE_MOST * BLOCK;
+
+    for (int row = g->first; row < g->first + g->n_rows; row += TILE_MOST) {
+        const int left = g->first + g->n_rows - row, n_rows = left < TILE_MOST ? left : TILE_MOST;
+
+        logits(p, l, g, row, n_rows, b->begin, n_items);
+        for (int r = 0; r < n_rows; r++) {
+            float *lr = l + (size_t)r * BLOCK;
+            const float c = p->coef[row + r], lse = p->lse[row + r];
+            const int target = p->target[row + r] - item;
+
+            for (int j = 0; j < n_items; j++)
+                lr[j] = c * (expf(lr[j] - lse) - even);
+            if (target >= 0 && target < n_items)
+                lr[target] -= c * (1 - p->smooth);
+            for (int j = 0; j < n_items && sg_param_learns(p->bias); j++)
+                p->bias->grad[item + j] += lr[j];
+        }
+        if (sg_param_learns(p->table))
+            product(true, false, n_items, d, n_rows, 1, l, BLOCK, p->xs + (size_t)row * d, d, 1,
+                    p->table->grad + (size_t)item * d, d);
+    }
+}
+
+static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
+{
+    ce *p = saved;
+    const float *dloss = sg_grad(g, out);
+    float *dx = p->x->needs_grad ? sg_grad(g, p->x) : NULL;
+    bool disjoint = true;
+
+    if (!dloss || (p->x->needs_grad && !dx))
+        return;
+    for (int r = 0; r < p->n_rows; r++) {
+        float *to = dx ? dx + (size_t)p->row[r] * p->d : NULL;
+
+        p->coef[r] = *dloss * p->weight[r] * p->scale;
+        for (int i = 0; i < p->d && dx; i++)
+            to[i] += p->coef[r] * p->dxs[(size_t)r * p->d + i];
+    }
+    if (!sg_param_learns(p->table) && !sg_param_learns(p->bias))
+        return;
+    for (int i = 0; i < p->n_groups; i++) {
+        const int32_t end = p->groups[i].begin + p->groups[i].size;
+
+        if (!sg_param_touch_range(g, p->table, p->groups[i].begin, end) ||
+            (p->bias && !sg_param_touch_range(g, p->bias, p->groups[i].begin, end)))
+            return;
+        for (int j = 0; j < i; j++)
+            disjoint &= end <= p->groups[j].begin || p->groups[j].begin + p->groups[j].size <= p->groups[i].begin;
+    }
+    if (disjoint)
+        sg_parallel_for(sg_graph_pool(g), (size_t)p->n_blocks, 1, block_backward, p);
+    else /* two ranges share table rows: one after the other */
+        sg_parallel_for(NULL, (size_t)p->n_blocks, 1, block_backward, p);
+}
+
+/* Finds or adds the group of a range. */
+static int group_of(ce *p, int32_t begin, int32_t size, int last)
+{
+    if (last >= 0 && p->groups[last].begin == begin && p->groups[last].size == size)
+        return last;
+    for (int i = 0; i < p->n_groups; i++)
+        if (p->groups[i].begin == begin && p->groups[i].size == size)
+            return i;
+    p->groups[p->n_groups] = (group){.begin = begin, .size = size};
+    return p->n_groups++;
+}
+
+/* Mean of the rows of a range, in double: what label smoothing pulls towards. */
+static bool range_mean(sg_graph *g, const ce *p, group *to)
+{
+    double *sum = sg_scratch(g, (size_t)p->d, sizeof *sum);
+
+    if (!sum || !(to->mean_w = sg_scratch(g, (size_t)p->d, sizeof *to->mean_w)))
+        return false;
+    memset(sum, 0, (size_t)p->d * sizeof *sum);
+    for (int32_t j = to->begin; j < to->begin + to->size; j++) {
+        for (int i = 0; i < p->d; i++)
+            sum[i] += p->table->value[(size_t)j * p->d + i];
+        to->mean_b += p->bias ? p->bias->value[j] : 0;
+    }
+    for (int i = 0; i < p->d; i++)
+        to->mean_w[i] = (float)(sum[i] / to->size);
+    to->mean_b /= to->size;
+    return true;
+}
+
+static bool cut(sg_graph *g, ce *p)
+{
+    size_t tiles = 0, blocks = 0;
+    int tile = (p->n_rows / 8 + TILE_LEAST - 1) / TILE_LEAST * TILE_LEAST; /* small batches still make some pieces */
+
+    tile = tile < TILE_LEAST ? TILE_LEAST : tile > TILE_MOST ? TILE_MOST : tile;
+    for (int i = 0; i < p->n_groups; i++) {
+        tiles += (size_t)(p->groups[i].n_rows + tile - 1) / (size_t)tile;
+        blocks += (size_t)(p->groups[i].size + BLOCK - 1) / BLOCK;
+    }
+    p->tiles = sg_scratch(g, tiles, sizeof *p->tiles);
+    p->blocks = sg_scratch(g, blocks, sizeof *p->blocks);
+    if (!p->tiles || !p->blocks)
+        return false;
+    for (int i = 0; i < p->n_groups; i++) {
+        const group *r = &p->groups[i];
+
+        for (int at = 0; at < r->n_rows; at += tile)
+            p->tiles[p->n_tiles++] =
+                (piece){i, r->first + at, r->first + (r->n_rows - at < tile ? r->n_rows : at + tile)};
+        for (int at = 0; at < r->size; at += BLOCK)
+            p->blocks[p->n_blocks++] = (piece){i, at, r->size - at < BLOCK ? r->size : at + BLOCK};
+    }
+    return true;
+}
+
+/* Gathers the rows that have a loss by range. begin NULL: the whole table. */
+static bool gather(sg_graph *g, ce *p, int rows, const int32_t *begin, const int32_t *size, const int32_t *target,
+                   const float *weight)
+{
+    const int n = p->table->dim[0];
+    int32_t *group_at = sg_scratch(g, (size_t)rows, sizeof *group_at);
+    double total = 0;
+    int last = -1, first = 0;
+
+    p->groups = sg_scratch(g, begin ? (size_t)rows : 1, sizeof *p->groups);
+    if (!group_at || !p->groups)
+        return false;
+    for (int r = 0; r < rows; r++) {
+        const int32_t from = begin ? begin[r] : 0, many = begin ? size[r] : n;
+
+        group_at[r] = -1;
+        if (target[r] == -1 || (weight && weight[r] == 0))
+            continue;
+        if (from < 0 || many < 1 || many > n - from || target[r] < from || target[r] >= from + many)
+            return sg_graph_fail(g, SG_ERR_USAGE, "softmax: row %d: target %d outside rows %d..%d of a table of %d", r,
+                                 target[r], from, from + many - 1, n) != NULL;
+        last = group_at[r] = group_of(p, from, many, last);
+        p->groups[last].n_rows++;
+        p->n_rows++;
+        total += weight ? weight[r] : 1;
+    }
+    p->row = sg_scratch(g, (size_t)p->n_rows, sizeof *p->row);
+    p->target = sg_scratch(g, (size_t)p->n_rows, sizeof *p->target);
+    p->weight = sg_scratch(g, (size_t)p->n_rows, sizeof *p->weight);
+    p->xs = sg_scratch(g, (size_t)p->n_rows * (size_t)p->d, sizeof *p->xs);
+    if (!p->row || !p->target || !p->weight || !p->xs)
+        return false;
+    for (int i = 0; i < p->n_groups; i++) {
+        p->groups[i].first = first;
+        first += p->groups[i].n_rows;
+        p->groups[i].n_rows = 0;
+        if (p->smooth > 0 && !range_mean(g, p, &p->groups[i]))
+            return false;
+    }
+    for (int r = 0; r < rows; r++) {
+        group *to = group_at[r] >= 0 ? &p->groups[group_at[r]] : NULL;
+        const int at = to ? to->first + to->n_rows++ : 0;
+
+        if (!to)
+            continue;
+        p->row[at] = r;
+        p->target[at] = target[r];
+        p->weight[at] = (float)((weight ? weight[r] : 1) / total);
+        memcpy(p->xs + (size_t)at * p->d, p->x->data + (size_t)r * p->d, (size_t)p->d * sizeof(float));
+    }
+    return true;
+}
+
+static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *begin,
+                                const int32_t *size, const int32_t *target, const float *weight, float scale,
+                                float smooth)
+{
+    const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
+    const int d = table->rank == 2 ? table->dim[1] : 0;
+    bool learns;
+    double loss = 0;
+    ce *p;
+
+    if (!x)
+        return NULL;
+    if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || (bias && bias->count != (size_t)table->dim[0]) ||
+        !(smooth >= 0 && smooth < 1))
+        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: x, table '%s' and bias do not fit, or label smoothing not in [0, 1)",
+                             table->name);
+    if (!(p = sg_scratch(g, 1, sizeof *p)))
+        return NULL;
+    *p = (ce){.x = x, .table = table, .bias = bias, .d = d, .scale = scale, .smooth = smooth};
+    learns = sg_graph_training(g) && (x->needs_grad || sg_param_learns(table) || sg_param_learns(bias));
+    if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p))
+        return NULL;
+    p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);
+    p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
+    p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
+    p->work = sg_scratch(g, threads * TILE_MOST * BLOCK, sizeof *p->work);
+    p->out = sg_tensor_new(g, 1, (int[]){1});
+    if (learns && x->needs_grad && !(p->dxs = sg_scratch(g, (size_t)p->n_rows * (size_t)d, sizeof *p->dxs)))
+        return NULL;
+    if (!p->lse || !p->coef || !p->loss || !p->work || !p->out)
+        return NULL;
+    sg_parallel_for(sg_graph_pool(g), (size_t)p->n_tiles, 1, tile_forward, p);
+    for (int r = 0; r < p->n_rows; r++)
+        loss += p->weight[r] * p->loss[r];
+    p->out->data[0] = (float)loss;
+    if (learns)
+        sg_tape(g, p->out, ce_backward, p);
+    return p->out;
+}
+
+sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
+                         const float *weight, float scale, float label_smoothing)
+{
+    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing);
+}
+
+sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
+                               const int32_t *target, const float *weight, float scale, float label_smoothing)
+{
+    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing);
+}
