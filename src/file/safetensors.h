@@ -42,18 +42,27 @@ const char *sg_tensors_meta(const sg_tensors *t, const char *key);            /*
 sg_status sg_tensors_need(const sg_file_tensor **out, const sg_tensors *t, const char *name, sg_dtype dtype, int rank,
                           const int64_t *dim, sg_error *err);
 
-/* Writing: describe all tensors, then the data is streamed in the order of description. */
+/* Writing. */
 typedef struct sg_tensor_desc {
     const char *name;
     sg_dtype dtype;
     int rank;
     uint64_t dim[SG_TENSOR_RANK_MAX];
-    const void *data; /* contiguous */
+    const void *data; /* contiguous; not read by sg_tensors_stream */
 } sg_tensor_desc;
 typedef struct sg_meta { const char *key, *value; } sg_meta;
-/* Same input, same bytes. Data starts 64-byte aligned, each tensor 8-byte aligned as long as sizes allow without holes:
- * tensors are written in order of falling element size. Atomic. */
+/* Same input, same bytes, whatever the order of `list`: tensors lie in order of falling element size, then name, so that
+ * data starts 64-byte aligned and every tensor is aligned to its element. Atomic. */
 sg_status sg_tensors_write(const char *path, const sg_tensor_desc *list, size_t n, const sg_meta *meta, size_t n_meta,
                            sg_error *err);
+
+/* The same file from data that comes piece by piece: describe all, then put bytes, for several tensors in turn if need be;
+ * each tensor is filled from its front. Commit wants every tensor full. `list` and `meta` need not outlive the call. */
+typedef struct sg_tensors_stream sg_tensors_stream;
+sg_status sg_tensors_stream_open(sg_tensors_stream **out, const char *path, const sg_tensor_desc *list, size_t n,
+                                 const sg_meta *meta, size_t n_meta, sg_error *err);
+sg_status sg_tensors_stream_put(sg_tensors_stream *s, size_t i, const void *data, size_t bytes, sg_error *err); /* i: in list */
+sg_status sg_tensors_stream_commit(sg_tensors_stream *s, sg_error *err); /* s is freed in every case */
+void sg_tensors_stream_abort(sg_tensors_stream *s);                      /* NULL is fine */
 
 #endif

@@ -1,0 +1,247 @@
+/* json.c - jansson parses; printing is ours, for short numbers and short lines. */
+#include "file/json.h"
+
+#include "base/io.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { INDENT = 2 };
+
+sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err)
+{
+    json_error_t e;
+
+    *out = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    if (*out)
+        return SG_OK;
+    if (json_error_code(&e) == json_error_out_of_memory)
+        return sg_fail_memory(err, name);
+    return sg_fail(err, SG_ERR_FORMAT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1, e.text);
+}
+
+sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err)
+{
+    sg_buf text = {0};
+    sg_status st;
+
+    *out = NULL;
+    if (!(st = sg_file_read_any(&text, path, bytes_max, err)))
+        st = sg_json_parse(out, (sg_bytes){text.data, text.size}, path, err);
+    sg_buf_free(&text);
+    return st;
+}
+
+static void print_string(sg_buf *b, const char *s, size_t size)
+{
+    sg_buf_putc(b, '"');
+    for (size_t i = 0, plain = 0; i <= size; i++) {
+        const unsigned char c = i < size ? (unsigned char)s[i] : 0;
+
+        if (i < size && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            continue;
+        sg_buf_add(b, s + plain, i - plain);
+        plain = i + 1;
+        if (i == size)
+            break;
+        if (c == '"' || c == '\\')
+            sg_buf_printf(b, "\\%c", c);
+        else if (c == '\n')
+            sg_buf_puts(b, "\\n");
+        else if (c == '\t')
+            sg_buf_puts(b, "\\t");
+        else
+            sg_buf_printf(b, "\\u%04x", c);
+    }
+    sg_buf_putc(b, '"');
+}
+
+static void print_real(sg_buf *b, double x)
+{
+    char s[40];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(s, sizeof s, "%.*g", digits, x);
+        if (strtod(s, NULL) == x)
+            break;
+    }
+    for (char *p = s; *p; p++)
+        if (*p == ',') /* the decimal point of some locales */
+            *p = '.';
+    sg_buf_puts(b, s);
+    if (!strpbrk(s, ".e"))
+        sg_buf_puts(b, ".0"); /* stays a real when read again */
+}
+
+static void new_line(sg_buf *b, int depth)
+{
+    sg_buf_putc(b, '\n');
+    for (int i = 0; i < depth * INDENT; i++)
+        sg_buf_putc(b, ' ');
+}
+
+static bool all_plain(const json_t *array)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(array, i, item)
+        if (json_is_object(item) || json_is_array(item))
+            return false;
+    return true;
+}
+
+/* depth -1: everything on one line */
+static void print(sg_buf *b, const json_t *v, int depth)
+{
+    const int deeper = depth < 0 ? -1 : depth + 1;
+    const char *key;
+    json_t *member;
+    size_t i;
+
+    switch (json_typeof(v)) {
+    case JSON_NULL:
+        sg_buf_puts(b, "null");
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        sg_buf_puts(b, json_is_true(v) ? "true" : "false");
+        break;
+    case JSON_INTEGER:
+        sg_buf_printf(b, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+        break;
+    case JSON_REAL:
+        print_real(b, json_real_value(v));
+        break;
+    case JSON_STRING:
+        print_string(b, json_string_value(v), json_string_length(v));
+        break;
+    case JSON_ARRAY: {
+        const bool lines = depth >= 0 && !all_plain(v);
+
+        sg_buf_putc(b, '[');
+        json_array_foreach(v, i, member) {
+            if (i)
+                sg_buf_puts(b, lines ? "," : ", ");
+            if (lines)
+                new_line(b, deeper);
+            print(b, member, lines ? deeper : -1);
+        }
+        if (lines)
+            new_line(b, depth);
+        sg_buf_putc(b, ']');
+        break;
+    }
+    case JSON_OBJECT: {
+        bool first = true;
+
+        sg_buf_putc(b, '{');
+        for (void *it = json_object_iter((json_t *)(uintptr_t)v); it; it = json_object_iter_next((json_t *)(uintptr_t)v, it)) {
+            key = json_object_iter_key(it);
+            if (!first)
+                sg_buf_puts(b, depth < 0 ? ", " : ",");
+            first = false;
+            if (depth >= 0)
+                new_line(b, deeper);
+            print_string(b, key, strlen(key));
+            sg_buf_puts(b, ": ");
+            print(b, json_object_iter_value(it), deeper);
+        }
+        if (depth >= 0 && !first)
+            new_line(b, depth);
+        sg_buf_putc(b, '}');
+        break;
+    }
+    }
+}
+
+void sg_json_print(sg_buf *out, const json_t *value)
+{
+    print(out, value, 0);
+}
+
+void sg_json_print_compact(sg_buf *out, const json_t *value)
+{
+    print(out, value, -1);
+}
+
+sg_status sg_json_write(const char *path, const json_t *value, sg_error *err)
+{
+    sg_buf text = {0};
+    sg_status st;
+
+    if (!value) /* building it ran out of memory */
+        return sg_fail_memory(err, path);
+    sg_json_print(&text, value);
+    sg_buf_putc(&text, '\n');
+    st = text.failed ? sg_fail_memory(err, path) : sg_file_write(path, text.data, text.size, err);
+    sg_buf_free(&text);
+    return st;
+}
+
+const char *sg_json_describe(const json_t *v, char text[64])
+{
+    sg_buf b = {0};
+
+    if (!v)
+        return "nothing";
+    if (json_is_object(v))
+        return "an object";
+    if (json_is_array(v))
+        return "an array";
+    print(&b, v, -1);
+    snprintf(text, 64, "%.40s%s", b.failed ? "?" : b.data, b.size > 40 ? "..." : "");
+    sg_buf_free(&b);
+    return text;
+}
+
+static sg_status fail_member(const json_t *found, const char *key, const char *wanted, const char *where, sg_error *err)
+{
+    char text[64];
+
+    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %s, found %s", where, key, wanted, sg_json_describe(found, text));
+}
+
+sg_status sg_json_need_string(const char **out, const json_t *object, const char *key, const char *where, sg_error *err)
+{
+    const json_t *v = json_object_get(object, key);
+
+    *out = json_string_value(v);
+    return *out ? SG_OK : fail_member(v, key, "a string", where, err);
+}
+
+sg_status sg_json_need_int(int64_t *out, const json_t *object, const char *key, int64_t least, int64_t most, const char *where,
+                           sg_error *err)
+{
+    const json_t *v = json_object_get(object, key);
+    char wanted[80];
+
+    *out = json_integer_value(v);
+    if (json_is_integer(v) && *out >= least && *out <= most)
+        return SG_OK;
+    snprintf(wanted, sizeof wanted, "an integer from %lld to %lld", (long long)least, (long long)most);
+    *out = least;
+    return fail_member(v, key, wanted, where, err);
+}
+
+sg_status sg_json_need_real(double *out, const json_t *object, const char *key, const char *where, sg_error *err)
+{
+    const json_t *v = json_object_get(object, key);
+
+    *out = json_number_value(v);
+    return json_is_number(v) ? SG_OK : fail_member(v, key, "a number", where, err);
+}
+
+sg_status sg_json_need_object(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err)
+{
+    *out = json_object_get(object, key);
+    return json_is_object(*out) ? SG_OK : fail_member(*out, key, "an object", where, err);
+}
+
+sg_status sg_json_need_array(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err)
+{
+    *out = json_object_get(object, key);
+    return json_is_array(*out) ? SG_OK : fail_member(*out, key, "an array", where, err);
+}

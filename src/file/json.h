@@ -1,0 +1,35 @@
+/* json.h - strict JSON over jansson: errors name file, line and column; files are written atomically, in the order in
+ * which the keys were set, numbers in the fewest digits that read back as the same number. */
+#ifndef SG_FILE_JSON_H
+#define SG_FILE_JSON_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SG_JSON_BYTES_MAX ((size_t)1 << 30)
+
+/* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
+sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
+sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */
+/* Indented by two spaces, arrays of plain values on one line; NaN and infinities, which JSON lacks, never occur in json_t. */
+void sg_json_print(sg_buf *out, const json_t *value);
+void sg_json_print_compact(sg_buf *out, const json_t *value); /* one line */
+sg_status sg_json_write(const char *path, const json_t *value, sg_error *err);
+
+/* Members of an object read from outside. `where` (a file name) begins the message:
+ * "config.json: 'dim': expected an integer from 1 to 4096, found 0". Missing: SG_ERR_FORMAT "... expected, found nothing". */
+sg_status sg_json_need_string(const char **out, const json_t *object, const char *key, const char *where, sg_error *err);
+sg_status sg_json_need_int(int64_t *out, const json_t *object, const char *key, int64_t least, int64_t most, const char *where,
+                           sg_error *err);
+sg_status sg_json_need_real(double *out, const json_t *object, const char *key, const char *where, sg_error *err);
+sg_status sg_json_need_object(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err); /* borrowed */
+sg_status sg_json_need_array(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err);  /* borrowed */
+/* "an object", "a string \"abc\"", "12": what a message says was found. */
+const char *sg_json_describe(const json_t *value, char text[64]);
+
+#endif
