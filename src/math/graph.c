@@ -144,13 +144,52 @@ sg_tensor *sg_tensor_2d(sg_graph *g, int rows, int cols)
     return sg_tensor_new(g, 2, (int[]){rows, cols});
 }
 
+bool sg_param_trains(const sg_graph *g, const sg_param *p)
+{
+    return g->mode == SG_TRAIN && p && p->grad && !p->frozen;
+}
+
+float *sg_param_grad(sg_graph *g, sg_param *p)
+{
+    if (!sg_param_trains(g, p))
+        return NULL;
+    if (p->sparse && p->n_touched < p->dim[0]) {
+        for (int32_t i = 0; i < p->dim[0]; i++)
+            p->touched[i] = i;
+        memset(p->is_touched, 1, (size_t)p->dim[0]);
+        p->n_touched = p->dim[0];
+    }
+    return p->grad;
+}
+
 float *sg_grad(sg_graph *g, sg_tensor *t)
 {
+    bool fresh;
+    float *grad = sg_grad_fresh(g, t, &fresh);
+
+    if (grad && fresh)
+        memset(grad, 0, t->count * sizeof(float));
+    return grad;
+}
+
+float *sg_grad_fresh(sg_graph *g, sg_tensor *t, bool *fresh)
+{
+    *fresh = false;
     if (t->param)
-        return t->param->grad;
-    if (!t->grad && (t->grad = sg_scratch(g, t->count, sizeof(float))))
-        memset(t->grad, 0, t->count * sizeof(float));
+        return sg_param_grad(g, t->param);
+    if (!t->grad) {
+        *fresh = true;
+        t->grad = sg_scratch(g, t->count, sizeof(float));
+    }
     return t->grad;
+}
+
+bool sg_grad_give(sg_tensor *t, sg_tensor *out)
+{
+    if (t->param || t->grad || t->count != out->count)
+        return false;
+    t->grad = out->grad;
+    return true;
 }
 
 void sg_tape(sg_graph *g, sg_tensor *out, sg_backward_fn *fn, void *saved)
@@ -178,4 +217,25 @@ sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
                 g->tape[i].fn(g, g->tape[i].out, g->tape[i].saved);
     }
     return sg_graph_status(g, err);
+}
+
+sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim)
+{
+    sg_tensor *t = sg_tensor_new(g, rank, dim);
+
+    if (t && t->count)
+        memcpy(t->data, data, t->count * sizeof(float));
+    return t;
+}
+
+sg_tensor *sg_leaf(sg_graph *g, sg_param *p)
+{
+    sg_tensor *t = sg_scratch(g, 1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    *t = (sg_tensor){.rank = p->rank, .count = p->count, .data = p->value, .param = p};
+    memcpy(t->dim, p->dim, sizeof t->dim);
+    t->needs_grad = sg_param_trains(g, p);
+    return t;
 }

@@ -76,6 +76,19 @@ void *sg_graph_fail(sg_graph *g, sg_status status, const char *format, ...) __at
 sg_tensor *sg_tensor_new(sg_graph *g, int rank, const int *dim);
 sg_tensor *sg_tensor_2d(sg_graph *g, int rows, int cols);
 float *sg_grad(sg_graph *g, sg_tensor *t); /* t->grad, taken and zeroed on first call; for a param leaf: param->grad */
+/* The same for an op that writes every number itself. *fresh: the array holds nothing yet, overwrite it; else add. */
+float *sg_grad_fresh(sg_graph *g, sg_tensor *t, bool *fresh);
+/* Hands out->grad over to t when t has no gradient yet (true): t->grad is then the same array, and the op changes it in
+ * place. Fine because nobody reads out->grad after the backward step of out. False: add into sg_grad(g, t). */
+bool sg_grad_give(sg_tensor *t, sg_tensor *out);
+/* p->grad when p is to be trained in this graph, else NULL (p may be NULL). A sparse p is marked touched in all rows:
+ * for ops that write a table's gradient densely. */
+float *sg_param_grad(sg_graph *g, sg_param *p);
+bool sg_param_trains(const sg_graph *g, const sg_param *p);
+/* p->grad[ids[i]] += (coef ? coef[i] : 1) * src[i / per], rows of d = count / dim[0] numbers, i in 0..n-1, ids -1 skipped.
+ * Row sums run in the order of i on any number of threads; touched rows are recorded when p is sparse. */
+void sg_param_scatter(sg_graph *g, sg_param *p, const int32_t *ids, size_t n, size_t per, const float *src,
+                      const float *coef);
 void *sg_scratch(sg_graph *g, size_t count, size_t each); /* step arena; lives until the next begin */
 /* Puts a backward step on the tape (training graphs only; else ignored). saved: in the step arena. The function is
  * called with out->grad valid; it adds to the gradients of its inputs that need one. */

@@ -1,0 +1,108 @@
+/* dropout.c - y = mask x / (1 - p), and y = x + mask z / (1 - p).   [Srivastava et al. 2014]
+ *
+ * The mask is a function of (seed, step, number of the op, number of the element), so it is never stored: the way back
+ * draws it again. p is rounded to 1/65536 and the scale follows the rounded value, so the expectation is exact. */
+#include "math/op.h"
+
+#include "base/rng.h"
+
+typedef struct work {
+    float *y;
+    const float *x, *residual;
+    const sg_drop *drop;
+} work;
+
+static void body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const work *w = ctx;
+
+    sg_kernels_best()->dropout(w->y + begin, w->x + begin, w->residual ? w->residual + begin : NULL, begin, end - begin,
+                               w->drop);
+}
+
+static void run(sg_graph *g, float *y, const float *x, const float *residual, size_t n, const sg_drop *drop)
+{
+    sg_parallel_for(sg_graph_pool(g), n, SG_GRAIN, body, &(work){y, x, residual, drop});
+}
+
+sg_drop sg_drop_new(sg_graph *g, float p)
+{
+    sg_drop d = {.below = (uint32_t)(p * 65536.0f + 0.5f)};
+
+    d.key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), sg_graph_next_op(g));
+    d.keep = d.below < 65536 ? 65536.0f / (float)(65536 - d.below) : 0;
+    return d;
+}
+
+typedef struct saved_drop {
+    sg_tensor *x, *z;
+    sg_drop drop;
+} saved_drop;
+
+static void dropout_back(sg_graph *g, sg_tensor *out, void *saved)
+{
+    const saved_drop *s = saved;
+    const bool given = sg_grad_give(s->z, out);
+    float *dz = sg_grad(g, s->z);
+
+    if (dz)
+        run(g, dz, out->grad, given ? NULL : dz, out->count, &s->drop);
+}
+
+static bool p_is_good(sg_graph *g, const char *name, float p)
+{
+    if (p >= 0 && p <= 1)
+        return true;
+    sg_graph_fail(g, SG_ERR_USAGE, "%s: expected a share from 0 to 1, found %g", name, (double)p);
+    return false;
+}
+
+sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p)
+{
+    saved_drop *s;
+    sg_tensor *y;
+
+    if (!x || !p_is_good(g, "dropout", p))
+        return NULL;
+    if (!sg_graph_training(g) || p == 0)
+        return x;
+    if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
+        return NULL;
+    *s = (saved_drop){NULL, x, sg_drop_new(g, p)};
+    run(g, y->data, x->data, NULL, x->count, &s->drop);
+    if (sg_wants(g, x))
+        sg_tape(g, y, dropout_back, s);
+    return y;
+}
+
+static void add_dropout_back(sg_graph *g, sg_tensor *out, void *saved)
+{
+    const saved_drop *s = saved;
+    float *grad;
+    bool fresh;
+
+    if (sg_wants(g, s->z) && (grad = sg_grad_fresh(g, s->z, &fresh)))
+        run(g, grad, out->grad, fresh ? NULL : grad, out->count, &s->drop);
+    if (sg_wants(g, s->x) && !sg_grad_give(s->x, out) && (grad = sg_grad_fresh(g, s->x, &fresh)))
+        sg_add_to(g, grad, out->grad, out->count, fresh);
+}
+
+sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *z, float p)
+{
+    saved_drop *s;
+    sg_tensor *y;
+
+    if (!x || !z || !p_is_good(g, "add_dropout", p))
+        return NULL;
+    if (!sg_same_shape(x, z))
+        return sg_graph_fail(g, SG_ERR_USAGE, "add_dropout: expected equal shapes, found %zu and %zu numbers", x->count, z->count);
+    if (!sg_graph_training(g) || p == 0)
+        return sg_plus(g, x, z);
+    if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
+        return NULL;
+    *s = (saved_drop){x, z, sg_drop_new(g, p)};
+    run(g, y->data, z->data, x->data, x->count, &s->drop);
+    if (sg_wants(g, x) || sg_wants(g, z))
+        sg_tape(g, y, add_dropout_back, s);
+    return y;
+}

@@ -1,0 +1,49 @@
+/* kernels.h - the table of vector kernels behind the ops: one line each here, its code in math/simd/, compiled once per
+ * instruction set. n counts numbers; pointers need no alignment; y may be the same array as an input, not overlap it. */
+#ifndef SG_MATH_KERNELS_H
+#define SG_MATH_KERNELS_H
+
+#include "math/math.h"
+
+/* A dropout mask is a function: number i is dropped when 16 bits drawn from (key, i) are below `below`. */
+typedef struct sg_drop {
+    uint64_t key;
+    uint32_t below; /* 0..65536 */
+    float keep;     /* what kept values are multiplied by: 65536 / (65536 - below) */
+} sg_drop;
+
+#define SG_KERNELS(X)                                                                                                  \
+    X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
+    X(void, sub, (float *y, const float *a, const float *b, size_t n))                                                 \
+    X(void, mul, (float *y, const float *a, const float *b, size_t n))                                                 \
+    X(void, mul_add, (float *y, const float *a, const float *b, size_t n)) /* y += a b */                              \
+    X(void, scale, (float *y, float c, const float *x, size_t n))                                                      \
+    X(void, axpy, (float *y, float c, const float *x, size_t n))                                                       \
+    X(float, dot, (const float *x, const float *y, size_t n))                                                          \
+    X(float, dist2, (const float *x, const float *y, size_t n))                                                        \
+    X(float, max, (const float *x, size_t n))                                                                          \
+    X(double, sum, (const float *x, size_t n))                                                                         \
+    X(double, sum_sq, (const float *x, size_t n))                                                                      \
+    X(double, sum_sq_diff, (const float *x, const float *y, size_t n))                                                 \
+    X(void, exp_rows, (float *y, const float *x, size_t n, float shift, float *sum))                                   \
+    X(void, act, (int act, float *y, const float *x, size_t n))                                                        \
+    X(void, act_grad, (int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add))       \
+    X(void, dropout, (float *y, const float *x, const float *r, size_t first, size_t n, const sg_drop *drop))          \
+    X(void, layernorm, (float *y, float *mean, float *inv, const float *x, const float *w, const float *b, size_t d,   \
+                        float eps))                                                                                    \
+    X(void, layernorm_grad, (float *dx, float *dw, float *db, const float *dy, const float *x, const float *w,         \
+                             float mean, float inv, size_t d, bool add))                                               \
+    X(void, rmsnorm, (float *y, float *inv, const float *x, const float *w, size_t d, float eps))                      \
+    X(void, rmsnorm_grad, (float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, size_t d, \
+                           bool add))                                                                                  \
+    X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
+
+#define SG_KERNEL_FIELD(type, name, args)  type(*name) args;
+typedef struct sg_kernels {
+    SG_KERNELS(SG_KERNEL_FIELD)
+} sg_kernels;
+
+const sg_kernels *sg_kernels_best(void);        /* for sg_isa_best() */
+const sg_kernels *sg_kernels_for(sg_isa isa);   /* NULL when this build or CPU lacks it; for tests and benches */
+
+#endif

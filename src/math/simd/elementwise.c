@@ -1,0 +1,38 @@
+/* elementwise.c - sums, products and scalings of arrays; memory-bound, so plain loops the compiler turns into vectors. */
+#include "math/simd/simd.h"
+
+void SG_KERNEL(add)(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+void SG_KERNEL(sub)(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] - b[i];
+}
+
+void SG_KERNEL(mul)(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+void SG_KERNEL(mul_add)(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += a[i] * b[i];
+}
+
+void SG_KERNEL(scale)(float *y, float c, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = c * x[i];
+}
+
+void SG_KERNEL(axpy)(float *y, float c, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += c * x[i];
+}

@@ -1,0 +1,138 @@
+/* linear.c - y = x w^T + b and products of tensors: values, gradients, threads, shapes that do not fit. */
+#include "op/op.h"
+
+#include "math/gemm.h"
+
+static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3}};
+
+static sg_tensor *build_linear(op_case *c)
+{
+    return op_loss(c, sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2]));
+}
+
+static void check_values(op_case *c)
+{
+    const sg_param *x = &c->param[0], *w = &c->param[1], *b = &c->param[2];
+
+    op_forward(c, build_linear);
+    for (int r = 0; r < x->dim[0]; r++) {
+        for (int o = 0; o < w->dim[0]; o++) {
+            double y = b->value[o];
+
+            for (int i = 0; i < w->dim[1]; i++)
+                y += (double)x->value[r * w->dim[1] + i] * w->value[o * w->dim[1] + i];
+            op_near(c->out->data[r * w->dim[0] + o], y, 1e-5, 1, "y", (size_t)(r * w->dim[0] + o));
+        }
+    }
+}
+
+static void linear_is_right(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        op_case c = {0};
+
+        op_param(&c, shapes[s][0], shapes[s][1], 1);
+        op_param(&c, shapes[s][2], shapes[s][1], 1);
+        op_param(&c, shapes[s][2], 0, 1);
+        op_threads(&c, 2);
+        check_values(&c);
+        op_check(&c, build_linear, (op_spec){0});
+    }
+}
+
+static sg_tensor *build_matmul(op_case *c)
+{
+    return op_loss(c, sg_matmul(c->graph, op_in(c, 0), op_in(c, 1), *(bool *)c->user));
+}
+
+static void matmul_is_right(void **state)
+{
+    (void)state;
+    for (int t = 0; t < 2; t++) {
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const int m = shapes[s][0], k = shapes[s][1], n = shapes[s][2];
+            bool transpose = t;
+            op_case c = {.user = &transpose};
+
+            op_param(&c, m, k, 1);
+            op_param(&c, t ? n : k, t ? k : n, 1);
+            op_threads(&c, 1);
+            op_forward(&c, build_matmul);
+            for (int i = 0; i < m; i++)
+                for (int j = 0; j < n; j++) {
+                    double y = 0;
+
+                    for (int l = 0; l < k; l++)
+                        y += (double)c.param[0].value[i * k + l] * c.param[1].value[t ? j * k + l : l * n + j];
+                    op_near(c.out->data[i * n + j], y, 1e-5, 1, "y", (size_t)(i * n + j));
+                }
+            op_check(&c, build_matmul, (op_spec){0});
+        }
+    }
+}
+
+static void follows_the_version_of_the_weights(void **state)
+{
+    (void)state;
+    op_case c = {0};
+
+    op_param(&c, 64, 8, 1);
+    op_param(&c, 8, 8, 1);
+    op_param(&c, 8, 0, 1);
+    op_threads(&c, 1);
+    check_values(&c);
+    for (size_t i = 0; i < c.param[1].count; i++)
+        c.param[1].value[i] += 1;
+    c.param[1].version++;
+    check_values(&c);
+    op_free(&c);
+}
+
+static void empty_batch_gives_empty_output(void **state)
+{
+    (void)state;
+    op_case c = {0};
+
+    op_param(&c, 0, 8, 1);
+    op_param(&c, 4, 8, 1);
+    op_param(&c, 4, 0, 1);
+    op_threads(&c, 1);
+    assert_true(op_backward(&c, build_linear) == 0);
+    assert_int_equal(c.out->dim[0], 0);
+    assert_int_equal(c.out->dim[1], 4);
+    op_free(&c);
+}
+
+static void rejects_shapes_that_do_not_fit(void **state)
+{
+    (void)state;
+    op_case c = {0};
+
+    op_param(&c, 3, 5, 1);
+    op_param(&c, 4, 6, 1);
+    op_param(&c, 3, 0, 1);
+    op_threads(&c, 1);
+    sg_graph_begin(c.graph, SG_INFER, 0, 0);
+    op_expect_error(&c, sg_linear(c.graph, op_in(&c, 0), &c.param[1], NULL), "linear 'p1': expected rows of 6 numbers, found 5");
+    sg_graph_begin(c.graph, SG_INFER, 0, 0);
+    op_expect_error(&c, sg_linear(c.graph, op_in(&c, 1), &c.param[1], &c.param[2]),
+                    "linear 'p1': expected a bias of 4 numbers, found 3");
+    sg_graph_begin(c.graph, SG_INFER, 0, 0);
+    op_expect_error(&c, sg_matmul(c.graph, op_in(&c, 0), op_in(&c, 1), true),
+                    "matmul: expected matrices that fit, found (3, 5) and transposed (4, 6)");
+    op_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_is_right),
+        cmocka_unit_test(matmul_is_right),
+        cmocka_unit_test(follows_the_version_of_the_weights),
+        cmocka_unit_test(empty_batch_gives_empty_output),
+        cmocka_unit_test(rejects_shapes_that_do_not_fit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
