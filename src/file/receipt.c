@@ -17,16 +17,6 @@ sg_status sg_receipt_text(json_t *object, const char *key, const char *value, sg
     return sg_receipt_put(object, key, value ? json_string(value) : json_null(), err);
 }
 
-/* The number as printed when 15 digits, what our JSON is written with, give it back; else its text. */
-static json_t *float_value(const char *text)
-{
-    char digits[32];
-    const double x = strtod(text, NULL);
-
-    snprintf(digits, sizeof digits, "%.15g", x);
-    return strtod(digits, NULL) == x ? json_real(x) : json_string(text);
-}
-
 static json_t *option_value(const void *config, const sg_option *o)
 {
     sg_buf text = {0};
@@ -37,7 +27,7 @@ static json_t *option_value(const void *config, const sg_option *o)
         if (o->type == SG_OPTION_int)
             v = json_integer((json_int_t)strtoll(text.data, NULL, 10));
         else if (o->type == SG_OPTION_float)
-            v = float_value(text.data);
+            v = json_real(strtod(text.data, NULL));
         else if (o->type == SG_OPTION_bool)
             v = json_boolean(strcmp(text.data, "true") == 0);
         else
