@@ -290,6 +290,11 @@ sg_status sg_tensors_open(sg_tensors **out, const char *path, sg_error *err)
     return SG_OK;
 }
 
+const char *sg_tensors_name(const sg_tensors *t)
+{
+    return t->name;
+}
+
 size_t sg_tensors_count(const sg_tensors *t)
 {
     return t->n;

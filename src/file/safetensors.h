@@ -34,6 +34,7 @@ typedef struct sg_tensors sg_tensors; /* an open file */
 sg_status sg_tensors_open(sg_tensors **out, const char *path, sg_error *err);
 sg_status sg_tensors_parse(sg_tensors **out, sg_bytes file, const char *name, sg_error *err); /* file borrowed */
 void sg_tensors_close(sg_tensors *t);
+const char *sg_tensors_name(const sg_tensors *t); /* the path, for messages */
 size_t sg_tensors_count(const sg_tensors *t);
 const sg_file_tensor *sg_tensors_at(const sg_tensors *t, size_t i);           /* by name, ascending */
 const sg_file_tensor *sg_tensors_find(const sg_tensors *t, const char *name); /* NULL when absent */
