@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS_A_PIECE = 64, INSERTION_MAX = 24 };
+enum { INSERTION_MAX = 24 };
 
 sg_status sg_count_items(int64_t **count, const sg_train_data *t, bool all, sg_error *err)
 {
@@ -94,7 +94,7 @@ typedef struct row_piece {
     int32_t *index; /* owned */
     float *value;   /* owned */
     size_t n, cap_index, cap_value;
-    int32_t row_size[ROWS_A_PIECE];
+    int32_t row_size[SG_SPARSE_RUN];
     bool failed;
 } row_piece;
 
@@ -136,6 +136,20 @@ static void sort_items(int32_t *a, int32_t *scratch, int32_t n)
     }
 }
 
+/* The touched items in ascending order. */
+static void order_touched(sg_accumulator *a, int32_t n_items)
+{
+    if (a->n_touched < n_items / 16) {
+        sort_items(a->touched, a->scratch, a->n_touched);
+        return;
+    }
+    a->n_touched = 0;
+    for (int32_t i = 0; i < n_items; i++) {
+        a->touched[a->n_touched] = i;
+        a->n_touched += a->is_touched[i];
+    }
+}
+
 /* Keeps the `top` largest of the touched items, still ascending. */
 static int32_t keep_largest(build_job *j, sg_accumulator *a, int thread)
 {
@@ -162,7 +176,7 @@ static void build_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
         int32_t n;
 
         j->row(j->ctx, (int32_t)i, a);
-        sort_items(a->touched, a->scratch, a->n_touched);
+        order_touched(a, j->n);
         n = a->n_touched;
         item = a->touched;
         if (j->top && n > j->top) {
@@ -209,7 +223,7 @@ static sg_status put_rows(sg_model *m, const char *name, int32_t n, const row_pi
     offsets[0] = 0;
     total = 0;
     for (int32_t i = 0; i < n; i++)
-        offsets[i + 1] = offsets[i] + piece[i / ROWS_A_PIECE].row_size[i % ROWS_A_PIECE];
+        offsets[i + 1] = offsets[i] + piece[i / SG_SPARSE_RUN].row_size[i % SG_SPARSE_RUN];
     for (size_t p = 0; p < pieces; p++) {
         if (piece[p].n) {
             memcpy(index + total, piece[p].index, piece[p].n * sizeof *index);
@@ -236,7 +250,7 @@ static sg_status put_rows(sg_model *m, const char *name, int32_t n, const row_pi
 sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx, sg_pool *pool,
                           sg_error *err)
 {
-    const size_t n = (size_t)m->n_items, threads = (size_t)sg_pool_threads(pool), pieces = sg_pieces(n, ROWS_A_PIECE);
+    const size_t n = (size_t)m->n_items, threads = (size_t)sg_pool_threads(pool), pieces = sg_pieces(n, SG_SPARSE_RUN);
     build_job j = {.row = row, .ctx = ctx, .n = m->n_items, .top = top};
     sg_status st = SG_OK;
     bool failed;
@@ -249,15 +263,16 @@ sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_
     for (size_t i = 0; !failed && i < threads; i++) {
         j.acc[i] = (sg_accumulator){.sum = sg_alloc_zero(n, sizeof(float)),
                                     .is_touched = sg_alloc_zero(n, 1),
-                                    .touched = sg_alloc_array(n, sizeof(int32_t)),
-                                    .scratch = sg_alloc_array(2 * n, sizeof(int32_t))};
+                                    .touched = sg_alloc_array(n + 1, sizeof(int32_t)),
+                                    .scratch = sg_alloc_array(2 * n, sizeof(int32_t)),
+                                    .thread = (int)i};
         j.value[i] = sg_alloc_array(n, sizeof(float));
         j.largest[i] = sg_alloc_array(n, sizeof(float));
         failed = !j.acc[i].sum || !j.acc[i].is_touched || !j.acc[i].touched || !j.acc[i].scratch || !j.value[i] ||
                  !j.largest[i];
     }
     if (!failed)
-        sg_parallel_for(pool, n, ROWS_A_PIECE, build_rows, &j);
+        sg_parallel_for(pool, n, SG_SPARSE_RUN, build_rows, &j);
     for (size_t p = 0; !failed && p < pieces; p++)
         failed = j.piece[p].failed;
     st = failed ? sg_fail_memory(err, name) : put_rows(m, name, m->n_items, j.piece, pieces, err);
@@ -311,5 +326,41 @@ sg_status sg_sparse_need(sg_sparse *out, const sg_model *m, const char *name, sg
         if (out->index[i] < 0 || out->index[i] >= m->n_items)
             return sg_fail(err, SG_ERR_FORMAT, "%s: array '%s.index': expected item numbers below %d, found %d",
                            m->class->name, name, (int)m->n_items, (int)out->index[i]);
+    return SG_OK;
+}
+
+typedef struct score_job {
+    const sg_histories *h;
+    const sg_sparse_vote *vote;
+    size_t n_items;
+    float *scores;
+} score_job;
+
+static void score_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const score_job *j = ctx;
+    const sg_sparse_vote *v = j->vote;
+    const sg_histories *h = j->h;
+
+    for (size_t i = begin; i < end; i++) {
+        const int64_t have = h->offsets[i + 1] - h->offsets[i], n = have < v->latest ? have : v->latest;
+        float *scores = j->scores + i * j->n_items;
+        double weight = v->mean && n ? 1 / (double)n : 1;
+
+        memcpy(scores, v->share, j->n_items * sizeof *scores);
+        for (int64_t e = h->offsets[i + 1]; v->rows && e-- > h->offsets[i + 1] - n; weight *= v->decay) {
+            const int64_t *row = v->rows->offsets + h->item[e];
+
+            for (int64_t k = row[0]; k < row[1]; k++)
+                scores[v->rows->index[k]] += (float)weight * v->rows->value[k];
+        }
+    }
+}
+
+sg_status sg_sparse_score(sg_session *s, const sg_histories *h, const sg_sparse_vote *vote, float *scores)
+{
+    score_job j = {h, vote, (size_t)s->model->n_items, scores};
+
+    sg_parallel_for(s->pool, (size_t)h->n, 8, score_rows, &j);
     return SG_OK;
 }

@@ -17,6 +17,7 @@ typedef struct sg_accumulator {
     uint8_t *is_touched;
     int32_t *touched, *scratch;
     int32_t n_touched;
+    int thread; /* for scratch of the caller's own */
 } sg_accumulator;
 static inline void sg_accumulate(sg_accumulator *a, int32_t item, float value)
 {
@@ -35,13 +36,25 @@ typedef struct sg_sparse {
     const float *value;
 } sg_sparse;
 
-/* row(ctx, i, a) sums row i into a. Of each row the `top` largest are kept (0: all; ties: lower item) and put into the
+/* row(ctx, i, a) sums row i into a. A thread gets runs of SG_SPARSE_RUN rows that begin at multiples of it. Of each row the `top` largest are kept (0: all; ties: lower item) and put into the
  * model as arrays NAME.offsets, NAME.index, NAME.value. Same bytes for any number of threads. */
+enum { SG_SPARSE_RUN = 64 };
 typedef void sg_sparse_row(void *ctx, int32_t i, sg_accumulator *a);
 sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx, sg_pool *pool,
                           sg_error *err);
 /* Finds those arrays again and checks every offset and item number. */
 sg_status sg_sparse_need(sg_sparse *out, const sg_model *m, const char *name, sg_error *err);
+
+/* How the models above this file score: share (n_items), plus the rows of the `latest` last events of the history, the last one
+ * times 1, each earlier one times `decay` of the one after it; `mean`: divided by how many there were. */
+typedef struct sg_sparse_vote {
+    const float *share;
+    const sg_sparse *rows; /* NULL: share alone */
+    int64_t latest;
+    double decay;
+    bool mean;
+} sg_sparse_vote;
+sg_status sg_sparse_score(sg_session *s, const sg_histories *h, const sg_sparse_vote *vote, float *scores);
 
 /* Which events hold an item: event numbers begin..end of item i, ascending. */
 typedef struct sg_places {

@@ -98,17 +98,9 @@ static sg_status itemknn_score(sg_session *s, const sg_histories *h, float *scor
 {
     const itemknn_config *c = s->model->config;
     const itemknn *knn = s->model->state;
-    const size_t n = (size_t)s->model->n_items;
+    const sg_sparse_vote vote = {.share = knn->share, .rows = &knn->near, .latest = c->last, .decay = 1};
 
-    for (int i = 0; i < h->n; i++, scores += n) {
-        const int64_t have = h->offsets[i + 1] - h->offsets[i];
-
-        memcpy(scores, knn->share, n * sizeof *scores);
-        for (int64_t e = h->offsets[i + 1] - (have < c->last ? have : c->last); e < h->offsets[i + 1]; e++)
-            for (int64_t k = knn->near.offsets[h->item[e]]; k < knn->near.offsets[h->item[e] + 1]; k++)
-                scores[knn->near.index[k]] += knn->near.value[k];
-    }
-    return SG_OK;
+    return sg_sparse_score(s, h, &vote, scores);
 }
 
 const sg_model_class sg_model_itemknn = {

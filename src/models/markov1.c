@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 
-#include <string.h>
 
 #define MARKOV1_OPTIONS(X) X(int, neighbours, 0, 0, 1000000, "followers kept an item, the most frequent (0: all)")
 
@@ -75,17 +74,8 @@ static void markov1_fini(sg_model *m)
 static sg_status markov1_score(sg_session *s, const sg_histories *h, float *scores, sg_error *err)
 {
     const markov1 *c = s->model->state;
-    const size_t n = (size_t)s->model->n_items;
 
-    for (int i = 0; i < h->n; i++, scores += n) {
-        memcpy(scores, c->share, n * sizeof *scores);
-        if (h->offsets[i] == h->offsets[i + 1])
-            continue;
-        const int32_t last = h->item[h->offsets[i + 1] - 1];
-        for (int64_t e = c->next.offsets[last]; e < c->next.offsets[last + 1]; e++)
-            scores[c->next.index[e]] += c->next.value[e];
-    }
-    return SG_OK;
+    return sg_sparse_score(s, h, &(sg_sparse_vote){.share = c->share, .rows = &c->next, .latest = 1, .decay = 1}, scores);
 }
 
 const sg_model_class sg_model_markov1 = {

@@ -47,11 +47,8 @@ static void pop_fini(sg_model *m)
 static sg_status pop_score(sg_session *s, const sg_histories *h, float *scores, sg_error *err)
 {
     const pop *p = s->model->state;
-    const size_t n = (size_t)s->model->n_items;
 
-    for (int i = 0; i < h->n; i++)
-        memcpy(scores + (size_t)i * n, p->share, n * sizeof *scores);
-    return SG_OK;
+    return sg_sparse_score(s, h, &(sg_sparse_vote){.share = p->share}, scores);
 }
 
 const sg_model_class sg_model_pop = {
