@@ -95,7 +95,8 @@ sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *z, float p)
     if (!x || !z || !p_is_good(g, "add_dropout", p))
         return NULL;
     if (!sg_same_shape(x, z))
-        return sg_graph_fail(g, SG_ERR_USAGE, "add_dropout: expected equal shapes, found %zu and %zu numbers", x->count, z->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "add_dropout: expected equal shapes, found %s and %s",
+                             sg_shape_of(x).s, sg_shape_of(z).s);
     if (!sg_graph_training(g) || p == 0)
         return sg_plus(g, x, z);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))

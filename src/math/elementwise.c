@@ -76,7 +76,8 @@ static sg_tensor *pair_new(sg_graph *g, const char *name, sg_tensor *a, sg_tenso
     if (!a || !b)
         return NULL;
     if (!sg_same_shape(a, b))
-        return sg_graph_fail(g, SG_ERR_USAGE, "%s: expected equal shapes, found %zu and %zu numbers", name, a->count, b->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "%s: expected equal shapes, found %s and %s", name,
+                             sg_shape_of(a).s, sg_shape_of(b).s);
     if (!(y = sg_like(g, a)) || !(*saved = sg_scratch(g, 1, sizeof **saved)))
         return NULL;
     **saved = (pair){a, b};
@@ -262,8 +263,8 @@ sg_tensor *sg_straight_through(sg_graph *g, sg_tensor *value, sg_tensor *grad_to
     if (!y)
         return NULL;
     if (!sg_same_shape(value, grad_to))
-        return sg_graph_fail(g, SG_ERR_USAGE, "straight_through: expected equal shapes, found %zu and %zu numbers",
-                             value->count, grad_to->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "straight_through: expected equal shapes, found %s and %s",
+                             sg_shape_of(value).s, sg_shape_of(grad_to).s);
     if (sg_wants(g, grad_to))
         sg_tape(g, y, straight_through_back, grad_to);
     return y;

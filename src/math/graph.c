@@ -2,6 +2,8 @@
 #include "math/graph.h"
 
 #include "base/alloc.h"
+#include "math/op.h"
+#include "math/touch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -153,13 +155,7 @@ float *sg_param_grad(sg_graph *g, sg_param *p)
 {
     if (!sg_param_trains(g, p))
         return NULL;
-    if (p->sparse && p->n_touched < p->dim[0]) {
-        for (int32_t i = 0; i < p->dim[0]; i++)
-            p->touched[i] = i;
-        memset(p->is_touched, 1, (size_t)p->dim[0]);
-        p->n_touched = p->dim[0];
-    }
-    return p->grad;
+    return sg_param_touch_range(g, p, 0, p->dim[0]) ? p->grad : NULL;
 }
 
 float *sg_grad(sg_graph *g, sg_tensor *t)
@@ -217,6 +213,19 @@ sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
                 g->tape[i].fn(g, g->tape[i].out, g->tape[i].saved);
     }
     return sg_graph_status(g, err);
+}
+
+sg_shape_text sg_shape_of(const sg_tensor *x)
+{
+    sg_shape_text t = {"("};
+
+    for (int i = 0; i < x->rank; i++) {
+        const size_t n = strlen(t.s);
+
+        snprintf(t.s + n, sizeof t.s - n, "%s%d", i ? ", " : "", x->dim[i]);
+    }
+    strcat(t.s, ")");
+    return t;
 }
 
 sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim)

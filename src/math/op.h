@@ -43,6 +43,12 @@ static inline bool sg_wants(const sg_graph *g, const sg_tensor *x)
     return x && x->needs_grad && sg_graph_training(g);
 }
 
+/* "(3, 5)": for messages */
+typedef struct sg_shape_text {
+    char s[64];
+} sg_shape_text;
+sg_shape_text sg_shape_of(const sg_tensor *x);
+
 static inline bool sg_same_shape(const sg_tensor *a, const sg_tensor *b)
 {
     bool same = a->rank == b->rank;
@@ -62,7 +68,7 @@ void sg_add_to(sg_graph *g, float *y, const float *x, size_t n, bool fresh);
 /* The mask of the next dropout op of this step, for share p in [0, 1] (math/dropout.c). */
 sg_drop sg_drop_new(sg_graph *g, float p);
 
-/* grad (n_rows, d): row ids[i] += row i of src; as sg_param_scatter, for any array (math/scatter.c) */
-void sg_scatter_rows(sg_graph *g, float *grad, size_t n_rows, size_t d, const int32_t *ids, size_t n, const float *src);
+/* Row ids[i] of grad (rows, d) += row i of src; as sg_param_scatter, for any array (math/scatter.c) */
+void sg_scatter_rows(sg_graph *g, float *grad, size_t d, const int32_t *ids, size_t n, const float *src);
 
 #endif

@@ -141,7 +141,8 @@ static sg_tensor *squared_distance(sg_graph *g, const char *name, sg_tensor *x, 
     sg_tensor *z;
 
     if (!sg_same_shape(x, y))
-        return sg_graph_fail(g, SG_ERR_USAGE, "%s: expected equal shapes, found %zu and %zu numbers", name, x->count, y->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "%s: expected equal shapes, found %s and %s", name,
+                             sg_shape_of(x).s, sg_shape_of(y).s);
     work w = {.x = x->data, .y = y->data};
     if (!(z = scalar(g, c * join(g, x->count, diff_body, &w))) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;

@@ -37,7 +37,7 @@ static void rows_back(sg_graph *g, sg_tensor *out, void *saved)
     float *dx = sg_grad(g, s->x);
 
     if (dx)
-        sg_scatter_rows(g, dx, sg_height(s->x), sg_width(s->x), s->rows, s->n, out->grad);
+        sg_scatter_rows(g, dx, sg_width(s->x), s->rows, s->n, out->grad);
 }
 
 sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n)

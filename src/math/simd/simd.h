@@ -91,29 +91,64 @@ static inline float sg_hsum(sg_vf v)
     return t[0];
 }
 
-/* exp(x), within 1 ulp; 0 below -104, infinite above 88.73, NaN stays NaN.
- * x = k ln 2 + r, |r| <= ln 2 / 2: exp(r) by its series to r^7, then times 2^k in two factors so that results down to the
- * smallest denormal come out right. */
-static inline sg_vf sg_vexp(sg_vf x)
+/* x = k ln 2 + r with |r| <= ln 2 / 2; returns r, and k as a float. */
+static inline sg_vf sg_reduce_exp(sg_vf x, sg_vf *k)
 {
     const float magic = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */
-    sg_vf k, r, p;
+
+    *k = (x * 0x1.715476p0f + magic) - magic;
+    x -= *k * 0x1.62e400p-1f;         /* ln 2, high part: k times it is exact */
+    return x - *k * 0x1.7f7d1cp-20f; /* the rest */
+}
+
+static inline sg_vf sg_power2(sg_vi k) /* 2^k, k in -126..127 */
+{
+    return (sg_vf)((k + 127) << 23);
+}
+
+/* (exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2: near-minimax, 3e-9 of exp(r) */
+static inline sg_vf sg_exp_tail(sg_vf r)
+{
+    sg_vf p = r * 0x1.6a2430p-10f + 0x1.1239e4p-7f;
+
+    p = p * r + 0x1.5558f2p-5f;
+    p = p * r + 0x1.555492p-3f;
+    return p * r + 0x1.fffffcp-2f;
+}
+
+/* exp(x), within 1 ulp; 0 below -104, infinite above 88.73, NaN stays NaN. 2^k goes in as two factors, so that results
+ * down to the smallest denormal come out right. */
+static inline sg_vf sg_vexp(sg_vf x)
+{
+    sg_vf k, r;
     sg_vi n, half;
 
     x = sg_vmax(sg_splat(-104.0f), sg_vmin(sg_splat(89.0f), x));
-    k = x * 0x1.715476p0f + magic;
-    n = (sg_vi)k - (sg_vi)sg_splat(magic);
-    k -= magic;
-    r = x - k * 0x1.62e400p-1f;  /* ln 2, high part: k times it is exact */
-    r = r - k * 0x1.7f7d1cp-20f; /* the rest */
-    p = r * 0x1.a01a02p-13f + 0x1.6c16c2p-10f;
-    p = p * r + 0x1.111112p-7f;
-    p = p * r + 0x1.555556p-5f;
-    p = p * r + 0x1.555556p-3f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1.0f;
+    r = sg_reduce_exp(x, &k);
+    n = __builtin_convertvector(k, sg_vi);
     half = n >> 1;
-    return p * (sg_vf)((half + 127) << 23) * (sg_vf)((n - half + 127) << 23);
+    return (sg_exp_tail(r) * r * r + r + 1.0f) * sg_power2(half) * sg_power2(n - half);
+}
+
+/* exp(x) - 1 for 0 <= x <= 40, small x with full relative precision */
+static inline sg_vf sg_vexpm1(sg_vf x)
+{
+    sg_vf k, r, p, scale;
+
+    r = sg_reduce_exp(x, &k);
+    p = sg_exp_tail(r) * r * r + r;
+    scale = sg_power2(__builtin_convertvector(k, sg_vi));
+    return p * scale + (scale - 1.0f);
+}
+
+static inline sg_vf sg_vabs(sg_vf x)
+{
+    return (sg_vf)((sg_vi)x & 0x7fffffff);
+}
+
+static inline sg_vf sg_vsign(sg_vf size, sg_vf like) /* size >= 0 with the sign of like */
+{
+    return (sg_vf)((sg_vi)size | ((sg_vi)like & INT32_MIN));
 }
 
 #endif
