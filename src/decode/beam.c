@@ -1,0 +1,403 @@
+/* beam.c - level by level: logits of all live prefixes of all users, then per user the best children.
+ *
+ *   score(child) = score(prefix) + x[code] - log sum exp x
+ *
+ * A user's prefixes stand in order of node, so their children come in order of node too: ties go to the lower node by
+ * keeping the first, memory is walked forwards, and the parent of a pick is found by walking along. Picks are gathered in
+ * a buffer above a rising floor: a block of 16 children that cannot get in costs one comparison each.
+ *
+ * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at least one item,
+ * so a full beam stays full and k <= beam items are found whenever there are k. */
+#include "decode/search.h"
+
+#include "base/alloc.h"
+#include "decode/legal.h"
+#include "index/bits.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 16, SLACK = 256 };
+
+typedef struct worker { /* one thread's scratch */
+    uint64_t *key, *spare; /* (cap) */
+    float *x;              /* (2 size) */
+} worker;
+
+typedef struct search {
+    const sg_catalogue *c;
+    const sg_beam_spec *spec;
+    int levels, level, batch;
+    size_t width, cap;
+    sg_allowed allowed;
+    sg_denied *denied;     /* (batch) */
+    int32_t *denied_node;  /* (all denied items, levels + 1) */
+    sg_prefix *prefix[2];  /* (batch, width) of this level and the next */
+    int32_t *live;         /* (batch) */
+    bool *bad;             /* (batch) the model gave numbers that are none */
+    int32_t *offsets, *parent, *code; /* of the call */
+    float *logits;
+    int ld;
+    worker *workers;
+    int32_t *item;         /* results */
+    float *score;
+} search;
+
+void sg_picks_trim(sg_picks *p)
+{
+    p->n = sg_key_keep(p->key, p->n, p->keep, p->spare);
+    if (p->n == p->keep && p->keep > 0) {
+        uint64_t least = p->key[0];
+
+        for (size_t i = 1; i < p->n; i++)
+            least = p->key[i] < least ? p->key[i] : least;
+        p->floor = sg_key_score(least);
+        p->full = true;
+    }
+}
+
+/* ---- which children are dead ------------------------------------------------------------------------------------ */
+
+/* NaN over the logits of children that lead to nothing. Returns x, copied to scratch when it had to change. */
+static const float *drop_dead(const search *s, const sg_denied *d, const sg_prefix *p, const float *x, float *scratch)
+{
+    const sg_children *kids = &p->kids;
+
+    if (p->denied == p->denied_end && !s->allowed.any_mask)
+        return x;
+    if (x != scratch)
+        memcpy(scratch, x, (size_t)kids->n * sizeof *x);
+    if (s->allowed.any_mask) {
+        const uint64_t *alive = s->allowed.alive[s->level + 1];
+
+        for (int32_t i = 0; i < kids->n; i++)
+            if (!sg_bits_get(alive, (size_t)kids->first + (size_t)i))
+                scratch[i] = NAN;
+    }
+    for (int32_t i = p->denied, end; i < p->denied_end; i = end) {
+        const int32_t node = d->node[i * (s->levels + 1) + s->level + 1];
+
+        for (end = i + 1; end < p->denied_end && d->node[end * (s->levels + 1) + s->level + 1] == node;)
+            end++;
+        if (sg_allowed_count(&s->allowed, s->c, s->level + 1, node) == end - i)
+            scratch[node - kids->first] = NAN;
+    }
+    return scratch;
+}
+
+/* ---- one user, one level ---------------------------------------------------------------------------------------- */
+
+static void scan(sg_picks *picks, const float *x, int32_t n, float shift, int32_t first)
+{
+    int32_t i = 0;
+
+    for (; i < n && !picks->full; i++)
+        if (!isnan(x[i]))
+            sg_picks_put(picks, x[i] + shift, first + i);
+    for (; i + BLOCK <= n; i += BLOCK) {
+        const float floor = picks->floor;
+        int any = 0;
+
+        for (int j = 0; j < BLOCK; j++)
+            any |= x[i + j] + shift > floor;
+        for (int j = 0; any && j < BLOCK; j++)
+            sg_picks_put(picks, x[i + j] + shift, first + i + j);
+    }
+    for (; i < n; i++)
+        sg_picks_put(picks, x[i] + shift, first + i);
+}
+
+static uint64_t draw_of(const search *s, size_t user)
+{
+    return s->spec->draw ? s->spec->draw[user] : user;
+}
+
+/* Is the next code of p known without asking? */
+static bool is_certain(const search *s, const sg_prefix *p)
+{
+    return s->spec->renormalise && p->kids.n == 1;
+}
+
+/* Children of one prefix into the picks. False: the logits are not finite. */
+static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_picks *picks)
+{
+    const int32_t size = sg_catalogue_size(s->c, s->level);
+    sg_legal legal;
+    const float *x;
+
+    if (is_certain(s, p)) {
+        sg_picks_put(picks, s->spec->temperature ? (float)p->gumbel : p->score, p->kids.first);
+        return true;
+    }
+    if (!sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, size, &p->kids, s->spec->renormalise, w->x))
+        return false;
+    const float shift = (float)((double)p->score - (double)legal.lse);
+    if (!s->spec->temperature && picks->full && legal.top + shift <= picks->floor)
+        return true;
+    x = drop_dead(s, &s->denied[user], p, legal.x, w->x);
+    if (s->spec->temperature) {
+        p->lse = legal.lse;
+        sg_draw_children(p, picks, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level);
+    } else {
+        scan(picks, x, p->kids.n, shift, p->kids.first);
+    }
+    return true;
+}
+
+static void adopt(const search *s, size_t user, sg_prefix *child, const sg_prefix *p, uint64_t key)
+{
+    const int32_t node = (int32_t)sg_key_number(key);
+    const int32_t i = node - p->kids.first;
+    const sg_denied *d = &s->denied[user];
+    const int below = s->level + 1;
+
+    *child = (sg_prefix){.node = node, .parent = p->row, .code = sg_child_code(&p->kids, i), .row = p->row};
+    child->score = p->score;
+    child->phi = p->phi;
+    child->gumbel = p->gumbel;
+    if (!is_certain(s, p) && s->spec->temperature) {
+        const float x = s->logits[(size_t)p->row * (size_t)s->ld + (size_t)child->code];
+
+        child->score = x + (float)((double)p->score - (double)p->lse);
+        sg_draw_child(child, p, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level, node);
+    } else if (!is_certain(s, p)) {
+        child->score = sg_key_score(key);
+    }
+    child->denied = p->denied;
+    while (child->denied < p->denied_end && d->node[child->denied * (s->levels + 1) + below] < node)
+        child->denied++;
+    child->denied_end = child->denied;
+    while (child->denied_end < p->denied_end && d->node[child->denied_end * (s->levels + 1) + below] == node)
+        child->denied_end++;
+    if (below < s->levels) {
+        child->kids = sg_catalogue_children(s->c, below, node);
+        if (s->spec->renormalise && p->row >= 0 && !sg_has_choice(s->c, below, child->kids))
+            child->row = -1;
+    }
+}
+
+static void advance_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    search *s = ctx;
+    worker *w = &s->workers[thread];
+
+    for (size_t u = begin; u < end; u++) {
+        sg_prefix *now = s->prefix[s->level & 1] + u * s->width;
+        sg_prefix *next = s->prefix[(s->level + 1) & 1] + u * s->width;
+        sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->width};
+        const sg_prefix *p = now;
+
+        for (int32_t r = 0; r < s->live[u] && !s->bad[u]; r++)
+            s->bad[u] = !expand(s, u, &now[r], w, &picks);
+        if (s->bad[u])
+            continue;
+        sg_picks_trim(&picks);
+        for (size_t i = 0; i < picks.n; i++) {
+            const int32_t node = (int32_t)sg_key_number(picks.key[i]);
+
+            while (node >= p->kids.first + p->kids.n)
+                p++;
+            adopt(s, u, &next[i], p, picks.key[i]);
+        }
+        s->live[u] = (int32_t)picks.n;
+    }
+}
+
+/* ---- the search -------------------------------------------------------------------------------------------------- */
+
+static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    search *s = ctx;
+    const sg_beam_spec *spec = s->spec;
+
+    for (size_t u = begin; u < end; u++) {
+        sg_prefix *root = s->prefix[0] + u * s->width;
+        sg_denied *d = &s->denied[u];
+
+        if (spec->deny_offsets) {
+            const int64_t at = spec->deny_offsets[u];
+
+            sg_denied_init(d, s->c, &s->allowed, spec->deny + at, (int32_t)(spec->deny_offsets[u + 1] - at),
+                           s->denied_node + (at - spec->deny_offsets[0]) * (s->levels + 1), s->workers[thread].key);
+        }
+        *root = (sg_prefix){.parent = -1, .code = -1, .denied_end = d->n, .kids = sg_catalogue_children(s->c, 0, 0)};
+        root->row = spec->renormalise && !sg_has_choice(s->c, 0, root->kids) ? -1 : 0;
+        s->live[u] = sg_allowed_count(&s->allowed, s->c, 0, 0) > d->n;
+    }
+}
+
+static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    search *s = ctx;
+    worker *w = &s->workers[thread];
+    const size_t k = (size_t)s->spec->k;
+
+    for (size_t u = begin; u < end; u++) {
+        const sg_prefix *leaf = s->prefix[s->levels & 1] + u * s->width;
+        const size_t live = (size_t)s->live[u];
+        int32_t *item = s->item + u * k;
+        float *score = s->score + u * k;
+        size_t n = live;
+
+        for (size_t i = 0; i < n; i++)
+            w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : leaf[i].score, (uint32_t)i);
+        if (!s->spec->cold)
+            n = sg_key_keep(w->key, n, k, w->spare);
+        sg_key_sort(w->key, n);
+        if (s->spec->cold) {
+            sg_found *found = (sg_found *)(void *)w->spare;
+            int32_t *seen = (int32_t *)(void *)w->key;
+
+            for (size_t i = 0; i < n; i++)
+                found[i] = (sg_found){leaf[sg_key_number(w->key[i])].node, leaf[sg_key_number(w->key[i])].score};
+            n = (size_t)sg_cold_mix(item, score, s->c, s->spec, &s->allowed, &s->denied[u], found, (int)n, seen);
+        } else {
+            for (size_t i = 0; i < n; i++) {
+                item[i] = sg_catalogue_item(s->c, leaf[sg_key_number(w->key[i])].node);
+                score[i] = leaf[sg_key_number(w->key[i])].score;
+            }
+        }
+        for (; n < k; n++) {
+            item[n] = -1;
+            score[n] = -INFINITY;
+        }
+    }
+}
+
+static int row_length(const sg_catalogue *c, int level)
+{
+    return (sg_catalogue_size(c, level) + 15) & ~15;
+}
+
+/* Numbers the rows of this level and asks the model for their logits. */
+static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
+{
+    sg_beam_rows rows = {.level = s->level, .batch = s->batch, .offsets = s->offsets, .parent = s->parent, .code = s->code,
+                         .logits = s->logits};
+
+    s->ld = rows.ld = row_length(s->c, s->level);
+    for (int u = 0; u < s->batch; u++) {
+        sg_prefix *p = s->prefix[s->level & 1] + (size_t)u * s->width;
+
+        s->offsets[u] = rows.n;
+        for (int32_t r = 0; r < s->live[u]; r++, p++)
+            if (p->row >= 0) {
+                p->row = rows.n;
+                s->parent[rows.n] = p->parent;
+                s->code[rows.n++] = p->code;
+            }
+    }
+    s->offsets[s->batch] = rows.n;
+    return rows.n ? step(ctx, &rows, err) : SG_OK;
+}
+
+static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec *spec, sg_error *err)
+{
+    if (spec->k < 1)
+        return sg_fail(err, SG_ERR_USAGE, "beam search: expected k of at least 1, found %d", spec->k);
+    for (int l = 0; spec->temperature && l < sg_catalogue_levels(c); l++)
+        if (!(spec->temperature[l] > 0) || !isfinite(spec->temperature[l]))
+            return sg_fail(err, SG_ERR_USAGE, "beam search: level %d: expected a temperature above 0, found %g", l + 1,
+                           (double)spec->temperature[l]);
+    if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
+                       spec->cold_prefix >= sg_catalogue_levels(c)))
+        return sg_fail(err, SG_ERR_USAGE, "beam search: expected a share of unseen items from 0 to 1 and a prefix below %d "
+                       "codes, found %g and %d", sg_catalogue_levels(c), (double)spec->cold_share, spec->cold_prefix);
+    return SG_OK;
+}
+
+/* Places for the paths of each user's denied items; *longest: the longest list. */
+static sg_status take_denied(search *s, size_t *longest, sg_arena *arena, sg_error *err)
+{
+    const int64_t *offsets = s->spec->deny_offsets;
+    const size_t batch = (size_t)s->batch;
+    size_t each = (size_t)(s->levels + 1) * sizeof *s->denied_node, total = 0;
+
+    *longest = 0;
+    if (!(s->denied = sg_arena_take_zero(arena, batch, sizeof *s->denied)))
+        return sg_fail_memory(err, "denied items");
+    if (!offsets)
+        return SG_OK;
+    for (size_t u = 0; u < batch; u++) {
+        const size_t n = (size_t)(offsets[u + 1] - offsets[u]);
+
+        *longest = n > *longest ? n : *longest;
+        total += n;
+    }
+    s->denied_node = sg_arena_take_array(arena, total, each);
+    return s->denied_node ? SG_OK : sg_fail_memory(err, "denied items");
+}
+
+static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error *err)
+{
+    const size_t batch = (size_t)s->batch;
+    const int threads = sg_pool_threads(pool);
+    size_t rows, longest, size = 0, logits = 0;
+    sg_status st;
+
+    if (!sg_mul(&rows, batch, s->width) || rows > INT32_MAX)
+        return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once", s->batch, s->width);
+    if ((st = take_denied(s, &longest, arena, err)))
+        return st;
+    for (int l = 0; l < s->levels; l++) {
+        const size_t nodes = (size_t)sg_catalogue_nodes(s->c, l), ld = (size_t)row_length(s->c, l);
+        size_t need;
+
+        if (!sg_mul(&need, batch * (nodes < s->width ? nodes : s->width), ld))
+            return sg_fail_memory(err, "logits");
+        logits = need > logits ? need : logits;
+        size = ld > size ? ld : size;
+    }
+    s->cap = s->width + (s->width > SLACK ? s->width : SLACK);
+    s->live = sg_arena_take_array(arena, batch, sizeof *s->live);
+    s->bad = sg_arena_take_zero(arena, batch, sizeof *s->bad);
+    s->offsets = sg_arena_take_array(arena, batch + 1, sizeof *s->offsets);
+    s->parent = sg_arena_take_array(arena, rows, sizeof *s->parent);
+    s->code = sg_arena_take_array(arena, rows, sizeof *s->code);
+    s->logits = sg_arena_take_array(arena, logits, sizeof *s->logits);
+    s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
+    for (int i = 0; i < 2; i++)
+        s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
+    if (!s->live || !s->bad || !s->offsets || !s->parent || !s->code || !s->logits || !s->workers || !s->prefix[0] ||
+        !s->prefix[1])
+        return sg_fail_memory(err, "beam search");
+    for (int i = 0; i < threads; i++) {
+        worker *w = &s->workers[i];
+
+        w->key = sg_arena_take_array(arena, s->cap > longest ? s->cap : longest, sizeof *w->key);
+        w->spare = sg_arena_take_array(arena, s->cap, sizeof *w->spare);
+        w->x = sg_arena_take_array(arena, 2 * size, sizeof *w->x);
+        if (!w->key || !w->spare || !w->x)
+            return sg_fail_memory(err, "beam search");
+    }
+    return SG_OK;
+}
+
+sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
+                         sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
+{
+    const size_t items = (size_t)sg_catalogue_items(c);
+    const size_t beam = (size_t)(spec->beam > spec->k ? spec->beam : spec->k);
+    search s = {.c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .item = item, .score = score};
+    sg_status st;
+
+    if (batch < 1)
+        return SG_OK;
+    if ((st = check_spec(c, batch, spec, err)))
+        return st;
+    s.width = beam < items ? beam : items;
+    if ((st = take_memory(&s, pool, arena, err)) || (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
+        return st;
+    sg_parallel_for(pool, (size_t)batch, 1, start_users, &s);
+    for (; s.level < s.levels; s.level++) {
+        if ((st = ask(&s, step, ctx, err)))
+            return st;
+        sg_parallel_for(pool, (size_t)batch, 1, advance_users, &s);
+        for (int u = 0; u < batch; u++)
+            if (s.bad[u])
+                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite (history %d of the batch)",
+                               s.level + 1, u);
+    }
+    sg_parallel_for(pool, (size_t)batch, 1, finish_users, &s);
+    return SG_OK;
+}

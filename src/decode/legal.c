@@ -1,0 +1,53 @@
+/* legal.c - log p(code | prefix) = x - lse, lse = log sum exp of the codes that exist (or of all codes of the level). */
+#include "decode/legal.h"
+
+#include "math/math.h"
+
+#include <math.h>
+
+static void gather(float *out, const float *logits, const sg_children *kids)
+{
+    if (kids->wide) {
+        const uint16_t *code = kids->code;
+
+        for (int32_t i = 0; i < kids->n; i++)
+            out[i] = logits[code[i]];
+    } else {
+        const uint8_t *code = kids->code;
+
+        for (int32_t i = 0; i < kids->n; i++)
+            out[i] = logits[code[i]];
+    }
+}
+
+bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_children *kids, bool renormalise, float *scratch)
+{
+    const float *over = logits;
+    int32_t n = size;
+    float sum;
+
+    if (kids->n == size) {
+        out->x = logits;
+    } else {
+        gather(scratch, logits, kids);
+        out->x = scratch;
+    }
+    if (renormalise) {
+        over = out->x;
+        n = kids->n;
+    }
+    out->top = sg_max(over, (size_t)n);
+    sg_exp_rows(scratch + size, over, (size_t)n, out->top, &sum);
+    out->lse = (float)((double)out->top + log((double)sum));
+    return isfinite(out->lse) != 0;
+}
+
+bool sg_has_choice(const sg_catalogue *c, int level, sg_children kids)
+{
+    while (kids.n == 1) {
+        if (++level == sg_catalogue_levels(c))
+            return false;
+        kids = sg_catalogue_children(c, level, kids.first);
+    }
+    return true;
+}

@@ -1,0 +1,20 @@
+/* legal.h - a row of logits reduced to the codes that exist after a prefix, and its log-normaliser. */
+#ifndef SG_DECODE_LEGAL_H
+#define SG_DECODE_LEGAL_H
+
+#include "index/catalogue.h"
+
+typedef struct sg_legal {
+    const float *x; /* (kids->n) logits of the children, in the row or in scratch */
+    float lse;      /* log sum exp over the children, or over all codes of the level */
+    float top;      /* no x is larger */
+} sg_legal;
+
+/* logits (size); scratch (2 size). False when the normaliser is not finite: NaN or infinity came from the model. */
+bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_children *kids, bool renormalise,
+                  float *scratch);
+
+/* Has this prefix of `level`, with these children, more than one item below it? If not, all further codes are certain. */
+bool sg_has_choice(const sg_catalogue *c, int level, sg_children kids);
+
+#endif
