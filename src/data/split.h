@@ -1,4 +1,7 @@
-/* split.h - which events teach and which are asked. */
+/* split.h - which events teach and which are asked.
+ *
+ * Users with too few events for training, validation and test only train: fewer than 3 with loo, 2N + 1 with last:N. With a
+ * time split every user is cut at the same moments, and a question needs at least one event before its targets. */
 #ifndef SG_DATA_SPLIT_H
 #define SG_DATA_SPLIT_H
 
@@ -13,6 +16,7 @@ typedef struct sg_split_spec {
     int64_t time_valid, time_test; /* TIME: events from here on are valid, test */
     const char *text;   /* filled by parse: "loo", "last:3", "ratio:0.1", "time:881250949,886000000" */
 } sg_split_spec;
+/* text is borrowed; sg_split_new copies it. */
 sg_status sg_split_parse(sg_split_spec *out, const char *text, sg_error *err);
 
 /* One question: given events begin..end of this user, which come next? Targets are events target_begin..target_end. */
