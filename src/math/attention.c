@@ -8,11 +8,12 @@
  * are a function of (seed, step, op, row, head, key). */
 #include "math/attention.h"
 
-#include "base/rng.h"
-#include "math/touch.h"
+#include "math/op.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { PAD = 16 }; /* head widths are padded to it; keys past the end that kernels may look at */
 
 typedef struct plan {
     sg_attention_spec spec;
@@ -26,8 +27,9 @@ typedef struct plan {
     float *dbias_of;   /* (batch, heads, buckets): summed in sequence order */
     float *work;       /* per thread: logits, gradients of logits, gradient of the bias by distance */
     size_t work_floats;
-    uint32_t drop;
-    uint64_t drop_key;
+    sg_drop drop;
+    size_t drop_stride; /* mask numbers of a row */
+    size_t grain;       /* heads of sequences in a piece */
 } plan;
 
 int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance)
@@ -106,8 +108,7 @@ static sg_attend one_head(const plan *p, int i, int h)
         .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
         .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
         .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (size_t)(n_k - n_q)) : NULL,
-        .drop = p->drop, .drop_key = p->drop_key,
-        .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h, .drop_step = (uint64_t)s->heads,
+        .drop = p->drop, .drop_stride = p->drop_stride, .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h, .drop_step = (uint64_t)s->heads,
         .dout = p->out->grad ? p->out->grad + at_q : NULL,
         .dq = p->dq ? p->dq + at_q : NULL,
         .dk = p->dk ? p->dk + at_k : NULL,
@@ -115,136 +116,132 @@ static sg_attend one_head(const plan *p, int i, int h)
     };
 }
 
-/* 0 or 1 / (1 - dropout) for row r, key c: 16 of the bits of number (row, c / 4). */
-static float keep(const sg_attend *a, int r, int c)
+/* ---- heads narrower than a vector ------------------------------------------------------------------------------ */
+
+/* Kernels want a head width that is a multiple of 16: others are copied into padded arrays and back. */
+static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int rows, int dh, int width)
 {
-    const uint64_t row = a->drop_row + (uint64_t)r * a->drop_step;
-    const uint64_t bits = sg_rng_u64(a->drop_key, SG_RNG_DROPOUT, row, (uint64_t)c / 4);
-
-    if ((uint32_t)(bits >> 16 * (c % 4) & 0xffff) < a->drop)
-        return 0;
-    return 65536.0f / (float)(65536 - a->drop);
-}
-
-static float dot(const float *x, const float *y, int n)
-{
-    float sum = 0;
-
-    for (int i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
-
-static void logits(float *s, const sg_attend *a, int r)
-{
-    for (int c = a->lo[r]; c < a->hi[r]; c++)
-        s[c] = a->scale * dot(a->q + (size_t)r * a->ld_q, a->k + (size_t)c * a->ld_k, a->dh) +
-               (a->bias ? a->bias[c - r] : 0);
-}
-
-static void head_forward(const sg_attend *a, float *s)
-{
-    for (int r = 0; r < a->n_q; r++) {
-        float *out = a->out + (size_t)r * a->ld_out;
-        float most = -INFINITY, sum = 0;
-
-        memset(out, 0, (size_t)a->dh * sizeof *out);
-        logits(s, a, r);
-        for (int c = a->lo[r]; c < a->hi[r]; c++)
-            most = s[c] > most ? s[c] : most;
-        for (int c = a->lo[r]; c < a->hi[r]; c++)
-            sum += s[c] = expf(s[c] - most);
-        a->lse[r] = most + logf(sum);
-        for (int c = a->lo[r]; c < a->hi[r]; c++) {
-            const float p = s[c] / sum * (a->drop ? keep(a, r, c) : 1);
-
-            for (int d = 0; d < a->dh; d++)
-                out[d] += p * a->v[(size_t)c * a->ld_v + d];
-        }
+    for (int r = 0; r < rows; r++, to += ld_to, from += ld_from) {
+        memcpy(to, from, (size_t)dh * sizeof *to);
+        memset(to + dh, 0, (size_t)(width - dh) * sizeof *to);
     }
 }
 
-static void head_backward(const sg_attend *a, float *s)
+static void add_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int rows, int dh)
 {
-    for (int r = 0; r < a->n_q; r++) {
-        const float *out = a->out + (size_t)r * a->ld_out, *dout = a->dout + (size_t)r * a->ld_out;
-        const float *q = a->q + (size_t)r * a->ld_q;
-        const float mean = dot(out, dout, a->dh);
-
-        logits(s, a, r);
-        for (int c = a->lo[r]; c < a->hi[r]; c++) {
-            const float p = expf(s[c] - a->lse[r]), m = a->drop ? keep(a, r, c) : 1;
-            const float *k = a->k + (size_t)c * a->ld_k, *v = a->v + (size_t)c * a->ld_v;
-            const float ds = p * (m * dot(dout, v, a->dh) - mean);
-
-            if (a->dbias)
-                a->dbias[c - r] += ds;
-            for (int d = 0; d < a->dh && a->dv; d++)
-                a->dv[(size_t)c * a->ld_v + d] += m * p * dout[d];
-            for (int d = 0; d < a->dh && a->dk; d++)
-                a->dk[(size_t)c * a->ld_k + d] += a->scale * ds * q[d];
-            for (int d = 0; d < a->dh && a->dq; d++)
-                a->dq[(size_t)r * a->ld_q + d] += a->scale * ds * k[d];
-        }
-    }
+    for (int r = 0; r < rows; r++, to += ld_to, from += ld_from)
+        for (int d = 0; d < dh; d++)
+            to[d] += from[d];
 }
+
+static size_t padded_floats(size_t n_q, size_t n_k, size_t dh)
+{
+    return dh % PAD ? (4 * n_q + 4 * n_k) * (dh + PAD - dh % PAD) : 0;
+}
+
+static void run_head(const sg_attend *a, bool forward, float *work)
+{
+    const sg_kernels *kernels = sg_kernels_best();
+    const size_t width = ((size_t)a->dh + PAD - 1) / PAD * PAD, q = (size_t)a->n_q * width, k = (size_t)a->n_k * width;
+    sg_attend wide = *a;
+    float *p = work;
+
+    if (a->dh % PAD == 0) {
+        (forward ? kernels->attend : kernels->attend_grad)(a, work);
+        return;
+    }
+    wide.dh = (int)width;
+    wide.ld_q = wide.ld_k = wide.ld_v = wide.ld_out = width;
+    copy_rows(p, width, a->q, a->ld_q, a->n_q, a->dh, wide.dh);
+    wide.q = p;
+    copy_rows(p += q, width, a->k, a->ld_k, a->n_k, a->dh, wide.dh);
+    wide.k = p;
+    copy_rows(p += k, width, a->v, a->ld_v, a->n_k, a->dh, wide.dh);
+    wide.v = p;
+    wide.out = p += k;
+    p += q;
+    if (forward) {
+        kernels->attend(&wide, p);
+        for (int r = 0; r < a->n_q; r++)
+            memcpy(a->out + (size_t)r * a->ld_out, wide.out + (size_t)r * width, (size_t)a->dh * sizeof *a->out);
+        return;
+    }
+    copy_rows(wide.out, width, a->out, a->ld_out, a->n_q, a->dh, wide.dh);
+    copy_rows(p, width, a->dout, a->ld_out, a->n_q, a->dh, wide.dh);
+    wide.dout = p;
+    wide.dq = p += q;
+    wide.dk = p += q;
+    wide.dv = p += k;
+    p += k;
+    memset(wide.dq, 0, (q + 2 * k) * sizeof *p);
+    kernels->attend_grad(&wide, p);
+    if (a->dq)
+        add_rows(a->dq, a->ld_q, wide.dq, width, a->n_q, a->dh);
+    if (a->dk)
+        add_rows(a->dk, a->ld_k, wide.dk, width, a->n_k, a->dh);
+    if (a->dv)
+        add_rows(a->dv, a->ld_v, wide.dv, width, a->n_k, a->dh);
+}
+
+/* ---- the op ---------------------------------------------------------------------------------------------------- */
 
 static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const plan *p = ctx;
+    const size_t heads = (size_t)p->spec.heads;
 
-    for (size_t i = begin; i < end; i++)
-        for (int h = 0; h < p->spec.heads; h++) {
-            const sg_attend a = one_head(p, (int)i, h);
+    for (size_t i = begin; i < end; i++) {
+        const sg_attend a = one_head(p, (int)(i / heads), (int)(i % heads));
 
-            head_forward(&a, p->work + (size_t)thread * p->work_floats);
-        }
+        run_head(&a, true, p->work + (size_t)thread * p->work_floats);
+    }
 }
 
 static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const plan *p = ctx;
-    const int heads = p->spec.heads;
-    float *work = p->work + (size_t)thread * p->work_floats;
-    float *by_distance = work + p->work_floats - 2 * (size_t)p->reach;
+    const size_t heads = (size_t)p->spec.heads;
+    float *by_distance = p->work + (size_t)thread * p->work_floats, *work = by_distance + 2 * (size_t)p->reach;
 
-    for (size_t i = begin; i < end; i++)
-        for (int h = 0; h < heads; h++) {
-            sg_attend a = one_head(p, (int)i, h);
+    for (size_t i = begin; i < end; i++) {
+        sg_attend a = one_head(p, (int)(i / heads), (int)(i % heads));
 
-            if (p->dbias_of) {
-                float *sum = p->dbias_of + (i * (size_t)heads + (size_t)h) * (size_t)p->spec.bias->dim[0];
+        if (a.n_q == 0 || a.n_k == 0)
+            continue;
+        if (p->dbias_of) {
+            float *sum = p->dbias_of + i * (size_t)p->spec.bias->dim[0];
+            const int least = p->reach - a.n_k, most = p->reach + a.n_q + PAD; /* distances of this sequence */
 
-                memset(by_distance, 0, 2 * (size_t)p->reach * sizeof *by_distance);
-                memset(sum, 0, (size_t)p->spec.bias->dim[0] * sizeof *sum);
-                a.dbias = by_distance + p->reach - (a.n_k - a.n_q);
-                head_backward(&a, work);
-                for (int d = 0; d < 2 * p->reach; d++)
-                    sum[p->bucket[d]] += by_distance[d];
-            } else {
-                head_backward(&a, work);
-            }
+            memset(by_distance + least, 0, (size_t)(most - least) * sizeof *by_distance);
+            a.dbias = by_distance + p->reach - (a.n_k - a.n_q);
+            run_head(&a, false, work);
+            for (int d = least; d < most; d++)
+                sum[p->bucket[d]] += by_distance[d];
+        } else {
+            run_head(&a, false, work);
         }
+    }
 }
 
 static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
 {
     plan *p = saved;
     const sg_param *b = p->spec.bias;
-    const int heads = p->spec.heads;
-    const bool learn_bias = sg_param_learns(b);
+    const size_t heads = (size_t)p->spec.heads, buckets = b ? (size_t)b->dim[0] : 0, n = (size_t)p->spec.batch * heads;
+    float *dbias = sg_param_grad(g, p->spec.bias);
 
     if ((p->q->needs_grad && !(p->dq = sg_grad(g, p->q))) || (p->k->needs_grad && !(p->dk = sg_grad(g, p->k))) ||
         (p->v->needs_grad && !(p->dv = sg_grad(g, p->v))))
         return;
-    if (learn_bias &&
-        !(p->dbias_of = sg_scratch(g, (size_t)p->spec.batch * (size_t)heads * (size_t)b->dim[0], sizeof(float))))
-        return;
-    sg_parallel_for(sg_graph_pool(g), (size_t)p->spec.batch, 1, backward_piece, p);
-    for (int i = 0; i < p->spec.batch && learn_bias; i++)
-        for (int h = 0; h < heads; h++)
-            for (int d = 0; d < b->dim[0]; d++)
-                b->grad[(size_t)d * heads + h] += p->dbias_of[((size_t)i * heads + h) * (size_t)b->dim[0] + d];
+    if (dbias) {
+        if (!(p->dbias_of = sg_scratch(g, n * buckets, sizeof(float))))
+            return;
+        memset(p->dbias_of, 0, n * buckets * sizeof(float));
+    }
+    sg_parallel_for(sg_graph_pool(g), n, p->grain, backward_piece, p);
+    for (size_t i = 0; i < n && dbias; i++)
+        for (size_t d = 0; d < buckets; d++)
+            dbias[d * heads + i % heads] += p->dbias_of[i * buckets + d];
 }
 
 /* The spec with its arrays copied, and the longest sequence. NULL (sticky) when it is not one. */
@@ -288,24 +285,37 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
             return NULL;
         memcpy(limit, s->limit_q, (size_t)q->dim[0] * sizeof *limit);
     }
-    *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + 1};
+    *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + PAD};
     p->spec.offsets_q = offsets_q;
     p->spec.offsets_k = offsets_k;
     p->spec.limit_q = limit;
     return p;
 }
 
+/* Heads of sequences to a piece: about a fifth of a million products, a fixed number for given shapes. */
+static size_t grain_of(const plan *p)
+{
+    const sg_attention_spec *s = &p->spec;
+    double work = 0;
+
+    for (int i = 0; i < s->batch; i++)
+        work += ((double)s->offsets_q[i + 1] - s->offsets_q[i]) * ((double)s->offsets_k[i + 1] - s->offsets_k[i] + 8);
+    work *= (double)p->q->dim[1] / ((double)s->batch * s->heads);
+    return work < 2e5 ? (size_t)(2e5 / (work + 1)) + 1 : 1;
+}
+
 sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec)
 {
-    const uint64_t op = sg_graph_next_op(g);
     const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
     plan *p;
-    size_t n_bias;
+    size_t n_bias, dh;
 
     if (!q || !k || !v || !(p = plan_new(g, q, k, v, spec)))
         return NULL;
-    n_bias = spec->bias ? 2 * (size_t)p->reach : 0;
-    p->work_floats = ((size_t)p->reach + n_bias + 15) / 16 * 16;
+    dh = (size_t)q->dim[1] / (size_t)spec->heads;
+    n_bias = 2 * (size_t)p->reach;
+    p->work_floats = n_bias + padded_floats((size_t)p->reach, (size_t)p->reach, dh) +
+                     sg_attend_floats((size_t)p->reach, (dh + PAD - 1) / PAD * PAD);
     p->out = sg_tensor_2d(g, q->dim[0], q->dim[1]);
     p->lo = sg_scratch(g, (size_t)q->dim[0], sizeof *p->lo);
     p->hi = sg_scratch(g, (size_t)q->dim[0], sizeof *p->hi);
@@ -322,11 +332,12 @@ sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, c
         spread_bias(p);
     }
     if (spec->dropout > 0 && sg_graph_training(g)) {
-        p->drop = (uint32_t)lroundf(spec->dropout * 65536);
-        p->drop_key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), op);
+        p->drop = sg_drop_new(g, spec->dropout);
+        p->drop_stride = ((size_t)p->reach + 31) / 32 * 32;
     }
-    sg_parallel_for(sg_graph_pool(g), (size_t)spec->batch, 1, forward_piece, p);
-    if (q->needs_grad || k->needs_grad || v->needs_grad || sg_param_learns(spec->bias))
+    p->grain = grain_of(p);
+    sg_parallel_for(sg_graph_pool(g), (size_t)spec->batch * (size_t)spec->heads, p->grain, forward_piece, p);
+    if (sg_graph_training(g) && (q->needs_grad || k->needs_grad || v->needs_grad || sg_param_trains(g, spec->bias)))
         sg_tape(g, p->out, attention_backward, p);
     return p->out;
 }

@@ -3,26 +3,37 @@
 #define SG_MATH_ATTENTION_H
 
 #include "math/graph.h"
+#include "math/kernels.h"
 
-/* One head of one sequence. Query row r sees keys lo[r] .. hi[r]-1; lo and hi never fall with r inside a sequence when
- * the mask is causal, but nothing relies on it. */
+/* How kernels cut the work; it decides how much scratch they need. */
+enum { SG_ATTEND_KEYS = 256, SG_ATTEND_BLOCK = 48, SG_ATTEND_BLOCK_KEYS = 128, SG_ATTEND_ROWS = 12 };
+
+/* One head of one sequence. dh is a multiple of 16 (pad with zeros). Query row r sees keys lo[r] .. hi[r]-1. */
 typedef struct sg_attend {
     int n_q, n_k, dh;
-    const float *q, *k, *v; /* first row of this sequence and head */
-    size_t ld_q, ld_k, ld_v;
-    float *out;             /* (n_q, dh) by ld_out */
+    const float *q, *k, *v;  /* first row of this sequence and head */
+    size_t ld_q, ld_k, ld_v; /* numbers from row to row */
+    float *out;              /* (n_q, dh) */
     size_t ld_out;
-    float *lse;             /* (n_q) log of the sum of exp of the logits, for the gradient; NULL: not kept */
-    const int32_t *lo, *hi; /* (n_q) */
+    float *lse;              /* (n_q) log of the sum of exp of the logits, for the gradient; NULL: not kept */
+    const int32_t *lo, *hi;  /* (n_q); NULL: every row sees every key */
     float scale;
-    const float *bias;      /* added to the logit of query r and key c: bias[c - r]; NULL: none */
-    uint32_t drop;          /* a probability is dropped when its 16 random bits are below this; 0: no dropout */
-    uint64_t drop_key;      /* names the random bits; row r of this head uses number drop_row + r * drop_step */
-    uint64_t drop_row, drop_step;
-    /* gradients; each added to, NULL: not wanted */
+    const float *bias;       /* added to the logit of query r and key c: bias[c - r], c up to 15 past the end; NULL: none */
+    sg_drop drop;            /* of the probabilities; below 0: none */
+    uint64_t drop_row, drop_step, drop_stride; /* key c of row r has number (drop_row + r drop_step) drop_stride + c */
+    /* gradients, added to; NULL: not wanted */
     const float *dout;
     float *dq, *dk, *dv, *dbias; /* dbias like bias */
 } sg_attend;
+
+/* Scratch of kernels attend and attend_grad. */
+static inline size_t sg_attend_floats(size_t n_q, size_t dh)
+{
+    const size_t forward = dh * SG_ATTEND_KEYS + SG_ATTEND_ROWS * SG_ATTEND_KEYS + 2 * n_q;
+    const size_t backward = 2 * (dh + SG_ATTEND_BLOCK) * SG_ATTEND_BLOCK_KEYS + n_q;
+
+    return ((forward > backward ? forward : backward) + 15) / 16 * 16;
+}
 
 /* Attention of every query row r to keys begin[r] .. end[r] of k and v (rows of heads * dh numbers): one user's encoder
  * output shared by all beams. Rows with the same range should stand together: they are computed together.

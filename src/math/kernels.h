@@ -12,6 +12,8 @@ typedef struct sg_drop {
     float keep;     /* what kept values are multiplied by: 65536 / (65536 - below) */
 } sg_drop;
 
+struct sg_attend; /* math/attention.h */
+
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
     X(void, sub, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -36,6 +38,8 @@ typedef struct sg_drop {
     X(void, rmsnorm, (float *y, float *inv, const float *x, const float *w, size_t d, float eps))                      \
     X(void, rmsnorm_grad, (float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, size_t d, \
                            bool add))                                                                                  \
+    X(void, attend, (const struct sg_attend *a, float *work))                                                          \
+    X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;

@@ -79,16 +79,41 @@ static inline sg_vf sg_vmax(sg_vf a, sg_vf b)
     return sg_pick(a > b, a, b);
 }
 
+/* x with its upper half (of n lanes) moved down; what is above n / 2 does not matter. */
+#if defined(__AVX512F__)
+#define SG_UPPER8(x) __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)
+#define SG_UPPER4(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7)
+#define SG_UPPER2(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3)
+#elif defined(__AVX2__)
+#define SG_UPPER4(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7)
+#define SG_UPPER2(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3)
+#else
+#define SG_UPPER2(x) __builtin_shufflevector(x, x, 2, 3, 2, 3)
+#endif
+
 /* Lanes in a fixed tree. */
 static inline float sg_hsum(sg_vf v)
 {
-    float t[SG_LANES];
+#if defined(__AVX512F__)
+    v += SG_UPPER8(v);
+#endif
+#if defined(__AVX2__)
+    v += SG_UPPER4(v);
+#endif
+    v += SG_UPPER2(v);
+    return v[0] + v[1];
+}
 
-    sg_store(t, v);
-    for (int n = SG_LANES / 2; n; n /= 2)
-        for (int i = 0; i < n; i++)
-            t[i] += t[i + n];
-    return t[0];
+static inline float sg_hmax(sg_vf v) /* NaN are passed over when they can be */
+{
+#if defined(__AVX512F__)
+    v = sg_vmax(SG_UPPER8(v), v);
+#endif
+#if defined(__AVX2__)
+    v = sg_vmax(SG_UPPER4(v), v);
+#endif
+    v = sg_vmax(SG_UPPER2(v), v);
+    return v[0] > v[1] ? v[0] : v[1];
 }
 
 /* x = k ln 2 + r with |r| <= ln 2 / 2; returns r, and k as a float. */
