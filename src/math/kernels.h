@@ -38,6 +38,8 @@ struct sg_attend; /* math/attention.h */
     X(void, rmsnorm, (float *y, float *inv, const float *x, const float *w, size_t d, float eps))                      \
     X(void, rmsnorm_grad, (float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, size_t d, \
                            bool add))                                                                                  \
+    X(float, ce_row, (float *l, size_t n, const float *bias, float scale, float *most, double *sum))                   \
+    X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))

@@ -6,6 +6,7 @@
  *
  * x (rows, d), table (n, d). The table rows in use are copied once, each id once, normalised when l2 asks for it; all
  * else works on that copy. Gradients: every table row is owned by one piece, which adds its places in batch order. */
+#include "math/gemm.h"
 #include "math/touch.h"
 
 #include <math.h>
@@ -34,21 +35,6 @@ typedef struct sampled {
     float *dx;
     float up;            /* of the loss, times scale */
 } sampled;
-
-/* c (m, n) = alpha op(a) b or op(a) b^T + beta c */
-static void product(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                    float beta, float *c, int ldc)
-{
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            float sum = 0;
-
-            for (int l = 0; l < k; l++)
-                sum += (ta ? a[(size_t)l * lda + i] : a[(size_t)i * lda + l]) *
-                       (tb ? b[(size_t)j * ldb + l] : b[(size_t)l * ldb + j]);
-            c[(size_t)i * ldc + j] = alpha * sum + (beta != 0 ? beta * c[(size_t)i * ldc + j] : 0);
-        }
-}
 
 static float dot(const float *x, const float *y, int n)
 {
@@ -213,13 +199,13 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
     p->up = *dloss * p->scale / (float)p->n_rows;
     if (p->dx) {
         if (p->shared)
-            product(false, false, p->n_rows, p->d, p->n_neg, p->up, p->l, p->n_neg, p->neg,
+            sg_gemm(pool, sg_graph_precision(g), false, false, p->n_rows, p->d, p->n_neg, p->up, p->l, p->n_neg, p->neg,
                     p->d, 0, p->dxs, p->d);
         sg_parallel_for(pool, rows, ROWS, backward_rows, p);
     }
     if (sg_param_learns(p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
         if (p->shared)
-            product(true, false, p->n_neg, p->d, p->n_rows, p->up, p->l, p->n_neg, p->xs,
+            sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, p->d, p->n_rows, p->up, p->l, p->n_neg, p->xs,
                     p->d, 0, p->dneg, p->d);
         sg_parallel_for(pool, p->ids.n, IDS, backward_ids, &s);
     }
@@ -305,7 +291,7 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     if (!p->l0 || !p->l || !p->loss || !out)
         return NULL;
     if (p->shared && p->n_rows > 0)
-        product(false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, d, p->neg,
+        sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, d, p->neg,
                 d, 0, p->l, p->n_neg);
     sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, ROWS, forward_rows, p);
     for (int r = 0; r < p->n_rows; r++)

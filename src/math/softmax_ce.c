@@ -9,7 +9,8 @@
  * block of logits stays in the cache. Forward: one product for the logits and, as in flash attention, one more for
  * sum_j p_rj w_j under the running maximum. Backward: the logits again, then dw. Pieces: row tiles forward, item
  * blocks backward; each piece owns what it writes. */
-#include "math/touch.h"
+#include "math/gemm.h"
+#include "math/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,6 +32,7 @@ typedef struct piece { /* rows or items begin .. end - 1 of a group */
 typedef struct ce {
     sg_tensor *x, *out;
     sg_param *table, *bias;
+    sg_precision precision;
     int d, n_rows, n_groups;
     float scale, smooth;
     group *groups;
@@ -44,38 +46,20 @@ typedef struct ce {
     float *lse;       /* (n_rows) */
     float *coef;      /* (n_rows) c_r of the backward pass */
     double *loss;     /* (n_rows) ce_r */
+    float *dtable, *dbias; /* NULL: not wanted */
     float *work;      /* per thread (TILE_MOST, BLOCK) */
 } ce;
 
-/* c (m, n) = alpha op(a) b or op(a) b^T + beta c */
-static void product(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                    float beta, float *c, int ldc)
-{
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < n; j++) {
-            float sum = 0;
-
-            for (int l = 0; l < k; l++)
-                sum += (ta ? a[(size_t)l * lda + i] : a[(size_t)i * lda + l]) *
-                       (tb ? b[(size_t)j * ldb + l] : b[(size_t)l * ldb + j]);
-            c[(size_t)i * ldc + j] = alpha * sum + (beta != 0 ? beta * c[(size_t)i * ldc + j] : 0);
-        }
-}
-
 static void logits(const ce *p, float *l, const group *g, int row, int n_rows, int item, int n_items)
 {
-    const int32_t first = g->begin + item;
-
-    product(false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
-            p->table->value + (size_t)first * p->d, p->d, 0, l, BLOCK);
-    for (int r = 0; r < n_rows && p->bias; r++)
-        for (int j = 0; j < n_items; j++)
-            l[(size_t)r * BLOCK + j] += p->scale * p->bias->value[first + j];
+    sg_gemm(NULL, p->precision, false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
+            p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, BLOCK);
 }
 
 static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
 {
     const ce *p = ctx;
+    const sg_kernels *k = sg_kernels_best();
     const piece *t = &p->tiles[begin];
     const group *g = &p->groups[t->group];
     const int n_rows = t->end - t->begin, d = p->d;
@@ -90,28 +74,23 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
     }
     for (int item = 0; item < g->size; item += BLOCK) {
         const int n_items = g->size - item < BLOCK ? g->size - item : BLOCK;
+        const float *bias = p->bias ? p->bias->value + g->begin + item : NULL;
 
         logits(p, l, g, t->begin, n_rows, item, n_items);
         for (int r = 0; r < n_rows; r++) {
             float *lr = l + (size_t)r * BLOCK;
             const int target = p->target[t->begin + r] - g->begin - item;
-            float now = most[r], down, part = 0;
+            float down;
 
             if (target >= 0 && target < n_items)
-                at_target[r] = lr[target];
-            for (int j = 0; j < n_items; j++)
-                now = lr[j] > now ? lr[j] : now;
-            for (int j = 0; j < n_items; j++)
-                part += lr[j] = expf(lr[j] - now);
-            down = expf(most[r] - now);
-            most[r] = now;
-            sum[r] = sum[r] * down + part;
-            for (int i = 0; i < d && dxs && item > 0; i++)
-                dxs[(size_t)r * d + i] *= down;
+                at_target[r] = lr[target] + (bias ? p->scale * bias[target] : 0);
+            down = k->ce_row(lr, (size_t)n_items, bias, p->scale, &most[r], &sum[r]);
+            if (dxs && item > 0 && down != 1)
+                k->scale(dxs + (size_t)r * d, down, dxs + (size_t)r * d, (size_t)d);
         }
         if (dxs)
-            product(false, false, n_rows, d, n_items, 1, l, BLOCK, p->table->value + (size_t)(g->begin + item) * d, d,
-                    item > 0, dxs, d);
+            sg_gemm(NULL, p->precision, false, false, n_rows, d, n_items, 1, l, BLOCK,
+                    p->table->value + (size_t)(g->begin + item) * d, d, item > 0, dxs, d);
     }
     for (int r = 0; r < n_rows; r++) {
         const int row = t->begin + r;
@@ -134,6 +113,7 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
 static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
 {
     const ce *p = ctx;
+    const sg_kernels *k = sg_kernels_best();
     const piece *b = &p->blocks[begin];
     const group *g = &p->groups[b->group];
     const int n_items = b->end - b->begin, d = p->d;
@@ -147,19 +127,18 @@ static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, 
         logits(p, l, g, row, n_rows, b->begin, n_items);
         for (int r = 0; r < n_rows; r++) {
             float *lr = l + (size_t)r * BLOCK;
-            const float c = p->coef[row + r], lse = p->lse[row + r];
+            const float c = p->coef[row + r];
             const int target = p->target[row + r] - item;
 
-            for (int j = 0; j < n_items; j++)
-                lr[j] = c * (expf(lr[j] - lse) - even);
+            k->ce_grad_row(lr, (size_t)n_items, p->bias ? p->bias->value + item : NULL, p->scale, p->lse[row + r], c, even);
             if (target >= 0 && target < n_items)
                 lr[target] -= c * (1 - p->smooth);
-            for (int j = 0; j < n_items && sg_param_learns(p->bias); j++)
-                p->bias->grad[item + j] += lr[j];
+            if (p->dbias)
+                k->add(p->dbias + item, p->dbias + item, lr, (size_t)n_items);
         }
-        if (sg_param_learns(p->table))
-            product(true, false, n_items, d, n_rows, 1, l, BLOCK, p->xs + (size_t)row * d, d, 1,
-                    p->table->grad + (size_t)item * d, d);
+        if (p->dtable)
+            sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, BLOCK, p->xs + (size_t)row * d, d, 1,
+                    p->dtable + (size_t)item * d, d);
     }
 }
 
@@ -179,17 +158,14 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
         for (int i = 0; i < p->d && dx; i++)
             to[i] += p->coef[r] * p->dxs[(size_t)r * p->d + i];
     }
-    if (!sg_param_learns(p->table) && !sg_param_learns(p->bias))
+    p->dtable = sg_param_grad(g, p->table);
+    p->dbias = sg_param_grad(g, p->bias);
+    if (!p->dtable && !p->dbias)
         return;
-    for (int i = 0; i < p->n_groups; i++) {
-        const int32_t end = p->groups[i].begin + p->groups[i].size;
-
-        if (!sg_param_touch_range(g, p->table, p->groups[i].begin, end) ||
-            (p->bias && !sg_param_touch_range(g, p->bias, p->groups[i].begin, end)))
-            return;
+    for (int i = 0; i < p->n_groups; i++)
         for (int j = 0; j < i; j++)
-            disjoint &= end <= p->groups[j].begin || p->groups[j].begin + p->groups[j].size <= p->groups[i].begin;
-    }
+            disjoint &= p->groups[i].begin + p->groups[i].size <= p->groups[j].begin ||
+                        p->groups[j].begin + p->groups[j].size <= p->groups[i].begin;
     if (disjoint)
         sg_parallel_for(sg_graph_pool(g), (size_t)p->n_blocks, 1, block_backward, p);
     else /* two ranges share table rows: one after the other */
@@ -324,8 +300,8 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
                              table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (ce){.x = x, .table = table, .bias = bias, .d = d, .scale = scale, .smooth = smooth};
-    learns = sg_graph_training(g) && (x->needs_grad || sg_param_learns(table) || sg_param_learns(bias));
+    *p = (ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
+    learns = sg_graph_training(g) && (x->needs_grad || sg_param_trains(g, table) || sg_param_trains(g, bias));
     if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p))
         return NULL;
     p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);

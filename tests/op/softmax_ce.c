@@ -1,0 +1,282 @@
+/* softmax_ce.c - fused cross-entropy: values and gradients against a double reference, ranges, weights, smoothing, bias,
+ * rows without a target, threads. */
+#include "op/op.h"
+
+#include <limits.h>
+
+typedef struct setup {
+    const char *name;
+    int rows, n, d;
+    bool bias, weight, range, sparse;
+    float scale, smooth, size;
+} setup;
+
+static const setup setups[] = {
+    {"one of one", 1, 1, 1, false, false, false, false, 1, 0, 1},
+    {"small", 5, 7, 3, false, false, false, false, 1, 0, 1},
+    {"all options", 33, 19, 5, true, true, false, false, 2, 0.1f, 1},
+    {"two blocks", 70, 300, 16, true, false, false, true, 0.7f, 0.2f, 1},
+    {"far apart", 20, 513, 8, false, true, false, false, 20, 0, 3},
+    {"tiles", 600, 700, 24, false, false, false, false, 1, 0, 1},
+    {"ranges", 64, 40, 9, false, true, true, false, 1.5f, 0.1f, 1},
+    {"wide ranges", 300, 1200, 32, false, false, true, true, 1, 0, 0.5f},
+};
+
+typedef struct run {
+    const setup *s;
+    int32_t target[600], begin[600], size[600];
+    float weight[600];
+} run;
+
+/* Four ranges of a quarter of the table, or, for odd rows of the last, two that overlap. */
+static void prepare(op_case *c, run *r, const setup *s)
+{
+    *r = (run){.s = s};
+    *c = (op_case){.user = r};
+    op_param(c, s->rows, s->d, s->size);
+    op_param(c, s->n, s->d, s->size);
+    if (s->bias)
+        op_param(c, s->n, 0, 1);
+    if (s->sparse) {
+        op_make_sparse(&c->param[1]);
+        if (s->bias)
+            op_make_sparse(&c->param[2]);
+    }
+    for (int i = 0; i < s->rows; i++) {
+        r->begin[i] = s->range ? i % 4 * (s->n / 4) : 0;
+        r->size[i] = s->range ? s->n / 4 + (s->n > 1000 && i % 4 == 1 ? s->n / 8 : 0) : s->n;
+        r->target[i] = r->begin[i] + (int32_t)sg_rng_below((uint64_t)r->size[i], 1, SG_RNG_TEST, 4, (uint64_t)i);
+        r->weight[i] = i % 5 == 3 ? 0 : 0.5f + sg_rng_float(1, SG_RNG_TEST, 5, (uint64_t)i);
+        if (i % 7 == 2)
+            r->target[i] = -1;
+    }
+}
+
+static sg_tensor *build(op_case *c)
+{
+    const run *r = c->user;
+    const setup *s = r->s;
+    const float *weight = s->weight ? r->weight : NULL;
+
+    if (s->range)
+        return sg_softmax_ce_range(c->graph, op_in(c, 0), &c->param[1], r->begin, r->size, r->target, weight, s->scale,
+                                   s->smooth);
+    return sg_softmax_ce(c->graph, op_in(c, 0), &c->param[1], s->bias ? &c->param[2] : NULL, r->target, weight, s->scale,
+                         s->smooth);
+}
+
+/* The definition in double, and its gradient. */
+static double refer(const op_case *c, double *dx, double *dw, double *db)
+{
+    const run *r = c->user;
+    const setup *s = r->s;
+    const float *x = c->param[0].value, *w = c->param[1].value, *b = s->bias ? c->param[2].value : NULL;
+    double *l = sg_alloc_array((size_t)s->n, sizeof *l), loss = 0, total = 0;
+
+    for (int i = 0; i < s->rows; i++)
+        total += r->target[i] < 0 ? 0 : s->weight ? r->weight[i] : 1;
+    for (int i = 0; i < s->rows; i++) {
+        const double a = (s->weight ? (double)r->weight[i] : 1) / total;
+        const int begin = r->begin[i], end = begin + r->size[i];
+        double sum = 0, most = -INFINITY, mean = 0;
+
+        if (r->target[i] < 0)
+            continue;
+        for (int j = begin; j < end; j++) {
+            l[j] = b ? b[j] : 0;
+            for (int k = 0; k < s->d; k++)
+                l[j] += (double)x[i * s->d + k] * w[j * s->d + k];
+            l[j] *= s->scale;
+            most = fmax(most, l[j]);
+            mean += l[j] / (end - begin);
+        }
+        for (int j = begin; j < end; j++)
+            sum += exp(l[j] - most);
+        loss += a * (most + log(sum) - (1 - (double)s->smooth) * l[r->target[i]] - (double)s->smooth * mean);
+        for (int j = begin; j < end; j++) {
+            const double g = a * s->scale * (exp(l[j] - most) / sum - (double)s->smooth / (end - begin) -
+                                             (j == r->target[i] ? 1 - (double)s->smooth : 0));
+
+            db[j] += g;
+            for (int k = 0; k < s->d; k++) {
+                dx[i * s->d + k] += g * w[j * s->d + k];
+                dw[j * s->d + k] += g * x[i * s->d + k];
+            }
+        }
+    }
+    sg_free(l);
+    return loss;
+}
+
+static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
+{
+    char text[100];
+    double top = 1e-4;
+
+    for (size_t i = 0; i < n; i++)
+        top = fmax(top, fabs(want[i]));
+    snprintf(text, sizeof text, "%s: %s", name, what);
+    for (size_t i = 0; i < n; i++) /* exp of logits up to 100: 100 * 6e-8, and sums of some hundred terms */
+        op_near(x[i], want[i], 2e-5, top, text, i);
+}
+
+static void equals_the_definition(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
+        op_case c;
+        run r;
+
+        prepare(&c, &r, &setups[i]);
+        double *dx = sg_alloc_zero(c.param[0].count, 8), *dw = sg_alloc_zero(c.param[1].count, 8);
+        double *db = sg_alloc_zero((size_t)setups[i].n, 8);
+        op_threads(&c, 1);
+        const double want = refer(&c, dx, dw, db), found = op_backward(&c, build);
+
+        op_near(found, want, 1e-5, 0.1, setups[i].name, 0);
+        near_all(setups[i].name, "dx", c.param[0].grad, dx, c.param[0].count);
+        near_all(setups[i].name, "dw", c.param[1].grad, dw, c.param[1].count);
+        if (setups[i].bias)
+            near_all(setups[i].name, "db", c.param[2].grad, db, c.param[2].count);
+        if (setups[i].sparse)
+            assert_int_equal(c.param[1].n_touched, setups[i].n);
+        sg_free(dx);
+        sg_free(dw);
+        sg_free(db);
+        op_free(&c);
+    }
+}
+
+static void gradients_are_differences_and_threads_agree(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof setups / sizeof *setups; i++) {
+        op_case c;
+        run r;
+
+        prepare(&c, &r, &setups[i]);
+        if (setups[i].rows > 64 || setups[i].size > 1) { /* too many rows, or too steep, for differences in f32 */
+            op_check_threads(&c, build);
+            op_free(&c);
+        } else {
+            op_check(&c, build, (op_spec){.probes = 8});
+        }
+    }
+}
+
+/* A table that does not learn, and rows that do not: nothing is computed for them. */
+static void frozen_sides_stay_untouched(void **state)
+{
+    (void)state;
+    op_case c;
+    run r;
+
+    prepare(&c, &r, &setups[2]);
+    c.param[1].frozen = true;
+    op_threads(&c, 1);
+    op_backward(&c, build);
+    for (size_t i = 0; i < c.param[1].count; i++)
+        assert_true(c.param[1].grad[i] == 0);
+    assert_true(c.param[0].grad[0] != 0 && c.param[2].grad[0] != 0);
+    op_free(&c);
+}
+
+static sg_tensor *build_on(op_case *c, sg_tensor *x)
+{
+    const run *r = c->user;
+
+    return sg_softmax_ce(c->graph, x, &c->param[1], NULL, r->target, NULL, 1, 0);
+}
+
+static sg_tensor *build_on_leaf(op_case *c)
+{
+    return build_on(c, sg_leaf(c->graph, &c->param[0]));
+}
+
+static sg_tensor *build_on_constant(op_case *c)
+{
+    return build_on(c, sg_stop(c->graph, op_in(c, 0)));
+}
+
+static void constant_rows_still_teach_the_table(void **state)
+{
+    (void)state;
+    op_case c;
+    run r;
+
+    float dw[21];
+
+    prepare(&c, &r, &setups[1]);
+    op_threads(&c, 1);
+    op_backward(&c, build_on_leaf);
+    assert_true(c.param[0].grad[0] != 0);
+    memcpy(dw, c.param[1].grad, sizeof dw);
+    op_backward(&c, build_on_constant);
+    assert_memory_equal(dw, c.param[1].grad, sizeof dw);
+    assert_true(c.param[0].grad[0] == 0);
+    op_free(&c);
+}
+
+static void no_rows_cost_nothing(void **state)
+{
+    (void)state;
+    op_case c;
+    run r;
+
+    prepare(&c, &r, &setups[1]);
+    for (int i = 0; i < setups[1].rows; i++)
+        r.target[i] = -1;
+    op_threads(&c, 1);
+    assert_true(op_backward(&c, build) == 0);
+    for (size_t i = 0; i < c.param[1].count; i++)
+        assert_true(c.param[1].grad[i] == 0);
+    op_free(&c);
+}
+
+static void inference_gives_the_same_loss(void **state)
+{
+    (void)state;
+    op_case c;
+    run r;
+
+    prepare(&c, &r, &setups[3]);
+    op_threads(&c, 1);
+    const float want = (float)op_forward(&c, build);
+    sg_graph_begin(c.graph, SG_INFER, 1, 1);
+    const sg_tensor *y = build(&c);
+    assert_non_null(y);
+    assert_memory_equal(y->data, &want, sizeof want);
+    op_free(&c);
+}
+
+static void refuses_what_does_not_fit(void **state)
+{
+    (void)state;
+    op_case c;
+    run r;
+
+    prepare(&c, &r, &setups[1]);
+    op_threads(&c, 1);
+    r.target[1] = 7;
+    sg_graph_begin(c.graph, SG_TRAIN, 1, 1);
+    op_expect_error(&c, build(&c), "softmax: row 1: target 7 outside rows 0..6 of a table of 7");
+    r.target[1] = INT_MIN;
+    sg_graph_begin(c.graph, SG_TRAIN, 1, 1);
+    assert_null(build(&c));
+    op_free(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_definition),
+        cmocka_unit_test(gradients_are_differences_and_threads_agree),
+        cmocka_unit_test(frozen_sides_stay_untouched),
+        cmocka_unit_test(constant_rows_still_teach_the_table),
+        cmocka_unit_test(no_rows_cost_nothing),
+        cmocka_unit_test(inference_gives_the_same_loss),
+        cmocka_unit_test(refuses_what_does_not_fit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
