@@ -28,6 +28,11 @@ typedef struct sg_import_spec {
     bool core_once;           /* count once instead of until nothing changes */
     int length_min, length_max; /* users with fewer events dropped; only the last length_max events kept; 0: off */
     size_t memory_max;        /* bytes for sorting before spilling to disk; 0: 1 GiB */
+    int64_t bad_rows_max;     /* rows with errors to skip, counted and noted in the report; the next one ends the import */
+    int64_t item_id_base;     /* added to the numeric ids of item files: 1 when they count from 0 and the events from 1 */
+    const char *column_item_id; /* id column of the item files; NULL: item_id, parent_asin, asin, ..., id */
+    const char *item_columns; /* text columns of the item files to keep, separated by commas; NULL: all */
+    bool items_all;           /* keep items that only item files name */
 } sg_import_spec;
 
 sg_import_spec sg_import_defaults(void);
