@@ -14,6 +14,8 @@ typedef struct sg_drop {
 
 struct sg_attend; /* math/attention.h */
 
+enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
+
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
     X(void, sub, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -42,6 +44,7 @@ struct sg_attend; /* math/attention.h */
     X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
+    X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;

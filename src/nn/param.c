@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#pragma weak sg_gemm_forget /* packed copies exist only where gemm.c is linked */
-
 /* FNV-1a: names the random stream of a weight */
 static uint64_t hash_name(const char *s)
 {

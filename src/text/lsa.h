@@ -19,6 +19,7 @@
     X(int, features, 200000, 16, 16777216, "n-grams kept, by document frequency")                         \
     X(float, power, 0, 0, 1, "vectors are scaled by singular values to this power (1: plain LSA)")        \
     X(int, iterations, 4, 0, 20, "power iterations of the randomised SVD")                                \
+    X(int, fit_items, 200000, 16, 2147483647, "items the SVD is fitted on, at most; all are projected") \
     X(bool, normalise, true, 0, 1, "rows to unit length")                                                 \
     X(text, columns, "", 0, 255, "text columns, comma separated (empty: all)")                            \
     X(int, seed, 1, 0, 2147483647, "random seed")
