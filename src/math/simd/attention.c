@@ -94,40 +94,14 @@ static void group_logits(float *s, size_t ld, const sg_attend *a, const float *k
     }
 }
 
-/* 32 bits for each of SG_LANES words from `first` on, as in simd/dropout.c: word j of block b is number 16 b + j. */
-static sg_vu draw(uint64_t key, uint64_t first)
-{
-    const uint32_t k0 = (uint32_t)key + (uint32_t)(first >> 32) * 0x9e3779b9u, k1 = (uint32_t)(key >> 32);
-    sg_vu h = ((sg_vu)lanes(0) + (uint32_t)first) ^ k0;
-
-    h = (h ^ (h >> 16)) * 0x7feb352du;
-    h = ((h ^ (h >> 15)) + k1) * 0x846ca68bu;
-    h = (h ^ (h >> 16)) * 0x9e3779b1u;
-    return h ^ (h >> 15);
-}
-
-/* x (y) times 0 or 1 / (1 - dropout), for columns first .. end - 1 of row r; the tile starts at key c0. y NULL: x only. */
-static void drop_row(float *x, float *y, const sg_attend *a, int r, int c0, int first, int end)
+/* x times 0 or 1 / (1 - dropout), for columns first .. end - 1 of row r; the tile starts at key c0. The mask is drawn for
+ * 32 numbers at once: columns around the range are changed too. */
+static void drop_row(float *x, const sg_attend *a, int r, int c0, int first, int end)
 {
     const uint64_t row = (a->drop_row + (uint64_t)r * a->drop_step) * a->drop_stride + (uint64_t)c0;
-    const sg_vi below = (sg_vi){0} + (int32_t)a->drop.below;
+    const int from = first / 32 * 32, to = (end + 31) / 32 * 32;
 
-    for (int block = first / 32 * 32; block < end; block += 32)
-        for (int j = 0; j < 16; j += SG_LANES) {
-            const sg_vu word = draw(a->drop.key, (row + (uint64_t)block) / 2 + (uint64_t)j);
-            const sg_vi half[2] = {(sg_vi)(word & 0xffff), (sg_vi)(word >> 16)};
-
-            for (int h = 0; h < 2; h++) {
-                const int c = block + 16 * h + j;
-                const sg_vf m = sg_pick(half[h] < below, (sg_vf){0}, sg_splat(a->drop.keep));
-
-                if (c < first || c >= end)
-                    continue;
-                sg_store(x + c, sg_load(x + c) * m);
-                if (y)
-                    sg_store(y + c, sg_load(y + c) * m);
-            }
-        }
+    SG_KERNEL(dropout)(x + from, x + from, NULL, row + (uint64_t)from, (size_t)(to - from), &a->drop);
 }
 
 static float row_max(const float *s, int first, int end)
@@ -201,7 +175,7 @@ void SG_KERNEL(attend)(const sg_attend *a, float *work)
                 sum[r + i] = sum[r + i] * keep[i] + part;
                 gain[i] = sum[r + i] > 0 ? 1 / sum[r + i] : 0;
                 if (a->drop.below)
-                    drop_row(si, NULL, a, r + i, c0, first, end);
+                    drop_row(si, a, r + i, c0, first, end);
             }
             t.keep = one ? NULL : keep;
             t.gain = one ? gain : NULL;
@@ -239,7 +213,8 @@ static void row_grad(float *p, float *ds, const sg_attend *a, int r, int c0, int
         float plain[BLOCK_KEYS];
 
         memcpy(plain + first, p + first, (size_t)(end - first) * sizeof *p);
-        drop_row(p, ds, a, r, c0, first, end);
+        drop_row(p, a, r, c0, first, end);
+        drop_row(ds, a, r, c0, first, end);
         for (int c = first; c < end; c += SG_LANES)
             sg_store(ds + c, sg_load(plain + c) * (sg_load(ds + c) - mean));
     } else {
