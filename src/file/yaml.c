@@ -78,7 +78,7 @@ static sg_status read_scalar(reader *r, json_t **out, const yaml_event_t *e)
 {
     const char *s = (const char *)e->data.scalar.value;
     const size_t size = e->data.scalar.length;
-    const bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strlen(s) == size;
+    const bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 
     if (plain && (!*s || strcmp(s, "~") == 0 || strcmp(s, "null") == 0)) {
         *out = json_null();
@@ -95,6 +95,8 @@ static sg_status read_scalar(reader *r, json_t **out, const yaml_event_t *e)
         if (!isfinite(x))
             return fail_at(r, e->start_mark, "expected a finite number, found %.100s", s);
         *out = json_real(x);
+    } else if (strlen(s) != size) {
+        return fail_at(r, e->start_mark, "expected text without zero bytes");
     } else {
         *out = json_stringn(s, size);
     }
