@@ -12,6 +12,12 @@ sg_status sg_receipt_put(json_t *object, const char *key, json_t *value, sg_erro
     return json_object_set_new(object, key, value) ? sg_fail_memory(err, key) : SG_OK;
 }
 
+sg_status sg_receipt_object(json_t **out, json_t *object, const char *key, sg_error *err)
+{
+    *out = json_object();
+    return sg_receipt_put(object, key, *out, err);
+}
+
 sg_status sg_receipt_text(json_t *object, const char *key, const char *value, sg_error *err)
 {
     return sg_receipt_put(object, key, value ? json_string(value) : json_null(), err);

@@ -87,10 +87,10 @@ static sg_status take_ids(sg_model *m, const sg_train_data *t, sg_error *err)
 static sg_status start_receipt(sg_model *m, const sg_train_data *t, uint64_t seed, sg_error *err)
 {
     const sg_dataset *d = t->data;
-    json_t *data = json_object();
+    json_t *data;
     sg_status st;
 
-    if ((st = sg_receipt_put(m->receipt, "data", data, err)) ||
+    if ((st = sg_receipt_object(&data, m->receipt, "data", err)) ||
         (st = sg_receipt_text(data, "name", d->name, err)) ||
         (st = sg_receipt_text(data, "sha256", d->sha256, err)) ||
         (st = sg_receipt_put(data, "users", json_integer(d->n_users), err)) ||
