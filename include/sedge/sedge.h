@@ -1,0 +1,253 @@
+/* sedge.h - the public interface of sedge: interaction logs and item content in, a generative recommender out.
+ *
+ * Three rules hold everywhere.
+ *   Errors     A function that can fail returns SEDGE_OK (0) or a code and fills the caller's sedge_error (NULL is fine) with
+ *              one sentence. There is no global state; nothing here prints, exits or aborts.
+ *   Memory     Strings handed out through `char **json` belong to the caller: sedge_free. NULL may be freed.
+ *   Growth     A parameter struct begins with its own size, and zero means "the default" in every other field, so
+ *              `sedge_eval_params p = {.size = sizeof p, .model = "run", .data = "shop"};` keeps working when fields are added.
+ *
+ * A sedge_model and a sedge_data never change and may be shared by all threads; a sedge_session belongs to one thread at a time
+ * and must be freed before its model. This is version 0 of the interface: it may change until 1.0. */
+#ifndef SEDGE_SEDGE_H
+#define SEDGE_SEDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define SEDGE_API __attribute__((visibility("default")))
+#else
+#define SEDGE_API
+#endif
+
+enum sedge_status {
+    SEDGE_OK = 0,
+    SEDGE_ERR_USAGE,   /* the caller asked for something that cannot be: unknown option, value out of range */
+    SEDGE_ERR_IO,      /* open, read, write, rename, sync */
+    SEDGE_ERR_FORMAT,  /* bytes that are not what they should be */
+    SEDGE_ERR_MEMORY,  /* out of memory, or a size that does not fit */
+    SEDGE_ERR_MISSING, /* a file, item, user that is not there */
+    SEDGE_ERR_NUMERIC, /* NaN or infinity where a number should be */
+    SEDGE_ERR_CANCEL,  /* the progress function asked to stop */
+};
+
+typedef struct sedge_error {
+    int status;
+    char message[1024]; /* one line: where, what was expected, what was found */
+} sedge_error;
+
+SEDGE_API const char *sedge_version(void);
+SEDGE_API void sedge_free(void *p);
+/* The word of `known` that a mistyped one probably means, or NULL: for a program's own "did you mean". */
+SEDGE_API const char *sedge_nearest(const char *word, const char *const *known, size_t n);
+
+/* ---- recommending ------------------------------------------------------------------------------------------------ */
+typedef struct sedge_model sedge_model;     /* a model folder, mapped read-only */
+typedef struct sedge_data sedge_data;       /* a dataset folder, mapped read-only: user histories and item texts */
+typedef struct sedge_session sedge_session; /* one thread's caches */
+
+SEDGE_API int sedge_model_open(sedge_model **out, const char *dir, sedge_error *err);
+SEDGE_API void sedge_model_free(sedge_model *m);
+SEDGE_API const char *sedge_model_name(const sedge_model *m);   /* "tiger" */
+SEDGE_API size_t sedge_model_items(const sedge_model *m);
+/* Id of item i (0 .. items - 1): *id is not followed by a 0 byte; borrowed from the model. */
+SEDGE_API int sedge_model_item(const sedge_model *m, size_t i, const char **id, size_t *size, sedge_error *err);
+SEDGE_API int sedge_model_describe(const sedge_model *m, char **json, sedge_error *err); /* options, counts, receipt */
+
+SEDGE_API int sedge_data_open(sedge_data **out, const char *dir, sedge_error *err);
+SEDGE_API void sedge_data_free(sedge_data *d);
+
+typedef struct sedge_session_params {
+    size_t size;
+    const sedge_data *data; /* borrowed; needed for requests by user id and for titles in explanations; NULL: none */
+    int threads;            /* 0: one */
+    int beam;               /* prefixes kept while decoding semantic IDs; 0: the model's default */
+} sedge_session_params;
+SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
+SEDGE_API void sedge_session_free(sedge_session *s);
+
+typedef struct sedge_request {
+    size_t size;
+    const char *const *history; /* item ids, oldest first; those the model does not know are left out */
+    size_t n_history;
+    const char *user;           /* instead of a history: a user of the session's data */
+    int k;                      /* 0: 10 */
+    int keep_seen;              /* 1: items of the history may come back */
+    const char *const *allow;   /* only these items (NULL: all) ... */
+    size_t n_allow;
+    const char *const *deny;    /* ... and never these */
+    size_t n_deny;
+} sedge_request;
+
+typedef struct sedge_hit {
+    const char *item; /* id, valid until the session's next call */
+    float score;      /* higher is better; what it means is the model's: a log-probability, an inner product */
+} sedge_hit;
+
+/* Best first into hits[0 .. k-1]; *n_hits says how many there were. */
+SEDGE_API int sedge_session_recommend(sedge_session *s, const sedge_request *r, sedge_hit *hits, size_t *n_hits, sedge_error *err);
+/* The same as JSON, with for each item why it is there: its semantic ID with the probability and the meaning of each prefix, and
+ * the events of the history without which its score would fall most. */
+SEDGE_API int sedge_session_explain(sedge_session *s, const sedge_request *r, char **json, sedge_error *err);
+
+/* ---- one function for each verb of the command -------------------------------------------------------------------------
+ * Each takes folders and options and gives back one JSON object. Options are "key=value" strings; sedge_options lists them. */
+typedef struct sedge_event {
+    const char *stage; /* "import", "train", "evaluate" */
+    const char *note;  /* one line of text, or NULL */
+    const char *unit;  /* "events", "steps", "users", or NULL */
+    double done, total; /* total 0: unknown */
+    double loss;        /* NaN: none */
+    int message;        /* 1: a line worth keeping, 0: where the work is */
+} sedge_event;
+
+typedef struct sedge_run {
+    size_t size;
+    int threads;                                       /* 0: one per core this process may use */
+    int (*progress)(void *user, const sedge_event *e); /* NULL: silent; non-zero stops at the next safe point */
+    void *user;
+} sedge_run;
+
+/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "inspect", "compare":
+ * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
+SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
+/* All models, or one with its options. */
+SEDGE_API int sedge_models(const char *name, char **json, sedge_error *err);
+
+typedef struct sedge_import_params {
+    size_t size;
+    const sedge_run *run; /* here and below: NULL for all cores and silence */
+    const char *const *files, *const *item_text;
+    size_t n_files, n_item_text;
+    const char *out; /* dataset folder to make */
+    const char *const *set;
+    size_t n_set;
+} sedge_import_params;
+SEDGE_API int sedge_import(const sedge_import_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_synth_params {
+    size_t size;
+    const sedge_run *run;
+    const char *out;
+    const char *const *set;
+    size_t n_set;
+} sedge_synth_params;
+SEDGE_API int sedge_synth(const sedge_synth_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_stats_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+} sedge_stats_params;
+SEDGE_API int sedge_stats(const sedge_stats_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_embed_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+    const char *encoder; /* NULL: "lsa" */
+    const char *vectors; /* instead of encoding: a .npy or .safetensors file */
+    const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
+    const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
+    const char *const *set;
+    size_t n_set;
+} sedge_embed_params;
+SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_tokenize_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+    const char *ids;  /* instead of fitting: published IDs, {"item": ["<a_1>", "<b_2>", ...]} */
+    int ids_key_base; /* item id = key + base */
+    const char *const *set;
+    size_t n_set;
+} sedge_tokenize_params;
+SEDGE_API int sedge_tokenize(const sedge_tokenize_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_train_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model, *data, *out;
+    const char *recipe; /* YAML file whose `train` part is applied before `set`; NULL: none */
+    int resume;         /* 1: go on from the checkpoint in `out` when there is one */
+    const char *const *set;
+    size_t n_set;
+} sedge_train_params;
+SEDGE_API int sedge_train(const sedge_train_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_eval_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model, *data;
+    const char *run_path, *qrels_path; /* TREC files to write; NULL: none */
+    const char *per_user_path;         /* ranks of every case, for sedge_compare; NULL: none */
+    const char *const *set;
+    size_t n_set;
+} sedge_eval_params;
+SEDGE_API int sedge_eval(const sedge_eval_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_recommend_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model;
+    const char *data; /* NULL: the dataset the model was trained on, if it is still there */
+    const char *user; /* or: */
+    const char *const *history, *const *allow, *const *deny;
+    size_t n_history, n_allow, n_deny;
+    int explain;
+    const char *const *set;
+    size_t n_set;
+} sedge_recommend_params;
+SEDGE_API int sedge_recommend(const sedge_recommend_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_reproduce_params {
+    size_t size;
+    const sedge_run *run;
+    const char *recipe; /* YAML file */
+    const char *data;   /* folder that the recipe's paths start from; NULL: the current one */
+    const char *out;    /* work folder; NULL: out/NAME */
+    int fresh;          /* 1: every stage again, even when nothing it depends on has changed */
+    const char *const *set; /* "stage.key=value", or "key=value" for the training stage */
+    size_t n_set;
+} sedge_reproduce_params;
+SEDGE_API int sedge_reproduce(const sedge_reproduce_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_inspect_params {
+    size_t size;
+    const sedge_run *run;
+    const char *path; /* a dataset, a model folder, or a .safetensors file */
+    int ids;          /* 1: what each prefix of the semantic IDs in the dataset holds */
+    const char *const *set;
+    size_t n_set;
+} sedge_inspect_params;
+SEDGE_API int sedge_inspect(const sedge_inspect_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_report_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model; /* model folder */
+    const char *data;  /* NULL: as in sedge_recommend */
+    const char *out;   /* HTML file to write */
+} sedge_report_params;
+SEDGE_API int sedge_report(const sedge_report_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_compare_params {
+    size_t size;
+    const sedge_run *run;
+    const char *a, *b; /* files written through per_user_path */
+    const char *const *set;
+    size_t n_set;
+} sedge_compare_params;
+SEDGE_API int sedge_compare(const sedge_compare_params *p, char **json, sedge_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,96 @@
+/* folders.c - a dataset with its split, vectors and IDs; a model and the dataset it came from. */
+#include "api/api.h"
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
+
+#include <string.h>
+
+static sg_status optional(sg_status st)
+{
+    return st == SG_ERR_MISSING ? SG_OK : st;
+}
+
+sg_status api_data_open(api_data *d, const char *dir, const char *protocol, sg_error *err)
+{
+    sg_split_spec spec;
+    sg_status st;
+
+    *d = (api_data){0};
+    if ((st = sg_split_parse(&spec, protocol, err)) || (st = sg_dataset_open(&d->set, dir, err)) ||
+        (st = sg_split_new(&d->split, d->set, &spec, err)))
+        return st;
+    if ((st = optional(sg_vectors_open(&d->vectors, d->set, err))) || (st = optional(sg_ids_open(&d->ids, d->set, err))))
+        return st;
+    d->train = (sg_train_data){.data = d->set,
+                               .split = d->split,
+                               .vectors = d->vectors.file ? &d->vectors : NULL,
+                               .ids = d->ids.file ? &d->ids : NULL};
+    return SG_OK;
+}
+
+void api_data_close(api_data *d)
+{
+    if (d->ids.file)
+        sg_ids_close(&d->ids);
+    if (d->vectors.file)
+        sg_vectors_close(&d->vectors);
+    sg_split_free(d->split);
+    sg_dataset_close(d->set);
+    *d = (api_data){0};
+}
+
+char *api_model_data_dir(const char *model_dir)
+{
+    char *path = sg_path_join(model_dir, "training.json"), *dir = NULL;
+    json_t *training = NULL;
+
+    if (path && sg_file_exists(path) && !sg_json_read(&training, path, SG_JSON_BYTES_MAX, NULL)) {
+        const char *found = json_string_value(json_object_get(training, "data"));
+
+        if (found && sg_dir_exists(found))
+            dir = sg_strdup(found);
+    }
+    json_decref(training);
+    sg_free(path);
+    return dir;
+}
+
+bool api_same_items(const sg_model *m, const sg_dataset *d)
+{
+    const sg_strings *a = &m->item_ids, *b = &d->item_ids;
+
+    if (m->n_items != d->n_items || a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
+
+        if (x.size != y.size || (x.size && memcmp(x.data, y.data, x.size) != 0))
+            return false;
+    }
+    return true;
+}
+
+const char *api_model_protocol(const sg_model *m)
+{
+    const char *split = json_string_value(json_object_get(m->receipt, "split"));
+
+    return split ? split : "loo";
+}
+
+json_t *api_title(const sg_dataset *d, int32_t item)
+{
+    static const char *const names[] = {"title", "movie_title", "name"};
+
+    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
+        const sg_text_column *column = sg_dataset_column(d, names[i]);
+
+        if (column) {
+            const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
+
+            return text.size ? json_stringn(text.data, text.size) : NULL;
+        }
+    }
+    return NULL;
+}
