@@ -1,0 +1,117 @@
+/* tiny.h - a dataset in memory with a pattern that can be learned: item i is followed by item i + 1 (mod n), mostly. */
+#ifndef TESTS_TINY_H
+#define TESTS_TINY_H
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "models/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct tiny {
+    sg_dataset data;
+    sg_split *split;
+    sg_ids ids;
+    sg_train_data train;
+    int64_t *user_offsets;
+    int32_t *item;
+    int32_t *codes;
+    char *names;
+    int64_t *name_offsets;
+} tiny;
+
+static inline sg_strings tiny_names(tiny *t, int n)
+{
+    char *p = t->names;
+
+    t->name_offsets[0] = 0;
+    for (int i = 0; i < n; i++) {
+        p += sprintf(p, "n%d", i);
+        t->name_offsets[i + 1] = p - t->names;
+    }
+    return (sg_strings){.n = (size_t)n, .bytes = t->names, .offsets = t->name_offsets};
+}
+
+/* Codes: two levels of `width`, item i = (i / width, i % width), then a collision digit of size 1 + (i is last). */
+static inline void tiny_new(tiny *t, int n_users, int n_items, int length_most, int width)
+{
+    sg_error err = {0};
+    const int most = n_users > n_items ? n_users : n_items;
+
+    memset(t, 0, sizeof *t);
+    t->names = sg_alloc((size_t)most * 12);
+    t->name_offsets = sg_alloc_zero((size_t)most + 1, sizeof *t->name_offsets);
+    t->user_offsets = sg_alloc_zero((size_t)n_users + 1, sizeof *t->user_offsets);
+    t->item = sg_alloc_zero((size_t)n_users * (size_t)length_most, sizeof *t->item);
+    for (int u = 0; u < n_users; u++) {
+        const int len = 4 + (int)sg_rng_below((uint64_t)length_most - 3, 7, SG_RNG_TEST, 1, (uint64_t)u);
+        int32_t at = (int32_t)sg_rng_below((uint64_t)n_items, 7, SG_RNG_TEST, 2, (uint64_t)u);
+
+        for (int i = 0; i < len; i++) {
+            t->item[t->user_offsets[u] + i] = at;
+            at = sg_rng_float(7, SG_RNG_TEST, (uint64_t)u + 100, (uint64_t)i) < 0.9f
+                     ? (at + 1) % n_items
+                     : (int32_t)sg_rng_below((uint64_t)n_items, 7, SG_RNG_TEST, (uint64_t)u + 5000, (uint64_t)i);
+        }
+        t->user_offsets[u + 1] = t->user_offsets[u] + len;
+    }
+    const sg_strings names = tiny_names(t, most);
+    t->data = (sg_dataset){.dir = (char *)"tiny",
+                           .name = (char *)"tiny",
+                           .sha256 = "0123456789012345678901234567890123456789012345678901234567890123",
+                           .n_users = n_users,
+                           .n_items = n_items,
+                           .n_events = t->user_offsets[n_users],
+                           .user_offsets = t->user_offsets,
+                           .item = t->item,
+                           .user_ids = {(size_t)n_users, names.bytes, names.offsets},
+                           .item_ids = {(size_t)n_items, names.bytes, names.offsets}};
+    t->codes = sg_alloc_zero((size_t)n_items * 3, sizeof *t->codes);
+    for (int i = 0; i < n_items; i++) {
+        t->codes[3 * i] = i / width;
+        t->codes[3 * i + 1] = i % width;
+    }
+    t->ids = (sg_ids){.n = n_items, .levels = 3, .size = {(n_items + width - 1) / width, width, 2}, .codes = t->codes};
+    const sg_split_spec loo = {.kind = SG_SPLIT_LOO, .text = "loo"};
+    assert_int_equal(sg_split_new(&t->split, &t->data, &loo, &err), SG_OK);
+    t->train = (sg_train_data){.data = &t->data, .split = t->split, .ids = &t->ids};
+}
+
+static inline void tiny_free(tiny *t)
+{
+    sg_split_free(t->split);
+    sg_free(t->names);
+    sg_free(t->name_offsets);
+    sg_free(t->user_offsets);
+    sg_free(t->item);
+    sg_free(t->codes);
+}
+
+/* A built model with options "a=1,b=2". */
+static inline sg_model *tiny_model(tiny *t, const char *name, const char *options, uint64_t seed)
+{
+    sg_error err = {0};
+    sg_model *m = NULL;
+    const sg_model_class *class = sg_model_class_find(name, &err);
+    char text[512];
+
+    assert_non_null(class);
+    assert_int_equal(sg_model_new(&m, class, &err), SG_OK);
+    snprintf(text, sizeof text, "%s", options);
+    for (char *p = strtok(text, " "); p; p = strtok(NULL, " "))
+        if (sg_options_assign(m->config, class->options, class->n_options, p, &err))
+            fail_msg("%s", err.message);
+    if (sg_model_build(m, &t->train, seed, &err))
+        fail_msg("%s", err.message);
+    return m;
+}
+
+#endif

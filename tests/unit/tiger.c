@@ -1,0 +1,154 @@
+/* tiger.c - what the generative model promises: one encoder pass serves every prefix, decoding is legal and exact. */
+#include "tiny.h"
+
+#include "math/graph.h"
+
+#include <math.h>
+
+#define SMALL "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=6 dropout=0 "
+
+static double loss_of(sg_model *m, const uint32_t *example, int n)
+{
+    sg_error err = {0};
+    sg_graph *g;
+    sg_tensor *loss;
+    double value;
+
+    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+    sg_graph_begin(g, SG_INFER, 1, 0);
+    loss = m->class->loss(m, g, example, n, 1, 0);
+    if (sg_graph_status(g, &err))
+        fail_msg("%s", err.message);
+    value = loss->data[0];
+    sg_graph_free(g);
+    return value;
+}
+
+/* log-probability of every item after a history, by a beam as wide as the catalogue */
+static void score_all(sg_model *m, const int32_t *item, int n, int32_t user, int beam, int k, int32_t *out, float *score)
+{
+    sg_error err = {0};
+    sg_session *s;
+    const int64_t offsets[2] = {0, n};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = item, .user = &user};
+
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->beam = beam;
+    if (sg_session_recommend(s, &h, NULL, k, out, score, &err))
+        fail_msg("%s", err.message);
+    sg_session_free(s);
+}
+
+/* The training loss of all targets of a user in one pass equals the mean over its prefixes of -log p(next item), each asked on its
+ * own by cached, constrained decoding: causality of the encoder, the caches and the loss agree. */
+static void training_loss_equals_decoded_scores(const char *options)
+{
+    enum { ITEMS = 12 };
+    sg_error err = {0};
+    tiny t;
+    size_t n;
+    double sum = 0;
+    int32_t item[ITEMS];
+    float score[ITEMS];
+
+    tiny_new(&t, 1, ITEMS, 9, 4);
+    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7; /* one run: history 6 */
+    const int end = (int)t.split->train_end[0];
+    sg_model *m = tiny_model(&t, "tiger", options, 3);
+    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+    uint32_t example[16];
+    for (uint32_t i = 0; i < n; i++)
+        example[i] = i;
+    for (int e = 1; e < end; e++) {
+        int found = 0;
+
+        score_all(m, t.item, e, 0, ITEMS, ITEMS, item, score);
+        for (int i = 0; i < ITEMS; i++)
+            if (item[i] == t.item[e]) {
+                sum -= score[i] / 3; /* levels */
+                found++;
+            }
+        assert_int_equal(found, 1);
+    }
+    assert_true(fabs(loss_of(m, example, (int)n) - sum / (end - 1)) < 1e-4);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
+static void one_pass_over_a_user_equals_its_prefixes(void **state)
+{
+    (void)state;
+    training_loss_equals_decoded_scores(SMALL);
+    training_loss_equals_decoded_scores(SMALL "user_tokens=3 tied=false gated=true");
+}
+
+static void prefix_training_equals_decoding(void **state)
+{
+    (void)state;
+    training_loss_equals_decoded_scores(SMALL "augment=prefix");
+    training_loss_equals_decoded_scores(SMALL "augment=prefix user_tokens=3");
+}
+
+static void decoding_gives_every_item_once_and_probabilities_add_up(void **state)
+{
+    enum { ITEMS = 12 };
+    (void)state;
+    tiny t;
+    int32_t item[ITEMS];
+    float score[ITEMS];
+    double sum = 0;
+    int seen[ITEMS] = {0};
+
+    tiny_new(&t, 20, ITEMS, 9, 4);
+    sg_model *m = tiny_model(&t, "tiger", SMALL "renormalise=true", 5);
+    score_all(m, t.item, 4, 3, ITEMS, ITEMS, item, score);
+    for (int i = 0; i < ITEMS; i++) {
+        assert_in_range(item[i], 0, ITEMS - 1);
+        assert_int_equal(seen[item[i]]++, 0);
+        assert_true(i == 0 || score[i] <= score[i - 1]);
+        sum += exp((double)score[i]);
+    }
+    assert_true(fabs(sum - 1) < 1e-4); /* over codes that exist, the items' probabilities sum to one */
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
+static void long_histories_keep_the_latest_and_make_each_target_once(void **state)
+{
+    (void)state;
+    sg_error err = {0};
+    tiny t;
+    size_t n_user, n_prefix, targets = 0;
+
+    tiny_new(&t, 30, 20, 60, 5);
+    sg_model *by_user = tiny_model(&t, "tiger", SMALL, 3);
+    sg_model *by_prefix = tiny_model(&t, "tiger", SMALL "augment=prefix", 3);
+    assert_int_equal(by_user->class->examples(by_user, &t.train, &n_user, &err), SG_OK);
+    assert_int_equal(by_prefix->class->examples(by_prefix, &t.train, &n_prefix, &err), SG_OK);
+    for (int u = 0; u < 30; u++)
+        targets += (size_t)(t.split->train_end[u] - t.user_offsets[u] - 1);
+    assert_int_equal(n_prefix, targets);
+    assert_true(n_user < n_prefix / 2);
+
+    int32_t a[5], b[5];
+    float sa[5], sb[5];
+    score_all(by_user, t.item, 12, 0, 20, 5, a, sa); /* history=6: the first six do not matter */
+    score_all(by_user, t.item + 6, 6, 0, 20, 5, b, sb);
+    assert_memory_equal(a, b, sizeof a);
+    assert_memory_equal(sa, sb, sizeof sa);
+    sg_model_free(by_user);
+    sg_model_free(by_prefix);
+    tiny_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
+        cmocka_unit_test(prefix_training_equals_decoding),
+        cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
+        cmocka_unit_test(long_histories_keep_the_latest_and_make_each_target_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
