@@ -18,7 +18,8 @@ enum { PAD = 16 }; /* head widths are padded to it; keys past the end that kerne
 typedef struct plan {
     sg_attention_spec spec;
     sg_tensor *q, *k, *v, *out;
-    float *dq, *dk, *dv; /* NULL: not wanted */
+    float *dq, *dk, *dv;       /* NULL: not wanted */
+    bool new_q, new_k, new_v;  /* the gradient array holds nothing yet */
     int32_t *lo, *hi;  /* (tokens_q) visible keys of each row */
     float *lse;        /* (heads, tokens_q) */
     int reach;         /* bias_of has places for distances -reach .. reach - 1 */
@@ -197,6 +198,12 @@ static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int
     }
 }
 
+static void clear_rows(float *x, size_t ld, int rows, int dh)
+{
+    for (int r = 0; r < rows; r++)
+        memset(x + (size_t)r * ld, 0, (size_t)dh * sizeof *x);
+}
+
 static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const plan *p = ctx;
@@ -206,6 +213,12 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
     for (size_t i = begin; i < end; i++) {
         sg_attend a = one_head(p, (int)(i / heads), (int)(i % heads));
 
+        if (p->new_q)
+            clear_rows(a.dq, a.ld_q, a.n_q, a.dh);
+        if (p->new_k)
+            clear_rows(a.dk, a.ld_k, a.n_k, a.dh);
+        if (p->new_v)
+            clear_rows(a.dv, a.ld_v, a.n_k, a.dh);
         if (a.n_q == 0 || a.n_k == 0)
             continue;
         if (p->dbias_of) {
@@ -223,6 +236,13 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
     }
 }
 
+/* A new gradient array is cleared by the pieces, just before they add to it, unless two inputs share it. */
+static float *gradient(sg_graph *g, sg_tensor *t, bool *fresh, bool apart)
+{
+    *fresh = false;
+    return apart ? sg_grad_fresh(g, t, fresh) : sg_grad(g, t);
+}
+
 static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
 {
     plan *p = saved;
@@ -230,8 +250,11 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
     const size_t heads = (size_t)p->spec.heads, buckets = b ? (size_t)b->dim[0] : 0, n = (size_t)p->spec.batch * heads;
     float *dbias = sg_param_grad(g, p->spec.bias);
 
-    if ((p->q->needs_grad && !(p->dq = sg_grad(g, p->q))) || (p->k->needs_grad && !(p->dk = sg_grad(g, p->k))) ||
-        (p->v->needs_grad && !(p->dv = sg_grad(g, p->v))))
+    const bool apart = p->q != p->k && p->k != p->v && p->v != p->q;
+
+    if ((p->q->needs_grad && !(p->dq = gradient(g, p->q, &p->new_q, apart))) ||
+        (p->k->needs_grad && !(p->dk = gradient(g, p->k, &p->new_k, apart))) ||
+        (p->v->needs_grad && !(p->dv = gradient(g, p->v, &p->new_v, apart))))
         return;
     if (dbias) {
         if (!(p->dbias_of = sg_scratch(g, n * buckets, sizeof(float))))

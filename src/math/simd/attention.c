@@ -60,11 +60,11 @@ static span rows_span(const sg_attend *a, int r, int n_rows, int c0, int n)
 
 static sg_vi lanes(int c) /* c, c + 1, ... */
 {
+    static const int32_t steps[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     sg_vi v;
 
-    for (int i = 0; i < SG_LANES; i++)
-        v[i] = c + i;
-    return v;
+    memcpy(&v, steps, sizeof v);
+    return v + c;
 }
 
 /* Logits of `n_rows` rows over columns first .. end - 1 (whole vectors) of the tile: scaled, biased, hidden keys -inf. */
@@ -72,8 +72,8 @@ static void group_logits(float *s, size_t ld, const sg_attend *a, const float *k
                          int n, int first, int end)
 {
     float gain[ROWS];
-    tile_job t = {.k = a->dh, .a = a->q + (size_t)r * a->ld_q, .a_row = a->ld_q, .a_col = 1, .b = kt + first,
-                  .b_row = ld_t, .c = s + first, .c_row = ld, .gain = gain};
+    tile_job t = {.k = a->dh, .a = a->q + (size_t)r * a->ld_q, .a_ld = a->ld_q, .b = kt + first,
+                  .b_ld = ld_t, .c = s + first, .c_ld = ld, .gain = gain};
 
     for (int i = 0; i < n_rows; i++)
         gain[i] = a->scale;
@@ -126,6 +126,38 @@ static float row_exp(float *s, int first, int end, float shift)
     return sg_hsum(sum);
 }
 
+/* Logits become exp(logit - maximum so far), after dropout; most and sum take the tile in. keep: what older sums and
+ * outputs are to be multiplied by; gain: 1 / sum. Step by step over all rows: the rows hide each other's latency. */
+static void group_softmax(float *s, const sg_attend *a, int r, int n_rows, int c0, int first, int end, float *most,
+                          float *sum, float *keep, float *gain)
+{
+    float now[ROWS];
+
+    for (int i = 0; i < n_rows; i++) {
+        const float here = row_max(s + i * KEYS, first, end);
+
+        now[i] = here > most[i] ? here : most[i];
+    }
+    for (int i = 0; i < n_rows; i++)
+        gain[i] = row_exp(s + i * KEYS, first, end, now[i] == -INFINITY ? 0 : now[i]);
+    for (int i = 0; i < n_rows; i++) {
+        keep[i] = sum[i] > 0 && now[i] > most[i] ? expf(most[i] - now[i]) : 1;
+        most[i] = now[i];
+        sum[i] = sum[i] * keep[i] + gain[i];
+        gain[i] = sum[i] > 0 ? 1 / sum[i] : 0;
+    }
+    for (int i = 0; i < n_rows && a->drop.below; i++)
+        drop_row(s + i * KEYS, a, r + i, c0, first, end);
+}
+
+/* Asks for rows that will be read soon: rows of one head lie apart, which the hardware does not foresee. */
+static void fetch_rows(const float *x, size_t ld, int rows, int dh)
+{
+    for (int r = 0; r < rows; r++)
+        for (int d = 0; d < dh; d += 16)
+            __builtin_prefetch(x + (size_t)r * ld + d);
+}
+
 /* n rows of a group: at most ROWS, groups of nearly one size. */
 static int group_rows(int n)
 {
@@ -149,15 +181,16 @@ void SG_KERNEL(attend)(const sg_attend *a, float *work)
     for (int c0 = 0; c0 < a->n_k; c0 += KEYS) {
         const int n = a->n_k - c0 < KEYS ? a->n_k - c0 : KEYS;
 
+        fetch_rows(a->v + (size_t)c0 * a->ld_v, a->ld_v, n, a->dh);
         tile_transpose(kt, (size_t)up(n), a->k + (size_t)c0 * a->ld_k, a->ld_k, n, a->dh);
         for (int r = 0; r < a->n_q; r += rows) {
             const int n_rows = a->n_q - r < rows ? a->n_q - r : rows;
             const span seen = rows_span(a, r, n_rows, c0, n);
             const int first = down(seen.first), end = up(seen.end);
             float keep[ROWS], gain[ROWS];
-            tile_job t = {.k = seen.end - first, .a = s + first, .a_row = KEYS, .a_col = 1,
-                          .b = a->v + (size_t)(c0 + first) * a->ld_v, .b_row = a->ld_v,
-                          .c = a->out + (size_t)r * a->ld_out, .c_row = a->ld_out};
+            tile_job t = {.k = seen.end - first, .a = s + first, .a_ld = KEYS,
+                          .b = a->v + (size_t)(c0 + first) * a->ld_v, .b_ld = a->ld_v,
+                          .c = a->out + (size_t)r * a->ld_out, .c_ld = a->ld_out};
 
             if (seen.end <= seen.first) {
                 for (int i = 0; i < n_rows && one; i++)
@@ -165,18 +198,7 @@ void SG_KERNEL(attend)(const sg_attend *a, float *work)
                 continue;
             }
             group_logits(s, KEYS, a, kt, (size_t)up(n), r, n_rows, c0, n, first, end);
-            for (int i = 0; i < n_rows; i++) {
-                float *si = s + (size_t)i * KEYS;
-                const float here = row_max(si, first, end), now = here > most[r + i] ? here : most[r + i];
-                const float part = row_exp(si, first, end, now == -INFINITY ? 0 : now);
-
-                keep[i] = sum[r + i] > 0 && now > most[r + i] ? expf(most[r + i] - now) : 1;
-                most[r + i] = now;
-                sum[r + i] = sum[r + i] * keep[i] + part;
-                gain[i] = sum[r + i] > 0 ? 1 / sum[r + i] : 0;
-                if (a->drop.below)
-                    drop_row(si, a, r + i, c0, first, end);
-            }
+            group_softmax(s, a, r, n_rows, c0, first, end, most + r, sum + r, keep, gain);
             t.keep = one ? NULL : keep;
             t.gain = one ? gain : NULL;
             tile_product(&t, n_rows, a->dh);
@@ -260,9 +282,9 @@ static void keys_grad(float *to, size_t ld_to, const float *x, const float *rows
             if (s.first < c + n_keys && s.end > c)
                 break;
         }
-        tile_product(&(tile_job){.k = end - r, .a = x + (size_t)r * BLOCK_KEYS + c, .a_row = 1, .a_col = BLOCK_KEYS,
-                                 .b = rows + (size_t)r * ld_rows, .b_row = ld_rows,
-                                 .c = to + (size_t)(c0 + c) * ld_to, .c_row = ld_to, .keep = keep, .gain = gain},
+        tile_product(&(tile_job){.k = end - r, .a = x + (size_t)r * BLOCK_KEYS + c, .transposed = true, .a_ld = BLOCK_KEYS,
+                                 .b = rows + (size_t)r * ld_rows, .b_ld = ld_rows,
+                                 .c = to + (size_t)(c0 + c) * ld_to, .c_ld = ld_to, .keep = keep, .gain = gain},
                      n_keys, a->dh);
     }
 }
@@ -306,15 +328,15 @@ static void block_grad(const grad_tile *t, int r0, int n_rows)
         if (!any)
             continue;
         group_logits(p, BLOCK_KEYS, a, t->kt, ld_t, row, m, t->c0, t->n, first, end);
-        tile_product(&(tile_job){.k = a->dh, .a = a->dout + (size_t)row * a->ld_out, .a_row = a->ld_out, .a_col = 1,
-                                 .b = t->vt + first, .b_row = ld_t, .c = ds + first, .c_row = BLOCK_KEYS},
+        tile_product(&(tile_job){.k = a->dh, .a = a->dout + (size_t)row * a->ld_out, .a_ld = a->ld_out,
+                                 .b = t->vt + first, .b_ld = ld_t, .c = ds + first, .c_ld = BLOCK_KEYS},
                      m, end - first);
         for (int i = 0; i < m; i++)
             row_grad(p + i * BLOCK_KEYS, ds + i * BLOCK_KEYS, a, row + i, t->c0, first, end, t->mean[row + i]);
         if (a->dq)
-            tile_product(&(tile_job){.k = some.end - first, .a = ds + first, .a_row = BLOCK_KEYS, .a_col = 1,
-                                     .b = a->k + (size_t)(t->c0 + first) * a->ld_k, .b_row = a->ld_k,
-                                     .c = a->dq + (size_t)row * a->ld_q, .c_row = a->ld_q, .keep = ones, .gain = gain},
+            tile_product(&(tile_job){.k = some.end - first, .a = ds + first, .a_ld = BLOCK_KEYS,
+                                     .b = a->k + (size_t)(t->c0 + first) * a->ld_k, .b_ld = a->ld_k,
+                                     .c = a->dq + (size_t)row * a->ld_q, .c_ld = a->ld_q, .keep = ones, .gain = gain},
                          m, a->dh);
     }
     if (a->dv)

@@ -19,18 +19,19 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2, TILE_NUMBERS = 12 };
 typedef struct tile_job {
     int k;
     const float *a, *b;
-    size_t a_row, a_col, b_row;
+    size_t a_ld, b_ld, c_ld;  /* numbers from row to row */
+    bool transposed;          /* a is stored (k, m) */
     float *c;
-    size_t c_row;
     const float *keep, *gain; /* (m) or NULL: c is not read; gain 1 */
 } tile_job;
 
-/* One register tile of m rows and v vectors at row i, column j; m and v are constants where it is inlined. */
-TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v)
+/* One register tile of m rows and v vectors at row i, column j; m, v and transposed are constants where it is inlined. */
+TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v, bool transposed)
 {
-    const float *a = t->a + (size_t)i * t->a_row, *b = t->b + j;
-    const size_t a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
-    float *c = t->c + (size_t)i * t->c_row + j;
+    const size_t ld = t->a_ld, b_ld = t->b_ld;
+    const float *a = t->a + (size_t)i * (transposed ? 1 : ld), *b = t->b + j;
+    const float *a3 = a + 3 * ld, *a6 = a + 6 * ld, *a9 = a + 9 * ld; /* few pointers: every address is one load */
+    float *c = t->c + (size_t)i * t->c_ld + j;
     sg_vf sum[TILE_ROWS][TILE_VECTORS];
 
 #pragma GCC unroll 12
@@ -38,7 +39,7 @@ TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v)
 #pragma GCC unroll 4
         for (int w = 0; w < v; w++)
             sum[r][w] = (sg_vf){0};
-    for (int l = 0; l < t->k; l++, a += a_col, b += b_row) {
+    for (int l = 0; l < t->k; l++, b += b_ld) {
         sg_vf bw[TILE_VECTORS];
 
 #pragma GCC unroll 4
@@ -46,15 +47,20 @@ TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v)
             bw[w] = sg_load(b + w * SG_LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < m; r++) {
-            const sg_vf ar = sg_splat(a[(size_t)r * a_row]);
+            const float *ar = r < 3 ? a : r < 6 ? a3 : r < 9 ? a6 : a9;
+            const sg_vf x = sg_splat(transposed ? a[r] : ar[(size_t)(r % 3) * ld]);
 
 #pragma GCC unroll 4
             for (int w = 0; w < v; w++)
-                sum[r][w] += ar * bw[w];
+                sum[r][w] += x * bw[w];
         }
+        a += transposed ? ld : 1;
+        a3++;
+        a6++;
+        a9++;
     }
 #pragma GCC unroll 12
-    for (int r = 0; r < m; r++, c += t->c_row) {
+    for (int r = 0; r < m; r++, c += t->c_ld) {
         const float keep = t->keep ? t->keep[i + r] : 0, gain = t->gain ? t->gain[i + r] : 1;
 
 #pragma GCC unroll 4
@@ -72,15 +78,19 @@ TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v)
 #define TILE_FUNCTION(m, v)                                                                                            \
     static __attribute__((noinline)) void tile_##m##x##v(const tile_job *t, int i, int j)                             \
     {                                                                                                                  \
-        tile_of(t, i, j, m, v);                                                                                        \
+        tile_of(t, i, j, m, v, false);                                                                                 \
+    }                                                                                                                  \
+    static __attribute__((noinline)) void tile_t##m##x##v(const tile_job *t, int i, int j)                            \
+    {                                                                                                                  \
+        tile_of(t, i, j, m, v, true);                                                                                  \
     }
 #define TILE_ROW_OF(v)                                                                                                 \
     TILE_FUNCTION(1, v) TILE_FUNCTION(2, v) TILE_FUNCTION(3, v) TILE_FUNCTION(4, v) TILE_FUNCTION(5, v) TILE_FUNCTION(6, v)
 #define TILE_MORE_OF(v)                                                                                                \
     TILE_FUNCTION(7, v) TILE_FUNCTION(8, v) TILE_FUNCTION(9, v) TILE_FUNCTION(10, v) TILE_FUNCTION(11, v)              \
     TILE_FUNCTION(12, v)
-#define TILE_NAMES(v)      tile_1x##v, tile_2x##v, tile_3x##v, tile_4x##v, tile_5x##v, tile_6x##v
-#define TILE_MORE_NAMES(v) tile_7x##v, tile_8x##v, tile_9x##v, tile_10x##v, tile_11x##v, tile_12x##v
+#define TILE_NAMES(t, v)      tile_##t##1x##v, tile_##t##2x##v, tile_##t##3x##v, tile_##t##4x##v, tile_##t##5x##v, tile_##t##6x##v
+#define TILE_MORE_NAMES(t, v) tile_##t##7x##v, tile_##t##8x##v, tile_##t##9x##v, tile_##t##10x##v, tile_##t##11x##v, tile_##t##12x##v
 
 TILE_ROW_OF(1)
 TILE_ROW_OF(2)
@@ -94,15 +104,19 @@ TILE_FUNCTION(8, 3)
 #endif
 
 typedef void tile_function(const tile_job *t, int i, int j);
-static tile_function *const tile_table[TILE_VECTORS][TILE_ROWS] = {
+static tile_function *const tile_table[2][TILE_VECTORS][TILE_ROWS] = {
 #if defined(__AVX512F__)
-    {TILE_NAMES(1), TILE_MORE_NAMES(1)},
-    {TILE_NAMES(2), TILE_MORE_NAMES(2)},
-    {TILE_NAMES(3), tile_7x3, tile_8x3},
-    {TILE_NAMES(4)},
+    {{TILE_NAMES(, 1), TILE_MORE_NAMES(, 1)},
+     {TILE_NAMES(, 2), TILE_MORE_NAMES(, 2)},
+     {TILE_NAMES(, 3), tile_7x3, tile_8x3},
+     {TILE_NAMES(, 4)}},
+    {{TILE_NAMES(t, 1), TILE_MORE_NAMES(t, 1)},
+     {TILE_NAMES(t, 2), TILE_MORE_NAMES(t, 2)},
+     {TILE_NAMES(t, 3), tile_t7x3, tile_t8x3},
+     {TILE_NAMES(t, 4)}},
 #else
-    {TILE_NAMES(1)},
-    {TILE_NAMES(2)},
+    {{TILE_NAMES(, 1)}, {TILE_NAMES(, 2)}},
+    {{TILE_NAMES(t, 1)}, {TILE_NAMES(t, 2)}},
 #endif
 };
 
@@ -118,7 +132,7 @@ static inline void tile_product(const tile_job *t, int m, int n)
         const int v = (vectors - at + panels - p - 1) / (panels - p);
 
         for (int i = 0; i < m; i += rows)
-            tile_table[v - 1][(m - i < rows ? m - i : rows) - 1](t, i, at * SG_LANES);
+            tile_table[t->transposed][v - 1][(m - i < rows ? m - i : rows) - 1](t, i, at * SG_LANES);
         at += v;
     }
 }
