@@ -102,11 +102,10 @@ int api_end(api_call *c, sg_status st, char **json, sedge_error *err)
 
     if (json)
         *json = NULL;
-    if (!st && !c->result)
-        st = sg_fail_memory(&c->err, "result");
     if (!st && json) {
-        sg_json_print_compact(&text, c->result);
-        if (!(*json = sg_buf_take(&text)))
+        if (c->result)
+            sg_json_print_compact(&text, c->result);
+        if (!c->result || !(*json = sg_buf_take(&text)))
             st = sg_fail_memory(&c->err, "result");
     }
     json_decref(c->result);

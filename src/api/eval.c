@@ -40,6 +40,7 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
         .users_max = o->users,
         .beam = o->beam,
         .batch = o->batch,
+        .exact = o->exact,
         .floors = o->floors,
         .unfiltered = strcmp(o->filter, "filtered") != 0,
         .filtered = strcmp(o->filter, "unfiltered") != 0,

@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { EVENTS_MAX = 32, REASONS = 3, WORDS = 4 };
@@ -27,13 +28,22 @@ json_t *api_item_json(const sedge_session *s, int32_t item)
     return o;
 }
 
+/* A float in the digits it has: 0.3744, not 0.3743635416030884. */
+static json_t *score_json(float x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.7g", (double)x);
+    return json_real(strtod(text, NULL));
+}
+
 json_t *api_hit_json(const sedge_session *s, size_t i)
 {
     json_t *o = json_object();
 
     json_object_set_new(o, "rank", json_integer((json_int_t)i + 1));
     json_object_update_new(o, api_item_json(s, s->item[i]));
-    json_object_set_new(o, "score", json_real((double)s->score[i]));
+    json_object_set_new(o, "score", score_json(s->score[i]));
     return o;
 }
 
@@ -126,7 +136,7 @@ static json_t *reasons_json(const effects *x, const sedge_session *s, size_t i)
         json_t *o = api_item_json(s, s->history[x->first + best]);
 
         json_object_set_new(o, "position", json_integer((json_int_t)(x->first + best) + 1));
-        json_object_set_new(o, "effect", json_real((double)most));
+        json_object_set_new(o, "effect", score_json(most));
         json_array_append_new(list, o);
     }
     return list;

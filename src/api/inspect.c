@@ -84,6 +84,12 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
         st = sg_fail_memory(err, "inspection");
         goto done;
     }
+    if (d->n_users && d->n_items) { /* something to ask for: the first user, the first item */
+        const sg_bytes user = sg_strings_at(&d->user_ids, 0), item = sg_strings_at(&d->item_ids, 0);
+
+        json_object_set_new(*out, "example_user", json_stringn(user.data, user.size));
+        json_object_set_new(*out, "example_item", json_stringn(item.data, item.size));
+    }
     if (!sg_vectors_open(&v, d, NULL)) {
         const char *encoder = sg_tensors_meta(v.file, "encoder");
 

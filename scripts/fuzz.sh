@@ -1,0 +1,40 @@
+#!/bin/sh
+# Every parser under libFuzzer with address and undefined behaviour sanitizers, SEDGE_FUZZ_SECONDS seconds each, two at a time.
+# A find is left in build-fuzz/NAME.
+set -eu
+cd "$(dirname "$0")/.."
+
+seconds=${SEDGE_FUZZ_SECONDS:-5}
+generator=$(command -v ninja >/dev/null 2>&1 && echo "-G Ninja" || true)
+cmake -S . -B build-fuzz $generator -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DSEDGE_FUZZ=ON -DSEDGE_TESTS=OFF \
+    -DSEDGE_BENCH=OFF >/dev/null
+names=$(for file in fuzz/*.c; do basename "$file" .c; done | grep -v '^run_corpus$')
+cmake --build build-fuzz --target $(printf 'fuzz_%s ' $names) >build-fuzz/build.log 2>&1 || { cat build-fuzz/build.log; exit 1; }
+
+one() {
+    name=$1
+    work=build-fuzz/work/$name
+    mkdir -p "$work"
+    if build-fuzz/fuzz/fuzz_"$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -print_final_stats=1 \
+        -artifact_prefix=build-fuzz/"$name"- "$work" $( [ -d fuzz/corpus/"$name" ] && echo fuzz/corpus/"$name") >build-fuzz/"$name".log 2>&1; then
+        printf '  %-20s %s runs\n' "$name" "$(awk '/stat::number_of_executed_units/ { print $2 }' build-fuzz/"$name".log)"
+    else
+        printf '  %-20s FAILED\n' "$name"
+        tail -40 build-fuzz/"$name".log
+        return 1
+    fi
+}
+
+failed=0
+first=
+for name in $names; do
+    if [ -z "$first" ]; then
+        one "$name" & first=$!
+    else
+        one "$name" || failed=1
+        wait "$first" || failed=1
+        first=
+    fi
+done
+[ -z "$first" ] || wait "$first" || failed=1
+exit $failed
