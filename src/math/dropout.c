@@ -25,13 +25,19 @@ static void run(sg_graph *g, float *y, const float *x, const float *residual, si
     sg_parallel_for(sg_graph_pool(g), n, SG_GRAIN, body, &(work){y, x, residual, drop});
 }
 
-sg_drop sg_drop_new(sg_graph *g, float p)
+bool sg_drop_make(sg_graph *g, sg_drop *drop, const char *op, float p)
 {
-    sg_drop d = {.below = (uint32_t)(p * 65536.0f + 0.5f)};
-
-    d.key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), sg_graph_next_op(g));
-    d.keep = d.below < 65536 ? 65536.0f / (float)(65536 - d.below) : 0;
-    return d;
+    *drop = (sg_drop){.keep = 1};
+    if (!(p >= 0 && p <= 1)) {
+        sg_graph_fail(g, SG_ERR_USAGE, "%s: expected a share from 0 to 1, found %g", op, (double)p);
+        return false;
+    }
+    if (!sg_graph_training(g) || p == 0)
+        return true;
+    drop->below = (uint32_t)(p * 65536.0f + 0.5f);
+    drop->keep = drop->below < 65536 ? 65536.0f / (float)(65536 - drop->below) : 0;
+    drop->key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), sg_graph_next_op(g));
+    return true;
 }
 
 typedef struct saved_drop {
@@ -49,26 +55,19 @@ static void dropout_back(sg_graph *g, sg_tensor *out, void *saved)
         run(g, dz, out->grad, given ? NULL : dz, out->count, &s->drop);
 }
 
-static bool p_is_good(sg_graph *g, const char *name, float p)
-{
-    if (p >= 0 && p <= 1)
-        return true;
-    sg_graph_fail(g, SG_ERR_USAGE, "%s: expected a share from 0 to 1, found %g", name, (double)p);
-    return false;
-}
-
 sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p)
 {
     saved_drop *s;
     sg_tensor *y;
+    sg_drop drop;
 
-    if (!x || !p_is_good(g, "dropout", p))
+    if (!x || !sg_drop_make(g, &drop, "dropout", p))
         return NULL;
-    if (!sg_graph_training(g) || p == 0)
+    if (!drop.below)
         return x;
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
-    *s = (saved_drop){NULL, x, sg_drop_new(g, p)};
+    *s = (saved_drop){NULL, x, drop};
     run(g, y->data, x->data, NULL, x->count, &s->drop);
     if (sg_wants(g, x))
         sg_tape(g, y, dropout_back, s);
@@ -91,17 +90,18 @@ sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *z, float p)
 {
     saved_drop *s;
     sg_tensor *y;
+    sg_drop drop;
 
-    if (!x || !z || !p_is_good(g, "add_dropout", p))
+    if (!x || !z || !sg_drop_make(g, &drop, "add_dropout", p))
         return NULL;
     if (!sg_same_shape(x, z))
         return sg_graph_fail(g, SG_ERR_USAGE, "add_dropout: expected equal shapes, found %s and %s",
                              sg_shape_of(x).s, sg_shape_of(z).s);
-    if (!sg_graph_training(g) || p == 0)
+    if (!drop.below)
         return sg_plus(g, x, z);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
-    *s = (saved_drop){x, z, sg_drop_new(g, p)};
+    *s = (saved_drop){x, z, drop};
     run(g, y->data, z->data, x->data, x->count, &s->drop);
     if (sg_wants(g, x) || sg_wants(g, z))
         sg_tape(g, y, add_dropout_back, s);

@@ -1,120 +1,74 @@
-/* gemm.c - matrix products by oneDNN, one single-threaded call a tile.
+/* gemm.c - matrix products cut into tiles, the packed copies of weights, and the sum over rows of a weight gradient.
  *
- * The result is cut into tiles whose size depends on the shape alone, and each is one call of dnnl_sgemm (which keeps no
- * primitives, so a new batch shape costs nothing), run by whichever thread takes it. oneDNN's own threads stay off: its
- * OpenMP runtime is asked, through whichever library it brought along, to use one thread around our calls. */
-#define _GNU_SOURCE
+ * Tiles and chunks depend on shapes alone. Weights are multiplied fastest when they lie (in, out), which is the transpose
+ * of how they are stored: a copy in that order is kept with the parameter and made anew when its version moves.
+ *
+ * dw = dy^T x sums over all rows. Rows are cut into chunks, each summed into a matrix of its own; these are then added to
+ * dw in order. The narrower of dy and x is the one read transposed (that is where the library loses speed), so a chunk may
+ * hold dw transposed. */
 #include "math/gemm.h"
 
 #include "base/alloc.h"
+#include "math/kernels.h"
+#include "math/onednn.h"
 
-#include <dlfcn.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
-#include <string.h>
 
 enum {
     TILE_ROWS = 128,
     TILE_COLS = 2048,
-    DW_ROWS = 64,      /* tile of a weight gradient: rows of dw */
-    DW_CHUNK = 512,    /* rows of x and dy summed by one call */
-    PACK_ROWS = 16,    /* fewer rows than this do not repay a transposed copy of the weights */
+    PACK_ROWS = 16, /* fewer rows than this do not repay a transposed copy of the weights */
+    CHUNK_ROWS = 512,
+    CHUNK_LEAST = 128, /* fewer rows in all are summed straight into dw */
+    CHUNKS_MAX = 16,
+    CHUNK_FLOATS_MAX = 1 << 22, /* of all chunks together */
+    BLOCK = 16,                 /* of a transposition */
 };
-
-/* ---- one thread ----------------------------------------------------------------------------------------------- */
-
-typedef struct omp_calls {
-    int (*get_max)(void);
-    void (*set_num)(int);
-} omp_calls;
-
-static omp_calls omp;
-static pthread_once_t omp_once = PTHREAD_ONCE_INIT;
-
-static void find_omp(void)
-{
-    void *get = dlsym(RTLD_DEFAULT, "omp_get_max_threads"), *set = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
-
-    if (get && set) {
-        memcpy(&omp.get_max, &get, sizeof get);
-        memcpy(&omp.set_num, &set, sizeof set);
-    }
-}
-
-/* The setting belongs to the calling thread; what the host program had set is put back. */
-static int one_thread(void)
-{
-    int before = 1;
-
-    pthread_once(&omp_once, find_omp);
-    if (omp.set_num && (before = omp.get_max()) != 1)
-        omp.set_num(1);
-    return before;
-}
-
-static void threads_back(int before)
-{
-    if (before != 1)
-        omp.set_num(before);
-}
-
-/* ---- f32 ------------------------------------------------------------------------------------------------------ */
-
-static void sgemm(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                  float beta, float *c, int ldc)
-{
-    if (k == 0)
-        for (int i = 0; i < m; i++)
-            for (int j = 0; j < n; j++)
-                c[(size_t)i * (size_t)ldc + (size_t)j] *= beta;
-    else
-        dnnl_sgemm(ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-}
-
-typedef struct gemm_work {
-    bool ta, tb;
-    int m, n, k, lda, ldb, ldc, tile_rows, tile_cols, chunk;
-    float alpha, beta;
-    const float *a, *b, *bias;
-    float *c;
-} gemm_work;
 
 static int least(int a, int b)
 {
     return a < b ? a : b;
 }
 
+static size_t at(int row, int ld, int col)
+{
+    return (size_t)row * (size_t)ld + (size_t)col;
+}
+
+/* ---- tiles of c ----------------------------------------------------------------------------------------------- */
+
+typedef struct gemm_work {
+    bool ta, tb;
+    int m, n, k, lda, ldb, ldc;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+    sg_gemm_then *then;
+    void *ctx;
+} gemm_work;
+
 static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const gemm_work *w = ctx;
-    const int across = (w->n + w->tile_cols - 1) / w->tile_cols;
-    const int row = (int)piece / across * w->tile_rows, col = (int)piece % across * w->tile_cols;
-    const int m = least(w->tile_rows, w->m - row), n = least(w->tile_cols, w->n - col);
-    const float *a = w->a + (w->ta ? (size_t)row : (size_t)row * (size_t)w->lda);
-    const float *b = w->b + (w->tb ? (size_t)col * (size_t)w->ldb : (size_t)col);
-    float *c = w->c + (size_t)row * (size_t)w->ldc + (size_t)col;
-    const int threads = one_thread();
+    const int across = (w->n + TILE_COLS - 1) / TILE_COLS;
+    const int row = (int)piece / across * TILE_ROWS, col = (int)piece % across * TILE_COLS;
+    const int m = least(TILE_ROWS, w->m - row), n = least(TILE_COLS, w->n - col);
 
-    for (int k = 0; k == 0 || k < w->k; k += w->chunk)
-        sgemm(w->ta, w->tb, m, n, least(w->chunk, w->k - k), w->alpha, a + (size_t)k * (w->ta ? (size_t)w->lda : 1), w->lda,
-              b + (size_t)k * (w->tb ? 1 : (size_t)w->ldb), w->ldb, k ? 1 : w->beta, c, w->ldc);
-    threads_back(threads);
-    for (int i = 0; w->bias && i < m; i++)
-        for (int j = 0; j < n; j++)
-            c[(size_t)i * (size_t)w->ldc + (size_t)j] += w->bias[col + j];
+    sg_dnn_f32(w->ta, w->tb, m, n, w->k, w->alpha, w->a + (w->ta ? (size_t)row : at(row, w->lda, 0)), w->lda,
+               w->b + (w->tb ? at(col, w->ldb, 0) : (size_t)col), w->ldb, w->beta, w->c + at(row, w->ldc, col), w->ldc);
+    if (w->then)
+        w->then(w->ctx, row, m, col, n);
 }
 
 static void run(sg_pool *pool, gemm_work *w)
 {
-    const size_t down = sg_pieces((size_t)w->m, (size_t)w->tile_rows), across = sg_pieces((size_t)w->n, (size_t)w->tile_cols);
-
-    sg_parallel_for(pool, down * across, 1, tile_body, w);
+    sg_parallel_for(pool, sg_pieces((size_t)w->m, TILE_ROWS) * sg_pieces((size_t)w->n, TILE_COLS), 1, tile_body, w);
 }
 
 void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha, const float *a,
              int lda, const float *b, int ldb, float beta, float *c, int ldc)
 {
-    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, TILE_ROWS, TILE_COLS, k ? k : 1, alpha, beta, a, b, NULL, c});
+    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL});
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------- */
@@ -126,15 +80,14 @@ typedef struct packed {
 
 static pthread_mutex_t pack_lock = PTHREAD_MUTEX_INITIALIZER; /* sessions of one model may meet here */
 
-enum { BLOCK = 16 };
-
-static void transpose(float *to, const float *from, int rows, int cols)
+/* to (cols, rows) = from (rows, cols), or += */
+static void transpose(float *to, int ld_to, const float *from, int ld_from, int rows, int cols, bool add)
 {
     for (int i = 0; i < rows; i += BLOCK)
         for (int j = 0; j < cols; j += BLOCK)
             for (int jj = j; jj < least(j + BLOCK, cols); jj++)
                 for (int ii = i; ii < least(i + BLOCK, rows); ii++)
-                    to[(size_t)jj * (size_t)rows + (size_t)ii] = from[(size_t)ii * (size_t)cols + (size_t)jj];
+                    to[at(jj, ld_to, ii)] = from[at(ii, ld_from, jj)] + (add ? to[at(jj, ld_to, ii)] : 0);
 }
 
 /* The transposed copy of w for its present version; NULL when out of memory. */
@@ -151,7 +104,7 @@ static const float *transposed(sg_param *w)
         p = NULL;
     }
     if (p && (!w->packed || p->version != w->version)) {
-        transpose(p->transposed, w->value, w->dim[0], w->dim[1]);
+        transpose(p->transposed, w->dim[0], w->value, w->dim[1], w->dim[0], w->dim[1], false);
         p->version = w->version;
         __atomic_store_n((packed **)(void *)&w->packed, p, __ATOMIC_RELEASE);
     }
@@ -169,14 +122,36 @@ void sg_gemm_forget(sg_param *p)
     p->packed = NULL;
 }
 
-void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, const float *bias,
-                    float *y, int ldy)
+void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, float *y,
+                         int ldy, sg_gemm_then *then, void *ctx)
 {
     const int out = w->dim[0], in = w->dim[1];
     const float *wt = rows >= PACK_ROWS ? transposed(w) : NULL;
 
-    run(pool, &(gemm_work){false, !wt, rows, out, in, ldx, wt ? out : in, ldy, TILE_ROWS, TILE_COLS, in ? in : 1, 1, 0, x,
-                           wt ? wt : w->value, bias, y});
+    run(pool, &(gemm_work){false, !wt, rows, out, in, ldx, wt ? out : in, ldy, 1, 0, x, wt ? wt : w->value, y, then, ctx});
+}
+
+typedef struct bias_work {
+    float *y;
+    int ldy;
+    const float *bias;
+} bias_work;
+
+static void add_bias(void *ctx, int row, int rows, int col, int cols)
+{
+    const bias_work *w = ctx;
+
+    for (int r = row; r < row + rows; r++) {
+        float *y = w->y + at(r, w->ldy, col);
+
+        sg_kernels_best()->add(y, y, w->bias + col, (size_t)cols);
+    }
+}
+
+void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, const float *bias,
+                    float *y, int ldy)
+{
+    sg_gemm_linear_then(pool, precision, rows, x, ldx, w, y, ldy, bias ? add_bias : NULL, &(bias_work){y, ldy, bias});
 }
 
 void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy, sg_param *w, float *dx,
@@ -185,11 +160,76 @@ void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const fl
     sg_gemm(pool, precision, false, false, rows, w->dim[1], w->dim[0], 1, dy, lddy, w->value, w->dim[1], add ? 1 : 0, dx, lddx);
 }
 
-void sg_gemm_linear_dw(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy, const float *x, int ldx,
-                       int out, int in, float *dw)
+/* ---- weight gradients ----------------------------------------------------------------------------------------- */
+
+typedef struct dw_work {
+    const float *a, *b; /* a is read transposed: c (m, n) = a^T b */
+    int m, n, lda, ldb, rows, chunk, chunks;
+    float *part; /* (chunks, m, n) */
+    float *dw;
+    int in;
+    bool transposed; /* c is dw^T */
+} dw_work;
+
+static void chunk_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
-    if (rows > 0)
-        run(pool, &(gemm_work){true, false, out, in, rows, lddy, ldx, in, DW_ROWS, TILE_COLS, DW_CHUNK, 1, 1, dy, x, NULL, dw});
+    const dw_work *w = ctx;
+    const int chunk = (int)piece % w->chunks, row = (int)piece / w->chunks * TILE_ROWS, first = chunk * w->chunk;
+
+    sg_dnn_f32(true, false, least(TILE_ROWS, w->m - row), w->n, least(w->chunk, w->rows - first), 1,
+               w->a + at(first, w->lda, row), w->lda, w->b + at(first, w->ldb, 0), w->ldb, 0,
+               w->part + at(chunk, w->m, row) * (size_t)w->n, w->n);
+}
+
+static void join_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const dw_work *w = ctx;
+
+    for (int c = 0; c < w->chunks; c++) {
+        const float *part = w->part + at(c, w->m, 0) * (size_t)w->n;
+
+        if (w->transposed)
+            transpose(w->dw + begin * (size_t)w->in, w->in, part + begin, w->n, w->m, (int)(end - begin), true);
+        else
+            sg_kernels_best()->add(w->dw + begin * (size_t)w->in, w->dw + begin * (size_t)w->in,
+                                   part + begin * (size_t)w->in, (end - begin) * (size_t)w->in);
+    }
+}
+
+static int chunk_rows(int rows, int m, int n)
+{
+    const size_t most = CHUNK_FLOATS_MAX / (size_t)(m * n) + 1;
+    size_t chunks = sg_pieces((size_t)rows, CHUNK_ROWS);
+
+    chunks = chunks < CHUNKS_MAX ? chunks : CHUNKS_MAX;
+    chunks = chunks < most ? chunks : most;
+    return (int)(sg_pieces(sg_pieces((size_t)rows, chunks), BLOCK) * BLOCK);
+}
+
+bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, int rows, const float *dy, int lddy,
+                       const float *x, int ldx, int out, int in, float *dw)
+{
+    const sg_arena_mark mark = sg_arena_here(arena);
+    const bool flip = out > in;
+    dw_work w = {.a = dy, .b = x, .m = out, .n = in, .lda = lddy, .ldb = ldx, .rows = rows, .dw = dw, .in = in};
+
+    if (rows == 0 || in == 0 || out == 0)
+        return true;
+    if (rows < CHUNK_LEAST) {
+        sg_gemm(pool, precision, true, false, out, in, rows, 1, dy, lddy, x, ldx, 1, dw, in);
+        return true;
+    }
+    if (flip)
+        w = (dw_work){.a = x, .b = dy, .m = in, .n = out, .lda = ldx, .ldb = lddy, .rows = rows, .dw = dw, .in = in};
+    w.transposed = flip;
+    w.chunk = chunk_rows(rows, w.m, w.n);
+    w.chunks = (int)sg_pieces((size_t)rows, (size_t)w.chunk);
+    if (!(w.part = sg_arena_take_array(arena, (size_t)w.chunks * (size_t)w.m * (size_t)w.n, sizeof *w.part)))
+        return false;
+    sg_parallel_for(pool, (size_t)w.chunks * sg_pieces((size_t)w.m, TILE_ROWS), 1, chunk_body, &w);
+    sg_parallel_for(pool, (size_t)out, 2 * BLOCK, join_body, &w);
+    sg_arena_back(arena, mark);
+    return true;
 }
 
 sg_precision sg_precision_best(void)

@@ -108,6 +108,8 @@ sg_tensor *sg_scale(sg_graph *g, sg_tensor *x, float c);
 sg_tensor *sg_add_row(sg_graph *g, sg_tensor *x, sg_tensor *row);                 /* row (d) added to every row */
 typedef enum sg_act { SG_RELU, SG_GELU, SG_GELU_TANH, SG_SILU, SG_TANH, SG_SIGMOID } sg_act;
 sg_tensor *sg_activate(sg_graph *g, sg_tensor *x, sg_act act);
+/* dropout(act(x w^T + b), p) in one pass: the first half of a feed-forward block. */
+sg_tensor *sg_linear_act(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, sg_act act, float dropout);
 sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p);      /* inverted: kept values times 1/(1-p); identity in SG_INFER */
 /* x + dropout(y, p) in one pass: the residual of a transformer block. */
 sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *y, float p);

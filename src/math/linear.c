@@ -1,54 +1,177 @@
-/* linear.c - y = x w^T + b, and the product of two tensors.
+/* linear.c - y = x w^T + b, alone or with activation and dropout, and the product of two tensors.
  *
  * x (rows, in), w (out, in), b (out), y (rows, out). dx = dy w; dw += dy^T x; db += sum of the rows of dy. */
 #include "math/gemm.h"
 #include "math/op.h"
 
+#include <string.h>
+
 typedef struct saved_linear {
     sg_tensor *x;
     sg_param *w, *b;
+    bool has_act;
+    sg_act act;
+    sg_drop drop;      /* below 0: none */
+    const float *kept; /* what the slope of act is worked out from: y where that is enough, else see keep_what */
 } saved_linear;
+
+enum { STRIP = 4096 }; /* numbers handled while they stay in the first cache */
+
+/* ---- forward: bias, activation and dropout while a tile is in cache ------------------------------------------- */
+
+typedef struct tail_work {
+    const saved_linear *s;
+    float *z, *y; /* the product goes to z, the result to y; often the same array */
+    size_t d;
+    bool keep_value; /* z is to hold the activated values, before dropout */
+} tail_work;
+
+static void tail_strip(const tail_work *t, size_t row, size_t rows, size_t col, size_t cols)
+{
+    const saved_linear *s = t->s;
+    const sg_kernels *k = sg_kernels_best();
+    const size_t first = row * t->d + col, n = rows * cols; /* rows > 1 only when they are whole */
+    float *z = t->z + first, *y = t->y + first;
+
+    for (size_t r = 0; s->b && r < rows; r++)
+        k->add(z + r * cols, z + r * cols, s->b->value + col, cols);
+    if (s->has_act)
+        k->act((int)s->act, t->keep_value ? z : y, z, n);
+    if (s->drop.below)
+        k->dropout(y, t->keep_value ? z : y, NULL, first, n, &s->drop);
+}
+
+static void tail(void *ctx, int row, int rows, int col, int cols)
+{
+    const tail_work *t = ctx;
+    const size_t step = (size_t)cols == t->d && t->d < STRIP ? STRIP / t->d : 1, end = (size_t)(row + rows);
+
+    for (size_t r = (size_t)row; r < end; r += step)
+        tail_strip(t, r, r + step < end ? step : end - r, (size_t)col, (size_t)cols);
+}
+
+/* ---- backward ------------------------------------------------------------------------------------------------- */
+
+typedef struct slope_work {
+    const saved_linear *s;
+    float *dy;   /* becomes the gradient of the product */
+    float *part; /* (pieces, d) sums for the bias; NULL: not wanted */
+    size_t d;
+} slope_work;
+
+static void slope_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const slope_work *w = ctx;
+    const saved_linear *s = w->s;
+    const sg_kernels *k = sg_kernels_best();
+    const size_t step = w->d < STRIP ? STRIP / w->d : 1;
+    float *db = w->part ? w->part + piece * w->d : NULL;
+
+    if (db)
+        memset(db, 0, w->d * sizeof *db);
+    for (size_t r = begin; r < end; r += step) {
+        const size_t rows = r + step < end ? step : end - r, first = r * w->d, n = rows * w->d;
+        float *dy = w->dy + first;
+
+        if (s->drop.below && s->act == SG_RELU)
+            k->scale(dy, s->drop.keep, dy, n); /* y > 0 says by itself which ones were kept */
+        else if (s->drop.below)
+            k->dropout(dy, dy, NULL, first, n, &s->drop);
+        k->act_grad((int)s->act, dy, dy, s->kept + first, s->kept + first, n, false);
+        for (size_t i = 0; db && i < rows; i++)
+            k->add(db, db, dy + i * w->d, w->d);
+    }
+}
+
+/* Turns dy into the gradient of x w^T, in place, and sums the bias's on the way. */
+static void slope(sg_graph *g, const saved_linear *s, sg_tensor *out, float *db)
+{
+    const size_t rows = sg_height(out), d = sg_width(out), grain = sg_sum_grain(rows, d);
+    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
+    slope_work w = {s, out->grad, NULL, d};
+
+    if (db && !(w.part = sg_scratch(g, sg_pieces(rows, grain) * d, sizeof *w.part)))
+        return;
+    sg_parallel_for(sg_graph_pool(g), rows, grain, slope_body, &w);
+    if (db)
+        sg_join(db, w.part, sg_pieces(rows, grain), d);
+    sg_arena_back(sg_graph_arena(g), mark);
+}
 
 static void linear_back(sg_graph *g, sg_tensor *out, void *saved)
 {
     const saved_linear *s = saved;
     const int d_out = s->w->dim[0], d_in = s->w->dim[1], rows = (int)sg_height(s->x);
-    float *grad;
+    float *grad = sg_param_grad(g, s->b);
     bool fresh;
 
-    if (s->b && (grad = sg_param_grad(g, s->b)))
+    if (s->has_act)
+        slope(g, s, out, grad);
+    else if (grad)
         sg_sum_rows(g, grad, out->grad, (size_t)rows, (size_t)d_out);
-    if ((grad = sg_param_grad(g, s->w)))
-        sg_gemm_linear_dw(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, s->x->data, d_in, d_out, d_in, grad);
+    if ((grad = sg_param_grad(g, s->w)) && !sg_gemm_linear_dw(sg_graph_pool(g), sg_graph_arena(g), sg_graph_precision(g), rows,
+                                                              out->grad, d_out, s->x->data, d_in, d_out, d_in, grad))
+        sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: gradient of '%s'", s->w->name);
     if (sg_wants(g, s->x) && (grad = sg_grad_fresh(g, s->x, &fresh)))
         sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, s->w, grad, d_in, !fresh);
 }
 
-sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b)
+/* What the way back needs, and where the product goes: into y itself when the slope follows from y alone (relu, even after
+ * dropout; tanh and sigmoid without it), else into an array of its own, which then keeps the activated values of tanh and
+ * sigmoid, and the argument of the others. False when out of memory. */
+static bool keep_what(sg_graph *g, saved_linear *s, tail_work *t, sg_tensor *y)
 {
+    const bool from_value = s->act == SG_TANH || s->act == SG_SIGMOID;
+
+    s->kept = t->z = t->y = y->data;
+    if (!s->has_act || !sg_graph_training(g) || s->act == SG_RELU || (from_value && !s->drop.below))
+        return true;
+    t->keep_value = from_value;
+    s->kept = t->z = sg_scratch(g, y->count, sizeof *t->z);
+    return t->z != NULL;
+}
+
+static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
+{
+    const sg_param *b = spec.b;
+    sg_param *w = spec.w;
+    tail_work t = {.d = (size_t)w->dim[0]};
     int dim[4];
     saved_linear *s;
     sg_tensor *y;
 
-    if (!x || !w)
-        return NULL;
     if (w->rank != 2 || x->rank < 1 || x->dim[x->rank - 1] != w->dim[1])
         return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected rows of %d numbers, found %zu", w->name,
                              w->rank == 2 ? w->dim[1] : 0, sg_width(x));
-    if (b && b->count != (size_t)w->dim[0])
-        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a bias of %d numbers, found %zu", w->name, w->dim[0],
-                             b->count);
-    for (int i = 0; i < x->rank; i++)
-        dim[i] = x->dim[i];
+    if (b && b->count != t.d)
+        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a bias of %zu numbers, found %zu", w->name, t.d, b->count);
+    memcpy(dim, x->dim, sizeof dim);
     dim[x->rank - 1] = w->dim[0];
     if (!(y = sg_tensor_new(g, x->rank, dim)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
-    *s = (saved_linear){x, w, b};
-    sg_gemm_linear(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], w, b ? b->value : NULL,
-                   y->data, w->dim[0]);
+    *s = spec;
+    t.s = s;
+    if (!keep_what(g, s, &t, y))
+        return NULL;
+    sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], w, t.z, w->dim[0],
+                        b || s->has_act ? tail : NULL, &t);
     if (sg_wants(g, x) || sg_param_trains(g, w) || sg_param_trains(g, b))
         sg_tape(g, y, linear_back, s);
     return y;
+}
+
+sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b)
+{
+    return x && w ? linear(g, x, (saved_linear){.x = x, .w = w, .b = b}) : NULL;
+}
+
+sg_tensor *sg_linear_act(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, sg_act act, float dropout)
+{
+    saved_linear s = {.x = x, .w = w, .b = b, .has_act = true, .act = act};
+
+    if (!x || !w || !sg_drop_make(g, &s.drop, "linear_act", dropout))
+        return NULL;
+    return linear(g, x, s);
 }
 
 typedef struct saved_matmul {

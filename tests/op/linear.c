@@ -3,7 +3,8 @@
 
 #include "math/gemm.h"
 
-static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3}};
+static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3},
+                                {1300, 7, 20}, {1300, 20, 7}};
 
 static sg_tensor *build_linear(op_case *c)
 {
@@ -38,6 +39,65 @@ static void linear_is_right(void **state)
         op_threads(&c, 2);
         check_values(&c);
         op_check(&c, build_linear, (op_spec){0});
+    }
+}
+
+typedef struct act_case {
+    sg_act act;
+    float dropout;
+} act_case;
+
+static sg_tensor *build_fused(op_case *c)
+{
+    const act_case *a = c->user;
+
+    return op_loss(c, sg_linear_act(c->graph, op_in(c, 0), &c->param[1], &c->param[2], a->act, a->dropout));
+}
+
+static sg_tensor *build_in_steps(op_case *c)
+{
+    const act_case *a = c->user;
+    sg_tensor *y = sg_activate(c->graph, sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2]), a->act);
+
+    return op_loss(c, sg_dropout(c->graph, y, a->dropout));
+}
+
+/* one op gives what three give: values, and gradients up to the order of a few roundings */
+static void linear_act_is_linear_activate_dropout(void **state)
+{
+    (void)state;
+    for (int act = SG_RELU; act <= SG_SIGMOID; act++) {
+        for (int s = 0; s < 8; s++) {
+            for (int drop = 0; drop < 2; drop++) {
+                act_case a = {(sg_act)act, drop ? 0.3f : 0};
+                op_case c = {.user = &a};
+                float *grad[3], *y;
+
+                op_param(&c, shapes[s][0], shapes[s][1], 1);
+                op_param(&c, shapes[s][2], shapes[s][1], 1);
+                op_param(&c, shapes[s][2], 0, 1);
+                op_threads(&c, 2);
+                op_backward(&c, build_in_steps);
+                y = sg_alloc_array(c.out->count, sizeof *y);
+                assert_non_null(y);
+                memcpy(y, c.out->data, c.out->count * sizeof *y);
+                for (int p = 0; p < 3; p++) {
+                    grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
+                    assert_non_null(grad[p]);
+                    memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
+                }
+                op_backward(&c, build_fused);
+                assert_memory_equal(y, c.out->data, c.out->count * sizeof *y);
+                for (int p = 0; p < 3; p++)
+                    for (size_t i = 0; i < c.param[p].count; i++)
+                        op_near(c.param[p].grad[i], grad[p][i], 1e-5, 10, c.param[p].name, i);
+                op_check_threads(&c, build_fused);
+                op_free(&c);
+                for (int p = 0; p < 3; p++)
+                    sg_free(grad[p]);
+                sg_free(y);
+            }
+        }
     }
 }
 
@@ -128,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right),
+        cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(matmul_is_right),
         cmocka_unit_test(follows_the_version_of_the_weights),
         cmocka_unit_test(empty_batch_gives_empty_output),
