@@ -25,6 +25,15 @@ static void run(sg_graph *g, float *y, const float *x, const float *residual, si
     sg_parallel_for(sg_graph_pool(g), n, SG_GRAIN, body, &(work){y, x, residual, drop});
 }
 
+sg_drop sg_drop_new(sg_graph *g, float p)
+{
+    sg_drop d = {.below = (uint32_t)(p * 65536.0f + 0.5f)};
+
+    d.key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), sg_graph_next_op(g));
+    d.keep = d.below < 65536 ? 65536.0f / (float)(65536 - d.below) : 0;
+    return d;
+}
+
 bool sg_drop_make(sg_graph *g, sg_drop *drop, const char *op, float p)
 {
     *drop = (sg_drop){.keep = 1};
@@ -32,11 +41,8 @@ bool sg_drop_make(sg_graph *g, sg_drop *drop, const char *op, float p)
         sg_graph_fail(g, SG_ERR_USAGE, "%s: expected a share from 0 to 1, found %g", op, (double)p);
         return false;
     }
-    if (!sg_graph_training(g) || p == 0)
-        return true;
-    drop->below = (uint32_t)(p * 65536.0f + 0.5f);
-    drop->keep = drop->below < 65536 ? 65536.0f / (float)(65536 - drop->below) : 0;
-    drop->key = sg_rng_u64(sg_graph_seed(g), SG_RNG_DROPOUT, sg_graph_step(g), sg_graph_next_op(g));
+    if (sg_graph_training(g) && p > 0)
+        *drop = sg_drop_new(g, p);
     return true;
 }
 

@@ -65,8 +65,9 @@ void sg_join(float *out, const float *part, size_t pieces, size_t d);
 
 /* y = x or y += x (math/elementwise.c) */
 void sg_add_to(sg_graph *g, float *y, const float *x, size_t n, bool fresh);
-/* The mask of the next dropout op of this step, below 0 when nothing is dropped. False, and the graph's error, for a share p
- * outside [0, 1] (math/dropout.c). */
+/* The mask of the next dropout op of this step, for a share p in [0, 1] (math/dropout.c). */
+sg_drop sg_drop_new(sg_graph *g, float p);
+/* The same for any p: nothing is dropped (below 0) in inference; false, and the graph's error, outside [0, 1]. */
 bool sg_drop_make(sg_graph *g, sg_drop *drop, const char *op, float p);
 
 /* Row ids[i] of grad (rows, d) += row i of src; as sg_param_scatter, for any array (math/scatter.c) */
