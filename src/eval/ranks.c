@@ -105,6 +105,8 @@ typedef struct batch {
     int32_t *list[2];        /* owned (rows, k), NULL when not wanted */
     float *list_score[2];
     sg_rank_target **target; /* owned: scratch, one a thread */
+    int32_t **longer;        /* owned: scratch, one a thread: a list long enough to survive the filter */
+    float **longer_score;
     int threads;
     uint8_t *bad;            /* owned (rows): a score was NaN */
 } batch;
@@ -121,9 +123,17 @@ static void batch_free(batch *b)
         sg_free(b->list[f]);
         sg_free(b->list_score[f]);
     }
-    for (int i = 0; b->target && i < b->threads; i++)
-        sg_free(b->target[i]);
+    for (int i = 0; i < b->threads; i++) {
+        if (b->target)
+            sg_free(b->target[i]);
+        if (b->longer)
+            sg_free(b->longer[i]);
+        if (b->longer_score)
+            sg_free(b->longer_score[i]);
+    }
     sg_free(b->target);
+    sg_free(b->longer);
+    sg_free(b->longer_score);
     sg_free(b->bad);
 }
 
@@ -136,7 +146,7 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
 {
     const bool scored = by_score(m, b->spec->eval), lists = b->spec->lists || !scored;
     const size_t n_items = (size_t)m->n_items, k = (size_t)b->spec->k;
-    size_t most = 1;
+    size_t most = 1, history = 0;
     sg_status st;
 
     if ((st = sg_session_new(&b->session, m, pool, err)))
@@ -146,16 +156,22 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
         const size_t n = (size_t)(b->ranks->offsets[i + 1] - b->ranks->offsets[i]);
 
         most = n > most ? n : most;
+        if (b->ranks->cases[i]->end - b->ranks->cases[i]->begin > (int64_t)history)
+            history = (size_t)(b->ranks->cases[i]->end - b->ranks->cases[i]->begin);
     }
     b->threads = sg_pool_threads(pool);
     b->offsets = sg_alloc_array(rows + 1, sizeof *b->offsets);
     b->user = sg_alloc_array(rows, sizeof *b->user);
     b->bad = sg_alloc_zero(rows, 1);
     b->target = sg_alloc_zero((size_t)b->threads, sizeof *b->target);
-    if (!b->offsets || !b->user || !b->bad || !b->target)
+    b->longer = sg_alloc_zero((size_t)b->threads, sizeof *b->longer);
+    b->longer_score = sg_alloc_zero((size_t)b->threads, sizeof *b->longer_score);
+    if (!b->offsets || !b->user || !b->bad || !b->target || !b->longer || !b->longer_score)
         return sg_fail_memory(err, "evaluation batch");
     for (int i = 0; i < b->threads; i++)
-        if (!(b->target[i] = sg_alloc_array(most, sizeof **b->target)))
+        if (!(b->target[i] = sg_alloc_array(most, sizeof **b->target)) ||
+            !(b->longer[i] = sg_alloc_array(k + history, sizeof **b->longer)) ||
+            !(b->longer_score[i] = sg_alloc_array(k + history, sizeof **b->longer_score)))
             return sg_fail_memory(err, "evaluation batch");
     if (scored && !(b->scores = sg_alloc_array(rows, n_items * sizeof *b->scores)))
         return sg_fail_memory(err, "scores");
@@ -201,17 +217,20 @@ static void put_ranks(const batch *b, size_t row, int filter, const sg_rank_targ
         rank[i] = t[i].rank;
 }
 
-static void make_list(const batch *b, size_t row, int filter, const float *score, size_t n_items)
+/* The list of one filter from the longer one; score -inf: taken out since. */
+static void make_list(const batch *b, size_t row, int filter, const int32_t *item, const float *value, size_t found,
+                      const float *score)
 {
     const size_t k = (size_t)b->spec->k;
-    int32_t *item;
-    size_t n;
+    size_t n = 0;
 
-    if (!b->list[filter])
-        return;
-    item = b->list[filter] + row * k;
-    for (n = sg_topk(item, b->list_score[filter] + row * k, k, score, n_items); n < k; n++)
-        item[n] = -1;
+    for (size_t i = 0; i < found && n < k; i++)
+        if (score[item[i]] > -INFINITY) {
+            b->list[filter][row * k + n] = item[i];
+            b->list_score[filter][row * k + n++] = value[i];
+        }
+    for (; n < k; n++)
+        b->list[filter][row * k + n] = -1;
 }
 
 static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -219,13 +238,17 @@ static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
     batch *b = ctx;
     const size_t n_items = (size_t)b->session->model->n_items;
     sg_rank_target *t = b->target[thread];
+    int32_t *item = b->longer[thread];
+    float *value = b->longer_score[thread];
 
     for (size_t row = begin; row < end; row++) {
         const int64_t first = b->ranks->offsets[b->first + row];
         const int n = (int)(b->ranks->offsets[b->first + row + 1] - first);
-        const int64_t history = b->h.offsets[row];
+        const int32_t *seen = b->h.item + b->h.offsets[row];
+        const int64_t n_seen = b->h.offsets[row + 1] - b->h.offsets[row];
         const sg_rank_spec spec = {b->spec->eval->ties, b->spec->eval->seed, (uint64_t)b->ranks->cases[b->first + row]->target_begin};
         float *score = b->scores + row * n_items;
+        size_t found = 0;
 
         for (int i = 0; i < n; i++)
             t[i].item = b->ranks->item[first + i];
@@ -233,15 +256,19 @@ static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
             b->bad[row] = 1;
             continue;
         }
-        if (b->spec->want[SG_UNFILTERED]) {
+        /* The best k + |history| hold the best k that are not in the history: one selection makes both lists. */
+        if (b->spec->lists)
+            found = sg_topk(item, value, (size_t)b->spec->k + (b->list[SG_FILTERED] ? (size_t)n_seen : 0), score, n_items);
+        if (b->spec->want[SG_UNFILTERED])
             put_ranks(b, row, SG_UNFILTERED, t, n);
-            make_list(b, row, SG_UNFILTERED, score, n_items);
-        }
-        if (b->spec->want[SG_FILTERED]) {
-            sg_rank_unseen(t, n, score, b->h.item + history, b->h.offsets[row + 1] - history, &spec);
-            put_ranks(b, row, SG_FILTERED, t, n);
-            make_list(b, row, SG_FILTERED, score, n_items);
-        }
+        if (b->list[SG_UNFILTERED])
+            make_list(b, row, SG_UNFILTERED, item, value, found, score);
+        if (!b->spec->want[SG_FILTERED])
+            continue;
+        sg_rank_unseen(t, n, score, seen, n_seen, &spec);
+        put_ranks(b, row, SG_FILTERED, t, n);
+        if (b->list[SG_FILTERED])
+            make_list(b, row, SG_FILTERED, item, value, found, score);
     }
 }
 

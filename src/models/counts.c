@@ -2,7 +2,6 @@
 #include "models/counts.h"
 
 #include "base/alloc.h"
-#include "math/math.h"
 
 #include <assert.h>
 #include <math.h>
@@ -103,8 +102,6 @@ typedef struct build_job {
     void *ctx;
     int32_t n, top;
     sg_accumulator *acc; /* one a thread */
-    float **value;       /* one a thread: compact values, for the largest */
-    float **largest;
     row_piece *piece;
 } build_job;
 
@@ -146,23 +143,58 @@ static void order_touched(sg_accumulator *a, int32_t n_items)
     a->n_touched = 0;
     for (int32_t i = 0; i < n_items; i++) {
         a->touched[a->n_touched] = i;
-        a->n_touched += a->is_touched[i];
+        a->n_touched += a->sum[i] != 0;
     }
 }
 
-/* Keeps the `top` largest of the touched items, still ascending. */
-static int32_t keep_largest(build_job *j, sg_accumulator *a, int thread)
+static uint32_t bits_of(float x) /* of positive numbers: in the same order */
 {
-    float *value = j->value[thread];
-    const int32_t n = a->n_touched;
-    size_t kept;
+    uint32_t u;
 
-    for (int32_t i = 0; i < n; i++)
-        value[i] = a->sum[a->touched[i]];
-    kept = sg_topk(a->scratch, j->largest[thread], (size_t)j->top, value, (size_t)n);
-    for (size_t i = 0; i < kept; i++)
-        a->scratch[i] = a->touched[a->scratch[i]];
-    return (int32_t)kept;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+/* The bits of the k-th largest sum, k <= n_touched, by counting 11, 11 and 10 bits at a time; *above: sums larger than it. */
+static uint32_t kth_largest(const sg_accumulator *a, int32_t k, int32_t *above)
+{
+    static const int shift[] = {21, 10, 0}, width[] = {11, 11, 10};
+    uint32_t prefix = 0, mask = 0;
+
+    *above = 0;
+    for (int digit = 0; digit < 3; digit++) {
+        int32_t count[1 << 11] = {0};
+        const uint32_t size = 1u << width[digit];
+        uint32_t d = size - 1;
+
+        for (int32_t i = 0; i < a->n_touched; i++) {
+            const uint32_t u = bits_of(a->sum[a->touched[i]]);
+
+            if ((u & mask) == prefix)
+                count[u >> shift[digit] & (size - 1)]++;
+        }
+        for (; d > 0 && *above + count[d] < k; d--)
+            *above += count[d];
+        prefix |= d << shift[digit];
+        mask |= (size - 1) << shift[digit];
+    }
+    return prefix;
+}
+
+/* Keeps the `top` largest of the touched items, in their order, in scratch; of equal ones the first. */
+static int32_t keep_largest(sg_accumulator *a, int32_t top)
+{
+    int32_t above, n = 0;
+    const uint32_t least = kth_largest(a, top, &above);
+    int32_t equal = top - above;
+
+    for (int32_t i = 0; i < a->n_touched; i++) {
+        const uint32_t u = bits_of(a->sum[a->touched[i]]);
+
+        if (u > least || (u == least && equal-- > 0))
+            a->scratch[n++] = a->touched[i];
+    }
+    return n;
 }
 
 static void build_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -180,8 +212,7 @@ static void build_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
         n = a->n_touched;
         item = a->touched;
         if (j->top && n > j->top) {
-            n = keep_largest(j, a, thread);
-            sort_items(a->scratch, a->scratch + n, n);
+            n = keep_largest(a, j->top);
             item = a->scratch;
         }
         p->row_size[i - begin] = n;
@@ -191,10 +222,8 @@ static void build_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
             p->index[p->n] = item[k];
             p->value[p->n++] = a->sum[item[k]];
         }
-        for (int32_t k = 0; k < a->n_touched; k++) {
+        for (int32_t k = 0; k < a->n_touched; k++)
             a->sum[a->touched[k]] = 0;
-            a->is_touched[a->touched[k]] = 0;
-        }
         a->n_touched = 0;
     }
 }
@@ -256,20 +285,14 @@ sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_
     bool failed;
 
     j.acc = sg_alloc_zero(threads, sizeof *j.acc);
-    j.value = sg_alloc_zero(threads, sizeof *j.value);
-    j.largest = sg_alloc_zero(threads, sizeof *j.largest);
     j.piece = sg_alloc_zero(pieces, sizeof *j.piece);
-    failed = !j.acc || !j.value || !j.largest || !j.piece;
+    failed = !j.acc || !j.piece;
     for (size_t i = 0; !failed && i < threads; i++) {
         j.acc[i] = (sg_accumulator){.sum = sg_alloc_zero(n, sizeof(float)),
-                                    .is_touched = sg_alloc_zero(n, 1),
                                     .touched = sg_alloc_array(n + 1, sizeof(int32_t)),
-                                    .scratch = sg_alloc_array(2 * n, sizeof(int32_t)),
+                                    .scratch = sg_alloc_array(n, sizeof(int32_t)),
                                     .thread = (int)i};
-        j.value[i] = sg_alloc_array(n, sizeof(float));
-        j.largest[i] = sg_alloc_array(n, sizeof(float));
-        failed = !j.acc[i].sum || !j.acc[i].is_touched || !j.acc[i].touched || !j.acc[i].scratch || !j.value[i] ||
-                 !j.largest[i];
+        failed = !j.acc[i].sum || !j.acc[i].touched || !j.acc[i].scratch;
     }
     if (!failed)
         sg_parallel_for(pool, n, SG_SPARSE_RUN, build_rows, &j);
@@ -278,23 +301,14 @@ sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_
     st = failed ? sg_fail_memory(err, name) : put_rows(m, name, m->n_items, j.piece, pieces, err);
     for (size_t i = 0; j.acc && i < threads; i++) {
         sg_free(j.acc[i].sum);
-        sg_free(j.acc[i].is_touched);
         sg_free(j.acc[i].touched);
         sg_free(j.acc[i].scratch);
-    }
-    for (size_t i = 0; i < threads; i++) {
-        if (j.value)
-            sg_free(j.value[i]);
-        if (j.largest)
-            sg_free(j.largest[i]);
     }
     for (size_t p = 0; j.piece && p < pieces; p++) {
         sg_free(j.piece[p].index);
         sg_free(j.piece[p].value);
     }
     sg_free(j.acc);
-    sg_free(j.value);
-    sg_free(j.largest);
     sg_free(j.piece);
     return st;
 }

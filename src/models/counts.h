@@ -11,20 +11,17 @@ sg_status sg_count_items(int64_t **count, const sg_train_data *t, bool all, sg_e
  * is used again. Owned by the caller, also on failure. */
 sg_status sg_popularity_need(float **share, const sg_model *m, sg_error *err);
 
-/* A row being summed: sum (n) is zero but at the n_touched items of touched. One a thread. */
+/* A row being summed: sum (n) is 0 but at the n_touched items of touched, where it is positive. One a thread. */
 typedef struct sg_accumulator {
     float *sum;
-    uint8_t *is_touched;
     int32_t *touched, *scratch;
     int32_t n_touched;
     int thread; /* for scratch of the caller's own */
 } sg_accumulator;
-static inline void sg_accumulate(sg_accumulator *a, int32_t item, float value)
+static inline void sg_accumulate(sg_accumulator *a, int32_t item, float value) /* value > 0 */
 {
-    if (!a->is_touched[item]) {
-        a->is_touched[item] = 1;
+    if (a->sum[item] == 0)
         a->touched[a->n_touched++] = item;
-    }
     a->sum[item] += value;
 }
 

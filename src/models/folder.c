@@ -87,11 +87,14 @@ done:
     return st;
 }
 
-/* Text in a Markdown table cell: no bars, no line ends. */
+/* Text in a Markdown table cell. */
 static void put_cell(sg_buf *b, const char *s)
 {
-    for (; *s; s++)
-        sg_buf_putc(b, *s == '|' ? '/' : *s == '\n' ? ' ' : *s);
+    for (; *s; s++) {
+        if (*s == '|')
+            sg_buf_putc(b, '\\');
+        sg_buf_putc(b, *s == '\n' ? ' ' : *s);
+    }
 }
 
 static sg_status write_card(const sg_model *m, const char *path, sg_error *err)

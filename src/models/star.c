@@ -29,13 +29,13 @@
     X(choice, counts, train, 0, 0, "train|all: events counted; all: everything before the test targets")     \
     X(float, a, 0.5, 0, 1, "weight of item similarity; the rest goes to co-occurrence")                      \
     X(int, n, 3, 1, 1000000, "events of the history that vote, the latest")                                  \
-    X(float, decay, 0.7, 0, 1, "weight of an event relative to the one after it")                            \
-    X(int, neighbours, 400, 0, 1000000, "neighbours kept an item, the nearest (0: all)")                     \
+    X(float, decay, 0.6, 0, 1, "weight of an event relative to the one after it")                            \
+    X(int, neighbours, 200, 0, 1000000, "neighbours kept an item, the nearest (0: all)")                     \
     X(float, pop, 0.00001, 0, 1, "weight of popularity, which breaks ties")                                  \
     X(int, words, 1, 0, 3, "text=tfidf: word n-grams up to this length (0: none)")                           \
     X(int, chars_least, 3, 1, 8, "text=tfidf: shortest character n-gram")                                    \
     X(int, chars_most, 0, 0, 8, "text=tfidf: longest character n-gram inside words (0: none)")               \
-    X(int, df_least, 2, 1, 1000000, "text=tfidf: n-grams in fewer items are dropped")                        \
+    X(int, df_least, 1, 1, 1000000, "text=tfidf: n-grams in fewer items are dropped")                        \
     X(float, df_most, 0.5, 0, 1, "text=tfidf: n-grams in a larger share of items are dropped")               \
     X(text, columns, "", 0, 255, "text=tfidf: text columns, comma separated (empty: all)")
 
@@ -256,7 +256,6 @@ static void near_row(void *ctx, int32_t i, sg_accumulator *a)
     for (int32_t k = 0; k < a->n_touched; k++) /* the diagonal is 0: leave it out */
         if (a->touched[k] == i) {
             a->sum[i] = 0;
-            a->is_touched[i] = 0;
             a->touched[k] = a->touched[--a->n_touched];
             break;
         }
