@@ -16,6 +16,8 @@
     X(bool, standardise, false, 0, 1, "inputs to mean 0, variance 1 per dimension first")                           \
     X(int, iterations, 50, 1, 10000, "k-means: Lloyd iterations at most")                                           \
     X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
+    X(bool, balanced, false, 0, 1, "k-means: every code gets as many items as any other")                           \
+    X(choice, collision, append, 0, 0, "append|next: items with equal codes get one more code, or the nearest free last code") \
     X(int, epochs, 500, 1, 1000000, "rqvae: passes over the items")                                                 \
     X(int, batch, 1024, 8, 1000000, "rqvae: items a step")                                                          \
     X(float, lr, 0.001, 0, 10, "rqvae: learning rate")                                                              \
@@ -25,7 +27,7 @@
     X(float, beta, 0.25, 0, 10, "rqvae: weight of the commitment term")                                             \
     X(choice, codebook, ema, 0, 0, "grad|ema: how rqvae codebooks move")                                            \
     X(float, ema_decay, 0.99, 0, 0.99999, "rqvae, codebook=ema: decay")                                             \
-    X(bool, kmeans_init, true, 0, 1, "rqvae: codebooks start from k-means on the first latents")                    \
+    X(bool, kmeans_init, true, 0, 1, "codes start from k-means++ (rqvae: k-means of the first latents), else at random")                 \
     X(bool, restart_dead, true, 0, 1, "rqvae: codes nobody uses are moved to random latents")                       \
     X(bool, text_only_train, false, 0, 1, "fit on items with a training event only; the rest are just encoded")     \
     X(int, seed, 1, 0, 2147483647, "random seed")

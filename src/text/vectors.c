@@ -3,8 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "data/vocab.h"
 #include "file/json.h"
-#include "text/hash.h"
 #include "text/npy.h"
 
 #include <math.h>
@@ -14,9 +14,9 @@ sg_status sg_vectors_save(const sg_dataset *d, const float *vectors, int32_t n, 
                           const char *options_json, sg_error *err)
 {
     const sg_tensor_desc tensor = {"vectors", SG_DT_F32, 2, {(uint64_t)n, (uint64_t)dim}, vectors};
-    const sg_meta meta[] = {{"encoder", encoder}, {"options", options_json ? options_json : "{}"}};
-    char *path = sg_path_join(d->dir, "vectors.safetensors");
-    const sg_status st = path ? sg_tensors_write(path, &tensor, 1, meta, 2, err) : sg_fail_memory(err, "path");
+    const sg_meta meta[] = {{"dataset", d->sha256}, {"encoder", encoder}, {"options", options_json ? options_json : "{}"}};
+    char *path = sg_path_join(d->dir, SG_DATASET_VECTORS);
+    const sg_status st = path ? sg_tensors_write(path, &tensor, 1, meta, 3, err) : sg_fail_memory(err, "path");
 
     sg_free(path);
     return st;
@@ -110,42 +110,7 @@ static void close_source(source *s)
 
 /* ---- which row is which item --------------------------------------------------------------------------------- */
 
-typedef struct id_table {
-    const sg_strings *ids; /* borrowed */
-    int32_t *slot;         /* owned: item + 1, 0: empty */
-    size_t size;
-} id_table;
-
-static sg_status table_of_ids(id_table *t, const sg_strings *ids, sg_error *err)
-{
-    t->ids = ids;
-    for (t->size = 64; t->size < 2 * ids->n;)
-        t->size *= 2;
-    if (!(t->slot = sg_alloc_zero(t->size, sizeof *t->slot)))
-        return sg_fail_memory(err, "item ids");
-    for (size_t i = 0; i < ids->n; i++) {
-        const sg_bytes id = sg_strings_at(ids, i);
-        size_t at = sg_hash_bytes(id.data, id.size, 0) & (t->size - 1);
-
-        while (t->slot[at])
-            at = (at + 1) & (t->size - 1);
-        t->slot[at] = (int32_t)i + 1;
-    }
-    return SG_OK;
-}
-
-static int32_t find_id(const id_table *t, const char *s, size_t n)
-{
-    for (size_t at = sg_hash_bytes(s, n, 0) & (t->size - 1); t->slot[at]; at = (at + 1) & (t->size - 1)) {
-        const sg_bytes id = sg_strings_at(t->ids, (size_t)t->slot[at] - 1);
-
-        if (id.size == n && memcmp(id.data, s, n) == 0)
-            return t->slot[at] - 1;
-    }
-    return -1;
-}
-
-static sg_status read_lines(int64_t *row_of_item, const id_table *t, uint64_t rows, const char *path, sg_reader *r,
+static sg_status read_lines(int64_t *row_of_item, const sg_vocab *ids, uint64_t rows, const char *path, sg_reader *r,
                             sg_error *err)
 {
     uint64_t row = 0;
@@ -159,7 +124,7 @@ static sg_status read_lines(int64_t *row_of_item, const id_table *t, uint64_t ro
             return st;
         if (!line)
             break;
-        const int32_t item = find_id(t, line, size);
+        const int32_t item = sg_vocab_find(ids, (sg_bytes){line, size});
         if (item < 0)
             continue;
         if (row_of_item[item] >= 0)
@@ -176,17 +141,17 @@ static sg_status read_lines(int64_t *row_of_item, const id_table *t, uint64_t ro
 
 static sg_status map_rows(int64_t *row_of_item, const sg_dataset *d, uint64_t rows, const char *path, sg_error *err)
 {
-    id_table t = {0};
+    sg_vocab *ids = NULL;
     sg_reader *r = NULL;
     int32_t missing = 0, first = -1;
     sg_status st;
 
     for (int32_t i = 0; i < d->n_items; i++)
         row_of_item[i] = -1;
-    if ((st = table_of_ids(&t, &d->item_ids, err)) == SG_OK && (st = sg_reader_open(&r, path, err)) == SG_OK)
-        st = read_lines(row_of_item, &t, rows, path, r, err);
+    if ((st = sg_vocab_over(&ids, &d->item_ids, err)) == SG_OK && (st = sg_reader_open(&r, path, err)) == SG_OK)
+        st = read_lines(row_of_item, ids, rows, path, r, err);
     sg_reader_close(r);
-    sg_free(t.slot);
+    sg_vocab_free(ids);
     for (int32_t i = 0; st == SG_OK && i < d->n_items; i++)
         if (row_of_item[i] < 0 && missing++ == 0)
             first = i;

@@ -1,0 +1,178 @@
+/* collision.c - items with equal codes become different: one more code that counts them, or the nearest free last code.
+ *
+ * append (TIGER): the k-th item with these codes, by item number, gets k; an item alone gets 0. The size of the new level
+ * is the largest number of items that share one tuple. Without a clash there is no new level.
+ * next: inside one prefix (all codes but the last) pairs of item and last code are taken in order of distance, so an item
+ * that lies best keeps its code and the others go to the nearest code nobody has. A prefix with more items than codes
+ * leaves some over: these keep their code, and append tells them apart.
+ * Both depend on the items alone, not on threads.     [Rajput et al. 2023, sec. 3.1] */
+#include "quantize/quantize.h"
+
+#include "base/alloc.h"
+#include "math/math.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Counting sort by each level, the last level first: stable, so equal rows stay in order of their numbers. */
+sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err)
+{
+    int32_t most = 1;
+    uint32_t *scratch = sg_alloc_array((size_t)n, sizeof *scratch), *at;
+
+    for (int l = 0; l < levels; l++)
+        most = size[l] > most ? size[l] : most;
+    at = sg_alloc_array((size_t)most + 1, sizeof *at);
+    if (!scratch || !at) {
+        sg_free(scratch);
+        sg_free(at);
+        return sg_fail_memory(err, "order of semantic IDs");
+    }
+    for (int32_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    for (int l = levels - 1; l >= 0; l--) {
+        memset(at, 0, ((size_t)size[l] + 1) * sizeof *at);
+        for (int32_t i = 0; i < n; i++)
+            at[codes[(size_t)i * (size_t)levels + (size_t)l] + 1]++;
+        for (int32_t k = 0; k < size[l]; k++)
+            at[k + 1] += at[k];
+        for (int32_t i = 0; i < n; i++)
+            scratch[at[codes[(size_t)order[i] * (size_t)levels + (size_t)l]]++] = order[i];
+        memcpy(order, scratch, (size_t)n * sizeof *order);
+    }
+    sg_free(scratch);
+    sg_free(at);
+    return SG_OK;
+}
+
+static bool same_prefix(const sg_codes *c, uint32_t a, uint32_t b, int levels)
+{
+    const size_t width = (size_t)c->levels;
+
+    return memcmp(c->codes + a * width, c->codes + b * width, (size_t)levels * sizeof *c->codes) == 0;
+}
+
+sg_status sg_collisions_append(sg_codes *c, sg_error *err)
+{
+    const size_t old = (size_t)c->levels, wide = old + 1;
+    uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
+    int32_t *digit = sg_alloc_array((size_t)c->n, sizeof *digit), *codes = NULL, most = 0;
+    sg_status st;
+
+    if (!order || !digit) {
+        st = sg_fail_memory(err, "collision digit");
+        goto done;
+    }
+    if ((st = sg_codes_order(order, c->codes, c->n, c->levels, c->size, err)))
+        goto done;
+    for (int32_t i = 0; i < c->n; i++) {
+        digit[order[i]] = i && same_prefix(c, order[i - 1], order[i], c->levels) ? digit[order[i - 1]] + 1 : 0;
+        most = digit[order[i]] > most ? digit[order[i]] : most;
+    }
+    if (most == 0)
+        goto done;
+    if (c->levels == SG_LEVELS_MAX) {
+        st = sg_fail(err, SG_ERR_USAGE, "%d levels leave no room for a collision digit", SG_LEVELS_MAX);
+        goto done;
+    }
+    if (most >= 65536) {
+        st = sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
+                     (int)most + 1);
+        goto done;
+    }
+    if (!(codes = sg_alloc_array((size_t)c->n, wide * sizeof *codes))) {
+        st = sg_fail_memory(err, "collision digit");
+        goto done;
+    }
+    for (size_t i = 0; i < (size_t)c->n; i++) {
+        memcpy(codes + i * wide, c->codes + i * old, old * sizeof *codes);
+        codes[i * wide + old] = digit[i];
+    }
+    sg_free(c->codes);
+    c->codes = codes;
+    c->size[c->levels] = most + 1;
+    c->error[c->levels] = NAN;
+    c->levels++;
+    c->digit = true;
+done:
+    sg_free(order);
+    sg_free(digit);
+    return st;
+}
+
+typedef struct pair {
+    float distance;
+    uint32_t item;
+    int32_t code;
+} pair;
+
+static int by_distance(const void *a, const void *b)
+{
+    const pair *x = a, *y = b;
+
+    if (x->distance != y->distance)
+        return x->distance < y->distance ? -1 : 1;
+    if (x->item != y->item)
+        return x->item < y->item ? -1 : 1;
+    return x->code < y->code ? -1 : x->code > y->code;
+}
+
+typedef struct reassigning {
+    pair *pairs; /* owned */
+    size_t cap;
+    uint8_t *taken; /* owned: (codes of the last level) */
+    uint8_t *placed; /* owned: (n) */
+} reassigning;
+
+/* Items item[0 .. n-1] share a prefix. */
+static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, size_t n, const float *left, const float *book,
+                          int dim, sg_error *err)
+{
+    const size_t width = (size_t)c->levels, codes = (size_t)c->size[c->levels - 1];
+    size_t pairs, used = 0;
+
+    if (!sg_mul(&pairs, n, codes) || !sg_grow(&w->pairs, &w->cap, pairs, sizeof *w->pairs))
+        return sg_fail_memory(err, "free codes");
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < codes; k++)
+            w->pairs[i * codes + k] = (pair){sg_dist2(left + item[i] * (size_t)dim, book + k * (size_t)dim, (size_t)dim),
+                                             item[i], (int32_t)k};
+    qsort(w->pairs, pairs, sizeof *w->pairs, by_distance);
+    memset(w->taken, 0, codes);
+    for (size_t p = 0; p < pairs && used < n && used < codes; p++) {
+        const pair *x = &w->pairs[p];
+
+        if (w->taken[x->code] || w->placed[x->item])
+            continue;
+        w->taken[x->code] = w->placed[x->item] = 1;
+        c->codes[x->item * width + width - 1] = x->code;
+        used++;
+    }
+    return SG_OK;
+}
+
+sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err)
+{
+    uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
+    reassigning w = {.taken = sg_alloc_array((size_t)c->size[c->levels - 1], 1), .placed = sg_alloc_zero((size_t)c->n, 1)};
+    sg_status st = SG_OK;
+
+    if (!order || !w.taken || !w.placed)
+        st = sg_fail_memory(err, "free codes");
+    else
+        st = sg_codes_order(order, c->codes, c->n, c->levels, c->size, err);
+    for (int32_t i = 0, end; st == SG_OK && i < c->n; i = end) {
+        bool clash = false;
+
+        for (end = i + 1; end < c->n && same_prefix(c, order[i], order[end], c->levels - 1); end++)
+            clash |= same_prefix(c, order[end - 1], order[end], c->levels);
+        if (clash)
+            st = reassign(c, &w, order + i, (size_t)(end - i), left, book, dim, err);
+    }
+    sg_free(order);
+    sg_free(w.pairs);
+    sg_free(w.taken);
+    sg_free(w.placed);
+    return st ? st : sg_collisions_append(c, err);
+}

@@ -1,0 +1,211 @@
+/* doctor.c - is this codebook healthy, and if not, what to do.
+ *
+ * Per level: codes in use, entropy H of the code frequencies, perplexity exp(H), the share of the commonest code, and how
+ * many different codes follow a prefix on average. Over all levels: how many tuples are unique before the collision digit,
+ * the largest clash, items whose vectors are equal bit for bit. The thresholds are TIGER's (80 % usage) and those of
+ * practice: half the codes as perplexity at level 1, 80 % unique tuples.
+ * An hourglass: a middle level whose perplexity is less than half of both its neighbours'.  [Kuai et al. 2024] */
+#include "quantize/quantize.h"
+
+#include "base/alloc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct level_health {
+    int used;
+    double entropy; /* nats */
+    double largest; /* share of the commonest code */
+    double children; /* different codes of this level behind one prefix of the levels before */
+    double error;
+} level_health;
+
+typedef struct health {
+    level_health level[SG_LEVELS_MAX];
+    int levels;         /* without the digit */
+    int32_t tuples;     /* different ones */
+    int32_t colliding;  /* items that share their tuple */
+    int32_t clash;      /* most items with one tuple */
+    int32_t duplicates; /* items whose vector another item has, too; -1: no vectors */
+} health;
+
+static void judge_level(level_health *h, const sg_codes *c, int l, int32_t *count)
+{
+    memset(count, 0, (size_t)c->size[l] * sizeof *count);
+    for (int32_t i = 0; i < c->n; i++)
+        count[c->codes[(size_t)i * (size_t)c->levels + (size_t)l]]++;
+    for (int32_t k = 0; k < c->size[l]; k++) {
+        const double p = (double)count[k] / c->n;
+
+        if (!count[k])
+            continue;
+        h->used++;
+        h->entropy -= p * log(p);
+        h->largest = p > h->largest ? p : h->largest;
+    }
+    h->error = c->error[l];
+}
+
+/* order: rows sorted. Prefixes are runs of it. */
+static void judge_tuples(health *h, const sg_codes *c, const uint32_t *order)
+{
+    const size_t width = (size_t)c->levels;
+    int32_t prefixes[SG_LEVELS_MAX + 1] = {0}, run = 0;
+
+    for (int32_t i = 0; i < c->n; i++) {
+        const int32_t *row = c->codes + order[i] * width, *before = i ? c->codes + order[i - 1] * width : NULL;
+        int same = 0;
+
+        while (before && same < h->levels && row[same] == before[same])
+            same++;
+        for (int l = before ? same : 0; l < h->levels; l++)
+            prefixes[l + 1]++;
+        if (before && same == h->levels) {
+            h->colliding += run == 1 ? 2 : 1;
+            run++;
+        } else {
+            run = 1;
+        }
+        h->clash = run > h->clash ? run : h->clash;
+    }
+    prefixes[0] = 1;
+    for (int l = 0; l < h->levels; l++)
+        h->level[l].children = (double)prefixes[l + 1] / prefixes[l];
+    h->tuples = prefixes[h->levels];
+}
+
+/* Items with equal vectors have equal codes, so they lie in one run of `order`. */
+static int32_t count_duplicates(const sg_codes *c, const uint32_t *order, int levels, const float *x, size_t dim)
+{
+    const size_t width = (size_t)c->levels;
+    int32_t count = 0;
+
+    for (int32_t i = 0, end; i < c->n; i = end) {
+        for (end = i + 1; end < c->n && memcmp(c->codes + order[i] * width, c->codes + order[end] * width,
+                                               (size_t)levels * sizeof *c->codes) == 0;)
+            end++;
+        for (int32_t a = i; a < end && end - i <= 4096; a++) /* larger runs say enough by themselves */
+            for (int32_t b = i; b < end; b++)
+                if (a != b && memcmp(x + order[a] * dim, x + order[b] * dim, dim * sizeof *x) == 0) {
+                    count++;
+                    break;
+                }
+    }
+    return count;
+}
+
+static sg_status examine(health *h, const sg_codes *c, const float *x, int dim, sg_error *err)
+{
+    uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
+    int32_t most = 1, *count;
+    sg_status st;
+
+    for (int l = 0; l < c->levels; l++)
+        most = c->size[l] > most ? c->size[l] : most;
+    count = sg_alloc_array((size_t)most, sizeof *count);
+    st = order && count ? sg_codes_order(order, c->codes, c->n, c->levels, c->size, err) : sg_fail_memory(err, "doctor");
+    if (st == SG_OK) {
+        h->levels = c->levels - c->digit;
+        for (int l = 0; l < h->levels; l++)
+            judge_level(&h->level[l], c, l, count);
+        judge_tuples(h, c, order);
+        h->duplicates = x && !c->latent && c->book ? count_duplicates(c, order, h->levels, x, (size_t)dim) : -1;
+    }
+    sg_free(order);
+    sg_free(count);
+    return st;
+}
+
+/* ---- advice --------------------------------------------------------------------------------------------------- */
+
+static void __attribute__((format(printf, 2, 3))) advise(json_t *list, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_array_append_new(list, json_string(text));
+}
+
+static void advise_levels(json_t *list, const health *h, const sg_codes *c)
+{
+    for (int l = 0; l < h->levels; l++) {
+        const level_health *x = &h->level[l];
+        const double perplexity = exp(x->entropy);
+
+        if (c->n >= 10 * c->size[l] && x->used < 0.8 * c->size[l])
+            advise(list, "level %d uses %d of %d codes: fewer codes would do, or the codes collapsed (keep kmeans_init and "
+                   "restart_dead on; for rqvae try optimizer=adagrad or a smaller lr)", l + 1, x->used, (int)c->size[l]);
+        if (l == 0 && c->n >= 10 * c->size[0] && perplexity < 0.5 * c->size[0])
+            advise(list, "level 1 is lopsided: its %d codes in use are worth %.0f equal ones, and the commonest holds %.1f %% of "
+                   "the items: try standardise=true or balanced=true", x->used, perplexity, 100 * x->largest);
+        if (l > 0 && l + 1 < h->levels && 2 * perplexity < exp(h->level[l - 1].entropy) &&
+            2 * perplexity < exp(h->level[l + 1].entropy))
+            advise(list, "hourglass: level %d is worth %.0f equal codes, its neighbours %.0f and %.0f, so many items pass "
+                   "through few prefixes: try balanced=true or fewer codes at this depth", l + 1, perplexity,
+                   exp(h->level[l - 1].entropy), exp(h->level[l + 1].entropy));
+        if (l > 0 && isfinite(x->error) && x->error > 0.97 * h->level[l - 1].error)
+            advise(list, "level %d removes only %.1f %% of the error that level %d left: levels=%d would do", l + 1,
+                   100 * (1 - x->error / h->level[l - 1].error), l, l);
+    }
+}
+
+static json_t *make_advice(const health *h, const sg_codes *c)
+{
+    json_t *list = json_array();
+    const double unique = (double)h->tuples / c->n;
+
+    if (h->levels && c->size[0] > 2 && c->n < 10 * c->size[0])
+        advise(list, "%d codes at level 1 for %d items: with codes=%d a code would hold about ten", (int)c->size[0], (int)c->n,
+               (int)(c->n / 10 > 2 ? c->n / 10 : 2));
+    advise_levels(list, h, c);
+    if (h->duplicates > 0 && h->duplicates > c->n / 50)
+        advise(list, "%d items have exactly the vector of another item: no tokenizer can tell these apart; more item text would",
+               (int)h->duplicates);
+    if (unique < 0.8)
+        advise(list, "only %.1f %% of the tuples are unique: try levels=%d, more codes, or collision=next", 100 * unique,
+               h->levels + 1);
+    if (h->clash > 256)
+        advise(list, "%d items share one tuple: look at these items (the report of `sedge inspect` names them): is their content "
+               "empty or the same?", (int)h->clash);
+    return list;
+}
+
+/* ---- report --------------------------------------------------------------------------------------------------- */
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg_error *err)
+{
+    health h = {0};
+    json_t *levels, *collisions;
+    const sg_status st = examine(&h, c, x, dim, err);
+
+    *out = NULL;
+    if (st)
+        return st;
+    levels = json_array();
+    for (int l = 0; l < h.levels; l++)
+        json_array_append_new(
+            levels, json_pack("{s:i, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f, s:o}", "level", l + 1, "codes", (int)c->size[l],
+                              "used", h.level[l].used, "usage", (double)h.level[l].used / c->size[l], "dead",
+                              (int)c->size[l] - h.level[l].used, "entropy_bits", h.level[l].entropy / log(2), "perplexity",
+                              exp(h.level[l].entropy), "largest_share", h.level[l].largest, "codes_per_prefix",
+                              h.level[l].children, "error", number(h.level[l].error)));
+    collisions = json_pack("{s:i, s:i, s:f, s:i, s:i}", "tuples", (int)h.tuples, "items_sharing", (int)h.colliding,
+                           "unique_share", (double)h.tuples / c->n, "largest", (int)h.clash, "digit_codes",
+                           c->digit ? (int)c->size[c->levels - 1] : 0);
+    *out = json_pack("{s:i, s:o, s:o, s:o}", "items", (int)c->n, "levels", levels, "collisions", collisions, "advice",
+                     make_advice(&h, c));
+    if (*out && isfinite(c->reconstruction))
+        json_object_set_new(*out, "reconstruction_error", json_real(c->reconstruction));
+    if (*out && h.duplicates >= 0)
+        json_object_set_new(*out, "equal_vectors", json_integer(h.duplicates));
+    return *out ? SG_OK : sg_fail_memory(err, "codebook report");
+}

@@ -1,0 +1,60 @@
+/* quantize.h - what the files of this folder share: codes on their way from vectors to DATA/ids.safetensors. */
+#ifndef SG_QUANTIZE_QUANTIZE_H
+#define SG_QUANTIZE_QUANTIZE_H
+
+#include "nn/param.h"
+#include "quantize/tokenize.h"
+
+/* Codes of all items, with what made them. */
+typedef struct sg_codes {
+    int32_t n;
+    int levels;                  /* with the collision digit, once there is one */
+    int32_t size[SG_LEVELS_MAX];
+    int32_t *codes;              /* owned: (n, levels) */
+    bool digit;                  /* the last level is a collision digit */
+    int book_levels, book_codes, book_dim;
+    float *book;                 /* owned: codebooks (book_levels, book_codes, book_dim), or NULL */
+    float *shift, *scale;        /* owned: (dim of the vectors) inputs are (x - shift) * scale, or NULL */
+    float *latent;               /* owned: (n, book_dim) what the codebooks approximate; NULL: the inputs themselves */
+    double error[SG_LEVELS_MAX]; /* share of the variance (of the latents, rqvae) left after each level; NaN: unknown */
+    double reconstruction;       /* share of the inputs' variance that the codes lose; NaN: unknown */
+    sg_params network;           /* rqvae: encoder and decoder */
+} sg_codes;
+
+sg_status sg_codes_init(sg_codes *c, int32_t n, int levels, int32_t codes, sg_error *err); /* error NaN, no codebooks */
+void sg_codes_fini(sg_codes *c);
+
+/* What every quantizer gets: x (n, dim) after shift and scale; fit (n_fit) rows to learn from, ascending, NULL: all. */
+typedef struct sg_quantize_data {
+    const float *x;
+    int32_t n;
+    int dim;
+    const uint32_t *fit;
+    uint32_t n_fit;
+} sg_quantize_data;
+
+sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                     const sg_progress *progress, sg_error *err);
+sg_status sg_rqvae(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                   const sg_progress *progress, sg_error *err);
+double sg_energy(const float *x, size_t n, size_t dim);   /* sum of squares */
+double sg_variance(const float *x, size_t n, size_t dim); /* sum of squares about the mean of the rows */
+/* Greedy codes of latents z (n, dim): level by level the nearest centre of what is left; z becomes what is left at the end.
+ * error (levels) or NULL: mean of |left|^2 after each level. */
+sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
+                            int book_codes, sg_pool *pool, sg_error *err);
+
+/* Rows of codes in lexicographic order, equal rows by number: order (n). */
+sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err);
+/* Makes rows unique. left (n, dim), book (codes, dim): what the last level quantised and its codebook; needed by next only. */
+sg_status sg_collisions_append(sg_codes *c, sg_error *err);
+sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err);
+
+/* The doctor. x (n, dim) may be NULL. Levels before the digit are judged; owned by the caller. */
+sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg_error *err);
+
+/* Writes DATA/ids.safetensors; dim: of the vectors the codes were made from. The report goes into the metadata. */
+sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const char *method, const char *options,
+                        const json_t *report, sg_error *err);
+
+#endif

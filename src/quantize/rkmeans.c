@@ -1,0 +1,162 @@
+/* rkmeans.c - residual k-means: level l clusters what the levels before it left.     [Q4 rq-kmeans of GRID, 2025]
+ *
+ * r_0 = x;  c_l = argmin_k |r_{l-1} - e^l_k|^2;  r_l = r_{l-1} - e^l_{c_l};  x ~ sum of e^l_{c_l}
+ * The first level splits the catalogue coarsely, the next ones refine. No network, one pass of k-means a level. */
+#include "quantize/quantize.h"
+
+#include "base/alloc.h"
+#include "math/math.h"
+#include "quantize/kmeans.h"
+
+#include <math.h>
+#include <string.h>
+
+double sg_energy(const float *x, size_t n, size_t dim)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += sg_total_sq(x + i * dim, dim);
+    return sum;
+}
+
+double sg_variance(const float *x, size_t n, size_t dim)
+{
+    double sum = 0;
+
+    for (size_t d = 0; d < dim; d++) { /* a column at a time: needs no memory, and runs once */
+        double mean = 0;
+
+        for (size_t i = 0; i < n; i++)
+            mean += (double)x[i * dim + d];
+        mean /= (double)n;
+        for (size_t i = 0; i < n; i++)
+            sum += ((double)x[i * dim + d] - mean) * ((double)x[i * dim + d] - mean);
+    }
+    return sum;
+}
+
+static void subtract(float *left, const int32_t *code, size_t n, size_t dim, const float *centre)
+{
+    for (size_t i = 0; i < n; i++)
+        sg_axpy(left + i * dim, -1, centre + (size_t)code[i] * dim, dim);
+}
+
+sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
+                            int book_codes, sg_pool *pool, sg_error *err)
+{
+    int32_t *level = sg_alloc_array(n, sizeof *level);
+    sg_status st = level ? SG_OK : sg_fail_memory(err, "codes");
+
+    for (int l = 0; st == SG_OK && l < levels; l++) {
+        const float *centre = book + (size_t)l * (size_t)book_codes * (size_t)dim;
+
+        if ((st = sg_assign(level, NULL, z, n, dim, centre, book_codes, pool, err)))
+            break;
+        subtract(z, level, n, (size_t)dim, centre);
+        for (size_t i = 0; i < n; i++)
+            codes[i * (size_t)levels + (size_t)l] = level[i];
+        if (error)
+            error[l] = n ? sg_energy(z, n, (size_t)dim) / (double)n : 0;
+    }
+    sg_free(level);
+    return st;
+}
+
+typedef struct levels_work {
+    float *left; /* (n, dim): what is left of all items */
+    float *fit;  /* (n_fit, dim): what is left of those that teach; NULL: all do */
+    int32_t *code, *fit_code;
+} levels_work;
+
+static bool work_init(levels_work *w, const sg_quantize_data *d)
+{
+    const size_t dim = (size_t)d->dim;
+
+    w->left = sg_alloc_array((size_t)d->n * dim, sizeof *w->left);
+    w->code = sg_alloc_array((size_t)d->n, sizeof *w->code);
+    if (!w->left || !w->code)
+        return false;
+    memcpy(w->left, d->x, (size_t)d->n * dim * sizeof *w->left);
+    if (!d->fit)
+        return true;
+    w->fit = sg_alloc_array((size_t)d->n_fit * dim, sizeof *w->fit);
+    w->fit_code = sg_alloc_array((size_t)d->n_fit, sizeof *w->fit_code);
+    if (!w->fit || !w->fit_code)
+        return false;
+    for (size_t i = 0; i < d->n_fit; i++)
+        memcpy(w->fit + i * dim, d->x + d->fit[i] * dim, dim * sizeof *w->fit);
+    return true;
+}
+
+static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quantize_data *d, float *centre,
+                           const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    sg_status st;
+
+    if (!d->fit)
+        return sg_kmeans(centre, w->code, stats, w->left, (size_t)d->n, d->dim, spec, pool, progress, err);
+    if ((st = sg_kmeans(centre, w->fit_code, stats, w->fit, d->n_fit, d->dim, spec, pool, progress, err)) ||
+        (st = sg_assign(w->code, NULL, w->left, (size_t)d->n, d->dim, centre, spec->codes, pool, err)))
+        return st;
+    subtract(w->fit, w->fit_code, d->n_fit, (size_t)d->dim, centre);
+    return SG_OK;
+}
+
+static int used(const int32_t *code, int32_t n, uint8_t *seen, int32_t codes)
+{
+    int count = 0;
+
+    memset(seen, 0, (size_t)codes);
+    for (int32_t i = 0; i < n; i++) {
+        count += !seen[code[i]];
+        seen[code[i]] = 1;
+    }
+    return count;
+}
+
+sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                     const sg_progress *progress, sg_error *err)
+{
+    const size_t each = (size_t)c->codes * (size_t)d->dim, n = (size_t)d->n;
+    uint8_t *seen = sg_alloc_array((size_t)c->codes, 1);
+    levels_work w = {0};
+    double total;
+    sg_status st = SG_OK;
+
+    out->book = sg_alloc_array((size_t)c->levels * each, sizeof *out->book);
+    if (!seen || !out->book || !work_init(&w, d)) {
+        st = sg_fail_memory(err, "residual k-means");
+        goto done;
+    }
+    out->book_levels = c->levels;
+    out->book_codes = c->codes;
+    out->book_dim = d->dim;
+    total = sg_variance(w.left, n, (size_t)d->dim);
+    for (int l = 0; l < c->levels; l++) {
+        const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
+                                     .random_init = !c->kmeans_init, .balanced = c->balanced,
+                                     .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
+        float *centre = out->book + (size_t)l * each;
+        sg_kmeans_stats stats;
+
+        if ((st = fit_level(&w, &stats, d, centre, &spec, pool, progress, err)))
+            goto done;
+        for (size_t i = 0; i < n; i++)
+            out->codes[i * (size_t)out->levels + (size_t)l] = w.code[i];
+        subtract(w.left, w.code, n, (size_t)d->dim, centre);
+        out->error[l] = total > 0 ? sg_energy(w.left, n, (size_t)d->dim) / total : 0;
+        if ((st = sg_progress_say(progress, err, "tokenize", "level %d: %d of %d codes used, %.1f %% of the variance left, %d "
+                                  "iterations", l + 1, used(w.code, d->n, seen, c->codes), c->codes, 100 * out->error[l],
+                                  stats.iterations)))
+            goto done;
+    }
+    out->reconstruction = out->error[c->levels - 1];
+done:
+    sg_free(seen);
+    sg_free(w.left);
+    sg_free(w.fit);
+    sg_free(w.code);
+    sg_free(w.fit_code);
+    return st;
+}

@@ -1,0 +1,193 @@
+/* tokenize.c - DATA/vectors.safetensors -> DATA/ids.safetensors: prepare, quantise, make unique, examine, save. */
+#include "quantize/tokenize.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "data/split.h"
+#include "file/json.h"
+#include "math/math.h"
+#include "quantize/quantize.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SG_OPTION_STRUCT sg_tokenize_config
+const sg_option sg_tokenize_options[] = {SG_TOKENIZE_OPTIONS(SG_OPTION_ROW)};
+const size_t sg_n_tokenize_options = sizeof sg_tokenize_options / sizeof *sg_tokenize_options;
+
+/* Shift and scale of the inputs, from the rows that teach. standardise: each number to mean 0, variance 1. Else rqvae
+ * still gets mean 0 and variance 1 over all numbers together, so that lr means the same for every encoder. */
+static sg_status prepare(sg_codes *out, float *x, const sg_quantize_data *d, bool each, sg_error *err)
+{
+    const size_t dim = (size_t)d->dim, n = d->fit ? d->n_fit : (size_t)d->n;
+    double *sum = sg_alloc_zero(dim, 2 * sizeof *sum), *square = sum + dim, all = 0;
+
+    out->shift = sg_alloc_array(dim, sizeof *out->shift);
+    out->scale = sg_alloc_array(dim, sizeof *out->scale);
+    if (!sum || !out->shift || !out->scale) {
+        sg_free(sum);
+        return sg_fail_memory(err, "standardised vectors");
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < dim; k++)
+            sum[k] += (double)d->x[(d->fit ? d->fit[i] : i) * dim + k];
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < dim; k++) {
+            const double y = (double)d->x[(d->fit ? d->fit[i] : i) * dim + k] - sum[k] / (double)n;
+
+            square[k] += y * y / (double)n;
+        }
+    for (size_t k = 0; k < dim; k++)
+        all += square[k] / (double)dim;
+    for (size_t k = 0; k < dim; k++) {
+        const double variance = each ? square[k] : all;
+
+        out->shift[k] = (float)(sum[k] / (double)n);
+        out->scale[k] = variance > 1e-20 ? (float)(1 / sqrt(variance)) : 1;
+    }
+    for (size_t i = 0; i < (size_t)d->n; i++)
+        for (size_t k = 0; k < dim; k++)
+            x[i * dim + k] = (x[i * dim + k] - out->shift[k]) * out->scale[k];
+    sg_free(sum);
+    return SG_OK;
+}
+
+/* Items with an event among the training events of the leave-one-out split, ascending. */
+static sg_status trained_items(uint32_t **fit, uint32_t *n_fit, const sg_dataset *d, sg_error *err)
+{
+    uint8_t *seen = sg_alloc_zero((size_t)d->n_items, 1);
+    sg_split *split = NULL;
+    sg_split_spec spec;
+    sg_status st;
+
+    *fit = sg_alloc_array((size_t)d->n_items, sizeof **fit);
+    if (!seen || !*fit)
+        st = sg_fail_memory(err, "training items");
+    else if ((st = sg_split_parse(&spec, "loo", err)) == SG_OK)
+        st = sg_split_new(&split, d, &spec, err);
+    for (int32_t u = 0; st == SG_OK && u < d->n_users; u++)
+        for (int64_t e = d->user_offsets[u]; e < split->train_end[u]; e++)
+            seen[d->item[e]] = 1;
+    for (int32_t i = 0; st == SG_OK && i < d->n_items; i++)
+        if (seen[i])
+            (*fit)[(*n_fit)++] = (uint32_t)i;
+    if (st == SG_OK && *n_fit == 0)
+        st = sg_fail(err, SG_ERR_MISSING, "%s: no item has a training event", d->dir);
+    sg_split_free(split);
+    sg_free(seen);
+    return st;
+}
+
+static void random_codes(sg_codes *out, const sg_tokenize_config *c)
+{
+    for (size_t i = 0; i < (size_t)out->n * (size_t)out->levels; i++)
+        out->codes[i] = (int32_t)sg_rng_below((uint64_t)c->codes, (uint64_t)c->seed, SG_RNG_KMEANS, i, 0);
+}
+
+/* What the last level quantised: z less the codes before it. */
+static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error *err)
+{
+    const float *z = c->latent ? c->latent : x;
+    const size_t width = (size_t)c->book_dim, each = (size_t)c->book_codes * width;
+    float *left = sg_alloc_array((size_t)c->n, width * sizeof *left);
+    sg_status st;
+
+    if (!left)
+        return sg_fail_memory(err, "free codes");
+    memcpy(left, z, (size_t)c->n * width * sizeof *left);
+    for (size_t i = 0; i < (size_t)c->n; i++)
+        for (int l = 0; l + 1 < c->levels; l++)
+            sg_axpy(left + i * width, -1, c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
+                    width);
+    st = sg_collisions_next(c, left, c->book + (size_t)(c->levels - 1) * each, c->book_dim, err);
+    sg_free(left);
+    return st;
+}
+
+static void print_options(sg_buf *out, const sg_tokenize_config *c)
+{
+    json_t *options = json_object();
+
+    for (size_t i = 0; i < sg_n_tokenize_options; i++) {
+        sg_buf value = {0};
+
+        sg_options_print(&value, c, &sg_tokenize_options[i]);
+        json_object_set_new(options, sg_tokenize_options[i].name, json_string(value.data ? value.data : ""));
+        sg_buf_free(&value);
+    }
+    sg_json_print_compact(out, options);
+    json_decref(options);
+}
+
+/* Quantises and makes unique; *before: the doctor's view of the codes as the method gave them. */
+static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_quantize_data *d, const sg_tokenize_config *c,
+                            sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    const bool rqvae = strcmp(c->method, "rqvae") == 0, random = strcmp(c->method, "random") == 0;
+    sg_codes plain;
+    sg_status st = SG_OK;
+
+    if (!random && (rqvae || c->standardise) && (st = prepare(out, x, d, c->standardise, err)))
+        return st;
+    if (random)
+        random_codes(out, c);
+    else if ((st = rqvae ? sg_rqvae(out, d, c, pool, progress, err) : sg_rkmeans(out, d, c, pool, progress, err)))
+        return st;
+    plain = *out; /* borrowed view: the doctor looks at the codes before anything made them unique */
+    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+        return st;
+    if (!random && strcmp(c->collision, "next") == 0)
+        return reassign_clashes(out, d->x, d->dim, err);
+    return sg_collisions_append(out, err);
+}
+
+static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize_config *config, double seconds)
+{
+    json_t *collisions = json_object_get(report, "collisions");
+
+    json_object_set_new(collisions, "policy", json_string(config->collision));
+    json_object_set_new(collisions, "digit_codes", json_integer(c->digit ? c->size[c->levels - 1] : 0));
+    json_object_set_new(report, "method", json_string(config->method));
+    json_object_set_new(report, "seconds", json_real(seconds));
+}
+
+sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
+                      json_t **report, sg_error *err)
+{
+    const double start = sg_now();
+    sg_vectors v = {0};
+    sg_codes codes = {0};
+    sg_quantize_data data;
+    uint32_t *fit = NULL, n_fit = 0;
+    float *x = NULL;
+    sg_buf options = {0};
+    sg_status st;
+
+    *report = NULL;
+    if ((st = sg_vectors_open(&v, d, err)) || (st = sg_codes_init(&codes, d->n_items, c->levels, c->codes, err)) ||
+        (c->text_only_train && (st = trained_items(&fit, &n_fit, d, err))))
+        goto done;
+    if (!(x = sg_alloc_array((size_t)v.n, (size_t)v.dim * sizeof *x))) {
+        st = sg_fail_memory(err, "item vectors");
+        goto done;
+    }
+    memcpy(x, v.data, (size_t)v.n * (size_t)v.dim * sizeof *x);
+    data = (sg_quantize_data){x, v.n, v.dim, fit, n_fit};
+    if ((st = make_codes(&codes, report, x, &data, c, pool, progress, err)))
+        goto done;
+    complete_report(*report, &codes, c, sg_now() - start);
+    print_options(&options, c);
+    st = options.failed ? sg_fail_memory(err, "options")
+                        : sg_codes_save(d, &codes, v.dim, c->method, options.data, *report, err);
+done:
+    if (st) {
+        json_decref(*report);
+        *report = NULL;
+    }
+    sg_buf_free(&options);
+    sg_free(fit);
+    sg_free(x);
+    sg_codes_fini(&codes);
+    sg_vectors_close(&v);
+    return st;
+}
