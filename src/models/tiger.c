@@ -37,6 +37,7 @@
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
+    X(float, init_sd, 1, 0.0001, 10, "standard deviation of the token vectors at the start (T5: 1)")                   \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")                      \
     X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")                     \
     X(bool, renormalise, false, 0, 1, "decoding: probabilities over codes that exist instead of all codes of the level")
@@ -100,8 +101,8 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, "tiger");
-    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, 1, SG_PARAM_NO_DECAY, n + 1 + c->user_tokens, c->dim, "token.weight");
-    s->head = c->tied ? s->token : sg_param_add(ps, seed, SG_INIT_NORMAL, 1, SG_PARAM_NO_DECAY, n, c->dim, "head.weight");
+    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n + 1 + c->user_tokens, c->dim, "token.weight");
+    s->head = c->tied ? s->token : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n, c->dim, "head.weight");
     s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
     s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
     for (int i = 0; i < c->layers; i++) {
