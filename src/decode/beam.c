@@ -2,9 +2,9 @@
  *
  *   score(child) = score(prefix) + x[code] - log sum exp x
  *
- * A user's prefixes stand in order of node, so their children come in order of node too: ties go to the lower node by
- * keeping the first, memory is walked forwards, and the parent of a pick is found by walking along. Picks are gathered in
- * a buffer above a rising floor: a block of 16 children that cannot get in costs one comparison each.
+ * A user's prefixes stand in order of node: memory is walked forwards, and the parent of a pick is found by walking along.
+ * They are expanded best first into a buffer of picks above a rising floor: a child costs log p <= 0, so prefixes
+ * below the floor are done with, and of the others few children are ever touched twice. Ties go to the lower node.
  *
  * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at least one item,
  * so a full beam stays full and k <= beam items are found whenever there are k. */
@@ -13,15 +13,19 @@
 #include "base/alloc.h"
 #include "decode/legal.h"
 #include "index/bits.h"
+#include "math/math.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 16, SLACK = 256 };
+enum { BLOCK = 256, STEPS = 32 };
 
 typedef struct worker { /* one thread's scratch */
     uint64_t *key, *spare; /* (cap) */
-    float *x;              /* (2 size) */
+    int32_t *order;        /* (width) and the picks of each prefix: */
+    uint32_t *begin, *count;
+    uint32_t *index;       /* (BLOCK + 16) */
+    float *x;              /* (size) */
 } worker;
 
 typedef struct search {
@@ -45,14 +49,11 @@ typedef struct search {
 
 void sg_picks_trim(sg_picks *p)
 {
-    p->n = sg_key_keep(p->key, p->n, p->keep, p->spare);
-    if (p->n == p->keep && p->keep > 0) {
-        uint64_t least = p->key[0];
+    uint64_t least = 0;
 
-        for (size_t i = 1; i < p->n; i++)
-            least = p->key[i] < least ? p->key[i] : least;
+    if (p->n > p->keep) {
+        p->n = sg_key_keep(p->key, p->n, p->keep, p->spare, &least);
         p->floor = sg_key_score(least);
-        p->full = true;
     }
 }
 
@@ -87,24 +88,24 @@ static const float *drop_dead(const search *s, const sg_denied *d, const sg_pref
 
 /* ---- one user, one level ---------------------------------------------------------------------------------------- */
 
-static void scan(sg_picks *picks, const float *x, int32_t n, float shift, int32_t first)
+/* The children x (n) of a prefix with this score, the first of them node `first`. A child never scores above its prefix,
+ * rounding or not: that is what lets the search stop at the floor. */
+static void scan(sg_picks *picks, uint32_t *index, const float *x, int32_t n, float score, float shift, int32_t first)
 {
-    int32_t i = 0;
+    for (int32_t begin = 0; begin < n; begin += BLOCK) {
+        const size_t here = n - begin < BLOCK ? (size_t)(n - begin) : BLOCK;
+        size_t found = sg_above(index, x + begin, here, shift, picks->floor);
 
-    for (; i < n && !picks->full; i++)
-        if (!isnan(x[i]))
-            sg_picks_put(picks, x[i] + shift, first + i);
-    for (; i + BLOCK <= n; i += BLOCK) {
-        const float floor = picks->floor;
-        int any = 0;
+        if (picks->cap - picks->n < found) {
+            sg_picks_trim(picks);
+            found = sg_above(index, x + begin, here, shift, picks->floor);
+        }
+        for (size_t i = 0; i < found; i++) {
+            const int32_t at = begin + (int32_t)index[i];
 
-        for (int j = 0; j < BLOCK; j++)
-            any |= x[i + j] + shift > floor;
-        for (int j = 0; any && j < BLOCK; j++)
-            sg_picks_put(picks, x[i + j] + shift, first + i + j);
+            picks->key[picks->n++] = sg_key(sg_child_score(score, x[at], shift), (uint32_t)(first + at));
+        }
     }
-    for (; i < n; i++)
-        sg_picks_put(picks, x[i] + shift, first + i);
 }
 
 static uint64_t draw_of(const search *s, size_t user)
@@ -132,14 +133,14 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
     if (!sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, size, &p->kids, s->spec->renormalise, w->x))
         return false;
     const float shift = (float)((double)p->score - (double)legal.lse);
-    if (!s->spec->temperature && picks->full && legal.top + shift <= picks->floor)
+    if (!s->spec->temperature && legal.top + shift < picks->floor)
         return true;
     x = drop_dead(s, &s->denied[user], p, legal.x, w->x);
     if (s->spec->temperature) {
         p->lse = legal.lse;
         sg_draw_children(p, picks, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level);
     } else {
-        scan(picks, x, p->kids.n, shift, p->kids.first);
+        scan(picks, w->index, x, p->kids.n, p->score, shift, p->kids.first);
     }
     return true;
 }
@@ -147,60 +148,125 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
 static void adopt(const search *s, size_t user, sg_prefix *child, const sg_prefix *p, uint64_t key)
 {
     const int32_t node = (int32_t)sg_key_number(key);
-    const int32_t i = node - p->kids.first;
     const sg_denied *d = &s->denied[user];
-    const int below = s->level + 1;
+    const int below = s->level + 1, stride = s->levels + 1;
 
-    *child = (sg_prefix){.node = node, .parent = p->row, .code = sg_child_code(&p->kids, i), .row = p->row};
-    child->score = p->score;
-    child->phi = p->phi;
-    child->gumbel = p->gumbel;
+    *child = (sg_prefix){.node = node, .parent = p->row, .row = p->row, .score = p->score, .phi = p->phi, .gumbel = p->gumbel};
+    child->code = sg_child_code(&p->kids, node - p->kids.first);
     if (!is_certain(s, p) && s->spec->temperature) {
         const float x = s->logits[(size_t)p->row * (size_t)s->ld + (size_t)child->code];
 
-        child->score = x + (float)((double)p->score - (double)p->lse);
+        child->score = sg_child_score(p->score, x, (float)((double)p->score - (double)p->lse));
         sg_draw_child(child, p, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level, node);
     } else if (!is_certain(s, p)) {
         child->score = sg_key_score(key);
     }
     child->denied = p->denied;
-    while (child->denied < p->denied_end && d->node[child->denied * (s->levels + 1) + below] < node)
+    while (child->denied < p->denied_end && d->node[child->denied * stride + below] < node)
         child->denied++;
     child->denied_end = child->denied;
-    while (child->denied_end < p->denied_end && d->node[child->denied_end * (s->levels + 1) + below] == node)
+    while (child->denied_end < p->denied_end && d->node[child->denied_end * stride + below] == node)
         child->denied_end++;
-    if (below < s->levels) {
-        child->kids = sg_catalogue_children(s->c, below, node);
-        if (s->spec->renormalise && p->row >= 0 && !sg_has_choice(s->c, below, child->kids))
-            child->row = -1;
+}
+
+/* Looks up the children of new prefixes, in rounds, so that the memory of one round comes while another is asked for. */
+static void find_children(const search *s, sg_prefix *p, size_t n)
+{
+    const int level = s->level + 1;
+
+    for (size_t i = 0; i < n; i++)
+        p[i].kids = sg_catalogue_children(s->c, level, p[i].node);
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(p[i].kids.code);
+        if (s->spec->renormalise && p[i].kids.n == 1 && level + 1 < s->levels)
+            sg_catalogue_prefetch(s->c, level + 1, p[i].kids.first);
     }
+    for (size_t i = 0; i < n && s->spec->renormalise; i++)
+        if (p[i].row >= 0 && !sg_has_choice(s->c, level, p[i].kids))
+            p[i].row = -1;
+}
+
+/* The value that children inherit and cannot exceed. */
+static float bound(const search *s, const sg_prefix *p)
+{
+    return s->spec->temperature ? (float)p->gumbel : p->score;
+}
+
+/* Roughly best first, by counting in steps of the range: it only has to raise the floor early. */
+static void order_rows(const search *s, const sg_prefix *p, int32_t n, int32_t *order)
+{
+    int32_t count[STEPS + 1] = {0};
+    float most = -INFINITY, least = INFINITY, scale;
+
+    for (int32_t i = 0; i < n; i++) {
+        const float b = bound(s, &p[i]);
+
+        most = b > most ? b : most;
+        least = b < least && b > -INFINITY ? b : least;
+    }
+    scale = most - least > 1e-20f ? (STEPS - 1) / (most - least) : 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int32_t i = 0; i < n; i++) {
+            const float b = bound(s, &p[i]);
+            const int step = b >= least ? (int)((most - b) * scale) : STEPS - 1;
+
+            if (pass == 0)
+                count[step + 1]++;
+            else
+                order[count[step]++] = i;
+        }
+        for (int k = 0; pass == 0 && k < STEPS; k++)
+            count[k + 1] += count[k];
+    }
+}
+
+/* The picks of each prefix lie together, ascending, in the order in which prefixes were expanded: *begin and *count of each. */
+static void find_picks(const sg_prefix *p, int32_t n, const int32_t *order, const sg_picks *picks, uint32_t *begin,
+                       uint32_t *count)
+{
+    uint32_t i = 0;
+
+    for (int32_t r = 0; r < n; r++) {
+        const sg_children *kids = &p[order[r]].kids;
+
+        begin[order[r]] = i;
+        while (i < picks->n && sg_key_number(picks->key[i]) - (uint32_t)kids->first < (uint32_t)kids->n)
+            i++;
+        count[order[r]] = i - begin[order[r]];
+    }
+}
+
+static bool advance_user(search *s, size_t user, worker *w)
+{
+    sg_prefix *now = s->prefix[s->level & 1] + user * s->width;
+    sg_prefix *next = s->prefix[(s->level + 1) & 1] + user * s->width;
+    sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->width, .floor = -INFINITY};
+    const int32_t live = s->live[user];
+    size_t n = 0;
+
+    order_rows(s, now, live, w->order);
+    for (int32_t r = 0; r < live; r++)
+        if (bound(s, &now[w->order[r]]) >= picks.floor && !expand(s, user, &now[w->order[r]], w, &picks))
+            return false;
+    sg_picks_trim(&picks);
+    for (size_t i = 0; i < picks.n && s->level + 1 < s->levels; i++)
+        sg_catalogue_prefetch(s->c, s->level + 1, (int32_t)sg_key_number(picks.key[i]));
+    find_picks(now, live, w->order, &picks, w->begin, w->count);
+    for (int32_t r = 0; r < live; r++)
+        for (uint32_t i = 0; i < w->count[r]; i++)
+            adopt(s, user, &next[n++], &now[r], picks.key[w->begin[r] + i]);
+    if (s->level + 1 < s->levels)
+        find_children(s, next, n);
+    s->live[user] = (int32_t)n;
+    return true;
 }
 
 static void advance_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     search *s = ctx;
-    worker *w = &s->workers[thread];
 
-    for (size_t u = begin; u < end; u++) {
-        sg_prefix *now = s->prefix[s->level & 1] + u * s->width;
-        sg_prefix *next = s->prefix[(s->level + 1) & 1] + u * s->width;
-        sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->width};
-        const sg_prefix *p = now;
-
-        for (int32_t r = 0; r < s->live[u] && !s->bad[u]; r++)
-            s->bad[u] = !expand(s, u, &now[r], w, &picks);
-        if (s->bad[u])
-            continue;
-        sg_picks_trim(&picks);
-        for (size_t i = 0; i < picks.n; i++) {
-            const int32_t node = (int32_t)sg_key_number(picks.key[i]);
-
-            while (node >= p->kids.first + p->kids.n)
-                p++;
-            adopt(s, u, &next[i], p, picks.key[i]);
-        }
-        s->live[u] = (int32_t)picks.n;
-    }
+    for (size_t u = begin; u < end; u++)
+        s->bad[u] = !advance_user(s, u, &s->workers[thread]);
 }
 
 /* ---- the search -------------------------------------------------------------------------------------------------- */
@@ -237,12 +303,13 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
         const size_t live = (size_t)s->live[u];
         int32_t *item = s->item + u * k;
         float *score = s->score + u * k;
+        uint64_t least;
         size_t n = live;
 
         for (size_t i = 0; i < n; i++)
             w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : leaf[i].score, (uint32_t)i);
         if (!s->spec->cold)
-            n = sg_key_keep(w->key, n, k, w->spare);
+            n = sg_key_keep(w->key, n, k, w->spare, &least);
         sg_key_sort(w->key, n);
         if (s->spec->cold) {
             sg_found *found = (sg_found *)(void *)w->spare;
@@ -348,7 +415,7 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
         logits = need > logits ? need : logits;
         size = ld > size ? ld : size;
     }
-    s->cap = s->width + (s->width > SLACK ? s->width : SLACK);
+    s->cap = s->width + (s->width > BLOCK ? s->width : BLOCK);
     s->live = sg_arena_take_array(arena, batch, sizeof *s->live);
     s->bad = sg_arena_take_zero(arena, batch, sizeof *s->bad);
     s->offsets = sg_arena_take_array(arena, batch + 1, sizeof *s->offsets);
@@ -366,8 +433,12 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
 
         w->key = sg_arena_take_array(arena, s->cap > longest ? s->cap : longest, sizeof *w->key);
         w->spare = sg_arena_take_array(arena, s->cap, sizeof *w->spare);
-        w->x = sg_arena_take_array(arena, 2 * size, sizeof *w->x);
-        if (!w->key || !w->spare || !w->x)
+        w->order = sg_arena_take_array(arena, s->width, sizeof *w->order);
+        w->begin = sg_arena_take_array(arena, s->width, sizeof *w->begin);
+        w->count = sg_arena_take_array(arena, s->width, sizeof *w->count);
+        w->index = sg_arena_take_array(arena, BLOCK + 16, sizeof *w->index);
+        w->x = sg_arena_take_array(arena, size, sizeof *w->x);
+        if (!w->key || !w->spare || !w->order || !w->begin || !w->count || !w->index || !w->x)
             return sg_fail_memory(err, "beam search");
     }
     return SG_OK;

@@ -27,7 +27,7 @@ typedef struct walk {
     float *logits;
     int32_t rows; /* of one user in this call */
     int ld;
-    float **scratch; /* by thread: (2 ld) */
+    float **scratch; /* by thread: (ld) */
     float *scores;   /* results */
     _Atomic bool bad;
 } walk;
@@ -116,7 +116,7 @@ static void score_nodes(void *ctx, size_t piece, size_t begin, size_t end, int t
         }
         const float shift = (float)((double)score - (double)legal.lse);
         for (int32_t k = 0; k < kids->n; k++)
-            put_score(w, user, kids->first + k, legal.x[k] + shift);
+            put_score(w, user, kids->first + k, sg_child_score(score, legal.x[k], shift));
     }
 }
 
@@ -138,7 +138,7 @@ static sg_status take_memory(walk *w, sg_pool *pool, sg_arena *arena, sg_error *
          (w->logits = sg_arena_take_array(arena, rows, ld * sizeof *w->logits)) &&
          (w->scratch = sg_arena_take_array(arena, (size_t)threads, sizeof *w->scratch));
     for (int i = 0; ok && i < threads; i++)
-        ok = (w->scratch[i] = sg_arena_take_array(arena, 2 * ld, sizeof *w->scratch[i]));
+        ok = (w->scratch[i] = sg_arena_take_array(arena, ld, sizeof *w->scratch[i]));
     for (int l = 0; ok && l < w->levels; l++)
         ok = (w->run[l].kids = sg_arena_take_array(arena, w->cap, sizeof *w->run[l].kids)) &&
              (w->run[l].row = sg_arena_take_array(arena, w->cap, sizeof *w->run[l].row)) &&

@@ -36,9 +36,8 @@ bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_chi
         over = out->x;
         n = kids->n;
     }
-    out->top = sg_max(over, (size_t)n);
-    sg_exp_rows(scratch + size, over, (size_t)n, out->top, &sum);
-    out->lse = (float)((double)out->top + log((double)sum));
+    sum = sg_sum_exp(&out->top, over, (size_t)n);
+    out->lse = out->top + logf(sum);
     return isfinite(out->lse) != 0;
 }
 

@@ -10,9 +10,15 @@ typedef struct sg_legal {
     float top;      /* no x is larger */
 } sg_legal;
 
-/* logits (size); scratch (2 size). False when the normaliser is not finite: NaN or infinity came from the model. */
+/* logits (size); scratch (size). False when the normaliser is not finite: NaN or infinity came from the model. */
 bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_children *kids, bool renormalise,
                   float *scratch);
+
+/* Score of a child with logit x; shift = score of the prefix - lse. Never above the prefix, whatever rounding does. */
+static inline float sg_child_score(float score, float x, float shift)
+{
+    return x + shift < score ? x + shift : score;
+}
 
 /* Has this prefix of `level`, with these children, more than one item below it? If not, all further codes are certain. */
 bool sg_has_choice(const sg_catalogue *c, int level, sg_children kids);

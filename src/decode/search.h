@@ -17,17 +17,16 @@ typedef struct sg_prefix { /* a live prefix of one user */
     double lse_hot, highest;    /* sampling: normaliser of the children; their largest perturbed value */
 } sg_prefix;
 
-typedef struct sg_picks { /* best children of one user so far, in order of node */
+typedef struct sg_picks { /* best children of one user so far */
     uint64_t *key, *spare; /* (cap) */
     size_t n, cap, keep;
-    bool full;             /* at least `keep` are held: */
-    float floor;           /* only scores above it can still get in */
+    float floor;           /* scores below it cannot get in any more; -inf: fewer than `keep` are held */
 } sg_picks;
 void sg_picks_trim(sg_picks *p); /* down to the best `keep` */
 
 static inline void sg_picks_put(sg_picks *p, float score, int32_t node)
 {
-    if (p->full && !(score > p->floor))
+    if (score < p->floor)
         return;
     if (p->n == p->cap)
         sg_picks_trim(p);

@@ -1,47 +1,70 @@
-/* select.c - radix selection from the top byte down, and heap sort: no worst case, no memory, the same on every machine. */
+/* select.c - radix selection from the highest differing bits down, and insertion or heap sort: no bad case, no
+ * memory, the same on every machine. */
 #include "decode/select.h"
+
+enum { FEW = 24, MANY = 128, BITS = 6, BUCKETS = 1 << BITS };
+
+/* Largest first, by insertion: the place is found by halving, without a branch to guess wrong. */
+static void sort_few(uint64_t *key, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        const uint64_t k = key[i];
+        size_t at = 0;
+
+        for (size_t left = i; left > 0; left /= 2) {
+            const size_t half = (left + 1) / 2;
+
+            at += key[at + half - 1] > k ? half : 0;
+        }
+        memmove(key + at + 1, key + at, (i - at) * sizeof *key);
+        key[at] = k;
+    }
+}
 
 uint64_t sg_key_nth(const uint64_t *key, size_t n, size_t k, uint64_t *spare)
 {
-    uint64_t prefix = 0;
-
-    for (int shift = 56; shift >= 0; shift -= 8) {
-        uint32_t count[256] = {0};
+    while (n > FEW) {
+        uint32_t count[BUCKETS] = {0};
+        uint64_t all = ~UINT64_C(0), any = 0;
+        uint32_t bucket = BUCKETS - 1;
         size_t same = 0;
-        uint32_t byte = 255;
+        int shift;
 
+        for (size_t i = 0; i < n; i++) {
+            all &= key[i];
+            any |= key[i];
+        }
+        shift = 64 - BITS - __builtin_clzll(all ^ any); /* the highest bit that differs is the highest looked at */
+        if (shift < 0)
+            shift = 0;
         for (size_t i = 0; i < n; i++)
-            count[key[i] >> shift & 255]++;
-        while (k > count[byte])
-            k -= count[byte--];
-        prefix |= (uint64_t)byte << shift;
-        if (count[byte] == n && shift > 0)
-            continue; /* nothing to drop: all share this byte */
+            count[key[i] >> shift & (BUCKETS - 1)]++;
+        while (k > count[bucket])
+            k -= count[bucket--];
         for (size_t i = 0; i < n; i++) {
             spare[same] = key[i]; /* in place from the second round on: same <= i */
-            same += (key[i] >> shift & 255) == byte;
+            same += (key[i] >> shift & (BUCKETS - 1)) == bucket;
         }
         key = spare;
         n = same;
-        if (n == 1)
-            return key[0];
     }
-    return prefix;
+    if (key != spare)
+        memcpy(spare, key, n * sizeof *key);
+    sort_few(spare, n);
+    return spare[k - 1];
 }
 
-size_t sg_key_keep(uint64_t *key, size_t n, size_t k, uint64_t *spare)
+size_t sg_key_keep(uint64_t *key, size_t n, size_t k, uint64_t *spare, uint64_t *least)
 {
-    uint64_t least;
     size_t kept = 0;
 
+    *least = 0;
     if (n <= k)
         return n;
-    if (k == 0)
-        return 0;
-    least = sg_key_nth(key, n, k, spare);
+    *least = sg_key_nth(key, n, k, spare);
     for (size_t i = 0; i < n; i++) {
         key[kept] = key[i];
-        kept += key[i] >= least;
+        kept += key[i] >= *least;
     }
     return kept;
 }
@@ -61,8 +84,10 @@ static void sift(uint64_t *heap, size_t n, size_t i, uint64_t key)
 
 void sg_key_sort(uint64_t *key, size_t n)
 {
-    if (n < 2)
+    if (n <= MANY) {
+        sort_few(key, n);
         return;
+    }
     for (size_t i = n / 2; i-- > 0;)
         sift(key, n, i, key[i]);
     for (size_t end = n - 1; end > 0; end--) {

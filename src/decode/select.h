@@ -34,8 +34,9 @@ static inline float sg_key_score(uint64_t key)
 
 /* The k-th largest of n different keys, 1 <= k <= n; spare (n) is scratch. Time n at worst 8 times, whatever the order. */
 uint64_t sg_key_nth(const uint64_t *key, size_t n, size_t k, uint64_t *spare);
-/* Keeps the k largest, in the order they stand, and returns how many are left. spare (n). */
-size_t sg_key_keep(uint64_t *key, size_t n, size_t k, uint64_t *spare);
+/* Keeps the k >= 1 largest, in the order they stand, and returns how many are left; *least: the smallest kept (0 when nothing
+ * was dropped). spare (n). */
+size_t sg_key_keep(uint64_t *key, size_t n, size_t k, uint64_t *spare, uint64_t *least);
 void sg_key_sort(uint64_t *key, size_t n); /* largest first */
 
 #endif

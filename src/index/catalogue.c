@@ -303,6 +303,16 @@ static uint32_t next_start(const sg_image_level *v, uint32_t i)
     return at * 64 + (uint32_t)__builtin_ctzll(w);
 }
 
+void sg_catalogue_prefetch(const sg_catalogue *c, int level, int32_t node)
+{
+    const sg_image_level *v = &c->level[level];
+
+    if (v->first)
+        __builtin_prefetch(v->first + node);
+    else
+        __builtin_prefetch(v->bits + v->sample[node / SG_IMAGE_SAMPLE] / 64);
+}
+
 sg_children sg_catalogue_children(const sg_catalogue *c, int level, int32_t node)
 {
     const sg_image_level *v = &c->level[level];

@@ -43,6 +43,7 @@ static inline int32_t sg_child_code(const sg_children *c, int32_t i)
 {
     return c->wide ? ((const uint16_t *)c->code)[i] : ((const uint8_t *)c->code)[i];
 }
+void sg_catalogue_prefetch(const sg_catalogue *c, int level, int32_t node); /* asks for children soon */
 int32_t sg_catalogue_child(const sg_catalogue *c, int level, int32_t node, int32_t code); /* -1: none */
 int32_t sg_catalogue_parent(const sg_catalogue *c, int level, int32_t node); /* node of level - 1; level 1 .. levels */
 int32_t sg_catalogue_item(const sg_catalogue *c, int32_t leaf);  /* node of the last level -> item */

@@ -140,6 +140,16 @@ float sg_max(const float *x, size_t n)
     return sg_kernels_best()->max(x, n);
 }
 
+float sg_sum_exp(float *top, const float *x, size_t n)
+{
+    return sg_kernels_best()->sum_exp(top, x, n);
+}
+
+size_t sg_above(uint32_t *index, const float *x, size_t n, float shift, float floor)
+{
+    return sg_kernels_best()->above(index, x, n, shift, floor);
+}
+
 double sg_total(const float *x, size_t n)
 {
     return sg_kernels_best()->sum(x, n);

@@ -29,6 +29,8 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(double, sum, (const float *x, size_t n))                                                                         \
     X(double, sum_sq, (const float *x, size_t n))                                                                      \
     X(double, sum_sq_diff, (const float *x, const float *y, size_t n))                                                 \
+    X(float, sum_exp, (float *top, const float *x, size_t n))                                                          \
+    X(size_t, above, (uint32_t *index, const float *x, size_t n, float shift, float floor))                            \
     X(void, exp_rows, (float *y, const float *x, size_t n, float shift, float *sum))                                   \
     X(void, act, (int act, float *y, const float *x, size_t n))                                                        \
     X(void, act_grad, (int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add))       \

@@ -17,6 +17,9 @@ float sg_dist2(const float *x, const float *y, size_t n);       /* |x - y|^2 */
 void sg_axpy(float *y, float a, const float *x, size_t n);      /* y += a x */
 void sg_exp_rows(float *y, const float *x, size_t n, float shift, float *sum); /* y = exp(x - shift), *sum = total */
 float sg_max(const float *x, size_t n);                         /* -inf for n = 0; NaN are passed over */
+float sg_sum_exp(float *top, const float *x, size_t n); /* sum of exp(x - *top), *top = the maximum */
+/* The i with x[i] + shift >= floor, ascending; returns how many. index has room for n + 16. */
+size_t sg_above(uint32_t *index, const float *x, size_t n, float shift, float floor);
 double sg_total(const float *x, size_t n);                        /* in double, in a fixed order */
 double sg_total_sq(const float *x, size_t n);
 void sg_log_softmax(float *x, size_t n);                        /* in place */

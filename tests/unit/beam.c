@@ -292,7 +292,8 @@ static size_t search_plainly(const shop *s, const sg_beam_spec *spec, int user, 
                     next[m++] = (plain){kids.first + i, child_state(live[r].state, sg_child_code(&kids, i)),
                                         spec->renormalise && kids.n == 1 /* certain */
                                             ? live[r].score
-                                            : legal.x[i] + (float)((double)live[r].score - (double)legal.lse)};
+                                            : sg_child_score(live[r].score, legal.x[i],
+                                                             (float)((double)live[r].score - (double)legal.lse))};
         }
         qsort(next, m, sizeof *next, by_score);
         n = m < beam ? m : beam;
@@ -661,7 +662,7 @@ static int descending(const void *a, const void *b)
 static void selects_and_sorts_keys(void **state)
 {
     (void)state;
-    uint64_t key[500], want[500], spare[500];
+    uint64_t key[500], want[500], spare[500], least;
 
     for (uint64_t id = 0; id < 300; id++) {
         const size_t n = draw(499, id, 0) + 1, k = draw((uint32_t)n, id, 1) + 1;
@@ -679,7 +680,8 @@ static void selects_and_sorts_keys(void **state)
         memcpy(spare, key, n * sizeof *key);
         sg_key_sort(spare, n);
         assert_memory_equal(spare, want, n * sizeof *want);
-        assert_int_equal(sg_key_keep(key, n, k, spare), k);
+        assert_int_equal(sg_key_keep(key, n, k, spare, &least), k);
+        assert_true(least == (k < n ? want[k - 1] : 0));
         for (uint32_t i = 0; at < k; at++) { /* still by number */
             assert_true(key[at] >= want[k - 1]);
             assert_true(at == 0 || sg_key_number(key[at]) > i);
