@@ -71,7 +71,7 @@ static sg_status fail_unknown(const char *wanted, const sg_bytes *name, size_t n
     if (!known || list.failed)
         st = sg_fail_memory(err, "column names");
     else
-        st = sg_fail(err, SG_ERR_USAGE, "%s: no column '%s'%s%s%s; it has %s", where, wanted, near ? "; did you mean '" : "",
+        st = sg_fail(err, SG_ERR_USAGE, "%s: no column '%s'%s%s%s it has %s", where, wanted, near ? "; did you mean '" : ";",
                      near ? near : "", near ? "'?" : "", list.data);
     for (size_t i = 0; known && i < n; i++)
         sg_free((void *)known[i]);

@@ -74,18 +74,30 @@ static char first_value(sg_bytes head)
     return first_char((sg_bytes){s.at, (size_t)(s.end - s.at)});
 }
 
+/* An object with a plain value is a row; {id: [...], ...} and {id: {...}, ...} hold nothing else. */
+static bool has_plain_value(sg_bytes object)
+{
+    sg_json_value key, value;
+    sg_json_scan s;
+
+    sg_json_begin(&s, object, true);
+    for (sg_json_enter(&s, '{'); sg_json_member(&s, &key, &value);)
+        if (value.kind != SG_JSON_ARRAY && value.kind != SG_JSON_OBJECT)
+            return true;
+    return false;
+}
+
 static json_shape shape_of(sg_bytes head, sg_bytes line)
 {
+    const char *next = line.data + line.size, begin = first_value(head);
     sg_json_value value;
     sg_json_scan s;
 
     sg_json_begin(&s, line, true);
-    const bool whole = sg_json_take(&s, &value) && sg_json_end(&s);
-    const char *next = line.data + line.size;
-    const char below = first_char((sg_bytes){next, (size_t)(head.data + head.size - next)}), value_begin = first_value(head);
-    if (whole && (below == '{' || (value_begin != '{' && value_begin != '[')))
+    if (sg_json_take(&s, &value) && sg_json_end(&s) &&
+        (has_plain_value(line) || first_char((sg_bytes){next, (size_t)(head.data + head.size - next)}) == '{'))
         return JSON_LINES;
-    return value_begin == '{' ? JSON_OF_OBJECTS : value_begin == '[' ? JSON_OF_ARRAYS : JSON_OTHER;
+    return begin == '{' ? JSON_OF_OBJECTS : begin == '[' ? JSON_OF_ARRAYS : JSON_OTHER;
 }
 
 /* Is this key one of the line's? Keys only: a value may hold anything. */
@@ -187,8 +199,8 @@ sg_status sg_import_format_find(const sg_import_format **out, const char *name, 
             known[i] = formats[i].name;
         near = sg_nearest(name, known, FORMATS);
         return sg_fail(err, SG_ERR_USAGE,
-                       "no format '%s'%s%s%s; expected auto, s3rec, recbole, movielens, amazon, csv, tsv, jsonl or sequences-json",
-                       name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                       "no format '%s'%s%s%s expected auto, s3rec, recbole, movielens, amazon, csv, tsv, jsonl or sequences-json",
+                       name, near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "");
     }
     if ((st = look(in, &head, &line, err)))
         return st;

@@ -175,7 +175,7 @@ sg_status sg_items_u_item(sg_item_text *x, sg_error *err)
 
 /* ---- any item file ---- */
 
-static sg_status read_items(sg_item_text *x, sg_item_format format, sg_error *err)
+sg_status sg_item_text_read(sg_item_text *x, sg_item_format format, sg_error *err)
 {
     switch (format) {
     case SG_ITEMS_CSV:
@@ -229,7 +229,7 @@ sg_status sg_item_text_file(sg_item_text *x, const char *path, json_t **report, 
     x->k->in = &in;
     x->n_file++;
     x->rows = x->matched = x->without_events = x->repeated = x->repaired = x->differing = 0;
-    if ((st = sg_item_format_find(&format, &in, err)) || (st = read_items(x, format, err)) || (st = judge(x, err)))
+    if ((st = sg_item_format_find(&format, &in, err)) || (st = sg_item_text_read(x, format, err)) || (st = judge(x, err)))
         goto done;
     *report = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", path, "rows", (json_int_t)x->rows, "matched",
                         (json_int_t)x->matched, "without_events", (json_int_t)x->without_events, "repeated",

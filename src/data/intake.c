@@ -119,7 +119,7 @@ sg_status sg_intake_bad(sg_intake *k, sg_status st, sg_error *err)
     if (k->bad == most) {
         if (most == 0)
             return st;
-        snprintf(where, sizeof where, "more than %llu bad rows, the last: ", (unsigned long long)most);
+        snprintf(where, sizeof where, "more than %llu bad rows, the last", (unsigned long long)most);
         return sg_error_prefix(err, where);
     }
     k->bad++;

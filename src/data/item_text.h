@@ -46,6 +46,7 @@ sg_status sg_item_text_column(sg_item_text *x, sg_bytes name, int *column, sg_er
 void sg_item_text_set(sg_item_text *x, int column, sg_bytes text);                          /* repaired to UTF-8; -1 is fine */
 sg_status sg_item_text_row(sg_item_text *x, uint64_t line, sg_bytes id, sg_error *err);
 
+sg_status sg_item_text_read(sg_item_text *x, sg_item_format format, sg_error *err); /* the rows of k->in */
 sg_status sg_items_table(sg_item_text *x, char separator, bool quotes, bool recbole, sg_error *err);
 sg_status sg_items_movies_dat(sg_item_text *x, sg_error *err);
 sg_status sg_items_u_item(sg_item_text *x, sg_error *err);

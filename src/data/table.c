@@ -204,10 +204,14 @@ static sg_status take_row(sg_table *t, bool *got, sg_error *err)
     in->line += newlines;
     *got = true;
     if (row == JUNK) {
-        char c[2] = {in->data[at], 0}, room[SG_QUOTE_ROOM];
+        const char *place = in->data + at;
+        char room[SG_QUOTE_ROOM];
+        size_t field = 0;
 
-        return sg_input_fail(in, t->line, err, "expected '%c' after the closing quote of field %zu, found %s", t->separator,
-                             t->n_fields, sg_quote(room, (sg_bytes){c, 1}));
+        while (field < t->n_fields && t->field[field].data <= place)
+            field++;
+        return sg_input_fail(in, t->line, err, "expected '%c' after the closing quote of field %zu, found %s", t->separator, field,
+                             sg_quote(room, (sg_bytes){place, 1}));
     }
     if (in->nul)
         for (size_t i = 0; i < t->n_fields; i++)

@@ -1,0 +1,8 @@
+/* import_csv.c - any bytes as a file of events in this format. */
+#include "import.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    fuzz_events(data, size, sg_import_csv);
+    return 0;
+}
