@@ -82,12 +82,12 @@ static inline void shop_init(shop *s, int32_t n_users, int32_t n_items, uint64_t
         s->text_offsets[i + 1] = (int64_t)text.size;
     }
     s->text = sg_buf_take(&text);
-    snprintf(s->dir, sizeof s->dir, "/tmp/sedge-shop-XXXXXX");
+    snprintf(s->dir, sizeof s->dir, "%s/sedge-shop-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm"); /* fsync is dear */
     if (!mkdtemp(s->dir))
         shop_fail("mkdtemp");
     s->column = (sg_text_column){"title", {(size_t)n_items, s->text, s->text_offsets}};
     s->data = (sg_dataset){.dir = s->dir,
-                           .name = s->dir + 5,
+                           .name = (char *)(uintptr_t)"shop",
                            .n_users = n_users,
                            .n_items = n_items,
                            .n_events = n,
@@ -97,7 +97,6 @@ static inline void shop_init(shop *s, int32_t n_users, int32_t n_items, uint64_t
                            .item_ids = shop_ids(&s->item_bytes, &s->item_offsets, n_items, "item-%d"),
                            .columns = &s->column,
                            .n_columns = 1};
-    s->data.name = (char *)(uintptr_t)"shop";
     memset(s->data.sha256, 'a', 64);
     if (sg_split_new(&s->split, &s->data, &loo, &err))
         shop_fail(err.message);

@@ -6,7 +6,6 @@
 #include "file/json.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PIECE_BYTES = 1 << 17, ALIGN = 64 };
@@ -82,7 +81,7 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
 {
     json_t *all = json_object();
     int failed = !all;
-    char *text = NULL;
+    sg_buf text = {0};
 
     if (n_meta) {
         json_t *m = json_object();
@@ -94,20 +93,22 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
     for (size_t k = 0; k < n; k++)
         failed |= json_object_set_new(all, list[k].desc->name, header_entry(&list[k]));
     if (!failed)
-        text = json_dumps(all, JSON_COMPACT);
+        sg_json_print_compact(&text, all); /* json_dumps leaves a key out when it runs out of memory there */
     json_decref(all);
-    if (!text)
+    if (failed || text.failed) {
+        sg_buf_free(&text);
         return sg_fail(err, SG_ERR_MEMORY, "%s: out of memory, or a name in the header is not UTF-8", path);
+    }
 
-    const size_t size = strlen(text), padded = (size + 8 + ALIGN - 1) / ALIGN * ALIGN - 8;
+    const size_t size = text.size, padded = (size + 8 + ALIGN - 1) / ALIGN * ALIGN - 8;
     unsigned char length[8];
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)padded >> (8 * i));
     sg_buf_add(out, length, 8);
-    sg_buf_add(out, text, size);
+    sg_buf_add(out, text.data, size);
     for (size_t i = size; i < padded; i++)
         sg_buf_putc(out, ' ');
-    free(text); /* jansson's own allocation */
+    sg_buf_free(&text);
     if (out->failed)
         return sg_fail_memory(err, path);
     if (padded > SG_SAFETENSORS_HEADER_MAX)

@@ -126,7 +126,7 @@ static sg_status write_card(const sg_model *m, const char *path, sg_error *err)
     }
     sg_buf_puts(&b, "\n## Receipt\n\nWhat it learned from and how. A folder with the same receipt holds the same bytes.\n\n");
     sg_receipt_print(&receipt, m->receipt);
-    for (const char *s = receipt.data; s && *s;) { /* indented: a code block */
+    for (const char *s = receipt.failed ? NULL : receipt.data; s && *s;) { /* indented: a code block */
         const char *end = strchr(s, '\n');
 
         sg_buf_puts(&b, "    ");
