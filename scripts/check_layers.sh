@@ -20,7 +20,7 @@ BEGIN {
     allow["train"] = "base math nn file data index decode models eval"
     allow["serve"] = "base math nn file data index decode models eval"
     allow["api"] = "base math nn file data text lm quantize index decode models eval train serve"
-    only["dnnl"] = "src/math/gemm"
+    only["dnnl"] = "src/math/onednn src/math/gemm"
     only["jansson"] = "*" # values of JSON are our own interface between modules
     only["yaml"] = "src/file/yaml"
     only["zlib"] = "src/base/reader"

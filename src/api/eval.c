@@ -20,7 +20,7 @@ static sg_status read_cutoffs(int *k, int *n, const char *text, sg_error *err)
         char *end;
         const long x = strtol(at, &end, 10);
 
-        if (*n == K_MAX || end == at || x < 1 || x > 1000000 || (*end && *end != ',') || (*n && x <= k[*n - 1]))
+        if (*n == K_MAX || end == at || x < 1 || x > 1000000 || (*end && (*end != ',' || !end[1])) || (*n && x <= k[*n - 1]))
             return sg_fail(err, SG_ERR_USAGE, "k: expected at most %d ascending numbers such as 1,5,10, found '%s'", K_MAX, text);
         k[*n] = (int)x;
         at = *end ? end + 1 : end;

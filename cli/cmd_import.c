@@ -1,0 +1,80 @@
+/* cmd_import.c - sedge import: files of the world into a dataset folder. */
+#include "opt.h"
+#include "progress.h"
+#include "show.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    const char *out;
+    sg_list item_text, set;
+} arg;
+
+static const sg_opt options[] = {
+    SG_OPT_STRING('o', "out", &arg.out, "DATA", "dataset folder to make"),
+    SG_OPT_LIST('i', "item-text", &arg.item_text, "FILE", "files about the items: titles, categories, brands"),
+    SG_OPT_SET(&arg.set, "options by name"),
+    SG_OPT_END,
+};
+
+/* The first word is a format when it is the name of one and no file of that name is there. */
+static const char *leading_format(const sg_args *args)
+{
+    static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens", "amazon", "csv", "tsv", "jsonl", "sequences-json"};
+
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(formats[i], args->words.item[0]) == 0 && access(formats[i], F_OK) != 0)
+            return formats[i];
+    return NULL;
+}
+
+static void print(const json_t *result)
+{
+    sg_show_members(result, "");
+}
+
+static int run(const sg_args *args)
+{
+    const char *format = leading_format(args);
+    const size_t skip = format != NULL;
+    char *json = NULL;
+    sedge_error err;
+    int st;
+
+    if (!arg.out)
+        return sg_usage(args, "expected -o DATA, the dataset folder to make");
+    if (args->words.n == skip)
+        return sg_usage(args, "expected a file after the format '%s'", format);
+    if (format)
+        sg_list_add(&arg.set, sg_pool_printf("format=%s", format));
+    const sedge_import_params p = {.size = sizeof p,
+                                   .run = sg_progress_run(args),
+                                   .files = args->words.item + skip,
+                                   .n_files = args->words.n - skip,
+                                   .item_text = arg.item_text.item,
+                                   .n_item_text = arg.item_text.n,
+                                   .out = arg.out,
+                                   .set = arg.set.item,
+                                   .n_set = arg.set.n};
+
+    st = sedge_import(&p, &json, &err);
+    return sg_show(args, st, json, &err, print);
+}
+
+const sg_verb sg_verb_import = {
+    .name = "import",
+    .words = "[FORMAT] FILE...",
+    .summary = "Interaction logs and item texts into a dataset folder",
+    .about = "FORMAT is s3rec, recbole, movielens, amazon, csv, tsv, jsonl or sequences-json; without it the content decides. Files may be\n"
+             "gzip or zstd. Events are sorted by user and time, stably; every event that is dropped is counted.",
+    .examples = "  sedge import s3rec Beauty.txt.zst --item-text Beauty.items.tsv.zst -o beauty\n"
+                "  sedge import clicks.csv.gz --user customer --item sku --time ts --core-user 5 --core-item 5 -o shop",
+    .least = 1,
+    .most = 10000,
+    .options = options,
+    .library = "import",
+    .set = &arg.set,
+    .run = run,
+};

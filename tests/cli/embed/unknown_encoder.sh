@@ -1,0 +1,1 @@
+sedge embed shop --encoder lsi

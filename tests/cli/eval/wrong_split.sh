@@ -1,0 +1,1 @@
+sedge eval run shop --split tset

@@ -1,0 +1,1 @@
+sedge import s3rec log.txt -o shop; ls

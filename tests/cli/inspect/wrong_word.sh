@@ -1,0 +1,1 @@
+sedge inspect idz shop

@@ -1,0 +1,1 @@
+sedge help --completion fish

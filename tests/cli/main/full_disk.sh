@@ -1,0 +1,2 @@
+[ -w /dev/full ] || exit 77
+sedge --version >/dev/full

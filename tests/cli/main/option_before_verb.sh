@@ -1,0 +1,1 @@
+sedge --json eval

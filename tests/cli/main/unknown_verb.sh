@@ -1,0 +1,1 @@
+sedge trian tiger shop

@@ -1,0 +1,2 @@
+sedge models --json | json models/0/name
+sedge models tiger --json | json options/0/name

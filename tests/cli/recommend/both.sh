@@ -1,0 +1,1 @@
+sedge recommend run --user 1 --history 2

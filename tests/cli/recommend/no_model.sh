@@ -1,0 +1,1 @@
+sedge recommend nowhere --history 2

@@ -1,0 +1,1 @@
+sedge tokenize shop --method rkmean

@@ -1,0 +1,1 @@
+sedge train tiger shop -o

@@ -1,0 +1,1 @@
+sedge train pop nowhere -o run

@@ -1,0 +1,1 @@
+sedge train tigre shop -o run

@@ -1,0 +1,1 @@
+sedge train sasrec shop -o run --set loss=bces
