@@ -164,6 +164,55 @@ static void gradients_are_differences_and_threads_agree(void **state)
     }
 }
 
+static sg_tensor *build_half(op_case *c, int first, int rows)
+{
+    const run *r = c->user;
+    int32_t row[600];
+
+    for (int i = 0; i < rows; i++)
+        row[i] = first + i;
+    return sg_softmax_ce(c->graph, sg_rows(c->graph, op_in(c, 0), row, rows), &c->param[1], NULL, r->target + first, NULL,
+                         1, 0.1f);
+}
+
+static sg_tensor *build_whole(op_case *c)
+{
+    return build_half(c, 0, c->param[0].dim[0]);
+}
+
+static sg_tensor *build_halves(op_case *c)
+{
+    const int half = c->param[0].dim[0] / 2;
+
+    return sg_scale(c->graph, sg_plus(c->graph, build_half(c, 0, half), build_half(c, half, half)), 0.5f);
+}
+
+/* More logits than are kept for the way back: the rest is computed again. The halves are kept whole. */
+static void what_is_not_kept_is_computed_again(void **state)
+{
+    (void)state;
+    static const setup s = {"large", 500, 100000, 2, false, false, false, false, 1, 0, 1};
+    op_case c;
+    run r;
+
+    prepare(&c, &r, &s);
+    for (int i = 0; i < s.rows; i++)
+        r.target[i] = i * 200;
+    op_threads(&c, 2);
+    const double whole = op_backward(&c, build_whole);
+    float *dx = sg_alloc_array(c.param[0].count, sizeof *dx), *dw = sg_alloc_array(c.param[1].count, sizeof *dw);
+    memcpy(dx, c.param[0].grad, c.param[0].count * sizeof *dx);
+    memcpy(dw, c.param[1].grad, c.param[1].count * sizeof *dw);
+    op_near(op_backward(&c, build_halves), whole, 1e-6, 1, "loss", 0);
+    for (size_t i = 0; i < c.param[0].count; i++)
+        op_near(c.param[0].grad[i], dx[i], 1e-4, 1e-4, "dx", i);
+    for (size_t i = 0; i < c.param[1].count; i++)
+        op_near(c.param[1].grad[i], dw[i], 1e-4, 1e-5, "dw", i);
+    sg_free(dx);
+    sg_free(dw);
+    op_free(&c);
+}
+
 /* A table that does not learn, and rows that do not: nothing is computed for them. */
 static void frozen_sides_stay_untouched(void **state)
 {
@@ -271,6 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
         cmocka_unit_test(gradients_are_differences_and_threads_agree),
+        cmocka_unit_test(what_is_not_kept_is_computed_again),
         cmocka_unit_test(frozen_sides_stay_untouched),
         cmocka_unit_test(constant_rows_still_teach_the_table),
         cmocka_unit_test(no_rows_cost_nothing),

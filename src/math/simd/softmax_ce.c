@@ -49,3 +49,10 @@ void SG_KERNEL(ce_grad_row)(float *l, size_t n, const float *bias, float scale, 
     for (size_t j = 0; j < n; j += SG_LANES)
         sg_store(l + j, c * tile_exp(sg_load(l + j) - lse) - c * even);
 }
+
+/* The same from e = exp(l - most) kept by the way there: l = c e - even, with exp(most - lse) inside c. */
+void SG_KERNEL(ce_kept_row)(float *l, const float *e, size_t n, float c, float even)
+{
+    for (size_t j = 0; j < n; j += SG_LANES)
+        sg_store(l + j, c * sg_load(e + j) - even);
+}
