@@ -1,7 +1,8 @@
 /* lsa.c - item vectors from text: tf-idf rows times the right singular vectors of (a sample of) them.
  *   [Deerwester et al. 1990]
  *
- * power 0 gives every kept direction the same weight, 1 the weight it has in the text. An item without text is zero. */
+ * power 1 gives every kept direction the weight it has in the text, 0 the same weight to all: on Amazon Beauty 1 makes purer
+ * categories and more predictable first codes. An item without text is zero. */
 #include "text/lsa.h"
 
 #include "base/alloc.h"

@@ -17,7 +17,7 @@
     X(int, df_least, 2, 1, 1000000, "n-grams in fewer items are dropped")                                 \
     X(float, df_most, 0.5, 0, 1, "n-grams in a larger share of items are dropped")                        \
     X(int, features, 200000, 16, 16777216, "n-grams kept, by document frequency")                         \
-    X(float, power, 0, 0, 1, "vectors are scaled by singular values to this power (1: plain LSA)")        \
+    X(float, power, 1, 0, 1, "vectors are scaled by singular values to this power (0: whitened)")          \
     X(int, iterations, 4, 0, 20, "power iterations of the randomised SVD")                                \
     X(int, fit_items, 200000, 16, 2147483647, "items the SVD is fitted on, at most; all are projected") \
     X(bool, normalise, true, 0, 1, "rows to unit length")                                                 \
