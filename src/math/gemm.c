@@ -1,7 +1,8 @@
 /* gemm.c - matrix products cut into tiles, the packed copies of weights, and the sum over rows of a weight gradient.
  *
- * Tiles and chunks depend on shapes alone. Weights are multiplied fastest when they lie (in, out), which is the transpose
- * of how they are stored: a copy in that order is kept with the parameter and made anew when its version moves.
+ * Tiles, chunks and the choice between f32 and bf16 depend on shapes alone. f32 weights are multiplied fastest when they lie
+ * (in, out), which is the transpose of how they are stored: a copy in that order is kept with the parameter and made anew
+ * when its version moves; bf16 has packed copies for both directions. Products of two tensors stay in f32.
  *
  * dw = dy^T x sums over all rows. Rows are cut into chunks, each summed into a matrix of its own; these are then added to
  * dw in order. The narrower of dy and x is the one read transposed (that is where the library loses speed), so a chunk may
@@ -16,14 +17,16 @@
 
 enum {
     TILE_ROWS = 128,
-    TILE_COLS = 2048,
+    TILE_COLS = 1024,
     PACK_ROWS = 16, /* fewer rows than this do not repay a transposed copy of the weights */
     CHUNK_ROWS = 512,
     CHUNK_LEAST = 128, /* fewer rows in all are summed straight into dw */
     CHUNKS_MAX = 16,
     CHUNK_FLOATS_MAX = 1 << 22, /* of all chunks together */
     BLOCK = 16,                 /* of a transposition */
+    SCRATCH = SG_DNN_SUM * (TILE_ROWS + TILE_COLS),
 };
+_Static_assert((int)TILE_ROWS == (int)SG_DNN_ROWS && (int)TILE_COLS == (int)SG_DNN_COLS, "tiles are those of packed weights");
 
 static int least(int a, int b)
 {
@@ -45,17 +48,21 @@ typedef struct gemm_work {
     float *c;
     sg_gemm_then *then;
     void *ctx;
+    const sg_dnn_weights *bf16; /* b packed; NULL: f32. alpha is 1 then, beta 0 or 1 */
 } gemm_work;
 
 static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const gemm_work *w = ctx;
-    const int across = (w->n + TILE_COLS - 1) / TILE_COLS;
-    const int row = (int)piece / across * TILE_ROWS, col = (int)piece % across * TILE_COLS;
+    const int across = (w->n + TILE_COLS - 1) / TILE_COLS, block = (int)piece % across;
+    const int row = (int)piece / across * TILE_ROWS, col = block * TILE_COLS;
     const int m = least(TILE_ROWS, w->m - row), n = least(TILE_COLS, w->n - col);
+    const float *a = w->a + (w->ta ? (size_t)row : at(row, w->lda, 0));
+    const float *b = w->b + (w->tb ? at(col, w->ldb, 0) : (size_t)col);
+    float *c = w->c + at(row, w->ldc, col);
 
-    sg_dnn_f32(w->ta, w->tb, m, n, w->k, w->alpha, w->a + (w->ta ? (size_t)row : at(row, w->lda, 0)), w->lda,
-               w->b + (w->tb ? at(col, w->ldb, 0) : (size_t)col), w->ldb, w->beta, w->c + at(row, w->ldc, col), w->ldc);
+    if (!w->bf16 || !sg_dnn_tile_bf16(w->bf16, block, m, a, w->lda, w->beta != 0, c, w->ldc))
+        sg_dnn_f32(w->ta, w->tb, m, n, w->k, w->alpha, a, w->lda, b, w->ldb, w->beta, c, w->ldc);
     if (w->then)
         w->then(w->ctx, row, m, col, n);
 }
@@ -68,14 +75,17 @@ static void run(sg_pool *pool, gemm_work *w)
 void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha, const float *a,
              int lda, const float *b, int ldb, float beta, float *c, int ldc)
 {
-    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL});
+    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL});
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------- */
 
+typedef enum copy { TRANSPOSED, FORWARD, BACK, N_COPIES } copy;
+
 typedef struct packed {
-    uint64_t version;
-    float *transposed; /* (in, out) */
+    uint64_t stamp[N_COPIES]; /* version of the values in the copy, plus 1; 0: never made */
+    float *transposed;        /* owned: (in, out), f32 */
+    sg_dnn_weights *bf16[2];  /* owned: w^T for x w^T, w for dy w; NULL: the library has no kernel */
 } packed;
 
 static pthread_mutex_t pack_lock = PTHREAD_MUTEX_INITIALIZER; /* sessions of one model may meet here */
@@ -90,45 +100,70 @@ static void transpose(float *to, int ld_to, const float *from, int ld_from, int 
                     to[at(jj, ld_to, ii)] = from[at(ii, ld_from, jj)] + (add ? to[at(jj, ld_to, ii)] : 0);
 }
 
-/* The transposed copy of w for its present version; NULL when out of memory. */
-static const float *transposed(sg_param *w)
+static void make_copy(packed *p, const sg_param *w, copy which)
+{
+    const int out = w->dim[0], in = w->dim[1];
+
+    if (which == FORWARD)
+        sg_dnn_pack(&p->bf16[0], w->value, in, out, 1, in);
+    else if (which == BACK)
+        sg_dnn_pack(&p->bf16[1], w->value, out, in, in, 1);
+    else if (p->transposed || (p->transposed = sg_alloc_array(w->count, sizeof *p->transposed)))
+        transpose(p->transposed, out, w->value, in, out, in, false);
+}
+
+/* The copies of w with `which` of the present version among them; a copy that could not be made is NULL there. */
+static const packed *fresh_copy(sg_param *w, copy which)
 {
     packed *p = __atomic_load_n((packed **)(void *)&w->packed, __ATOMIC_ACQUIRE);
 
-    if (p && p->version == w->version)
-        return p->transposed;
+    if (p && __atomic_load_n(&p->stamp[which], __ATOMIC_ACQUIRE) == w->version + 1)
+        return p;
     pthread_mutex_lock(&pack_lock);
-    p = w->packed;
-    if (!p && (p = sg_alloc_zero(1, sizeof *p)) && !(p->transposed = sg_alloc_array(w->count, sizeof *p->transposed))) {
-        sg_free(p);
-        p = NULL;
-    }
-    if (p && (!w->packed || p->version != w->version)) {
-        transpose(p->transposed, w->dim[0], w->value, w->dim[1], w->dim[0], w->dim[1], false);
-        p->version = w->version;
+    if (!(p = w->packed) && (p = sg_alloc_zero(1, sizeof *p)))
         __atomic_store_n((packed **)(void *)&w->packed, p, __ATOMIC_RELEASE);
+    if (p && p->stamp[which] != w->version + 1) {
+        make_copy(p, w, which);
+        __atomic_store_n(&p->stamp[which], w->version + 1, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&pack_lock);
-    return p ? p->transposed : NULL;
+    return p;
 }
 
 void sg_gemm_forget(sg_param *p)
 {
     packed *old = p->packed;
 
-    if (old)
+    if (old) {
         sg_free(old->transposed);
+        sg_dnn_weights_free(old->bf16[0]);
+        sg_dnn_weights_free(old->bf16[1]);
+    }
     sg_free(old);
     p->packed = NULL;
+}
+
+/* The bf16 copy of w to multiply `rows` rows with, NULL: take f32. Slivers are not worth a kernel of their own. */
+static const sg_dnn_weights *bf16_of(sg_param *w, sg_precision precision, int rows, copy which)
+{
+    const packed *p;
+
+    if (precision != SG_BF16 || rows < PACK_ROWS || w->dim[0] < PACK_ROWS || w->dim[1] < PACK_ROWS)
+        return NULL;
+    p = fresh_copy(w, which);
+    return p ? p->bf16[which == BACK] : NULL;
 }
 
 void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, float *y,
                          int ldy, sg_gemm_then *then, void *ctx)
 {
     const int out = w->dim[0], in = w->dim[1];
-    const float *wt = rows >= PACK_ROWS ? transposed(w) : NULL;
+    const sg_dnn_weights *bf16 = bf16_of(w, precision, rows, FORWARD);
+    const packed *p = !bf16 && rows >= PACK_ROWS ? fresh_copy(w, TRANSPOSED) : NULL;
+    const float *wt = p ? p->transposed : NULL;
 
-    run(pool, &(gemm_work){false, !wt, rows, out, in, ldx, wt ? out : in, ldy, 1, 0, x, wt ? wt : w->value, y, then, ctx});
+    run(pool, &(gemm_work){false, !wt, rows, out, in, ldx, wt ? out : in, ldy, 1, 0, x, wt ? wt : w->value, y, then, ctx,
+                           bf16});
 }
 
 typedef struct bias_work {
@@ -157,7 +192,8 @@ void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float
 void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy, sg_param *w, float *dx,
                        int lddx, bool add)
 {
-    sg_gemm(pool, precision, false, false, rows, w->dim[1], w->dim[0], 1, dy, lddy, w->value, w->dim[1], add ? 1 : 0, dx, lddx);
+    run(pool, &(gemm_work){false, false, rows, w->dim[1], w->dim[0], lddy, w->dim[1], lddx, 1, add ? 1 : 0, dy, w->value, dx,
+                           NULL, NULL, bf16_of(w, precision, rows, BACK)});
 }
 
 /* ---- weight gradients ----------------------------------------------------------------------------------------- */
@@ -168,17 +204,31 @@ typedef struct dw_work {
     float *part; /* (chunks, m, n) */
     float *dw;
     int in;
-    bool transposed; /* c is dw^T */
+    bool transposed;   /* c is dw^T */
+    uint16_t *scratch; /* (threads, SCRATCH) for bf16; NULL: f32 */
 } dw_work;
+
+/* One tile of one chunk in bf16, SG_DNN_SUM rows at a time. */
+static bool sum_bf16(const dw_work *w, int m, int n, int rows, const float *a, const float *b, float *c, uint16_t *scratch)
+{
+    for (int r = 0; r < rows; r += SG_DNN_SUM)
+        if (!sg_dnn_sum_bf16(m, n, least(SG_DNN_SUM, rows - r), a + at(r, w->lda, 0), w->lda, b + at(r, w->ldb, 0), w->ldb,
+                             r > 0, c, w->n, scratch))
+            return false;
+    return true;
+}
 
 static void chunk_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const dw_work *w = ctx;
-    const int chunk = (int)piece % w->chunks, row = (int)piece / w->chunks * TILE_ROWS, first = chunk * w->chunk;
+    const int across = (w->n + TILE_COLS - 1) / TILE_COLS, chunk = (int)piece % w->chunks, tile = (int)piece / w->chunks;
+    const int row = tile / across * TILE_ROWS, col = tile % across * TILE_COLS, first = chunk * w->chunk;
+    const int m = least(TILE_ROWS, w->m - row), n = least(TILE_COLS, w->n - col), rows = least(w->chunk, w->rows - first);
+    const float *a = w->a + at(first, w->lda, row), *b = w->b + at(first, w->ldb, col);
+    float *c = w->part + at(chunk, w->m, row) * (size_t)w->n + (size_t)col;
 
-    sg_dnn_f32(true, false, least(TILE_ROWS, w->m - row), w->n, least(w->chunk, w->rows - first), 1,
-               w->a + at(first, w->lda, row), w->lda, w->b + at(first, w->ldb, 0), w->ldb, 0,
-               w->part + at(chunk, w->m, row) * (size_t)w->n, w->n);
+    if (!w->scratch || !sum_bf16(w, m, n, rows, a, b, c, w->scratch + (size_t)thread * SCRATCH))
+        sg_dnn_f32(true, false, m, n, rows, 1, a, w->lda, b, w->ldb, 0, c, w->n);
 }
 
 static void join_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -224,9 +274,12 @@ bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, i
     w.transposed = flip;
     w.chunk = chunk_rows(rows, w.m, w.n);
     w.chunks = (int)sg_pieces((size_t)rows, (size_t)w.chunk);
-    if (!(w.part = sg_arena_take_array(arena, (size_t)w.chunks * (size_t)w.m * (size_t)w.n, sizeof *w.part)))
+    if (!(w.part = sg_arena_take_array(arena, (size_t)w.chunks * (size_t)w.m * (size_t)w.n, sizeof *w.part)) ||
+        (precision == SG_BF16 && in >= PACK_ROWS && out >= PACK_ROWS &&
+         !(w.scratch = sg_arena_take_array(arena, (size_t)sg_pool_threads(pool) * SCRATCH, sizeof *w.scratch))))
         return false;
-    sg_parallel_for(pool, (size_t)w.chunks * sg_pieces((size_t)w.m, TILE_ROWS), 1, chunk_body, &w);
+    sg_parallel_for(pool, (size_t)w.chunks * sg_pieces((size_t)w.m, TILE_ROWS) * sg_pieces((size_t)w.n, TILE_COLS), 1,
+                    chunk_body, &w);
     sg_parallel_for(pool, (size_t)out, 2 * BLOCK, join_body, &w);
     sg_arena_back(arena, mark);
     return true;
@@ -234,5 +287,5 @@ bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, i
 
 sg_precision sg_precision_best(void)
 {
-    return SG_F32;
+    return sg_dnn_bf16_fast() ? SG_BF16 : SG_F32;
 }

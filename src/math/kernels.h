@@ -31,6 +31,7 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(double, sum_sq_diff, (const float *x, const float *y, size_t n))                                                 \
     X(float, sum_exp, (float *top, const float *x, size_t n))                                                          \
     X(size_t, above, (uint32_t *index, const float *x, size_t n, float shift, float floor))                            \
+    X(void, to_bf16, (uint16_t *y, const float *x, size_t n)) /* to nearest, ties to even; NaN stays NaN */             \
     X(void, exp_rows, (float *y, const float *x, size_t n, float shift, float *sum))                                   \
     X(void, act, (int act, float *y, const float *x, size_t n))                                                        \
     X(void, act_grad, (int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add))       \

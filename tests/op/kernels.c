@@ -259,6 +259,32 @@ static void adamw_is_right(void **state)
     each_isa(adam_of);
 }
 
+static void bf16_of(const sg_kernels *k)
+{
+    static const struct {
+        float x;
+        uint16_t y;
+    } cases[] = {{0, 0},           {-0.0f, 0x8000},      {1, 0x3f80},          {0x1.00fffep0f, 0x3f80}, {0x1.01p0f, 0x3f80},
+                 {0x1.03p0f, 0x3f82}, {0x1.010002p0f, 0x3f81}, {INFINITY, 0x7f80}, {-INFINITY, 0xff80}, {0x1.fffffep127f, 0x7f80}};
+    float x[40];
+    uint16_t y[40];
+
+    for (size_t i = 0; i < 40; i++)
+        x[i] = cases[i % 10].x;
+    k->to_bf16(y, x, 40);
+    for (size_t i = 0; i < 40; i++)
+        assert_int_equal(y[i], cases[i % 10].y);
+    x[0] = NAN;
+    k->to_bf16(y, x, 1);
+    assert_true((y[0] & 0x7f80) == 0x7f80 && (y[0] & 0x7f));
+}
+
+static void bf16_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    each_isa(bf16_of);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +295,7 @@ int main(void)
         cmocka_unit_test(dropout_masks_do_not_depend_on_cuts_or_instructions),
         cmocka_unit_test(dropout_masks_look_random),
         cmocka_unit_test(adamw_is_right),
+        cmocka_unit_test(bf16_rounds_to_nearest_even),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -132,6 +132,56 @@ static void matmul_is_right(void **state)
     }
 }
 
+/* |error| of a sum of products whose factors were each rounded to 8 bits: 2 * 2^-9 of the sum of their sizes */
+static void expect_bf16(const float *got, const float *want, size_t n, double sizes, const char *what)
+{
+    for (size_t i = 0; i < n; i++)
+        op_near(got[i], want[i], 0x1p-8, sizes, what, i);
+}
+
+static void bf16_is_f32_with_rounded_operands(void **state)
+{
+    (void)state;
+    static const int cases[][3] = {{16, 16, 16}, {300, 24, 40}, {1300, 72, 20}, {141, 1100, 24}, {40, 32, 1100}, {200, 17, 33}};
+
+    for (size_t s = 0; s < sizeof cases / sizeof *cases; s++) {
+        const int rows = cases[s][0], in = cases[s][1], out = cases[s][2];
+        float *grad[3], *y;
+        op_case c = {0};
+
+        op_param(&c, rows, in, 1);
+        op_param(&c, out, in, 1);
+        op_param(&c, out, 0, 1);
+        op_threads(&c, 2);
+        op_backward(&c, build_linear);
+        y = sg_alloc_array(c.out->count, sizeof *y);
+        assert_non_null(y);
+        memcpy(y, c.out->data, c.out->count * sizeof *y);
+        for (int p = 0; p < 3; p++) {
+            grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
+            assert_non_null(grad[p]);
+            memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
+        }
+        c.precision = SG_BF16;
+        op_threads(&c, 2);
+        op_backward(&c, build_linear);
+        /* mean size of a product of two uniform numbers is 1/4; twice that for the odd sum of large ones */
+        expect_bf16(c.out->data, y, c.out->count, 0.5 * in, "y");
+        expect_bf16(c.param[0].grad, grad[0], c.param[0].count, 0.5 * out, "dx");
+        expect_bf16(c.param[1].grad, grad[1], c.param[1].count, 0.5 * rows, "dw");
+        assert_memory_equal(c.param[2].grad, grad[2], c.param[2].count * sizeof(float));
+        if (rows >= 128) /* it was bf16 that ran */
+            assert_memory_not_equal(c.param[1].grad, grad[1], c.param[1].count * sizeof(float));
+        op_check_threads(&c, build_linear);
+        c.param[1].version++; /* a copy made anew in the old one's place is the same */
+        op_check_threads(&c, build_linear);
+        op_free(&c);
+        for (int p = 0; p < 3; p++)
+            sg_free(grad[p]);
+        sg_free(y);
+    }
+}
+
 static void follows_the_version_of_the_weights(void **state)
 {
     (void)state;
@@ -190,6 +240,7 @@ int main(void)
         cmocka_unit_test(linear_is_right),
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(matmul_is_right),
+        cmocka_unit_test(bf16_is_f32_with_rounded_operands),
         cmocka_unit_test(follows_the_version_of_the_weights),
         cmocka_unit_test(empty_batch_gives_empty_output),
         cmocka_unit_test(rejects_shapes_that_do_not_fit),
