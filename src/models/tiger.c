@@ -7,6 +7,10 @@
  *
  * Token of code c at level l: first(l) + c; then BOS; then the hashed user tokens.
  *
+ * prefix_vectors=true adds to the vector of code c at level l > 1 one of the prefix it ends, as prefix n-grams do for ranking
+ * models [Zheng et al. 2025, arXiv:2504.02137]: what the model reads then tells items apart as an item table would, what it
+ * writes are still codes. Prefixes start at zero, so an item that was never trained on is read by its codes alone.
+ *
  * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is bidirectional.
  * augment=user, the default, asks all targets of a user at once: the encoder is causal by item (an item sees itself whole and
  * all before it), so one encoder pass serves every prefix: a target at position t reads the first t items of it. */
@@ -34,6 +38,7 @@
     X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                                     \
     X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
     X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
+    X(bool, prefix_vectors, false, 0, 1, "a token also carries a vector of its whole prefix, not its code alone")       \
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
@@ -60,6 +65,9 @@ typedef struct tiger {
     int32_t first[SG_LEVELS_MAX], size[SG_LEVELS_MAX]; /* token range of each level */
     int32_t bos, user0;
     sg_param *token, *head;        /* (tokens, dim), (codes, dim) or the token table */
+    sg_param *prefix;              /* (prefixes of two codes and more, dim), or NULL */
+    int32_t first_prefix[SG_LEVELS_MAX + 2]; /* row of the first prefix of this length */
+    int32_t *node;                 /* owned: (n_items, levels) row of each prefix of an item, -1 for a single code */
     sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
     sg_block *enc, *dec;           /* owned (layers) */
     sg_norm norm_enc, norm_dec;
@@ -68,6 +76,31 @@ typedef struct tiger {
 } tiger;
 
 /* ---- weights ------------------------------------------------------------------------------------------------- */
+static sg_status number_prefixes(const sg_model *m, tiger *s, sg_error *err)
+{
+    const sg_catalogue *c = m->catalogue;
+    int32_t n = 0;
+
+    for (int l = 2; l <= s->levels; l++) {
+        s->first_prefix[l] = n;
+        n += sg_catalogue_nodes(c, l);
+    }
+    s->first_prefix[s->levels + 1] = n;
+    if (!(s->node = sg_alloc_array((size_t)m->n_items * (size_t)s->levels, sizeof *s->node)))
+        return sg_fail_memory(err, "tiger prefixes");
+    for (int32_t i = 0; i < m->n_items; i++) {
+        int32_t node = 0;
+
+        for (int l = 0; l < s->levels; l++) {
+            const size_t at = (size_t)i * (size_t)s->levels + (size_t)l;
+
+            node = sg_catalogue_child(c, l, node, m->codes[at]);
+            s->node[at] = l ? s->first_prefix[l + 1] + node : -1;
+        }
+    }
+    return SG_OK;
+}
+
 static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
 {
     const tiger_config *c = m->config;
@@ -103,6 +136,12 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
         return sg_fail_memory(err, "tiger");
     s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n + 1 + c->user_tokens, c->dim, "token.weight");
     s->head = c->tied ? s->token : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n, c->dim, "head.weight");
+    if (c->prefix_vectors) {
+        if (number_prefixes(m, s, err))
+            return SG_ERR_MEMORY;
+        s->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE, s->first_prefix[s->levels + 1],
+                                 c->dim, "prefix.weight");
+    }
     s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
     s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
     for (int i = 0; i < c->layers; i++) {
@@ -126,6 +165,15 @@ static void tiger_fini(sg_model *m)
     sg_free(s->enc);
     sg_free(s->dec);
     sg_free(s->examples);
+    sg_free(s->node);
+}
+
+/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one. */
+static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const int32_t *prefix, int n)
+{
+    sg_tensor *x = sg_embed(g, s->token, id, n);
+
+    return s->prefix ? sg_plus(g, x, sg_embed(g, s->prefix, prefix, n)) : x;
 }
 
 /* ---- the encoder --------------------------------------------------------------------------------------------- */
@@ -156,22 +204,25 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
     const int total = in->offsets[in->batch] * s->levels + extra * in->batch;
     int32_t *id = sg_scratch(g, (size_t)total + 1, sizeof *id);
     int32_t *limit = sg_scratch(g, (size_t)total + 1, sizeof *limit);
+    int32_t *prefix = sg_scratch(g, (size_t)total + 1, sizeof *prefix);
     int n = 0;
 
     in->tokens = sg_scratch(g, (size_t)in->batch + 1, sizeof *in->tokens);
-    if (!id || !limit || !in->tokens)
+    if (!id || !limit || !prefix || !in->tokens)
         return NULL;
     for (int b = 0; b < in->batch; b++) {
         in->tokens[b] = n;
         if (extra) {
             id[n] = s->user0 + (int32_t)user_token(c, in->user ? in->user[b] : -1);
+            prefix[n] = -1;
             limit[n++] = 1;
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
-            const int32_t *code = m->codes + (size_t)in->item[i] * (size_t)s->levels;
+            const size_t at = (size_t)in->item[i] * (size_t)s->levels;
 
             for (int l = 0; l < s->levels; l++) {
-                id[n] = s->first[l] + code[l];
+                id[n] = s->first[l] + m->codes[at + (size_t)l];
+                prefix[n] = s->prefix ? s->node[at + (size_t)l] : -1;
                 limit[n++] = extra + (i - in->offsets[b] + 1) * s->levels;
             }
         }
@@ -189,7 +240,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
                                     .bias = s->bias_enc,
                                     .bias_bidirectional = true,
                                     .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, sg_embed(g, s->token, id, n), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, n), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
     return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
@@ -255,10 +306,11 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     const int R = targets * L;
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
-    int32_t *arrays = sg_scratch(g, 5 * (size_t)R, sizeof *arrays);
+    int32_t *arrays = sg_scratch(g, 6 * (size_t)R, sizeof *arrays);
     if (!item || !own || !arrays)
         return NULL;
     int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R, *target = arrays + 4 * R;
+    int32_t *prefix = arrays + 5 * R;
     int r = 0, t = 0;
     for (int i = 0; i < n; i++) {
         const example *e = &s->examples[example_no[i]];
@@ -270,6 +322,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
             own[t++] = r;
             for (int l = 0; l < L; l++, r++) {
                 id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
+                prefix[r] = s->prefix && l ? s->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
                 limit[r] = extra + (int32_t)(ev - e->begin) * L;
                 begin[r] = s->first[l];
                 size[r] = s->size[l];
@@ -298,7 +351,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
                                      .limit_q = limit,
                                      .scale = 1,
                                      .dropout = (float)c->dropout};
-    sg_tensor *x = sg_dropout(g, sg_embed(g, s->token, id, R), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, R), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
@@ -316,6 +369,7 @@ typedef struct decoder {
     sg_tensor **cross_k, **cross_v; /* (layers) */
     int cap;                       /* rows a level may have */
     float *k, *v;                  /* (layers, levels, cap, inner) */
+    int32_t *node[2];              /* (cap) catalogue node of each row; of this level and the one before */
     int32_t *path[2];              /* (cap, levels) rows of each earlier level; of this level and the one before */
 } decoder;
 
@@ -352,19 +406,22 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
     int32_t *own = sg_scratch(g, (size_t)n + 1, sizeof *own);
     int32_t *one = sg_scratch(g, (size_t)n + 1, sizeof *one);
+    int32_t *prefix = sg_scratch(g, (size_t)n, sizeof *prefix);
     sg_status st;
 
     if (n > d->cap)
         return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->cap, n);
-    if (!id || !own || !one)
+    if (!id || !own || !one || !prefix)
         return sg_graph_status(g, err);
     for (int r = 0; r < n; r++) {
-        int32_t *path = d->path[level & 1] + r * s->levels;
+        int32_t *node = d->node[level & 1] + r, *path = d->path[level & 1] + r * s->levels;
 
         id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
         if (level)
             memcpy(path, d->path[(level - 1) & 1] + rows->parent[r] * s->levels, (size_t)level * sizeof *path);
         path[level] = r;
+        *node = level ? sg_catalogue_child(d->m->catalogue, level - 1, d->node[(level - 1) & 1][rows->parent[r]], rows->code[r]) : 0;
+        prefix[r] = s->prefix && level > 1 ? s->first_prefix[level] + *node : -1;
         own[r] = r * (level + 1);
         one[r] = r;
     }
@@ -385,7 +442,7 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
                                      .offsets_k = d->tokens,
                                      .mask = SG_MASK_NONE,
                                      .scale = 1};
-    sg_tensor *x = sg_embed(g, s->token, id, n);
+    sg_tensor *x = embed(g, s, id, prefix, n);
     for (int i = 0; i < c->layers; i++) {
         const sg_block *b = &s->dec[i];
         sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
@@ -433,8 +490,10 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     d->cross_v = sg_scratch(g, (size_t)c->layers, sizeof *d->cross_v);
     d->k = sg_scratch(g, cache, sizeof *d->k);
     d->v = sg_scratch(g, cache, sizeof *d->v);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
         d->path[i] = sg_scratch(g, (size_t)cap * (size_t)s->levels, sizeof *d->path[i]);
+    }
     if (sg_graph_status(g, err))
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++) {

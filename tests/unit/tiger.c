@@ -55,6 +55,9 @@ static void training_loss_equals_decoded_scores(const char *options)
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7; /* one run: history 6 */
     const int end = (int)t.split->train_end[0];
     sg_model *m = tiny_model(&t, "tiger", options, 3);
+    sg_param *prefix = sg_params_find(&m->params, "prefix.weight"); /* zero at the start: fill it, so that it counts */
+    for (size_t i = 0; prefix && i < prefix->count; i++)
+        prefix->value[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
     assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
     uint32_t example[16];
     for (uint32_t i = 0; i < n; i++)
@@ -80,6 +83,7 @@ static void one_pass_over_a_user_equals_its_prefixes(void **state)
     (void)state;
     training_loss_equals_decoded_scores(SMALL);
     training_loss_equals_decoded_scores(SMALL "user_tokens=3 tied=false gated=true");
+    training_loss_equals_decoded_scores(SMALL "prefix_vectors=true");
 }
 
 static void prefix_training_equals_decoding(void **state)
