@@ -4,8 +4,8 @@
  *
  * q, out (tokens_q, heads * dh); k, v (tokens_k, heads * dh); r' = r + n_k - n_q; m = 0 or 1 / (1 - dropout).
  * Kept for the gradient: lse (heads, tokens_q); the probabilities are computed again.
- * Every mask lets a row see one range of keys, so masks are two numbers per row. A piece is one sequence; dropout bits
- * are a function of (seed, step, op, row, head, key). */
+ * Every mask lets a row see one range of keys, so masks are two numbers per row. A piece is some heads of sequences; dropout
+ * bits are a function of (seed, step, op, row, head, key). */
 #include "math/attention.h"
 
 #include "math/op.h"
@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PAD = 16 }; /* head widths are padded to it; keys past the end that kernels may look at */
+enum { PAD = 16 }; /* keys past the end that kernels may look at */
 
 typedef struct plan {
     sg_attention_spec spec;
@@ -117,73 +117,6 @@ static sg_attend one_head(const plan *p, int i, int h)
     };
 }
 
-/* ---- heads narrower than a vector ------------------------------------------------------------------------------ */
-
-/* Kernels want a head width that is a multiple of 16: others are copied into padded arrays and back. */
-static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int rows, int dh, int width)
-{
-    for (int r = 0; r < rows; r++, to += ld_to, from += ld_from) {
-        memcpy(to, from, (size_t)dh * sizeof *to);
-        memset(to + dh, 0, (size_t)(width - dh) * sizeof *to);
-    }
-}
-
-static void add_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int rows, int dh)
-{
-    for (int r = 0; r < rows; r++, to += ld_to, from += ld_from)
-        for (int d = 0; d < dh; d++)
-            to[d] += from[d];
-}
-
-static size_t padded_floats(size_t n_q, size_t n_k, size_t dh)
-{
-    return dh % PAD ? (4 * n_q + 4 * n_k) * (dh + PAD - dh % PAD) : 0;
-}
-
-static void run_head(const sg_attend *a, bool forward, float *work)
-{
-    const sg_kernels *kernels = sg_kernels_best();
-    const size_t width = ((size_t)a->dh + PAD - 1) / PAD * PAD, q = (size_t)a->n_q * width, k = (size_t)a->n_k * width;
-    sg_attend wide = *a;
-    float *p = work;
-
-    if (a->dh % PAD == 0) {
-        (forward ? kernels->attend : kernels->attend_grad)(a, work);
-        return;
-    }
-    wide.dh = (int)width;
-    wide.ld_q = wide.ld_k = wide.ld_v = wide.ld_out = width;
-    copy_rows(p, width, a->q, a->ld_q, a->n_q, a->dh, wide.dh);
-    wide.q = p;
-    copy_rows(p += q, width, a->k, a->ld_k, a->n_k, a->dh, wide.dh);
-    wide.k = p;
-    copy_rows(p += k, width, a->v, a->ld_v, a->n_k, a->dh, wide.dh);
-    wide.v = p;
-    wide.out = p += k;
-    p += q;
-    if (forward) {
-        kernels->attend(&wide, p);
-        for (int r = 0; r < a->n_q; r++)
-            memcpy(a->out + (size_t)r * a->ld_out, wide.out + (size_t)r * width, (size_t)a->dh * sizeof *a->out);
-        return;
-    }
-    copy_rows(wide.out, width, a->out, a->ld_out, a->n_q, a->dh, wide.dh);
-    copy_rows(p, width, a->dout, a->ld_out, a->n_q, a->dh, wide.dh);
-    wide.dout = p;
-    wide.dq = p += q;
-    wide.dk = p += q;
-    wide.dv = p += k;
-    p += k;
-    memset(wide.dq, 0, (q + 2 * k) * sizeof *p);
-    kernels->attend_grad(&wide, p);
-    if (a->dq)
-        add_rows(a->dq, a->ld_q, wide.dq, width, a->n_q, a->dh);
-    if (a->dk)
-        add_rows(a->dk, a->ld_k, wide.dk, width, a->n_k, a->dh);
-    if (a->dv)
-        add_rows(a->dv, a->ld_v, wide.dv, width, a->n_k, a->dh);
-}
-
 /* ---- the op ---------------------------------------------------------------------------------------------------- */
 
 static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -194,7 +127,7 @@ static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int
     for (size_t i = begin; i < end; i++) {
         const sg_attend a = one_head(p, (int)(i / heads), (int)(i % heads));
 
-        run_head(&a, true, p->work + (size_t)thread * p->work_floats);
+        sg_attend_head(&a, true, p->work + (size_t)thread * p->work_floats);
     }
 }
 
@@ -227,11 +160,11 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
 
             memset(by_distance + least, 0, (size_t)(most - least) * sizeof *by_distance);
             a.dbias = by_distance + p->reach - (a.n_k - a.n_q);
-            run_head(&a, false, work);
+            sg_attend_head(&a, false, work);
             for (int d = least; d < most; d++)
                 sum[p->bucket[d]] += by_distance[d];
         } else {
-            run_head(&a, false, work);
+            sg_attend_head(&a, false, work);
         }
     }
 }
@@ -337,8 +270,7 @@ sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, c
         return NULL;
     dh = (size_t)q->dim[1] / (size_t)spec->heads;
     n_bias = 2 * (size_t)p->reach;
-    p->work_floats = n_bias + padded_floats((size_t)p->reach, (size_t)p->reach, dh) +
-                     sg_attend_floats((size_t)p->reach, (dh + PAD - 1) / PAD * PAD);
+    p->work_floats = n_bias + sg_attend_head_floats((size_t)p->reach, (size_t)p->reach, dh);
     p->out = sg_tensor_2d(g, q->dim[0], q->dim[1]);
     p->lo = sg_scratch(g, (size_t)q->dim[0], sizeof *p->lo);
     p->hi = sg_scratch(g, (size_t)q->dim[0], sizeof *p->hi);

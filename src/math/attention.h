@@ -35,17 +35,21 @@ static inline size_t sg_attend_floats(size_t n_q, size_t dh)
     return ((forward > backward ? forward : backward) + 15) / 16 * 16;
 }
 
-/* Attention of every query row r to keys begin[r] .. end[r] of k and v (rows of heads * dh numbers): one user's encoder
- * output shared by all beams. Rows with the same range should stand together: they are computed together.
- * q, out: (n, heads * dh). scratch: sg_attend_cached_floats() numbers. */
+/* One head of any width by the kernels for this CPU, forward or backward. */
+void sg_attend_head(const sg_attend *a, bool forward, float *work);
+size_t sg_attend_head_floats(size_t n_q, size_t n_k, size_t dh); /* of work */
+
+/* Decoding: attention of row r to the rows begin[r] .. end[r] - 1 of k and v, on the calling thread: a user's encoder output,
+ * shared by all of its beams. Rows with one range stand together and are computed together. q, out: (n, heads * dh); k, v
+ * rows of heads * dh. scratch: sg_attend_cached_floats(n, most keys of a row, dh) numbers. */
 void sg_attend_cached(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
                       const int32_t *begin, const int32_t *end, float *scratch);
-size_t sg_attend_cached_floats(int dh, int longest); /* longest: most keys of a row */
+size_t sg_attend_cached_floats(int n, int longest, int dh);
 
-/* Attention of row r to the `len` cache rows row[r * len] .. row[r * len + len - 1] of k and v: the beam's own past, which
- * is scattered after beams were dropped and copied. bias (heads, len) or NULL is added to the logits. */
+/* Decoding: attention of row r to the `len` rows row[r * len] .. of k and v: a beam's own past, scattered over the cache
+ * because beams are dropped and copied. bias (heads, len) or NULL is added to the logits. len up to SG_ATTEND_ROWS_MOST. */
+enum { SG_ATTEND_ROWS_MOST = 256 };
 void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
-                    const int32_t *row, int len, const float *bias, float *scratch);
-size_t sg_attend_rows_floats(int dh, int len);
+                    const int32_t *row, int len, const float *bias);
 
 #endif

@@ -325,6 +325,70 @@ static void drops_the_given_share(void **state)
     op_free(&c);
 }
 
+/* Decoding: beams that share a user's keys, and beams that look at scattered rows of a cache, equal the op on the same rows
+ * laid out in order. */
+static void decoding_equals_the_op(void **state)
+{
+    (void)state;
+    static const int widths[] = {64, 20, 16, 5};
+
+    for (size_t w = 0; w < 4; w++) {
+        enum { N = 23, HEADS = 3, KEYS = 40, LEN = 3 };
+        const int dh = widths[w], ld = HEADS * dh;
+        int32_t begin[N], end[N], row[N * LEN], offsets_q[4] = {0, 9, 10, N}, offsets_k[4] = {0, 33, 33, KEYS};
+        int32_t one[N + 1], own[N + 1];
+        op_case c = {0};
+
+        op_param(&c, N, ld, 1);
+        op_param(&c, KEYS, ld, 1);
+        op_param(&c, KEYS, ld, 1);
+        op_param(&c, N * LEN, ld, 1); /* the scattered rows in order */
+        op_param(&c, N * LEN, ld, 1);
+        op_param(&c, LEN, HEADS, 1); /* distances 0, -1, -2 have buckets of their own */
+        op_threads(&c, 1);
+        float *out = sg_alloc_array(c.param[0].count, sizeof *out);
+        float *scratch = sg_alloc_array(sg_attend_cached_floats(N, KEYS, dh), sizeof *scratch);
+        float bias[HEADS * LEN];
+        for (int r = 0, i = 0; r < N; r++) {
+            i += r == offsets_q[i + 1];
+            begin[r] = offsets_k[i];
+            end[r] = offsets_k[i + 1];
+            one[r] = r;
+            own[r] = r * LEN;
+            for (int t = 0; t < LEN; t++) {
+                row[r * LEN + t] = (r * 7 + t * 11) % KEYS;
+                for (int p = 1; p < 3; p++)
+                    memcpy(c.param[p + 2].value + (r * LEN + t) * ld, c.param[p].value + row[r * LEN + t] * ld,
+                           (size_t)ld * sizeof(float));
+            }
+        }
+        one[N] = N;
+        own[N] = N * LEN;
+        for (int h = 0; h < HEADS; h++)
+            for (int t = 0; t < LEN; t++)
+                bias[h * LEN + t] = c.param[5].value[sg_t5_bucket(t - LEN + 1, false, LEN, 4) * HEADS + h];
+
+        sg_graph_begin(c.graph, SG_INFER, 1, 1);
+        const sg_attention_spec cross = {.heads = HEADS, .batch = 3, .offsets_q = offsets_q, .offsets_k = offsets_k,
+                                         .scale = 0.3f};
+        const sg_tensor *y = sg_attention(c.graph, op_in(&c, 0), op_in(&c, 1), op_in(&c, 2), &cross);
+        assert_non_null(y);
+        sg_attend_cached(out, c.param[0].value, N, HEADS, dh, 0.3f, c.param[1].value, c.param[2].value, begin, end, scratch);
+        assert_memory_equal(out, y->data, y->count * sizeof(float));
+
+        const sg_attention_spec self = {.heads = HEADS, .batch = N, .offsets_q = one, .offsets_k = own,
+                                        .mask = SG_MASK_CAUSAL, .scale = 0.3f, .bias = &c.param[5], .bias_max_distance = 4};
+        y = sg_attention(c.graph, op_in(&c, 0), op_in(&c, 3), op_in(&c, 4), &self);
+        assert_non_null(y);
+        sg_attend_rows(out, c.param[0].value, N, HEADS, dh, 0.3f, c.param[1].value, c.param[2].value, row, LEN, bias);
+        for (size_t i = 0; i < y->count; i++)
+            op_near(out[i], y->data[i], 2e-6, 1, "out", i);
+        sg_free(out);
+        sg_free(scratch);
+        op_free(&c);
+    }
+}
+
 static void buckets_are_those_of_t5(void **state)
 {
     (void)state;
@@ -380,6 +444,7 @@ int main(void)
         cmocka_unit_test(hidden_keys_get_no_gradient),
         cmocka_unit_test(packed_equals_one_by_one),
         cmocka_unit_test(drops_the_given_share),
+        cmocka_unit_test(decoding_equals_the_op),
         cmocka_unit_test(refuses_what_does_not_fit),
     };
 
