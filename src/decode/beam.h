@@ -53,4 +53,9 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
 sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool renormalise, int rows_max,
                           sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err);
 
+/* Log-probability of each code of n items for one user, (n, levels): the model is led along their codes. No call has more than
+ * n rows. */
+sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item, int n, bool renormalise,
+                         sg_beam_step *step, void *ctx, sg_arena *arena, sg_error *err);
+
 #endif

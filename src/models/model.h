@@ -68,6 +68,8 @@ typedef struct sg_model_class {
     sg_status (*score)(sg_session *s, const sg_histories *h, float *scores, sg_error *err);
     sg_status (*recommend)(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
                            sg_error *err);
+    /* Models over semantic IDs, optional: log-probability of each code of n items for one history, (n, levels). */
+    sg_status (*path)(sg_session *s, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
     void (*session_fini)(sg_session *s);
 } sg_model_class;

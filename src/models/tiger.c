@@ -543,6 +543,37 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     return SG_OK;
 }
 
+/* All items, not only those a beam reaches: for exact evaluation. */
+static sg_status tiger_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    enum { USERS = 4, ROWS = 2048 };
+    const tiger_config *c = session->model->config;
+    sg_status st;
+    decoder d;
+
+    for (int first = 0; first < h->n; first += USERS) {
+        const int n = h->n - first < USERS ? h->n - first : USERS;
+
+        if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
+            (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items, session->model->catalogue, n,
+                                  c->renormalise, ROWS, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+            return st;
+    }
+    return SG_OK;
+}
+
+static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err)
+{
+    const tiger_config *c = session->model->config;
+    sg_status st;
+    decoder d;
+
+    if ((st = decoder_open(&d, session, h, 0, 1, n, err)))
+        return st;
+    return sg_path_scores(logp, session->model->catalogue, item, n, c->renormalise, decoder_step, &d,
+                          sg_graph_arena(session->graph), err);
+}
+
 const sg_model_class sg_model_tiger = {
     .name = "tiger",
     .summary = "encoder-decoder that writes the semantic ID of the next item",
@@ -557,4 +588,6 @@ const sg_model_class sg_model_tiger = {
     .examples = tiger_examples,
     .loss = tiger_loss,
     .recommend = tiger_recommend,
+    .score = tiger_score,
+    .path = tiger_path,
 };

@@ -443,6 +443,39 @@ static void scores_the_whole_catalogue_exactly(void **state)
     free(scores);
 }
 
+static void tells_the_probability_of_each_code(void **state)
+{
+    (void)state;
+    float *logp = malloc(ITEMS * LEVELS * sizeof *logp);
+    int32_t item[ITEMS];
+    sg_error err;
+
+    for (uint64_t id = 0; id < 40; id++) {
+        const bool renormalise = id & 1;
+        shop s;
+
+        open_shop(&s, id);
+        const int levels = sg_catalogue_levels(s.c), n = (int)draw((uint32_t)s.n, id, 70) + 1;
+        for (int i = 0; i < n; i++)
+            item[i] = (int32_t)draw((uint32_t)s.n, id, 400 + (uint64_t)i); /* repeats are fine */
+        assert_int_equal(sg_path_scores(logp, s.c, item, n, renormalise, answer, &s.o, s.arena, &err), SG_OK);
+        assert_true(s.o.rows_most <= n);
+        for (int i = 0; i < n; i++) {
+            double sum = 0;
+
+            for (int l = 0; l < levels; l++) {
+                assert_true(logp[i * levels + l] <= 0);
+                sum += (double)logp[i * levels + l];
+            }
+            assert_float_equal(sum, truth(&s.o, 0, item[i], renormalise), 4e-5);
+        }
+        item[0] = s.n;
+        assert_int_equal(sg_path_scores(logp, s.c, item, n, renormalise, answer, &s.o, s.arena, &err), SG_ERR_USAGE);
+        close_shop(&s);
+    }
+    free(logp);
+}
+
 static void says_when_logits_are_no_numbers(void **state)
 {
     (void)state;
@@ -702,6 +735,7 @@ int main(void)
         cmocka_unit_test(calls_no_malloc_once_warm),
         cmocka_unit_test(asks_for_no_logits_when_one_item_is_left),
         cmocka_unit_test(scores_the_whole_catalogue_exactly),
+        cmocka_unit_test(tells_the_probability_of_each_code),
         cmocka_unit_test(says_when_logits_are_no_numbers),
         cmocka_unit_test(refuses_what_makes_no_sense),
         cmocka_unit_test(survives_failing_memory),
