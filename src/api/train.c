@@ -8,6 +8,8 @@
 #include "file/json.h"
 #include "file/receipt.h"
 #include "math/gemm.h"
+#include "models/prefixes.h"
+#include "quantize/tokenize.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -69,6 +71,21 @@ static sg_status write_training(api_call *c, const job *j, const sedge_train_par
     return st;
 }
 
+/* DIR/ids.json: what the prefixes of semantic IDs mean, so that explanations need no dataset. */
+static sg_status write_meanings(api_call *c, const job *j, const sedge_train_params *p)
+{
+    json_t *report;
+    sg_status st;
+
+    if (!j->model->class->needs_ids)
+        return SG_OK;
+    if ((st = sg_ids_report(&report, j->data.set, j->data.ids.levels, 5, &c->err)))
+        return st;
+    st = sg_prefixes_save(p->out, report, &c->err);
+    json_decref(report);
+    return st;
+}
+
 static sg_status add_receipt(api_call *c, job *j)
 {
     json_t *training;
@@ -104,7 +121,8 @@ int sedge_train(const sedge_train_params *given, char **json, sedge_error *err)
         (st = api_pool(&c, &pool)) || (st = sg_dir_make(p.out, &c.err)) ||
         (st = sg_train(j.model, &j.data.train, p.out, &j.spec, pool, &c.progress, &c.result, &c.err)))
         goto done;
-    st = write_training(&c, &j, &p);
+    if ((st = write_meanings(&c, &j, &p)) == SG_OK)
+        st = write_training(&c, &j, &p);
 done:
     sg_model_free(j.model); /* before the dataset: item ids may be borrowed */
     api_data_close(&j.data);

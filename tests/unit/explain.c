@@ -1,6 +1,6 @@
 /* explain.c - effects are differences of scores, whatever the model; paths add up to scores; meanings live in the folder. */
 #include "models/explain.h"
-#include "models/meaning.h"
+#include "models/prefixes.h"
 
 #include "base/io.h"
 #include "tiny.h"
@@ -158,18 +158,18 @@ static void meanings_live_in_the_folder(void **state)
     assert_non_null(report);
     snprintf(dir, sizeof dir, "meaning-%ld", (long)getpid());
     assert_int_equal(sg_dir_make(dir, &err), SG_OK);
-    assert_int_equal(sg_meaning_open(&m, dir, &err), SG_OK);
+    assert_int_equal(sg_prefixes_open(&m, dir, &err), SG_OK);
     assert_null(m);
-    assert_null(sg_meaning_of(m, (int32_t[]){17}, 1));
-    assert_int_equal(sg_meaning_save(dir, report, &err), SG_OK);
-    assert_int_equal(sg_meaning_open(&m, dir, &err), SG_OK);
-    json_t *one = sg_meaning_of(m, (int32_t[]){17, 203}, 1);
+    assert_null(sg_prefixes_find(m, (int32_t[]){17}, 1));
+    assert_int_equal(sg_prefixes_save(dir, report, &err), SG_OK);
+    assert_int_equal(sg_prefixes_open(&m, dir, &err), SG_OK);
+    json_t *one = sg_prefixes_find(m, (int32_t[]){17, 203}, 1);
     assert_string_equal(json_string_value(json_array_get(json_object_get(one, "words"), 1)), "lash");
     assert_string_equal(json_string_value(json_object_get(one, "categories")), "Beauty > Eyes");
     assert_null(json_object_get(one, "brand")); /* a tenth of the items is not what the prefix means */
     assert_int_equal(json_integer_value(json_object_get(one, "items")), 80);
-    assert_non_null(sg_meaning_of(m, (int32_t[]){17, 203}, 2));
-    assert_null(sg_meaning_of(m, (int32_t[]){17, 204}, 2)); /* one item is its own meaning */
+    assert_non_null(sg_prefixes_find(m, (int32_t[]){17, 203}, 2));
+    assert_null(sg_prefixes_find(m, (int32_t[]){17, 204}, 2)); /* one item is its own meaning */
     json_decref(m);
     json_decref(report);
     assert_int_equal(sg_dir_remove(dir, &err), SG_OK);

@@ -1,5 +1,5 @@
-/* meaning.c - the part of the codebook report that explains, in the model folder. */
-#include "models/meaning.h"
+/* prefixes.c - the part of the codebook report that explains, in the model folder. */
+#include "models/prefixes.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MEANING_BYTES_MAX ((size_t)256 << 20)
+#define IDS_BYTES_MAX ((size_t)256 << 20)
 
 enum { WORDS = 5, KEY_MAX = SG_CATALOGUE_LEVELS_MAX * 8 };
 
@@ -50,7 +50,7 @@ static json_t *entry_of(json_t *prefix)
     return out;
 }
 
-sg_status sg_meaning_save(const char *dir, const json_t *report, sg_error *err)
+sg_status sg_prefixes_save(const char *dir, const json_t *report, sg_error *err)
 {
     json_t *all = json_object(), *prefix;
     char *path = sg_path_join(dir, "ids.json");
@@ -76,7 +76,7 @@ sg_status sg_meaning_save(const char *dir, const json_t *report, sg_error *err)
     return st;
 }
 
-sg_status sg_meaning_open(json_t **out, const char *dir, sg_error *err)
+sg_status sg_prefixes_open(json_t **out, const char *dir, sg_error *err)
 {
     char *path = sg_path_join(dir, "ids.json");
     sg_status st = SG_OK;
@@ -85,15 +85,15 @@ sg_status sg_meaning_open(json_t **out, const char *dir, sg_error *err)
     if (!path)
         return sg_fail_memory(err, "ids.json");
     if (sg_file_exists(path))
-        st = sg_json_read(out, path, MEANING_BYTES_MAX, err);
+        st = sg_json_read(out, path, IDS_BYTES_MAX, err);
     sg_free(path);
     return st;
 }
 
-json_t *sg_meaning_of(const json_t *meaning, const int32_t *codes, int depth)
+json_t *sg_prefixes_find(const json_t *prefixes, const int32_t *codes, int depth)
 {
     char key[KEY_MAX];
 
     print_key(key, codes, depth);
-    return json_object_get(meaning, key);
+    return json_object_get(prefixes, key);
 }
