@@ -1,6 +1,6 @@
 /* collision.c, doctor.c, ids_import.c, ids_report.c - unique tuples, health, IDs from elsewhere, what prefixes hold. */
 #include "quantize/quantize.h"
-#include "unit/shop.h"
+#include "unit/vector_shop.h"
 
 #include <math.h>
 

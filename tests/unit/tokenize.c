@@ -1,6 +1,6 @@
 /* tokenize.c, rkmeans.c, rqvae.c - from vectors to unique codes. */
 #include "quantize/quantize.h"
-#include "unit/shop.h"
+#include "unit/vector_shop.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
-/* shop.h - a small dataset on disk with vectors whose structure is known. */
-#ifndef TEST_SHOP_H
-#define TEST_SHOP_H
+/* vector_shop.h - a small dataset on disk with vectors whose structure is known. */
+#ifndef TEST_VECTOR_SHOP_H
+#define TEST_VECTOR_SHOP_H
 
 #include "base/alloc.h"
 #include "base/io.h"
