@@ -172,6 +172,15 @@ sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *b
  * vocabularies of semantic IDs). target is absolute. */
 sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
                                const int32_t *target, const float *weight, float scale, float label_smoothing);
+/* Softmax cross-entropy of each row over a short list of its own: candidate j stands for the sum of row id_a[j] of table a and row
+ * id_b[j] of table b (b may be NULL; id -1: nothing). Mean over the rows with a target. */
+typedef struct sg_list_spec {
+    const int32_t *offsets; /* (rows + 1): row r chooses among candidates offsets[r] .. offsets[r + 1] - 1 */
+    const int32_t *id_a, *id_b;
+    const int32_t *target;  /* (rows) position in the row's own list; -1: no loss */
+    float scale, label_smoothing;
+} sg_list_spec;
+sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *b, const sg_list_spec *spec);
 /* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the
  * target is masked. logq: log of the expected count of each table row under the sampler, or NULL: no correction. */
 typedef struct sg_sampled_spec {

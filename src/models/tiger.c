@@ -11,6 +11,9 @@
  * models [Zheng et al. 2025, arXiv:2504.02137]: what the model reads then tells items apart as an item table would, what it
  * writes are still codes. Prefixes start at zero, so an item that was never trained on is read by its codes alone.
  *
+ * softmax=legal trains on the question that constrained decoding asks: which of the codes that exist after this prefix? The model
+ * need not learn which tuples are items, and with prefix_vectors the answers are told apart by their whole prefix too.
+ *
  * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is bidirectional.
  * augment=user, the default, asks all targets of a user at once: the encoder is causal by item (an item sees itself whole and
  * all before it), so one encoder pass serves every prefix: a target at position t reads the first t items of it. */
@@ -20,6 +23,7 @@
 #include "base/rng.h"
 #include "decode/beam.h"
 #include "math/gemm.h"
+#include "math/math.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -42,10 +46,11 @@
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
-    X(float, init_sd, 1, 0.0001, 10, "standard deviation of the token vectors at the start (T5: 1)")                   \
+    X(float, init_sd, 1, 0.0001, 10, "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster") \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")                      \
     X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")                     \
-    X(bool, renormalise, false, 0, 1, "decoding: probabilities over codes that exist instead of all codes of the level")
+    X(choice, softmax, level, 0, 0, "level|legal: loss over all codes of the level (paper), or over codes that exist")     \
+    X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")
 
 typedef struct tiger_config {
     TIGER_OPTIONS(SG_OPTION_FIELD)
@@ -169,11 +174,14 @@ static void tiger_fini(sg_model *m)
 }
 
 /* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one. */
-static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const int32_t *prefix, int n)
+static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const int32_t *prefix, int n,
+                        double init_sd)
 {
     sg_tensor *x = sg_embed(g, s->token, id, n);
 
-    return s->prefix ? sg_plus(g, x, sg_embed(g, s->prefix, prefix, n)) : x;
+    if (s->prefix)
+        x = sg_plus(g, x, sg_embed(g, s->prefix, prefix, n));
+    return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
 }
 
 /* ---- the encoder --------------------------------------------------------------------------------------------- */
@@ -193,7 +201,7 @@ static uint32_t user_token(const tiger_config *c, int32_t user)
 
 static float head_scale(const tiger_config *c)
 {
-    return c->tied ? 1 / sqrtf((float)c->dim) : 1;
+    return 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
 }
 
 static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
@@ -240,7 +248,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
                                     .bias = s->bias_enc,
                                     .bias_bidirectional = true,
                                     .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, n), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, n, c->init_sd), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
     return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
@@ -279,6 +287,52 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     return SG_OK;
 }
 
+/* Cross-entropy of each level over the codes that exist after the codes before it. x (targets * levels, dim). */
+static sg_tensor *legal_loss(const sg_model *m, sg_graph *g, sg_tensor *x, const int32_t *item, int targets)
+{
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    const int rows = targets * s->levels;
+    int32_t *offsets = sg_scratch(g, (size_t)rows + 1, sizeof *offsets);
+    int32_t *target = sg_scratch(g, (size_t)rows + 1, sizeof *target);
+    int32_t *code_id, *prefix_id;
+    int32_t n = 0;
+
+    if (!offsets || !target)
+        return NULL;
+    for (int t = 0, r = 0; t < targets; t++)
+        for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
+            const sg_children next = sg_catalogue_children(m->catalogue, l, node);
+
+            node = sg_catalogue_child(m->catalogue, l, node, m->codes[(size_t)item[t] * (size_t)s->levels + (size_t)l]);
+            offsets[r] = n;
+            target[r] = node - next.first;
+            n += next.n;
+        }
+    offsets[rows] = n;
+    code_id = sg_scratch(g, (size_t)n + 1, sizeof *code_id);
+    prefix_id = sg_scratch(g, (size_t)n + 1, sizeof *prefix_id);
+    if (!code_id || !prefix_id)
+        return NULL;
+    for (int t = 0, r = 0; t < targets; t++)
+        for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
+            const sg_children next = sg_catalogue_children(m->catalogue, l, node);
+
+            for (int32_t j = 0; j < next.n; j++) {
+                code_id[offsets[r] + j] = s->first[l] + sg_child_code(&next, j);
+                prefix_id[offsets[r] + j] = s->prefix && l ? s->first_prefix[l + 1] + next.first + j : -1;
+            }
+            node = next.first + target[r];
+        }
+    return sg_softmax_ce_list(g, x, s->head, s->prefix,
+                              &(sg_list_spec){.offsets = offsets,
+                                              .id_a = code_id,
+                                              .id_b = prefix_id,
+                                              .target = target,
+                                              .scale = head_scale(c),
+                                              .label_smoothing = (float)c->label_smoothing});
+}
+
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed, uint64_t step)
 {
     const tiger_config *c = m->config;
@@ -306,8 +360,9 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     const int R = targets * L;
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
+    int32_t *target_item = sg_scratch(g, (size_t)targets + 1, sizeof *target_item);
     int32_t *arrays = sg_scratch(g, 6 * (size_t)R, sizeof *arrays);
-    if (!item || !own || !arrays)
+    if (!item || !own || !target_item || !arrays)
         return NULL;
     int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R, *target = arrays + 4 * R;
     int32_t *prefix = arrays + 5 * R;
@@ -319,6 +374,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
         for (int64_t ev = e->first; ev <= e->last; ev++) {
             const int32_t *code = m->codes + (size_t)s->data->item[ev] * (size_t)L;
 
+            target_item[t] = s->data->item[ev];
             own[t++] = r;
             for (int l = 0; l < L; l++, r++) {
                 id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
@@ -351,10 +407,12 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
                                      .limit_q = limit,
                                      .scale = 1,
                                      .dropout = (float)c->dropout};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, R), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, R, c->init_sd), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
+    if (!strcmp(c->softmax, "legal"))
+        return legal_loss(m, g, x, target_item, targets);
     return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c), (float)c->label_smoothing);
 }
 
@@ -392,6 +450,30 @@ static sg_tensor *gather_path(const decoder *d, float *base, int layer, int leve
             memcpy(t->data + ((size_t)r * (size_t)(level + 1) + (size_t)l) * row,
                    cached(d, base, layer, l) + (size_t)d->path[level & 1][r * s->levels + l] * row, row * sizeof(float));
     return t;
+}
+
+/* softmax=legal with prefix_vectors: a code's logit counts the vector of the whole prefix too. */
+typedef struct prefix_work {
+    const decoder *d;
+    const sg_beam_rows *rows;
+    const float *x; /* (n, dim), scaled */
+} prefix_work;
+
+static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const prefix_work *w = ctx;
+    const tiger *s = w->d->m->state;
+    const int level = w->rows->level;
+    const size_t dim = (size_t)s->prefix->dim[1];
+
+    for (size_t r = begin; r < end; r++) {
+        const sg_children next = sg_catalogue_children(w->d->m->catalogue, level, w->d->node[level & 1][r]);
+        const float *table = s->prefix->value + (size_t)(s->first_prefix[level + 1] + next.first) * dim;
+
+        for (int32_t j = 0; j < next.n; j++)
+            w->rows->logits[r * (size_t)w->rows->ld + (size_t)sg_child_code(&next, j)] +=
+                sg_dot(w->x + r * dim, table + (size_t)j * dim, dim);
+    }
 }
 
 static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
@@ -442,7 +524,7 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
                                      .offsets_k = d->tokens,
                                      .mask = SG_MASK_NONE,
                                      .scale = 1};
-    sg_tensor *x = embed(g, s, id, prefix, n);
+    sg_tensor *x = embed(g, s, id, prefix, n, c->init_sd);
     for (int i = 0; i < c->layers; i++) {
         const sg_block *b = &s->dec[i];
         sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
@@ -467,6 +549,8 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
         return st;
     sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, n, s->size[level], c->dim, 1, x->data, c->dim,
             s->head->value + (size_t)s->first[level] * (size_t)c->dim, c->dim, 0, rows->logits, rows->ld);
+    if (s->prefix && level && !strcmp(c->softmax, "legal"))
+        sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, add_prefix_logits, &(prefix_work){d, rows, x->data});
     sg_arena_back(sg_graph_arena(g), mark);
     return SG_OK;
 }
@@ -523,7 +607,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int users = beam < ROWS ? ROWS / beam : 1;
-    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->renormalise, .allow = f ? f->allow : NULL};
+    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->renormalise || !strcmp(c->softmax, "legal"), .allow = f ? f->allow : NULL};
     sg_status st;
     decoder d;
 

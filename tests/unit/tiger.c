@@ -84,6 +84,8 @@ static void one_pass_over_a_user_equals_its_prefixes(void **state)
     training_loss_equals_decoded_scores(SMALL);
     training_loss_equals_decoded_scores(SMALL "user_tokens=3 tied=false gated=true");
     training_loss_equals_decoded_scores(SMALL "prefix_vectors=true");
+    training_loss_equals_decoded_scores(SMALL "softmax=legal");
+    training_loss_equals_decoded_scores(SMALL "softmax=legal prefix_vectors=true");
 }
 
 static void prefix_training_equals_decoding(void **state)
