@@ -199,6 +199,11 @@ static uint32_t user_token(const tiger_config *c, int32_t user)
     return user < 0 ? 0 : (uint32_t)(sg_rng_mix((uint64_t)user + 1) % (uint64_t)c->user_tokens);
 }
 
+static bool renormalises(const tiger_config *c)
+{
+    return c->renormalise || !strcmp(c->softmax, "legal");
+}
+
 static float head_scale(const tiger_config *c)
 {
     return 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
@@ -607,7 +612,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int users = beam < ROWS ? ROWS / beam : 1;
-    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->renormalise || !strcmp(c->softmax, "legal"), .allow = f ? f->allow : NULL};
+    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = renormalises(c), .allow = f ? f->allow : NULL};
     sg_status st;
     decoder d;
 
@@ -640,7 +645,7 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
 
         if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
             (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items, session->model->catalogue, n,
-                                  c->renormalise, ROWS, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+                                  renormalises(c), ROWS, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
@@ -654,7 +659,7 @@ static sg_status tiger_path(sg_session *session, const sg_histories *h, const in
 
     if ((st = decoder_open(&d, session, h, 0, 1, n, err)))
         return st;
-    return sg_path_scores(logp, session->model->catalogue, item, n, c->renormalise, decoder_step, &d,
+    return sg_path_scores(logp, session->model->catalogue, item, n, renormalises(c), decoder_step, &d,
                           sg_graph_arena(session->graph), err);
 }
 
