@@ -48,6 +48,38 @@ static void print_cores(const json_t *cores)
     sg_table_print(&t);
 }
 
+static void print_text(const json_t *columns)
+{
+    static const char *const heading[] = {"text", ">filled", ">bytes", ">different"};
+    const json_t *row;
+    size_t i;
+    sg_table t;
+
+    if (json_array_size(columns) == 0)
+        return;
+    putchar('\n');
+    sg_table_init(&t, heading, 4);
+    json_array_foreach(columns, i, row)
+    {
+        sg_table_add(&t, "%s", sg_text(row, "column"));
+        sg_table_add(&t, "%.1f %%", 100 * sg_number(row, "filled"));
+        sg_table_add(&t, "%.0f", sg_number(row, "bytes"));
+        sg_table_add(&t, "%s", sg_count_text(sg_number(row, "different")));
+    }
+    sg_table_print(&t);
+}
+
+static void print_notes(const json_t *notes)
+{
+    const json_t *note;
+    size_t i;
+
+    if (json_array_size(notes))
+        putchar('\n');
+    json_array_foreach(notes, i, note)
+        printf("note: %s\n", json_string_value(note));
+}
+
 static void print(const json_t *s)
 {
     static const char *const heading[] = {"events a", ">mean", ">median", ">p90", ">least", ">most"};
@@ -73,6 +105,8 @@ static void print(const json_t *s)
                100 * json_number_value(early));
     putchar('\n');
     print_cores(sg_member(s, "k_core"));
+    print_text(sg_member(s, "text"));
+    print_notes(sg_member(s, "notes"));
 }
 
 static int run(const sg_args *args)

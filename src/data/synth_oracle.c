@@ -21,7 +21,7 @@
 
 enum { N_K = 5, GRAIN = 16 };
 static const int cuts[N_K] = {1, 5, 10, 20, 50};
-static const double WORK_MAX = 4e10; /* cases times items; more cases are thinned out evenly */
+static const double WORK_MAX = 2e9; /* cases times items; more cases are thinned out evenly */
 
 typedef struct sums {
     double recall[N_K], ndcg[N_K], mrr[N_K], hit[N_K];

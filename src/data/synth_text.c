@@ -102,7 +102,8 @@ static void sub_name(sg_buf *out, const sg_world *w, uint32_t c, uint32_t sub)
         return;
     }
     word(out, w, WORD_SUB, (uint64_t)c * w->n_sub + sub);
-    sg_buf_printf(out, " %s", kinds[sub % 8]);
+    sg_buf_putc(out, ' ');
+    sg_buf_puts(out, kinds[sub % 8]);
 }
 
 static void kind_name(sg_buf *out, const sg_world *w, uint32_t line)
@@ -113,8 +114,10 @@ static void kind_name(sg_buf *out, const sg_world *w, uint32_t line)
         word(out, w, WORD_LINE, (uint64_t)c * w->n_line + b);
         sg_buf_putc(out, ' ');
     }
-    if (c < REAL_CATEGORIES) /* neighbours in the list go to different subcategories, so that no adjective names a brand */
-        sg_buf_printf(out, "%s ", real[c].adjective[(b + 3 * sub) % ADJECTIVES]);
+    if (c < REAL_CATEGORIES) { /* turned by subcategory, so that no adjective names a brand */
+        sg_buf_puts(out, real[c].adjective[(b + 3 * sub) % ADJECTIVES]);
+        sg_buf_putc(out, ' ');
+    }
     sub_name(out, w, c, sub);
 }
 
@@ -149,10 +152,11 @@ void sg_synth_text(sg_buf *out, const sg_world *w, uint32_t place, int column)
         word(out, w, WORD_SERIES, brand_of(w, line) << 24 | j);
         sg_buf_putc(out, ' ');
         kind_name(out, w, line);
+        sg_buf_puts(out, c < REAL_CATEGORIES ? " " : " No. ");
         if (c < REAL_CATEGORIES)
-            sg_buf_printf(out, " %s", real[c].size[size % SIZES]);
+            sg_buf_puts(out, real[c].size[size % SIZES]);
         else
-            sg_buf_printf(out, " No. %d", (int)(size % 9) + 1);
+            sg_buf_putc(out, (char)('1' + size % 9));
         break;
     case 1:
         word(out, w, WORD_BRAND, brand_of(w, line));

@@ -17,7 +17,7 @@ sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error 
     *out = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
     if (*out)
         return SG_OK;
-    if (json_error_code(&e) == json_error_out_of_memory)
+    if (json_error_code(&e) == json_error_out_of_memory || !*e.text) /* jansson often says nothing then */
         return sg_fail_memory(err, name);
     return sg_fail(err, SG_ERR_FORMAT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1, e.text);
 }

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/utf8.h"
 #include "file/json.h"
 #include "file/sha256.h"
 
@@ -70,9 +71,11 @@ sg_status sg_manifest_files(json_t **out, const char *dir, const char *const *na
 
         if (!path)
             st = sg_fail_memory(err, dir);
+        else if (!sg_utf8_valid(name[i], strlen(name[i])))
+            st = sg_fail(err, SG_ERR_USAGE, "%s: the file name is not UTF-8", path);
         else if (!(st = sg_sha256_file(hex, &bytes, path, err)) &&
                  json_object_set_new(files, name[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)bytes, "sha256", hex)))
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: the file name is not UTF-8", path);
+            st = sg_fail_memory(err, path);
         sg_free(path);
     }
     if (st) {

@@ -3,9 +3,11 @@
 #include "file/safetensors.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "file/json.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PIECE_BYTES = 1 << 17, ALIGN = 64 };
@@ -54,6 +56,8 @@ static sg_status lay_out(place *list, size_t n, const char *path, sg_error *err)
         list[k].bytes = bytes;
         if (!fits || !sg_add(&at, at, bytes) || at > INT64_MAX)
             return sg_fail(err, SG_ERR_MEMORY, "%s: tensor '%s' is too large", path, d->name);
+        if (!sg_utf8_valid(d->name, strlen(d->name)))
+            return sg_fail(err, SG_ERR_USAGE, "%s: the name of tensor %zu is not UTF-8", path, list[k].i);
         if (k && strcmp(d->name, list[k - 1].desc->name) == 0)
             return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%s' is described twice", path, d->name);
     }
@@ -80,9 +84,14 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
                              sg_error *err)
 {
     json_t *all = json_object();
+    unsigned char length[8] = {0};
     int failed = !all;
-    sg_buf text = {0};
 
+    for (size_t i = 0; i < n_meta; i++)
+        if (!sg_utf8_valid(meta[i].key, strlen(meta[i].key)) || !sg_utf8_valid(meta[i].value, strlen(meta[i].value))) {
+            json_decref(all);
+            return sg_fail(err, SG_ERR_USAGE, "%s: metadata %zu is not UTF-8", path, i);
+        }
     if (n_meta) {
         json_t *m = json_object();
 
@@ -92,27 +101,21 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
     }
     for (size_t k = 0; k < n; k++)
         failed |= json_object_set_new(all, list[k].desc->name, header_entry(&list[k]));
-    if (!failed)
-        sg_json_print_compact(&text, all); /* json_dumps leaves a key out when it runs out of memory there */
-    json_decref(all);
-    if (failed || text.failed) {
-        sg_buf_free(&text);
-        return sg_fail(err, SG_ERR_MEMORY, "%s: out of memory, or a name in the header is not UTF-8", path);
+    if (failed) {
+        json_decref(all);
+        return sg_fail_memory(err, path);
     }
-
-    const size_t size = text.size, padded = (size + 8 + ALIGN - 1) / ALIGN * ALIGN - 8;
-    unsigned char length[8];
-    for (int i = 0; i < 8; i++)
-        length[i] = (unsigned char)((uint64_t)padded >> (8 * i));
     sg_buf_add(out, length, 8);
-    sg_buf_add(out, text.data, size);
-    for (size_t i = size; i < padded; i++)
+    sg_json_print_compact(out, all);
+    json_decref(all);
+    while (out->size % ALIGN && !out->failed)
         sg_buf_putc(out, ' ');
-    sg_buf_free(&text);
     if (out->failed)
         return sg_fail_memory(err, path);
-    if (padded > SG_SAFETENSORS_HEADER_MAX)
+    if (out->size - 8 > SG_SAFETENSORS_HEADER_MAX)
         return sg_fail(err, SG_ERR_USAGE, "%s: the header is larger than %zu bytes", path, SG_SAFETENSORS_HEADER_MAX);
+    for (int i = 0; i < 8; i++)
+        out->data[i] = (char)((uint64_t)(out->size - 8) >> (8 * i));
     return SG_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "file/json.h"
 #include "file/manifest.h"
 #include "file/sha256.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,13 +17,12 @@
 
 #include <cmocka.h>
 
-static char dir[64], data[80];
+static char dir[SCRATCH_MAX], data[80];
 
 static int make_dir(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/sedge-dataset-XXXXXX");
-    if (!mkdtemp(dir))
+    if (scratch_make(dir, "dataset"))
         return -1;
     snprintf(data, sizeof data, "%s/d", dir);
     return 0;

@@ -1,6 +1,7 @@
 /* io.c - files are read whole, by line and decompressed; replaced wholly or not at all. */
 #include "base/alloc.h"
 #include "base/io.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 
 #include <cmocka.h>
 
-static char dir[64];
+static char dir[SCRATCH_MAX];
 
 static const char *in_dir(const char *name)
 {
@@ -29,8 +30,7 @@ static const char *in_dir(const char *name)
 static int make_dir(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/sedge-io-XXXXXX");
-    return mkdtemp(dir) ? 0 : -1;
+    return scratch_make(dir, "io");
 }
 
 static int remove_dir(void **state)

@@ -6,6 +6,7 @@
 #include "data/synth.h"
 #include "data/synth_world.h"
 #include "file/json.h"
+#include "scratch.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,13 +18,12 @@
 
 #include <cmocka.h>
 
-static char dir[64], data[80];
+static char dir[SCRATCH_MAX], data[80];
 
 static int make_dir(void **state)
 {
     (void)state;
-    strcpy(dir, "/tmp/sedge-synth-XXXXXX");
-    if (!mkdtemp(dir))
+    if (scratch_make(dir, "synth"))
         return -1;
     snprintf(data, sizeof data, "%s/d", dir);
     return 0;

@@ -1,0 +1,205 @@
+/* json.c - strict reading with places, short and stable writing, members with clear errors; and manifests, which use it. */
+#include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
+#include "file/manifest.h"
+#include "scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static char dir[SCRATCH_MAX];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    return scratch_make(dir, "json");
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return sg_dir_remove(dir, NULL);
+}
+
+static const char *in_dir(const char *name)
+{
+    static char path[2][128];
+    static int turn;
+
+    turn = !turn;
+    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
+    return path[turn];
+}
+
+static json_t *parse(const char *text)
+{
+    json_t *v;
+    sg_error err = {0};
+
+    if (sg_json_parse(&v, (sg_bytes){text, strlen(text)}, "x.json", &err))
+        fail_msg("%s", err.message);
+    return v;
+}
+
+static void refuses(const char *text, size_t size, const char *message)
+{
+    json_t *v;
+    sg_error err = {0};
+
+    assert_int_equal(sg_json_parse(&v, (sg_bytes){text, size}, "x.json", &err), SG_ERR_FORMAT);
+    assert_null(v);
+    if (strncmp(err.message, message, strlen(message)) != 0)
+        fail_msg("expected '%s', found '%s'", message, err.message);
+}
+
+static void says_where_it_breaks(void **state)
+{
+    (void)state;
+    refuses("{\n  \"a\": 1,\n  \"a\": 2}", 22, "x.json:3:5: duplicate object key");
+    refuses("{\"a\": }", 7, "x.json:1:7: unexpected token");
+    refuses("[1] 2", 5, "x.json:1:5: end of file expected");
+    refuses("\"\xff\"", 3, "x.json:1:");
+    refuses("", 0, "x.json:1:1: ");
+    refuses("[1e999]", 7, "x.json:1:6: real number overflow");
+    refuses("[99999999999999999999]", 22, "x.json:1:21: too big integer");
+    refuses("\"a\0b\"", 5, "x.json:1:");
+}
+
+static void prints_short_and_reads_back(void **state)
+{
+    (void)state;
+    json_t *v = json_pack("{s:s, s:f, s:f, s:f, s:[i, i], s:[{s:i}], s:{}, s:[], s:n, s:b}", "z", "a\"\\\n\t\x01\xc3\xa9", "y", 0.1, "x",
+                          1e300, "w", 3.0, "list", 1, 2, "objects", "k", 1, "empty", "none", "null", "yes", 1);
+    sg_buf b = {0};
+
+    sg_json_print(&b, v);
+    assert_string_equal(b.data, "{\n  \"z\": \"a\\\"\\\\\\n\\t\\u0001\xc3\xa9\",\n  \"y\": 0.1,\n  \"x\": 1e+300,\n  \"w\": 3.0,\n"
+                                "  \"list\": [1, 2],\n  \"objects\": [\n    {\n      \"k\": 1\n    }\n  ],\n  \"empty\": {},\n"
+                                "  \"none\": [],\n  \"null\": null,\n  \"yes\": true\n}");
+    json_t *again = parse(b.data);
+    assert_true(json_equal(v, again));
+    json_decref(again);
+    b.size = 0;
+    sg_json_print_compact(&b, v);
+    assert_null(strchr(b.data, '\n'));
+    again = parse(b.data);
+    assert_true(json_equal(v, again));
+    json_decref(again);
+    json_decref(v);
+    sg_buf_free(&b);
+}
+
+static void every_double_survives(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 0.30000000000000004, -0.0, 123456789012345680.0, 1e15};
+
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        json_t *v = json_real(values[i]);
+        sg_buf b = {0};
+
+        sg_json_print(&b, v);
+        json_t *again = parse(b.data);
+        assert_true(json_is_real(again));
+        assert_memory_equal(&(double){json_real_value(again)}, &values[i], sizeof(double));
+        json_decref(again);
+        json_decref(v);
+        sg_buf_free(&b);
+    }
+}
+
+static void writes_and_reads_files(void **state)
+{
+    (void)state;
+    json_t *v = json_pack("{s:i}", "a", 1), *again;
+    sg_error err;
+
+    assert_int_equal(sg_json_write(in_dir("a.json"), v, NULL), SG_OK);
+    assert_int_equal(sg_json_read(&again, in_dir("a.json"), 100, NULL), SG_OK);
+    assert_true(json_equal(v, again));
+    json_decref(again);
+    json_decref(v);
+    assert_int_equal(sg_json_read(&again, in_dir("a.json"), 5, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_json_read(&again, in_dir("b.json"), 5, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_json_write(in_dir("b.json"), NULL, &err), SG_ERR_MEMORY);
+}
+
+static void members_are_checked(void **state)
+{
+    (void)state;
+    json_t *o = parse("{\"n\": 7, \"s\": \"text\", \"r\": 1.5, \"a\": [1], \"o\": {}}"), *v;
+    const char *s;
+    int64_t n;
+    double r;
+    sg_error err;
+
+    assert_int_equal(sg_json_need_int(&n, o, "n", 0, 10, "f", &err), SG_OK);
+    assert_int_equal(n, 7);
+    assert_int_equal(sg_json_need_int(&n, o, "n", 8, 10, "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 'n': expected an integer from 8 to 10, found 7");
+    assert_int_equal(sg_json_need_int(&n, o, "r", 0, 10, "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 'r': expected an integer from 0 to 10, found 1.5");
+    assert_int_equal(sg_json_need_string(&s, o, "s", "f", &err), SG_OK);
+    assert_int_equal(sg_json_need_string(&s, o, "o", "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 'o': expected a string, found an object");
+    assert_int_equal(sg_json_need_real(&r, o, "n", "f", &err), SG_OK);
+    assert_int_equal(sg_json_need_real(&r, o, "s", "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 's': expected a number, found \"text\"");
+    assert_int_equal(sg_json_need_object(&v, o, "a", "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 'a': expected an object, found an array");
+    assert_int_equal(sg_json_need_array(&v, o, "q", "f", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "f: 'q': expected an array, found nothing");
+    assert_int_equal(sg_json_need_array(&v, json_null(), "q", "f", &err), SG_ERR_FORMAT);
+    json_decref(o);
+}
+
+static void manifest_covers_every_file(void **state)
+{
+    (void)state;
+    sg_error err;
+
+    assert_int_equal(sg_dir_make(in_dir("m/sub"), NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "12345", 5, NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_dir("m/a.bin"), "", 0, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_manifest_write(in_dir("m"), &err), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_OK);
+    assert_int_equal(sg_file_write(in_dir("m/more"), "", 0, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_OK);
+    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "12346", 5, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "m/b.bin: expected sha256 5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5, found "));
+    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "1234", 4, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "m/b.bin: expected 5 bytes, found 4"));
+    remove(in_dir("m/b.bin"));
+    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_MISSING);
+    static const char escape[] = "{\"files\": {\"../a\": {\"bytes\": 1, \"sha256\": \"\"}}}";
+    assert_int_equal(sg_file_write(in_dir("m/manifest.json"), escape, sizeof escape - 1, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "manifest.json: expected plain file names, found '../a'"));
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_where_it_breaks),
+        cmocka_unit_test(prints_short_and_reads_back),
+        cmocka_unit_test(every_double_survives),
+        cmocka_unit_test(writes_and_reads_files),
+        cmocka_unit_test(members_are_checked),
+        cmocka_unit_test(manifest_covers_every_file),
+    };
+
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
