@@ -25,11 +25,13 @@ static void resample(void *ctx, size_t piece, size_t begin, size_t end, int thre
 
     for (size_t r = begin; r < end; r++) {
         double *mean = j->mean + r * m;
+        uint64_t bits = 0;
 
         for (size_t c = 0; c < m; c++)
             mean[c] = 0;
-        for (size_t i = 0; i < j->n; i++) {
-            const uint32_t row = j->number[sg_rng_below(j->n, j->seed, SG_RNG_BOOTSTRAP, r, i)];
+        for (size_t i = 0; i < j->n; i++) { /* two draws of 32 bits from one number; bias below n / 2^32 */
+            bits = i % 2 ? bits >> 32 : sg_rng_u64(j->seed, SG_RNG_BOOTSTRAP, r, i / 2);
+            const uint32_t row = j->number[(bits & 0xffffffffu) * j->n >> 32];
 
             if (row == UINT32_MAX)
                 continue;

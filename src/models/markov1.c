@@ -81,7 +81,7 @@ static sg_status markov1_score(sg_session *s, const sg_histories *h, float *scor
 const sg_model_class sg_model_markov1 = {
     .name = "markov1",
     .summary = "what most often followed the last item",
-    .paper = "a first-order Markov chain, the floor for sequences",
+    .paper = "first-order Markov chain baseline",
     .options = markov1_options,
     .n_options = sizeof markov1_options / sizeof *markov1_options,
     .config_bytes = sizeof(markov1_config),

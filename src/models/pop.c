@@ -54,7 +54,7 @@ static sg_status pop_score(sg_session *s, const sg_histories *h, float *scores, 
 const sg_model_class sg_model_pop = {
     .name = "pop",
     .summary = "the most popular items, the same for everybody",
-    .paper = "the floor under every table",
+    .paper = "popularity baseline",
     .options = pop_options,
     .n_options = sizeof pop_options / sizeof *pop_options,
     .config_bytes = sizeof(pop_config),

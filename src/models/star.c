@@ -36,7 +36,7 @@
     X(int, chars_least, 3, 1, 8, "text=tfidf: shortest character n-gram")                                    \
     X(int, chars_most, 0, 0, 8, "text=tfidf: longest character n-gram inside words (0: none)")               \
     X(int, df_least, 1, 1, 1000000, "text=tfidf: n-grams in fewer items are dropped")                        \
-    X(float, df_most, 0.5, 0, 1, "text=tfidf: n-grams in a larger share of items are dropped")               \
+    X(float, df_most, 0.1, 0, 1, "text=tfidf: n-grams in a larger share of items are dropped")               \
     X(text, columns, "", 0, 255, "text=tfidf: text columns, comma separated (empty: all)")
 
 typedef struct star_config {

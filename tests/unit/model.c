@@ -127,6 +127,60 @@ static void what_is_saved_comes_back(void **state)
     }
 }
 
+/* Semantic IDs travel with the model. */
+static void a_catalogue_comes_back(void **state)
+{
+    (void)state;
+    enum { ITEMS = 40, K = 7 };
+    static const char *const small[] = {"dim=16", "heads=2", "head_dim=8", "ffn=32", "layers=1", "beam=10", NULL};
+    const int64_t offsets[] = {0, 3, 4};
+    const int32_t history[] = {3, 9, 5, 17};
+    const sg_histories h = {2, offsets, history, NULL, (const int32_t[]){0, -1}};
+    int32_t codes[ITEMS * 2], a[2 * K], b[2 * K], back_codes[2];
+    sg_ids ids = {.n = ITEMS, .levels = 2, .size = {5, 8}, .codes = codes};
+    float x[2 * K], y[2 * K];
+    sg_session *session;
+    sg_model *m, *back;
+    shop s;
+    char *dir;
+    sg_error err;
+
+    shop_init(&s, 60, ITEMS, 1);
+    for (int i = 0; i < ITEMS; i++) {
+        codes[2 * i] = i % 5;
+        codes[2 * i + 1] = i / 5;
+    }
+    s.train.ids = &ids;
+    dir = path_in(s.dir, "model");
+    assert_int_equal(sg_model_new(&m, sg_model_class_find("tiger", NULL), &err), SG_OK);
+    for (int i = 0; small[i]; i++)
+        if (sg_options_assign(m->config, m->class->options, m->class->n_options, small[i], &err))
+            fail_msg("%s", err.message);
+    if (sg_model_build(m, &s.train, 1, &err))
+        fail_msg("%s", err.message);
+    if ((m->class->ready && m->class->ready(m, &err)) || sg_session_new(&session, m, NULL, &err) ||
+        sg_session_recommend(session, &h, &(sg_filter){.seen = true}, K, a, x, &err))
+        fail_msg("%s", err.message);
+    sg_session_free(session);
+    if (sg_model_save(m, dir, &err) || sg_model_open(&back, dir, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(sg_catalogue_levels(back->catalogue), 2);
+    assert_memory_equal(back->codes, codes, sizeof codes);
+    sg_catalogue_codes(back->catalogue, 17, back_codes);
+    assert_memory_equal(back_codes, codes + 2 * 17, sizeof back_codes);
+    if (sg_session_new(&session, back, NULL, &err) ||
+        sg_session_recommend(session, &h, &(sg_filter){.seen = true}, K, b, y, &err))
+        fail_msg("%s", err.message);
+    assert_memory_equal(a, b, sizeof a);
+    assert_memory_equal(x, y, sizeof x);
+    sg_session_free(session);
+    sg_model_free(back);
+    sg_model_free(m);
+    sg_free(dir);
+    shop_fini(&s);
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
 static void lists_leave_out_what_was_seen(void **state)
 {
     (void)state;
@@ -408,6 +462,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_models_are_named),
         cmocka_unit_test(what_is_saved_comes_back),
+        cmocka_unit_test(a_catalogue_comes_back),
         cmocka_unit_test(lists_leave_out_what_was_seen),
         cmocka_unit_test(lists_hold_only_what_is_allowed),
         cmocka_unit_test(other_files_of_the_folder_stay),
