@@ -36,8 +36,8 @@ static inline void fuzz_events_as(const uint8_t *data, size_t size, sg_status re
     if (!st)
         st = sg_intake_init(&k, &spec, NULL, "/tmp", true, &err);
     k.in = &in;
-    if (!st)
-        st = read(&k, &err);
+    if (!st && !(st = read(&k, &err)))
+        st = sg_intake_flush(&k, &err);
     fuzz_check(st, &err);
     if (!st && k.rows && !(st = sg_events_sort(k.events, &err)) &&
         !(st = sg_counts_init(&counts, (size_t)sg_vocab_count(k.users), (size_t)sg_vocab_count(k.items), &err)) &&

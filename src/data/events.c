@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { BLOCK_EVENTS = 1 << 15, RUN_EVENTS_MIN = 1024, BATCH_EVENTS = 1 << 13, MERGE_BATCH_MIN = 64, INSERTION_MAX = 24 };
+enum { AHEAD = 16 }; /* events: their places are fetched while the ones before are written */
 
 typedef struct run {
     uint64_t begin, end; /* events in the file not yet in the buffer */
@@ -30,7 +31,7 @@ struct sg_events {
     uint64_t *run_begin;    /* owned: (n_runs + 1), in events */
     size_t n_runs, cap_runs;
 
-    sg_event *sorted;       /* owned: everything, when nothing was spilled */
+    sg_event *sorted;       /* owned: the run being written; after sorting everything, when nothing was spilled */
     sg_scratch sorted_file; /* else */
     sg_event *batch;        /* owned: of sorted_file */
     uint64_t count, at;
@@ -62,7 +63,7 @@ static void free_blocks(sg_events *e)
 {
     for (size_t i = 0; i < e->n_blocks; i++)
         sg_free(e->block[i]);
-    e->n_blocks = e->n_here = 0;
+    e->n_blocks = 0;
 }
 
 void sg_events_free(sg_events *e)
@@ -130,15 +131,15 @@ static bool in_order(const sg_event *e, size_t n)
     return true;
 }
 
-/* Moves the events of the blocks into *out (n_here), by rank of user, then (time, row). Frees the blocks. */
-static sg_status sort_blocks(sg_events *e, sg_event **out, const int32_t *rank, size_t n_users, sg_error *err)
+/* The events of the blocks into sorted (n_here), by rank of user, then (time, row). */
+static sg_status sort_blocks(sg_events *e, const int32_t *rank, size_t n_users, sg_error *err)
 {
     const size_t n = e->n_here;
     uint32_t *end = sg_alloc_zero(n_users + 1, sizeof *end); /* while scattering: where the user's next event goes */
-    sg_event *sorted = sg_alloc_array(n, sizeof *sorted), *room = NULL;
+    sg_event *sorted = e->sorted, *room = NULL;
     size_t longest = 0;
 
-    if (!end || !sorted)
+    if (!end)
         goto no_memory;
     for (size_t i = 0; i < n; i++)
         end[e->block[i / e->block_events][i % e->block_events].user]++;
@@ -169,11 +170,13 @@ static sg_status sort_blocks(sg_events *e, sg_event **out, const int32_t *rank, 
     for (size_t b = 0, left = n; left; b++) {
         const size_t take = left < e->block_events ? left : e->block_events;
 
-        for (size_t i = 0; i < take; i++)
+        for (size_t i = 0; i < take; i++) {
+            if (i + AHEAD < take)
+                __builtin_prefetch(&sorted[end[e->block[b][i + AHEAD].user]], 1);
             sorted[end[e->block[b][i].user]++] = e->block[b][i];
+        }
         left -= take;
     }
-    free_blocks(e);
     for (size_t i = 0, next; i < n; i = next) {
         for (next = i + 1; next < n && sorted[next].user == sorted[i].user;)
             next++;
@@ -189,35 +192,34 @@ static sg_status sort_blocks(sg_events *e, sg_event **out, const int32_t *rank, 
     }
     sg_free(end);
     sg_free(room);
-    *out = sorted;
     return SG_OK;
 no_memory:
     sg_free(end);
-    sg_free(sorted);
     sg_free(room);
     return sg_fail_memory(err, "sorting events");
 }
 
 /* ---- spilling ---- */
 
+/* Blocks and the sorted array stay for the next run: the same memory again and again. */
 static sg_status spill(sg_events *e, sg_error *err)
 {
     const int32_t *rank;
-    const size_t n = e->n_here;
-    sg_event *sorted = NULL;
     size_t n_users;
     sg_status st;
 
-    if (!sg_grow(&e->run_begin, &e->cap_runs, e->n_runs + 2, sizeof *e->run_begin))
+    if (!sg_grow(&e->run_begin, &e->cap_runs, e->n_runs + 2, sizeof *e->run_begin) ||
+        (!e->sorted && !(e->sorted = sg_alloc_array(e->memory_events, sizeof *e->sorted))))
         return sg_fail_memory(err, "runs of events");
     if ((!e->runs_file.dir && (st = sg_scratch_open(&e->runs_file, e->dir, err))) ||
-        (st = e->order(e->order_ctx, &rank, &n_users, err)) || (st = sort_blocks(e, &sorted, rank, n_users, err)))
+        (st = e->order(e->order_ctx, &rank, &n_users, err)) || (st = sort_blocks(e, rank, n_users, err)))
         return st;
-    e->run_begin[e->n_runs] = e->runs_file.size / sizeof *sorted;
-    if (!(st = sg_scratch_append(&e->runs_file, sorted, n * sizeof *sorted, err)))
-        e->run_begin[++e->n_runs] = e->runs_file.size / sizeof *sorted;
-    sg_free(sorted);
-    return st;
+    e->run_begin[e->n_runs] = e->runs_file.size / sizeof *e->sorted;
+    if ((st = sg_scratch_append(&e->runs_file, e->sorted, e->n_here * sizeof *e->sorted, err)))
+        return st;
+    e->run_begin[++e->n_runs] = e->runs_file.size / sizeof *e->sorted;
+    e->n_here = 0;
+    return SG_OK;
 }
 
 sg_event *sg_events_add(sg_events *e, sg_error *err)
@@ -326,11 +328,17 @@ sg_status sg_events_sort(sg_events *e, sg_error *err)
     if ((st = e->order(e->order_ctx, &rank, &n_users, err)))
         return st;
     if (!e->n_runs) {
-        if ((st = sort_blocks(e, &e->sorted, rank, n_users, err)))
+        if (!(e->sorted = sg_alloc_array(e->n_here, sizeof *e->sorted)))
+            return sg_fail_memory(err, "sorting events");
+        if ((st = sort_blocks(e, rank, n_users, err)))
             return st;
+        free_blocks(e);
         for (uint64_t i = 0; rank && i < e->count; i++)
             e->sorted[i].user = rank[e->sorted[i].user];
     } else {
+        free_blocks(e);
+        sg_free(e->sorted);
+        e->sorted = NULL;
         if ((st = merge_runs(e, rank, err)))
             return st;
         sg_scratch_close(&e->runs_file);

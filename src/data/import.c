@@ -3,12 +3,12 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "data/checksum.h"
 #include "data/filter.h"
 #include "data/intake.h"
 #include "data/item_text.h"
 #include "data/scan.h"
 #include "data/writer.h"
-#include "file/sha256.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,10 +34,14 @@ typedef struct import {
     int32_t *item_old;  /* owned: by rank */
     int32_t n_users, n_items;
     json_t *sources, *item_sources, *filters; /* owned */
+    const char **path;       /* owned: of all sources, for the checksums */
+    sg_checksums *checksums; /* owned */
 } import;
 
 static void free_import(import *m)
 {
+    sg_checksums_end(m->checksums);
+    sg_free(m->path);
     sg_item_text_fini(&m->text);
     sg_intake_fini(&m->in);
     sg_counts_fini(&m->counts);
@@ -91,6 +95,7 @@ static char *name_of(const char *path)
 static sg_status prepare(import *m, sg_error *err)
 {
     sg_folder probe;
+    size_t n = 0;
     sg_status st;
 
     if ((st = check_spec(m->spec, err)) || (st = sg_folder_begin(&probe, m->dir, SG_DATASET_JSON, err)))
@@ -101,29 +106,17 @@ static sg_status prepare(import *m, sg_error *err)
     m->sources = json_array();
     m->item_sources = json_array();
     m->filters = json_array();
-    if (!m->scratch_dir || !m->name || !m->sources || !m->item_sources || !m->filters)
+    m->path = sg_alloc_array((size_t)m->spec->n_path + (size_t)m->spec->n_item_text, sizeof *m->path);
+    if (!m->scratch_dir || !m->name || !m->sources || !m->item_sources || !m->filters || !m->path)
         return sg_fail_memory(err, "import");
-    return SG_OK;
+    for (int i = 0; i < m->spec->n_path; i++)
+        m->path[n++] = m->spec->path[i];
+    for (int i = 0; i < m->spec->n_item_text; i++)
+        m->path[n++] = m->spec->item_text[i];
+    return sg_checksums_begin(&m->checksums, m->path, n, err);
 }
 
 /* ---- events ---- */
-
-/* The checksum of a file read before; a pipe has none. */
-static sg_status add_checksum(json_t *entry, const char *path, sg_error *err)
-{
-    uint64_t bytes;
-    char hex[65];
-    sg_status st;
-
-    if (!sg_file_exists(path))
-        return SG_OK;
-    if ((st = sg_sha256_file(hex, &bytes, path, err)))
-        return st;
-    if (json_object_set_new(entry, "bytes", json_integer((json_int_t)bytes)) ||
-        json_object_set_new(entry, "sha256", json_string(hex)))
-        return sg_fail_memory(err, path);
-    return SG_OK;
-}
 
 static sg_status read_file(import *m, int i, sg_error *err)
 {
@@ -142,13 +135,13 @@ static sg_status read_file(import *m, int i, sg_error *err)
     m->in.in = &in;
     m->in.bytes_all = m->in.bytes_done + sg_reader_size(in.reader);
     const uint64_t rows = m->in.rows;
-    if ((st = m->format->read(&m->in, err)))
+    if ((st = m->format->read(&m->in, err)) || (st = sg_intake_flush(&m->in, err)))
         goto done;
     m->in.bytes_done += sg_reader_size(in.reader);
     entry = json_pack("{s:s, s:I}", "path", path, "rows", (json_int_t)(m->in.rows - rows));
     if (!entry)
         st = sg_fail_memory(err, path);
-    else if (!(st = add_checksum(entry, path, err)) && json_array_append(m->sources, entry))
+    else if (json_array_append(m->sources, entry))
         st = sg_fail_memory(err, path);
 done:
     json_decref(entry);
@@ -339,11 +332,8 @@ static sg_status read_item_text(import *m, sg_error *err)
     for (int i = 0; i < m->spec->n_item_text; i++) {
         if ((st = sg_item_text_file(&m->text, m->spec->item_text[i], &entry, err)))
             return st;
-        if (!(st = add_checksum(entry, m->spec->item_text[i], err)) && json_array_append(m->item_sources, entry))
-            st = sg_fail_memory(err, "import");
-        json_decref(entry);
-        if (st)
-            return st;
+        if (json_array_append_new(m->item_sources, entry))
+            return sg_fail_memory(err, "import");
     }
     return sg_item_text_end(&m->text, err);
 }
@@ -413,6 +403,23 @@ static int64_t id_bytes(const sg_vocab *v, const int32_t *old, const int32_t *ne
     return bytes;
 }
 
+/* Size and checksum of every source into what is said about it. */
+static sg_status add_checksums(import *m, sg_error *err)
+{
+    const sg_checksum *c;
+    sg_status st = sg_checksums_wait(m->checksums, &c, err);
+
+    for (int i = 0; !st && i < m->spec->n_path + m->spec->n_item_text; i++, c++) {
+        json_t *entry = i < m->spec->n_path ? json_array_get(m->sources, (size_t)i)
+                                            : json_array_get(m->item_sources, (size_t)(i - m->spec->n_path));
+
+        if (c->hex[0] && (json_object_set_new(entry, "bytes", json_integer((json_int_t)c->bytes)) ||
+                          json_object_set_new(entry, "sha256", json_string(c->hex))))
+            st = sg_fail_memory(err, "import");
+    }
+    return st;
+}
+
 /* The report without what differs from run to run: it becomes the provenance. */
 static json_t *describe(const import *m, size_t n_with_text)
 {
@@ -464,7 +471,7 @@ static sg_status write_dataset(import *m, json_t **report, sg_error *err)
     }
     spec.action_name = (const char *const *)action_name;
     if (st || (st = sg_dataset_writer_open(&w, m->dir, &spec, err)) || (st = write_events(m, w, err)) ||
-        (st = write_ids(m, w, &n_with_text, err)))
+        (st = write_ids(m, w, &n_with_text, err)) || (st = add_checksums(m, err)))
         goto done;
     if (!(*report = describe(m, n_with_text))) {
         st = sg_fail_memory(err, "import");

@@ -11,6 +11,7 @@
 typedef struct lines {
     uint64_t longer;   /* the first line with more than one item; 0: none so far */
     uint64_t repeated; /* the first line whose user had been there; 0: none so far */
+    char user[24];     /* of the line before */
 } lines;
 
 static bool next_number(sg_bytes *rest, sg_bytes *number)
@@ -27,13 +28,29 @@ static bool next_number(sg_bytes *rest, sg_bytes *number)
     return number->size > 0;
 }
 
+/* Has the user been in a line before? Pairs come in runs of a user, so that the last one is asked first. */
+static sg_status user_known(sg_intake *k, lines *seen, sg_bytes user, bool *known, sg_error *err)
+{
+    sg_status st;
+
+    if ((*known = sg_bytes_equal(user, sg_bytes_of(seen->user))))
+        return SG_OK;
+    memcpy(seen->user, user.data, user.size); /* a number of at most 19 digits */
+    seen->user[user.size] = 0;
+    if ((st = sg_intake_flush(k, err)))
+        return st;
+    *known = sg_vocab_find(k->users, user) >= 0;
+    return SG_OK;
+}
+
 static sg_status read_line(sg_intake *k, lines *seen, sg_bytes rest, sg_error *err)
 {
     const uint64_t line = k->in->line;
     sg_raw_event raw = {.user = {NULL, 0}};
     char room[SG_QUOTE_ROOM];
     uint64_t value, n = 0;
-    sg_status st = SG_OK;
+    bool known;
+    sg_status st;
 
     if (!next_number(&rest, &raw.user))
         return sg_input_fail(k->in, line, err, "expected a user and its items, found an empty line");
@@ -46,7 +63,9 @@ static sg_status read_line(sg_intake *k, lines *seen, sg_bytes rest, sg_error *e
     if (!n)
         return sg_input_fail(k->in, line, err, "expected at least one item after user %.*s, found none", (int)raw.user.size,
                              raw.user.data);
-    if (sg_vocab_find(k->users, raw.user) >= 0) {
+    if ((st = user_known(k, seen, raw.user, &known, err)))
+        return st;
+    if (known) {
         if (n > 1 || seen->longer)
             return sg_input_fail(k->in, line, err, "user %.*s already has a sequence in a line before", (int)raw.user.size,
                                  raw.user.data);

@@ -18,6 +18,8 @@ static sg_status read_user(sg_intake *k, const sg_json_file *f, const sg_json_va
         return sg_fail_memory(err, k->in->path);
     if (items->kind != SG_JSON_ARRAY)
         return sg_input_fail(k->in, f->line, err, "user %s: expected an array of items", sg_quote(quoted, raw.user));
+    if ((st = sg_intake_flush(k, err)))
+        return st;
     if (sg_vocab_find(k->users, raw.user) >= 0)
         return sg_input_fail(k->in, f->line, err, "user %s stands twice", sg_quote(quoted, raw.user));
     sg_json_begin(&s, items->text, false);

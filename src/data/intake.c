@@ -78,12 +78,14 @@ sg_status sg_intake_init(sg_intake *k, const sg_import_spec *spec, const sg_prog
     const size_t memory_max = spec->memory_max ? spec->memory_max : (size_t)1 << 30;
     sg_status st;
 
-    *k = (sg_intake){.spec = spec, .progress = progress, .user_last = -1, .by_number = by_number};
+    *k = (sg_intake){.spec = spec, .progress = progress, .by_number = by_number};
     k->time_begin = spec->time_min < -62135596800 ? INT64_MIN : spec->time_min * 1000000;
     k->time_end = spec->time_max >= 253402300800 ? INT64_MAX : (spec->time_max + 1) * 1000000;
     k->examples = json_array();
     k->warnings = json_array();
-    if (!k->examples || !k->warnings)
+    k->waiting = sg_alloc_array(SG_WAITING_MAX, sizeof *k->waiting);
+    k->room = sg_alloc(SG_WAITING_BYTES);
+    if (!k->examples || !k->warnings || !k->waiting || !k->room)
         st = sg_fail_memory(err, "import");
     else if (!(st = sg_vocab_new(&k->users, err)) && !(st = sg_vocab_new(&k->items, err)) &&
              !(st = sg_vocab_new(&k->actions, err)))
@@ -102,6 +104,8 @@ void sg_intake_fini(sg_intake *k)
     sg_free(k->user_seen);
     sg_free(k->item_seen);
     sg_free(k->rank);
+    sg_free(k->waiting);
+    sg_free(k->room);
     json_decref(k->examples);
     json_decref(k->warnings);
     *k = (sg_intake){0};
@@ -113,10 +117,18 @@ sg_status sg_intake_bad(sg_intake *k, sg_status st, sg_error *err)
 {
     const uint64_t most = k->spec->bad_rows_max > 0 ? (uint64_t)k->spec->bad_rows_max : 0;
     char where[64];
+    sg_error first; /* of the rows that wait: they stand before this one */
+    const sg_status before = k->stopped ? SG_OK : sg_intake_flush(k, &first);
 
-    if (st != SG_ERR_FORMAT || k->in->broken)
+    if (before) {
+        if (err)
+            *err = first;
+        return before;
+    }
+    if (st != SG_ERR_FORMAT || k->in->broken || k->stopped)
         return st;
     if (k->bad == most) {
+        k->stopped = true;
         if (most == 0)
             return st;
         snprintf(where, sizeof where, "more than %llu bad rows, the last", (unsigned long long)most);
@@ -183,18 +195,21 @@ static sg_status check_id(const sg_intake *k, uint64_t line, const char *what, s
     return SG_OK;
 }
 
-static sg_status take_id(sg_intake *k, uint64_t line, const char *what, sg_vocab *v, sg_bytes id, int32_t *number, sg_error *err)
+/* Lengths are checked before, bytes only of ids that are new. */
+static sg_status number_id(sg_intake *k, uint64_t line, const char *what, sg_vocab *v, sg_bytes id, uint32_t hash, int32_t *number,
+                           sg_error *err)
 {
     const int32_t n = sg_vocab_count(v);
-    sg_status st;
+    const sg_status st = sg_vocab_add_hashed(v, id, hash, number, err);
 
+    return st || *number < n ? st : check_id(k, line, what, id, err);
+}
+
+static sg_status check_size(const sg_intake *k, uint64_t line, const char *what, sg_bytes id, sg_error *err)
+{
     if (id.size == 0)
         return fail_value(k, line, what, "an id", id, err);
-    if (id.size > SG_ID_BYTES_MAX)
-        return sg_input_fail(k->in, line, err, "%s: expected an id of at most %d bytes, found %zu", what, SG_ID_BYTES_MAX, id.size);
-    if ((st = sg_vocab_add(v, id, number, err)) || *number < n)
-        return st;
-    return check_id(k, line, what, id, err);
+    return sg_input_fail(k->in, line, err, "%s: expected an id of at most %d bytes, found %zu", what, SG_ID_BYTES_MAX, id.size);
 }
 
 static sg_status take_action(sg_intake *k, uint64_t line, sg_bytes text, int32_t *action, sg_error *err)
@@ -204,10 +219,12 @@ static sg_status take_action(sg_intake *k, uint64_t line, sg_bytes text, int32_t
 
     if (!text.size)
         return fail_value(k, line, "action", "a name or an integer", text, err);
-    if (k->rows == 0)
+    if (k->rows + k->n_waiting == 0)
         k->action_words = !number;
+    if (k->action_words && text.size > SG_ID_BYTES_MAX)
+        return check_size(k, line, "action", text, err);
     if (k->action_words)
-        return take_id(k, line, "action", k->actions, text, action, err);
+        return number_id(k, line, "action", k->actions, text, sg_vocab_hash(k->actions, text), action, err);
     if (!number || value < INT32_MIN || value > INT32_MAX)
         return fail_value(k, line, "action", "an integer, as in the first row", text, err);
     *action = (int32_t)value;
@@ -239,48 +256,103 @@ static sg_status tick(const sg_intake *k, sg_error *err)
     return sg_progress_tick(k->progress, &e, err);
 }
 
-sg_status sg_intake_event(sg_intake *k, uint64_t line, const sg_raw_event *raw, sg_error *err)
+/* The event has its numbers: filters, then the store. */
+static sg_status keep_event(sg_intake *k, const sg_event *e, sg_error *err)
 {
-    sg_event e = {.row = k->rows};
-    double rating = 0;
     sg_status st;
 
-    if (k->rows % TICK_ROWS == 0 && k->rows && (st = tick(k, err)))
-        return st;
-    if (k->user_last >= 0 && sg_bytes_equal(raw->user, sg_vocab_at(k->users, k->user_last)))
-        e.user = k->user_last;
-    else if ((st = take_id(k, line, "user", k->users, raw->user, &e.user, err)))
-        return st;
-    k->user_last = e.user;
-    if ((st = take_id(k, line, "item", k->items, raw->item, &e.item, err)))
-        return st;
-    if (k->has_time && !sg_scan_time(raw->time, &e.time))
-        return fail_value(k, line, "time", "seconds, milliseconds or an ISO 8601 date", raw->time, err);
-    if (k->has_rating && (!sg_scan_number(raw->rating, &rating) || fabs(rating) > 3.4e38))
-        return fail_value(k, line, "rating", "a number", raw->rating, err);
-    if (k->has_action && (st = take_action(k, line, raw->action, &e.action, err)))
-        return st;
     k->rows++;
     if (k->spec->rating_min > -INFINITY) {
-        if (rating < k->spec->rating_min) {
+        if (e->rating < (float)k->spec->rating_min) {
             k->dropped_rating++;
             return SG_OK;
         }
-        if ((st = mark_seen(k, e.user, e.item, SG_SEEN_RATING, err)))
+        if ((st = mark_seen(k, e->user, e->item, SG_SEEN_RATING, err)))
             return st;
     }
     if (k->time_begin != INT64_MIN || k->time_end != INT64_MAX) {
-        if (e.time < k->time_begin || e.time >= k->time_end) {
+        if (e->time < k->time_begin || e->time >= k->time_end) {
             k->dropped_time++;
             return SG_OK;
         }
-        if ((st = mark_seen(k, e.user, e.item, SG_SEEN_TIME, err)))
+        if ((st = mark_seen(k, e->user, e->item, SG_SEEN_TIME, err)))
             return st;
     }
-    e.rating = (float)rating;
     sg_event *place = sg_events_add(k->events, err);
     if (!place)
         return err ? err->status : SG_ERR_IO;
-    *place = e;
+    *place = *e;
+    return SG_OK;
+}
+
+sg_status sg_intake_flush(sg_intake *k, sg_error *err)
+{
+    const size_t n = k->n_waiting;
+    sg_status st = SG_OK;
+
+    for (int stage = 0; stage < 3; stage++)
+        for (size_t i = 0; i < n; i++) {
+            sg_waiting *w = &k->waiting[i];
+
+            sg_vocab_prefetch(k->users, w->user_hash, stage);
+            sg_vocab_prefetch(k->items, w->item_hash, stage);
+        }
+    k->n_waiting = k->room_used = 0;
+    for (size_t i = 0; i < n && !st; i++) {
+        sg_waiting *w = &k->waiting[i];
+
+        w->event.row = k->rows;
+        if (k->rows % TICK_ROWS == 0 && k->rows && (st = tick(k, err)))
+            break;
+        if ((st = number_id(k, w->line, "user", k->users, w->user, w->user_hash, &w->event.user, err)) ||
+            (st = number_id(k, w->line, "item", k->items, w->item, w->item_hash, &w->event.item, err)))
+            st = sg_intake_bad(k, st, err);
+        else
+            st = keep_event(k, &w->event, err);
+    }
+    k->stopped = k->stopped || st;
+    return st;
+}
+
+/* The values of an event, all but its ids. */
+static sg_status read_values(sg_intake *k, uint64_t line, const sg_raw_event *raw, sg_event *e, sg_error *err)
+{
+    double rating = 0;
+
+    if (raw->user.size - 1 >= SG_ID_BYTES_MAX)
+        return check_size(k, line, "user", raw->user, err);
+    if (raw->item.size - 1 >= SG_ID_BYTES_MAX)
+        return check_size(k, line, "item", raw->item, err);
+    if (k->has_time && !sg_scan_time(raw->time, &e->time))
+        return fail_value(k, line, "time", "seconds, milliseconds or an ISO 8601 date", raw->time, err);
+    if (k->has_rating && (!sg_scan_number(raw->rating, &rating) || fabs(rating) > 3.4e38))
+        return fail_value(k, line, "rating", "a number", raw->rating, err);
+    e->rating = (float)rating;
+    return k->has_action ? take_action(k, line, raw->action, &e->action, err) : SG_OK;
+}
+
+static sg_bytes put_in_room(sg_intake *k, sg_bytes id)
+{
+    char *to = k->room + k->room_used;
+
+    memcpy(to, id.data, id.size);
+    k->room_used += id.size;
+    return (sg_bytes){to, id.size};
+}
+
+sg_status sg_intake_event(sg_intake *k, uint64_t line, const sg_raw_event *raw, sg_error *err)
+{
+    sg_event e = {0};
+    sg_status st;
+
+    if ((st = read_values(k, line, raw, &e, err)))
+        return st;
+    if ((k->n_waiting == SG_WAITING_MAX || k->room_used + raw->user.size + raw->item.size > SG_WAITING_BYTES) &&
+        (st = sg_intake_flush(k, err)))
+        return st;
+    sg_waiting *w = &k->waiting[k->n_waiting++];
+    *w = (sg_waiting){.event = e, .user = put_in_room(k, raw->user), .item = put_in_room(k, raw->item), .line = line};
+    w->user_hash = sg_vocab_hash(k->users, w->user);
+    w->item_hash = sg_vocab_hash(k->items, w->item);
     return SG_OK;
 }

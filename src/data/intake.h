@@ -14,6 +14,15 @@ typedef struct sg_raw_event {
     sg_bytes user, item, time, rating, action;
 } sg_raw_event;
 
+/* Events wait for each other, so that the look-ups of their ids overlap. */
+enum { SG_WAITING_MAX = 32, SG_WAITING_BYTES = 8192 };
+typedef struct sg_waiting {
+    sg_event event; /* all but the numbers of user and item */
+    sg_bytes user, item; /* in the room of the intake */
+    uint32_t user_hash, item_hash;
+    uint64_t line;
+} sg_waiting;
+
 typedef struct sg_intake {
     const sg_import_spec *spec;   /* borrowed, as are progress and in */
     const sg_progress *progress;
@@ -22,7 +31,10 @@ typedef struct sg_intake {
 
     sg_vocab *users, *items, *actions; /* owned */
     sg_events *events;                 /* owned */
-    int32_t user_last;                 /* number of the event before, -1: none; logs come in runs of a user */
+    sg_waiting *waiting;               /* owned: (SG_WAITING_MAX) */
+    size_t n_waiting, room_used;
+    char *room;                        /* owned: SG_WAITING_BYTES of ids */
+    bool stopped;                      /* an error has ended the import: no more rows are forgiven */
     bool action_words;                 /* actions are names, numbered as they come; else integers */
     bool has_time, has_rating, has_action; /* from the first file; the others must agree */
     bool by_number;
@@ -46,6 +58,8 @@ sg_status sg_intake_columns(sg_intake *k, bool time, bool rating, bool action, s
 /* Takes one event that stands in `line`: checks and reads its values, applies the filters that need only the event. An error
  * of its text is one of the row: give it to sg_intake_bad. */
 sg_status sg_intake_event(sg_intake *k, uint64_t line, const sg_raw_event *raw, sg_error *err);
+/* Numbers the events that still wait: after the last one, and before the vocabularies are looked at. */
+sg_status sg_intake_flush(sg_intake *k, sg_error *err);
 /* What to do about an error of a row: SG_OK when it may be skipped (counted and noted), else st, to be returned. */
 sg_status sg_intake_bad(sg_intake *k, sg_status st, sg_error *err);
 sg_status sg_intake_warn(sg_intake *k, sg_error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -43,11 +43,57 @@ static uint64_t take_digits(const char **p, const char *end, uint64_t value, int
     return value;
 }
 
+/* Eight digits at once: each step joins neighbours in all lanes. False: not eight digits. */
+static bool take_8(const char *p, uint64_t *out)
+{
+    uint64_t x;
+
+    memcpy(&x, p, 8);
+    if (((x & 0xf0f0f0f0f0f0f0f0u) | ((x + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) != 0x3333333333333333u)
+        return false;
+    x = (x & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8; /* 10 a + b */
+    x = (x & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
+    *out = (x & 0x0000ffff0000ffffu) * 42949672960001u >> 32;
+    return true;
+}
+
+/* Up to 18 digits and nothing else: most of what is ever read. */
+static bool take_plain(sg_bytes t, uint64_t *out)
+{
+    const char *p = t.data, *end = p + t.size;
+    uint64_t value = 0, eight;
+
+    if (!t.size || t.size > 18)
+        return false;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    for (; end - p >= 8; p += 8) {
+        if (!take_8(p, &eight))
+            return false;
+        value = value * 100000000 + eight;
+    }
+#endif
+    for (; p < end; p++) {
+        if (!is_digit(*p))
+            return false;
+        value = value * 10 + (uint64_t)(*p - '0');
+    }
+    *out = value;
+    return true;
+}
+
 bool sg_scan_int(sg_bytes text, int64_t *out)
 {
+    uint64_t plain;
+
+    if (take_plain(text, &plain)) {
+        *out = (int64_t)plain;
+        return true;
+    }
     const sg_bytes t = sg_trim(text);
+    if (!t.size)
+        return false;
     const char *p = t.data, *end = t.data + t.size;
-    const bool negative = p < end && *p == '-';
+    const bool negative = *p == '-';
     int n_used = 0, n_cut = 0;
 
     if (p < end && (*p == '-' || *p == '+'))
@@ -81,11 +127,24 @@ bool sg_scan_number(sg_bytes text, double *out)
 {
     static const double power[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    const sg_bytes t = sg_trim(text);
-    const char *p = t.data, *end = t.data + t.size, *digits;
-    const bool negative = p < end && *p == '-';
-    int n_used = 0, n_cut = 0, fraction = 0, exponent = 0;
     uint64_t value;
+
+    if (text.size <= 3 && text.size && is_digit(text.data[0])) { /* "4", "4.5": ratings */
+        if (text.size == 1) {
+            *out = text.data[0] - '0';
+            return true;
+        }
+        if (text.size == 3 && text.data[1] == '.' && is_digit(text.data[2])) {
+            *out = ((text.data[0] - '0') * 10 + (text.data[2] - '0')) / 10.0;
+            return true;
+        }
+    }
+    const sg_bytes t = sg_trim(text);
+    if (!t.size)
+        return false;
+    const char *p = t.data, *end = t.data + t.size, *digits;
+    const bool negative = *p == '-';
+    int n_used = 0, n_cut = 0, fraction = 0, exponent = 0;
 
     if (p < end && (*p == '-' || *p == '+'))
         p++;

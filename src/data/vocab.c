@@ -162,9 +162,30 @@ void sg_vocab_free(sg_vocab *v)
     sg_free(v);
 }
 
+uint32_t sg_vocab_hash(const sg_vocab *v, sg_bytes s)
+{
+    return hash(s, v->seed);
+}
+
+void sg_vocab_prefetch(const sg_vocab *v, uint32_t tag, int stage)
+{
+    const slot *first = &v->slots[tag & (v->size - 1)];
+
+    if (stage == 0)
+        __builtin_prefetch(first);
+    else if (first->number >= 0 && stage == 1)
+        __builtin_prefetch(&v->strings.offsets[first->number]);
+    else if (first->number >= 0)
+        __builtin_prefetch(v->strings.bytes + v->strings.offsets[first->number]);
+}
+
 sg_status sg_vocab_add(sg_vocab *v, sg_bytes s, int32_t *number, sg_error *err)
 {
-    const uint32_t tag = hash(s, v->seed);
+    return sg_vocab_add_hashed(v, s, hash(s, v->seed), number, err);
+}
+
+sg_status sg_vocab_add_hashed(sg_vocab *v, sg_bytes s, uint32_t tag, int32_t *number, sg_error *err)
+{
     size_t i = probe(v, s, tag), end, n = v->strings.n;
 
     assert(!v->borrowed);

@@ -1,9 +1,15 @@
 /* sha256.c - the plain algorithm, sixteen rounds unrolled. */
 #include "file/sha256.h"
 
+#include "base/alloc.h"
 #include "base/io.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1 << 18 };
 
 static const uint32_t k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
@@ -113,19 +119,32 @@ void sg_sha256_hex(sg_sha256 *h, char hex[65])
     hex[64] = 0;
 }
 
+/* Read, not mapped: mapped pages would count as this process's memory, all of a large file's. */
 sg_status sg_sha256_file(char hex[65], uint64_t *size, const char *path, sg_error *err)
 {
+    char *room = sg_alloc(READ_BYTES);
+    const int fd = room && !sg_io_fault() ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    sg_status st = SG_OK;
     sg_sha256 h;
-    sg_map m;
-    sg_status st = sg_map_open(&m, path, err);
+    ssize_t n = 1;
 
-    if (st)
-        return st;
+    if (!room)
+        return sg_fail_memory(err, path);
+    if (fd < 0)
+        st = sg_fail_errno(err, path, "cannot open");
     sg_sha256_init(&h);
-    sg_sha256_add(&h, m.data, m.size);
+    while (!st && n) {
+        n = sg_io_fault() ? -1 : read(fd, room, READ_BYTES);
+        if (n > 0)
+            sg_sha256_add(&h, room, (size_t)n);
+        else if (n < 0 && errno != EINTR)
+            st = sg_fail_errno(err, path, "cannot read");
+    }
+    if (fd >= 0)
+        close(fd);
+    sg_free(room);
     if (size)
-        *size = m.size;
-    sg_map_close(&m);
+        *size = h.bytes;
     sg_sha256_hex(&h, hex);
-    return SG_OK;
+    return st;
 }
