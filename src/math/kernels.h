@@ -46,6 +46,9 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(float, ce_row, (float *l, size_t n, const float *bias, float scale, float *most, double *sum))                   \
     X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, ce_kept_row, (float *l, const float *e, size_t n, float c, float even))                                    \
+    X(void, gather_dot, (float *l, const float *x, const float *w, const uint32_t *at, size_t n, size_t d, float scale))\
+    X(void, gather_axpy, (float *y, const float *c, const float *w, const uint32_t *at, size_t n, size_t d))           \
+    X(float, softplus_row, (float *l, size_t n))                                                                       \
     X(void, attend_rows, (float *out, const float *q, int n, int heads, int dh, float scale, const float *k,           \
                           const float *v, const int32_t *row, int len, const float *bias))                             \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \

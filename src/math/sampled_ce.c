@@ -7,6 +7,7 @@
  * x (rows, d), table (n, d). The table rows in use are copied once, each id once, normalised when l2 asks for it; all
  * else works on that copy. Gradients: every table row is owned by one piece, which adds its places in batch order. */
 #include "math/gemm.h"
+#include "math/op.h"
 #include "math/touch.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ static const float EPS = 1e-6f; /* lengths below it count as it */
 typedef struct sampled {
     sg_tensor *x;
     sg_param *table;
-    const float *logq;   /* borrowed during forward */
+    const float *logq;   /* (ids.n) of the copied table rows, or NULL */
     float scale, beta;   /* beta < 0: softmax */
     bool shared, l2;
     int d, n_rows, n_neg;
@@ -36,20 +37,11 @@ typedef struct sampled {
     float up;            /* of the loss, times scale */
 } sampled;
 
-static float dot(const float *x, const float *y, int n)
-{
-    float sum = 0;
-
-    for (int i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
-
 static void unit_row(float *y, float *inv, const float *x, int d, bool l2)
 {
     *inv = 1;
     if (l2) {
-        const float length = sqrtf(dot(x, x, d));
+        const float length = sqrtf(sg_dot(x, x, (size_t)d));
 
         *inv = 1 / (length > EPS ? length : EPS);
     }
@@ -60,7 +52,7 @@ static void unit_row(float *y, float *inv, const float *x, int d, bool l2)
 /* From the gradient of the unit row to that of the row: (dy - y (y.dy)) / length, added to dx. */
 static void unit_row_grad(float *dx, const float *dy, const float *y, float inv, int d, bool l2)
 {
-    const float along = l2 && inv < 1 / EPS ? dot(y, dy, d) : 0;
+    const float along = l2 && inv < 1 / EPS ? sg_dot(y, dy, (size_t)d) : 0;
 
     for (int i = 0; i < d; i++)
         dx[i] += inv * (dy[i] - along * y[i]);
@@ -72,79 +64,68 @@ static const uint32_t *negatives_of(const sampled *p, size_t r)
 }
 
 /* Loss of one row; logits become their gradients. */
-static double softmax_row(float *l0, float *l, int n)
+static double softmax_row(float *l0, float *l, size_t n)
 {
-    float most = *l0;
-    double sum, at_target;
+    const sg_kernels *k = sg_kernels_best();
+    const float among = k->max(l, n), most = among > *l0 ? among : *l0;
+    const double own = (double)*l0 - most;
+    float others;
+    double sum;
 
-    for (int j = 0; j < n; j++)
-        most = l[j] > most ? l[j] : most;
-    at_target = *l0 - most;
-    sum = exp(at_target);
-    for (int j = 0; j < n; j++)
-        sum += l[j] = expf(l[j] - most);
-    *l0 = (float)(exp(at_target) / sum - 1);
-    for (int j = 0; j < n; j++)
-        l[j] /= (float)sum;
-    return log(sum) - at_target;
+    k->exp_rows(l, l, n, most, &others);
+    sum = exp(own) + (double)others;
+    *l0 = (float)(-(double)others / sum);
+    k->scale(l, (float)(1 / sum), l, n);
+    return log(sum) - own;
 }
 
-static double softplus(double x) /* log(1 + e^x) */
+static double binary_row(float *l0, float *l, size_t n, float beta)
 {
-    return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
-}
+    const sg_kernels *k = sg_kernels_best();
+    float away = -*l0;
+    const double loss = (double)beta * (double)k->softplus_row(&away, 1);
 
-static double binary_row(float *l0, float *l, int n, float beta)
-{
-    double loss = beta * softplus(-*l0);
-
-    *l0 = -beta / (1 + expf(*l0));
-    for (int j = 0; j < n; j++) {
-        loss += softplus(l[j]);
-        l[j] = 1 / (1 + expf(-l[j]));
-    }
-    return loss;
+    *l0 = -beta * away;
+    return loss + (double)k->softplus_row(l, n);
 }
 
 static void forward_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const sampled *p = ctx;
-    const size_t d = (size_t)p->d;
+    const sg_kernels *k = sg_kernels_best();
+    const size_t d = (size_t)p->d, n = (size_t)p->n_neg;
 
     for (size_t r = begin; r < end; r++) {
         const float *x = p->xs + r * d;
         const uint32_t target = p->at[r], *neg = negatives_of(p, r);
-        float *l = p->l + r * (size_t)p->n_neg;
+        float *l = p->l + r * n;
 
-        p->l0[r] = p->scale * dot(x, p->w + target * d, p->d) - (p->logq ? p->logq[p->ids.id[target]] : 0);
-        for (int j = 0; j < p->n_neg; j++) {
-            if (neg[j] == target || neg[j] == UINT32_MAX) {
-                l[j] = -INFINITY;
-                continue;
-            }
-            if (!p->shared)
-                l[j] = p->scale * dot(x, p->w + neg[j] * d, p->d);
-            l[j] -= p->logq ? p->logq[p->ids.id[neg[j]]] : 0;
-        }
-        p->loss[r] = p->beta < 0 ? softmax_row(&p->l0[r], l, p->n_neg) : binary_row(&p->l0[r], l, p->n_neg, p->beta);
+        p->l0[r] = p->scale * k->dot(x, p->w + target * d, d) - (p->logq ? p->logq[target] : 0);
+        if (!p->shared)
+            k->gather_dot(l, x, p->w, neg, n, d, p->scale);
+        for (size_t j = 0; j < n && p->logq; j++)
+            l[j] -= neg[j] == UINT32_MAX ? 0 : p->logq[neg[j]];
+        for (size_t j = 0; j < n; j++)
+            l[j] = neg[j] == target || neg[j] == UINT32_MAX ? -INFINITY : l[j];
+        p->loss[r] = p->beta < 0 ? softmax_row(&p->l0[r], l, n) : binary_row(&p->l0[r], l, n, p->beta);
     }
 }
 
 static void backward_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const sampled *p = ctx;
-    const size_t d = (size_t)p->d;
+    const sg_kernels *k = sg_kernels_best();
+    const size_t d = (size_t)p->d, n = (size_t)p->n_neg;
 
     for (size_t r = begin; r < end; r++) {
-        const uint32_t *neg = negatives_of(p, r);
-        const float *l = p->l + r * (size_t)p->n_neg, *wt = p->w + p->at[r] * d;
         float *to = p->dxs + r * d;
 
-        for (size_t i = 0; i < d; i++)
-            to[i] = (p->shared ? to[i] : 0) + p->up * p->l0[r] * wt[i];
-        for (int j = 0; j < p->n_neg && !p->shared; j++)
-            for (size_t i = 0; i < d && neg[j] != UINT32_MAX; i++)
-                to[i] += p->up * l[j] * p->w[neg[j] * d + i];
+        if (!p->shared) {
+            memset(to, 0, d * sizeof *to);
+            k->gather_axpy(to, p->l + r * n, p->w, negatives_of(p, r), n, d);
+            k->scale(to, p->up, to, d);
+        }
+        k->axpy(to, p->up * p->l0[r], p->w + p->at[r] * d, d);
         unit_row_grad(p->dx + (size_t)p->row[r] * d, to, p->xs + r * d, p->x_inv[r], p->d, p->l2);
     }
 }
@@ -158,7 +139,9 @@ static void backward_ids(void *ctx, size_t piece, size_t begin, size_t end, int 
 {
     const scatter *s = ctx;
     const sampled *p = s->p;
+    const sg_kernels *k = sg_kernels_best();
     const size_t d = (size_t)p->d;
+    const double each = 1.0 / p->n_neg;
     float *sum = s->work + (size_t)thread * d;
 
     for (size_t id = begin; id < end; id++) {
@@ -169,13 +152,11 @@ static void backward_ids(void *ctx, size_t piece, size_t begin, size_t end, int 
 
             if (target || !p->shared) {
                 const float c = p->up * (target ? p->l0[place] : p->l[n]);
-                const float *x = p->xs + (target ? place : n / (uint32_t)p->n_neg) * d;
+                const float *x = p->xs + (target ? place : (uint32_t)(((double)n + 0.5) * each)) * d; /* n / n_neg */
 
-                for (size_t k = 0; k < d; k++)
-                    sum[k] += c * x[k];
+                k->axpy(sum, c, x, d);
             } else {
-                for (size_t k = 0; k < d; k++)
-                    sum[k] += p->dneg[n * d + k];
+                k->add(sum, sum, p->dneg + n * d, d);
             }
         }
         unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * d, sum, p->w + id * d, p->w_inv[id], p->d, p->l2);
@@ -203,11 +184,23 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
                     p->d, 0, p->dxs, p->d);
         sg_parallel_for(pool, rows, ROWS, backward_rows, p);
     }
-    if (sg_param_learns(p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
+    if (sg_param_trains(g, p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
         if (p->shared)
             sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, p->d, p->n_rows, p->up, p->l, p->n_neg, p->xs,
                     p->d, 0, p->dneg, p->d);
         sg_parallel_for(pool, p->ids.n, IDS, backward_ids, &s);
+    }
+}
+
+static void copy_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const sampled *p = ctx;
+    const size_t d = (size_t)p->d;
+
+    for (size_t i = begin; i < end; i++) {
+        unit_row(p->w + i * d, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * d, p->d, p->l2);
+        for (uint32_t k = p->ids.begin[i]; k < p->ids.begin[i + 1]; k++)
+            p->at[p->ids.place[k]] = (uint32_t)i;
     }
 }
 
@@ -250,12 +243,17 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
     p->neg = p->shared ? sg_scratch(g, each * d, sizeof *p->neg) : NULL;
     if (!p->w || !p->w_inv || (p->shared && !p->neg))
         return false;
-    memset(p->at, 0xff, places * sizeof *p->at);
-    for (size_t i = 0; i < p->ids.n; i++) {
-        unit_row(p->w + i * d, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * d, p->d, p->l2);
-        for (uint32_t k = p->ids.begin[i]; k < p->ids.begin[i + 1]; k++)
-            p->at[p->ids.place[k]] = (uint32_t)i;
+    if (spec->logq) {
+        float *logq = sg_scratch(g, p->ids.n, sizeof *logq);
+
+        if (!logq)
+            return false;
+        for (size_t i = 0; i < p->ids.n; i++)
+            logq[i] = spec->logq[p->ids.id[i]];
+        p->logq = logq;
     }
+    memset(p->at, 0xff, places * sizeof *p->at);
+    sg_parallel_for(sg_graph_pool(g), p->ids.n, sg_row_grain(d), copy_ids, p);
     for (size_t j = 0; j < each && p->shared; j++) {
         const uint32_t from = p->at[(size_t)p->n_rows + j];
 
@@ -280,7 +278,7 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
         return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: x and table '%s' do not fit, or no negatives", table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (sampled){.x = x, .table = table, .logq = spec->logq, .scale = spec->scale, .beta = beta, .d = d,
+    *p = (sampled){.x = x, .table = table, .scale = spec->scale, .beta = beta, .d = d,
                    .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg};
     if (!gather(g, p, spec, (int)(x->count / (size_t)d)))
         return NULL;
@@ -297,7 +295,7 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     for (int r = 0; r < p->n_rows; r++)
         loss += p->loss[r];
     out->data[0] = p->n_rows ? (float)(loss / p->n_rows) : 0;
-    if (p->n_rows && (x->needs_grad || sg_param_learns(table)))
+    if (p->n_rows && sg_graph_training(g) && (x->needs_grad || sg_param_trains(g, table)))
         sg_tape(g, out, sampled_backward, p);
     return out;
 }
