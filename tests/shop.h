@@ -1,4 +1,5 @@
-/* shop.h - a small made shop in memory: users who walk along a ring of items, some of them twice, with text and ids. */
+/* shop.h - a small made shop in memory: users who walk along a ring of items, some of them twice, with
+ * text and ids. */
 #ifndef TEST_SHOP_H
 #define TEST_SHOP_H
 
@@ -73,7 +74,8 @@ static inline void shop_init(shop *s, int32_t n_users, int32_t n_items, uint64_t
                 at = (at + 1) % n_items;
             else if (sg_rng_float(seed, SG_RNG_TEST, 4, (uint64_t)n) < 0.9f)
                 at = (int32_t)(sg_rng_below((uint64_t)n_items, seed, SG_RNG_TEST, 5, (uint64_t)n) *
-                               sg_rng_below((uint64_t)n_items, seed, SG_RNG_TEST, 6, (uint64_t)n) / (uint64_t)n_items);
+                               sg_rng_below((uint64_t)n_items, seed, SG_RNG_TEST, 6, (uint64_t)n) /
+                               (uint64_t)n_items);
         }
         s->offsets[u + 1] = n;
     }
@@ -82,12 +84,13 @@ static inline void shop_init(shop *s, int32_t n_users, int32_t n_items, uint64_t
         s->text_offsets[i + 1] = (int64_t)text.size;
     }
     s->text = sg_buf_take(&text);
-    snprintf(s->dir, sizeof s->dir, "%s/sedge-shop-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm"); /* fsync is dear */
+    snprintf(s->dir, sizeof s->dir, "%s/sedge-shop-XXXXXX",
+             access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm"); /* fsync is dear */
     if (!mkdtemp(s->dir))
         shop_fail("mkdtemp");
     s->column = (sg_text_column){"title", {(size_t)n_items, s->text, s->text_offsets}};
     s->data = (sg_dataset){.dir = s->dir,
-                           .name = (char *)(uintptr_t)"shop",
+                           .name = (char *)(uintptr_t) "shop",
                            .n_users = n_users,
                            .n_items = n_items,
                            .n_events = n,

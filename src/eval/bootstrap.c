@@ -1,6 +1,8 @@
-/* bootstrap.c - how sure a mean is: the percentile bootstrap over cases.   [Efron & Tibshirani 1993, ch. 13]
+/* bootstrap.c - how sure a mean is: the percentile bootstrap over cases.   [Efron & Tibshirani 1993, ch.
+ * 13]
  *
- * A resample draws n cases with replacement. Cases whose values are all 0, nine in ten as a rule, are only drawn, not added. */
+ * A resample draws n cases with replacement. Cases whose values are all 0, nine in ten as a rule, are only
+ * drawn, not added. */
 #include "eval/ranks.h"
 
 #include "base/alloc.h"
@@ -43,8 +45,8 @@ static void resample(void *ctx, size_t piece, size_t begin, size_t end, int thre
     }
 }
 
-sg_status sg_bootstrap_means(double **mean, const float *value, size_t n, int m, int resamples, uint64_t seed, sg_pool *pool,
-                             sg_error *err)
+sg_status sg_bootstrap_means(double **mean, const float *value, size_t n, int m, int resamples, uint64_t seed,
+                             sg_pool *pool, sg_error *err)
 {
     uint32_t *number = sg_alloc_array(n, sizeof *number);
     float *row = sg_alloc_array(n, (size_t)m * sizeof *row);
@@ -89,7 +91,8 @@ static double percentile(const double *sorted, size_t n, double q)
     return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
-sg_status sg_bootstrap_interval(double *low, double *high, const double *mean, int resamples, int m, int column, sg_error *err)
+sg_status sg_bootstrap_interval(double *low, double *high, const double *mean, int resamples, int m,
+                                int column, sg_error *err)
 {
     double *sorted = sg_alloc_array((size_t)resamples, sizeof *sorted);
 

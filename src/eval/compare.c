@@ -1,7 +1,8 @@
 /* compare.c - the ranks of a run as a file, and paired tests of two of them.
  *
- * p of the paired bootstrap: twice the smaller share of resampled mean differences on either side of 0. p of the randomisation
- * test: the share of random sign flips, the observed one included, whose mean difference is at least as large.
+ * p of the paired bootstrap: twice the smaller share of resampled mean differences on either side of 0. p
+ * of the randomisation test: the share of random sign flips, the observed one included, whose mean
+ * difference is at least as large.
  *   [Efron & Tibshirani 1993, ch. 16; Smucker, Allan & Carterette, CIKM 2007] */
 #include "eval/ranks.h"
 
@@ -19,8 +20,8 @@
 static const int cutoffs[] = {5, 10, 20};
 enum { N_CUTOFFS = sizeof cutoffs / sizeof *cutoffs, COLUMNS_MAX = 2 * 2 * N_CUTOFFS };
 
-sg_status sg_ranks_save(const sg_ranks *r, const char *path, const char *model, const char *data_sha256, const char *split,
-                        int length, sg_error *err)
+sg_status sg_ranks_save(const sg_ranks *r, const char *path, const char *model, const char *data_sha256,
+                        const char *split, int length, sg_error *err)
 {
     int32_t *user = sg_alloc_array(r->n, sizeof *user);
     sg_tensor_desc list[5];
@@ -33,17 +34,23 @@ sg_status sg_ranks_save(const sg_ranks *r, const char *path, const char *model, 
     for (size_t i = 0; i < r->n; i++)
         user[i] = r->cases[i]->user;
     snprintf(text, sizeof text, "%d", length);
-    list[n++] = (sg_tensor_desc){.name = "offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {r->n + 1}, .data = r->offsets};
+    list[n++] = (sg_tensor_desc){
+        .name = "offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {r->n + 1}, .data = r->offsets};
     list[n++] = (sg_tensor_desc){.name = "user", .dtype = SG_DT_I32, .rank = 1, .dim = {r->n}, .data = user};
-    list[n++] = (sg_tensor_desc){.name = "item", .dtype = SG_DT_I32, .rank = 1, .dim = {r->n_target}, .data = r->item};
+    list[n++] = (sg_tensor_desc){
+        .name = "item", .dtype = SG_DT_I32, .rank = 1, .dim = {r->n_target}, .data = r->item};
     for (int f = 0; f < 2; f++)
         if (r->rank[f])
-            list[n++] = (sg_tensor_desc){.name = f ? "rank.filtered" : "rank.unfiltered", .dtype = SG_DT_I32, .rank = 1,
-                                         .dim = {r->n_target}, .data = r->rank[f]};
-    st = sg_tensors_write(path, list, n,
-                          (const sg_meta[]){{"data", data_sha256}, {"format", FORMAT}, {"length", text}, {"model", model},
-                                            {"split", split}},
-                          5, err);
+            list[n++] = (sg_tensor_desc){.name = f ? "rank.filtered" : "rank.unfiltered",
+                                         .dtype = SG_DT_I32,
+                                         .rank = 1,
+                                         .dim = {r->n_target},
+                                         .data = r->rank[f]};
+    st = sg_tensors_write(
+        path, list, n,
+        (const sg_meta[]){
+            {"data", data_sha256}, {"format", FORMAT}, {"length", text}, {"model", model}, {"split", split}},
+        5, err);
     sg_free(user);
     return st;
 }
@@ -72,7 +79,8 @@ static sg_status open_run(run *a, const char *path, sg_error *err)
     a->length = atoi(length);
     if ((st = sg_tensors_need(&user, a->file, "user", SG_DT_I32, 1, (const int64_t[]){-1}, err)) ||
         (st = sg_tensors_need(&item, a->file, "item", SG_DT_I32, 1, (const int64_t[]){-1}, err)) ||
-        (st = sg_tensors_need(&offsets, a->file, "offsets", SG_DT_I64, 1, (const int64_t[]){(int64_t)user->count + 1}, err)))
+        (st = sg_tensors_need(&offsets, a->file, "offsets", SG_DT_I64, 1,
+                              (const int64_t[]){(int64_t)user->count + 1}, err)))
         return st;
     a->user = user->data;
     a->r = (sg_ranks){.n = user->count,
@@ -97,7 +105,8 @@ static sg_status open_run(run *a, const char *path, sg_error *err)
 static sg_status check_same_cases(const run *a, const run *b, sg_error *err)
 {
     if (a->r.n != b->r.n || a->r.n_target != b->r.n_target)
-        return sg_fail(err, SG_ERR_USAGE, "%s has %zu cases and %s has %zu: a paired test needs the same ones", a->path, a->r.n,
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s has %zu cases and %s has %zu: a paired test needs the same ones", a->path, a->r.n,
                        b->path, b->r.n);
     for (size_t i = 0; i < a->r.n; i++) {
         bool same = a->user[i] == b->user[i] && a->r.offsets[i + 1] == b->r.offsets[i + 1];
@@ -105,8 +114,9 @@ static sg_status check_same_cases(const run *a, const run *b, sg_error *err)
         for (int64_t t = a->r.offsets[i]; same && t < a->r.offsets[i + 1]; t++)
             same = a->r.item[t] == b->r.item[t];
         if (!same)
-            return sg_fail(err, SG_ERR_USAGE, "case %zu differs between %s and %s: a paired test needs the same ones", i, a->path,
-                           b->path);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "case %zu differs between %s and %s: a paired test needs the same ones", i,
+                           a->path, b->path);
     }
     return SG_OK;
 }
@@ -124,8 +134,10 @@ static double case_value(const sg_ranks *r, size_t i, const column *c)
     return c->ndcg ? v.ndcg : v.recall;
 }
 
-/* Flips the sign of each case's differences at random; counts how often a column's mean is as far from 0 as the observed one. */
-static void randomise(int64_t *as_large, const float *difference, size_t n, int m, const double *observed, int rounds, uint64_t seed)
+/* Flips the sign of each case's differences at random; counts how often a column's mean is as far from 0
+ * as the observed one. */
+static void randomise(int64_t *as_large, const float *difference, size_t n, int m, const double *observed,
+                      int rounds, uint64_t seed)
 {
     for (int c = 0; c < m; c++)
         as_large[c] = 0;
@@ -140,13 +152,14 @@ static void randomise(int64_t *as_large, const float *difference, size_t n, int 
             for (int c = 0; c < m; c++)
                 sum[c] += sign * (double)difference[i * (size_t)m + (size_t)c];
         }
-        for (int c = 0; c < m; c++) /* a sum in another order may differ in its last bits: that is equal, too */
+        for (int c = 0; c < m;
+             c++) /* a sum in another order may differ in its last bits: that is equal, too */
             as_large[c] += fabs(sum[c]) >= fabs(observed[c]) * (double)n * (1 - 1e-9);
     }
 }
 
-static sg_status add_column(json_t *out, const column *c, double a, double b, double low, double high, double p_bootstrap,
-                            double p_random, sg_error *err)
+static sg_status add_column(json_t *out, const column *c, double a, double b, double low, double high,
+                            double p_bootstrap, double p_random, sg_error *err)
 {
     json_t *filter = json_object_get(out, sg_filter_names[c->filter]);
     char name[32];
@@ -159,8 +172,9 @@ static sg_status add_column(json_t *out, const column *c, double a, double b, do
     }
     snprintf(name, sizeof name, "%s@%d", c->ndcg ? "ndcg" : "recall", c->k);
     return sg_receipt_put(filter, name,
-                          json_pack("{s:f, s:f, s:f, s:[f, f], s:f, s:f}", "a", a, "b", b, "difference", a - b, "interval", low,
-                                    high, "p_bootstrap", p_bootstrap, "p_randomisation", p_random),
+                          json_pack("{s:f, s:f, s:f, s:[f, f], s:f, s:f}", "a", a, "b", b, "difference",
+                                    a - b, "interval", low, high, "p_bootstrap", p_bootstrap,
+                                    "p_randomisation", p_random),
                           err);
 }
 
@@ -178,7 +192,8 @@ static int list_columns(column *out, const run *a, const run *b)
     return m;
 }
 
-static sg_status test_columns(json_t *out, const run *a, const run *b, int resamples, uint64_t seed, sg_error *err)
+static sg_status test_columns(json_t *out, const run *a, const run *b, int resamples, uint64_t seed,
+                              sg_error *err)
 {
     column columns[COLUMNS_MAX];
     double mean_a[COLUMNS_MAX] = {0}, mean_b[COLUMNS_MAX] = {0}, observed[COLUMNS_MAX];
@@ -226,7 +241,8 @@ static sg_status test_columns(json_t *out, const run *a, const run *b, int resam
     return st;
 }
 
-sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, int resamples, uint64_t seed, sg_error *err)
+sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, int resamples, uint64_t seed,
+                          sg_error *err)
 {
     run a = {0}, b = {0};
     json_t *j = json_object();
@@ -235,7 +251,8 @@ sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, 
     *out = NULL;
     if (resamples < 1)
         st = sg_fail(err, SG_ERR_USAGE, "resamples: expected at least 1, found %d", resamples);
-    else if (!(st = open_run(&a, path_a, err)) && !(st = open_run(&b, path_b, err)) && !(st = check_same_cases(&a, &b, err)) &&
+    else if (!(st = open_run(&a, path_a, err)) && !(st = open_run(&b, path_b, err)) &&
+             !(st = check_same_cases(&a, &b, err)) &&
              !(st = sg_receipt_text(j, "a", sg_tensors_meta(a.file, "model"), err)) &&
              !(st = sg_receipt_text(j, "b", sg_tensors_meta(b.file, "model"), err)) &&
              !(st = sg_receipt_put(j, "cases", json_integer((json_int_t)a.r.n), err)) &&

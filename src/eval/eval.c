@@ -30,9 +30,11 @@ sg_status sg_metrics_json(json_t **out, const sg_ranks *r, int filter, const int
     for (int i = 0; !st && i < n_k; i++) {
         const sg_metric_values v = sg_ranks_mean(r, filter, k[i]);
 
-        if ((st = put_metric(j, "recall", k[i], v.recall, err)) || (st = put_metric(j, "ndcg", k[i], v.ndcg, err)) ||
+        if ((st = put_metric(j, "recall", k[i], v.recall, err)) ||
+            (st = put_metric(j, "ndcg", k[i], v.ndcg, err)) ||
             (st = put_metric(j, "hit", k[i], v.hit, err)) || (st = put_metric(j, "mrr", k[i], v.mrr, err)) ||
-            (st = put_metric(j, "map", k[i], v.map, err)) || (st = put_metric(j, "precision", k[i], v.precision, err)))
+            (st = put_metric(j, "map", k[i], v.map, err)) ||
+            (st = put_metric(j, "precision", k[i], v.precision, err)))
             break;
     }
     if (st) {
@@ -87,7 +89,8 @@ typedef struct job {
     sg_ranks ranks;
 } job;
 
-static sg_status take_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score, int n, sg_error *err)
+static sg_status take_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score,
+                           int n, sg_error *err)
 {
     job *j = ctx;
 
@@ -141,8 +144,8 @@ static sg_status put_intervals(json_t *out, const job *j, sg_error *err)
             continue;
         for (size_t i = 0; i < r->n; i++)
             for (int k = 0; k < e->n_k; k++) {
-                const sg_metric_values v =
-                    sg_metrics_ranks(r->rank[f] + r->offsets[i], (int)(r->offsets[i + 1] - r->offsets[i]), e->k[k]);
+                const sg_metric_values v = sg_metrics_ranks(
+                    r->rank[f] + r->offsets[i], (int)(r->offsets[i + 1] - r->offsets[i]), e->k[k]);
 
                 value[i * (size_t)m + 2 * (size_t)k] = (float)v.recall;
                 value[i * (size_t)m + 2 * (size_t)k + 1] = (float)v.ndcg;
@@ -207,11 +210,13 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
     json_t *r, *data, *model;
     sg_status st;
 
-    if ((st = sg_receipt_object(&r, out, "receipt", err)) || (st = sg_receipt_object(&data, r, "data", err)) ||
-        (st = sg_receipt_object(&model, r, "model", err)))
+    if ((st = sg_receipt_object(&r, out, "receipt", err)) ||
+        (st = sg_receipt_object(&data, r, "data", err)) || (st = sg_receipt_object(&model, r, "model", err)))
         return st;
-    if ((st = sg_receipt_text(data, "name", d->name, err)) || (st = sg_receipt_text(data, "sha256", d->sha256, err)) ||
-        (st = sg_receipt_text(r, "split", j->data->split->spec.text ? j->data->split->spec.text : "loo", err)) ||
+    if ((st = sg_receipt_text(data, "name", d->name, err)) ||
+        (st = sg_receipt_text(data, "sha256", d->sha256, err)) ||
+        (st = sg_receipt_text(r, "split", j->data->split->spec.text ? j->data->split->spec.text : "loo",
+                              err)) ||
         (st = sg_receipt_text(r, "asked", e->test ? "test" : "valid", err)) ||
         (st = sg_receipt_put(r, "cases", json_integer((json_int_t)j->ranks.n), err)) ||
         (st = sg_receipt_put(r, "targets", json_integer((json_int_t)j->ranks.n_target), err)) ||
@@ -219,15 +224,19 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
         (st = sg_receipt_put(r, "items", json_integer(d->n_items), err)) ||
         (st = sg_receipt_text(r, "ranked_by", j->ranks.ranked_by, err)) ||
         (st = sg_receipt_put(r, "list_length", json_integer(e->k[e->n_k - 1]), err)) ||
-        (st = sg_receipt_text(r, "ties", ties[e->ties], err)) || (st = sg_receipt_put(r, "beam", json_integer(e->beam), err)) ||
+        (st = sg_receipt_text(r, "ties", ties[e->ties], err)) ||
+        (st = sg_receipt_put(r, "beam", json_integer(e->beam), err)) ||
         (st = sg_receipt_put(r, "seed", json_integer((json_int_t)e->seed), err)) ||
         (st = sg_receipt_put(r, "bootstrap", json_integer(e->bootstrap), err)) ||
-        (st = sg_receipt_text(r, "precision", "f32", err)) || (st = sg_receipt_text(r, "cpu", sg_cpu_name(), err)) ||
+        (st = sg_receipt_text(r, "precision", "f32", err)) ||
+        (st = sg_receipt_text(r, "cpu", sg_cpu_name(), err)) ||
         (st = sg_receipt_text(r, "isa", sg_isa_name(sg_isa_best()), err)) ||
         (st = sg_receipt_put(r, "threads", json_integer(sg_pool_threads(j->pool)), err)) ||
-        (st = sg_receipt_text(r, "sedge", SEDGE_VERSION, err)) || (st = sg_receipt_text(model, "class", m->class->name, err)) ||
+        (st = sg_receipt_text(r, "sedge", SEDGE_VERSION, err)) ||
+        (st = sg_receipt_text(model, "class", m->class->name, err)) ||
         (st = sg_receipt_text(model, "sha256", m->sha256[0] ? m->sha256 : NULL, err)) ||
-        (st = sg_receipt_put(model, "options", sg_receipt_options(m->config, m->class->options, m->class->n_options), err)))
+        (st = sg_receipt_put(model, "options",
+                             sg_receipt_options(m->config, m->class->options, m->class->n_options), err)))
         return st;
     return sg_receipt_put(model, "trained", json_incref(m->receipt), err);
 }
@@ -241,7 +250,8 @@ static sg_status fill_defaults(job *j, const sg_eval_spec *spec, sg_error *err)
     }
     for (int i = 0; i < j->spec.n_k; i++)
         if (j->spec.k[i] < 1 || (i && j->spec.k[i] <= j->spec.k[i - 1]))
-            return sg_fail(err, SG_ERR_USAGE, "k: expected ascending cut-offs from 1, found %d", j->spec.k[i]);
+            return sg_fail(err, SG_ERR_USAGE, "k: expected ascending cut-offs from 1, found %d",
+                           j->spec.k[i]);
     j->want[SG_UNFILTERED] = spec->unfiltered || !spec->filtered;
     j->want[SG_FILTERED] = spec->filtered || !spec->unfiltered;
     return SG_OK;
@@ -288,8 +298,8 @@ static sg_status measure(job *j, const sg_progress *progress, sg_error *err)
     return st;
 }
 
-sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec, sg_pool *pool,
-                  const sg_progress *progress, sg_error *err)
+sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
+                  sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const double start = sg_now();
     job j = {.model = m, .data = t, .pool = pool};
@@ -303,13 +313,14 @@ sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const
     if ((st = fill_defaults(&j, spec, err)) || (st = measure(&j, progress, err)))
         goto done;
     asked = sg_now() - start;
-    if ((st = put_metrics(result, &j, err)) || (spec->bootstrap > 0 && (st = put_intervals(result, &j, err))) ||
-        (st = put_cold(result, &j, err)))
+    if ((st = put_metrics(result, &j, err)) ||
+        (spec->bootstrap > 0 && (st = put_intervals(result, &j, err))) || (st = put_cold(result, &j, err)))
         goto done;
     if (spec->floors && ((st = sg_floors(&floors, t, &j.spec, pool, progress, err)) ||
                          (st = sg_receipt_put(result, "floors", json_incref(floors), err))))
         goto done;
-    if ((st = put_receipt(result, &j, err)) || (st = sg_receipt_put(result, "seconds", json_real(sg_now() - start), err)) ||
+    if ((st = put_receipt(result, &j, err)) ||
+        (st = sg_receipt_put(result, "seconds", json_real(sg_now() - start), err)) ||
         (st = sg_receipt_put(result, "seconds_ranking", json_real(asked), err)))
         goto done;
     *out = result;
@@ -326,16 +337,17 @@ done:
     return st;
 }
 
-sg_status sg_eval_select(double *ndcg10, double *recall10, const sg_model *m, const sg_train_data *t, int64_t users_max,
-                         sg_pool *pool, sg_error *err)
+sg_status sg_eval_select(double *ndcg10, double *recall10, const sg_model *m, const sg_train_data *t,
+                         int64_t users_max, sg_pool *pool, sg_error *err)
 {
     const sg_eval_spec e = {.users_max = users_max, .unfiltered = true};
     sg_ranks r;
     sg_metric_values v;
     sg_status st;
 
-    if ((st = sg_ranks_run(&r, m, t, &(sg_ranks_spec){.eval = &e, .want = {true, false}, .k = 10, .stage = "validate"}, pool, NULL,
-                           err)))
+    if ((st = sg_ranks_run(&r, m, t,
+                           &(sg_ranks_spec){.eval = &e, .want = {true, false}, .k = 10, .stage = "validate"},
+                           pool, NULL, err)))
         return st;
     v = sg_ranks_mean(&r, SG_UNFILTERED, 10);
     *ndcg10 = v.ndcg;

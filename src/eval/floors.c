@@ -11,8 +11,8 @@
 static const char *const floors[] = {"pop", "markov1", "itemknn"};
 enum { N_FLOORS = sizeof floors / sizeof *floors, ENTRIES_MAX = 64 };
 
-static sg_status one_floor(json_t *out, const char *name, const sg_train_data *t, const sg_ranks_spec *spec, sg_pool *pool,
-                           const sg_progress *progress, sg_error *err)
+static sg_status one_floor(json_t *out, const char *name, const sg_train_data *t, const sg_ranks_spec *spec,
+                           sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const sg_eval_spec *e = spec->eval;
     json_t *floor;
@@ -20,7 +20,8 @@ static sg_status one_floor(json_t *out, const char *name, const sg_train_data *t
     sg_ranks r = {0};
     sg_status st;
 
-    if ((st = sg_receipt_object(&floor, out, name, err)) || (st = sg_model_new(&m, sg_model_class_find(name, NULL), err)) ||
+    if ((st = sg_receipt_object(&floor, out, name, err)) ||
+        (st = sg_model_new(&m, sg_model_class_find(name, NULL), err)) ||
         (st = sg_model_build(m, t, 0, err)) || (st = sg_model_fit(m, t, pool, progress, err)) ||
         (st = sg_ranks_run(&r, m, t, spec, pool, progress, err)))
         goto done;
@@ -42,7 +43,8 @@ static void key_of(sg_buf *key, const sg_train_data *t, const sg_eval_spec *e)
     static const char *const ties[] = {"pessimistic", "optimistic", "random"};
 
     sg_buf_printf(key, "sedge %s, data %s, split %s, %s, ties %s", SEDGE_VERSION, t->data->sha256,
-                  t->split->spec.text ? t->split->spec.text : "loo", e->test ? "test" : "valid", ties[e->ties]);
+                  t->split->spec.text ? t->split->spec.text : "loo", e->test ? "test" : "valid",
+                  ties[e->ties]);
     if (e->users_max > 0 || e->ties == SG_TIES_RANDOM)
         sg_buf_printf(key, ", users %lld, seed %llu", (long long)e->users_max, (unsigned long long)e->seed);
     for (int i = 0; i < e->n_k; i++)
@@ -62,10 +64,14 @@ static json_t *read_cache(const char *path)
     return all;
 }
 
-sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *eval, sg_pool *pool, const sg_progress *progress,
-                    sg_error *err)
+sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *eval, sg_pool *pool,
+                    const sg_progress *progress, sg_error *err)
 {
-    const sg_eval_spec e = {.test = eval->test, .k = eval->k, .n_k = eval->n_k, .ties = eval->ties, .seed = eval->seed,
+    const sg_eval_spec e = {.test = eval->test,
+                            .k = eval->k,
+                            .n_k = eval->n_k,
+                            .ties = eval->ties,
+                            .seed = eval->seed,
                             .users_max = eval->users_max};
     const sg_ranks_spec spec = {.eval = &e, .want = {true, true}, .k = 1, .stage = "floors"};
     char *path = sg_path_join(t->data->dir, "floors.json");

@@ -1,4 +1,5 @@
-/* metrics.c - what a ranked list is worth.   [definitions in eval.h; checked against those of RecBole, RecTools, Cornac, gorse] */
+/* metrics.c - what a ranked list is worth.   [definitions in eval.h; checked against those of RecBole,
+ * RecTools, Cornac, gorse] */
 #include "eval/eval.h"
 
 #include "base/alloc.h"
@@ -137,7 +138,8 @@ static int by_count(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Gini: sum over items in order of ascending count of (2 i - n - 1) count_i, over n times all counts, i from 1. */
+/* Gini: sum over items in order of ascending count of (2 i - n - 1) count_i, over n times all counts, i
+ * from 1. */
 sg_status sg_exposure_at(sg_exposure_values *out, const sg_exposure *e, int i_k, sg_error *err)
 {
     const size_t n = (size_t)e->n_items;
@@ -155,7 +157,8 @@ sg_status sg_exposure_at(sg_exposure_values *out, const sg_exposure *e, int i_k,
         shown += count[i] > 0;
     }
     sg_free(count);
-    *out = (sg_exposure_values){.coverage = (double)shown / (double)n, .gini = total > 0 ? sum / ((double)n * total) : 0};
+    *out = (sg_exposure_values){.coverage = (double)shown / (double)n,
+                                .gini = total > 0 ? sum / ((double)n * total) : 0};
     if (e->lists[i_k]) {
         out->popularity = e->popularity[i_k] / (double)e->lists[i_k];
         out->novelty = e->novelty[i_k] / (double)e->lists[i_k];

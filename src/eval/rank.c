@@ -21,7 +21,8 @@ static bool count_against(sg_rank_target *t, const float *score, int32_t n)
     return !bad;
 }
 
-/* Other targets with the same score are no strangers: they stand in a row, in the order in which they were given. */
+/* Other targets with the same score are no strangers: they stand in a row, in the order in which they were
+ * given. */
 static void place(sg_rank_target *t, int n_target, const sg_rank_spec *spec)
 {
     for (int i = 0; i < n_target; i++) {
@@ -39,7 +40,8 @@ static void place(sg_rank_target *t, int n_target, const sg_rank_spec *spec)
         if (spec->ties == SG_TIES_OPTIMISTIC)
             strangers = 0;
         else if (spec->ties == SG_TIES_RANDOM)
-            strangers = (int32_t)sg_rng_below((uint64_t)strangers + 1, spec->seed, SG_RNG_SAMPLE, spec->place, (uint64_t)i);
+            strangers = (int32_t)sg_rng_below((uint64_t)strangers + 1, spec->seed, SG_RNG_SAMPLE, spec->place,
+                                              (uint64_t)i);
         t[i].rank = 1 + t[i].greater + strangers + before;
     }
 }
@@ -55,7 +57,8 @@ bool sg_rank_all(sg_rank_target *t, int n_target, const float *score, int32_t n,
     return true;
 }
 
-void sg_rank_unseen(sg_rank_target *t, int n_target, float *score, const int32_t *seen, int64_t n_seen, const sg_rank_spec *spec)
+void sg_rank_unseen(sg_rank_target *t, int n_target, float *score, const int32_t *seen, int64_t n_seen,
+                    const sg_rank_spec *spec)
 {
     for (int64_t s = 0; s < n_seen; s++) {
         const float x = score[seen[s]];

@@ -40,7 +40,8 @@ static sg_status choose_cases(sg_ranks *r, const sg_split *s, const sg_eval_spec
 
     r->n = spec->users_max > 0 && (uint64_t)spec->users_max < n ? (size_t)spec->users_max : n;
     if (n == 0 || n > UINT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "%s split: expected cases from 1 to 2^32 - 1, found %zu", spec->test ? "test" : "valid", n);
+        return sg_fail(err, SG_ERR_USAGE, "%s split: expected cases from 1 to 2^32 - 1, found %zu",
+                       spec->test ? "test" : "valid", n);
     if (!(r->cases = sg_alloc_array(r->n, sizeof *r->cases)))
         return sg_fail_memory(err, "cases");
     if (r->n < n) {
@@ -95,20 +96,20 @@ typedef struct batch {
     const sg_train_data *data;
     sg_session *session;
     sg_ranks *ranks;
-    size_t first;     /* case */
+    size_t first; /* case */
     sg_histories h;
     int64_t *offsets; /* owned, behind h */
     int32_t *item, *user;
     int64_t *timestamp;
     size_t cap_item, cap_timestamp;
-    float *scores;           /* owned (rows, n_items); NULL when ranked by lists */
-    int32_t *list[2];        /* owned (rows, k), NULL when not wanted */
+    float *scores;    /* owned (rows, n_items); NULL when ranked by lists */
+    int32_t *list[2]; /* owned (rows, k), NULL when not wanted */
     float *list_score[2];
     sg_rank_target **target; /* owned: scratch, one a thread */
     int32_t **longer;        /* owned: scratch, one a thread: a list long enough to survive the filter */
     float **longer_score;
     int threads;
-    uint8_t *bad;            /* owned (rows): a score was NaN */
+    uint8_t *bad; /* owned (rows): a score was NaN */
 } batch;
 
 static void batch_free(batch *b)
@@ -195,7 +196,8 @@ static sg_status fill_batch(batch *b, size_t first, size_t n, sg_error *err)
         b->offsets[i] = (int64_t)events;
         b->user[i] = c->user;
         if (!sg_grow(&b->item, &b->cap_item, events + len + 1, sizeof *b->item) ||
-            (d->timestamp && !sg_grow(&b->timestamp, &b->cap_timestamp, events + len + 1, sizeof *b->timestamp)))
+            (d->timestamp &&
+             !sg_grow(&b->timestamp, &b->cap_timestamp, events + len + 1, sizeof *b->timestamp)))
             return sg_fail_memory(err, "histories");
         if (len)
             memcpy(b->item + events, d->item + c->begin, len * sizeof *b->item);
@@ -218,8 +220,8 @@ static void put_ranks(const batch *b, size_t row, int filter, const sg_rank_targ
 }
 
 /* The list of one filter from the longer one; score -inf: taken out since. */
-static void make_list(const batch *b, size_t row, int filter, const int32_t *item, const float *value, size_t found,
-                      const float *score)
+static void make_list(const batch *b, size_t row, int filter, const int32_t *item, const float *value,
+                      size_t found, const float *score)
 {
     const size_t k = (size_t)b->spec->k;
     size_t n = 0;
@@ -246,7 +248,8 @@ static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
         const int n = (int)(b->ranks->offsets[b->first + row + 1] - first);
         const int32_t *seen = b->h.item + b->h.offsets[row];
         const int64_t n_seen = b->h.offsets[row + 1] - b->h.offsets[row];
-        const sg_rank_spec spec = {b->spec->eval->ties, b->spec->eval->seed, (uint64_t)b->ranks->cases[b->first + row]->target_begin};
+        const sg_rank_spec spec = {b->spec->eval->ties, b->spec->eval->seed,
+                                   (uint64_t)b->ranks->cases[b->first + row]->target_begin};
         float *score = b->scores + row * n_items;
         size_t found = 0;
 
@@ -256,9 +259,11 @@ static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
             b->bad[row] = 1;
             continue;
         }
-        /* The best k + |history| hold the best k that are not in the history: one selection makes both lists. */
+        /* The best k + |history| hold the best k that are not in the history: one selection makes both
+         * lists. */
         if (b->spec->lists)
-            found = sg_topk(item, value, (size_t)b->spec->k + (b->list[SG_FILTERED] ? (size_t)n_seen : 0), score, n_items);
+            found = sg_topk(item, value, (size_t)b->spec->k + (b->list[SG_FILTERED] ? (size_t)n_seen : 0),
+                            score, n_items);
         if (b->spec->want[SG_UNFILTERED])
             put_ranks(b, row, SG_UNFILTERED, t, n);
         if (b->list[SG_UNFILTERED])
@@ -282,8 +287,8 @@ static sg_status rank_by_score(batch *b, sg_pool *pool, sg_error *err)
     sg_parallel_for(pool, (size_t)b->h.n, 4, rank_rows, b);
     for (int i = 0; i < b->h.n; i++)
         if (b->bad[i])
-            return sg_fail(err, SG_ERR_NUMERIC, "%s: a score of case %zu (user number %d) is not a number", m->class->name,
-                           b->first + (size_t)i, (int)b->user[i]);
+            return sg_fail(err, SG_ERR_NUMERIC, "%s: a score of case %zu (user number %d) is not a number",
+                           m->class->name, b->first + (size_t)i, (int)b->user[i]);
     return SG_OK;
 }
 
@@ -297,10 +302,12 @@ static sg_status rank_by_list(batch *b, sg_error *err)
 
         if (!b->spec->want[f])
             continue;
-        if ((st = sg_session_recommend(b->session, &b->h, &filter, (int)k, b->list[f], b->list_score[f], err)))
+        if ((st =
+                 sg_session_recommend(b->session, &b->h, &filter, (int)k, b->list[f], b->list_score[f], err)))
             return st;
         for (size_t row = 0; row < (size_t)b->h.n; row++)
-            for (int64_t t = b->ranks->offsets[b->first + row]; t < b->ranks->offsets[b->first + row + 1]; t++)
+            for (int64_t t = b->ranks->offsets[b->first + row]; t < b->ranks->offsets[b->first + row + 1];
+                 t++)
                 for (size_t p = 0; p < k && !b->ranks->rank[f][t]; p++)
                     if (b->list[f][row * k + p] == b->ranks->item[t])
                         b->ranks->rank[f][t] = (int32_t)p + 1;
@@ -316,28 +323,30 @@ static sg_status sink_lists(const batch *b, sg_error *err)
     for (size_t row = 0; !st && row < (size_t)b->h.n; row++)
         for (int f = 0; !st && f < 2; f++)
             if (b->list[f])
-                st = b->spec->sink(b->spec->sink_ctx, f, b->ranks->cases[b->first + row], b->list[f] + row * k,
-                                   b->list_score[f] + row * k, (int)k, err);
+                st = b->spec->sink(b->spec->sink_ctx, f, b->ranks->cases[b->first + row],
+                                   b->list[f] + row * k, b->list_score[f] + row * k, (int)k, err);
     return st;
 }
 
 static sg_status check_items(const sg_model *m, const sg_dataset *d, sg_error *err)
 {
     if (m->n_items != d->n_items)
-        return sg_fail(err, SG_ERR_USAGE, "the model knows %d items, %s has %d: not the same catalogue", (int)m->n_items, d->name,
-                       (int)d->n_items);
+        return sg_fail(err, SG_ERR_USAGE, "the model knows %d items, %s has %d: not the same catalogue",
+                       (int)m->n_items, d->name, (int)d->n_items);
     for (size_t i = 0; i < (size_t)d->n_items; i++) {
         const sg_bytes a = sg_strings_at(&m->item_ids, i), b = sg_strings_at(&d->item_ids, i);
 
         if (a.size != b.size || memcmp(a.data, b.data, a.size) != 0)
-            return sg_fail(err, SG_ERR_USAGE, "item %zu is '%.*s' in the model and '%.*s' in %s: not the same catalogue", i,
-                           (int)(a.size < 80 ? a.size : 80), a.data, (int)(b.size < 80 ? b.size : 80), b.data, d->name);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "item %zu is '%.*s' in the model and '%.*s' in %s: not the same catalogue", i,
+                           (int)(a.size < 80 ? a.size : 80), a.data, (int)(b.size < 80 ? b.size : 80), b.data,
+                           d->name);
     }
     return SG_OK;
 }
 
-sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t, const sg_ranks_spec *spec, sg_pool *pool,
-                       const sg_progress *progress, sg_error *err)
+sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t, const sg_ranks_spec *spec,
+                       sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     sg_ranks r = {.ranked_by = by_score(m, spec->eval) ? "score" : "list"};
     batch b = {.spec = spec, .data = t, .ranks = &r};
@@ -362,7 +371,8 @@ sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t,
                                      .total = (double)r.n,
                                      .loss = (double)NAN};
 
-        if ((st = fill_batch(&b, first, n, err)) || (st = b.scores ? rank_by_score(&b, pool, err) : rank_by_list(&b, err)) ||
+        if ((st = fill_batch(&b, first, n, err)) ||
+            (st = b.scores ? rank_by_score(&b, pool, err) : rank_by_list(&b, err)) ||
             (spec->sink && (st = sink_lists(&b, err))) || (st = sg_progress_tick(progress, &e, err)))
             goto done;
     }

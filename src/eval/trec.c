@@ -17,8 +17,8 @@ struct sg_trec {
     sg_buf line;
 };
 
-sg_status sg_trec_open(sg_trec **out, const sg_dataset *d, const char *run_path, const char *qrels_path, const char *model,
-                       int filter, sg_error *err)
+sg_status sg_trec_open(sg_trec **out, const sg_dataset *d, const char *run_path, const char *qrels_path,
+                       const char *model, int filter, sg_error *err)
 {
     sg_trec *t = sg_alloc_zero(1, sizeof *t);
     sg_status st = SG_OK;
@@ -62,14 +62,15 @@ static void put_id(sg_buf *b, sg_bytes id)
 
 static sg_status flush(sg_trec *t, sg_writer *w, sg_error *err)
 {
-    const sg_status st =
-        t->line.failed ? sg_fail_memory(err, "TREC export") : sg_writer_put(w, t->line.data, t->line.size, err);
+    const sg_status st = t->line.failed ? sg_fail_memory(err, "TREC export")
+                                        : sg_writer_put(w, t->line.data, t->line.size, err);
 
     t->line.size = 0;
     return st;
 }
 
-sg_status sg_trec_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score, int n, sg_error *err)
+sg_status sg_trec_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score,
+                       int n, sg_error *err)
 {
     sg_trec *t = ctx;
 

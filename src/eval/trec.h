@@ -5,10 +5,13 @@
 #include "eval/ranks.h"
 
 typedef struct sg_trec sg_trec;
-sg_status sg_trec_open(sg_trec **out, const sg_dataset *d, const char *run_path, const char *qrels_path, const char *model,
-                       int filter, sg_error *err); /* a NULL path: not wanted; d borrowed */
-sg_status sg_trec_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score, int n, sg_error *err);
-sg_status sg_trec_close(sg_trec *t, const sg_ranks *r, sg_error *err); /* writes the targets; t is freed in every case */
-void sg_trec_abort(sg_trec *t);                                        /* NULL is fine */
+sg_status sg_trec_open(sg_trec **out, const sg_dataset *d, const char *run_path, const char *qrels_path,
+                       const char *model, int filter,
+                       sg_error *err); /* a NULL path: not wanted; d borrowed */
+sg_status sg_trec_list(void *ctx, int filter, const sg_case *c, const int32_t *item, const float *score,
+                       int n, sg_error *err);
+sg_status sg_trec_close(sg_trec *t, const sg_ranks *r,
+                        sg_error *err); /* writes the targets; t is freed in every case */
+void sg_trec_abort(sg_trec *t);         /* NULL is fine */
 
 #endif

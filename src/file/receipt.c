@@ -57,8 +57,8 @@ json_t *sg_receipt_options(const void *config, const sg_option *table, size_t n)
     return o;
 }
 
-sg_status sg_receipt_read_options(void *config, const sg_option *table, size_t n, const json_t *options, const char *where,
-                                  sg_error *err)
+sg_status sg_receipt_read_options(void *config, const sg_option *table, size_t n, const json_t *options,
+                                  const char *where, sg_error *err)
 {
     const char *key;
     json_t *value;
@@ -80,7 +80,8 @@ sg_status sg_receipt_read_options(void *config, const sg_option *table, size_t n
         else if (json_is_string(value))
             text = json_string_value(value);
         else
-            return sg_fail(err, SG_ERR_FORMAT, "%s: option '%s': expected a number, a string or a boolean", where, key);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: option '%s': expected a number, a string or a boolean",
+                           where, key);
         if ((st = sg_options_set(config, table, n, key, text, err))) {
             sg_error_prefix(err, where);
             return st;

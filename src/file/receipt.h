@@ -1,6 +1,8 @@
-/* receipt.h - what a number depends on, as a JSON object that travels with the model and stands beside every result.
+/* receipt.h - what a number depends on, as a JSON object that travels with the model and stands beside
+ * every result.
  *
- * Only what can change the number goes in: no clock, no host name, so that the same run gives the same bytes. */
+ * Only what can change the number goes in: no clock, no host name, so that the same run gives the same
+ * bytes. */
 #ifndef SG_FILE_RECEIPT_H
 #define SG_FILE_RECEIPT_H
 
@@ -18,8 +20,8 @@ sg_status sg_receipt_text(json_t *object, const char *key, const char *value, sg
 /* Options as {name: value}: numbers as numbers, so that the same text comes back. NULL: out of memory. */
 json_t *sg_receipt_options(const void *config, const sg_option *table, size_t n);
 /* And back into a struct; unknown names and wrong values are errors that begin with `where`. */
-sg_status sg_receipt_read_options(void *config, const sg_option *table, size_t n, const json_t *options, const char *where,
-                                  sg_error *err);
+sg_status sg_receipt_read_options(void *config, const sg_option *table, size_t n, const json_t *options,
+                                  const char *where, sg_error *err);
 
 /* One line a leaf, "data.sha256: 1234...", keys in order. */
 void sg_receipt_print(sg_buf *out, const json_t *receipt);

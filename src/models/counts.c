@@ -17,7 +17,8 @@ sg_status sg_count_items(int64_t **count, const sg_train_data *t, bool all, sg_e
     if (!(*count = sg_alloc_zero((size_t)d->n_items, sizeof **count)))
         return sg_fail_memory(err, "item counts");
     for (int32_t u = 0; u < d->n_users; u++)
-        for (int64_t e = d->user_offsets[u], end = all ? d->user_offsets[u + 1] : t->split->train_end[u]; e < end; e++)
+        for (int64_t e = d->user_offsets[u], end = all ? d->user_offsets[u + 1] : t->split->train_end[u];
+             e < end; e++)
             (*count)[d->item[e]]++;
     return SG_OK;
 }
@@ -36,8 +37,8 @@ sg_status sg_popularity_need(float **share, const sg_model *m, sg_error *err)
     count = a->data;
     for (int32_t i = 0; i < m->n_items; i++) {
         if (count[i] < 0)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: array 'count': expected counts, found %lld", m->class->name,
-                           (long long)count[i]);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: array 'count': expected counts, found %lld",
+                           m->class->name, (long long)count[i]);
         most = count[i] > most ? count[i] : most;
     }
     for (int32_t i = 0; i < m->n_items; i++)
@@ -70,7 +71,8 @@ sg_status sg_places_new(sg_places *out, const sg_dataset *d, const int64_t *end,
         sg_places_free(&p);
         return sg_fail_memory(err, "events by item");
     }
-    next = p.offsets + 1; /* offsets, one place ahead: after the second pass they have moved to where they belong */
+    next = p.offsets +
+           1; /* offsets, one place ahead: after the second pass they have moved to where they belong */
     for (int32_t u = 0; u < d->n_users; u++)
         for (int64_t e = d->user_offsets[u]; e < end[u]; e++)
             next[d->item[e] + 1]++;
@@ -155,7 +157,8 @@ static uint32_t bits_of(float x) /* of positive numbers: in the same order */
     return u;
 }
 
-/* The bits of the k-th largest sum, k <= n_touched, by counting 11, 11 and 10 bits at a time; *above: sums larger than it. */
+/* The bits of the k-th largest sum, k <= n_touched, by counting 11, 11 and 10 bits at a time; *above: sums
+ * larger than it. */
 static uint32_t kth_largest(const sg_accumulator *a, int32_t k, int32_t *above)
 {
     static const int shift[] = {21, 10, 0}, width[] = {11, 11, 10};
@@ -228,7 +231,8 @@ static void build_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
     }
 }
 
-static sg_status put_rows(sg_model *m, const char *name, int32_t n, const row_piece *piece, size_t pieces, sg_error *err)
+static sg_status put_rows(sg_model *m, const char *name, int32_t n, const row_piece *piece, size_t pieces,
+                          sg_error *err)
 {
     char full[64];
     uint64_t dim = (uint64_t)n + 1;
@@ -276,10 +280,11 @@ static sg_status put_rows(sg_model *m, const char *name, int32_t n, const row_pi
     return st;
 }
 
-sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx, sg_pool *pool,
-                          sg_error *err)
+sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx,
+                          sg_pool *pool, sg_error *err)
 {
-    const size_t n = (size_t)m->n_items, threads = (size_t)sg_pool_threads(pool), pieces = sg_pieces(n, SG_SPARSE_RUN);
+    const size_t n = (size_t)m->n_items, threads = (size_t)sg_pool_threads(pool),
+                 pieces = sg_pieces(n, SG_SPARSE_RUN);
     build_job j = {.row = row, .ctx = ctx, .n = m->n_items, .top = top};
     sg_status st = SG_OK;
     bool failed;
@@ -320,26 +325,31 @@ sg_status sg_sparse_need(sg_sparse *out, const sg_model *m, const char *name, sg
     sg_status st;
 
     snprintf(full, sizeof full, "%s.offsets", name);
-    if ((st = sg_model_array_need(&offsets, m, full, SG_DT_I64, 1, (const int64_t[]){(int64_t)m->n_items + 1}, err)))
+    if ((st = sg_model_array_need(&offsets, m, full, SG_DT_I64, 1, (const int64_t[]){(int64_t)m->n_items + 1},
+                                  err)))
         return st;
     snprintf(full, sizeof full, "%s.index", name);
     if ((st = sg_model_array_need(&index, m, full, SG_DT_I32, 1, (const int64_t[]){-1}, err)))
         return st;
     snprintf(full, sizeof full, "%s.value", name);
-    if ((st = sg_model_array_need(&value, m, full, SG_DT_F32, 1, (const int64_t[]){(int64_t)index->count}, err)))
+    if ((st = sg_model_array_need(&value, m, full, SG_DT_F32, 1, (const int64_t[]){(int64_t)index->count},
+                                  err)))
         return st;
     *out = (sg_sparse){.n = m->n_items, .offsets = offsets->data, .index = index->data, .value = value->data};
     for (int32_t i = 0; i < out->n; i++)
         if (out->offsets[i] > out->offsets[i + 1])
-            return sg_fail(err, SG_ERR_FORMAT, "%s: array '%s.offsets': expected ascending numbers, found a step back at %d",
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: array '%s.offsets': expected ascending numbers, found a step back at %d",
                            m->class->name, name, (int)i);
     if (out->offsets[0] != 0 || out->offsets[out->n] != (int64_t)index->count)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: array '%s.offsets': expected 0 to %zu, found %lld to %lld", m->class->name,
-                       name, index->count, (long long)out->offsets[0], (long long)out->offsets[out->n]);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: array '%s.offsets': expected 0 to %zu, found %lld to %lld",
+                       m->class->name, name, index->count, (long long)out->offsets[0],
+                       (long long)out->offsets[out->n]);
     for (size_t i = 0; i < index->count; i++)
         if (out->index[i] < 0 || out->index[i] >= m->n_items)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: array '%s.index': expected item numbers below %d, found %d",
-                           m->class->name, name, (int)m->n_items, (int)out->index[i]);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: array '%s.index': expected item numbers below %d, found %d", m->class->name,
+                           name, (int)m->n_items, (int)out->index[i]);
     return SG_OK;
 }
 

@@ -7,11 +7,12 @@
 /* Events per item: those of training, or all of them. count (n_items) is owned by the caller. */
 sg_status sg_count_items(int64_t **count, const sg_train_data *t, bool all, sg_error *err);
 
-/* *share (n_items) = count_j / (1 + largest count), below 1, from the model's array "count"; a buffer that is already there
- * is used again. Owned by the caller, also on failure. */
+/* *share (n_items) = count_j / (1 + largest count), below 1, from the model's array "count"; a buffer that
+ * is already there is used again. Owned by the caller, also on failure. */
 sg_status sg_popularity_need(float **share, const sg_model *m, sg_error *err);
 
-/* A row being summed: sum (n) is 0 but at the n_touched items of touched, where it is positive. One a thread. */
+/* A row being summed: sum (n) is 0 but at the n_touched items of touched, where it is positive. One a
+ * thread. */
 typedef struct sg_accumulator {
     float *sum;
     int32_t *touched, *scratch;
@@ -33,17 +34,19 @@ typedef struct sg_sparse {
     const float *value;
 } sg_sparse;
 
-/* row(ctx, i, a) sums row i into a. A thread gets runs of SG_SPARSE_RUN rows that begin at multiples of it. Of each row the `top` largest are kept (0: all; ties: lower item) and put into the
- * model as arrays NAME.offsets, NAME.index, NAME.value. Same bytes for any number of threads. */
+/* row(ctx, i, a) sums row i into a. A thread gets runs of SG_SPARSE_RUN rows that begin at multiples of
+ * it. Of each row the `top` largest are kept (0: all; ties: lower item) and put into the model as arrays
+ * NAME.offsets, NAME.index, NAME.value. Same bytes for any number of threads. */
 enum { SG_SPARSE_RUN = 64 };
 typedef void sg_sparse_row(void *ctx, int32_t i, sg_accumulator *a);
-sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx, sg_pool *pool,
-                          sg_error *err);
+sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_row *row, void *ctx,
+                          sg_pool *pool, sg_error *err);
 /* Finds those arrays again and checks every offset and item number. */
 sg_status sg_sparse_need(sg_sparse *out, const sg_model *m, const char *name, sg_error *err);
 
-/* How the models above this file score: share (n_items), plus the rows of the `latest` last events of the history, the last one
- * times 1, each earlier one times `decay` of the one after it; `mean`: divided by how many there were. */
+/* How the models above this file score: share (n_items), plus the rows of the `latest` last events of the
+ * history, the last one times 1, each earlier one times `decay` of the one after it; `mean`: divided by
+ * how many there were. */
 typedef struct sg_sparse_vote {
     const float *share;
     const sg_sparse *rows; /* NULL: share alone */

@@ -64,7 +64,11 @@ static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
     const sg_strings *ids = &m->item_ids;
     const sg_tensor_desc list[] = {
         {.name = "id.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {ids->n + 1}, .data = ids->offsets},
-        {.name = "id.bytes", .dtype = SG_DT_U8, .rank = 1, .dim = {(uint64_t)ids->offsets[ids->n]}, .data = ids->bytes},
+        {.name = "id.bytes",
+         .dtype = SG_DT_U8,
+         .rank = 1,
+         .dim = {(uint64_t)ids->offsets[ids->n]},
+         .data = ids->bytes},
     };
 
     return sg_tensors_write(path, list, 2, NULL, 0, err);
@@ -75,10 +79,12 @@ static sg_status write_config(const sg_model *m, const char *path, sg_error *err
     json_t *c = json_object();
     sg_status st;
 
-    if ((st = sg_receipt_text(c, "format", FORMAT, err)) || (st = sg_receipt_text(c, "model", m->class->name, err)) ||
+    if ((st = sg_receipt_text(c, "format", FORMAT, err)) ||
+        (st = sg_receipt_text(c, "model", m->class->name, err)) ||
         (st = sg_receipt_put(c, "items", json_integer(m->n_items), err)) ||
         (st = sg_receipt_put(c, "users", json_integer(m->n_users), err)) ||
-        (st = sg_receipt_put(c, "options", sg_receipt_options(m->config, m->class->options, m->class->n_options), err)) ||
+        (st = sg_receipt_put(c, "options",
+                             sg_receipt_options(m->config, m->class->options, m->class->n_options), err)) ||
         (st = sg_receipt_put(c, "receipt", json_incref(m->receipt), err)))
         goto done;
     st = sg_json_write(path, c, err);
@@ -107,11 +113,13 @@ static sg_status write_card(const sg_model *m, const char *path, sg_error *err)
     for (size_t i = 0; i < m->n_arrays; i++)
         weights += m->arrays[i].count;
     sg_buf_printf(&b, "---\nlibrary_name: sedge\ntags:\n- recommendation\n- %s\n---\n", m->class->name);
-    sg_buf_printf(&b, "# %s on %s\n\n%s (%s).\n\n", m->class->name, data ? data : "data of unknown name", m->class->summary,
-                  m->class->paper);
-    sg_buf_printf(&b, "%d items, %d users seen in training, %zu numbers.\n\n", (int)m->n_items, (int)m->n_users, weights);
-    sg_buf_puts(&b, "    sedge recommend . --history ITEM,ITEM,ITEM -k 10\n    sedge eval . DATA\n\n## Options\n\n"
-                    "| option | value | meaning |\n| --- | --- | --- |\n");
+    sg_buf_printf(&b, "# %s on %s\n\n%s (%s).\n\n", m->class->name, data ? data : "data of unknown name",
+                  m->class->summary, m->class->paper);
+    sg_buf_printf(&b, "%d items, %d users seen in training, %zu numbers.\n\n", (int)m->n_items,
+                  (int)m->n_users, weights);
+    sg_buf_puts(
+        &b, "    sedge recommend . --history ITEM,ITEM,ITEM -k 10\n    sedge eval . DATA\n\n## Options\n\n"
+            "| option | value | meaning |\n| --- | --- | --- |\n");
     for (size_t i = 0; i < m->class->n_options; i++) {
         const sg_option *o = &m->class->options[i];
         sg_buf value = {0};
@@ -124,7 +132,8 @@ static sg_status write_card(const sg_model *m, const char *path, sg_error *err)
         sg_buf_puts(&b, " |\n");
         sg_buf_free(&value);
     }
-    sg_buf_puts(&b, "\n## Receipt\n\nWhat it learned from and how. A folder with the same receipt holds the same bytes.\n\n");
+    sg_buf_puts(&b, "\n## Receipt\n\nWhat it learned from and how. A folder with the same receipt holds the "
+                    "same bytes.\n\n");
     sg_receipt_print(&receipt, m->receipt);
     for (const char *s = receipt.failed ? NULL : receipt.data; s && *s;) { /* indented: a code block */
         const char *end = strchr(s, '\n');
@@ -133,7 +142,8 @@ static sg_status write_card(const sg_model *m, const char *path, sg_error *err)
         sg_buf_add(&b, s, (size_t)(end - s) + 1);
         s = end + 1;
     }
-    st = b.failed || receipt.failed ? sg_fail_memory(err, "README.md") : sg_file_write(path, b.data, b.size, err);
+    st = b.failed || receipt.failed ? sg_fail_memory(err, "README.md")
+                                    : sg_file_write(path, b.data, b.size, err);
     sg_buf_free(&receipt);
     sg_buf_free(&b);
     return st;
@@ -163,7 +173,8 @@ static sg_status keep_file(const char *from, const char *to, sg_error *err)
     return st;
 }
 
-/* Whatever else the old folder holds (training.jsonl, checkpoint) is also in the new one. top: leave out our own files. */
+/* Whatever else the old folder holds (training.jsonl, checkpoint) is also in the new one. top: leave out
+ * our own files. */
 static sg_status keep_others(const char *old, const char *new, bool top, sg_error *err)
 {
     DIR *d = opendir(old);
@@ -209,7 +220,8 @@ static const char *marker_in(const char *dir)
 
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err)
 {
-    static write_file *const write[] = {write_config, write_weights, write_items, write_catalogue, write_card};
+    static write_file *const write[] = {write_config, write_weights, write_items, write_catalogue,
+                                        write_card};
     sg_folder f = {0};
     sg_status st;
 
@@ -275,14 +287,15 @@ static sg_status open_items(sg_model *m, const char *path, sg_error *err)
     sg_status st;
 
     if ((st = sg_tensors_open(&m->items_file, path, err)) ||
-        (st = sg_tensors_need(&offsets, m->items_file, "id.offsets", SG_DT_I64, 1, (const int64_t[]){(int64_t)m->n_items + 1},
-                              err)) ||
+        (st = sg_tensors_need(&offsets, m->items_file, "id.offsets", SG_DT_I64, 1,
+                              (const int64_t[]){(int64_t)m->n_items + 1}, err)) ||
         (st = sg_tensors_need(&bytes, m->items_file, "id.bytes", SG_DT_U8, 1, (const int64_t[]){-1}, err)))
         return st;
     o = offsets->data;
     for (int32_t i = 0; i < m->n_items; i++)
         if (o[i] < 0 || o[i] > o[i + 1] || o[i + 1] > (int64_t)bytes->count)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'id.offsets': expected ascending numbers up to %zu, found %lld, %lld",
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor 'id.offsets': expected ascending numbers up to %zu, found %lld, %lld",
                            path, bytes->count, (long long)o[i], (long long)o[i + 1]);
     m->item_ids = (sg_strings){.n = (size_t)m->n_items, .bytes = bytes->data, .offsets = o};
     return SG_OK;
@@ -299,10 +312,11 @@ static sg_status open_catalogue(sg_model *m, const char *path, sg_error *err)
     if ((st = sg_catalogue_open(&m->catalogue, path, err)))
         return st;
     if (sg_catalogue_items(m->catalogue) != m->n_items)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected semantic IDs of %d items, found %d", path, (int)m->n_items,
-                       (int)sg_catalogue_items(m->catalogue));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected semantic IDs of %d items, found %d", path,
+                       (int)m->n_items, (int)sg_catalogue_items(m->catalogue));
     levels = sg_catalogue_levels(m->catalogue);
-    if (!sg_mul(&count, (size_t)m->n_items, (size_t)levels) || !(m->codes = sg_alloc_array(count, sizeof *m->codes)))
+    if (!sg_mul(&count, (size_t)m->n_items, (size_t)levels) ||
+        !(m->codes = sg_alloc_array(count, sizeof *m->codes)))
         return sg_fail_memory(err, "semantic IDs");
     for (int32_t i = 0; i < m->n_items; i++)
         sg_catalogue_codes(m->catalogue, i, m->codes + (size_t)i * (size_t)levels);
@@ -341,7 +355,8 @@ static sg_status open_weights(sg_model *m, const char *path, sg_error *err)
 }
 
 /* Checks sizes, and hashes where that is quick; the hash of the weights names the model in receipts. */
-static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, const char *weights, sg_error *err)
+static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, const char *weights,
+                                sg_error *err)
 {
     struct stat s;
     const bool deep = stat(weights, &s) == 0 && (uint64_t)s.st_size <= HASH_BYTES_MAX;
@@ -351,7 +366,8 @@ static sg_status check_manifest(sg_model *m, const char *dir, const char *manife
 
     if ((st = sg_manifest_check(dir, deep, err)) || (st = sg_json_read(&j, manifest, (size_t)16 << 20, err)))
         return st;
-    sha = json_string_value(json_object_get(json_object_get(json_object_get(j, "files"), "model.safetensors"), "sha256"));
+    sha = json_string_value(
+        json_object_get(json_object_get(json_object_get(j, "files"), "model.safetensors"), "sha256"));
     if (!sha || strlen(sha) != 64)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected the sha256 of model.safetensors", manifest);
     else
@@ -373,7 +389,8 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
     if (!st && sg_dir_exists(dir) && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
     if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], path[1], err)) ||
-        (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) || (st = open_weights(m, path[1], err)))
+        (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||
+        (st = open_weights(m, path[1], err)))
         goto done;
     if (!(m->dir = sg_strdup(dir))) {
         st = sg_fail_memory(err, "path");

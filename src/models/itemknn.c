@@ -1,8 +1,8 @@
-/* itemknn.c - items seen near the latest ones: score(j) = sum over the last `last` items i of c_ij / sqrt(n_i n_j)
- * + pop * count_j / (1 + largest count).
+/* itemknn.c - items seen near the latest ones: score(j) = sum over the last `last` items i of c_ij /
+ * sqrt(n_i n_j) + pop * count_j / (1 + largest count).
  *
- * c_ij: pairs of training events of one user at a distance of at most `window`, in either order (i = j: each pair once);
- * n_i: training events of item i. */
+ * c_ij: pairs of training events of one user at a distance of at most `window`, in either order (i = j:
+ * each pair once); n_i: training events of item i. */
 #include "models/counts.h"
 
 #include "base/alloc.h"
@@ -10,10 +10,10 @@
 #include <math.h>
 #include <string.h>
 
-#define ITEMKNN_OPTIONS(X)                                                             \
-    X(int, last, 10, 1, 1000000, "events of the history that vote, the latest")        \
-    X(int, window, 10, 1, 1000000, "events of one user at most this far apart are a pair") \
-    X(int, neighbours, 0, 0, 1000000, "neighbours kept an item, the nearest (0: all)") \
+#define ITEMKNN_OPTIONS(X)                                                                                   \
+    X(int, last, 10, 1, 1000000, "events of the history that vote, the latest")                              \
+    X(int, window, 10, 1, 1000000, "events of one user at most this far apart are a pair")                   \
+    X(int, neighbours, 0, 0, 1000000, "neighbours kept an item, the nearest (0: all)")                       \
     X(float, pop, 0.0001, 0, 1000000, "weight of popularity, which breaks ties")
 
 typedef struct itemknn_config {
@@ -58,7 +58,8 @@ static void count_pairs(void *ctx, int32_t i, sg_accumulator *a)
     }
 }
 
-static sg_status itemknn_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status itemknn_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                             sg_error *err)
 {
     const itemknn_config *c = m->config;
     const uint64_t dim = (uint64_t)m->n_items;

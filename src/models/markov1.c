@@ -1,13 +1,14 @@
-/* markov1.c - a first-order Markov chain: score(j) = count(last item -> j) + count_j / (1 + largest count).
+/* markov1.c - a first-order Markov chain: score(j) = count(last item -> j) + count_j / (1 + largest
+ * count).
  *
- * Counts are of neighbouring training events. On review data, where people review a day's purchases together, this
- * floor beats several published neural rows: no table should be without it. */
+ * Counts are of neighbouring training events. On review data, where people review a day's purchases
+ * together, this floor beats several published neural rows: no table should be without it. */
 #include "models/counts.h"
 
 #include "base/alloc.h"
 
-
-#define MARKOV1_OPTIONS(X) X(int, neighbours, 0, 0, 1000000, "followers kept an item, the most frequent (0: all)")
+#define MARKOV1_OPTIONS(X)                                                                                   \
+    X(int, neighbours, 0, 0, 1000000, "followers kept an item, the most frequent (0: all)")
 
 typedef struct markov1_config {
     MARKOV1_OPTIONS(SG_OPTION_FIELD)
@@ -39,7 +40,8 @@ static void count_followers(void *ctx, int32_t i, sg_accumulator *a)
     }
 }
 
-static sg_status markov1_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status markov1_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                             sg_error *err)
 {
     const markov1_config *c = m->config;
     const uint64_t dim = (uint64_t)m->n_items;
@@ -51,7 +53,8 @@ static sg_status markov1_fit(sg_model *m, const sg_train_data *t, sg_pool *pool,
         (st = sg_model_array_put(m, "count", SG_DT_I64, 1, &dim, count, err)) ||
         (st = sg_places_new(&places, t->data, t->split->train_end, err)))
         return st;
-    st = sg_sparse_build(m, "next", c->neighbours, count_followers, &(follow_ctx){t->data, t->split, &places}, pool, err);
+    st = sg_sparse_build(m, "next", c->neighbours, count_followers, &(follow_ctx){t->data, t->split, &places},
+                         pool, err);
     sg_places_free(&places);
     return st;
 }
@@ -75,7 +78,8 @@ static sg_status markov1_score(sg_session *s, const sg_histories *h, float *scor
 {
     const markov1 *c = s->model->state;
 
-    return sg_sparse_score(s, h, &(sg_sparse_vote){.share = c->share, .rows = &c->next, .latest = 1, .decay = 1}, scores);
+    return sg_sparse_score(
+        s, h, &(sg_sparse_vote){.share = c->share, .rows = &c->next, .latest = 1, .decay = 1}, scores);
 }
 
 const sg_model_class sg_model_markov1 = {

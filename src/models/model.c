@@ -1,4 +1,5 @@
-/* model.c - a model in memory: new, build, fit, the arrays that are counted rather than trained, item ids to numbers. */
+/* model.c - a model in memory: new, build, fit, the arrays that are counted rather than trained, item ids
+ * to numbers. */
 #include "models/model.h"
 
 #include "base/alloc.h"
@@ -35,8 +36,8 @@ sg_status sg_model_new(sg_model **out, const sg_model_class *class, sg_error *er
     if (!m)
         return sg_fail_memory(err, class->name);
     m->class = class;
-    if (!(m->config = sg_alloc_zero(1, class->config_bytes)) || !(m->state = sg_alloc_zero(1, class->state_bytes)) ||
-        !(m->receipt = json_object())) {
+    if (!(m->config = sg_alloc_zero(1, class->config_bytes)) ||
+        !(m->state = sg_alloc_zero(1, class->state_bytes)) || !(m->receipt = json_object())) {
         sg_model_free(m);
         return sg_fail_memory(err, class->name);
     }
@@ -78,7 +79,8 @@ static sg_status take_ids(sg_model *m, const sg_train_data *t, sg_error *err)
                        (int)m->n_items, (int)ids->n);
     if ((st = sg_catalogue_new(&m->catalogue, ids->codes, ids->n, ids->levels, ids->size, err)))
         return st;
-    if (!sg_mul(&count, (size_t)ids->n, (size_t)ids->levels) || !(m->codes = sg_alloc_array(count, sizeof *m->codes)))
+    if (!sg_mul(&count, (size_t)ids->n, (size_t)ids->levels) ||
+        !(m->codes = sg_alloc_array(count, sizeof *m->codes)))
         return sg_fail_memory(err, "semantic IDs");
     memcpy(m->codes, ids->codes, count * sizeof *m->codes);
     return SG_OK;
@@ -112,9 +114,11 @@ sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_
     if (d->n_items < 1)
         return sg_fail(err, SG_ERR_USAGE, "%s: the dataset has no items", d->name);
     if (m->class->needs_vectors && !t->vectors)
-        return sg_fail(err, SG_ERR_MISSING, "%s needs item vectors: run `sedge embed DATA` first", m->class->name);
+        return sg_fail(err, SG_ERR_MISSING, "%s needs item vectors: run `sedge embed DATA` first",
+                       m->class->name);
     if (m->class->needs_ids && !t->ids)
-        return sg_fail(err, SG_ERR_MISSING, "%s needs semantic IDs: run `sedge tokenize DATA` first", m->class->name);
+        return sg_fail(err, SG_ERR_MISSING, "%s needs semantic IDs: run `sedge tokenize DATA` first",
+                       m->class->name);
     m->n_items = d->n_items;
     m->n_users = d->n_users;
     m->item_ids = d->item_ids;
@@ -127,7 +131,8 @@ sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_
     return m->params.failed ? sg_fail_memory(err, "weights") : SG_OK;
 }
 
-sg_status sg_model_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+sg_status sg_model_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                       sg_error *err)
 {
     sg_status st;
 
@@ -165,8 +170,8 @@ static sg_status put_array(sg_model *m, const sg_model_array *array, sg_error *e
     return SG_OK;
 }
 
-sg_status sg_model_array_put(sg_model *m, const char *name, sg_dtype dtype, int rank, const uint64_t *dim, void *data,
-                             sg_error *err)
+sg_status sg_model_array_put(sg_model *m, const char *name, sg_dtype dtype, int rank, const uint64_t *dim,
+                             void *data, sg_error *err)
 {
     sg_model_array a = {.dtype = dtype, .rank = rank, .count = 1, .data = data, .owned = data};
 
@@ -186,7 +191,8 @@ sg_status sg_model_array_map(sg_model *m, const sg_file_tensor *t, sg_error *err
     sg_model_array a = {.dtype = t->dtype, .rank = t->rank, .count = t->count, .data = t->data};
 
     if (strlen(t->name) >= sizeof a.name || t->rank > 4)
-        return sg_fail(err, SG_ERR_FORMAT, "tensor '%s': expected a name below 64 bytes and at most 4 dimensions", t->name);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "tensor '%s': expected a name below 64 bytes and at most 4 dimensions", t->name);
     memcpy(a.name, t->name, strlen(t->name) + 1);
     for (int i = 0; i < t->rank; i++)
         a.dim[i] = t->dim[i];
@@ -201,8 +207,8 @@ static void print_shape(sg_buf *b, int rank, const uint64_t *dim)
     sg_buf_putc(b, ')');
 }
 
-sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, const char *name, sg_dtype dtype, int rank,
-                              const int64_t *dim, sg_error *err)
+sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, const char *name, sg_dtype dtype,
+                              int rank, const int64_t *dim, sg_error *err)
 {
     const sg_model_array *a = find_array(m, name);
     sg_buf want = {0}, found = {0};
@@ -224,10 +230,11 @@ sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, con
             sg_buf_printf(&want, i ? ", %lld" : "%lld", (long long)dim[i]);
     sg_buf_putc(&want, ')');
     print_shape(&found, a->rank, a->dim);
-    const sg_status st = want.failed || found.failed
-                             ? sg_fail_memory(err, name)
-                             : sg_fail(err, SG_ERR_FORMAT, "%s: array '%s': expected %s %s, found %s %s", m->class->name, name,
-                                       sg_dtype_name(dtype), want.data, sg_dtype_name(a->dtype), found.data);
+    const sg_status st =
+        want.failed || found.failed
+            ? sg_fail_memory(err, name)
+            : sg_fail(err, SG_ERR_FORMAT, "%s: array '%s': expected %s %s, found %s %s", m->class->name, name,
+                      sg_dtype_name(dtype), want.data, sg_dtype_name(a->dtype), found.data);
     sg_buf_free(&want);
     sg_buf_free(&found);
     return st;

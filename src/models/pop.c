@@ -1,15 +1,16 @@
 /* pop.c - the most popular items, the same for everybody: score(j) = count_j / (1 + largest count).
  *
- * counts=train counts training events. counts=all counts every event of the dataset, targets included: that is how the
- * PopRec rows of S3-Rec were made (CIKM 2020, and the papers that quote them), and what their figures can be checked with;
- * it is a leak in any honest comparison. */
+ * counts=train counts training events. counts=all counts every event of the dataset, targets included:
+ * that is how the PopRec rows of S3-Rec were made (CIKM 2020, and the papers that quote them), and what
+ * their figures can be checked with; it is a leak in any honest comparison. */
 #include "models/counts.h"
 
 #include "base/alloc.h"
 
 #include <string.h>
 
-#define POP_OPTIONS(X) X(choice, counts, train, 0, 0, "train|all: which events count; all includes the targets (a leak)")
+#define POP_OPTIONS(X)                                                                                       \
+    X(choice, counts, train, 0, 0, "train|all: which events count; all includes the targets (a leak)")
 
 typedef struct pop_config {
     POP_OPTIONS(SG_OPTION_FIELD)
@@ -22,7 +23,8 @@ typedef struct pop {
     float *share; /* owned (n_items) */
 } pop;
 
-static sg_status pop_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status pop_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                         sg_error *err)
 {
     const pop_config *c = m->config;
     const uint64_t dim = (uint64_t)m->n_items;

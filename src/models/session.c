@@ -45,8 +45,8 @@ static sg_status check_histories(const sg_model *m, const sg_histories *h, sg_er
 {
     for (int64_t i = h->offsets[0]; i < h->offsets[h->n]; i++)
         if (h->item[i] < 0 || h->item[i] >= m->n_items)
-            return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d", (int)m->n_items - 1,
-                           (int)h->item[i]);
+            return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d",
+                           (int)m->n_items - 1, (int)h->item[i]);
     return SG_OK;
 }
 
@@ -86,7 +86,8 @@ static void topk_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
             for (int32_t i = 0; i < j->n_items; i++)
                 if (!j->filter->allow[i])
                     s[i] = -INFINITY;
-        n = sg_topk(j->item + r * (size_t)j->k, j->value + r * (size_t)j->k, (size_t)j->k, s, (size_t)j->n_items);
+        n = sg_topk(j->item + r * (size_t)j->k, j->value + r * (size_t)j->k, (size_t)j->k, s,
+                    (size_t)j->n_items);
         for (; n < (size_t)j->k; n++) {
             j->item[r * (size_t)j->k + n] = -1;
             j->value[r * (size_t)j->k + n] = -INFINITY;
@@ -122,7 +123,12 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
     for (int first = 0; first < h->n; first += (int)rows) {
         const int n = h->n - first < (int)rows ? h->n - first : (int)rows;
         const sg_histories part = sg_histories_rows(h, first, n);
-        topk_job job = {&part,       f, s->scores, m->n_items, k, item + (size_t)first * (size_t)k,
+        topk_job job = {&part,
+                        f,
+                        s->scores,
+                        m->n_items,
+                        k,
+                        item + (size_t)first * (size_t)k,
                         score + (size_t)first * (size_t)k};
 
         if ((st = m->class->score(s, &part, s->scores, err)))

@@ -1,18 +1,20 @@
-/* star.c - recommendation without training: text similarity plus co-occurrence.   [Lee et al. 2024, arXiv:2410.16458]
+/* star.c - text similarity plus co-occurrence, no training.   [Lee et al. 2024, arXiv:2410.16458]
  *
- *   score(x) = 1/m sum over the n latest items j, latest first, t = 0, 1, ..: decay^t (a S[j][x] + (1 - a) C[j][x])
- *   S[j][x]  = cosine of tf-idf rows (text=tfidf) or of the dataset's item vectors (text=vectors), negative ones cut to 0
- *   C[j][x]  = row_j . row_x of the item-user matrix of event counts, its columns divided by the square root of the user's
- *              number of events (norm=activity) or its rows by their length (norm=cos)
+ *   score(x) = 1/m sum over the n latest items j, t = 0 for the latest: decay^t (a S[j][x] + (1 - a) C[j][x])
+ *   S[j][x]  = cosine of tf-idf rows (text=tfidf) or of the dataset's item vectors (text=vectors), at least 0
+ *   C[j][x]  = row_j . row_x of the item-user matrix of event counts, its columns divided by the square root
+ *              of the user's number of events (norm=activity) or its rows by their length (norm=cos)
  *
- * Diagonals are 0; m is the smaller of n and the length of the history. Of a S + (1 - a) C the `neighbours` largest a row are
- * kept. pop times popularity is added, small enough to order only what would tie, and all there is for an empty history.
+ * Diagonals are 0; m is the smaller of n and the length of the history. Of a S + (1 - a) C the
+ * `neighbours` largest a row are kept. pop times popularity is added, small enough to order only what
+ * would tie, and all there is for an empty history.
  *
- * counts=train: C and popularity see training events only. counts=all: every event before a user's test target, so the
- * validation events of all users too: right for asking about test, a leak when asking about validation.
+ * counts=train: C and popularity see training events only. counts=all: every event before a user's test
+ * target, so the validation events of all users too: right for asking about test, a leak when asking about
+ * validation.
  *
- * Where we differ from the paper: no language model (tf-idf of our own, or vectors from any encoder), no ratings, no second
- * stage. The defaults were chosen on the validation events of Amazon Beauty. */
+ * Where we differ from the paper: no language model (tf-idf of our own, or vectors from any encoder), no
+ * ratings, no second stage. The defaults were chosen on the validation events of Amazon Beauty. */
 #include "models/counts.h"
 
 #include "base/alloc.h"
@@ -24,7 +26,8 @@
 #include <string.h>
 
 #define STAR_OPTIONS(X)                                                                                      \
-    X(choice, text, tfidf, 0, 0, "tfidf|vectors: item similarity from the text columns or from item vectors") \
+    X(choice, text, tfidf, 0, 0,                                                                             \
+      "tfidf|vectors: item similarity from the text columns or from item vectors")                           \
     X(choice, norm, activity, 0, 0, "activity|cos: how co-occurrence is normalised")                         \
     X(choice, counts, train, 0, 0, "train|all: events counted; all: everything before the test targets")     \
     X(float, a, 0.5, 0, 1, "weight of item similarity; the rest goes to co-occurrence")                      \
@@ -65,7 +68,7 @@ typedef struct star_job {
     /* text=vectors */
     int32_t dim;
     float *unit;   /* owned (n_items, dim): rows of unit length */
-    float **block; /* owned, one a thread: (SG_SPARSE_RUN, n_items) cosines of the run that begins at block_first */
+    float **block; /* owned, one a thread: (SG_SPARSE_RUN, n_items) cosines of the run from block_first */
     int32_t *block_first;
     int threads;
     /* co-occurrence */
@@ -133,9 +136,11 @@ static sg_status prepare_vectors(star_job *j, const sg_vectors *v, sg_error *err
     const size_t n = (size_t)j->n_items;
 
     if (!v)
-        return sg_fail(err, SG_ERR_MISSING, "star: text=vectors needs item vectors: run `sedge embed DATA` first");
+        return sg_fail(err, SG_ERR_MISSING,
+                       "star: text=vectors needs item vectors: run `sedge embed DATA` first");
     if (v->n != j->n_items)
-        return sg_fail(err, SG_ERR_FORMAT, "star: expected vectors of %d items, found %d", (int)j->n_items, (int)v->n);
+        return sg_fail(err, SG_ERR_FORMAT, "star: expected vectors of %d items, found %d", (int)j->n_items,
+                       (int)v->n);
     j->dim = v->dim;
     j->unit = sg_alloc_array(n * (size_t)v->dim, sizeof *j->unit);
     j->block = sg_alloc_zero((size_t)j->threads, sizeof *j->block);
@@ -197,7 +202,8 @@ static sg_status prepare_counts(star_job *j, const sg_split *split, sg_error *er
         }
     else
         for (int32_t u = 0; u < d->n_users; u++)
-            j->weight[u] = j->end[u] > d->user_offsets[u] ? (float)(1 / (double)(j->end[u] - d->user_offsets[u])) : 0;
+            j->weight[u] =
+                j->end[u] > d->user_offsets[u] ? (float)(1 / (double)(j->end[u] - d->user_offsets[u])) : 0;
     return SG_OK;
 }
 
@@ -219,8 +225,9 @@ static void add_vectors(star_job *j, int32_t i, sg_accumulator *a)
     const float *cosine = j->block[a->thread] + (size_t)(i - first) * (size_t)j->n_items;
 
     if (j->block_first[a->thread] != first) {
-        sg_gemm(NULL, SG_F32, false, true, rows, j->n_items, j->dim, 1, j->unit + (size_t)first * (size_t)j->dim, j->dim, j->unit,
-                j->dim, 0, j->block[a->thread], j->n_items);
+        sg_gemm(NULL, SG_F32, false, true, rows, j->n_items, j->dim, 1,
+                j->unit + (size_t)first * (size_t)j->dim, j->dim, j->unit, j->dim, 0, j->block[a->thread],
+                j->n_items);
         j->block_first[a->thread] = first;
     }
     for (int32_t x = 0; x < j->n_items; x++)
@@ -261,7 +268,8 @@ static void near_row(void *ctx, int32_t i, sg_accumulator *a)
         }
 }
 
-static sg_status star_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status star_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                          sg_error *err)
 {
     const star_config *c = m->config;
     const uint64_t dim = (uint64_t)m->n_items;
@@ -270,7 +278,8 @@ static sg_status star_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, co
     sg_status st = SG_OK;
 
     if (c->a > 0)
-        st = strcmp(c->text, "tfidf") == 0 ? prepare_text(&j, pool, err) : prepare_vectors(&j, t->vectors, err);
+        st = strcmp(c->text, "tfidf") == 0 ? prepare_text(&j, pool, err)
+                                           : prepare_vectors(&j, t->vectors, err);
     if (st || (st = prepare_counts(&j, t->split, err)))
         goto done;
     if (!(count = sg_alloc_array(dim, sizeof *count))) {
@@ -315,7 +324,8 @@ static sg_status star_score(sg_session *s, const sg_histories *h, float *scores,
 {
     const star_config *c = s->model->config;
     const star *m = s->model->state;
-    const sg_sparse_vote vote = {.share = m->share, .rows = &m->near, .latest = c->n, .decay = c->decay, .mean = true};
+    const sg_sparse_vote vote = {
+        .share = m->share, .rows = &m->near, .latest = c->n, .decay = c->decay, .mean = true};
 
     return sg_sparse_score(s, h, &vote, scores);
 }

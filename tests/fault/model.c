@@ -1,5 +1,5 @@
-/* model.c - saving, opening and evaluating a model while the n-th allocation or the n-th file operation fails, for every n: a
- * clean error, the old folder whole, nothing left beside it, nothing leaked. */
+/* model.c - saving, opening and evaluating a model while the n-th allocation or the n-th file operation
+ * fails, for every n: a clean error, the old folder whole, nothing left beside it, nothing leaked. */
 #include "shop.h"
 
 #include "eval/eval.h"
@@ -48,9 +48,10 @@ static void assert_whole(const work *w)
     assert_int_equal(entries(w->s.dir), w->left_beside);
 }
 
-/* Until an attempt makes fewer calls than it takes to fail. An attempt that goes well all the same is fine: some things can be
- * done without. */
-static void every_fault(attempt *try, work *w, void (*fail_at)(uint64_t), uint64_t (*calls)(void), const char *what)
+/* Until an attempt makes fewer calls than it takes to fail. An attempt that goes well all the same is
+ * fine: some things can be done without. */
+static void every_fault(attempt *try, work *w, void (*fail_at)(uint64_t), uint64_t (*calls)(void),
+                        const char *what)
 {
     uint64_t n = 0, made;
 
@@ -67,7 +68,8 @@ static void every_fault(attempt *try, work *w, void (*fail_at)(uint64_t), uint64
         if (st && !*err.message)
             fail_msg("%s %d failed without a word", what, (int)n);
         if (sg_alloc_live() != live)
-            fail_msg("%s %d: %d blocks leaked (%s)", what, (int)n, (int)(sg_alloc_live() - live), err.message);
+            fail_msg("%s %d: %d blocks leaked (%s)", what, (int)n, (int)(sg_alloc_live() - live),
+                     err.message);
         assert_whole(w);
     } while (made >= n && n < TRIES_MAX);
     assert_in_range(n, 10, TRIES_MAX - 1);
@@ -197,7 +199,8 @@ static void fitting_survives_every_allocation(void **state)
     fail_allocations(try_fit);
 }
 
-/* JSON values take their memory from malloc; each is counted as one of our allocations, so that it can fail, too. */
+/* JSON values take their memory from malloc; each is counted as one of our allocations, so that it can
+ * fail, too. */
 static void *json_malloc(size_t bytes)
 {
     void *token = sg_alloc(1);
@@ -209,9 +212,12 @@ static void *json_malloc(size_t bytes)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(saving_survives_every_allocation),     cmocka_unit_test(saving_survives_every_file_operation),
-        cmocka_unit_test(opening_survives_every_allocation),    cmocka_unit_test(opening_survives_every_file_operation),
-        cmocka_unit_test(evaluation_survives_every_allocation), cmocka_unit_test(fitting_survives_every_allocation),
+        cmocka_unit_test(saving_survives_every_allocation),
+        cmocka_unit_test(saving_survives_every_file_operation),
+        cmocka_unit_test(opening_survives_every_allocation),
+        cmocka_unit_test(opening_survives_every_file_operation),
+        cmocka_unit_test(evaluation_survives_every_allocation),
+        cmocka_unit_test(fitting_survives_every_allocation),
     };
 
     json_set_alloc_funcs(json_malloc, free);

@@ -1,4 +1,5 @@
-/* eval.c - an evaluation counts what a slow one counts, does not depend on threads or batches, and says what it did. */
+/* eval.c - an evaluation counts what a slow one counts, does not depend on threads or batches, and says
+ * what it did. */
 #define _GNU_SOURCE
 #include "shop.h"
 
@@ -76,7 +77,8 @@ static void agrees_with_a_slow_one(void **state)
         const int64_t offsets[] = {c->begin, c->end};
         const int32_t target = s.item[c->target_begin];
 
-        assert_int_equal(m->class->score(session, &(sg_histories){1, offsets, s.item, NULL, NULL}, score, &err), SG_OK);
+        assert_int_equal(
+            m->class->score(session, &(sg_histories){1, offsets, s.item, NULL, NULL}, score, &err), SG_OK);
         for (int f = 0; f < 2; f++) {
             bool seen[ITEMS] = {false};
             int rank = 1;
@@ -134,9 +136,11 @@ static void same_numbers_for_any_threads_and_batch(void **state)
             json_t *out;
 
             assert_int_equal(sg_pool_new(&pool, threads[t], &err), SG_OK);
-            out = evaluate(m, &s,
-                           &(sg_eval_spec){.test = true, .batch = batches[b], .bootstrap = 50, .ties = SG_TIES_RANDOM, .seed = 5},
-                           pool);
+            out = evaluate(
+                m, &s,
+                &(sg_eval_spec){
+                    .test = true, .batch = batches[b], .bootstrap = 50, .ties = SG_TIES_RANDOM, .seed = 5},
+                pool);
             for (int p = 0; p < 3; p++) {
                 char *text = print_part(out, parts[p]);
 
@@ -156,9 +160,10 @@ static void same_numbers_for_any_threads_and_batch(void **state)
     shop_fini(&s);
 }
 
-/* The same model behind the role `recommend`: ranked by its lists, every number that ties do not touch is the same. */
-static sg_status as_lists(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
-                          sg_error *err)
+/* The same model behind the role `recommend`: ranked by its lists, every number that ties do not touch is
+ * the same. */
+static sg_status as_lists(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                          int32_t *item, float *score, sg_error *err)
 {
     const sg_model_class *class = session->model->class;
     sg_model_class plain = *class;
@@ -178,7 +183,8 @@ static sg_status as_lists(sg_session *session, const sg_histories *h, const sg_f
 static void lists_and_scores_agree(void **state)
 {
     (void)state;
-    static const char *const keys[] = {"recall@5", "ndcg@20", "coverage@10", "gini@10", "popularity@5", "novelty@20"};
+    static const char *const keys[] = {"recall@5", "ndcg@20",      "coverage@10",
+                                       "gini@10",  "popularity@5", "novelty@20"};
     shop s;
     sg_model *m;
     json_t *scored, *listed, *exact;
@@ -203,8 +209,10 @@ static void lists_and_scores_agree(void **state)
             assert_near(number(scored, path), number(listed, path), 1e-12);
             assert_near(number(scored, path), number(exact, path), 0);
         }
-    assert_string_equal(json_string_value(json_object_get(json_object_get(scored, "receipt"), "ranked_by")), "score");
-    assert_string_equal(json_string_value(json_object_get(json_object_get(listed, "receipt"), "ranked_by")), "list");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(scored, "receipt"), "ranked_by")),
+                        "score");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(listed, "receipt"), "ranked_by")),
+                        "list");
     json_decref(scored);
     json_decref(listed);
     json_decref(exact);
@@ -231,8 +239,9 @@ static void several_targets_are_a_set(void **state)
     out = evaluate(m, &s, &(sg_eval_spec){.test = true, .per_user_path = NULL}, NULL);
     const sg_eval_spec e = {.test = true};
     sg_ranks r;
-    assert_int_equal(sg_ranks_run(&r, m, &s.train, &(sg_ranks_spec){.eval = &e, .want = {true, false}, .k = 1, .stage = "x"}, NULL,
-                                  NULL, &err),
+    assert_int_equal(sg_ranks_run(&r, m, &s.train,
+                                  &(sg_ranks_spec){.eval = &e, .want = {true, false}, .k = 1, .stage = "x"},
+                                  NULL, NULL, &err),
                      SG_OK);
     for (size_t i = 0; i < r.n; i++) {
         const int64_t a = r.offsets[i], n = r.offsets[i + 1] - a;
@@ -248,7 +257,8 @@ static void several_targets_are_a_set(void **state)
     assert_near(number(out, "metrics.unfiltered.hit@10"), hits / (double)r.n, 1e-12);
     assert_near(number(out, "metrics.unfiltered.recall@10"), recall / (double)r.n, 1e-12);
     assert_true(hits != recall);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(out, "receipt"), "split")), "last:2");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(out, "receipt"), "split")),
+                        "last:2");
     sg_ranks_free(&r);
     json_decref(out);
     sg_model_free(m);
@@ -269,7 +279,8 @@ static void floors_stand_beside_and_are_kept(void **state)
     own = json_object_get(json_object_get(out, "floors"), "markov1");
     assert_near(number(own, "filtered.ndcg@10"), number(out, "metrics.filtered.ndcg@10"), 0);
     assert_near(number(own, "unfiltered.recall@1"), number(out, "metrics.unfiltered.recall@1"), 0);
-    assert_true(number(out, "floors.pop.filtered.recall@10") < number(out, "floors.itemknn.filtered.recall@10"));
+    assert_true(number(out, "floors.pop.filtered.recall@10") <
+                number(out, "floors.itemknn.filtered.recall@10"));
     path = sg_path_join(s.dir, "floors.json");
     assert_true(sg_file_exists(path));
     again = evaluate(m, &s, &(sg_eval_spec){.test = true, .floors = true}, NULL);
@@ -347,17 +358,21 @@ static void the_receipt_names_what_was_done(void **state)
 
     shop_init(&s, USERS, ITEMS, 9);
     m = shop_model(&s, "itemknn", (const char *const[]){"last=3", NULL}, NULL);
-    out = evaluate(m, &s, &(sg_eval_spec){.test = true, .ties = SG_TIES_OPTIMISTIC, .seed = 12, .bootstrap = 20}, NULL);
+    out = evaluate(
+        m, &s, &(sg_eval_spec){.test = true, .ties = SG_TIES_OPTIMISTIC, .seed = 12, .bootstrap = 20}, NULL);
     r = json_object_get(out, "receipt");
-    static const char *const texts[][2] = {{"split", "loo"}, {"asked", "test"}, {"candidates", "all items"}, {"ties", "optimistic"}};
+    static const char *const texts[][2] = {
+        {"split", "loo"}, {"asked", "test"}, {"candidates", "all items"}, {"ties", "optimistic"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_string_equal(json_string_value(json_object_get(r, texts[i][0])), texts[i][1]);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(r, "data"), "sha256")), s.data.sha256);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(r, "data"), "sha256")),
+                        s.data.sha256);
     assert_int_equal((int)number(r, "model.options.last"), 3);
     assert_int_equal((int)number(r, "seed"), 12);
     assert_int_equal((int)number(r, "items"), ITEMS);
     assert_int_equal((int)number(r, "model.trained.data.events"), (int)s.data.n_events);
-    const json_t *interval = json_object_get(json_object_get(json_object_get(out, "intervals"), "filtered"), "recall@10");
+    const json_t *interval =
+        json_object_get(json_object_get(json_object_get(out, "intervals"), "filtered"), "recall@10");
     assert_true(json_real_value(json_array_get(interval, 0)) <= number(out, "metrics.filtered.recall@10"));
     assert_true(json_real_value(json_array_get(interval, 1)) >= number(out, "metrics.filtered.recall@10"));
     json_decref(out);
@@ -377,18 +392,23 @@ static void mistakes_are_named(void **state)
     shop_init(&s, USERS, ITEMS, 10);
     shop_init(&other, USERS, ITEMS - 1, 10);
     m = shop_model(&s, "pop", NULL, NULL);
-    assert_int_equal(sg_eval(&out, m, &other.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_eval(&out, m, &other.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, "the model knows 90 items, shop has 89: not the same catalogue");
     shop_fini(&other);
     shop_init(&other, USERS, ITEMS, 10);
     other.item_bytes[5] = '7';
-    assert_int_equal(sg_eval(&out, m, &other.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "item 0 is 'item-0' in the model and 'item-7' in shop: not the same catalogue");
-    assert_int_equal(sg_eval(&out, m, &s.train, &(sg_eval_spec){.k = (const int[]){5, 5}, .n_k = 2}, NULL, NULL, &err),
+    assert_int_equal(sg_eval(&out, m, &other.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err),
                      SG_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "item 0 is 'item-0' in the model and 'item-7' in shop: not the same catalogue");
+    assert_int_equal(
+        sg_eval(&out, m, &s.train, &(sg_eval_spec){.k = (const int[]){5, 5}, .n_k = 2}, NULL, NULL, &err),
+        SG_ERR_USAGE);
     assert_string_equal(err.message, "k: expected ascending cut-offs from 1, found 5");
     (*(float **)m->state)[4] = NAN;
-    assert_int_equal(sg_eval(&out, m, &s.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err), SG_ERR_NUMERIC);
+    assert_int_equal(sg_eval(&out, m, &s.train, &(sg_eval_spec){.test = true}, NULL, NULL, &err),
+                     SG_ERR_NUMERIC);
     assert_string_equal(err.message, "pop: a score of case 0 (user number 0) is not a number");
     assert_null(out);
     sg_model_free(m);
@@ -465,7 +485,8 @@ static void paired_tests_tell_runs_apart(void **state)
                 number(out, "filtered.ndcg@10.a") - number(out, "filtered.ndcg@10.b"), 1e-12);
     assert_true(number(out, "filtered.ndcg@10.p_bootstrap") < 0.01);
     assert_true(number(out, "filtered.ndcg@10.p_randomisation") < 0.01);
-    const json_t *interval = json_object_get(json_object_get(json_object_get(out, "filtered"), "ndcg@10"), "interval");
+    const json_t *interval =
+        json_object_get(json_object_get(json_object_get(out, "filtered"), "ndcg@10"), "interval");
     assert_true(json_real_value(json_array_get(interval, 0)) > 0);
     json_decref(out);
 
@@ -513,7 +534,8 @@ static void bootstrap_intervals_have_the_right_width(void **state)
     assert_memory_equal(mean, threads, RESAMPLES * sizeof *mean);
     assert_int_equal(sg_bootstrap_interval(&low, &high, mean, RESAMPLES, 1, 0, &err), SG_OK);
     const double half = 1.96 * sqrt(0.3 * 0.7 / N);
-    assert_near(low, 0.3 - half, 0.1 * half); /* a percentile of 4000 resamples: sd of about 3 % of the half width */
+    assert_near(low, 0.3 - half,
+                0.1 * half); /* a percentile of 4000 resamples: sd of about 3 % of the half width */
     assert_near(high, 0.3 + half, 0.1 * half);
     sg_free(mean);
     sg_free(threads);

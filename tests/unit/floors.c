@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-/* Users and their training events (validation and test events follow): 0 1 2 | 0 1 1 | 2 0 | items 3, 4 are never trained. */
+/* Users and their training events (validation and test events follow): 0 1 2 | 0 1 1 | 2 0 | items 3, 4
+ * are never trained. */
 static const int32_t events[] = {0, 1, 2, 3, 4, 0, 1, 1, 2, 3, 2, 0, 4, 1};
 static const int64_t offsets[] = {0, 5, 10, 14};
 
@@ -23,11 +24,12 @@ typedef struct hand {
 static void hand_init(hand *h)
 {
     static const char ids[] = "abcde", text[] = "red nailred filegreen filebluered";
-    static const int64_t id_offsets[] = {0, 1, 2, 3, 4, 5}, text_offsets[] = {0, 8, 16, 26, 30, 33}, user_offsets[] = {0, 1, 2, 3};
+    static const int64_t id_offsets[] = {0, 1, 2, 3, 4, 5}, text_offsets[] = {0, 8, 16, 26, 30, 33},
+                         user_offsets[] = {0, 1, 2, 3};
     const sg_split_spec loo = {.kind = SG_SPLIT_LOO, .text = "loo"};
 
-    *h = (hand){.data = {.dir = (char *)(uintptr_t)"/nowhere",
-                         .name = (char *)(uintptr_t)"hand",
+    *h = (hand){.data = {.dir = (char *)(uintptr_t) "/nowhere",
+                         .name = (char *)(uintptr_t) "hand",
                          .n_users = 3,
                          .n_items = 5,
                          .n_events = 14,
@@ -42,7 +44,8 @@ static void hand_init(hand *h)
     h->train = (sg_train_data){.data = &h->data, .split = h->split};
 }
 
-static void score_of(float *score, const hand *h, const char *name, const char *const *options, const int32_t *history, int n)
+static void score_of(float *score, const hand *h, const char *name, const char *const *options,
+                     const int32_t *history, int n)
 {
     shop s = {.train = h->train};
     sg_model *m = shop_model(&s, name, options, NULL);
@@ -51,7 +54,8 @@ static void score_of(float *score, const hand *h, const char *name, const char *
     sg_error err;
 
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
-    assert_int_equal(m->class->score(session, &(sg_histories){1, o, history, NULL, NULL}, score, &err), SG_OK);
+    assert_int_equal(m->class->score(session, &(sg_histories){1, o, history, NULL, NULL}, score, &err),
+                     SG_OK);
     sg_session_free(session);
     sg_model_free(m);
 }
@@ -106,9 +110,11 @@ static void itemknn_counts_pairs_in_a_window(void **state)
     assert_scores(score, (const double[]){3 / 3.0 + .75e-4, 1 / 3.0 + .75e-4, 1 / sqrt(6) + .5e-4, 0, 0});
     score_of(score, &h, "itemknn", (const char *const[]){"window=1", "pop=0", NULL}, (const int32_t[]){0}, 1);
     assert_scores(score, (const double[]){0, 2 / 3.0, 1 / sqrt(6), 0, 0}); /* 01 01 20 */
-    score_of(score, &h, "itemknn", (const char *const[]){"last=1", "pop=0", NULL}, (const int32_t[]){0, 1, 2}, 3);
+    score_of(score, &h, "itemknn", (const char *const[]){"last=1", "pop=0", NULL}, (const int32_t[]){0, 1, 2},
+             3);
     assert_scores(score, (const double[]){2 / sqrt(6), 1 / sqrt(6), 0, 0, 0});
-    score_of(score, &h, "itemknn", (const char *const[]){"neighbours=1", "pop=0", NULL}, (const int32_t[]){2}, 1);
+    score_of(score, &h, "itemknn", (const char *const[]){"neighbours=1", "pop=0", NULL}, (const int32_t[]){2},
+             1);
     assert_scores(score, (const double[]){2 / sqrt(6), 0, 0, 0, 0});
     sg_split_free(h.split);
 }
@@ -124,20 +130,25 @@ static void star_weighs_text_and_co_occurrence(void **state)
     score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", NULL}, (const int32_t[]){0}, 1);
     assert_scores(score, (const double[]){0, 1, 5 / 6.0, 0, 0});
     /* norm=cos: rows 0 = (1 1 1), 1 = (1 2 0), 2 = (1 0 1) */
-    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "norm=cos", NULL}, (const int32_t[]){0}, 1);
+    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "norm=cos", NULL}, (const int32_t[]){0},
+             1);
     assert_scores(score, (const double[]){0, 3 / sqrt(3 * 5), 2 / sqrt(3 * 2), 0, 0});
     /* a=1: words red (3 items), file (2), nail, green, blue (1): only shared words say something */
     const double idf_red = 1 + log(6 / 4.0), idf_file = 1 + log(6 / 3.0), idf_one = 1 + log(6 / 2.0);
     const double nail = idf_red / sqrt(idf_red * idf_red + idf_one * idf_one);
     const double file = idf_red / sqrt(idf_red * idf_red + idf_file * idf_file);
-    score_of(score, &h, "star", (const char *const[]){"a=1", "pop=0", "df_most=1", NULL}, (const int32_t[]){0}, 1);
+    score_of(score, &h, "star", (const char *const[]){"a=1", "pop=0", "df_most=1", NULL},
+             (const int32_t[]){0}, 1);
     assert_scores(score, (const double[]){0, nail * file, 0, 0, nail});
     /* the mean over the latest n, each earlier one times decay */
-    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "n=2", "decay=0.5", NULL}, (const int32_t[]){2, 1, 0}, 3);
+    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "n=2", "decay=0.5", NULL},
+             (const int32_t[]){2, 1, 0}, 3);
     assert_scores(score, (const double[]){.5 * .5, .5 * 1, .5 * 5 / 6.0 + .25 / 3.0, 0, 0});
     /* counts=all: validation events 3, 2, 4 count, test events do not; users have 4, 4, 3 events */
-    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "counts=all", NULL}, (const int32_t[]){0}, 1);
-    assert_scores(score, (const double[]){0, 1 / 4.0 + 2 / 4.0, 1 / 4.0 + 1 / 4.0 + 1 / 3.0, 1 / 4.0, 1 / 3.0});
+    score_of(score, &h, "star", (const char *const[]){"a=0", "pop=0", "counts=all", NULL},
+             (const int32_t[]){0}, 1);
+    assert_scores(score,
+                  (const double[]){0, 1 / 4.0 + 2 / 4.0, 1 / 4.0 + 1 / 4.0 + 1 / 3.0, 1 / 4.0, 1 / 3.0});
     sg_split_free(h.split);
 }
 
@@ -151,7 +162,8 @@ static void star_reads_vectors(void **state)
 
     hand_init(&h);
     h.train.vectors = &vectors;
-    score_of(score, &h, "star", (const char *const[]){"a=1", "pop=0", "text=vectors", NULL}, (const int32_t[]){0}, 1);
+    score_of(score, &h, "star", (const char *const[]){"a=1", "pop=0", "text=vectors", NULL},
+             (const int32_t[]){0}, 1);
     assert_scores(score, (const double[]){0, 1, sqrt(.5), 0, 0});
     sg_split_free(h.split);
 }
@@ -166,7 +178,8 @@ static void star_says_what_is_missing(void **state)
 
     hand_init(&h);
     assert_int_equal(sg_model_new(&m, class, &err), SG_OK);
-    assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, "text=vectors", &err), SG_OK);
+    assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, "text=vectors", &err),
+                     SG_OK);
     assert_int_equal(sg_model_build(m, &h.train, 1, &err), SG_OK);
     assert_int_equal(sg_model_fit(m, &h.train, NULL, NULL, &err), SG_ERR_MISSING);
     assert_string_equal(err.message, "star: text=vectors needs item vectors: run `sedge embed DATA` first");
@@ -191,9 +204,15 @@ static void largest_neighbours_are_kept(void **state)
     threads = shop_model(&s, "star", (const char *const[]){"neighbours=9", NULL}, pool);
     const sg_model *m[] = {whole, cut, threads};
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(sg_model_array_need(&begin[i], m[i], "near.offsets", SG_DT_I64, 1, (const int64_t[]){151}, &err), SG_OK);
-        assert_int_equal(sg_model_array_need(&index[i], m[i], "near.index", SG_DT_I32, 1, (const int64_t[]){-1}, &err), SG_OK);
-        assert_int_equal(sg_model_array_need(&value[i], m[i], "near.value", SG_DT_F32, 1, (const int64_t[]){-1}, &err), SG_OK);
+        assert_int_equal(
+            sg_model_array_need(&begin[i], m[i], "near.offsets", SG_DT_I64, 1, (const int64_t[]){151}, &err),
+            SG_OK);
+        assert_int_equal(
+            sg_model_array_need(&index[i], m[i], "near.index", SG_DT_I32, 1, (const int64_t[]){-1}, &err),
+            SG_OK);
+        assert_int_equal(
+            sg_model_array_need(&value[i], m[i], "near.value", SG_DT_F32, 1, (const int64_t[]){-1}, &err),
+            SG_OK);
     }
     assert_int_equal(index[1]->count, index[2]->count);
     assert_memory_equal(begin[1]->data, begin[2]->data, 151 * sizeof(int64_t));
@@ -204,7 +223,8 @@ static void largest_neighbours_are_kept(void **state)
         int64_t k = c[0];
 
         assert_int_equal(c[1] - c[0], w[1] - w[0] < 9 ? w[1] - w[0] : 9);
-        for (int64_t e = w[0]; e < w[1]; e++) { /* kept: fewer than 9 beat it, equal ones earlier in the row included */
+        for (int64_t e = w[0]; e < w[1];
+             e++) { /* kept: fewer than 9 beat it, equal ones earlier in the row included */
             const float *v = value[0]->data;
             const int32_t *item = index[0]->data;
             int better = 0;

@@ -1,8 +1,9 @@
 /* golden.c - figures on public data that everything else rests on.
  *
- * Floors: leave-one-out, test, all items ranked, pessimistic ties, counted once by an independent implementation in double.
- * PopRec: the published rows of S3-Rec (CIKM 2020): popularity over all interactions, history filtered.
- * The data is no part of this repository: SEDGE_DATA names the folder that has amazon14, yelp-lastfm-s3rec, movielens-100k. */
+ * Floors: leave-one-out, test, all items ranked, pessimistic ties, counted once by an independent
+ * implementation in double. PopRec: the published rows of S3-Rec (CIKM 2020): popularity over all
+ * interactions, history filtered. The data is no part of this repository: SEDGE_DATA names the folder that
+ * has amazon14, yelp-lastfm-s3rec, movielens-100k. */
 #include "base/alloc.h"
 #include "base/io.h"
 #include "data/import.h"
@@ -159,7 +160,8 @@ static void movielens_100k_from_recbole(void **state)
 static void yelp(void **state)
 {
     (void)state;
-    static const golden rows[] = {{"pop", "counts=all", {NAN, NAN, NAN, NAN, NAN}, {.0057, .0037, .0099, .0051, NAN}}};
+    static const golden rows[] = {
+        {"pop", "counts=all", {NAN, NAN, NAN, NAN, NAN}, {.0057, .0037, .0099, .0051, NAN}}};
 
     check("yelp-lastfm-s3rec/Yelp.txt.zst", "s3rec", rows, 1);
 }
@@ -167,10 +169,8 @@ static void yelp(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(beauty),
-        cmocka_unit_test(lastfm),
-        cmocka_unit_test(movielens_100k),
-        cmocka_unit_test(movielens_100k_from_recbole),
+        cmocka_unit_test(beauty),         cmocka_unit_test(lastfm),
+        cmocka_unit_test(movielens_100k), cmocka_unit_test(movielens_100k_from_recbole),
         cmocka_unit_test(yelp),
     };
 

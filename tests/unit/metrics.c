@@ -61,8 +61,10 @@ static void recbole_topk(void **state)
                                {1, g(1) / (g(1) + g(2)), (g(1) + g(3)) / (g(1) + g(2) + g(3))},
                                {0, 0, g(3) / (g(1) + g(2))}};
     const double mrr[4][3] = {{0, 0, 0}, {1, 1, 1}, {1, 1, 1}, {0, 0, 1.0 / 3}};
-    const double map[4][3] = {{0, 0, 0}, {1, 1, 1}, {1, 1.0 / 2, 1.0 / 3 * (1 + 2.0 / 3)}, {0, 0, 1.0 / 3 * (1.0 / 2)}};
-    const double recall[4][3] = {{0, 0, 0}, {1.0 / 3, 2.0 / 3, 1}, {1.0 / 4, 1.0 / 4, 2.0 / 4}, {0, 0, 1.0 / 2}};
+    const double map[4][3] = {
+        {0, 0, 0}, {1, 1, 1}, {1, 1.0 / 2, 1.0 / 3 * (1 + 2.0 / 3)}, {0, 0, 1.0 / 3 * (1.0 / 2)}};
+    const double recall[4][3] = {
+        {0, 0, 0}, {1.0 / 3, 2.0 / 3, 1}, {1.0 / 4, 1.0 / 4, 2.0 / 4}, {0, 0, 1.0 / 2}};
     const double precision[4][3] = {{0, 0, 0}, {1, 1, 1}, {1, 1.0 / 2, 2.0 / 3}, {0, 0, 1.0 / 3}};
 
     for (int u = 0; u < 4; u++)
@@ -109,7 +111,9 @@ static void recbole_exposure(void **state)
     }
     assert_int_equal(sg_exposure_at(&v, &e, 2, &err), SG_OK);
     assert_near(v.coverage, 7.0 / 8, NEAR);
-    assert_near(v.gini, ((-7) * 0 + (-5) * 1 + (-3) * 1 + (-1) * 2 + 1 * 2 + 3 * 2 + 5 * 3 + 7 * 4) / (8.0 * (3 * 5)), NEAR);
+    assert_near(v.gini,
+                ((-7) * 0 + (-5) * 1 + (-3) * 1 + (-1) * 2 + 1 * 2 + 3 * 2 + 5 * 3 + 7 * 4) / (8.0 * (3 * 5)),
+                NEAR);
     sg_exposure_fini(&e);
     assert_int_equal(sg_alloc_live(), 0);
 }
@@ -125,7 +129,8 @@ typedef struct ranks_case {
 static void check_ranks(const ranks_case *c, int n, size_t field)
 {
     for (int i = 0; i < n; i++) {
-        const sg_metric_values a = sg_metrics_ranks(c[i].rank, c[i].n, 1), b = sg_metrics_ranks(c[i].rank, c[i].n, 3);
+        const sg_metric_values a = sg_metrics_ranks(c[i].rank, c[i].n, 1),
+                               b = sg_metrics_ranks(c[i].rank, c[i].n, 3);
 
         assert_near(*(const double *)(const void *)((const char *)&a + field), c[i].k1, NEAR);
         assert_near(*(const double *)(const void *)((const char *)&b + field), c[i].k3, NEAR);
@@ -135,7 +140,8 @@ static void check_ranks(const ranks_case *c, int n, size_t field)
 static void rectools_map(void **state)
 {
     (void)state;
-    const ranks_case all[] = { /* divided by the number of relevant items: map_all */
+    const ranks_case all[] = {
+        /* divided by the number of relevant items: map_all */
         {{9, 0}, 2, 0, 0},
         {{3}, 1, 0, 1.0 / 3},
         {{1, 3, 5, 7, 9, 0}, 6, 1.0 / 6, 1.0 / 6 * (1.0 / 1 + 2.0 / 3)},
@@ -147,18 +153,23 @@ static void rectools_map(void **state)
     };
 
     check_ranks(all, 8, offsetof(sg_metric_values, map_all));
-    /* RecTools warns of repeated interactions and counts them (3.5 / 3); relevant items are a set here, as in the others */
-    assert_near(sg_metrics_list((const int32_t[]){1, 2, 3}, 3, (const int32_t[]){1, 2, 1}, 3, 3).map_all, 1, NEAR);
+    /* RecTools warns of repeated interactions and counts them (3.5 / 3); relevant items are a set here, as
+     * in the others */
+    assert_near(sg_metrics_list((const int32_t[]){1, 2, 3}, 3, (const int32_t[]){1, 2, 1}, 3, 3).map_all, 1,
+                NEAR);
 }
 
 static void rectools_ndcg(void **state)
 {
     (void)state;
     const double ideal = g(1) + g(2) + g(3);
-    const ranks_case full[] = { /* divided by k hits: ndcg_full */
-        {{9}, 1, 0, 0}, {{0}, 1, 0, 0}, {{1, 2, 3}, 3, 1, 1}, {{1}, 1, 1, 1 / ideal}, {{3}, 1, 0, 0.5 / ideal},
+    const ranks_case full[] = {
+        /* divided by k hits: ndcg_full */
+        {{9}, 1, 0, 0},         {{0}, 1, 0, 0},           {{1, 2, 3}, 3, 1, 1},
+        {{1}, 1, 1, 1 / ideal}, {{3}, 1, 0, 0.5 / ideal},
     };
-    const ranks_case achievable[] = { /* divide_by_achievable: ndcg */
+    const ranks_case achievable[] = {
+        /* divide_by_achievable: ndcg */
         {{9}, 1, 0, 0}, {{0}, 1, 0, 0}, {{1, 2, 3}, 3, 1, 1}, {{1}, 1, 1, 1}, {{3}, 1, 0, g(3) / g(1)},
     };
 
@@ -169,7 +180,8 @@ static void rectools_ndcg(void **state)
 static void rectools_mrr(void **state)
 {
     (void)state;
-    const ranks_case c[] = {{{9}, 1, 0, 0}, {{0}, 1, 0, 0}, {{1, 2, 3}, 3, 1, 1}, {{1}, 1, 1, 1}, {{3, 7, 9, 0}, 4, 0, 1.0 / 3}};
+    const ranks_case c[] = {
+        {{9}, 1, 0, 0}, {{0}, 1, 0, 0}, {{1, 2, 3}, 3, 1, 1}, {{1}, 1, 1, 1}, {{3, 7, 9, 0}, 4, 0, 1.0 / 3}};
 
     check_ranks(c, 5, offsetof(sg_metric_values, mrr));
 }
@@ -191,7 +203,8 @@ static void rectools_classification(void **state)
     }
 }
 
-static sg_exposure_values exposure_of(const int32_t *list, int n, int k, const int64_t *events, const int64_t *users, int64_t n_users)
+static sg_exposure_values exposure_of(const int32_t *list, int n, int k, const int64_t *events,
+                                      const int64_t *users, int64_t n_users)
 {
     sg_exposure e;
     sg_exposure_values v;
@@ -224,7 +237,8 @@ static void rectools_popularity_and_novelty(void **state)
     assert_near(exposure_of((const int32_t[]){3}, 1, 1, events, users, 3).novelty, -log2(1.0 / 3), NEAR);
     assert_near(exposure_of((const int32_t[]){2, 3}, 2, 2, events, users, 3).novelty, -log2(1.0 / 3), NEAR);
     assert_near(exposure_of((const int32_t[]){1, 2}, 2, 1, events, users, 3).novelty, 0, NEAR);
-    assert_near(exposure_of((const int32_t[]){1, 2}, 2, 2, events, users, 3).novelty, -log2(1.0 / 3) / 2, NEAR);
+    assert_near(exposure_of((const int32_t[]){1, 2}, 2, 2, events, users, 3).novelty, -log2(1.0 / 3) / 2,
+                NEAR);
 }
 
 static void rectools_coverage(void **state)
@@ -353,7 +367,8 @@ static void ties_count_against_the_target_by_default(void **state)
     assert_true(sg_rank_all(&t, 1, score, 6, &(sg_rank_spec){.ties = SG_TIES_OPTIMISTIC}));
     assert_int_equal(t.rank, 3);
     for (uint64_t place = 0; place < 600; place++) {
-        assert_true(sg_rank_all(&t, 1, score, 6, &(sg_rank_spec){.ties = SG_TIES_RANDOM, .seed = 1, .place = place}));
+        assert_true(
+            sg_rank_all(&t, 1, score, 6, &(sg_rank_spec){.ties = SG_TIES_RANDOM, .seed = 1, .place = place}));
         assert_in_range(t.rank, 3, 5);
         seen[t.rank]++;
     }

@@ -1,4 +1,5 @@
-/* model.c - a model in memory and as a folder: what was saved comes back, and a folder that is not right says why. */
+/* model.c - a model in memory and as a folder: what was saved comes back, and a folder that is not right
+ * says why. */
 #define _GNU_SOURCE
 #include "shop.h"
 
@@ -31,7 +32,8 @@ static void write_text(const char *dir, const char *name, const char *text)
     sg_free(p);
 }
 
-/* The file with `from` replaced by `to`; the manifest is written anew, so that it is the content that is judged. */
+/* The file with `from` replaced by `to`; the manifest is written anew, so that it is the content that is
+ * judged. */
 static void edit(const char *dir, const char *name, const char *from, const char *to)
 {
     char *p = path_in(dir, name), *at;
@@ -132,7 +134,8 @@ static void a_catalogue_comes_back(void **state)
 {
     (void)state;
     enum { ITEMS = 40, K = 7 };
-    static const char *const small[] = {"dim=16", "heads=2", "head_dim=8", "ffn=32", "layers=1", "beam=10", NULL};
+    static const char *const small[] = {"dim=16",   "heads=2", "head_dim=8", "ffn=32",
+                                        "layers=1", "beam=10", NULL};
     const int64_t offsets[] = {0, 3, 4};
     const int32_t history[] = {3, 9, 5, 17};
     const sg_histories h = {2, offsets, history, NULL, (const int32_t[]){0, -1}};
@@ -244,11 +247,13 @@ static void lists_hold_only_what_is_allowed(void **state)
                      SG_OK);
     assert_true((item[0] == 7 && item[1] == 30) || (item[0] == 30 && item[1] == 7));
     assert_int_equal(item[2], -1);
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){1, offsets, (const int32_t[]){3, 40}, NULL, NULL}, NULL, 5,
-                                          item, score, &err),
+    assert_int_equal(sg_session_recommend(session,
+                                          &(sg_histories){1, offsets, (const int32_t[]){3, 40}, NULL, NULL},
+                                          NULL, 5, item, score, &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message, "history: expected item numbers from 0 to 39, found 40");
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){1, offsets, history, NULL, NULL}, NULL, 0, item, score, &err),
+    assert_int_equal(sg_session_recommend(session, &(sg_histories){1, offsets, history, NULL, NULL}, NULL, 0,
+                                          item, score, &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message, "k: expected at least 1, found 0");
     sg_session_free(session);
@@ -334,15 +339,22 @@ static void broken_folders_say_why(void **state)
     static const struct {
         const char *model, *file, *from, *to, *message;
     } cases[] = {
-        {"pop", "config.json", "\"pop\"", "\"pip\"", "config.json: unknown model 'pip' (did you mean 'pop'?)"},
-        {"pop", "config.json", "sedge-model-1", "sedge-model-9", "config.json: 'format': expected \"sedge-model-1\", found \"sedge-model-9\""},
-        {"pop", "config.json", "\"items\": 40", "\"items\": 41", "items.safetensors: tensor 'id.offsets': expected I64 (42), found I64 (41)"},
-        {"pop", "config.json", "\"items\": 40", "\"items\": 0", "config.json: 'items': expected an integer from 1 to 2147483647, found 0"},
-        {"pop", "config.json", "\"counts\"", "\"county\"", "config.json: unknown option 'county' (did you mean 'counts'?)"},
+        {"pop", "config.json", "\"pop\"", "\"pip\"",
+         "config.json: unknown model 'pip' (did you mean 'pop'?)"},
+        {"pop", "config.json", "sedge-model-1", "sedge-model-9",
+         "config.json: 'format': expected \"sedge-model-1\", found \"sedge-model-9\""},
+        {"pop", "config.json", "\"items\": 40", "\"items\": 41",
+         "items.safetensors: tensor 'id.offsets': expected I64 (42), found I64 (41)"},
+        {"pop", "config.json", "\"items\": 40", "\"items\": 0",
+         "config.json: 'items': expected an integer from 1 to 2147483647, found 0"},
+        {"pop", "config.json", "\"counts\"", "\"county\"",
+         "config.json: unknown option 'county' (did you mean 'counts'?)"},
         {"pop", "config.json", "\"train\"", "\"trainx\"", "config.json: counts: expected"},
         {"pop", "model.safetensors", "\"count\"", "\"coint\"", "pop: array 'count' is missing"},
-        {"markov1", "model.safetensors", "next.index", "next.indez", "markov1: array 'next.index' is missing"},
-        {"sasrec", "config.json", "\"dim\": 64", "\"dim\": 32", "model.safetensors: tensor 'item.weight': expected F32 (40, 32), found F32 (40, 64)"},
+        {"markov1", "model.safetensors", "next.index", "next.indez",
+         "markov1: array 'next.index' is missing"},
+        {"sasrec", "config.json", "\"dim\": 64", "\"dim\": 32",
+         "model.safetensors: tensor 'item.weight': expected F32 (40, 32), found F32 (40, 64)"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -407,7 +419,8 @@ static void arrays_from_outside_are_checked(void **state)
     } cases[] = {
         {"next.index", 3, 40, "markov1: array 'next.index': expected item numbers below 40, found 40"},
         {"next.index", 0, -1, "markov1: array 'next.index': expected item numbers below 40, found -1"},
-        {"next.offsets", 5, 1 << 20, "markov1: array 'next.offsets': expected ascending numbers, found a step back at 5"},
+        {"next.offsets", 5, 1 << 20,
+         "markov1: array 'next.offsets': expected ascending numbers, found a step back at 5"},
         {"next.offsets", 0, -8, "markov1: array 'next.offsets': expected 0 to"},
         {"next.offsets", 40, 1 << 20, "markov1: array 'next.offsets': expected 0 to"},
         {"count", 7, -3, "markov1: array 'count': expected counts, found -3"},
