@@ -43,26 +43,32 @@ static void split_ids(sg_list *list, const char *text)
     }
 }
 
+/* One line a level: "<1:12>  45.1 %  20 items  Sports > Running Shoes: cushioned running shoes" */
 static void print_path(const json_t *path)
 {
     const json_t *step;
+    const char *key;
+    json_t *value;
+    const char *said = ""; /* by the step before: not said again */
     size_t i, w;
 
     json_array_foreach(path, i, step)
     {
-        const json_t *words = sg_member(step, "words");
-        const json_t *word;
+        const json_t *words = sg_member(step, "words"), *word;
+        const char *code = sg_pool_printf("<%d:%.0f>", (int)i + 1, sg_number(step, "code")), *what = "";
 
-        printf("%s<%d:%.0f>", i ? "  " : "      ", (int)i + 1, sg_number(step, "code"));
+        printf("      %-9s", code);
         if (sg_member(step, "probability"))
-            printf(" %.1f %%", 100 * sg_number(step, "probability"));
+            printf(" %5.1f %%", 100 * sg_number(step, "probability"));
+        printf(" %6s %-5s ", sg_count_text(sg_number(step, "items")), sg_number(step, "items") > 1 ? "items" : "item");
+        json_object_foreach((json_t *)(size_t)step, key, value)
+            if (json_is_string(value) && strlen(json_string_value(value)) > strlen(what))
+                what = json_string_value(value); /* the most telling value that most of these items share */
         json_array_foreach(words, w, word)
-            printf("%s%s", w ? " " : " (", json_string_value(word));
-        if (json_array_size(words))
-            putchar(')');
+            what = sg_pool_printf("%s%s%s", what, w ? " " : what[0] ? ": " : "", json_string_value(word));
+        puts(strcmp(what, said) == 0 ? "" : what);
+        said = what;
     }
-    if (json_array_size(path))
-        putchar('\n');
 }
 
 static void print_reasons(const json_t *because)
@@ -71,7 +77,7 @@ static void print_reasons(const json_t *because)
     size_t i;
 
     json_array_foreach(because, i, event)
-        printf("      %+.3f  %s  %s\n", sg_number(event, "effect"), sg_text(event, "item"), sg_short_text(sg_text(event, "title"), 70));
+        printf("      %+9.3f   %s  %s\n", sg_number(event, "effect"), sg_text(event, "item"), sg_short_text(sg_text(event, "title"), 70));
 }
 
 static void print_history(const json_t *result)

@@ -11,11 +11,11 @@ mkdir -p "$out"
 say() { printf '\n\033[1m$ sedge %s\033[0m\n' "$*"; "$sedge" "$@"; }
 [ -t 1 ] || say() { printf '\n$ sedge %s\n' "$*"; "$sedge" "$@"; }
 
-say synth -o "$out/shop" --users 3000 --items 800
+say synth -o "$out/shop" --users 2000 --items 500
 say stats "$out/shop"
 say embed "$out/shop" --dim 64
 say tokenize "$out/shop" --codes 32
-say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 epochs=40 lr=0.003 patience=6
+say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 epochs=30 lr=0.003 patience=5 valid_users=1000
 say eval "$out/tiger" "$out/shop" --json >"$out/tiger/eval.json"
 "$sedge" eval "$out/tiger" "$out/shop" -q
 user=$("$sedge" inspect "$out/shop" --json | sed 's/.*"example_user": "\([^"]*\)".*/\1/')

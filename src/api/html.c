@@ -22,7 +22,7 @@ static const char style[] =
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:12px}"
     "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}"
     "figcaption{font-size:13px;font-weight:600;margin-bottom:4px}"
-    "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:11px;font-family:inherit}"
+    "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:13px;font-family:inherit}"
     ".scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
@@ -35,7 +35,7 @@ static const char style[] =
     "summary code,.path code{background:var(--bar);border-radius:5px;padding:1px 6px;font-size:13px}"
     ".muted{color:var(--muted)}ul.items{margin:2px 0 6px 34px;padding:0}ul.items li{margin:1px 0}"
     ".tree,.rec{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;margin-bottom:12px}"
-    ".rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec .why{color:var(--muted);font-size:13px}"
+    ".rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec .why{color:var(--muted);font-size:13px;font-weight:400}"
     ".hit{color:var(--accent);font-weight:600}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;font-size:13px;margin:0}dt{color:var(--muted)}"
     "dd{margin:0;overflow-wrap:anywhere}";

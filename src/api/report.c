@@ -62,7 +62,9 @@ static void put_cards(page *p)
         card_metric(p, "ndcg@10", s);
     }
     if (json_is_number(json_object_get(report, "weights"))) {
-        snprintf(text, sizeof text, "%.3gM", json_number_value(json_object_get(report, "weights")) / 1e6);
+        const double n = json_number_value(json_object_get(report, "weights"));
+
+        snprintf(text, sizeof text, n >= 1e6 ? "%.3gM" : "%.3gk", n >= 1e6 ? n / 1e6 : n / 1e3);
         sg_html_card(&p->html, "weights", text, "numbers that were trained");
     }
     if (json_is_number(json_object_get(report, "seconds"))) {
@@ -123,6 +125,14 @@ static void put_metrics(page *p)
 }
 
 /* ---- training ------------------------------------------------------------------------------------------------------------ */
+static bool varies(const double *x, size_t n)
+{
+    for (size_t i = 1; i < n; i++)
+        if (x[i] != x[0])
+            return true;
+    return false;
+}
+
 static sg_status put_training(page *p, const char *dir, sg_error *err)
 {
     static const struct {
@@ -165,7 +175,8 @@ static sg_status put_training(page *p, const char *dir, sg_error *err)
     sg_html_section(&p->html, "Training", "One point a validation; the marked one is the model that was kept.");
     sg_buf_puts(&p->html, "<div class=plots>");
     for (int k = 0; k < 3; k++)
-        sg_html_curve(&p->html, &(sg_curve){.title = plots[k].title, .x_label = "step", .x = x[3], .y = x[k], .n = n, .best = k == 1 ? best : -1});
+        if (k < 2 || varies(x[k], n))
+            sg_html_curve(&p->html, &(sg_curve){.title = plots[k].title, .x_label = "step", .x = x[3], .y = x[k], .n = n, .best = k == 1 ? best : -1});
     sg_buf_puts(&p->html, "</div>\n");
 done:
     for (int k = 0; k < 4; k++)
@@ -286,7 +297,7 @@ static sg_status put_branches(page *p, int level, int32_t node, sg_error *err)
                       (int)list[i].code, (int)n, n == 1 ? "item" : "items");
         put_words(p, list[i].first, list[i].last);
         sg_buf_puts(&p->html, "</summary>\n");
-        if (n > TREE_ITEMS && level + 1 < sg_catalogue_levels(c)) {
+        if (n > TREE_ITEMS && level + 2 < sg_catalogue_levels(c)) /* the last level only tells items apart */ {
             st = put_branches(p, level + 1, list[i].node, err);
         } else {
             sg_buf_puts(&p->html, "<ul class=items>");
@@ -295,6 +306,8 @@ static sg_status put_branches(page *p, int level, int32_t node, sg_error *err)
                 put_item(p, sg_catalogue_item(c, leaf));
                 sg_buf_puts(&p->html, "</li>");
             }
+            if (n > TREE_ITEMS)
+                sg_buf_printf(&p->html, "<li class=muted>and %d more</li>", (int)n - TREE_ITEMS);
             sg_buf_puts(&p->html, "</ul>\n");
         }
         sg_buf_puts(&p->html, "</details>\n");
@@ -329,10 +342,13 @@ static void put_hit(page *p, const json_t *hit, const char *truth)
     json_array_foreach(json_object_get(hit, "because"), i, event)
     {
         const char *name = json_string_value(json_object_get(event, "title"));
+        const double effect = json_number_value(json_object_get(event, "effect"));
 
+        if (i && effect < 0.005)
+            break;
         sg_buf_puts(&p->html, i ? "; " : " because of ");
         sg_html_text(&p->html, name ? name : json_string_value(json_object_get(event, "item")));
-        sg_buf_printf(&p->html, " (+%.2f)", json_number_value(json_object_get(event, "effect")));
+        sg_buf_printf(&p->html, " (+%.2f)", effect);
     }
     sg_buf_puts(&p->html, "</div></li>\n");
 }
@@ -391,8 +407,8 @@ static sg_status put_examples(page *p, sg_error *err)
     if (sedge_session_new(&s, p->handle, &sp, &e))
         return sg_fail(err, (sg_status)e.status, "%s", e.message);
     sg_html_section(&p->html, "Examples",
-                    "Users at even steps through the data; their last event is held back. A probability is the share of the code among "
-                    "items that exist below the prefix before it; a reason's number is how far the score falls without that event.");
+                    "Users at even steps through the data; their last event is held back. A percentage is the probability of the code after "
+                    "the codes before it; a reason's number is how far the score falls without that event.");
     for (int32_t part = 0; !st && part < EXAMPLES; part++)
         for (int32_t u = (int32_t)((int64_t)d->n_users * part / EXAMPLES); u < d->n_users; u++)
             if (d->user_offsets[u + 1] - d->user_offsets[u] >= 5 && d->user_offsets[u + 1] - d->user_offsets[u] <= 40) {
