@@ -89,7 +89,7 @@ static void check(const char *file, const char *format, const golden *rows, int 
     for (int i = 0; i < n; i++) {
         const sg_train_data t = {.data = d, .split = split};
         sg_model *m;
-        json_t *out;
+        json_t *out = NULL;
         char what[80];
 
         if (sg_model_new(&m, sg_model_class_find(rows[i].model, NULL), &err) ||

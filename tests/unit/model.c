@@ -87,7 +87,7 @@ static void what_is_saved_comes_back(void **state)
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         shop s;
-        sg_model *m, *back;
+        sg_model *m, *back = NULL;
         char *dir;
         sg_error err;
 
@@ -142,8 +142,8 @@ static void a_catalogue_comes_back(void **state)
     int32_t codes[ITEMS * 2], a[2 * K], b[2 * K], back_codes[2];
     sg_ids ids = {.n = ITEMS, .levels = 2, .size = {5, 8}, .codes = codes};
     float x[2 * K], y[2 * K];
-    sg_session *session;
-    sg_model *m, *back;
+    sg_session *session = NULL;
+    sg_model *m, *back = NULL;
     shop s;
     char *dir;
     sg_error err;

@@ -50,7 +50,7 @@ static sg_synth_config config(const char *const *set)
 static sg_dataset *synth(const sg_synth_config *c, int threads)
 {
     sg_pool *pool;
-    sg_dataset *d;
+    sg_dataset *d = NULL;
     sg_error err = {0};
 
     assert_int_equal(sg_pool_new(&pool, threads, NULL), SG_OK);
