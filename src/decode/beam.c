@@ -26,6 +26,7 @@ typedef struct worker { /* one thread's scratch */
     uint32_t *begin, *count;
     uint32_t *index;       /* (BLOCK + 16) */
     float *x;              /* (size) */
+    double *h;             /* (size), when sampling */
 } worker;
 
 typedef struct search {
@@ -138,7 +139,7 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
     x = drop_dead(s, &s->denied[user], p, legal.x, w->x);
     if (s->spec->temperature) {
         p->lse = legal.lse;
-        sg_draw_children(p, picks, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level);
+        sg_draw_children(p, picks, x, w->h, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level);
     } else {
         scan(picks, w->index, x, p->kids.n, p->score, shift, p->kids.first);
     }
@@ -438,7 +439,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
         w->count = sg_arena_take_array(arena, s->width, sizeof *w->count);
         w->index = sg_arena_take_array(arena, BLOCK + 16, sizeof *w->index);
         w->x = sg_arena_take_array(arena, size, sizeof *w->x);
-        if (!w->key || !w->spare || !w->order || !w->begin || !w->count || !w->index || !w->x)
+        w->h = sg_arena_take_array(arena, s->spec->temperature ? size : 0, sizeof *w->h);
+        if (!w->h || !w->key || !w->spare || !w->order || !w->begin || !w->count || !w->index || !w->x)
             return sg_fail_memory(err, "beam search");
     }
     return SG_OK;

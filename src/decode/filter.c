@@ -7,37 +7,39 @@
 #include "decode/select.h"
 #include "index/bits.h"
 
+#include <string.h>
+
 enum { BLOCK = 512 };
 
-typedef struct mask_job {
+typedef struct lift_job {
     const sg_catalogue *c;
     const sg_allowed *a;
-    const uint8_t *allow;
     int level;
-} mask_job;
+} lift_job;
 
-static void mask_leaves(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+static void lift_nodes(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
-    const mask_job *j = ctx;
+    const lift_job *j = ctx;
 
-    for (size_t leaf = begin; leaf < end; leaf++)
-        if (j->allow[sg_catalogue_item(j->c, (int32_t)leaf)])
-            sg_bits_set(j->a->alive[j->level], leaf);
+    sg_catalogue_lift(j->c, j->level, j->a->alive[j->level + 1], j->a->alive[j->level], (int32_t)begin, (int32_t)end);
 }
 
-static void mask_nodes(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+/* In order of items, whose leaves are read one after the other; runs of 8 that are not allowed are skipped. */
+static void mark_leaves(uint64_t *leaves, const sg_catalogue *c, const uint8_t *allow, size_t n)
 {
-    const mask_job *j = ctx;
-    const uint64_t *below = j->a->alive[j->level + 1];
+    for (size_t i = 0; i < n;) {
+        uint64_t eight;
 
-    for (size_t node = begin; node < end; node++) {
-        const sg_children kids = sg_catalogue_children(j->c, j->level, (int32_t)node);
-        bool alive = false;
-
-        for (int32_t i = 0; i < kids.n && !alive; i++)
-            alive = sg_bits_get(below, (size_t)kids.first + (size_t)i);
-        if (alive)
-            sg_bits_set(j->a->alive[j->level], node);
+        if (n - i >= sizeof eight) {
+            memcpy(&eight, allow + i, sizeof eight);
+            if (eight == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
+        for (const size_t end = n - i < 8 ? n : i + 8; i < end; i++)
+            if (allow[i])
+                sg_bits_set(leaves, (size_t)sg_catalogue_leaf(c, (int32_t)i));
     }
 }
 
@@ -46,7 +48,7 @@ sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *a
 {
     const int levels = sg_catalogue_levels(c);
     const size_t n = (size_t)sg_catalogue_items(c);
-    mask_job job = {c, a, allow, levels};
+    lift_job job = {c, a, 0};
     uint32_t sum = 0;
 
     *a = (sg_allowed){.any_mask = allow != NULL};
@@ -60,7 +62,10 @@ sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *a
         if (!(a->alive[l] = sg_arena_take_zero(arena, nodes / 64 + 1, sizeof *a->alive[l])))
             return sg_fail_memory(err, "allowed items");
         job.level = l;
-        sg_parallel_for(pool, nodes, 1 << 14, l == levels ? mask_leaves : mask_nodes, &job); /* pieces own whole words */
+        if (l == levels)
+            mark_leaves(a->alive[l], c, allow, n);
+        else
+            sg_parallel_for(pool, nodes, 1 << 14, lift_nodes, &job); /* pieces own whole words */
     }
     for (size_t i = 0; i * BLOCK <= n; i++) {
         a->before[i] = sum;

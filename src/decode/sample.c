@@ -26,10 +26,17 @@ static double conditioned(const sg_prefix *p, double h)
     return p->gumbel - (v > 0 ? v : 0) - log1p(exp(-fabs(v)));
 }
 
-void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double temperature, uint64_t seed, uint64_t draw, int level)
+/* Below this value of H a child stays under the floor: the formula above solved for H. */
+static double least_worth(const sg_prefix *p, double floor)
+{
+    return -log(exp(-floor) - exp(-p->gumbel) + exp(-p->highest));
+}
+
+void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double *h, double temperature, uint64_t seed, uint64_t draw,
+                      int level)
 {
     const int32_t first = p->kids.first;
-    double top = -INFINITY, sum = 0;
+    double top = -INFINITY, sum = 0, least;
 
     for (int32_t i = 0; i < p->kids.n; i++)
         if (x[i] / temperature > top)
@@ -40,14 +47,14 @@ void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double temp
     p->lse_hot = top + log(sum);
     p->highest = -INFINITY;
     for (int32_t i = 0; i < p->kids.n; i++) {
-        const double h = perturbed(p, x[i], temperature, seed, draw, level, first + i);
-
-        if (h > p->highest) /* not for NaN */
-            p->highest = h;
+        h[i] = isnan(x[i]) ? NAN : perturbed(p, x[i], temperature, seed, draw, level, first + i);
+        if (h[i] > p->highest) /* not for NaN */
+            p->highest = h[i];
     }
+    least = least_worth(p, (double)picks->floor) - 1e-3; /* NaN or infinite where that underflows: then all are tried */
     for (int32_t i = 0; i < p->kids.n; i++)
-        if (!isnan(x[i]))
-            sg_picks_put(picks, (float)conditioned(p, perturbed(p, x[i], temperature, seed, draw, level, first + i)), first + i);
+        if (!isnan(h[i]) && !(h[i] < least))
+            sg_picks_put(picks, (float)conditioned(p, h[i]), first + i);
 }
 
 void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double temperature, uint64_t seed, uint64_t draw, int level,

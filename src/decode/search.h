@@ -38,8 +38,9 @@ typedef struct sg_found { /* an item reached */
     float score;
 } sg_found;
 
-/* Sampling. Puts the children of p that are alive (x: logits, NaN where dead) into picks by their perturbed value. */
-void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double temperature, uint64_t seed, uint64_t draw,
+/* Sampling. Puts the children of p that are alive (x: logits, NaN where dead) into picks by their perturbed value. h: scratch, as
+ * long as x. */
+void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double *h, double temperature, uint64_t seed, uint64_t draw,
                       int level);
 /* phi and gumbel of the child (node of level + 1, logit x) of p, into child. */
 void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double temperature, uint64_t seed, uint64_t draw, int level,

@@ -73,6 +73,21 @@ static inline uint32_t sg_bits_rank(const uint64_t *bits, size_t begin, size_t e
     return n;
 }
 
+static inline bool sg_bits_any(const uint64_t *bits, size_t begin, size_t end)
+{
+    for (size_t i = begin >> 6; i << 6 < end; i++) {
+        uint64_t w = bits[i];
+
+        if (i == begin >> 6)
+            w &= ~UINT64_C(0) << (begin & 63);
+        if (end - (i << 6) < 64)
+            w &= (UINT64_C(1) << (end & 63)) - 1;
+        if (w)
+            return true;
+    }
+    return false;
+}
+
 /* Integers of `width` (1 .. 32) bits, one after the other; one word more than needed lies at the end, so that a number
  * is always read from two neighbours. */
 static inline size_t sg_packed_words(size_t n, int width)

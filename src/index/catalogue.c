@@ -396,3 +396,42 @@ void sg_catalogue_span(const sg_catalogue *c, int level, int32_t node, int32_t *
     *first = (int32_t)begin;
     *last = (int32_t)end;
 }
+
+/* The same as below for levels whose links are bits: a word of children at a time. node: parents begun before the word. */
+static void lift_words(const sg_image_level *v, const uint64_t *below, uint64_t *above, uint32_t node, uint32_t first,
+                       uint32_t last)
+{
+    for (uint32_t i = first / 64; i * 64 < last; i++) {
+        uint64_t inside = ~UINT64_C(0), starts, marked;
+
+        if (i == first / 64)
+            inside &= ~UINT64_C(0) << first % 64;
+        if (last - i * 64 < 64)
+            inside &= (UINT64_C(1) << last % 64) - 1;
+        starts = v->bits[i] & inside;
+        marked = below[i] & inside;
+        while (marked) {
+            const uint64_t through = marked ^ (marked - 1); /* bits up to the lowest marked child */
+            const uint64_t later = starts & ~through;
+
+            sg_bits_set(above, node + sg_bits_count(starts & through) - 1);
+            marked &= later ? ~((later ^ (later - 1)) >> 1) : 0; /* its brothers have nothing to add */
+        }
+        node += sg_bits_count(starts);
+    }
+}
+
+void sg_catalogue_lift(const sg_catalogue *c, int level, const uint64_t *below, uint64_t *above, int32_t begin, int32_t end)
+{
+    const sg_image_level *v = &c->level[level];
+
+    if (begin >= end)
+        return;
+    if (v->bits) {
+        lift_words(v, below, above, (uint32_t)begin, first_child(v, (uint32_t)begin), first_child(v, (uint32_t)end));
+        return;
+    }
+    for (int32_t node = begin; node < end; node++)
+        if (sg_bits_any(below, v->first[node], v->first[node + 1]))
+            sg_bits_set(above, (size_t)node);
+}

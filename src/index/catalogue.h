@@ -51,5 +51,8 @@ int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item);
 void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes); /* (levels) */
 /* Items below a node: leaves *first .. *last (exclusive) of the last level. */
 void sg_catalogue_span(const sg_catalogue *c, int level, int32_t node, int32_t *first, int32_t *last);
+/* Bit sets over nodes: sets bit v of above (nodes of level) for v in begin .. end-1 when a bit of below (nodes of level + 1) is set
+ * for one of its children. begin and end are multiples of 64 or the number of nodes, so that threads can share above. */
+void sg_catalogue_lift(const sg_catalogue *c, int level, const uint64_t *below, uint64_t *above, int32_t begin, int32_t end);
 
 #endif

@@ -173,6 +173,40 @@ static void answers_like_the_sorted_list(void **state)
     assert_int_equal(sg_alloc_live(), 0);
 }
 
+/* Marks at random below, then what is above them: against asking every parent. */
+static void lifts_marks_to_parents(void **state)
+{
+    (void)state;
+    sg_error err;
+
+    for (uint64_t id = 0; id < 60; id++) {
+        shop s = make_shop(id);
+        sg_catalogue *c;
+
+        assert_int_equal(sg_catalogue_new(&c, s.codes, s.n, s.levels, s.size, &err), SG_OK);
+        for (int l = 1; l <= s.levels; l++) {
+            const int32_t nodes = sg_catalogue_nodes(c, l - 1), kids = sg_catalogue_nodes(c, l);
+            uint64_t *below = calloc((size_t)kids / 64 + 1, 8), *above = calloc((size_t)nodes / 64 + 1, 8);
+            bool *want = calloc((size_t)nodes, sizeof *want);
+
+            for (int32_t v = 0; v < kids; v++)
+                if (draw(id % 4 == 0 ? 40 : 2, id, 20000 + (uint64_t)v) == 0) {
+                    below[v / 64] |= UINT64_C(1) << v % 64;
+                    want[sg_catalogue_parent(c, l, v)] = true;
+                }
+            for (int32_t begin = 0; begin < nodes; begin += 128)
+                sg_catalogue_lift(c, l - 1, below, above, begin, nodes - begin < 128 ? nodes : begin + 128);
+            for (int32_t v = 0; v < nodes; v++)
+                assert_int_equal(above[v / 64] >> v % 64 & 1, want[v]);
+            free(below);
+            free(above);
+            free(want);
+        }
+        sg_catalogue_free(c);
+        free(s.codes);
+    }
+}
+
 static char *file_name(void)
 {
     static char path[64];
@@ -402,6 +436,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_like_the_sorted_list),
+        cmocka_unit_test(lifts_marks_to_parents),
         cmocka_unit_test(reads_back_what_it_saved),
         cmocka_unit_test(names_what_is_wrong_with_tuples),
         cmocka_unit_test(finds_every_flipped_bit),
