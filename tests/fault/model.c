@@ -1,14 +1,17 @@
 /* model.c - saving, opening and evaluating a model while the n-th allocation or the n-th file operation
  * fails, for every n: a clean error, the old folder whole, nothing left beside it, nothing leaked. */
+#define _GNU_SOURCE
 #include "shop.h"
 
 #include "eval/eval.h"
 
 #include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -199,6 +202,40 @@ static void fitting_survives_every_allocation(void **state)
     fail_allocations(try_fit);
 }
 
+/* A process that saves one model after another is killed: what is in place is whole, and what was kept is still there. */
+static void killing_a_save_loses_nothing(void **state)
+{
+    (void)state;
+    enum { KILLS = 12 };
+    work w;
+    char *log;
+
+    work_init(&w);
+    log = sg_path_join(w.dir, "training.jsonl");
+    for (uint64_t i = 0; i < KILLS; i++) {
+        const pid_t child = fork();
+        sg_model *m;
+        sg_error err;
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0)
+            for (;;)
+                if (sg_model_save(w.other, w.dir, &err) || sg_model_save(w.m, w.dir, &err))
+                    _exit(1);
+        usleep((useconds_t)(500 + sg_rng_below(20000, 1, SG_RNG_TEST, 7, i)));
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        if (sg_model_open(&m, w.dir, &err))
+            fail_msg("%s", err.message);
+        sg_model_free(m);
+        assert_true(sg_file_exists(log));
+    }
+    sg_free(log);
+    work_fini(&w);
+}
+
 /* JSON values take their memory from malloc; each is counted as one of our allocations, so that it can
  * fail, too. */
 static void *json_malloc(size_t bytes)
@@ -218,6 +255,7 @@ int main(void)
         cmocka_unit_test(opening_survives_every_file_operation),
         cmocka_unit_test(evaluation_survives_every_allocation),
         cmocka_unit_test(fitting_survives_every_allocation),
+        cmocka_unit_test(killing_a_save_loses_nothing),
     };
 
     json_set_alloc_funcs(json_malloc, free);
