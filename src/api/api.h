@@ -67,6 +67,11 @@ json_t *api_options_json(const sg_option *table, size_t n); /* NULL: out of memo
     X(bool, core_once, false, 0, 1, "k-core counted once instead of until nothing changes")                                     \
     X(int, length_min, 0, 0, 1000000, "users with fewer events are dropped (0: off)")                                           \
     X(int, length_max, 0, 0, 1000000000, "only the last events of a user are kept, this many (0: all)")                         \
+    X(int, bad_rows, 0, 0, 2147483647, "rows with errors that are skipped and counted; the next one ends the import")            \
+    X(text, item_id, "", 0, 200, "item files: column of the item id (empty: found by its name)")                                \
+    X(int, item_id_base, 0, -1000000, 1000000, "item files: added to numeric ids; 1 when they count from 0 and the events from 1") \
+    X(text, item_columns, "", 0, 255, "item files: text columns to keep, separated by commas (empty: all)")                     \
+    X(bool, items_all, false, 0, 1, "items that only item files name are kept, too")                                            \
     X(int, memory, 1024, 16, 1000000, "MiB for sorting before going to disk")
 typedef struct api_import_config {
     API_IMPORT_OPTIONS(SG_OPTION_FIELD)

@@ -83,6 +83,11 @@ static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const
     spec->core_once = o->core_once;
     spec->length_min = o->length_min;
     spec->length_max = o->length_max;
+    spec->bad_rows_max = o->bad_rows;
+    spec->column_item_id = or_null(o->item_id);
+    spec->item_id_base = o->item_id_base;
+    spec->item_columns = or_null(o->item_columns);
+    spec->items_all = o->items_all;
     spec->memory_max = (size_t)o->memory << 20;
     if (o->rating_min[0]) {
         spec->rating_min = strtod(o->rating_min, &end);
