@@ -1,5 +1,5 @@
-/* beam.c - what constrained decoding costs beside the model: microseconds a user for a whole search (4 levels), the time
- * inside the model's step function taken out.
+/* beam.c - what constrained decoding costs beside the model: microseconds a user for a whole search (4
+ * levels), the time inside the model's step function taken out.
  *
  * Catalogue: 12,101 items (the size of Amazon Beauty) or 1M, 3 codes of 256 and a collision digit. */
 #include "base/alloc.h"
@@ -36,7 +36,8 @@ static void stop(const sg_error *err)
 
 static sg_catalogue *make_shop(int32_t n)
 {
-    int32_t *codes = sg_alloc_array((size_t)n * LEVELS, sizeof *codes), size[LEVELS] = {CODES, CODES, CODES, 1};
+    int32_t *codes = sg_alloc_array((size_t)n * LEVELS, sizeof *codes),
+            size[LEVELS] = {CODES, CODES, CODES, 1};
     uint32_t *used = sg_alloc_zero(CODES * CODES * CODES, sizeof *used);
     sg_catalogue *c;
     sg_error err;
@@ -45,7 +46,8 @@ static sg_catalogue *make_shop(int32_t n)
         uint32_t prefix = 0;
 
         for (int l = 0; l < 3; l++) {
-            codes[(size_t)i * LEVELS + (size_t)l] = (int32_t)sg_rng_below(CODES, 1, SG_RNG_TEST, (uint64_t)i, (uint64_t)l);
+            codes[(size_t)i * LEVELS + (size_t)l] =
+                (int32_t)sg_rng_below(CODES, 1, SG_RNG_TEST, (uint64_t)i, (uint64_t)l);
             prefix = prefix * CODES + (uint32_t)codes[(size_t)i * LEVELS + (size_t)l];
         }
         codes[(size_t)i * LEVELS + 3] = (int32_t)used[prefix]++;
@@ -58,8 +60,8 @@ static sg_catalogue *make_shop(int32_t n)
     return c;
 }
 
-static void time_search(const sg_catalogue *c, const char *name, const sg_beam_spec *spec, int batch, sg_pool *pool,
-                        const float *logits)
+static void time_search(const sg_catalogue *c, const char *name, const sg_beam_spec *spec, int batch,
+                        sg_pool *pool, const float *logits)
 {
     sg_arena *arena = sg_arena_new(0);
     int32_t *item = sg_alloc_array((size_t)batch * (size_t)spec->k, sizeof *item);
@@ -132,7 +134,8 @@ static void bench_shop(int32_t n, sg_pool *pool, const float *logits)
             snprintf(name, sizeof name, "%d items %d beams batch %d history denied", n, beam, batch);
             time_search(c, name, &spec, batch, NULL, logits);
             spec.allow = allow;
-            snprintf(name, sizeof name, "%d items %d beams batch %d history denied a tenth allowed", n, beam, batch);
+            snprintf(name, sizeof name, "%d items %d beams batch %d history denied a tenth allowed", n, beam,
+                     batch);
             time_search(c, name, &spec, batch, NULL, logits);
             spec = (sg_beam_spec){.beam = beam, .k = 10, .renormalise = true, .temperature = warm};
             snprintf(name, sizeof name, "%d items %d beams batch %d sampling", n, beam, batch);

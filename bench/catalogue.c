@@ -1,8 +1,9 @@
 /* catalogue.c - size of the prefix index and time of one constrained step of 50 beams, at 1M and 10M items.
  *
- * Items get 3 codes of 256 (uniform, or skewed towards low codes as trained codebooks are) and a collision digit. The time of
- * step l runs from the moment the model has handed over the logits of level l to the moment it is asked for the next level:
- * log-softmax over legal codes, best 50 of all children, their children looked up. Every search meets other prefixes.
+ * Items get 3 codes of 256 (uniform, or skewed towards low codes as trained codebooks are) and a collision
+ * digit. The time of step l runs from the moment the model has handed over the logits of level l to the
+ * moment it is asked for the next level: log-softmax over legal codes, best 50 of all children, their
+ * children looked up. Every search meets other prefixes.
  *
  * usage: bench_catalogue [items ...]   (default 1000000 10000000) */
 #include "base/alloc.h"
@@ -29,7 +30,8 @@ static sg_status hand_over(void *ctx, const sg_beam_rows *rows, sg_error *err)
     t->asked[rows->level] = sg_now();
     for (int r = 0; r < rows->n; r++)
         memcpy(rows->logits + (size_t)r * (size_t)rows->ld,
-               t->pool + sg_rng_below(POOL - 4096, t->search, SG_RNG_TEST, (uint64_t)rows->level, (uint64_t)r),
+               t->pool +
+                   sg_rng_below(POOL - 4096, t->search, SG_RNG_TEST, (uint64_t)rows->level, (uint64_t)r),
                (size_t)rows->ld * sizeof(float));
     t->handed[rows->level] = sg_now();
     return SG_OK;

@@ -1,5 +1,5 @@
-/* explain.c - why these items: explain DIR ITEM... prints one JSON object with, for each recommended item, the way down its
- * semantic ID and the events of the history that speak for it.
+/* explain.c - why these items: explain DIR ITEM... prints one JSON object with, for each recommended item,
+ * the way down its semantic ID and the events of the history that speak for it.
  *
  * Build:  make -C examples */
 #include <sedge/sedge.h>

@@ -1,5 +1,5 @@
-/* catalogue.c - any bytes as a catalogue file: opening says no, or all of it can be walked. The checksum is put right first,
- * so that the checks behind it are reached. */
+/* catalogue.c - any bytes as a catalogue file: opening says no, or all of it can be walked. The checksum is
+ * put right first, so that the checks behind it are reached. */
 #include "base/alloc.h"
 #include "index/image.h"
 

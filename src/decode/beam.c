@@ -2,12 +2,13 @@
  *
  *   score(child) = score(prefix) + x[code] - log sum exp x
  *
- * A user's prefixes stand in order of node: memory is walked forwards, and the parent of a pick is found by walking along.
- * They are expanded best first into a buffer of picks above a rising floor: a child costs log p <= 0, so prefixes
- * below the floor are done with, and of the others few children are ever touched twice. Ties go to the lower node.
+ * A user's prefixes stand in order of node: memory is walked forwards, and the parent of a pick is found by
+ * walking along. They are expanded best first into a buffer of picks above a rising floor: a child costs log
+ * p <= 0, so prefixes below the floor are done with, and of the others few children are ever touched twice.
+ * Ties go to the lower node.
  *
- * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at least one item,
- * so a full beam stays full and k <= beam items are found whenever there are k. */
+ * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at
+ * least one item, so a full beam stays full and k <= beam items are found whenever there are k. */
 #include "decode/search.h"
 
 #include "base/alloc.h"
@@ -20,13 +21,13 @@
 
 enum { BLOCK = 256, STEPS = 32 };
 
-typedef struct worker { /* one thread's scratch */
+typedef struct worker {    /* one thread's scratch */
     uint64_t *key, *spare; /* (cap) */
     int32_t *order;        /* (width) and the picks of each prefix: */
     uint32_t *begin, *count;
-    uint32_t *index;       /* (BLOCK + 16) */
-    float *x;              /* (size) */
-    double *h;             /* (size), when sampling */
+    uint32_t *index; /* (BLOCK + 16) */
+    float *x;        /* (size) */
+    double *h;       /* (size), when sampling */
 } worker;
 
 typedef struct search {
@@ -35,16 +36,16 @@ typedef struct search {
     int levels, level, batch;
     size_t width, cap;
     sg_allowed allowed;
-    sg_denied *denied;     /* (batch) */
-    int32_t *denied_node;  /* (all denied items, levels + 1) */
-    sg_prefix *prefix[2];  /* (batch, width) of this level and the next */
-    int32_t *live;         /* (batch) */
-    bool *bad;             /* (batch) the model gave numbers that are none */
+    sg_denied *denied;                /* (batch) */
+    int32_t *denied_node;             /* (all denied items, levels + 1) */
+    sg_prefix *prefix[2];             /* (batch, width) of this level and the next */
+    int32_t *live;                    /* (batch) */
+    bool *bad;                        /* (batch) the model gave numbers that are none */
     int32_t *offsets, *parent, *code; /* of the call */
     float *logits;
     int ld;
     worker *workers;
-    int32_t *item;         /* results */
+    int32_t *item; /* results */
     float *score;
 } search;
 
@@ -58,10 +59,12 @@ void sg_picks_trim(sg_picks *p)
     }
 }
 
-/* ---- which children are dead ------------------------------------------------------------------------------------ */
+/* ---- which children are dead --------------------------------------------------------------------------- */
 
-/* NaN over the logits of children that lead to nothing. Returns x, copied to scratch when it had to change. */
-static const float *drop_dead(const search *s, const sg_denied *d, const sg_prefix *p, const float *x, float *scratch)
+/* NaN over the logits of children that lead to nothing. Returns x, copied to scratch when it had to
+ * change. */
+static const float *drop_dead(const search *s, const sg_denied *d, const sg_prefix *p, const float *x,
+                              float *scratch)
 {
     const sg_children *kids = &p->kids;
 
@@ -87,11 +90,12 @@ static const float *drop_dead(const search *s, const sg_denied *d, const sg_pref
     return scratch;
 }
 
-/* ---- one user, one level ---------------------------------------------------------------------------------------- */
+/* ---- one user, one level ------------------------------------------------------------------------------- */
 
-/* The children x (n) of a prefix with this score, the first of them node `first`. A child never scores above its prefix,
- * rounding or not: that is what lets the search stop at the floor. */
-static void scan(sg_picks *picks, uint32_t *index, const float *x, int32_t n, float score, float shift, int32_t first)
+/* The children x (n) of a prefix with this score, the first of them node `first`. A child never scores above
+ * its prefix, rounding or not: that is what lets the search stop at the floor. */
+static void scan(sg_picks *picks, uint32_t *index, const float *x, int32_t n, float score, float shift,
+                 int32_t first)
 {
     for (int32_t begin = 0; begin < n; begin += BLOCK) {
         const size_t here = n - begin < BLOCK ? (size_t)(n - begin) : BLOCK;
@@ -131,7 +135,8 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
         sg_picks_put(picks, s->spec->temperature ? (float)p->gumbel : p->score, p->kids.first);
         return true;
     }
-    if (!sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, size, &p->kids, s->spec->renormalise, w->x))
+    if (!sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, size, &p->kids,
+                      s->spec->renormalise, w->x))
         return false;
     const float shift = (float)((double)p->score - (double)legal.lse);
     if (!s->spec->temperature && legal.top + shift < picks->floor)
@@ -139,7 +144,8 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
     x = drop_dead(s, &s->denied[user], p, legal.x, w->x);
     if (s->spec->temperature) {
         p->lse = legal.lse;
-        sg_draw_children(p, picks, x, w->h, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level);
+        sg_draw_children(p, picks, x, w->h, (double)s->spec->temperature[s->level], s->spec->seed,
+                         draw_of(s, user), s->level);
     } else {
         scan(picks, w->index, x, p->kids.n, p->score, shift, p->kids.first);
     }
@@ -152,13 +158,15 @@ static void adopt(const search *s, size_t user, sg_prefix *child, const sg_prefi
     const sg_denied *d = &s->denied[user];
     const int below = s->level + 1, stride = s->levels + 1;
 
-    *child = (sg_prefix){.node = node, .parent = p->row, .row = p->row, .score = p->score, .phi = p->phi, .gumbel = p->gumbel};
+    *child = (sg_prefix){
+        .node = node, .parent = p->row, .row = p->row, .score = p->score, .phi = p->phi, .gumbel = p->gumbel};
     child->code = sg_child_code(&p->kids, node - p->kids.first);
     if (!is_certain(s, p) && s->spec->temperature) {
         const float x = s->logits[(size_t)p->row * (size_t)s->ld + (size_t)child->code];
 
         child->score = sg_child_score(p->score, x, (float)((double)p->score - (double)p->lse));
-        sg_draw_child(child, p, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user), s->level, node);
+        sg_draw_child(child, p, x, (double)s->spec->temperature[s->level], s->spec->seed, draw_of(s, user),
+                      s->level, node);
     } else if (!is_certain(s, p)) {
         child->score = sg_key_score(key);
     }
@@ -170,7 +178,8 @@ static void adopt(const search *s, size_t user, sg_prefix *child, const sg_prefi
         child->denied_end++;
 }
 
-/* Looks up the children of new prefixes, in rounds, so that the memory of one round comes while another is asked for. */
+/* Looks up the children of new prefixes, in rounds, so that the memory of one round comes while another is
+ * asked for. */
 static void find_children(const search *s, sg_prefix *p, size_t n)
 {
     const int level = s->level + 1;
@@ -221,9 +230,10 @@ static void order_rows(const search *s, const sg_prefix *p, int32_t n, int32_t *
     }
 }
 
-/* The picks of each prefix lie together, ascending, in the order in which prefixes were expanded: *begin and *count of each. */
-static void find_picks(const sg_prefix *p, int32_t n, const int32_t *order, const sg_picks *picks, uint32_t *begin,
-                       uint32_t *count)
+/* The picks of each prefix lie together, ascending, in the order in which prefixes were expanded: *begin and
+ * *count of each. */
+static void find_picks(const sg_prefix *p, int32_t n, const int32_t *order, const sg_picks *picks,
+                       uint32_t *begin, uint32_t *count)
 {
     uint32_t i = 0;
 
@@ -270,7 +280,7 @@ static void advance_users(void *ctx, size_t piece, size_t begin, size_t end, int
         s->bad[u] = !advance_user(s, u, &s->workers[thread]);
 }
 
-/* ---- the search -------------------------------------------------------------------------------------------------- */
+/* ---- the search ---------------------------------------------------------------------------------------- */
 
 static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
@@ -285,9 +295,11 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
             const int64_t at = spec->deny_offsets[u];
 
             sg_denied_init(d, s->c, &s->allowed, spec->deny + at, (int32_t)(spec->deny_offsets[u + 1] - at),
-                           s->denied_node + (at - spec->deny_offsets[0]) * (s->levels + 1), s->workers[thread].key);
+                           s->denied_node + (at - spec->deny_offsets[0]) * (s->levels + 1),
+                           s->workers[thread].key);
         }
-        *root = (sg_prefix){.parent = -1, .code = -1, .denied_end = d->n, .kids = sg_catalogue_children(s->c, 0, 0)};
+        *root = (sg_prefix){
+            .parent = -1, .code = -1, .denied_end = d->n, .kids = sg_catalogue_children(s->c, 0, 0)};
         root->row = spec->renormalise && !sg_has_choice(s->c, 0, root->kids) ? -1 : 0;
         s->live[u] = sg_allowed_count(&s->allowed, s->c, 0, 0) > d->n;
     }
@@ -317,8 +329,10 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
             int32_t *seen = (int32_t *)(void *)w->key;
 
             for (size_t i = 0; i < n; i++)
-                found[i] = (sg_found){leaf[sg_key_number(w->key[i])].node, leaf[sg_key_number(w->key[i])].score};
-            n = (size_t)sg_cold_mix(item, score, s->c, s->spec, &s->allowed, &s->denied[u], found, (int)n, seen);
+                found[i] =
+                    (sg_found){leaf[sg_key_number(w->key[i])].node, leaf[sg_key_number(w->key[i])].score};
+            n = (size_t)sg_cold_mix(item, score, s->c, s->spec, &s->allowed, &s->denied[u], found, (int)n,
+                                    seen);
         } else {
             for (size_t i = 0; i < n; i++) {
                 item[i] = sg_catalogue_item(s->c, leaf[sg_key_number(w->key[i])].node);
@@ -340,7 +354,11 @@ static int row_length(const sg_catalogue *c, int level)
 /* Numbers the rows of this level and asks the model for their logits. */
 static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
 {
-    sg_beam_rows rows = {.level = s->level, .batch = s->batch, .offsets = s->offsets, .parent = s->parent, .code = s->code,
+    sg_beam_rows rows = {.level = s->level,
+                         .batch = s->batch,
+                         .offsets = s->offsets,
+                         .parent = s->parent,
+                         .code = s->code,
                          .logits = s->logits};
 
     s->ld = rows.ld = row_length(s->c, s->level);
@@ -365,12 +383,15 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
         return sg_fail(err, SG_ERR_USAGE, "beam search: expected k of at least 1, found %d", spec->k);
     for (int l = 0; spec->temperature && l < sg_catalogue_levels(c); l++)
         if (!(spec->temperature[l] > 0) || !isfinite(spec->temperature[l]))
-            return sg_fail(err, SG_ERR_USAGE, "beam search: level %d: expected a temperature above 0, found %g", l + 1,
+            return sg_fail(err, SG_ERR_USAGE,
+                           "beam search: level %d: expected a temperature above 0, found %g", l + 1,
                            (double)spec->temperature[l]);
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
                        spec->cold_prefix >= sg_catalogue_levels(c)))
-        return sg_fail(err, SG_ERR_USAGE, "beam search: expected a share of unseen items from 0 to 1 and a prefix below %d "
-                       "codes, found %g and %d", sg_catalogue_levels(c), (double)spec->cold_share, spec->cold_prefix);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "beam search: expected a share of unseen items from 0 to 1 and a prefix below %d "
+                       "codes, found %g and %d",
+                       sg_catalogue_levels(c), (double)spec->cold_share, spec->cold_prefix);
     return SG_OK;
 }
 
@@ -404,7 +425,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     sg_status st;
 
     if (!sg_mul(&rows, batch, s->width) || rows > INT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once", s->batch, s->width);
+        return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once",
+                       s->batch, s->width);
     if ((st = take_denied(s, &longest, arena, err)))
         return st;
     for (int l = 0; l < s->levels; l++) {
@@ -426,8 +448,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
     for (int i = 0; i < 2; i++)
         s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
-    if (!s->live || !s->bad || !s->offsets || !s->parent || !s->code || !s->logits || !s->workers || !s->prefix[0] ||
-        !s->prefix[1])
+    if (!s->live || !s->bad || !s->offsets || !s->parent || !s->code || !s->logits || !s->workers ||
+        !s->prefix[0] || !s->prefix[1])
         return sg_fail_memory(err, "beam search");
     for (int i = 0; i < threads; i++) {
         worker *w = &s->workers[i];
@@ -446,12 +468,14 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     return SG_OK;
 }
 
-sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
-                         sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
+sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int batch,
+                         const sg_beam_spec *spec, sg_beam_step *step, void *ctx, sg_pool *pool,
+                         sg_arena *arena, sg_error *err)
 {
     const size_t items = (size_t)sg_catalogue_items(c);
     const size_t beam = (size_t)(spec->beam > spec->k ? spec->beam : spec->k);
-    search s = {.c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .item = item, .score = score};
+    search s = {
+        .c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .item = item, .score = score};
     sg_status st;
 
     if (batch < 1)
@@ -459,7 +483,8 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
     if ((st = check_spec(c, batch, spec, err)))
         return st;
     s.width = beam < items ? beam : items;
-    if ((st = take_memory(&s, pool, arena, err)) || (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
+    if ((st = take_memory(&s, pool, arena, err)) ||
+        (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
         return st;
     sg_parallel_for(pool, (size_t)batch, 1, start_users, &s);
     for (; s.level < s.levels; s.level++) {
@@ -468,7 +493,8 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
         sg_parallel_for(pool, (size_t)batch, 1, advance_users, &s);
         for (int u = 0; u < batch; u++)
             if (s.bad[u])
-                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite (history %d of the batch)",
+                return sg_fail(err, SG_ERR_NUMERIC,
+                               "decoding: logits of level %d are not finite (history %d of the batch)",
                                s.level + 1, u);
     }
     sg_parallel_for(pool, (size_t)batch, 1, finish_users, &s);

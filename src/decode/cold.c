@@ -1,7 +1,8 @@
 /* cold.c - room in the list for items that the model has never seen.   [TIGER, section 4.2]
  *
- * Down the list of found items, best first: a known item takes a place; an unseen one only while the quota lasts. Behind
- * each item come the unseen items that share its first cold_prefix codes, again while the quota lasts. */
+ * Down the list of found items, best first: a known item takes a place; an unseen one only while the quota
+ * lasts. Behind each item come the unseen items that share its first cold_prefix codes, again while the quota
+ * lasts. */
 #include "decode/search.h"
 
 #include "index/bits.h"
@@ -50,8 +51,8 @@ static bool was_seen(int32_t *seen, int *n_seen, int32_t node)
     return false;
 }
 
-int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec, const sg_allowed *a,
-                const sg_denied *d, const sg_found *found, int n, int32_t *seen)
+int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec,
+                const sg_allowed *a, const sg_denied *d, const sg_found *found, int n, int32_t *seen)
 {
     const int levels = sg_catalogue_levels(c);
     const int depth = spec->cold_prefix > 0 ? spec->cold_prefix : levels - 1;

@@ -1,8 +1,9 @@
 /* exact.c - the log-probability of every item from the same step function that serves the beam.
  *
- * The prefixes of the last level but one are cut into runs of neighbours. A run and its ancestors, which are neighbours too,
- * are walked from the root down: the ancestors at each level are at most as many as the run, and only those at its two ends
- * are walked again for the next run. So memory is bounded by rows_max and little is computed twice. */
+ * The prefixes of the last level but one are cut into runs of neighbours. A run and its ancestors, which are
+ * neighbours too, are walked from the root down: the ancestors at each level are at most as many as the run,
+ * and only those at its two ends are walked again for the next run. So memory is bounded by rows_max and
+ * little is computed twice. */
 #include "decode/beam.h"
 
 #include "base/alloc.h"
@@ -109,8 +110,8 @@ static void score_nodes(void *ctx, size_t piece, size_t begin, size_t end, int t
             put_score(w, user, kids->first, score);
             continue;
         }
-        if (!sg_legal_row(&legal, w->logits + (user * (size_t)w->rows + (size_t)r->row[node]) * (size_t)w->ld, size, kids,
-                          w->renormalise, w->scratch[thread])) {
+        if (!sg_legal_row(&legal, w->logits + (user * (size_t)w->rows + (size_t)r->row[node]) * (size_t)w->ld,
+                          size, kids, w->renormalise, w->scratch[thread])) {
             w->bad = true;
             continue;
         }
@@ -131,7 +132,8 @@ static sg_status take_memory(walk *w, sg_pool *pool, sg_arena *arena, sg_error *
             ld = (size_t)sg_catalogue_size(w->c, l);
     w->ld = (int)(ld = (ld + 15) & ~(size_t)15);
     if (!sg_mul(&rows, (size_t)w->batch, w->cap) || rows > INT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "exact scores: %d users times %zu prefixes are too many at once", w->batch, w->cap);
+        return sg_fail(err, SG_ERR_USAGE, "exact scores: %d users times %zu prefixes are too many at once",
+                       w->batch, w->cap);
     ok = (w->offsets = sg_arena_take_zero(arena, (size_t)w->batch + 1, sizeof *w->offsets)) &&
          (w->parent = sg_arena_take_array(arena, rows, sizeof *w->parent)) &&
          (w->code = sg_arena_take_array(arena, rows, sizeof *w->code)) &&
@@ -149,7 +151,11 @@ static sg_status take_memory(walk *w, sg_pool *pool, sg_arena *arena, sg_error *
 sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool renormalise, int rows_max,
                           sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
 {
-    walk w = {.c = c, .batch = batch, .levels = sg_catalogue_levels(c), .renormalise = renormalise, .scores = scores};
+    walk w = {.c = c,
+              .batch = batch,
+              .levels = sg_catalogue_levels(c),
+              .renormalise = renormalise,
+              .scores = scores};
     const int32_t parents = sg_catalogue_nodes(c, w.levels - 1);
     sg_status st;
 
@@ -174,7 +180,8 @@ sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool 
                 return st;
             sg_parallel_for(pool, (size_t)batch * (size_t)w.run[w.level].n, 256, score_nodes, &w);
             if (w.bad)
-                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite", w.level + 1);
+                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite",
+                               w.level + 1);
         }
     }
     return SG_OK;

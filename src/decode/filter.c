@@ -1,7 +1,8 @@
 /* filter.c - the allow mask from the leaves up, and the paths of denied items.
  *
- * A prefix is dead when no item below it may be returned. For the mask that is one bit a node, made once a batch. A user's
- * denied items are few: a node above m of them is dead when it has exactly m allowed items, and all other nodes need no look. */
+ * A prefix is dead when no item below it may be returned. For the mask that is one bit a node, made once a
+ * batch. A user's denied items are few: a node above m of them is dead when it has exactly m allowed items,
+ * and all other nodes need no look. */
 #include "decode/filter.h"
 
 #include "decode/select.h"
@@ -21,10 +22,12 @@ static void lift_nodes(void *ctx, size_t piece, size_t begin, size_t end, int th
 {
     const lift_job *j = ctx;
 
-    sg_catalogue_lift(j->c, j->level, j->a->alive[j->level + 1], j->a->alive[j->level], (int32_t)begin, (int32_t)end);
+    sg_catalogue_lift(j->c, j->level, j->a->alive[j->level + 1], j->a->alive[j->level], (int32_t)begin,
+                      (int32_t)end);
 }
 
-/* In order of items, whose leaves are read one after the other; runs of 8 that are not allowed are skipped. */
+/* In order of items, whose leaves are read one after the other; runs of 8 that are not allowed are
+ * skipped. */
 static void mark_leaves(uint64_t *leaves, const sg_catalogue *c, const uint8_t *allow, size_t n)
 {
     for (size_t i = 0; i < n;) {
@@ -43,8 +46,8 @@ static void mark_leaves(uint64_t *leaves, const sg_catalogue *c, const uint8_t *
     }
 }
 
-sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *allow, sg_pool *pool, sg_arena *arena,
-                          sg_error *err)
+sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *allow, sg_pool *pool,
+                          sg_arena *arena, sg_error *err)
 {
     const int levels = sg_catalogue_levels(c);
     const size_t n = (size_t)sg_catalogue_items(c);
@@ -92,8 +95,8 @@ int32_t sg_allowed_count(const sg_allowed *a, const sg_catalogue *c, int level, 
     return (int32_t)(allowed_before(a, leaves, last) - allowed_before(a, leaves, first));
 }
 
-void sg_denied_init(sg_denied *d, const sg_catalogue *c, const sg_allowed *a, const int32_t *item, int32_t n, int32_t *node,
-                    uint64_t *spare)
+void sg_denied_init(sg_denied *d, const sg_catalogue *c, const sg_allowed *a, const int32_t *item, int32_t n,
+                    int32_t *node, uint64_t *spare)
 {
     const int levels = sg_catalogue_levels(c);
     const int32_t n_items = sg_catalogue_items(c);
@@ -107,7 +110,8 @@ void sg_denied_init(sg_denied *d, const sg_catalogue *c, const sg_allowed *a, co
     for (size_t i = 0; i < kept; i++) {
         const int32_t leaf = (int32_t)(UINT64_MAX - spare[i]);
 
-        if ((i > 0 && spare[i] == spare[i - 1]) || (a->any_mask && !sg_bits_get(a->alive[levels], (size_t)leaf)))
+        if ((i > 0 && spare[i] == spare[i - 1]) ||
+            (a->any_mask && !sg_bits_get(a->alive[levels], (size_t)leaf)))
             continue;
         node[levels] = leaf;
         for (int l = levels; l > 0; l--)

@@ -1,4 +1,5 @@
-/* legal.c - log p(code | prefix) = x - lse, lse = log sum exp of the codes that exist (or of all codes of the level). */
+/* legal.c - log p(code | prefix) = x - lse, lse = log sum exp of the codes that exist (or of all codes of the
+ * level). */
 #include "decode/legal.h"
 
 #include "math/math.h"
@@ -20,7 +21,8 @@ static void gather(float *out, const float *logits, const sg_children *kids)
     }
 }
 
-bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_children *kids, bool renormalise, float *scratch)
+bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_children *kids, bool renormalise,
+                  float *scratch)
 {
     const float *over = logits;
     int32_t n = size;

@@ -1,4 +1,5 @@
-/* path.c - the log-probability of each code of given items: the model is led along their codes (teacher forcing).
+/* path.c - the log-probability of each code of given items: the model is led along their codes (teacher
+ * forcing).
  *
  * The sum over an item's levels is the score that a beam search gives it, up to rounding. */
 #include "decode/beam.h"
@@ -6,13 +7,13 @@
 #include "base/alloc.h"
 #include "decode/legal.h"
 
-typedef struct walker { /* one item on its way down */
+typedef struct walker {      /* one item on its way down */
     int32_t node, code, row; /* row of the last call; -1: the rest is certain */
     sg_children kids;
 } walker;
 
-static sg_status take_level(float *logp, walker *w, const sg_catalogue *c, const int32_t *item, int n, bool renormalise,
-                            const sg_beam_rows *call, float *scratch, sg_error *err)
+static sg_status take_level(float *logp, walker *w, const sg_catalogue *c, const int32_t *item, int n,
+                            bool renormalise, const sg_beam_rows *call, float *scratch, sg_error *err)
 {
     const int levels = sg_catalogue_levels(c), level = call->level;
     int32_t codes[SG_CATALOGUE_LEVELS_MAX];
@@ -50,8 +51,8 @@ sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item
         return SG_OK;
     for (int i = 0; i < n; i++)
         if (item[i] < 0 || item[i] >= sg_catalogue_items(c))
-            return sg_fail(err, SG_ERR_USAGE, "path: expected item numbers from 0 to %d, found %d", sg_catalogue_items(c) - 1,
-                           item[i]);
+            return sg_fail(err, SG_ERR_USAGE, "path: expected item numbers from 0 to %d, found %d",
+                           sg_catalogue_items(c) - 1, item[i]);
     for (int l = 0; l < levels; l++)
         ld = sg_catalogue_size(c, l) > ld ? sg_catalogue_size(c, l) : ld;
     ld = (ld + 15) & ~15;
@@ -62,7 +63,13 @@ sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item
         !(logits = sg_arena_take_array(arena, (size_t)n, (size_t)ld * sizeof *logits)))
         return sg_fail_memory(err, "path");
     for (int l = 0; l < levels; l++) {
-        sg_beam_rows call = {.level = l, .batch = 1, .offsets = offsets, .parent = parent, .code = code, .logits = logits, .ld = ld};
+        sg_beam_rows call = {.level = l,
+                             .batch = 1,
+                             .offsets = offsets,
+                             .parent = parent,
+                             .code = code,
+                             .logits = logits,
+                             .ld = ld};
 
         for (int i = 0; i < n; i++) {
             w[i].kids = sg_catalogue_children(c, l, w[i].node);
@@ -77,7 +84,8 @@ sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item
             w[i].row = call.n++;
         }
         offsets[1] = call.n;
-        if ((call.n && (st = step(ctx, &call, err))) || (st = take_level(logp, w, c, item, n, renormalise, &call, scratch, err)))
+        if ((call.n && (st = step(ctx, &call, err))) ||
+            (st = take_level(logp, w, c, item, n, renormalise, &call, scratch, err)))
             return st;
     }
     return SG_OK;

@@ -1,5 +1,5 @@
-/* select.c - radix selection from the highest differing bits down, and insertion or heap sort: no bad case, no
- * memory, the same on every machine. */
+/* select.c - radix selection from the highest differing bits down, and insertion or heap sort: no bad case,
+ * no memory, the same on every machine. */
 #include "decode/select.h"
 
 enum { FEW = 24, MANY = 128, BITS = 6, BUCKETS = 1 << BITS };
@@ -34,7 +34,8 @@ uint64_t sg_key_nth(const uint64_t *key, size_t n, size_t k, uint64_t *spare)
             all &= key[i];
             any |= key[i];
         }
-        shift = 64 - BITS - __builtin_clzll(all ^ any); /* the highest bit that differs is the highest looked at */
+        shift = 64 - BITS -
+                __builtin_clzll(all ^ any); /* the highest bit that differs is the highest looked at */
         if (shift < 0)
             shift = 0;
         for (size_t i = 0; i < n; i++)

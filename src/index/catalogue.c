@@ -1,4 +1,5 @@
-/* catalogue.c - reading the prefix index: open with every link checked, then walk it. The layout is in image.h. */
+/* catalogue.c - reading the prefix index: open with every link checked, then walk it. The layout is in
+ * image.h. */
 #include "index/image.h"
 
 #include "base/alloc.h"
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-/* ---- the image ------------------------------------------------------------------------------------------------- */
+/* ---- the image ----------------------------------------------------------------------------------------- */
 
 static const char *place(const char *image, size_t *at, size_t bytes)
 {
@@ -22,7 +23,8 @@ bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image
     const uint32_t n = h->nodes[h->levels];
     size_t at = sizeof *h;
 
-    if ((uint64_t)n * 64 + (1u << 20) > SIZE_MAX / 8) /* 32-bit machines: all levels together stay below that */
+    if ((uint64_t)n * 64 + (1u << 20) >
+        SIZE_MAX / 8) /* 32-bit machines: all levels together stay below that */
         return false;
     c->levels = (int)h->levels;
     c->image = image;
@@ -34,8 +36,8 @@ bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image
             v->first = (const void *)place(image, &at, ((size_t)v->nodes + 1) * sizeof *v->first);
         } else {
             v->bits = (const void *)place(image, &at, ((size_t)v->children + 63) / 64 * sizeof *v->bits);
-            v->sample = (const void *)place(image, &at, ((size_t)v->nodes + SG_IMAGE_SAMPLE - 1) / SG_IMAGE_SAMPLE *
-                                                            sizeof *v->sample);
+            v->sample = (const void *)place(
+                image, &at, ((size_t)v->nodes + SG_IMAGE_SAMPLE - 1) / SG_IMAGE_SAMPLE * sizeof *v->sample);
         }
         if (v->size <= 256)
             v->code8 = (const void *)place(image, &at, v->children);
@@ -50,7 +52,8 @@ bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image
     return true;
 }
 
-/* Eight lanes, so that it runs at the speed of memory. Against rot, not against forgery: every link is checked too. */
+/* Eight lanes, so that it runs at the speed of memory. Against rot, not against forgery: every link is
+ * checked too. */
 static void mix_lines(uint64_t lane[8], const char *p, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64) {
@@ -79,26 +82,28 @@ uint64_t sg_image_checksum(const char *image, size_t bytes)
     return sum;
 }
 
-/* ---- checks ---------------------------------------------------------------------------------------------------- */
+/* ---- checks -------------------------------------------------------------------------------------------- */
 
 static sg_status check_header(const sg_image_header *h, size_t bytes, const char *name, sg_error *err)
 {
     if (bytes < sizeof *h || memcmp(h->magic, SG_IMAGE_MAGIC, sizeof h->magic) != 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: not a catalogue file", name);
     if (h->version != SG_IMAGE_VERSION)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected catalogue version %d, found %u", name, SG_IMAGE_VERSION, h->version);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected catalogue version %d, found %u", name,
+                       SG_IMAGE_VERSION, h->version);
     if (h->levels < 1 || h->levels > SG_CATALOGUE_LEVELS_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected 1 to %d levels, found %u", name, SG_CATALOGUE_LEVELS_MAX, h->levels);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected 1 to %d levels, found %u", name,
+                       SG_CATALOGUE_LEVELS_MAX, h->levels);
     if (h->nodes[0] != 1 || h->nodes[h->levels] > INT32_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected one root and at most %d items, found %u and %u", name, INT32_MAX,
-                       h->nodes[0], h->nodes[h->levels]);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected one root and at most %d items, found %u and %u",
+                       name, INT32_MAX, h->nodes[0], h->nodes[h->levels]);
     for (uint32_t l = 0; l < h->levels; l++) {
         if (h->size[l] < 1 || h->size[l] > SG_CATALOGUE_SIZE_MAX)
             return sg_fail(err, SG_ERR_FORMAT, "%s: level %u: expected 1 to %d codes, found %u", name, l + 1,
                            SG_CATALOGUE_SIZE_MAX, h->size[l]);
         if (h->nodes[l + 1] < h->nodes[l])
-            return sg_fail(err, SG_ERR_FORMAT, "%s: level %u: expected at least %u prefixes, found %u", name, l + 1,
-                           h->nodes[l], h->nodes[l + 1]);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: level %u: expected at least %u prefixes, found %u", name,
+                           l + 1, h->nodes[l], h->nodes[l + 1]);
     }
     for (uint32_t l = h->levels; l < SG_CATALOGUE_LEVELS_MAX; l++)
         if (h->size[l] || h->nodes[l + 1])
@@ -127,8 +132,8 @@ static bool links_are_sound(const sg_image_level *v)
         if (v->children - i < 64 && w >> (v->children - i))
             return false;
         for (; w; w &= w - 1, node++)
-            if (node >= v->nodes ||
-                (node % SG_IMAGE_SAMPLE == 0 && v->sample[node / SG_IMAGE_SAMPLE] != i + (uint32_t)__builtin_ctzll(w)))
+            if (node >= v->nodes || (node % SG_IMAGE_SAMPLE == 0 &&
+                                     v->sample[node / SG_IMAGE_SAMPLE] != i + (uint32_t)__builtin_ctzll(w)))
                 return false;
     }
     return node == v->nodes;
@@ -168,16 +173,18 @@ static sg_status check_image(const sg_catalogue *c, const char *name, sg_error *
 {
     for (int l = 0; l < c->levels; l++) {
         if (!links_are_sound(&c->level[l]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: links do not fit the number of prefixes", name, l + 1);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: links do not fit the number of prefixes", name,
+                           l + 1);
         if (!codes_are_sound(&c->level[l]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: codes are out of range or do not ascend", name, l + 1);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: codes are out of range or do not ascend", name,
+                           l + 1);
     }
     if (!items_are_sound(c))
         return sg_fail(err, SG_ERR_FORMAT, "%s: items and leaves do not match one to one", name);
     return SG_OK;
 }
 
-/* ---- open and close -------------------------------------------------------------------------------------------- */
+/* ---- open and close ------------------------------------------------------------------------------------ */
 
 static sg_status adopt(sg_catalogue *c, sg_bytes file, const char *name, sg_error *err)
 {
@@ -249,7 +256,7 @@ void sg_catalogue_free(sg_catalogue *c)
     sg_free(c);
 }
 
-/* ---- walking --------------------------------------------------------------------------------------------------- */
+/* ---- walking ------------------------------------------------------------------------------------------- */
 
 int sg_catalogue_levels(const sg_catalogue *c)
 {
@@ -397,9 +404,10 @@ void sg_catalogue_span(const sg_catalogue *c, int level, int32_t node, int32_t *
     *last = (int32_t)end;
 }
 
-/* The same as below for levels whose links are bits: a word of children at a time. node: parents begun before the word. */
-static void lift_words(const sg_image_level *v, const uint64_t *below, uint64_t *above, uint32_t node, uint32_t first,
-                       uint32_t last)
+/* The same as below for levels whose links are bits: a word of children at a time. node: parents begun before
+ * the word. */
+static void lift_words(const sg_image_level *v, const uint64_t *below, uint64_t *above, uint32_t node,
+                       uint32_t first, uint32_t last)
 {
     for (uint32_t i = first / 64; i * 64 < last; i++) {
         uint64_t inside = ~UINT64_C(0), starts, marked;
@@ -421,14 +429,16 @@ static void lift_words(const sg_image_level *v, const uint64_t *below, uint64_t 
     }
 }
 
-void sg_catalogue_lift(const sg_catalogue *c, int level, const uint64_t *below, uint64_t *above, int32_t begin, int32_t end)
+void sg_catalogue_lift(const sg_catalogue *c, int level, const uint64_t *below, uint64_t *above,
+                       int32_t begin, int32_t end)
 {
     const sg_image_level *v = &c->level[level];
 
     if (begin >= end)
         return;
     if (v->bits) {
-        lift_words(v, below, above, (uint32_t)begin, first_child(v, (uint32_t)begin), first_child(v, (uint32_t)end));
+        lift_words(v, below, above, (uint32_t)begin, first_child(v, (uint32_t)begin),
+                   first_child(v, (uint32_t)end));
         return;
     }
     for (int32_t node = begin; node < end; node++)

@@ -1,7 +1,9 @@
-/* catalogue_build.c - from tuples to the image: radix sort of the items by their codes, then two passes over the leaves.
+/* catalogue_build.c - from tuples to the image: radix sort of the items by their codes, then two passes over
+ * the leaves.
  *
- * A leaf shares its first d codes with the leaf before it and starts a new node at each level d+1 .. levels. The first
- * pass counts these nodes, which fixes the layout; the second writes them. O(n levels), 8 bytes an item beside the image. */
+ * A leaf shares its first d codes with the leaf before it and starts a new node at each level d+1 .. levels.
+ * The first pass counts these nodes, which fixes the layout; the second writes them. O(n levels), 8 bytes an
+ * item beside the image. */
 #include "index/image.h"
 
 #include "base/alloc.h"
@@ -18,7 +20,8 @@ typedef struct tuples {
 static sg_status check_tuples(const tuples *t, const int32_t *size, sg_error *err)
 {
     if (t->levels < 1 || t->levels > SG_CATALOGUE_LEVELS_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "catalogue: expected 1 to %d levels, found %d", SG_CATALOGUE_LEVELS_MAX, t->levels);
+        return sg_fail(err, SG_ERR_USAGE, "catalogue: expected 1 to %d levels, found %d",
+                       SG_CATALOGUE_LEVELS_MAX, t->levels);
     for (int l = 0; l < t->levels; l++)
         if (size[l] < 1 || size[l] > SG_CATALOGUE_SIZE_MAX)
             return sg_fail(err, SG_ERR_USAGE, "catalogue: level %d: expected 1 to %d codes, found %d", l + 1,
@@ -26,13 +29,15 @@ static sg_status check_tuples(const tuples *t, const int32_t *size, sg_error *er
     for (size_t i = 0, at = 0; i < t->n; i++)
         for (int l = 0; l < t->levels; l++, at++)
             if (t->codes[at] < 0 || t->codes[at] >= size[l])
-                return sg_fail(err, SG_ERR_USAGE, "catalogue: item %zu, level %d: expected a code from 0 to %d, found %d", i,
+                return sg_fail(err, SG_ERR_USAGE,
+                               "catalogue: item %zu, level %d: expected a code from 0 to %d, found %d", i,
                                l + 1, size[l] - 1, t->codes[at]);
     return SG_OK;
 }
 
 /* order = the items in order of their tuples; spare: (n) scratch, count: (65536) scratch. */
-static void sort_items(const tuples *t, const int32_t *size, uint32_t *order, uint32_t *spare, uint32_t *count)
+static void sort_items(const tuples *t, const int32_t *size, uint32_t *order, uint32_t *spare,
+                       uint32_t *count)
 {
     uint32_t *from = order, *to = spare;
 
@@ -138,7 +143,8 @@ static void fill_image(sg_catalogue *c, const tuples *t, const uint32_t *order)
             ((uint32_t *)(uintptr_t)c->level[l].first)[c->level[l].nodes] = c->level[l].children;
 }
 
-static sg_status build(sg_catalogue *c, const tuples *t, const int32_t *size, const uint32_t *order, sg_error *err)
+static sg_status build(sg_catalogue *c, const tuples *t, const int32_t *size, const uint32_t *order,
+                       sg_error *err)
 {
     sg_image_header h = {.version = SG_IMAGE_VERSION, .levels = (uint32_t)t->levels};
     sg_status st;
@@ -158,7 +164,8 @@ static sg_status build(sg_catalogue *c, const tuples *t, const int32_t *size, co
     return SG_OK;
 }
 
-sg_status sg_catalogue_new(sg_catalogue **out, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err)
+sg_status sg_catalogue_new(sg_catalogue **out, const int32_t *codes, int32_t n, int levels,
+                           const int32_t *size, sg_error *err)
 {
     const tuples t = {codes, n > 0 ? (uint32_t)n : 0, levels};
     uint32_t *order = NULL, *spare = NULL, *count = NULL;
@@ -171,7 +178,8 @@ sg_status sg_catalogue_new(sg_catalogue **out, const int32_t *codes, int32_t n, 
     if ((st = check_tuples(&t, size, err)))
         return st;
     if (!(c = sg_alloc_zero(1, sizeof *c)) || !(order = sg_alloc_array(t.n, sizeof *order)) ||
-        !(spare = sg_alloc_array(t.n, sizeof *spare)) || !(count = sg_alloc_array(SG_CATALOGUE_SIZE_MAX, sizeof *count))) {
+        !(spare = sg_alloc_array(t.n, sizeof *spare)) ||
+        !(count = sg_alloc_array(SG_CATALOGUE_SIZE_MAX, sizeof *count))) {
         st = sg_fail_memory(err, "catalogue");
         goto done;
     }

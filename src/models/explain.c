@@ -1,7 +1,8 @@
-/* explain.c - leave-one-out scores of given items through the role recommend, so that no model has to know about it.
+/* explain.c - leave-one-out scores of given items through the role recommend, so that no model has to know
+ * about it.
  *
- * All variants of the history make one batch, and a filter allows nothing but the items asked about: a beam as wide as these
- * reaches every one of them, so scores are exact for generative models too. */
+ * All variants of the history make one batch, and a filter allows nothing but the items asked about: a beam
+ * as wide as these reaches every one of them, so scores are exact for generative models too. */
 #include "models/explain.h"
 
 #include "base/alloc.h"
@@ -42,9 +43,12 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
     *v = (variants){0};
     if (!sg_mul(&events, rows, (size_t)have) || !sg_mul(&pairs, rows, (size_t)x->n) ||
         !(v->offsets = sg_alloc_array(rows + 1, sizeof *v->offsets)) ||
-        !(v->timestamp = sg_alloc_array(events, sizeof *v->timestamp)) || !(v->item = sg_alloc_array(events, sizeof *v->item)) ||
-        !(v->user = sg_alloc_array(rows, sizeof *v->user)) || !(v->allow = sg_alloc_zero((size_t)m->n_items, 1)) ||
-        !(v->found = sg_alloc_array(pairs, sizeof *v->found)) || !(v->score = sg_alloc_array(pairs, sizeof *v->score)))
+        !(v->timestamp = sg_alloc_array(events, sizeof *v->timestamp)) ||
+        !(v->item = sg_alloc_array(events, sizeof *v->item)) ||
+        !(v->user = sg_alloc_array(rows, sizeof *v->user)) ||
+        !(v->allow = sg_alloc_zero((size_t)m->n_items, 1)) ||
+        !(v->found = sg_alloc_array(pairs, sizeof *v->found)) ||
+        !(v->score = sg_alloc_array(pairs, sizeof *v->score)))
         return sg_fail_memory(err, "explanation");
     for (size_t r = 0; r < rows; r++) {
         v->offsets[r] = (int64_t)at;
@@ -74,7 +78,7 @@ static float score_of(const variants *v, size_t row, int n, int32_t item)
     return -INFINITY;
 }
 
-/* ---- order of events: insertion, n is small ---- */
+/* ---- order of events: insertion, n is small ------------------------------------------------------------ */
 
 static bool comes_before(const float *effect, int32_t a, int32_t b)
 {
@@ -94,7 +98,8 @@ static void sort_events(int32_t *order, const float *effect, int n)
     }
 }
 
-static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histories *h, const int32_t *item, sg_error *err)
+static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histories *h, const int32_t *item,
+                              sg_error *err)
 {
     const size_t events = (size_t)x->n_events;
     variants v;
@@ -117,7 +122,8 @@ static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histori
     return st;
 }
 
-static sg_status follow_paths(sg_explanation *x, sg_session *s, const sg_histories *h, const int32_t *item, sg_error *err)
+static sg_status follow_paths(sg_explanation *x, sg_session *s, const sg_histories *h, const int32_t *item,
+                              sg_error *err)
 {
     const sg_catalogue *c = s->model->catalogue;
 
@@ -136,23 +142,24 @@ static sg_status follow_paths(sg_explanation *x, sg_session *s, const sg_histori
     return x->logp ? s->model->class->path(s, h, item, x->n, x->logp, err) : SG_OK;
 }
 
-static sg_status check_request(const sg_model *m, const sg_histories *h, const int32_t *item, int n, sg_error *err)
+static sg_status check_request(const sg_model *m, const sg_histories *h, const int32_t *item, int n,
+                               sg_error *err)
 {
     if (h->n != 1 || h->offsets[1] <= h->offsets[0])
         return sg_fail(err, SG_ERR_USAGE, "explanation: expected one history with at least one event");
     for (int64_t e = h->offsets[0]; e < h->offsets[1]; e++)
         if (h->item[e] < 0 || h->item[e] >= m->n_items)
-            return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d", (int)m->n_items - 1,
-                           (int)h->item[e]);
+            return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d",
+                           (int)m->n_items - 1, (int)h->item[e]);
     for (int i = 0; i < n; i++)
         if (item[i] < 0 || item[i] >= m->n_items)
-            return sg_fail(err, SG_ERR_USAGE, "explanation: expected item numbers from 0 to %d, found %d", (int)m->n_items - 1,
-                           (int)item[i]);
+            return sg_fail(err, SG_ERR_USAGE, "explanation: expected item numbers from 0 to %d, found %d",
+                           (int)m->n_items - 1, (int)item[i]);
     return SG_OK;
 }
 
-sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, const int32_t *item, int n, int events_max,
-                     sg_error *err)
+sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, const int32_t *item, int n,
+                     int events_max, sg_error *err)
 {
     const sg_catalogue *c = s->model->catalogue;
     const int64_t most = events_max > 0 ? events_max : EVENTS;
@@ -169,8 +176,10 @@ sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, 
     x.n_events = (int)(have < most ? have : most);
     x.first_event = have - x.n_events;
     if (!sg_mul(&pairs, (size_t)n, (size_t)x.n_events) || !sg_mul(&steps, (size_t)n, (size_t)x.levels) ||
-        !(x.score = sg_alloc_array((size_t)n, sizeof *x.score)) || !(x.effect = sg_alloc_array(pairs, sizeof *x.effect)) ||
-        !(x.order = sg_alloc_array(pairs, sizeof *x.order)) || !(x.codes = sg_alloc_array(steps, sizeof *x.codes)) ||
+        !(x.score = sg_alloc_array((size_t)n, sizeof *x.score)) ||
+        !(x.effect = sg_alloc_array(pairs, sizeof *x.effect)) ||
+        !(x.order = sg_alloc_array(pairs, sizeof *x.order)) ||
+        !(x.codes = sg_alloc_array(steps, sizeof *x.codes)) ||
         !(x.below = sg_alloc_array(steps, sizeof *x.below)) ||
         (c && s->model->class->path && !(x.logp = sg_alloc_array(steps, sizeof *x.logp))))
         st = sg_fail_memory(err, "explanation");

@@ -27,9 +27,8 @@ static json_t *words_of(const json_t *list)
     json_t *words = json_array(), *one;
     size_t i;
 
-    json_array_foreach(list, i, one)
-        if (json_array_size(words) < WORDS && json_object_get(one, "word"))
-            json_array_append(words, json_object_get(one, "word"));
+    json_array_foreach(list, i, one) if (json_array_size(words) < WORDS && json_object_get(one, "word"))
+        json_array_append(words, json_object_get(one, "word"));
     return words;
 }
 
@@ -41,8 +40,10 @@ static json_t *entry_of(json_t *prefix)
 
     json_object_set(out, "items", json_object_get(prefix, "items"));
     json_object_set_new(out, "words", words_of(json_object_get(prefix, "words")));
-    json_object_foreach(prefix, name, member) {
-        const json_t *first = json_array_get(member, 0); /* the report puts the most specific shared value first */
+    json_object_foreach(prefix, name, member)
+    {
+        const json_t *first =
+            json_array_get(member, 0); /* the report puts the most specific shared value first */
 
         if (json_object_get(first, "value") && json_number_value(json_object_get(first, "share")) >= 0.5)
             json_object_set(out, name, json_object_get(first, "value"));
@@ -57,7 +58,8 @@ sg_status sg_prefixes_save(const char *dir, const json_t *report, sg_error *err)
     sg_status st;
     size_t i;
 
-    json_array_foreach(json_object_get(report, "prefixes"), i, prefix) {
+    json_array_foreach(json_object_get(report, "prefixes"), i, prefix)
+    {
         const json_t *list = json_object_get(prefix, "prefix");
         const size_t depth = json_array_size(list);
         int32_t codes[SG_CATALOGUE_LEVELS_MAX];

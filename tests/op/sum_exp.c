@@ -1,4 +1,5 @@
-/* sum_exp.c - log-sum-exp and floor kernels of every instruction set against double, on rows of every length. */
+/* sum_exp.c - log-sum-exp and floor kernels of every instruction set against double, on rows of every
+ * length. */
 #include "base/rng.h"
 #include "math/kernels.h"
 
@@ -41,7 +42,8 @@ static void sums_like_double(void **state)
                     sum += exp(x[i] - most);
                 got = k->sum_exp(&top, x, n);
                 assert_true(top == (float)most);
-                assert_true(fabs(got - sum) <= 1e-6 * sum); /* exp within 1 ulp, 530 terms in 16 or more lanes */
+                assert_true(fabs(got - sum) <=
+                            1e-6 * sum); /* exp within 1 ulp, 530 terms in 16 or more lanes */
             }
     }
 }

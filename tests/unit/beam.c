@@ -1,5 +1,5 @@
-/* beam.c - constrained beam search against brute force, on random catalogues and a made-up model whose logits are a function
- * of user and prefix. */
+/* beam.c - constrained beam search against brute force, on random catalogues and a made-up model whose logits
+ * are a function of user and prefix. */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "decode/beam.h"
@@ -31,13 +31,13 @@ static uint32_t draw(uint32_t n, uint64_t a, uint64_t b)
     return (uint32_t)sg_rng_below(n, seed(), SG_RNG_TEST, a, b);
 }
 
-/* ---- the model ---- */
+/* ---- the model ----------------------------------------------------------------------------------------- */
 
 typedef struct oracle {
     const sg_catalogue *c;
     uint64_t salt;
-    int grid;        /* > 0: logits are multiples of 1/grid, so that ties happen */
-    int bad_level;   /* logits of this level are NaN; -1: none */
+    int grid;      /* > 0: logits are multiples of 1/grid, so that ties happen */
+    int bad_level; /* logits of this level are NaN; -1: none */
     int calls, rows_most, rows_total;
     uint64_t *state[2]; /* what each row of this call and the last one stands for */
 } oracle;
@@ -113,7 +113,7 @@ static double truth(const oracle *o, int user, int32_t item, bool renormalise)
     return sum;
 }
 
-/* ---- a shop ---- */
+/* ---- a shop -------------------------------------------------------------------------------------------- */
 
 typedef struct shop {
     sg_catalogue *c;
@@ -157,7 +157,8 @@ static void open_shop(shop *s, uint64_t id)
         int64_t at = s->deny_offsets[u];
 
         for (uint32_t i = draw(u == 2 ? 400 : 10, id, 6000 + (uint64_t)u); i > 0 && at < (u + 1) * ITEMS; i--)
-            s->deny[at++] = (int32_t)draw((uint32_t)s->n + 1, id, 7000 + (uint64_t)u * 1000 + i) - (i % 7 == 0);
+            s->deny[at++] =
+                (int32_t)draw((uint32_t)s->n + 1, id, 7000 + (uint64_t)u * 1000 + i) - (i % 7 == 0);
         s->deny_offsets[u + 1] = at;
     }
 }
@@ -201,7 +202,7 @@ static void search(shop *s, const sg_beam_spec *spec, int batch, sg_pool *pool, 
         fail_msg("%s", err.message);
 }
 
-/* ---- promises ---- */
+/* ---- promises ------------------------------------------------------------------------------------------ */
 
 static void a_full_beam_is_enumeration(void **state)
 {
@@ -244,7 +245,8 @@ static void a_full_beam_is_enumeration(void **state)
     }
 }
 
-/* The plainest beam search: all children of all prefixes, sorted. Same arithmetic, so equal to the last bit. */
+/* The plainest beam search: all children of all prefixes, sorted. Same arithmetic, so equal to the last
+ * bit. */
 typedef struct plain {
     int32_t node;
     uint64_t state;
@@ -286,14 +288,16 @@ static size_t search_plainly(const shop *s, const sg_beam_spec *spec, int user, 
 
             for (int32_t i = 0; i < sg_catalogue_size(s->c, l); i++)
                 logits[i] = logit(&s->o, live[r].state, i);
-            assert_true(sg_legal_row(&legal, logits, sg_catalogue_size(s->c, l), &kids, spec->renormalise, scratch));
+            assert_true(
+                sg_legal_row(&legal, logits, sg_catalogue_size(s->c, l), &kids, spec->renormalise, scratch));
             for (int32_t i = 0; i < kids.n; i++)
                 if (leads_somewhere(s, spec, user, l + 1, kids.first + i))
-                    next[m++] = (plain){kids.first + i, child_state(live[r].state, sg_child_code(&kids, i)),
-                                        spec->renormalise && kids.n == 1 /* certain */
-                                            ? live[r].score
-                                            : sg_child_score(live[r].score, legal.x[i],
-                                                             (float)((double)live[r].score - (double)legal.lse))};
+                    next[m++] =
+                        (plain){kids.first + i, child_state(live[r].state, sg_child_code(&kids, i)),
+                                spec->renormalise && kids.n == 1 /* certain */
+                                    ? live[r].score
+                                    : sg_child_score(live[r].score, legal.x[i],
+                                                     (float)((double)live[r].score - (double)legal.lse))};
         }
         qsort(next, m, sizeof *next, by_score);
         n = m < beam ? m : beam;
@@ -393,7 +397,8 @@ static void calls_no_malloc_once_warm(void **state)
 static void asks_for_no_logits_when_one_item_is_left(void **state)
 {
     (void)state;
-    const int32_t codes[] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1}; /* 0 and 10 lead to one item each, 11 to two */
+    const int32_t codes[] = {0, 0, 0, 1, 0, 0,
+                             1, 1, 0, 1, 1, 1}; /* 0 and 10 lead to one item each, 11 to two */
     const int32_t size[] = {2, 2, 2};
     int32_t item[4];
     float score[4];
@@ -430,7 +435,8 @@ static void scores_the_whole_catalogue_exactly(void **state)
 
                 sg_arena_reset(s.arena);
                 s.o.rows_most = 0;
-                assert_int_equal(sg_exact_scores(scores, s.c, batch, renormalise, rows_max[i], answer, &s.o, NULL, s.arena, &err),
+                assert_int_equal(sg_exact_scores(scores, s.c, batch, renormalise, rows_max[i], answer, &s.o,
+                                                 NULL, s.arena, &err),
                                  SG_OK);
                 if (rows_max[i])
                     assert_true(s.o.rows_most <= (rows_max[i] > batch ? rows_max[i] : batch));
@@ -470,7 +476,8 @@ static void tells_the_probability_of_each_code(void **state)
             assert_float_equal(sum, truth(&s.o, 0, item[i], renormalise), 4e-5);
         }
         item[0] = s.n;
-        assert_int_equal(sg_path_scores(logp, s.c, item, n, renormalise, answer, &s.o, s.arena, &err), SG_ERR_USAGE);
+        assert_int_equal(sg_path_scores(logp, s.c, item, n, renormalise, answer, &s.o, s.arena, &err),
+                         SG_ERR_USAGE);
         close_shop(&s);
     }
     free(logp);
@@ -489,12 +496,15 @@ static void says_when_logits_are_no_numbers(void **state)
     for (int l = 0; l < sg_catalogue_levels(s.c); l++) {
         s.o.bad_level = l;
         sg_arena_reset(s.arena);
-        assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.beam = 8, .k = 8}, answer, &s.o, NULL, s.arena,
-                                        &err), SG_ERR_NUMERIC);
+        assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.beam = 8, .k = 8}, answer, &s.o,
+                                        NULL, s.arena, &err),
+                         SG_ERR_NUMERIC);
         if (l == 0)
-            assert_string_equal(err.message, "decoding: logits of level 1 are not finite (history 0 of the batch)");
+            assert_string_equal(err.message,
+                                "decoding: logits of level 1 are not finite (history 0 of the batch)");
         sg_arena_reset(s.arena);
-        assert_int_equal(sg_exact_scores(scores, s.c, 1, false, 0, answer, &s.o, NULL, s.arena, &err), SG_ERR_NUMERIC);
+        assert_int_equal(sg_exact_scores(scores, s.c, 1, false, 0, answer, &s.o, NULL, s.arena, &err),
+                         SG_ERR_NUMERIC);
     }
     close_shop(&s);
 }
@@ -510,14 +520,18 @@ static void refuses_what_makes_no_sense(void **state)
     shop s;
 
     open_shop(&s, 20);
-    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.beam = 8}, answer, &s.o, NULL, s.arena, &err),
-                     SG_ERR_USAGE);
+    assert_int_equal(
+        sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.beam = 8}, answer, &s.o, NULL, s.arena, &err),
+        SG_ERR_USAGE);
     assert_string_equal(err.message, "beam search: expected k of at least 1, found 0");
-    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .temperature = cold}, answer, &s.o, NULL,
-                                    s.arena, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .temperature = cold}, answer,
+                                    &s.o, NULL, s.arena, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, "beam search: level 1: expected a temperature above 0, found 0");
-    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .cold = unseen, .cold_share = 2}, answer,
-                                    &s.o, NULL, s.arena, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_beam_search(item, score, s.c, 1,
+                                    &(sg_beam_spec){.k = 8, .cold = unseen, .cold_share = 2}, answer, &s.o,
+                                    NULL, s.arena, &err),
+                     SG_ERR_USAGE);
     close_shop(&s);
 }
 
@@ -543,7 +557,7 @@ static void survives_failing_memory(void **state)
     close_shop(&s);
 }
 
-/* ---- sampling ---- */
+/* ---- sampling ------------------------------------------------------------------------------------------ */
 
 static void draws_items_by_their_probability(void **state)
 {
@@ -567,7 +581,8 @@ static void draws_items_by_their_probability(void **state)
     for (int i = 0; i < 25; i++)
         pair[i] = i / 5 == i % 5 ? 0 : p[i / 5] * p[i % 5] / (1 - p[i / 5]);
     for (uint64_t d = 0; d < DRAWS; d++) {
-        const sg_beam_spec spec = {.beam = 2, .k = 2, .renormalise = true, .temperature = temperature, .seed = seed(), .draw = &d};
+        const sg_beam_spec spec = {
+            .beam = 2, .k = 2, .renormalise = true, .temperature = temperature, .seed = seed(), .draw = &d};
         int32_t item[2];
         float score[2];
 
@@ -633,7 +648,7 @@ static void low_temperature_is_the_greedy_path(void **state)
     }
 }
 
-/* ---- cold start ---- */
+/* ---- cold start ---------------------------------------------------------------------------------------- */
 
 static void unseen_items_take_their_share_and_no_more(void **state)
 {
@@ -669,7 +684,8 @@ static void unseen_items_take_their_share_and_no_more(void **state)
                 unseen += cold[it];
                 if (cold[it])
                     continue;
-                while (cold[plain_item[u * s.n + at]]) /* known items keep their order and lose no place to others */
+                while (cold[plain_item[u * s.n + at]]) /* known items keep their order and lose no place to
+                                                          others */
                     at++;
                 assert_int_equal(it, plain_item[u * s.n + at++]);
             }
@@ -683,7 +699,7 @@ static void unseen_items_take_their_share_and_no_more(void **state)
     }
 }
 
-/* ---- selection ---- */
+/* ---- selection ----------------------------------------------------------------------------------------- */
 
 static int descending(const void *a, const void *b)
 {
@@ -702,7 +718,8 @@ static void selects_and_sorts_keys(void **state)
         size_t at = 0;
 
         for (size_t i = 0; i < n; i++) {
-            const float score = id % 3 == 0 ? (float)draw(3, id, 9 + i) : (float)sg_rng_normal(seed(), SG_RNG_TEST, id, i);
+            const float score =
+                id % 3 == 0 ? (float)draw(3, id, 9 + i) : (float)sg_rng_normal(seed(), SG_RNG_TEST, id, i);
 
             key[i] = want[i] = sg_key(i % 50 == 49 ? -INFINITY : score, (uint32_t)i);
             assert_int_equal(sg_key_number(key[i]), i);
@@ -722,7 +739,8 @@ static void selects_and_sorts_keys(void **state)
         }
     }
     assert_true(sg_key(-0.0f, 3) == sg_key(0.0f, 3));
-    assert_true(sg_key(1, 2) > sg_key(1, 3) && sg_key(1, 3) > sg_key(0.5f, 0) && sg_key(-1, 0) > sg_key(-2, 0));
+    assert_true(sg_key(1, 2) > sg_key(1, 3) && sg_key(1, 3) > sg_key(0.5f, 0) &&
+                sg_key(-1, 0) > sg_key(-2, 0));
 }
 
 int main(void)

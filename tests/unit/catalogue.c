@@ -47,7 +47,8 @@ static int compare_tuples(const shop *s, int32_t a, int32_t b)
     return 0;
 }
 
-/* Shapes that bite: one item, one level, one code a level, 65,536 codes, chains without branching, full levels. */
+/* Shapes that bite: one item, one level, one code a level, 65,536 codes, chains without branching, full
+ * levels. */
 static shop make_shop(uint64_t id)
 {
     static const int32_t sizes[] = {1, 2, 3, 16, 100, 256, 257, 1000, 65536};
@@ -323,13 +324,14 @@ static sg_status parse_with_right_checksum(sg_buf *b, sg_error *err)
     return st;
 }
 
-/* With the checksum made right, a flipped bit either leaves another catalogue that is safe to walk (say, a code that still
- * ascends) or is found. Links and the two permutations have no such freedom. */
+/* With the checksum made right, a flipped bit either leaves another catalogue that is safe to walk (say, a
+ * code that still ascends) or is found. Links and the two permutations have no such freedom. */
 static void checks_every_link(void **state)
 {
     (void)state;
     const int32_t size[3] = {4, 300, 8};
-    const int32_t codes[] = {0, 0, 0, 0, 0, 7, 0, 9, 0, 1, 299, 3, 3, 5, 2, 3, 5, 4, 3, 5, 5, 3, 5, 6, 3, 6, 1};
+    const int32_t codes[] = {0, 0, 0, 0, 0, 7, 0, 9, 0, 1, 299, 3, 3, 5,
+                             2, 3, 5, 4, 3, 5, 5, 3, 5, 6, 3,   6, 1};
     sg_catalogue *c;
     sg_error err;
     sg_buf b = image_of(&(shop){3, 9, {size[0], size[1], size[2]}, (int32_t *)(uintptr_t)codes});
@@ -362,12 +364,12 @@ static void says_what_is_wrong_with_a_file(void **state)
     sg_catalogue *c;
     sg_error err;
 
-#define DAMAGED(change, expected)                                                 \
-    do {                                                                          \
-        *h = good;                                                                \
-        change;                                                                   \
-        assert_int_equal(parse_with_right_checksum(&b, &err), SG_ERR_FORMAT);     \
-        assert_string_equal(err.message, expected);                               \
+#define DAMAGED(change, expected)                                                                            \
+    do {                                                                                                     \
+        *h = good;                                                                                           \
+        change;                                                                                              \
+        assert_int_equal(parse_with_right_checksum(&b, &err), SG_ERR_FORMAT);                                \
+        assert_string_equal(err.message, expected);                                                          \
     } while (0)
     DAMAGED(h->magic[0] = 'X', "f: not a catalogue file");
     DAMAGED(h->version = 9, "f: expected catalogue version 1, found 9");
@@ -376,7 +378,8 @@ static void says_what_is_wrong_with_a_file(void **state)
     DAMAGED(h->size[1] = 0, "f: level 2: expected 1 to 65536 codes, found 0");
     DAMAGED(h->nodes[0] = 2, "f: expected one root and at most 2147483647 items, found 2 and 3");
     DAMAGED(h->nodes[1] = 4, "f: level 2: expected at least 4 prefixes, found 3");
-    DAMAGED(h->nodes[2] = 1u << 31, "f: expected one root and at most 2147483647 items, found 1 and 2147483648");
+    DAMAGED(h->nodes[2] = 1u << 31,
+            "f: expected one root and at most 2147483647 items, found 1 and 2147483648");
     DAMAGED(h->nodes[2] = 1000, "f: expected 4096 bytes, found 768");
     DAMAGED(h->size[5] = 1, "f: counts beyond level 2");
     DAMAGED(h->zero[7] = 1, "f: header is not zero where it should be");
@@ -435,14 +438,10 @@ static void survives_failing_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_like_the_sorted_list),
-        cmocka_unit_test(lifts_marks_to_parents),
-        cmocka_unit_test(reads_back_what_it_saved),
-        cmocka_unit_test(names_what_is_wrong_with_tuples),
-        cmocka_unit_test(finds_every_flipped_bit),
-        cmocka_unit_test(checks_every_link),
-        cmocka_unit_test(says_what_is_wrong_with_a_file),
-        cmocka_unit_test(reads_from_any_address),
+        cmocka_unit_test(answers_like_the_sorted_list),   cmocka_unit_test(lifts_marks_to_parents),
+        cmocka_unit_test(reads_back_what_it_saved),       cmocka_unit_test(names_what_is_wrong_with_tuples),
+        cmocka_unit_test(finds_every_flipped_bit),        cmocka_unit_test(checks_every_link),
+        cmocka_unit_test(says_what_is_wrong_with_a_file), cmocka_unit_test(reads_from_any_address),
         cmocka_unit_test(survives_failing_memory),
     };
 

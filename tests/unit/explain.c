@@ -1,4 +1,5 @@
-/* explain.c - effects are differences of scores, whatever the model; paths add up to scores; meanings live in the folder. */
+/* explain.c - effects are differences of scores, whatever the model; paths add up to scores; meanings live in
+ * the folder. */
 #include "models/explain.h"
 #include "models/prefixes.h"
 
@@ -61,7 +62,8 @@ static void check_effects(const char *name, const char *options)
                 for (int j = 0; j < 6; j++)
                     if (j != x.first_event + e)
                         without[n++] = history[j];
-                const float d = whole - score_by_list(s, without, 5, item[i]), got = x.effect[i * x.n_events + e];
+                const float d = whole - score_by_list(s, without, 5, item[i]),
+                            got = x.effect[i * x.n_events + e];
 
                 assert_true(isfinite(d) ? fabsf(got - d) < 2e-5f : isnan(got));
             }
@@ -81,7 +83,8 @@ static void check_effects(const char *name, const char *options)
     assert_int_equal(sg_explain(&x, s, &h, (int32_t[]){ITEMS}, 1, 0, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "explanation: expected item numbers from 0 to 11, found 12");
     /* one event: what is left is an empty history, which every model must bear */
-    if (sg_explain(&x, s, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 1}, .item = history}, item, 3, 0, &err))
+    if (sg_explain(&x, s, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 1}, .item = history}, item, 3, 0,
+                   &err))
         fail_msg("%s: %s", name, err.message);
     sg_explanation_free(&x);
     sg_session_free(s);
@@ -115,8 +118,10 @@ static void paths_add_up_to_scores(void **state)
         tiny t;
 
         tiny_new(&t, 30, ITEMS, 9, 4);
-        sg_model *m = tiny_model(&t, "tiger", renormalise ? "dim=16 layers=2 heads=2 head_dim=8 ffn=24 renormalise=true"
-                                                          : "dim=16 layers=2 heads=2 head_dim=8 ffn=24", 3);
+        sg_model *m = tiny_model(&t, "tiger",
+                                 renormalise ? "dim=16 layers=2 heads=2 head_dim=8 ffn=24 renormalise=true"
+                                             : "dim=16 layers=2 heads=2 head_dim=8 ffn=24",
+                                 3);
         assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
         assert_int_equal(sg_explain(&x, s, &h, item, 4, 0, &err), SG_OK);
         assert_int_equal(m->class->score(s, &h, all, &err), SG_OK);
@@ -127,7 +132,8 @@ static void paths_add_up_to_scores(void **state)
             for (int l = 0; l < 3; l++)
                 sum += x.logp[i * 3 + l];
             assert_true(fabsf(sum - x.score[i]) < 1e-5f);
-            assert_true(fabsf(all[item[i]] - x.score[i]) < 1e-5f); /* exact scores of the whole catalogue agree */
+            assert_true(fabsf(all[item[i]] - x.score[i]) <
+                        1e-5f); /* exact scores of the whole catalogue agree */
             assert_memory_equal(x.codes + i * 3, t.codes + 3 * item[i], 3 * sizeof(int32_t));
             assert_int_equal(x.below[i * 3], 4); /* codes are (item / 4, item % 4, 0) */
             assert_int_equal(x.below[i * 3 + 1], 1);
@@ -144,13 +150,14 @@ static void paths_add_up_to_scores(void **state)
 static void meanings_live_in_the_folder(void **state)
 {
     (void)state;
-    json_t *report = json_pack("{s:[{s:[i], s:i, s:[{s:s, s:f}, {s:s, s:f}], s:[{s:s, s:f}, {s:s, s:f}], s:[{s:s, s:f}]},"
-                               "{s:[i, i], s:i, s:[{s:s, s:f}]}, {s:[i, i], s:i, s:[]}]}",
-                               "prefixes", "prefix", 17, "items", 80, "words", "word", "mascara", "share", 1.0, "word", "lash",
-                               "share", 0.3, "categories", "value", "Beauty > Eyes", "share", 0.9, "value", "Beauty", "share", 1.0,
-                               "brand", "value", "Blinc", "share", 0.1, /* next */
-                               "prefix", 17, 203, "items", 2, "words", "word", "black", "share", 1.0, /* next */
-                               "prefix", 17, 204, "items", 1, "words");
+    json_t *report =
+        json_pack("{s:[{s:[i], s:i, s:[{s:s, s:f}, {s:s, s:f}], s:[{s:s, s:f}, {s:s, s:f}], s:[{s:s, s:f}]},"
+                  "{s:[i, i], s:i, s:[{s:s, s:f}]}, {s:[i, i], s:i, s:[]}]}",
+                  "prefixes", "prefix", 17, "items", 80, "words", "word", "mascara", "share", 1.0, "word",
+                  "lash", "share", 0.3, "categories", "value", "Beauty > Eyes", "share", 0.9, "value",
+                  "Beauty", "share", 1.0, "brand", "value", "Blinc", "share", 0.1,       /* next */
+                  "prefix", 17, 203, "items", 2, "words", "word", "black", "share", 1.0, /* next */
+                  "prefix", 17, 204, "items", 1, "words");
     json_t *m;
     char dir[64];
     sg_error err;

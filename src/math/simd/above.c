@@ -1,7 +1,7 @@
 /* above.c - which numbers reach a floor: the places i with x[i] + shift >= floor, ascending. NaN never does.
  *
- * index has room for n + 16: vectors are stored whole. The sum is rounded once, so that a caller who computes x[i] + shift
- * sees the same value that was compared. */
+ * index has room for n + 16: vectors are stored whole. The sum is rounded once, so that a caller who computes
+ * x[i] + shift sees the same value that was compared. */
 #include "math/simd/simd.h"
 
 #if defined(__AVX2__)

@@ -1,7 +1,7 @@
 /* sum_exp.c - sum of exp(x - max x) over a row, and the maximum: a log-sum-exp that stores nothing.
  *
- * exp(r + k ln 2) with |r| <= ln 2 / 2 by the polynomial of sg_vexp. x - max <= 0, so nothing overflows; -inf counts as 0, NaN
- * or a maximum that is not finite gives NaN. */
+ * exp(r + k ln 2) with |r| <= ln 2 / 2 by the polynomial of sg_vexp. x - max <= 0, so nothing overflows; -inf
+ * counts as 0, NaN or a maximum that is not finite gives NaN. */
 #include "math/simd/simd.h"
 
 #include <math.h>
@@ -11,7 +11,8 @@
 
 static inline __m512 exp_of(__m512 x)
 {
-    const __m512 k = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p0f)), 8); /* nearest, quietly */
+    const __m512 k =
+        _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p0f)), 8); /* nearest, quietly */
     __m512 r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0x1.62e400p-1f), x);
 
     r = _mm512_fnmadd_ps(k, _mm512_set1_ps(0x1.7f7d1cp-20f), r);
@@ -44,7 +45,8 @@ float SG_KERNEL(sum_exp)(float *top, const float *x, size_t n)
     for (; i < n; i += 16) {
         const __mmask16 there = first_lanes(n - i);
 
-        sum = _mm512_mask_add_ps(sum, there, sum, exp_of(_mm512_sub_ps(_mm512_maskz_loadu_ps(there, x + i), shift)));
+        sum = _mm512_mask_add_ps(sum, there, sum,
+                                 exp_of(_mm512_sub_ps(_mm512_maskz_loadu_ps(there, x + i), shift)));
     }
     return sg_hsum((sg_vf)_mm512_add_ps(sum, sum2));
 }
