@@ -63,7 +63,7 @@ static void visible_keys(plan *p)
         const int n_k = s->offsets_k[i + 1] - s->offsets_k[i];
 
         for (int r = 0; r < n_q; r++) {
-            const int place = r + n_k - n_q; /* of this query among the keys */
+            const int place = s->place_q ? s->place_q[first + r] : r + n_k - n_q; /* of this query among the keys */
             int lo = 0, hi = n_k;
 
             if (s->mask == SG_MASK_CAUSAL)
@@ -108,7 +108,8 @@ static sg_attend one_head(const plan *p, int i, int h)
         .ld_q = ld, .ld_k = ld, .ld_v = ld, .out = p->out->data + at_q, .ld_out = ld,
         .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
         .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
-        .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (size_t)(n_k - n_q)) : NULL,
+        .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (s->place_q ? 0 : (size_t)(n_k - n_q))) : NULL,
+        .place = s->place_q ? s->place_q + first : NULL,
         .drop = p->drop, .drop_stride = p->drop_stride, .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h, .drop_step = (uint64_t)s->heads,
         .dout = p->out->grad ? p->out->grad + at_q : NULL,
         .dq = p->dq ? p->dq + at_q : NULL,
@@ -156,10 +157,11 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
             continue;
         if (p->dbias_of) {
             float *sum = p->dbias_of + i * (size_t)p->spec.bias->dim[0];
-            const int least = p->reach - a.n_k, most = p->reach + a.n_q + PAD; /* distances of this sequence */
+            const int ahead = a.n_q > a.n_k ? a.n_q : a.n_k;
+            const int least = p->reach - a.n_k, most = p->reach + ahead + PAD; /* distances of this sequence */
 
             memset(by_distance + least, 0, (size_t)(most - least) * sizeof *by_distance);
-            a.dbias = by_distance + p->reach - (a.n_k - a.n_q);
+            a.dbias = by_distance + p->reach - (a.place ? 0 : a.n_k - a.n_q);
             sg_attend_head(&a, false, work);
             for (int d = least; d < most; d++)
                 sum[p->bucket[d]] += by_distance[d];
@@ -205,7 +207,7 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
 {
     plan *p = sg_scratch(g, 1, sizeof *p);
     const size_t n_offsets = (size_t)s->batch + 1;
-    int32_t *offsets_q, *offsets_k, *limit = NULL;
+    int32_t *offsets_q, *offsets_k, *limit = NULL, *place = NULL;
     int longest = 0;
 
     if (q->rank != 2 || k->rank != 2 || v->rank != 2 || q->dim[1] != k->dim[1] || k->dim[1] != v->dim[1] ||
@@ -241,10 +243,21 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
             return NULL;
         memcpy(limit, s->limit_q, (size_t)q->dim[0] * sizeof *limit);
     }
+    if (s->place_q) {
+        if (!(place = sg_scratch(g, (size_t)q->dim[0], sizeof *place)))
+            return NULL;
+        memcpy(place, s->place_q, (size_t)q->dim[0] * sizeof *place);
+        for (int i = 0; i < s->batch; i++)
+            for (int r = offsets_q[i]; r < offsets_q[i + 1]; r++)
+                if (place[r] < 0 || place[r] > offsets_k[i + 1] - offsets_k[i])
+                    return sg_graph_fail(g, SG_ERR_USAGE, "attention: place %d of query %d is outside its %d keys", place[r], r,
+                                         offsets_k[i + 1] - offsets_k[i]);
+    }
     *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + PAD};
     p->spec.offsets_q = offsets_q;
     p->spec.offsets_k = offsets_k;
     p->spec.limit_q = limit;
+    p->spec.place_q = place;
     return p;
 }
 

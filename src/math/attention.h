@@ -19,6 +19,7 @@ typedef struct sg_attend {
     const int32_t *lo, *hi;  /* (n_q); NULL: every row sees every key */
     float scale;
     const float *bias;       /* added to the logit of query r and key c: bias[c - r], c up to 15 past the end; NULL: none */
+    const int32_t *place;    /* (n_q) bias[c - place[r]] instead; NULL: r */
     sg_drop drop;            /* of the probabilities; below 0: none */
     uint64_t drop_row, drop_step, drop_stride; /* key c of row r has number (drop_row + r drop_step) drop_stride + c */
     /* gradients, added to; NULL: not wanted */

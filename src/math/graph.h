@@ -152,6 +152,8 @@ typedef struct sg_attention_spec {
     sg_mask mask;
     int block;                /* SG_MASK_BLOCK */
     const int32_t *limit_q;   /* SG_MASK_LIMIT, copied */
+    const int32_t *place_q;   /* (tokens_q), copied: place of each query among the keys of its sequence, r' below, for bias and
+                                 window (0 .. n_k); NULL: r' = r + n_k - n_q */
     int window;               /* > 0: only keys with r' - c < window are visible (r' = r + n_k - n_q) */
     float scale;              /* 1/sqrt(dh) usually; 1 in T5 */
     float dropout;

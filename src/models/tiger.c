@@ -14,6 +14,10 @@
  * softmax=legal trains on the question that constrained decoding asks: which of the codes that exist after this prefix? The model
  * need not learn which tuples are items, and with prefix_vectors the answers are told apart by their whole prefix too.
  *
+ * cross_bias=true gives the decoder's look at the history a relative position bias, counted back from its end. T5 has none: a
+ * bidirectional encoder can mark the last item itself. One that is causal by item cannot, since it does not know where a target's
+ * history ends.
+ *
  * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is bidirectional.
  * augment=user, the default, asks all targets of a user at once: the encoder is causal by item (an item sees itself whole and
  * all before it), so one encoder pass serves every prefix: a target at position t reads the first t items of it. */
@@ -43,6 +47,7 @@
     X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
     X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
     X(bool, prefix_vectors, false, 0, 1, "a token also carries a vector of its whole prefix, not its code alone")       \
+    X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is (T5: it does not)")             \
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
@@ -73,7 +78,7 @@ typedef struct tiger {
     sg_param *prefix;              /* (prefixes of two codes and more, dim), or NULL */
     int32_t first_prefix[SG_LEVELS_MAX + 2]; /* row of the first prefix of this length */
     int32_t *node;                 /* owned: (n_items, levels) row of each prefix of an item, -1 for a single code */
-    sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
+    sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
     sg_block *enc, *dec;           /* owned (layers) */
     sg_norm norm_enc, norm_dec;
     const sg_dataset *data; /* training: borrowed */
@@ -149,6 +154,8 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     }
     s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
     s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
+    if (c->cross_bias)
+        s->bias_cross = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "cross.bias.weight");
     for (int i = 0; i < c->layers; i++) {
         snprintf(name, sizeof name, "encoder.%d", i);
         sg_block_declare(&s->enc[i], ps, seed, &spec, name);
@@ -366,11 +373,11 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
     int32_t *target_item = sg_scratch(g, (size_t)targets + 1, sizeof *target_item);
-    int32_t *arrays = sg_scratch(g, 6 * (size_t)R, sizeof *arrays);
+    int32_t *arrays = sg_scratch(g, 7 * (size_t)R, sizeof *arrays);
     if (!item || !own || !target_item || !arrays)
         return NULL;
     int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R, *target = arrays + 4 * R;
-    int32_t *prefix = arrays + 5 * R;
+    int32_t *prefix = arrays + 5 * R, *place = arrays + 6 * R;
     int r = 0, t = 0;
     for (int i = 0; i < n; i++) {
         const example *e = &s->examples[example_no[i]];
@@ -385,6 +392,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
                 id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
                 prefix[r] = s->prefix && l ? s->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
                 limit[r] = extra + (int32_t)(ev - e->begin) * L;
+                place[r] = limit[r] - 1;
                 begin[r] = s->first[l];
                 size[r] = s->size[l];
                 target[r] = s->first[l] + code[l];
@@ -410,8 +418,11 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
                                      .offsets_k = in.tokens,
                                      .mask = SG_MASK_LIMIT,
                                      .limit_q = limit,
+                                     .place_q = place,
                                      .scale = 1,
-                                     .dropout = (float)c->dropout};
+                                     .dropout = (float)c->dropout,
+                                     .bias = s->bias_cross,
+                                     .bias_max_distance = c->bucket_distance};
     sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, R, c->init_sd), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
@@ -494,12 +505,16 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     int32_t *own = sg_scratch(g, (size_t)n + 1, sizeof *own);
     int32_t *one = sg_scratch(g, (size_t)n + 1, sizeof *one);
     int32_t *prefix = sg_scratch(g, (size_t)n, sizeof *prefix);
+    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place);
     sg_status st;
 
     if (n > d->cap)
         return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->cap, n);
-    if (!id || !own || !one || !prefix)
+    if (!id || !own || !one || !prefix || !place)
         return sg_graph_status(g, err);
+    for (int u = 0; u < rows->batch; u++) /* the end of the history */
+        for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++)
+            place[r] = d->tokens[u + 1] > d->tokens[u] ? d->tokens[u + 1] - d->tokens[u] - 1 : 0;
     for (int r = 0; r < n; r++) {
         int32_t *node = d->node[level & 1] + r, *path = d->path[level & 1] + r * s->levels;
 
@@ -528,7 +543,10 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
                                      .offsets_q = rows->offsets,
                                      .offsets_k = d->tokens,
                                      .mask = SG_MASK_NONE,
-                                     .scale = 1};
+                                     .place_q = place,
+                                     .scale = 1,
+                                     .bias = s->bias_cross,
+                                     .bias_max_distance = c->bucket_distance};
     sg_tensor *x = embed(g, s, id, prefix, n, c->init_sd);
     for (int i = 0; i < c->layers; i++) {
         const sg_block *b = &s->dec[i];

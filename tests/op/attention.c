@@ -14,33 +14,36 @@ typedef struct setup {
     int buckets; /* 0: no bias */
     bool bidirectional;
     bool long_one; /* too long for differences of the loss */
+    bool placed;   /* places of the queries are given */
 } setup;
 
 static const setup setups[] = {
-    {"one token", 1, 16, 1, {1}, {1}, SG_MASK_CAUSAL, 0, 0, 0.25f, 0, 0, false, false},
-    {"none", 2, 8, 3, {5, 1, 3}, {5, 1, 3}, SG_MASK_NONE, 0, 0, 0.35f, 0, 0, false, false},
-    {"causal", 2, 25, 3, {7, 0, 13}, {7, 0, 13}, SG_MASK_CAUSAL, 0, 0, 0.2f, 0, 0, false, false},
-    {"causal, more keys", 1, 16, 2, {3, 2}, {7, 9}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 0, false, false},
-    {"causal, fewer keys", 1, 16, 2, {6, 2}, {3, 0}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 0, false, false},
-    {"blocks", 1, 32, 2, {10, 7}, {10, 7}, SG_MASK_BLOCK, 3, 0, 0.2f, 0, 0, false, false},
-    {"limits", 2, 16, 2, {9, 4}, {20, 3}, SG_MASK_LIMIT, 0, 0, 0.3f, 0, 0, false, false},
-    {"window", 2, 16, 2, {40, 5}, {40, 5}, SG_MASK_CAUSAL, 0, 4, 0.3f, 0, 0, false, false},
-    {"bias both ways", 3, 16, 3, {19, 4, 2}, {19, 4, 2}, SG_MASK_NONE, 0, 0, 1, 0, 8, true, false},
-    {"bias causal", 2, 64, 3, {4, 4, 4}, {4, 4, 4}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0, 6, false, false},
-    {"bias, limits, window", 2, 12, 1, {11}, {15}, SG_MASK_LIMIT, 0, 6, 0.4f, 0, 8, true, false},
-    {"dropout", 2, 16, 3, {37, 6, 1}, {37, 6, 1}, SG_MASK_NONE, 0, 0, 0.3f, 0.3f, 4, true, false},
-    {"dropout causal", 1, 20, 2, {50, 33}, {50, 33}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0.1f, 0, false, false},
-    {"encoder", 6, 64, 2, {80, 31}, {80, 31}, SG_MASK_NONE, 0, 0, 0.125f, 0, 32, true, true},
-    {"many tiles", 1, 64, 1, {700}, {700}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0.2f, 32, false, true},
-    {"long", 1, 32, 1, {2048}, {2048}, SG_MASK_CAUSAL, 0, 0, 0.18f, 0, 0, false, true},
-    {"long, all", 1, 16, 1, {130}, {1100}, SG_MASK_NONE, 0, 0, 0.25f, 0, 0, false, true},
-    {"long, window", 1, 24, 1, {900}, {900}, SG_MASK_CAUSAL, 0, 100, 0.2f, 0.1f, 0, false, true},
+    {"one token", 1, 16, 1, {1}, {1}, SG_MASK_CAUSAL, 0, 0, 0.25f, 0, 0, false, false, false},
+    {"none", 2, 8, 3, {5, 1, 3}, {5, 1, 3}, SG_MASK_NONE, 0, 0, 0.35f, 0, 0, false, false, false},
+    {"causal", 2, 25, 3, {7, 0, 13}, {7, 0, 13}, SG_MASK_CAUSAL, 0, 0, 0.2f, 0, 0, false, false, false},
+    {"causal, more keys", 1, 16, 2, {3, 2}, {7, 9}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 0, false, false, false},
+    {"causal, fewer keys", 1, 16, 2, {6, 2}, {3, 0}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 0, false, false, false},
+    {"blocks", 1, 32, 2, {10, 7}, {10, 7}, SG_MASK_BLOCK, 3, 0, 0.2f, 0, 0, false, false, false},
+    {"limits", 2, 16, 2, {9, 4}, {20, 3}, SG_MASK_LIMIT, 0, 0, 0.3f, 0, 0, false, false, false},
+    {"window", 2, 16, 2, {40, 5}, {40, 5}, SG_MASK_CAUSAL, 0, 4, 0.3f, 0, 0, false, false, false},
+    {"bias both ways", 3, 16, 3, {19, 4, 2}, {19, 4, 2}, SG_MASK_NONE, 0, 0, 1, 0, 8, true, false, false},
+    {"bias causal", 2, 64, 3, {4, 4, 4}, {4, 4, 4}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0, 6, false, false, false},
+    {"bias, limits, window", 2, 12, 1, {11}, {15}, SG_MASK_LIMIT, 0, 6, 0.4f, 0, 8, true, false, false},
+    {"placed, bias, limits", 2, 16, 3, {9, 1, 4}, {14, 3, 2}, SG_MASK_LIMIT, 0, 0, 0.4f, 0, 8, false, false, true},
+    {"placed, bias both ways, window", 1, 64, 2, {20, 6}, {33, 40}, SG_MASK_NONE, 0, 7, 0.2f, 0.1f, 8, true, false, true},
+    {"dropout", 2, 16, 3, {37, 6, 1}, {37, 6, 1}, SG_MASK_NONE, 0, 0, 0.3f, 0.3f, 4, true, false, false},
+    {"dropout causal", 1, 20, 2, {50, 33}, {50, 33}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0.1f, 0, false, false, false},
+    {"encoder", 6, 64, 2, {80, 31}, {80, 31}, SG_MASK_NONE, 0, 0, 0.125f, 0, 32, true, true, false},
+    {"many tiles", 1, 64, 1, {700}, {700}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0.2f, 32, false, true, false},
+    {"long", 1, 32, 1, {2048}, {2048}, SG_MASK_CAUSAL, 0, 0, 0.18f, 0, 0, false, true, false},
+    {"long, all", 1, 16, 1, {130}, {1100}, SG_MASK_NONE, 0, 0, 0.25f, 0, 0, false, true, false},
+    {"long, window", 1, 24, 1, {900}, {900}, SG_MASK_CAUSAL, 0, 100, 0.2f, 0.1f, 0, false, true, false},
 };
 
 typedef struct run {
     const setup *s;
     int32_t offsets_q[7], offsets_k[7];
-    int32_t limit[64];
+    int32_t limit[64], place[64];
     sg_tensor *y;
 } run;
 
@@ -50,7 +53,7 @@ static sg_attention_spec spec_of(op_case *c)
     const setup *s = r->s;
 
     return (sg_attention_spec){.heads = s->heads, .batch = s->batch, .offsets_q = r->offsets_q, .offsets_k = r->offsets_k,
-                               .mask = s->mask, .block = s->block, .limit_q = r->limit, .window = s->window,
+                               .mask = s->mask, .block = s->block, .limit_q = r->limit, .place_q = s->placed ? r->place : NULL, .window = s->window,
                                .scale = s->scale, .dropout = s->dropout, .bias = s->buckets ? &c->param[3] : NULL,
                                .bias_bidirectional = s->bidirectional, .bias_max_distance = 20};
 }
@@ -76,6 +79,9 @@ static void prepare(op_case *c, run *r, const setup *s)
     }
     for (int i = 0; i < 64; i++)
         r->limit[i] = (i * 7) % 12;
+    for (int i = 0; s->placed && i < s->batch; i++)
+        for (int row = 0; row < s->n_q[i]; row++)
+            r->place[r->offsets_q[i] + row] = (row * 5 + 2) % (s->n_k[i] + 1);
     op_param(c, r->offsets_q[s->batch], width, 1);
     op_param(c, r->offsets_k[s->batch], width, 1);
     op_param(c, r->offsets_k[s->batch], width, 1);
@@ -83,11 +89,18 @@ static void prepare(op_case *c, run *r, const setup *s)
         op_param(c, s->buckets, s->heads, 1);
 }
 
+static int place_of(const run *r, int i, int row)
+{
+    const setup *s = r->s;
+
+    return s->placed ? r->place[r->offsets_q[i] + row] : row + s->n_k[i] - s->n_q[i];
+}
+
 /* The definition, key by key. */
 static bool visible(const run *r, int i, int row, int key)
 {
     const setup *s = r->s;
-    const int place = row + s->n_k[i] - s->n_q[i];
+    const int place = place_of(r, i, row);
 
     if (s->window > 0 && place - key >= s->window)
         return false;
@@ -126,7 +139,7 @@ static void row_of(const op_case *c, int i, int h, int row, double *p, float *ma
             l += (double)q[d] * k[d];
         l *= s->scale;
         if (s->buckets)
-            l += c->param[3].value[sg_t5_bucket(key - row - s->n_k[i] + s->n_q[i], s->bidirectional, s->buckets, 20) *
+            l += c->param[3].value[sg_t5_bucket(key - place_of(r, i, row), s->bidirectional, s->buckets, 20) *
                                        s->heads + h];
         p[key] = visible(r, i, row, key) ? exp(l) : 0;
         sum += p[key];
@@ -179,7 +192,7 @@ static reference refer(const op_case *c, const sg_drop *drop)
                     const float *k = c->param[1].value + keys + (size_t)key * width, *q = c->param[0].value + at;
 
                     if (s->buckets)
-                        ref.dbias[sg_t5_bucket(key - row - s->n_k[i] + s->n_q[i], s->bidirectional, s->buckets, 20) *
+                        ref.dbias[sg_t5_bucket(key - place_of(r, i, row), s->bidirectional, s->buckets, 20) *
                                       s->heads + h] += dl;
                     for (int d = 0; d < s->dh; d++) {
                         ref.dq[at + (size_t)d] += s->scale * dl * k[d];
@@ -256,7 +269,7 @@ static void gradients_are_differences_and_threads_agree(void **state)
 static void hidden_keys_get_no_gradient(void **state)
 {
     (void)state;
-    static const setup s = {"hidden", 2, 16, 1, {3}, {30}, SG_MASK_LIMIT, 0, 0, 0.3f, 0.1f, 0, false, false};
+    static const setup s = {"hidden", 2, 16, 1, {3}, {30}, SG_MASK_LIMIT, 0, 0, 0.3f, 0.1f, 0, false, false, false};
     op_case c;
     run r;
 
@@ -277,7 +290,7 @@ static void packed_equals_one_by_one(void **state)
 {
     (void)state;
     static const setup all = {"packed", 2, 20, 4, {9, 1, 30, 17}, {9, 1, 30, 17}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 8,
-                              false, false};
+                              false, false, false};
     op_case c;
     run r;
 
@@ -306,7 +319,7 @@ static void packed_equals_one_by_one(void **state)
 static void drops_the_given_share(void **state)
 {
     (void)state;
-    static const setup s = {"share", 2, 16, 1, {300}, {16}, SG_MASK_NONE, 0, 0, 0, 0.25f, 0, false, false};
+    static const setup s = {"share", 2, 16, 1, {300}, {16}, SG_MASK_NONE, 0, 0, 0, 0.25f, 0, false, false, false};
     op_case c;
     run r;
     int dropped = 0;

@@ -82,7 +82,7 @@ static void group_logits(float *s, size_t ld, const sg_attend *a, const float *k
         const span seen = row_span(a, r + i, c0, n);
 
         if (a->bias) {
-            const float *bias = a->bias + (c0 - r - i);
+            const float *bias = a->bias + (c0 - (a->place ? a->place[r + i] : r + i));
 
             for (int c = first; c < end; c += SG_LANES)
                 sg_store(s + c, sg_load(s + c) + sg_load(bias + c));
@@ -244,7 +244,7 @@ static void row_grad(float *p, float *ds, const sg_attend *a, int r, int c0, int
             sg_store(ds + c, sg_load(p + c) * (sg_load(ds + c) - mean));
     }
     if (a->dbias) {
-        float *dbias = a->dbias + (c0 - r);
+        float *dbias = a->dbias + (c0 - (a->place ? a->place[r] : r));
 
         for (int c = first; c < end; c += SG_LANES)
             sg_store(dbias + c, sg_load(dbias + c) + sg_load(ds + c));
