@@ -41,20 +41,22 @@ void api_data_close(api_data *d)
     *d = (api_data){0};
 }
 
-char *api_model_data_dir(const char *model_dir)
+sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err)
 {
-    char *path = sg_path_join(model_dir, "training.json"), *dir = NULL;
+    char *path = sg_path_join(model_dir, "training.json");
     json_t *training = NULL;
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (path && sg_file_exists(path) && !sg_json_read(&training, path, SG_JSON_BYTES_MAX, NULL)) {
+    *out = NULL;
+    if (!st && sg_file_exists(path) && !(st = sg_json_read(&training, path, SG_JSON_BYTES_MAX, err))) {
         const char *found = json_string_value(json_object_get(training, "data"));
 
-        if (found && sg_dir_exists(found))
-            dir = sg_strdup(found);
+        if (found && sg_dir_exists(found) && !(*out = sg_strdup(found)))
+            st = sg_fail_memory(err, "path");
     }
     json_decref(training);
     sg_free(path);
-    return dir;
+    return st;
 }
 
 bool api_same_items(const sg_model *m, const sg_dataset *d)

@@ -90,13 +90,15 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
         json_object_set_new(*out, "example_user", json_stringn(user.data, user.size));
         json_object_set_new(*out, "example_item", json_stringn(item.data, item.size));
     }
-    if (!sg_vectors_open(&v, d, NULL)) {
+    if ((st = sg_vectors_open(&v, d, err)) == SG_OK) {
         const char *encoder = sg_tensors_meta(v.file, "encoder");
 
         json_object_set_new(*out, "vectors", json_pack("{s:i, s:s}", "dim", (int)v.dim, "encoder", encoder ? encoder : "unknown"));
         sg_vectors_close(&v);
     }
-    if (!sg_ids_open(&ids, d, NULL)) {
+    if (st != SG_OK && st != SG_ERR_MISSING)
+        goto done;
+    if ((st = sg_ids_open(&ids, d, err)) == SG_OK) {
         const char *method = sg_tensors_meta(ids.file, "method");
         json_t *sizes = json_array();
 
@@ -105,6 +107,7 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
         json_object_set_new(*out, "ids", json_pack("{s:s, s:o}", "method", method ? method : "unknown", "codes", sizes));
         sg_ids_close(&ids);
     }
+    st = st == SG_ERR_MISSING ? SG_OK : st;
 done:
     json_decref(about);
     sg_dataset_close(d);
@@ -160,25 +163,30 @@ static sg_status inspect_tensors(json_t **out, const char *path, sg_error *err)
     return st;
 }
 
-static bool has_file(const char *dir, const char *name)
+static sg_status look_for(bool *there, const char *dir, const char *name, sg_error *err)
 {
     char *path = sg_path_join(dir, name);
-    const bool there = path && sg_file_exists(path);
 
+    *there = path && sg_file_exists(path);
     sg_free(path);
-    return there;
+    return path ? SG_OK : sg_fail_memory(err, "path");
 }
 
 static sg_status inspect_path(json_t **out, const char *path, sg_error *err)
 {
+    bool dataset, model;
+    sg_status st;
+
     if (!sg_dir_exists(path) && sg_file_exists(path))
         return inspect_tensors(out, path, err);
-    if (has_file(path, "dataset.json"))
-        return inspect_dataset(out, path, err);
-    if (has_file(path, "config.json"))
-        return inspect_model(out, path, err);
     if (!sg_dir_exists(path))
         return sg_fail(err, SG_ERR_MISSING, "%s: no such file or folder", path);
+    if ((st = look_for(&dataset, path, "dataset.json", err)) || (st = look_for(&model, path, "config.json", err)))
+        return st;
+    if (dataset)
+        return inspect_dataset(out, path, err);
+    if (model)
+        return inspect_model(out, path, err);
     return sg_fail(err, SG_ERR_USAGE, "%s: neither a dataset (dataset.json) nor a model (config.json)", path);
 }
 

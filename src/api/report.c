@@ -546,8 +546,9 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
     p.call = &c;
     if (st || (st = api_need(q.model, "a model folder", &c.err)) || (st = api_need(q.out, "a file to write", &c.err)))
         goto done;
-    if (!q.data)
-        q.data = data = api_model_data_dir(q.model);
+    if (!q.data && (st = api_model_data_dir(&data, q.model, &c.err)))
+        goto done;
+    q.data = q.data ? q.data : data;
     if (sedge_model_open(&p.handle, q.model, &e) || (q.data && sedge_data_open(&p.data, q.data, &e))) {
         st = sg_fail(&c.err, (sg_status)e.status, "%s", e.message);
         goto done;
