@@ -15,9 +15,10 @@ say synth -o "$out/shop" --users 2000 --items 500
 say stats "$out/shop"
 say embed "$out/shop" --dim 64
 say tokenize "$out/shop" --codes 32
-say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 epochs=30 lr=0.003 patience=5 valid_users=1000
-say eval "$out/tiger" "$out/shop" --json >"$out/tiger/eval.json"
-"$sedge" eval "$out/tiger" "$out/shop" -q
+say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 dropout=0.05 softmax=legal init_sd=0.05 batch=64 epochs=12 lr=0.002 \
+    schedule=linear valid_every=2 valid_users=1000
+say eval "$out/tiger" "$out/shop"
+"$sedge" eval "$out/tiger" "$out/shop" -q --json >"$out/tiger/eval.json" # the page shows these figures
 user=$("$sedge" inspect "$out/shop" --json | sed 's/.*"example_user": "\([^"]*\)".*/\1/')
 say recommend "$out/tiger" --user "$user" -k 5 --explain
 say report "$out/tiger" -o "$out/report.html"
