@@ -1,8 +1,10 @@
-/* import.c - events a second and peak memory of imports of made logs: bench_import [EVENTS [FOLDER]] (2,000,000, $TMPDIR).
+/* import.c - events a second and peak memory of imports of made logs: bench_import [EVENTS [FOLDER]]
+ * (2,000,000, $TMPDIR).
  *
- * The log: EVENTS rows in order of time, ids of 13 and 10 characters as Amazon has them, 100,000 users and 20,000 items drawn
- * with a skew. Every import runs in a process of its own, so that its peak memory and processor time are its own; processor
- * time counts the thread that takes checksums too. "x4": four times the events of the same users and items. */
+ * The log: EVENTS rows in order of time, ids of 13 and 10 characters as Amazon has them, 100,000 users and
+ * 20,000 items drawn with a skew. Every import runs in a process of its own, so that its peak memory and
+ * processor time are its own; processor time counts the thread that takes checksums too. "x4": four times the
+ * events of the same users and items. */
 #include "bench.h"
 
 #include "base/io.h"
@@ -57,7 +59,8 @@ static void write_log(const char *path, log_shape shape, uint64_t events)
     if (shape == RECBOLE)
         fputs("user_id:token\titem_id:token\trating:float\ttimestamp:float\n", f);
     for (uint64_t i = 0; i < events; i++) {
-        const uint64_t u = skewed(USERS, i, 0), t = skewed(ITEMS, i, 1), rating = 1 + sg_rng_below(5, 1, SG_RNG_TEST, i, 2);
+        const uint64_t u = skewed(USERS, i, 0), t = skewed(ITEMS, i, 1),
+                       rating = 1 + sg_rng_below(5, 1, SG_RNG_TEST, i, 2);
         const unsigned long long time = 1400000000 + i;
 
         id(user, 'A', u, 13);
@@ -70,11 +73,15 @@ static void write_log(const char *path, log_shape shape, uint64_t events)
             fprintf(f, "%s\t%s\t%d\t%llu\n", user, item, (int)rating, time);
             break;
         case JSONL:
-            fprintf(f, "{\"reviewerID\": \"%s\", \"asin\": \"%s\", \"reviewText\": \"It does what it says, and it lasts.\", "
-                       "\"overall\": %d.0, \"unixReviewTime\": %llu}\n", user, item, (int)rating, time);
+            fprintf(f,
+                    "{\"reviewerID\": \"%s\", \"asin\": \"%s\", \"reviewText\": \"It does what it says, and "
+                    "it lasts.\", "
+                    "\"overall\": %d.0, \"unixReviewTime\": %llu}\n",
+                    user, item, (int)rating, time);
             break;
         case MOVIELENS:
-            fprintf(f, "%llu::%llu::%d::%llu\n", (unsigned long long)u + 1, (unsigned long long)t + 1, (int)rating, time);
+            fprintf(f, "%llu::%llu::%d::%llu\n", (unsigned long long)u + 1, (unsigned long long)t + 1,
+                    (int)rating, time);
             break;
         case S3REC:
             if (i % 20 == 0)
@@ -128,7 +135,8 @@ static outcome import_once(const char *path, const char *dir, size_t memory_max,
     return o;
 }
 
-static void run_case(const char *name, const char *path, const char *dir, uint64_t events, size_t memory_max, bool core)
+static void run_case(const char *name, const char *path, const char *dir, uint64_t events, size_t memory_max,
+                     bool core)
 {
     double seconds[RUNS], cpu[RUNS], megabytes[RUNS];
     char text[96];
@@ -152,7 +160,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         log_shape shape;
-    } shapes[] = {{"csv", CSV}, {"recbole", RECBOLE}, {"amazon", JSONL}, {"movielens", MOVIELENS}, {"s3rec", S3REC}};
+    } shapes[] = {
+        {"csv", CSV}, {"recbole", RECBOLE}, {"amazon", JSONL}, {"movielens", MOVIELENS}, {"s3rec", S3REC}};
     const uint64_t events = argc > 1 ? strtoull(argv[1], NULL, 10) : 2000000;
     const char *tmp = argc > 2 ? argv[2] : getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
     char path[512], out[512];

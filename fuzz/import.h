@@ -1,5 +1,6 @@
-/* import.h - a parser of events over bytes in memory, handed out in pieces that depend on the bytes; then all passes over
- * what it took. With and without bad rows allowed: nothing may crash, and an error is one line. */
+/* import.h - a parser of events over bytes in memory, handed out in pieces that depend on the bytes; then all
+ * passes over what it took. With and without bad rows allowed: nothing may crash, and an error is one line.
+ */
 #ifndef FUZZ_IMPORT_H
 #define FUZZ_IMPORT_H
 
@@ -17,7 +18,8 @@ static inline void fuzz_check(sg_status st, const sg_error *err)
         abort();
 }
 
-static inline void fuzz_events_as(const uint8_t *data, size_t size, sg_status read(sg_intake *k, sg_error *err), bool forgiving)
+static inline void fuzz_events_as(const uint8_t *data, size_t size,
+                                  sg_status read(sg_intake *k, sg_error *err), bool forgiving)
 {
     static const size_t pieces[] = {1, 7, 61, 4096, 1 << 20};
     const int64_t live = sg_alloc_live();
@@ -40,8 +42,10 @@ static inline void fuzz_events_as(const uint8_t *data, size_t size, sg_status re
         st = sg_intake_flush(&k, &err);
     fuzz_check(st, &err);
     if (!st && k.rows && !(st = sg_events_sort(k.events, &err)) &&
-        !(st = sg_counts_init(&counts, (size_t)sg_vocab_count(k.users), (size_t)sg_vocab_count(k.items), &err)) &&
-        !(st = sg_filter_dedup(k.events, counts.n_items, &err)) && !(st = sg_counts_take(&counts, k.events, &err)) &&
+        !(st = sg_counts_init(&counts, (size_t)sg_vocab_count(k.users), (size_t)sg_vocab_count(k.items),
+                              &err)) &&
+        !(st = sg_filter_dedup(k.events, counts.n_items, &err)) &&
+        !(st = sg_counts_take(&counts, k.events, &err)) &&
         !(st = sg_filter_core(k.events, &counts, 2, 2, false, &passes, &err)))
         st = sg_filter_length(k.events, &counts, 1, 3, &err);
     fuzz_check(st, &err);

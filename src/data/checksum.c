@@ -71,7 +71,8 @@ sg_status sg_checksums_begin(sg_checksums **out, const char *const *path, size_t
     }
     c->path = path;
     c->n = n;
-    c->threaded = pthread_create(&c->thread, NULL, hash_all, c) == 0; /* else they are taken when they are waited for */
+    c->threaded =
+        pthread_create(&c->thread, NULL, hash_all, c) == 0; /* else they are taken when they are waited for */
     *out = c;
     return SG_OK;
 }

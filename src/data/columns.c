@@ -1,4 +1,5 @@
-/* columns.c - which column of a table or JSON line is the user, the item, the time, the rating, the action. */
+/* columns.c - which column of a table or JSON line is the user, the item, the time, the rating, the action.
+ */
 #include "data/intake.h"
 
 #include "base/alloc.h"
@@ -7,11 +8,11 @@
 
 #include <string.h>
 
-static const char *const usual_user[] = {"user",      "userid",   "uid",      "reviewerid", "customerid",
+static const char *const usual_user[] = {"user",      "userid",   "uid",       "reviewerid", "customerid",
                                          "visitorid", "memberid", "accountid", NULL};
-const char *const sg_usual_item[] = {"item",    "itemid",  "iid",       "parentasin", "asin",       "productid", "product",
-                                     "movieid", "sku",     "articleid", "videoid",    "businessid", "bookid",    "songid",
-                                     "trackid", "gameid",  "newsid",    NULL};
+const char *const sg_usual_item[] = {"item",    "itemid",  "iid",     "parentasin", "asin",    "productid",
+                                     "product", "movieid", "sku",     "articleid",  "videoid", "businessid",
+                                     "bookid",  "songid",  "trackid", "gameid",     "newsid",  NULL};
 static const char *const usual_time[] = {"timestamp", "time",     "ts",   "unixreviewtime", "unixtime",
                                          "eventtime", "datetime", "date", "createdat",      NULL};
 static const char *const usual_rating[] = {"rating", "ratings", "overall", "score", "stars", NULL};
@@ -55,7 +56,8 @@ static void list_names(sg_buf *out, const sg_bytes *name, size_t n)
         sg_buf_printf(out, ", ... (%zu columns)", n);
 }
 
-static sg_status fail_unknown(const char *wanted, const sg_bytes *name, size_t n, const char *where, sg_error *err)
+static sg_status fail_unknown(const char *wanted, const sg_bytes *name, size_t n, const char *where,
+                              sg_error *err)
 {
     const char **known = sg_alloc_zero(n, sizeof *known);
     sg_buf list = {0};
@@ -71,8 +73,8 @@ static sg_status fail_unknown(const char *wanted, const sg_bytes *name, size_t n
     if (!known || list.failed)
         st = sg_fail_memory(err, "column names");
     else
-        st = sg_fail(err, SG_ERR_USAGE, "%s: no column '%s'%s%s%s it has %s", where, wanted, near ? "; did you mean '" : ";",
-                     near ? near : "", near ? "'?" : "", list.data);
+        st = sg_fail(err, SG_ERR_USAGE, "%s: no column '%s'%s%s%s it has %s", where, wanted,
+                     near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "", list.data);
     for (size_t i = 0; known && i < n; i++)
         sg_free((void *)known[i]);
     sg_free(known);
@@ -80,7 +82,8 @@ static sg_status fail_unknown(const char *wanted, const sg_bytes *name, size_t n
     return st;
 }
 
-sg_status sg_column_named(int *out, const char *wanted, const sg_bytes *name, size_t n, const char *where, sg_error *err)
+sg_status sg_column_named(int *out, const char *wanted, const sg_bytes *name, size_t n, const char *where,
+                          sg_error *err)
 {
     uint64_t number;
 
@@ -92,27 +95,29 @@ sg_status sg_column_named(int *out, const char *wanted, const sg_bytes *name, si
     if (!sg_scan_natural(sg_bytes_of(wanted), &number) && name)
         return fail_unknown(wanted, name, n, where, err);
     if (!sg_scan_natural(sg_bytes_of(wanted), &number) || number < 1 || number > n)
-        return sg_fail(err, SG_ERR_USAGE, "%s: column '%s': expected a number from 1 to %zu%s", where, wanted, n,
-                       name ? "" : ", as there is no header");
+        return sg_fail(err, SG_ERR_USAGE, "%s: column '%s': expected a number from 1 to %zu%s", where, wanted,
+                       n, name ? "" : ", as there is no header");
     *out = (int)number - 1;
     return SG_OK;
 }
 
-static sg_status fail_missing(const char *what, const sg_bytes *name, size_t n, const char *where, sg_error *err)
+static sg_status fail_missing(const char *what, const sg_bytes *name, size_t n, const char *where,
+                              sg_error *err)
 {
     sg_buf list = {0};
     sg_status st;
 
     list_names(&list, name, n);
     st = list.failed ? sg_fail_memory(err, "column names")
-                     : sg_fail(err, SG_ERR_USAGE, "%s: cannot tell which column is the %s: name it; the columns are %s", where,
+                     : sg_fail(err, SG_ERR_USAGE,
+                               "%s: cannot tell which column is the %s: name it; the columns are %s", where,
                                what, list.data ? list.data : "");
     sg_buf_free(&list);
     return st;
 }
 
-sg_status sg_columns_find(sg_columns *out, const sg_import_spec *spec, const sg_bytes *name, size_t n, const char *where,
-                          sg_error *err)
+sg_status sg_columns_find(sg_columns *out, const sg_import_spec *spec, const sg_bytes *name, size_t n,
+                          const char *where, sg_error *err)
 {
     const struct {
         int *index;
@@ -141,11 +146,12 @@ sg_status sg_columns_find(sg_columns *out, const sg_import_spec *spec, const sg_
         }
         if (roles[i].needed && *roles[i].index < 0)
             return name ? fail_missing(roles[i].what, name, n, where, err)
-                        : sg_fail(err, SG_ERR_FORMAT, "%s: expected a user and an item column, found %zu column", where, n);
+                        : sg_fail(err, SG_ERR_FORMAT,
+                                  "%s: expected a user and an item column, found %zu column", where, n);
         for (int k = 0; k < i; k++)
             if (*roles[i].index >= 0 && *roles[k].index == *roles[i].index)
-                return sg_fail(err, SG_ERR_USAGE, "%s: column %d cannot be both the %s and the %s", where, *roles[i].index + 1,
-                               roles[k].what, roles[i].what);
+                return sg_fail(err, SG_ERR_USAGE, "%s: column %d cannot be both the %s and the %s", where,
+                               *roles[i].index + 1, roles[k].what, roles[i].what);
     }
     return SG_OK;
 }

@@ -1,5 +1,6 @@
-/* events.c - in memory: a counting sort by user, then a merge sort by time of those users that need one (logs are mostly
- * in time order). Beyond: runs sorted that way, appended to one temporary file, merged by a heap into a second one. */
+/* events.c - in memory: a counting sort by user, then a merge sort by time of those users that need one (logs
+ * are mostly in time order). Beyond: runs sorted that way, appended to one temporary file, merged by a heap
+ * into a second one. */
 #include "data/events.h"
 
 #include "base/alloc.h"
@@ -7,7 +8,13 @@
 
 #include <string.h>
 
-enum { BLOCK_EVENTS = 1 << 15, RUN_EVENTS_MIN = 1024, BATCH_EVENTS = 1 << 13, MERGE_BATCH_MIN = 64, INSERTION_MAX = 24 };
+enum {
+    BLOCK_EVENTS = 1 << 15,
+    RUN_EVENTS_MIN = 1024,
+    BATCH_EVENTS = 1 << 13,
+    MERGE_BATCH_MIN = 64,
+    INSERTION_MAX = 24
+};
 enum { AHEAD = 16 }; /* events: their places are fetched while the ones before are written */
 
 typedef struct run {
@@ -17,28 +24,28 @@ typedef struct run {
 } run;
 
 struct sg_events {
-    size_t memory_events;   /* sorted in memory at a time */
+    size_t memory_events; /* sorted in memory at a time */
     size_t block_events;
     sg_user_order *order;
     void *order_ctx;
-    char *dir;              /* owned: where temporary files go */
+    char *dir; /* owned: where temporary files go */
 
-    sg_event **block;       /* owned: events as they came, block_events each */
+    sg_event **block; /* owned: events as they came, block_events each */
     size_t n_blocks, cap_blocks;
-    size_t n_here;          /* events in the blocks */
+    size_t n_here; /* events in the blocks */
 
-    sg_scratch runs_file;   /* sorted runs, one after the other, users as numbers */
-    uint64_t *run_begin;    /* owned: (n_runs + 1), in events */
+    sg_scratch runs_file; /* sorted runs, one after the other, users as numbers */
+    uint64_t *run_begin;  /* owned: (n_runs + 1), in events */
     size_t n_runs, cap_runs;
 
-    sg_event *sorted;       /* owned: the run being written; after sorting everything, when nothing was spilled */
+    sg_event *sorted; /* owned: the run being written; after sorting everything, when nothing was spilled */
     sg_scratch sorted_file; /* else */
     sg_event *batch;        /* owned: of sorted_file */
     uint64_t count, at;
 };
 
-sg_status sg_events_new(sg_events **out, const char *scratch_dir, size_t memory_max, sg_user_order *order, void *ctx,
-                        sg_error *err)
+sg_status sg_events_new(sg_events **out, const char *scratch_dir, size_t memory_max, sg_user_order *order,
+                        void *ctx, sg_error *err)
 {
     sg_events *e = sg_alloc_zero(1, sizeof *e);
 
@@ -135,7 +142,8 @@ static bool in_order(const sg_event *e, size_t n)
 static sg_status sort_blocks(sg_events *e, const int32_t *rank, size_t n_users, sg_error *err)
 {
     const size_t n = e->n_here;
-    uint32_t *end = sg_alloc_zero(n_users + 1, sizeof *end); /* while scattering: where the user's next event goes */
+    uint32_t *end =
+        sg_alloc_zero(n_users + 1, sizeof *end); /* while scattering: where the user's next event goes */
     sg_event *sorted = e->sorted, *room = NULL;
     size_t longest = 0;
 
@@ -244,8 +252,9 @@ sg_event *sg_events_add(sg_events *e, sg_error *err)
 static sg_status refill(sg_events *e, run *r, size_t buffer_events, const int32_t *rank, sg_error *err)
 {
     const size_t n = r->end - r->begin < buffer_events ? (size_t)(r->end - r->begin) : buffer_events;
-    const sg_status st =
-        n ? sg_scratch_read(&e->runs_file, r->begin * sizeof *r->buffer, r->buffer, n * sizeof *r->buffer, err) : SG_OK;
+    const sg_status st = n ? sg_scratch_read(&e->runs_file, r->begin * sizeof *r->buffer, r->buffer,
+                                             n * sizeof *r->buffer, err)
+                           : SG_OK;
 
     r->begin += n;
     r->n = n;

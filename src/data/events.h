@@ -1,5 +1,6 @@
-/* events.h - all events of an import: added in source order, sorted by (user, time, row), filtered, read back in order.
- * What does not fit into memory_max goes to sorted runs in a temporary file that are merged; the result is the same. */
+/* events.h - all events of an import: added in source order, sorted by (user, time, row), filtered, read back
+ * in order. What does not fit into memory_max goes to sorted runs in a temporary file that are merged; the
+ * result is the same. */
 #ifndef SG_DATA_EVENTS_H
 #define SG_DATA_EVENTS_H
 
@@ -17,13 +18,14 @@ typedef struct sg_event {
     int32_t action;
 } sg_event; /* 32 bytes */
 
-/* Where users stand among each other: *rank[user] for all *n users so far, or NULL for the order of their numbers. Asked
- * at every spill and at the end: users may be added in between, but two users never change places. */
+/* Where users stand among each other: *rank[user] for all *n users so far, or NULL for the order of their
+ * numbers. Asked at every spill and at the end: users may be added in between, but two users never change
+ * places. */
 typedef sg_status sg_user_order(void *ctx, const int32_t **rank, size_t *n, sg_error *err);
 
 typedef struct sg_events sg_events;
-sg_status sg_events_new(sg_events **out, const char *scratch_dir, size_t memory_max, sg_user_order *order, void *ctx,
-                        sg_error *err);
+sg_status sg_events_new(sg_events **out, const char *scratch_dir, size_t memory_max, sg_user_order *order,
+                        void *ctx, sg_error *err);
 void sg_events_free(sg_events *e);
 
 /* Room for the next event; NULL and err set when a spill failed. */

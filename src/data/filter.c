@@ -98,9 +98,11 @@ static bool keep_core(void *ctx, const sg_event *e)
     return true;
 }
 
-sg_status sg_filter_core(sg_events *e, sg_counts *c, int core_user, int core_item, bool once, int *passes, sg_error *err)
+sg_status sg_filter_core(sg_events *e, sg_counts *c, int core_user, int core_item, bool once, int *passes,
+                         sg_error *err)
 {
-    struct core core = {.user_least = core_user > 0 ? (uint32_t)core_user : 0, .item_least = core_item > 0 ? (uint32_t)core_item : 0};
+    struct core core = {.user_least = core_user > 0 ? (uint32_t)core_user : 0,
+                        .item_least = core_item > 0 ? (uint32_t)core_item : 0};
     sg_counts next;
     uint64_t before;
     sg_status st = sg_counts_init(&next, c->n_users, c->n_items, err);
@@ -143,7 +145,10 @@ static bool keep_length(void *ctx, const sg_event *e)
 
 sg_status sg_filter_length(sg_events *e, sg_counts *c, int least, int most, sg_error *err)
 {
-    struct length l = {.least = least > 0 ? (uint32_t)least : 0, .most = most > 0 ? (uint32_t)most : 0, .counts = c, .user = -1};
+    struct length l = {.least = least > 0 ? (uint32_t)least : 0,
+                       .most = most > 0 ? (uint32_t)most : 0,
+                       .counts = c,
+                       .user = -1};
     const sg_status st = sg_events_filter(e, keep_length, &l, err);
 
     return st ? st : sg_counts_take(c, e, err);

@@ -1,4 +1,5 @@
-/* filter.h - filters over sorted events, in passes: memory is a few bytes a user and an item, whatever the number of events. */
+/* filter.h - filters over sorted events, in passes: memory is a few bytes a user and an item, whatever the
+ * number of events. */
 #ifndef SG_DATA_FILTER_H
 #define SG_DATA_FILTER_H
 
@@ -17,9 +18,11 @@ size_t sg_counts_left(const uint32_t *count, size_t n);              /* how many
 /* Only the first event of each (user, item). */
 sg_status sg_filter_dedup(sg_events *e, size_t n_items, sg_error *err);
 
-/* Events whose user has at least core_user and whose item at least core_item of them, counted again until that holds for
- * all that is left (the k-core), or counted only once. 0: no bound. c: counts before; afterwards those of what is left. */
-sg_status sg_filter_core(sg_events *e, sg_counts *c, int core_user, int core_item, bool once, int *passes, sg_error *err);
+/* Events whose user has at least core_user and whose item at least core_item of them, counted again until
+ * that holds for all that is left (the k-core), or counted only once. 0: no bound. c: counts before;
+ * afterwards those of what is left. */
+sg_status sg_filter_core(sg_events *e, sg_counts *c, int core_user, int core_item, bool once, int *passes,
+                         sg_error *err);
 
 /* Users with at least least events; of each only the last `most`. 0: no bound. c as above. */
 sg_status sg_filter_length(sg_events *e, sg_counts *c, int least, int most, sg_error *err);

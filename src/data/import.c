@@ -1,4 +1,5 @@
-/* import.c - the way of an import: files to events, sorted, filtered, numbered; item text beside them; one new folder. */
+/* import.c - the way of an import: files to events, sorted, filtered, numbered; item text beside them; one
+ * new folder. */
 #include "data/import.h"
 
 #include "base/alloc.h"
@@ -26,16 +27,16 @@ typedef struct import {
     char *name;        /* owned */
     const sg_import_format *format;
     sg_intake in;
-    sg_counts counts;   /* by rank of user, by number of item */
+    sg_counts counts; /* by rank of user, by number of item */
     sg_item_text text;
-    int32_t *user_new;  /* owned: by rank, number in the dataset or -1 */
-    int32_t *user_old;  /* owned: number in the vocabulary by rank */
-    int32_t *item_new;  /* owned: by number in the vocabulary */
-    int32_t *item_old;  /* owned: by rank */
+    int32_t *user_new; /* owned: by rank, number in the dataset or -1 */
+    int32_t *user_old; /* owned: number in the vocabulary by rank */
+    int32_t *item_new; /* owned: by number in the vocabulary */
+    int32_t *item_old; /* owned: by rank */
     int32_t n_users, n_items;
     json_t *sources, *item_sources, *filters; /* owned */
-    const char **path;       /* owned: of all sources, for the checksums */
-    sg_checksums *checksums; /* owned */
+    const char **path;                        /* owned: of all sources, for the checksums */
+    sg_checksums *checksums;                  /* owned */
 } import;
 
 static void free_import(import *m)
@@ -63,18 +64,24 @@ static sg_status check_spec(const sg_import_spec *s, sg_error *err)
     const struct {
         const char *what;
         int64_t value;
-    } counts[] = {{"core_user", s->core_user},   {"core_item", s->core_item},       {"length_min", s->length_min},
-                  {"length_max", s->length_max}, {"bad_rows_max", s->bad_rows_max}};
+    } counts[] = {{"core_user", s->core_user},
+                  {"core_item", s->core_item},
+                  {"length_min", s->length_min},
+                  {"length_max", s->length_max},
+                  {"bad_rows_max", s->bad_rows_max}};
 
     if (s->n_path < 1)
         return sg_fail(err, SG_ERR_USAGE, "expected at least one file of events, found none");
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].value < 0)
-            return sg_fail(err, SG_ERR_USAGE, "%s: expected 0 or more, found %lld", counts[i].what, (long long)counts[i].value);
+            return sg_fail(err, SG_ERR_USAGE, "%s: expected 0 or more, found %lld", counts[i].what,
+                           (long long)counts[i].value);
     if (s->length_max && s->length_min > s->length_max)
-        return sg_fail(err, SG_ERR_USAGE, "length_min %d is above length_max %d", s->length_min, s->length_max);
+        return sg_fail(err, SG_ERR_USAGE, "length_min %d is above length_max %d", s->length_min,
+                       s->length_max);
     if (s->time_min > s->time_max)
-        return sg_fail(err, SG_ERR_USAGE, "time_min %lld is after time_max %lld", (long long)s->time_min, (long long)s->time_max);
+        return sg_fail(err, SG_ERR_USAGE, "time_min %lld is after time_max %lld", (long long)s->time_min,
+                       (long long)s->time_max);
     if (isnan(s->rating_min))
         return sg_fail(err, SG_ERR_USAGE, "rating_min: expected a number, found NaN");
     if (s->separator == '"' || s->separator == '\n' || s->separator == '\r')
@@ -164,7 +171,9 @@ static sg_status read_events(import *m, sg_error *err)
 
 /* ---- filters ---- */
 
-static sg_status note_filter(import *m, json_t *entry, uint64_t dropped, uint64_t events, size_t users, size_t items, sg_error *err)
+/* Into the report, and said at once. */
+static sg_status note_filter(import *m, json_t *entry, uint64_t dropped, uint64_t events, size_t users,
+                             size_t items, sg_error *err)
 {
     int failed = !entry;
 
@@ -176,8 +185,12 @@ static sg_status note_filter(import *m, json_t *entry, uint64_t dropped, uint64_
         json_decref(entry);
         return sg_fail_memory(err, "import");
     }
+    const char *name = json_string_value(json_object_get(entry, "filter"));
+    const sg_status st = sg_progress_say(
+        m->progress, err, "import", "%s: dropped %llu events; left %llu of %zu users and %zu items", name,
+        (unsigned long long)dropped, (unsigned long long)events, users, items);
     json_decref(entry);
-    return SG_OK;
+    return st;
 }
 
 static size_t count_seen(const uint8_t *seen, size_t n, int bit)
@@ -198,9 +211,10 @@ static sg_status note_intake(import *m, sg_error *err)
     sg_status st = SG_OK;
 
     if (s->rating_min > -INFINITY)
-        st = note_filter(m, json_pack("{s:s, s:f}", "filter", "rating_min", "value", s->rating_min), k->dropped_rating, events,
-                         count_seen(k->user_seen, k->cap_user_seen, SG_SEEN_RATING),
-                         count_seen(k->item_seen, k->cap_item_seen, SG_SEEN_RATING), err);
+        st =
+            note_filter(m, json_pack("{s:s, s:f}", "filter", "rating_min", "value", s->rating_min),
+                        k->dropped_rating, events, count_seen(k->user_seen, k->cap_user_seen, SG_SEEN_RATING),
+                        count_seen(k->item_seen, k->cap_item_seen, SG_SEEN_RATING), err);
     if (!st && (k->time_begin != INT64_MIN || k->time_end != INT64_MAX)) {
         events -= k->dropped_time;
         json_t *entry = json_pack("{s:s}", "filter", "time");
@@ -208,7 +222,8 @@ static sg_status note_intake(import *m, sg_error *err)
             json_object_set_new(entry, "from", json_integer(s->time_min));
         if (entry && s->time_max != INT64_MAX)
             json_object_set_new(entry, "to", json_integer(s->time_max));
-        st = note_filter(m, entry, k->dropped_time, events, count_seen(k->user_seen, k->cap_user_seen, SG_SEEN_TIME),
+        st = note_filter(m, entry, k->dropped_time, events,
+                         count_seen(k->user_seen, k->cap_user_seen, SG_SEEN_TIME),
                          count_seen(k->item_seen, k->cap_item_seen, SG_SEEN_TIME), err);
     }
     return st;
@@ -232,23 +247,27 @@ static sg_status filter_events(import *m, sg_error *err)
     sg_status st;
 
     if ((st = note_intake(m, err)) ||
-        (st = sg_counts_init(&m->counts, (size_t)sg_vocab_count(m->in.users), (size_t)sg_vocab_count(m->in.items), err)) ||
-        (s->dedup && (st = sg_filter_dedup(e, m->counts.n_items, err))) || (st = sg_counts_take(&m->counts, e, err)) ||
+        (st = sg_counts_init(&m->counts, (size_t)sg_vocab_count(m->in.users),
+                             (size_t)sg_vocab_count(m->in.items), err)) ||
+        (s->dedup && (st = sg_filter_dedup(e, m->counts.n_items, err))) ||
+        (st = sg_counts_take(&m->counts, e, err)) ||
         (s->dedup && (st = note_pass(m, json_pack("{s:s}", "filter", "dedup"), before, err))))
         return st;
     if (s->core_user || s->core_item) {
         before = sg_events_count(e);
         if ((st = sg_filter_core(e, &m->counts, s->core_user, s->core_item, s->core_once, &passes, err)) ||
             (st = note_pass(m,
-                            json_pack("{s:s, s:i, s:i, s:b, s:i}", "filter", "core", "user", s->core_user, "item", s->core_item,
-                                      "once", (int)s->core_once, "passes", passes),
+                            json_pack("{s:s, s:i, s:i, s:b, s:i}", "filter", "core", "user", s->core_user,
+                                      "item", s->core_item, "once", (int)s->core_once, "passes", passes),
                             before, err)))
             return st;
     }
     if (s->length_min || s->length_max) {
         before = sg_events_count(e);
         if ((st = sg_filter_length(e, &m->counts, s->length_min, s->length_max, err)) ||
-            (st = note_pass(m, json_pack("{s:s, s:i, s:i}", "filter", "length", "least", s->length_min, "most", s->length_max),
+            (st = note_pass(m,
+                            json_pack("{s:s, s:i, s:i}", "filter", "length", "least", s->length_min, "most",
+                                      s->length_max),
                             before, err)))
             return st;
     }
@@ -264,9 +283,9 @@ static sg_status fail_nothing_left(const import *m, sg_error *err)
     sg_status st;
 
     sg_buf_printf(&text, "no events are left of %llu", (unsigned long long)m->in.rows);
-    json_array_foreach(m->filters, i, entry)
-        sg_buf_printf(&text, "%s %s dropped %lld", i ? "," : ":", json_string_value(json_object_get(entry, "filter")),
-                      (long long)json_integer_value(json_object_get(entry, "dropped")));
+    json_array_foreach(m->filters, i, entry) sg_buf_printf(
+        &text, "%s %s dropped %lld", i ? "," : ":", json_string_value(json_object_get(entry, "filter")),
+        (long long)json_integer_value(json_object_get(entry, "dropped")));
     st = text.failed ? sg_fail_memory(err, "import") : sg_fail(err, SG_ERR_FORMAT, "%s", text.data);
     sg_buf_free(&text);
     return st;
@@ -315,7 +334,8 @@ static sg_status number_items(import *m, sg_error *err)
         const int32_t i = m->item_old[r];
         const bool has_events = (size_t)i < m->counts.n_items && m->counts.item[i];
 
-        m->item_new[i] = has_events || (m->spec->items_all && sg_item_text_has(&m->text, i)) ? m->n_items++ : -1;
+        m->item_new[i] =
+            has_events || (m->spec->items_all && sg_item_text_has(&m->text, i)) ? m->n_items++ : -1;
     }
     return st;
 }
@@ -334,6 +354,11 @@ static sg_status read_item_text(import *m, sg_error *err)
             return st;
         if (json_array_append_new(m->item_sources, entry))
             return sg_fail_memory(err, "import");
+        if ((st = sg_progress_say(m->progress, err, "import",
+                                  "%s: %llu texts of items, %llu of items without events",
+                                  sg_path_base(m->spec->item_text[i]), (unsigned long long)m->text.matched,
+                                  (unsigned long long)m->text.without_events)))
+            return st;
     }
     return sg_item_text_end(&m->text, err);
 }
@@ -345,16 +370,31 @@ static int64_t floor_seconds(int64_t us)
     return us / 1000000 - (us % 1000000 < 0);
 }
 
+static sg_status tick_write(const import *m, uint64_t done, sg_error *err)
+{
+    const sg_progress_event e = {.stage = "write",
+                                 .unit = "events",
+                                 .done = (double)done,
+                                 .total = (double)sg_events_count(m->in.events),
+                                 .loss = (double)NAN};
+
+    return sg_progress_tick(m->progress, &e, err);
+}
+
 static sg_status write_events(import *m, sg_dataset_writer *w, sg_error *err)
 {
     enum { BLOCK = 1024 };
     sg_dataset_event block[BLOCK];
     const sg_event *batch;
+    uint64_t done = 0;
     size_t n;
     sg_status st;
 
     sg_events_rewind(m->in.events);
-    while (!(st = sg_events_next(m->in.events, &batch, &n, err)) && n)
+    while (!(st = sg_events_next(m->in.events, &batch, &n, err)) && n) {
+        if ((st = tick_write(m, done, err)))
+            return st;
+        done += n;
         for (size_t i = 0; i < n;) {
             size_t k = 0;
 
@@ -368,6 +408,7 @@ static sg_status write_events(import *m, sg_dataset_writer *w, sg_error *err)
             if ((st = sg_dataset_writer_events(w, block, k, err)))
                 return st;
         }
+    }
     return st;
 }
 
@@ -393,7 +434,8 @@ static sg_status write_ids(import *m, sg_dataset_writer *w, size_t *n_with_text,
     return st;
 }
 
-static int64_t id_bytes(const sg_vocab *v, const int32_t *old, const int32_t *new_number, bool by_rank, int32_t n)
+static int64_t id_bytes(const sg_vocab *v, const int32_t *old, const int32_t *new_number, bool by_rank,
+                        int32_t n)
 {
     int64_t bytes = 0;
 
@@ -430,12 +472,13 @@ static json_t *describe(const import *m, size_t n_with_text)
     for (size_t i = 0; i < m->text.n_columns; i++)
         failed |= json_array_append_new(columns, json_string(m->text.name[i]));
     if (!failed)
-        report = json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O, s:I, s:O}", "name", m->name, "format",
-                           m->format->name, "sources", m->sources, "rows", (json_int_t)k->rows, "bad_rows", (json_int_t)k->bad,
-                           "bad_row_examples", k->examples, "filters", m->filters, "users", (json_int_t)m->n_users, "items",
-                           (json_int_t)m->n_items, "events", (json_int_t)sg_events_count(k->events), "item_sources",
-                           m->item_sources, "text_columns", columns, "items_with_text", (json_int_t)n_with_text, "warnings",
-                           k->warnings);
+        report =
+            json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O, s:I, s:O}", "name",
+                      m->name, "format", m->format->name, "sources", m->sources, "rows", (json_int_t)k->rows,
+                      "bad_rows", (json_int_t)k->bad, "bad_row_examples", k->examples, "filters", m->filters,
+                      "users", (json_int_t)m->n_users, "items", (json_int_t)m->n_items, "events",
+                      (json_int_t)sg_events_count(k->events), "item_sources", m->item_sources, "text_columns",
+                      columns, "items_with_text", (json_int_t)n_with_text, "warnings", k->warnings);
     json_decref(columns);
     return report;
 }
@@ -497,10 +540,11 @@ static sg_status finish_report(const import *m, json_t *report, double seconds, 
     return failed ? sg_fail_memory(err, "import") : SG_OK;
 }
 
-sg_status sg_import(const char *dir, const sg_import_spec *spec, const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_import(const char *dir, const sg_import_spec *spec, const sg_progress *progress, json_t **report,
+                    sg_error *err)
 {
     const double begin = sg_now();
-    import m = {.spec = spec, .progress = progress, .dir = dir};
+import m = {.spec = spec, .progress = progress, .dir = dir };
     json_t *made = NULL;
     sg_status st;
 

@@ -1,4 +1,5 @@
-/* import_csv.c - CSV [RFC 4180] and TSV (no quoting: a quote is a character), with or without a header line. */
+/* import_csv.c - CSV [RFC 4180] and TSV (no quoting: a quote is a character), with or without a header line.
+ */
 #include "data/intake.h"
 
 #include "data/scan.h"
@@ -20,7 +21,8 @@ sg_status sg_table_events(sg_intake *k, sg_table *t, const sg_columns *c, size_t
         } else if (!st) {
             const sg_bytes none = {0}, *f = t->field;
             const sg_raw_event raw = {f[c->user], f[c->item], c->time < 0 ? none : f[c->time],
-                                      c->rating < 0 ? none : f[c->rating], c->action < 0 ? none : f[c->action]};
+                                      c->rating < 0 ? none : f[c->rating],
+                                      c->action < 0 ? none : f[c->action]};
 
             st = sg_intake_event(k, t->line, &raw, err);
         }
@@ -38,8 +40,8 @@ static sg_status check_twins(const sg_table *t, const sg_columns *c, const char 
     for (size_t i = 0; i < sizeof used / sizeof *used; i++)
         for (size_t k = 0; used[i] >= 0 && k < t->n_fields; k++)
             if (k != (size_t)used[i] && sg_bytes_equal(t->field[k], t->field[used[i]]))
-                return sg_fail(err, SG_ERR_FORMAT, "%s: columns %d and %zu are both called %s", where, used[i] + 1, k + 1,
-                               sg_quote(room, t->field[k]));
+                return sg_fail(err, SG_ERR_FORMAT, "%s: columns %d and %zu are both called %s", where,
+                               used[i] + 1, k + 1, sg_quote(room, t->field[k]));
     return SG_OK;
 }
 
@@ -56,6 +58,12 @@ static sg_status read_table(sg_intake *k, sg_table *t, sg_error *err)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected rows, found an empty file", k->in->path);
     if ((st = sg_columns_find(&c, k->spec, header ? t->field : NULL, t->n_fields, k->in->path, err)) ||
         (header && (st = check_twins(t, &c, k->in->path, err))))
+        return st;
+    const int used = 2 + (c.time >= 0) + (c.rating >= 0) + (c.action >= 0);
+    if (!header && (size_t)used < t->n_fields &&
+        (st = sg_intake_warn(k, err,
+                             "%s: %d of its %zu columns are read; without a header the others must be named",
+                             k->in->path, used, t->n_fields)))
         return st;
     return sg_table_events(k, t, &c, t->n_fields, !header, err);
 }

@@ -1,4 +1,5 @@
-/* import_detect.c - the format of a file by its first lines: only what is certain is taken, else the message asks. */
+/* import_detect.c - the format of a file by its first lines: only what is certain is taken, else the message
+ * asks. */
 #include "data/intake.h"
 
 #include "base/option.h"
@@ -10,10 +11,14 @@
 enum { LOOK_BYTES = 1 << 16 };
 
 static const sg_import_format formats[] = {
-    {"s3rec", sg_import_s3rec, true},           {"recbole", sg_import_recbole, false},
-    {"movielens", sg_import_movielens, true},   {"amazon", sg_import_amazon, false},
-    {"csv", sg_import_csv, false},              {"tsv", sg_import_tsv, false},
-    {"jsonl", sg_import_jsonl, false},          {"sequences-json", sg_import_sequences, true},
+    {"s3rec", sg_import_s3rec, true},
+    {"recbole", sg_import_recbole, false},
+    {"movielens", sg_import_movielens, true},
+    {"amazon", sg_import_amazon, false},
+    {"csv", sg_import_csv, false},
+    {"tsv", sg_import_tsv, false},
+    {"jsonl", sg_import_jsonl, false},
+    {"sequences-json", sg_import_sequences, true},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -36,7 +41,8 @@ static sg_status look(sg_input *in, sg_bytes *head, sg_bytes *line, sg_error *er
             return st;
     *head = (sg_bytes){in->data + in->begin, in->end - in->begin};
     if (memchr(head->data, 0, head->size < LOOK_BYTES ? head->size : LOOK_BYTES))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected text, found a NUL byte near the beginning", in->path);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected text, found a NUL byte near the beginning",
+                       in->path);
     end = memchr(head->data, '\n', head->size);
     *line = (sg_bytes){head->data, end ? (size_t)(end - head->data) : head->size};
     if (line->size && line->data[line->size - 1] == '\r')
@@ -95,7 +101,8 @@ static json_shape shape_of(sg_bytes head, sg_bytes line)
 
     sg_json_begin(&s, line, true);
     if (sg_json_take(&s, &value) && sg_json_end(&s) &&
-        (has_plain_value(line) || first_char((sg_bytes){next, (size_t)(head.data + head.size - next)}) == '{'))
+        (has_plain_value(line) ||
+         first_char((sg_bytes){next, (size_t)(head.data + head.size - next)}) == '{'))
         return JSON_LINES;
     return begin == '{' ? JSON_OF_OBJECTS : begin == '[' ? JSON_OF_ARRAYS : JSON_OTHER;
 }
@@ -199,7 +206,8 @@ sg_status sg_import_format_find(const sg_import_format **out, const char *name, 
             known[i] = formats[i].name;
         near = sg_nearest(name, known, FORMATS);
         return sg_fail(err, SG_ERR_USAGE,
-                       "no format '%s'%s%s%s expected auto, s3rec, recbole, movielens, amazon, csv, tsv, jsonl or sequences-json",
+                       "no format '%s'%s%s%s expected auto, s3rec, recbole, movielens, amazon, csv, tsv, "
+                       "jsonl or sequences-json",
                        name, near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "");
     }
     if ((st = look(in, &head, &line, err)))
@@ -209,7 +217,8 @@ sg_status sg_import_format_find(const sg_import_format **out, const char *name, 
         return SG_OK;
     }
     return sg_fail(err, SG_ERR_FORMAT,
-                   "%s: cannot tell the format by the first line %s: name it: s3rec, recbole, movielens, amazon, csv, tsv, jsonl "
+                   "%s: cannot tell the format by the first line %s: name it: s3rec, recbole, movielens, "
+                   "amazon, csv, tsv, jsonl "
                    "or sequences-json",
                    in->path, sg_quote(room, line));
 }
@@ -259,7 +268,8 @@ sg_status sg_item_format_find(sg_item_format *out, sg_input *in, sg_error *err)
         return SG_OK;
     }
     return sg_fail(err, SG_ERR_FORMAT,
-                   "%s: cannot tell what item file this is by the first line %s: expected CSV or TSV with a header, JSON, JSON lines, "
+                   "%s: cannot tell what item file this is by the first line %s: expected CSV or TSV with a "
+                   "header, JSON, JSON lines, "
                    "RecBole .item, movies.dat or u.item",
                    in->path, sg_quote(room, line));
 }

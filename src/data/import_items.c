@@ -1,5 +1,6 @@
-/* import_items.c - item files that are tables: CSV, TSV, RecBole .item, and MovieLens' movies.dat and u.item; and which
- * reader a file needs. Ids are matched to those of the events; a file that matches none is an error. */
+/* import_items.c - item files that are tables: CSV, TSV, RecBole .item, and MovieLens' movies.dat and u.item;
+ * and which reader a file needs. Ids are matched to those of the events; a file that matches none is an
+ * error. */
 #include "data/item_text.h"
 
 #include "base/alloc.h"
@@ -17,9 +18,11 @@ static sg_status id_column(const sg_item_text *x, const sg_bytes *name, size_t n
 
     if (wanted)
         return sg_column_named(out, wanted, name, n, where, err);
-    if ((*out = sg_column_usual(sg_usual_item, name, n)) >= 0 || (*out = sg_column_usual(plain, name, n)) >= 0)
+    if ((*out = sg_column_usual(sg_usual_item, name, n)) >= 0 ||
+        (*out = sg_column_usual(plain, name, n)) >= 0)
         return SG_OK;
-    return sg_fail(err, SG_ERR_USAGE, "%s: cannot tell which column is the item's id: name it; the first column is %s", where,
+    return sg_fail(err, SG_ERR_USAGE,
+                   "%s: cannot tell which column is the item's id: name it; the first column is %s", where,
                    n ? sg_quote(room, name[0]) : "missing");
 }
 
@@ -60,7 +63,8 @@ sg_status sg_items_table(sg_item_text *x, char separator, bool quotes, bool recb
         goto done;
     }
     const size_t n = t.n_fields;
-    if ((recbole && (st = sg_recbole_header(t.field, n, path, err))) || (st = id_column(x, t.field, n, &id, err)))
+    if ((recbole && (st = sg_recbole_header(t.field, n, path, err))) ||
+        (st = id_column(x, t.field, n, &id, err)))
         goto done;
     if (!(column = sg_alloc_array(n, sizeof *column))) {
         st = sg_fail_memory(err, path);
@@ -72,8 +76,8 @@ sg_status sg_items_table(sg_item_text *x, char separator, bool quotes, bool recb
             st = sg_item_text_column(x, sg_trim(t.field[i]), &column[i], err);
         for (size_t k = 0; !st && k < i; k++)
             if (column[i] >= 0 && column[i] == column[k])
-                st = sg_fail(err, SG_ERR_FORMAT, "%s: columns %zu and %zu are both called '%s'", path, k + 1, i + 1,
-                             x->name[column[i]]);
+                st = sg_fail(err, SG_ERR_FORMAT, "%s: columns %zu and %zu are both called '%s'", path, k + 1,
+                             i + 1, x->name[column[i]]);
     }
     if (!st)
         st = table_rows(x, &t, id, column, n, err);
@@ -96,7 +100,8 @@ static void set_latin1(sg_item_text *x, int column, sg_bytes text, sg_buf *room)
 }
 
 /* "1::Toy Story (1995)::Animation|Children's|Comedy" */
-static sg_status movies_dat_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room, sg_error *err)
+static sg_status movies_dat_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room,
+                                sg_error *err)
 {
     if (t->n_fields != 3)
         return sg_input_fail(x->k->in, t->line, err, "expected 3 columns, found %zu", t->n_fields);
@@ -106,17 +111,20 @@ static sg_status movies_dat_row(sg_item_text *x, const sg_table *t, const int co
 }
 
 /* "1|Toy Story (1995)|01-Jan-1995||http://...|0|0|0|1|...": 19 flags, one a genre */
-static sg_status u_item_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room, sg_error *err)
+static sg_status u_item_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room,
+                            sg_error *err)
 {
-    static const char *const genre[] = {"unknown", "Action",    "Adventure", "Animation", "Children's", "Comedy", "Crime",
-                                        "Documentary", "Drama", "Fantasy",   "Film-Noir", "Horror",     "Musical", "Mystery",
-                                        "Romance", "Sci-Fi",    "Thriller",  "War",       "Western"};
+    static const char *const genre[] = {"unknown",   "Action",   "Adventure",   "Animation", "Children's",
+                                        "Comedy",    "Crime",    "Documentary", "Drama",     "Fantasy",
+                                        "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
+                                        "Sci-Fi",    "Thriller", "War",         "Western"};
     enum { FLAGS = sizeof genre / sizeof *genre, FIRST = 5 };
     char genres[FLAGS * 16] = "";
     size_t n = 0;
 
     if (t->n_fields != FIRST + FLAGS)
-        return sg_input_fail(x->k->in, t->line, err, "expected %d columns, found %zu", FIRST + FLAGS, t->n_fields);
+        return sg_input_fail(x->k->in, t->line, err, "expected %d columns, found %zu", FIRST + FLAGS,
+                             t->n_fields);
     for (int i = 0; i < FLAGS; i++) {
         const sg_bytes flag = t->field[FIRST + i];
 
@@ -134,7 +142,8 @@ static sg_status u_item_row(sg_item_text *x, const sg_table *t, const int column
     return sg_item_text_row(x, t->line, t->field[0], err);
 }
 
-typedef sg_status movie_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room, sg_error *err);
+typedef sg_status movie_row(sg_item_text *x, const sg_table *t, const int column[2], sg_buf *room,
+                            sg_error *err);
 
 static sg_status movies(sg_item_text *x, char separator, bool doubled, movie_row *row, sg_error *err)
 {
@@ -206,13 +215,17 @@ static sg_status judge(sg_item_text *x, sg_error *err)
     if (!x->rows)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected items, found none", path);
     if (!x->matched && !x->repeated)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: none of its %llu ids is an item of the events: another id column, or another base?",
-                       path, (unsigned long long)x->rows);
-    if (x->repaired && (st = sg_intake_warn(x->k, err, "%s: %llu invalid UTF-8 bytes replaced by U+FFFD", path,
-                                            (unsigned long long)x->repaired)))
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: none of its %llu ids is an item of the events: another id column, or another base?", path,
+            (unsigned long long)x->rows);
+    if (x->repaired && (st = sg_intake_warn(x->k, err, "%s: %llu invalid UTF-8 bytes replaced by U+FFFD",
+                                            path, (unsigned long long)x->repaired)))
         return st;
-    if (x->differing && (st = sg_intake_warn(x->k, err, "%s: %llu items have other texts than in the files before, which are kept",
-                                             path, (unsigned long long)x->differing)))
+    if (x->differing &&
+        (st = sg_intake_warn(x->k, err,
+                             "%s: %llu items have other texts than in the files before, which are kept", path,
+                             (unsigned long long)x->differing)))
         return st;
     return SG_OK;
 }
@@ -229,11 +242,12 @@ sg_status sg_item_text_file(sg_item_text *x, const char *path, json_t **report, 
     x->k->in = &in;
     x->n_file++;
     x->rows = x->matched = x->without_events = x->repeated = x->repaired = x->differing = 0;
-    if ((st = sg_item_format_find(&format, &in, err)) || (st = sg_item_text_read(x, format, err)) || (st = judge(x, err)))
+    if ((st = sg_item_format_find(&format, &in, err)) || (st = sg_item_text_read(x, format, err)) ||
+        (st = judge(x, err)))
         goto done;
-    *report = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", path, "rows", (json_int_t)x->rows, "matched",
-                        (json_int_t)x->matched, "without_events", (json_int_t)x->without_events, "repeated",
-                        (json_int_t)x->repeated, "repaired_bytes", (json_int_t)x->repaired);
+    *report = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", path, "rows", (json_int_t)x->rows,
+                        "matched", (json_int_t)x->matched, "without_events", (json_int_t)x->without_events,
+                        "repeated", (json_int_t)x->repeated, "repaired_bytes", (json_int_t)x->repaired);
     if (!*report)
         st = sg_fail_memory(err, path);
 done:

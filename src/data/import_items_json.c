@@ -1,5 +1,6 @@
-/* import_items_json.c - items as JSON lines, {id: {...}}, {id: [...]}, or [{...}, ...]; and the Python literals of Amazon's
- * 2014 metadata. Values become text: arrays of categories "A > B", several of them joined by " | ", other arrays by spaces. */
+/* import_items_json.c - items as JSON lines, {id: {...}}, {id: [...]}, or [{...}, ...]; and the Python
+ * literals of Amazon's 2014 metadata. Values become text: arrays of categories "A > B", several of them
+ * joined by " | ", other arrays by spaces. */
 #include "data/item_text.h"
 
 #include "base/alloc.h"
@@ -93,8 +94,9 @@ static void add_value(reader *r, sg_bytes key, const sg_json_value *v, int depth
 /* Amazon's metadata hold images, links and lists of other products beside what the item is. */
 static bool describes(sg_bytes key)
 {
-    static const char *const kept[] = {"title", "brand",   "store",    "category", "categories",  "main_cat", "main_category",
-                                       "price", "feature", "features", "author",   "description", NULL};
+    static const char *const kept[] = {"title",    "brand",         "store", "category", "categories",
+                                       "main_cat", "main_category", "price", "feature",  "features",
+                                       "author",   "description",   NULL};
 
     for (int i = 0; kept[i]; i++)
         if (sg_bytes_equal(key, sg_bytes_of(kept[i])))
@@ -161,7 +163,8 @@ static sg_status find_id_key(reader *r, uint64_t line, sg_bytes object, sg_error
         name[n++] = key.text;
     if (wanted)
         st = sg_column_named(&index, wanted, name, n, where, err);
-    else if ((index = sg_column_usual(sg_usual_item, name, n)) < 0 && (index = sg_column_usual(plain, name, n)) < 0)
+    else if ((index = sg_column_usual(sg_usual_item, name, n)) < 0 &&
+             (index = sg_column_usual(plain, name, n)) < 0)
         st = sg_input_fail(r->x->k->in, line, err, "cannot tell which key is the item's id: name it");
     if (!st && !(r->id_key = sg_strndup(name[index].data, name[index].size)))
         st = sg_fail_memory(err, "item text");
@@ -225,7 +228,8 @@ sg_status sg_items_json_lines(sg_item_text *x, bool loose, sg_error *err)
 }
 
 /* {id: value}: an object's members are the columns; an array is "attributes", anything else "text". */
-static sg_status take_keyed(reader *r, uint64_t line, const sg_json_value *key, const sg_json_value *value, sg_error *err)
+static sg_status take_keyed(reader *r, uint64_t line, const sg_json_value *key, const sg_json_value *value,
+                            sg_error *err)
 {
     sg_bytes id;
     int column;

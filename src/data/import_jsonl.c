@@ -59,14 +59,14 @@ static sg_status find_columns(sg_intake *k, mapping *m, sg_bytes line, const cha
     return st;
 }
 
-static sg_status read_value(sg_intake *k, const mapping *m, int role, const sg_json_value *v, sg_buf *room, sg_bytes *out,
-                            sg_error *err)
+static sg_status read_value(sg_intake *k, const mapping *m, int role, const sg_json_value *v, sg_buf *room,
+                            sg_bytes *out, sg_error *err)
 {
     if (out->data)
         return sg_input_fail(k->in, k->in->line, err, "key '%s' stands twice", m->key[role]);
     if (v->kind == SG_JSON_ARRAY || v->kind == SG_JSON_OBJECT)
-        return sg_input_fail(k->in, k->in->line, err, "'%s': expected text or a number, found an %s", m->key[role],
-                             v->kind == SG_JSON_ARRAY ? "array" : "object");
+        return sg_input_fail(k->in, k->in->line, err, "'%s': expected text or a number, found an %s",
+                             m->key[role], v->kind == SG_JSON_ARRAY ? "array" : "object");
     if (v->kind == SG_JSON_NULL)
         *out = (sg_bytes){"", 0};
     else if (v->kind != SG_JSON_STRING)
@@ -86,7 +86,8 @@ static sg_status read_object(sg_intake *k, mapping *m, sg_bytes line, sg_error *
     sg_json_begin(&s, line, false);
     for (sg_json_enter(&s, '{'); sg_json_member(&s, &key, &value);)
         for (int i = 0; i < ROLES; i++)
-            if (m->key[i] && key.text.size == m->size[i] && memcmp(key.text.data, m->key[i], m->size[i]) == 0 &&
+            if (m->key[i] && key.text.size == m->size[i] &&
+                memcmp(key.text.data, m->key[i], m->size[i]) == 0 &&
                 (st = read_value(k, m, i, &value, &m->room[i], &field[i], err)))
                 return st;
     if (s.problem || !sg_json_end(&s))
@@ -112,7 +113,8 @@ sg_status sg_json_lines(sg_intake *k, const char *needed, sg_error *err)
             continue;
         }
         if (blank) {
-            const sg_status empty = sg_input_fail(k->in, blank, err, "expected an object, found an empty line");
+            const sg_status empty =
+                sg_input_fail(k->in, blank, err, "expected an object, found an empty line");
 
             if ((st = sg_intake_bad(k, empty, err)))
                 break;

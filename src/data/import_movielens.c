@@ -1,5 +1,5 @@
-/* import_movielens.c - the ratings of MovieLens: u.data of 100K (tabs), ratings.dat of 1M and 10M ("::"), both
- * `user item rating timestamp` without a header, and ratings.csv of the later sets. */
+/* import_movielens.c - the ratings of MovieLens: u.data of 100K (tabs), ratings.dat of 1M and 10M ("::"),
+ * both `user item rating timestamp` without a header, and ratings.csv of the later sets. */
 #include "data/intake.h"
 
 #include <string.h>

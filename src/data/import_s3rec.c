@@ -1,7 +1,9 @@
-/* import_s3rec.c - `user item1 item2 ...`, one user a line, in order of time, as S3-Rec and its followers write them; or
- * `user item`, one event a line, as SASRec and BERT4Rec do. Ids are natural numbers; there are no times.
+/* import_s3rec.c - `user item1 item2 ...`, one user a line, in order of time, as S3-Rec and its followers
+ * write them; or `user item`, one event a line, as SASRec and BERT4Rec do. Ids are natural numbers; there are
+ * no times.
  *
- * A user may stand in several lines only in the second form: a sequence that goes on in another line is a damaged file. */
+ * A user may stand in several lines only in the second form: a sequence that goes on in another line is a
+ * damaged file. */
 #include "data/intake.h"
 
 #include "data/scan.h"
@@ -59,16 +61,17 @@ static sg_status read_line(sg_intake *k, lines *seen, sg_bytes rest, sg_error *e
     /* The whole line is checked before its first event is taken: a bad row leaves nothing behind. */
     for (sg_bytes ahead = rest; next_number(&ahead, &raw.item); n++)
         if (!sg_scan_natural(raw.item, &value))
-            return sg_input_fail(k->in, line, err, "expected an item number, found %s", sg_quote(room, raw.item));
+            return sg_input_fail(k->in, line, err, "expected an item number, found %s",
+                                 sg_quote(room, raw.item));
     if (!n)
-        return sg_input_fail(k->in, line, err, "expected at least one item after user %.*s, found none", (int)raw.user.size,
-                             raw.user.data);
+        return sg_input_fail(k->in, line, err, "expected at least one item after user %.*s, found none",
+                             (int)raw.user.size, raw.user.data);
     if ((st = user_known(k, seen, raw.user, &known, err)))
         return st;
     if (known) {
         if (n > 1 || seen->longer)
-            return sg_input_fail(k->in, line, err, "user %.*s already has a sequence in a line before", (int)raw.user.size,
-                                 raw.user.data);
+            return sg_input_fail(k->in, line, err, "user %.*s already has a sequence in a line before",
+                                 (int)raw.user.size, raw.user.data);
         seen->repeated = seen->repeated ? seen->repeated : line;
     }
     if (n > 1 && seen->repeated)
@@ -100,7 +103,8 @@ sg_status sg_import_s3rec(sg_intake *k, sg_error *err)
             continue;
         }
         if (blank) {
-            const sg_status empty = sg_input_fail(k->in, blank, err, "expected a user and its items, found an empty line");
+            const sg_status empty =
+                sg_input_fail(k->in, blank, err, "expected a user and its items, found an empty line");
 
             if ((st = sg_intake_bad(k, empty, err)))
                 return st;

@@ -22,7 +22,8 @@ static sg_status begin_window(sg_input *in, sg_error *err)
     if (in->end >= 3 && memcmp(in->data, "\xef\xbb\xbf", 3) == 0)
         in->begin = 3;
     if (in->end >= 2 && (memcmp(in->data, "\xff\xfe", 2) == 0 || memcmp(in->data, "\xfe\xff", 2) == 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected UTF-8 text, found UTF-16: convert the file first", in->path);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected UTF-8 text, found UTF-16: convert the file first",
+                       in->path);
     return SG_OK;
 }
 

@@ -1,4 +1,5 @@
-/* intake.c - one event from text to record: ids to numbers, values checked, what the filters drop at once not kept. */
+/* intake.c - one event from text to record: ids to numbers, values checked, what the filters drop at once not
+ * kept. */
 #include "data/intake.h"
 
 #include "base/alloc.h"
@@ -72,8 +73,8 @@ static sg_status user_order(void *ctx, const int32_t **rank, size_t *n, sg_error
 
 /* ---- life ---- */
 
-sg_status sg_intake_init(sg_intake *k, const sg_import_spec *spec, const sg_progress *progress, const char *scratch_dir,
-                         bool by_number, sg_error *err)
+sg_status sg_intake_init(sg_intake *k, const sg_import_spec *spec, const sg_progress *progress,
+                         const char *scratch_dir, bool by_number, sg_error *err)
 {
     const size_t memory_max = spec->memory_max ? spec->memory_max : (size_t)1 << 30;
     sg_status st;
@@ -135,7 +136,8 @@ sg_status sg_intake_bad(sg_intake *k, sg_status st, sg_error *err)
         return sg_error_prefix(err, where);
     }
     k->bad++;
-    if (err && json_array_size(k->examples) < SG_EXAMPLES_MAX && json_array_append_new(k->examples, json_string(err->message)))
+    if (err && json_array_size(k->examples) < SG_EXAMPLES_MAX &&
+        json_array_append_new(k->examples, json_string(err->message)))
         return sg_fail_memory(err, "import");
     return SG_OK;
 }
@@ -156,27 +158,31 @@ sg_status sg_intake_columns(sg_intake *k, bool time, bool rating, bool action, s
     const struct {
         const char *what;
         bool here, before;
-    } column[] = {{"time", time, k->has_time}, {"rating", rating, k->has_rating}, {"action", action, k->has_action}};
+    } column[] = {
+        {"time", time, k->has_time}, {"rating", rating, k->has_rating}, {"action", action, k->has_action}};
 
     for (int i = 0; i < 3 && k->n_files; i++)
         if (column[i].here != column[i].before)
             return sg_fail(err, SG_ERR_FORMAT, "%s: %s %s column, and the files before it %s", k->in->path,
-                           column[i].here ? "has a" : "has no", column[i].what, column[i].before ? "have one" : "have none");
+                           column[i].here ? "has a" : "has no", column[i].what,
+                           column[i].before ? "have one" : "have none");
     k->n_files++;
     k->has_time = time;
     k->has_rating = rating;
     k->has_action = action;
     if (!rating && k->spec->rating_min > -INFINITY)
-        return sg_fail(err, SG_ERR_USAGE, "%s: the least rating is %g, but there is no rating column", k->in->path,
-                       k->spec->rating_min);
+        return sg_fail(err, SG_ERR_USAGE, "%s: the least rating is %g, but there is no rating column",
+                       k->in->path, k->spec->rating_min);
     if (!time && (k->time_begin != INT64_MIN || k->time_end != INT64_MAX))
-        return sg_fail(err, SG_ERR_USAGE, "%s: a time window is asked for, but there is no time column", k->in->path);
+        return sg_fail(err, SG_ERR_USAGE, "%s: a time window is asked for, but there is no time column",
+                       k->in->path);
     return SG_OK;
 }
 
 /* ---- one event ---- */
 
-static sg_status fail_value(const sg_intake *k, uint64_t line, const char *what, const char *expected, sg_bytes found, sg_error *err)
+static sg_status fail_value(const sg_intake *k, uint64_t line, const char *what, const char *expected,
+                            sg_bytes found, sg_error *err)
 {
     char room[SG_QUOTE_ROOM];
 
@@ -196,8 +202,8 @@ static sg_status check_id(const sg_intake *k, uint64_t line, const char *what, s
 }
 
 /* Lengths are checked before, bytes only of ids that are new. */
-static sg_status number_id(sg_intake *k, uint64_t line, const char *what, sg_vocab *v, sg_bytes id, uint32_t hash, int32_t *number,
-                           sg_error *err)
+static sg_status number_id(sg_intake *k, uint64_t line, const char *what, sg_vocab *v, sg_bytes id,
+                           uint32_t hash, int32_t *number, sg_error *err)
 {
     const int32_t n = sg_vocab_count(v);
     const sg_status st = sg_vocab_add_hashed(v, id, hash, number, err);
@@ -209,7 +215,8 @@ static sg_status check_size(const sg_intake *k, uint64_t line, const char *what,
 {
     if (id.size == 0)
         return fail_value(k, line, what, "an id", id, err);
-    return sg_input_fail(k->in, line, err, "%s: expected an id of at most %d bytes, found %zu", what, SG_ID_BYTES_MAX, id.size);
+    return sg_input_fail(k->in, line, err, "%s: expected an id of at most %d bytes, found %zu", what,
+                         SG_ID_BYTES_MAX, id.size);
 }
 
 static sg_status take_action(sg_intake *k, uint64_t line, sg_bytes text, int32_t *action, sg_error *err)
@@ -250,8 +257,11 @@ static sg_status mark_seen(sg_intake *k, int32_t user, int32_t item, uint8_t bit
 static sg_status tick(const sg_intake *k, sg_error *err)
 {
     const double done = (double)k->bytes_done + (k->in->reader ? (double)sg_reader_offset(k->in->reader) : 0);
-    const sg_progress_event e = {.stage = "import", .unit = "events", .done = (double)k->rows,
-                                 .total = done > 0 ? (double)k->rows * ((double)k->bytes_all / done) : 0, .loss = NAN};
+    const sg_progress_event e = {.stage = "import",
+                                 .unit = "events",
+                                 .done = (double)k->rows,
+                                 .total = done > 0 ? (double)k->rows * ((double)k->bytes_all / done) : 0,
+                                 .loss = NAN};
 
     return sg_progress_tick(k->progress, &e, err);
 }
@@ -347,11 +357,13 @@ sg_status sg_intake_event(sg_intake *k, uint64_t line, const sg_raw_event *raw, 
 
     if ((st = read_values(k, line, raw, &e, err)))
         return st;
-    if ((k->n_waiting == SG_WAITING_MAX || k->room_used + raw->user.size + raw->item.size > SG_WAITING_BYTES) &&
+    if ((k->n_waiting == SG_WAITING_MAX ||
+         k->room_used + raw->user.size + raw->item.size > SG_WAITING_BYTES) &&
         (st = sg_intake_flush(k, err)))
         return st;
     sg_waiting *w = &k->waiting[k->n_waiting++];
-    *w = (sg_waiting){.event = e, .user = put_in_room(k, raw->user), .item = put_in_room(k, raw->item), .line = line};
+    *w = (sg_waiting){
+        .event = e, .user = put_in_room(k, raw->user), .item = put_in_room(k, raw->item), .line = line};
     w->user_hash = sg_vocab_hash(k->users, w->user);
     w->item_hash = sg_vocab_hash(k->items, w->item);
     return SG_OK;

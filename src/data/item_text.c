@@ -1,5 +1,6 @@
-/* item_text.c - one record an item: size, file, number of cells, their sizes, their bytes; all u32 but the bytes. Records
- * are appended to a buffer that is emptied into a temporary file when it is full; an item that comes again gets a new one. */
+/* item_text.c - one record an item: size, file, number of cells, their sizes, their bytes; all u32 but the
+ * bytes. Records are appended to a buffer that is emptied into a temporary file when it is full; an item that
+ * comes again gets a new one. */
 #include "data/item_text.h"
 
 #include "base/alloc.h"
@@ -11,11 +12,13 @@
 
 enum { HEADER = 3 * sizeof(uint32_t), READ_AHEAD = 4096, NAME_BYTES_MAX = 200 };
 
-sg_status sg_item_text_init(sg_item_text *x, sg_intake *k, const uint32_t *count, size_t n_count, const char *dir, sg_error *err)
+sg_status sg_item_text_init(sg_item_text *x, sg_intake *k, const uint32_t *count, size_t n_count,
+                            const char *dir, sg_error *err)
 {
     const size_t memory_max = k->spec->memory_max ? k->spec->memory_max : (size_t)1 << 30;
 
-    *x = (sg_item_text){.k = k, .count = count, .n_count = n_count, .tail_max = memory_max / 4, .dir = sg_strdup(dir)};
+    *x = (sg_item_text){
+        .k = k, .count = count, .n_count = n_count, .tail_max = memory_max / 4, .dir = sg_strdup(dir)};
     return x->dir ? SG_OK : sg_fail_memory(err, "item text");
 }
 
@@ -66,13 +69,16 @@ sg_status sg_item_text_column(sg_item_text *x, sg_bytes name, int *column, sg_er
             return SG_OK;
         }
     if (name.size > NAME_BYTES_MAX || !sg_utf8_valid(name.data, name.size) || memchr(name.data, 0, name.size))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected column names of at most %d bytes of UTF-8, found %s", x->k->in->path,
-                       NAME_BYTES_MAX, sg_quote(room, name));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected column names of at most %d bytes of UTF-8, found %s",
+                       x->k->in->path, NAME_BYTES_MAX, sg_quote(room, name));
     if (n == SG_TEXT_COLUMNS_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: more than %d text columns: name those to keep", x->k->in->path, SG_TEXT_COLUMNS_MAX);
-    if (!sg_grow(&x->name, &x->cap_name, n + 1, sizeof *x->name) || !sg_grow(&x->bytes, &x->cap_bytes, n + 1, sizeof *x->bytes) ||
+        return sg_fail(err, SG_ERR_FORMAT, "%s: more than %d text columns: name those to keep",
+                       x->k->in->path, SG_TEXT_COLUMNS_MAX);
+    if (!sg_grow(&x->name, &x->cap_name, n + 1, sizeof *x->name) ||
+        !sg_grow(&x->bytes, &x->cap_bytes, n + 1, sizeof *x->bytes) ||
         !sg_grow(&x->cell, &x->cap_cell, n + 1, sizeof *x->cell) ||
-        !sg_grow(&x->found, &x->cap_found, n + 1, sizeof *x->found) || !(x->name[n] = sg_strndup(name.data, name.size)))
+        !sg_grow(&x->found, &x->cap_found, n + 1, sizeof *x->found) ||
+        !(x->name[n] = sg_strndup(name.data, name.size)))
         return sg_fail_memory(err, "text columns");
     x->bytes[n] = 0;
     x->cell[n] = (sg_buf){0};
@@ -180,7 +186,8 @@ static sg_status append_record(sg_item_text *x, int32_t item, sg_error *err)
         if (!sg_add(&size, size, sizeof(uint32_t) + x->cell[i].size))
             size = SIZE_MAX;
     if (size > SG_ROW_BYTES_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: more than %zu bytes of text for one item", x->k->in->path, SG_ROW_BYTES_MAX);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: more than %zu bytes of text for one item", x->k->in->path,
+                       SG_ROW_BYTES_MAX);
     if (x->tail.size && size > x->tail_max - (x->tail.size < x->tail_max ? x->tail.size : x->tail_max)) {
         if ((!x->file.dir && (st = sg_scratch_open(&x->file, x->dir, err))) ||
             (st = sg_scratch_append(&x->file, x->tail.data, x->tail.size, err)))
@@ -213,13 +220,16 @@ static sg_status merge_row(sg_item_text *x, uint64_t line, int32_t item, sg_byte
         sg_buf *c = &x->cell[i];
 
         adds = adds || (x->found[i].size == 0 && c->size);
-        differs = differs || (x->found[i].size && c->size && !sg_bytes_equal(x->found[i], (sg_bytes){c->data, c->size}));
+        differs = differs ||
+                  (x->found[i].size && c->size && !sg_bytes_equal(x->found[i], (sg_bytes){c->data, c->size}));
         if (same_file)
             differs = differs || (x->found[i].size == 0) != (c->size == 0);
     }
     if (same_file) {
         x->repeated++;
-        return differs ? sg_input_fail(x->k->in, line, err, "item %s stands twice, with different texts", sg_quote(room, id)) : SG_OK;
+        return differs ? sg_input_fail(x->k->in, line, err, "item %s stands twice, with different texts",
+                                       sg_quote(room, id))
+                       : SG_OK;
     }
     x->differing += differs;
     for (size_t i = 0; i < x->n_columns; i++) {
@@ -246,8 +256,8 @@ static sg_status shift_id(const sg_item_text *x, uint64_t line, sg_bytes *id, ch
     if (!base)
         return SG_OK;
     if (!sg_scan_int(*id, &value) || __builtin_add_overflow(value, base, &value))
-        return sg_input_fail(x->k->in, line, err, "item id: expected a number to add %lld to, found %s", (long long)base,
-                             sg_quote(quoted, *id));
+        return sg_input_fail(x->k->in, line, err, "item id: expected a number to add %lld to, found %s",
+                             (long long)base, sg_quote(quoted, *id));
     *id = (sg_bytes){room, (size_t)snprintf(room, 32, "%lld", (long long)value)};
     return SG_OK;
 }
@@ -265,8 +275,8 @@ static sg_status find_item(sg_item_text *x, uint64_t line, sg_bytes id, int32_t 
         return SG_OK;
     }
     if (id.size > SG_ID_BYTES_MAX || !sg_utf8_valid(id.data, id.size))
-        return sg_input_fail(x->k->in, line, err, "item id: expected UTF-8 of at most %d bytes, found %s", SG_ID_BYTES_MAX,
-                             sg_quote(quoted, id));
+        return sg_input_fail(x->k->in, line, err, "item id: expected UTF-8 of at most %d bytes, found %s",
+                             SG_ID_BYTES_MAX, sg_quote(quoted, id));
     if ((st = sg_vocab_add(x->k->items, id, item, err)))
         return st;
     return SG_OK;

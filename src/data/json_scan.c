@@ -91,8 +91,9 @@ static bool take_word(sg_json_scan *s, sg_json_value *out)
         const char *word;
         sg_json_kind kind;
         bool loose;
-    } words[] = {{"null", SG_JSON_NULL, false}, {"true", SG_JSON_TRUE, false}, {"false", SG_JSON_FALSE, false},
-                 {"None", SG_JSON_NULL, true},  {"True", SG_JSON_TRUE, true},  {"False", SG_JSON_FALSE, true}};
+    } words[] = {{"null", SG_JSON_NULL, false},   {"true", SG_JSON_TRUE, false},
+                 {"false", SG_JSON_FALSE, false}, {"None", SG_JSON_NULL, true},
+                 {"True", SG_JSON_TRUE, true},    {"False", SG_JSON_FALSE, true}};
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         const size_t n = strlen(words[i].word), left = (size_t)(s->end - s->at);
@@ -170,7 +171,16 @@ static bool take_value(sg_json_scan *s, sg_json_value *out, int depth)
     case '[':
         return take_nested(s, out, depth);
     case '-':
-    case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9':
         return take_number(s, out);
     default:
         return take_word(s, out);
@@ -251,7 +261,10 @@ static int hex_digits(const char *p, const char *end, int n)
         return -1;
     for (int i = 0; i < n; i++) {
         const char c = p[i];
-        const int d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        const int d = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
 
         if (d < 0)
             return -1;
@@ -280,7 +293,8 @@ static void add_utf8(sg_buf *out, int c)
     sg_buf_putc(out, (char)(0x80 | (c & 0x3f)));
 }
 
-/* \uXXXX, with its second half when it is a surrogate; half a pair becomes U+FFFD. Returns the characters behind "\u". */
+/* \uXXXX, with its second half when it is a surrogate; half a pair becomes U+FFFD. Returns the characters
+ * behind "\u". */
 static size_t add_unicode(sg_buf *out, const char *p, const char *end)
 {
     int c = hex_digits(p, end, 4), low;
@@ -290,8 +304,8 @@ static size_t add_unicode(sg_buf *out, const char *p, const char *end)
         add_utf8(out, 0xfffd);
         return 0;
     }
-    if (c >= 0xd800 && c < 0xdc00 && end - p >= 10 && p[4] == '\\' && p[5] == 'u' && (low = hex_digits(p + 6, end, 4)) >= 0xdc00 &&
-        low < 0xe000) {
+    if (c >= 0xd800 && c < 0xdc00 && end - p >= 10 && p[4] == '\\' && p[5] == 'u' &&
+        (low = hex_digits(p + 6, end, 4)) >= 0xdc00 && low < 0xe000) {
         c = 0x10000 + (c - 0xd800) * 0x400 + (low - 0xdc00);
         used = 10;
     } else if (c >= 0xd800 && c < 0xe000) {
@@ -354,9 +368,10 @@ sg_status sg_json_fail(const sg_json_scan *s, const sg_input *in, sg_bytes text,
         if (is_space(s->at[i]))
             n = i;
     if (s->at == s->end)
-        return sg_input_fail(in, line, err, "column %zu: expected %s, found the end", (size_t)(s->at - begin) + 1, s->problem);
-    return sg_input_fail(in, line, err, "column %zu: expected %s, found %s", (size_t)(s->at - begin) + 1, s->problem,
-                         sg_quote(room, (sg_bytes){s->at, n < 16 ? n : 16}));
+        return sg_input_fail(in, line, err, "column %zu: expected %s, found the end",
+                             (size_t)(s->at - begin) + 1, s->problem);
+    return sg_input_fail(in, line, err, "column %zu: expected %s, found %s", (size_t)(s->at - begin) + 1,
+                         s->problem, sg_quote(room, (sg_bytes){s->at, n < 16 ? n : 16}));
 }
 
 /* ---- a file that is one value ---- */
@@ -431,7 +446,8 @@ static sg_status next_begin(sg_json_file *f, bool *got, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_json_file_next(sg_json_file *f, sg_json_value *key, sg_json_value *value, bool *got, sg_error *err)
+sg_status sg_json_file_next(sg_json_file *f, sg_json_value *key, sg_json_value *value, bool *got,
+                            sg_error *err)
 {
     sg_input *in = f->in;
     sg_status st;

@@ -1,5 +1,5 @@
-/* scan.c - numbers are read exactly: up to 19 digits and a power of ten up to 22 need one correctly rounded operation
- * on two exact doubles [Clinger, PLDI 1990]; the rare rest goes to strtod in the C locale. */
+/* scan.c - numbers are read exactly: up to 19 digits and a power of ten up to 22 need one correctly rounded
+ * operation on two exact doubles [Clinger, PLDI 1990]; the rare rest goes to strtod in the C locale. */
 #include "data/scan.h"
 
 #include "base/utf8.h"
@@ -49,7 +49,8 @@ static bool take_8(const char *p, uint64_t *out)
     uint64_t x;
 
     memcpy(&x, p, 8);
-    if (((x & 0xf0f0f0f0f0f0f0f0u) | ((x + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) != 0x3333333333333333u)
+    if (((x & 0xf0f0f0f0f0f0f0f0u) | ((x + 0x0606060606060606u) & 0xf0f0f0f0f0f0f0f0u) >> 4) !=
+        0x3333333333333333u)
         return false;
     x = (x & 0x0f0f0f0f0f0f0f0fu) * 2561 >> 8; /* 10 a + b */
     x = (x & 0x00ff00ff00ff00ffu) * 6553601 >> 16;
@@ -203,14 +204,16 @@ bool sg_scan_natural(sg_bytes t, uint64_t *out)
 /* seconds of 0001-01-01 and of 10000-01-01 */
 static const int64_t second_first = -62135596800, second_end = 253402300800;
 
-/* Days from 1970-01-01 to a date of the Gregorian calendar: years begin in March, so that the leap day comes last. */
+/* Days from 1970-01-01 to a date of the Gregorian calendar: years begin in March, so that the leap day comes
+ * last. */
 static int64_t days_from_civil(int year, int month, int day)
 {
     const int y = month > 2 ? year : year - 1;
     const int era = y / 400, year_of_era = y % 400;
     const int day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
 
-    return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+    return (int64_t)era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year -
+           719468;
 }
 
 static bool take_fixed(const char **p, const char *end, int n, int *out)
@@ -310,7 +313,10 @@ static bool scan_iso(sg_bytes t, int64_t *out)
 bool sg_time_of_number(double value, int64_t *out)
 {
     const double size = fabs(value);
-    const double us = size < 1e11 ? value * 1e6 : size < 1e14 ? value * 1e3 : size < 1e17 ? value : value / 1e3;
+    const double us = size < 1e11   ? value * 1e6
+                      : size < 1e14 ? value * 1e3
+                      : size < 1e17 ? value
+                                    : value / 1e3;
 
     if (!(us >= (double)second_first * 1e6 && us < (double)second_end * 1e6))
         return false;
@@ -324,7 +330,8 @@ bool sg_scan_time(sg_bytes text, int64_t *out)
     int64_t whole;
     double value;
 
-    if (sg_scan_int(t, &whole)) { /* exact where a double would round: microseconds and nanoseconds of today */
+    if (sg_scan_int(t,
+                    &whole)) { /* exact where a double would round: microseconds and nanoseconds of today */
         const uint64_t size = whole < 0 ? 0 - (uint64_t)whole : (uint64_t)whole;
 
         if (size < UINT64_C(100000000000)) {

@@ -1,4 +1,5 @@
-/* scan.h - text of a field to a value: integers, decimal numbers, times, ids. No locale, no allocation, no terminator. */
+/* scan.h - text of a field to a value: integers, decimal numbers, times, ids. No locale, no allocation, no
+ * terminator. */
 #ifndef SG_DATA_SCAN_H
 #define SG_DATA_SCAN_H
 
@@ -8,13 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The whole field must be the value; spaces around it are allowed. False: it is not one, or it is out of range. */
+/* The whole field must be the value; spaces around it are allowed. False: it is not one, or it is out of
+ * range. */
 bool sg_scan_int(sg_bytes text, int64_t *out);
 bool sg_scan_number(sg_bytes text, double *out); /* finite, correctly rounded: "4", "-0.5", "8.8e8" */
 
-/* A moment in microseconds since 1970-01-01 UTC, years 1 to 9999. A number counts seconds below 1e11 (year 5138),
- * milliseconds below 1e14, microseconds below 1e17, else nanoseconds, by its magnitude. Or ISO 8601: 2014-05-26,
- * 2014-05-26T20:09:40, with a space for T, fractions of a second, Z or +02:00 (none: UTC). Sub-microseconds are cut off. */
+/* A moment in microseconds since 1970-01-01 UTC, years 1 to 9999. A number counts seconds below 1e11 (year
+ * 5138), milliseconds below 1e14, microseconds below 1e17, else nanoseconds, by its magnitude. Or ISO 8601:
+ * 2014-05-26, 2014-05-26T20:09:40, with a space for T, fractions of a second, Z or +02:00 (none: UTC).
+ * Sub-microseconds are cut off. */
 bool sg_scan_time(sg_bytes text, int64_t *out);
 bool sg_time_of_number(double value, int64_t *out); /* the rule for numbers alone */
 

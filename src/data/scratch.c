@@ -20,7 +20,8 @@ sg_status sg_scratch_open(sg_scratch *s, const char *dir, sg_error *err)
         sg_buf_printf(&path, "%s/.scratch-%ld-%d", dir, (long)getpid(), i);
         if (path.failed || !s->dir)
             st = sg_fail_memory(err, "temporary file");
-        else if (!sg_io_fault() && (s->fd = open(path.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) >= 0)
+        else if (!sg_io_fault() &&
+                 (s->fd = open(path.data, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) >= 0)
             unlink(path.data);
         else if (errno != EEXIST || i == 1000)
             st = sg_fail_errno(err, dir, "cannot make a temporary file");

@@ -17,6 +17,7 @@ sg_status sg_scratch_open(sg_scratch *s, const char *dir, sg_error *err);
 void sg_scratch_close(sg_scratch *s); /* a zeroed one is fine */
 sg_status sg_scratch_write(sg_scratch *s, uint64_t offset, const void *data, size_t bytes, sg_error *err);
 sg_status sg_scratch_append(sg_scratch *s, const void *data, size_t bytes, sg_error *err);
-sg_status sg_scratch_read(const sg_scratch *s, uint64_t offset, void *data, size_t bytes, sg_error *err); /* all or an error */
+sg_status sg_scratch_read(const sg_scratch *s, uint64_t offset, void *data, size_t bytes,
+                          sg_error *err); /* all or an error */
 
 #endif

@@ -1,5 +1,6 @@
-/* table.c - a row is cut along a bit mask of its separators and newlines, 64 bytes at a time; the shape of the data
- * then costs one step a field and none a byte. Quoted fields leave the mask and come back behind the closing quote. */
+/* table.c - a row is cut along a bit mask of its separators and newlines, 64 bytes at a time; the shape of
+ * the data then costs one step a field and none a byte. Quoted fields leave the mask and come back behind the
+ * closing quote. */
 #include "data/table.h"
 
 #include "base/alloc.h"
@@ -12,7 +13,8 @@
 
 void sg_table_init(sg_table *t, sg_input *in, char separator, bool doubled, bool quotes)
 {
-    *t = (sg_table){.in = in, .separator = separator, .doubled = doubled, .quotes = quotes, .block = SIZE_MAX};
+    *t =
+        (sg_table){.in = in, .separator = separator, .doubled = doubled, .quotes = quotes, .block = SIZE_MAX};
 }
 
 void sg_table_fini(sg_table *t)
@@ -33,7 +35,9 @@ static inline uint64_t marks(const char *p, char separator)
     for (int i = 0; i < 4; i++) {
         const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i));
 
-        mask |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, a), _mm_cmpeq_epi8(x, b))) << 16 * i;
+        mask |=
+            (uint64_t)(unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, a), _mm_cmpeq_epi8(x, b)))
+            << 16 * i;
     }
 #else
     for (int i = 0; i < 64; i++)
@@ -63,9 +67,10 @@ static inline bool next_mark(sg_table *t, size_t *out)
 
 enum quoted { CLOSED, OPEN, CUT };
 
-/* From the quote at `begin` to the one that closes it: *close. OPEN: the input has no such quote. CUT: more input is needed
- * to tell. */
-static enum quoted find_close(const sg_input *in, size_t begin, size_t *close, bool *escaped, uint64_t *newlines)
+/* From the quote at `begin` to the one that closes it: *close. OPEN: the input has no such quote. CUT: more
+ * input is needed to tell. */
+static enum quoted find_close(const sg_input *in, size_t begin, size_t *close, bool *escaped,
+                              uint64_t *newlines)
 {
     size_t at = begin + 1;
 
@@ -84,7 +89,8 @@ static enum quoted find_close(const sg_input *in, size_t begin, size_t *close, b
         at += 2;
     }
     *close = at;
-    for (const char *p = in->data + begin, *end = in->data + at; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+    for (const char *p = in->data + begin, *end = in->data + at; (p = memchr(p, '\n', (size_t)(end - p)));
+         p++)
         ++*newlines;
     return CLOSED;
 }
@@ -116,7 +122,8 @@ static void unescape(sg_table *t)
 /* What a row can come to. */
 enum row { ROW, NO_ROW, MORE, JUNK, UNCLOSED, NO_MEMORY };
 
-/* Cuts the row that begins at in->begin. JUNK: text after a closing quote, *at is its place; the row is consumed. */
+/* Cuts the row that begins at in->begin. JUNK: text after a closing quote, *at is its place; the row is
+ * consumed. */
 static enum row cut_row(sg_table *t, uint64_t *newlines, size_t *at)
 {
     sg_input *in = t->in;
@@ -210,8 +217,8 @@ static sg_status take_row(sg_table *t, bool *got, sg_error *err)
 
         while (field < t->n_fields && t->field[field].data <= place)
             field++;
-        return sg_input_fail(in, t->line, err, "expected '%c' after the closing quote of field %zu, found %s", t->separator, field,
-                             sg_quote(room, (sg_bytes){place, 1}));
+        return sg_input_fail(in, t->line, err, "expected '%c' after the closing quote of field %zu, found %s",
+                             t->separator, field, sg_quote(room, (sg_bytes){place, 1}));
     }
     if (in->nul)
         for (size_t i = 0; i < t->n_fields; i++)

@@ -1,5 +1,6 @@
-/* import.c - the n-th allocation or file operation of an import fails, for every n: a clean error, no folder, nothing left
- * behind, nothing leaked; and an old dataset stays what it was. The import spills events and item text to disk. */
+/* import.c - the n-th allocation or file operation of an import fails, for every n: a clean error, no folder,
+ * nothing left behind, nothing leaked; and an old dataset stays what it was. The import spills events and
+ * item text to disk. */
 #include "../unit/import_kit.h"
 
 enum { EVENTS = 2500 };
@@ -10,12 +11,15 @@ static sg_import_spec tiny_import(void)
 
     sg_buf_puts(&events, "user,item,rating,time,what\n");
     for (int i = 0; i < EVENTS; i++)
-        sg_buf_printf(&events, "u%d,%d,%d,%d,%s\n", i * 7 % 40, i * 11 % 97, i % 5, 1000 - i % 83, i % 3 ? "view" : "buy");
+        sg_buf_printf(&events, "u%d,%d,%d,%d,%s\n", i * 7 % 40, i * 11 % 97, i % 5, 1000 - i % 83,
+                      i % 3 ? "view" : "buy");
     kit_file("events", events.data);
     events.size = 0;
     sg_buf_puts(&events, "{\n");
     for (int i = 0; i < 97; i++)
-        sg_buf_printf(&events, "\"%d\": {\"title\": \"item \\u00e9 %d\", \"categories\": [\"a\", \"b%d\"]}%s\n", i, i, i % 4, i < 96 ? "," : "}");
+        sg_buf_printf(&events,
+                      "\"%d\": {\"title\": \"item \\u00e9 %d\", \"categories\": [\"a\", \"b%d\"]}%s\n", i, i,
+                      i % 4, i < 96 ? "," : "}");
     kit_file("items", events.data);
     sg_buf_free(&events);
 
@@ -36,8 +40,8 @@ typedef void fail_at(uint64_t n);
 static char *whole;
 static int n_late;
 
-/* Returns whether the import went through. After a failure the folder is what it was before (NULL: absent), or the new one
- * whole: the last thing done is to sync the folder around it. */
+/* Returns whether the import went through. After a failure the folder is what it was before (NULL: absent),
+ * or the new one whole: the last thing done is to sync the folder around it. */
 static bool import_failing(const sg_import_spec *s, fail_at *inject, uint64_t n, const char *before)
 {
     const int64_t live = sg_alloc_live();
@@ -51,8 +55,8 @@ static bool import_failing(const sg_import_spec *s, fail_at *inject, uint64_t n,
     inject(0);
     json_decref(report);
     if (sg_alloc_live() != live)
-        fail_msg("%lld blocks leaked when call %llu failed: %s", (long long)(sg_alloc_live() - live), (unsigned long long)n,
-                 err.message);
+        fail_msg("%lld blocks leaked when call %llu failed: %s", (long long)(sg_alloc_live() - live),
+                 (unsigned long long)n, err.message);
     kit_check_clean();
     if (!st)
         return true;

@@ -68,7 +68,8 @@ static void needs_no_header(void **state)
     s.column_item = "1";
     kit_expect_spec(&s, "b: u@1\na: u@2\nitems: [u]\n");
     s.column_time = "time";
-    kit_refuse_spec(&s, SG_ERR_USAGE, "~/events: column 'time': expected a number from 1 to 3, as there is no header");
+    kit_refuse_spec(&s, SG_ERR_USAGE,
+                    "~/events: column 'time': expected a number from 1 to 3, as there is no header");
 }
 
 static void takes_another_separator(void **state)
@@ -126,7 +127,8 @@ static void orders_events_within_a_second_by_their_milliseconds(void **state)
 static void numbers_actions(void **state)
 {
     (void)state;
-    sg_import_spec s = kit_spec("csv", kit_file("events", "user,item,what\nu,a,view\nu,b,buy\nu,a,view\n"), NULL);
+    sg_import_spec s =
+        kit_spec("csv", kit_file("events", "user,item,what\nu,a,view\nu,b,buy\nu,a,view\n"), NULL);
     sg_dataset *d = NULL;
 
     s.column_action = "what";
@@ -139,7 +141,8 @@ static void numbers_actions(void **state)
     kit_file("events", "user,item,what\nu,a,1\nu,b,-3\n");
     kit_expect_spec(&s, "u: a!1 b!-3\nitems: [a] [b]\n");
     kit_file("events", "user,item,what\nu,a,1\nu,b,buy\n");
-    kit_refuse_spec(&s, SG_ERR_FORMAT, "~/events:3: action: expected an integer, as in the first row, found 'buy'");
+    kit_refuse_spec(&s, SG_ERR_FORMAT,
+                    "~/events:3: action: expected an integer, as in the first row, found 'buy'");
 }
 
 static void names_what_is_wrong_with_a_row(void **state)
@@ -158,11 +161,13 @@ static void names_what_is_wrong_with_a_row(void **state)
         {"u,b,,1\n", "~/events:3: rating: expected a number, found nothing"},
         {"u,b,1e999,1\n", "~/events:3: rating: expected a number, found '1e999'"},
         {"u,b,nan,1\n", "~/events:3: rating: expected a number, found 'nan'"},
-        {"u,b,5,yesterday\n", "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found 'yesterday'"},
+        {"u,b,5,yesterday\n",
+         "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found 'yesterday'"},
         {"u,b,5,\n", "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found nothing"},
-        {"u,b,5,2014-02-29\n", "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found '2014-02-29'"},
-        {"u,b,5,99999999999999999999999999\n",
-         "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found '99999999999999999999999999'"},
+        {"u,b,5,2014-02-29\n",
+         "~/events:3: time: expected seconds, milliseconds or an ISO 8601 date, found '2014-02-29'"},
+        {"u,b,5,99999999999999999999999999\n", "~/events:3: time: expected seconds, milliseconds or an ISO "
+                                               "8601 date, found '99999999999999999999999999'"},
         {"u,\"b\"x,5,1\n", "~/events:3: expected ',' after the closing quote of field 2, found 'x'"},
         {"u,\"b,5,1\nu,c,5,1\n", "~/events:3: a quoted field that begins in this row is not closed"},
         {"u,\xff\xfe,5,1\n", "~/events:3: item: expected UTF-8, found '?\?'"},
@@ -215,7 +220,8 @@ static void names_the_columns_there_are(void **state)
     sg_import_spec s = kit_spec("csv", kit_file("events", "user,item,rating\nu,a,1\n"), NULL);
 
     s.column_user = "usr";
-    kit_refuse_spec(&s, SG_ERR_USAGE, "~/events: no column 'usr'; did you mean 'user'? it has user, item, rating");
+    kit_refuse_spec(&s, SG_ERR_USAGE,
+                    "~/events: no column 'usr'; did you mean 'user'? it has user, item, rating");
     s.column_user = "4";
     kit_refuse_spec(&s, SG_ERR_USAGE, "~/events: column '4': expected a number from 1 to 3");
     s.column_user = "item";
@@ -225,7 +231,8 @@ static void names_the_columns_there_are(void **state)
     kit_refuse_spec(&s, SG_ERR_USAGE, "~/events: a time window is asked for, but there is no time column");
     kit_file("events", "who,item\nu,a\n");
     s = kit_spec("csv", kit_path("events"), NULL);
-    kit_refuse_spec(&s, SG_ERR_USAGE, "~/events: cannot tell which column is the user: name it; the columns are who, item");
+    kit_refuse_spec(&s, SG_ERR_USAGE,
+                    "~/events: cannot tell which column is the user: name it; the columns are who, item");
     kit_file("events", "user,item,user\nu,a,v\n");
     kit_refuse_spec(&s, SG_ERR_FORMAT, "~/events: columns 1 and 3 are both called 'user'");
 }
@@ -233,19 +240,22 @@ static void names_the_columns_there_are(void **state)
 static void skips_bad_rows_only_when_asked(void **state)
 {
     (void)state;
-    sg_import_spec s = kit_spec("csv", kit_file("events", "user,item,rating\nu,a,1\nu,b\nu,c,x\n\nu,d,2\n"), NULL);
+    sg_import_spec s =
+        kit_spec("csv", kit_file("events", "user,item,rating\nu,a,1\nu,b\nu,c,x\n\nu,d,2\n"), NULL);
     json_t *report = NULL;
     sg_error err;
 
     s.bad_rows_max = 2;
-    kit_refuse_spec(&s, SG_ERR_FORMAT, "more than 2 bad rows, the last: ~/events:5: expected a row, found an empty line");
+    kit_refuse_spec(&s, SG_ERR_FORMAT,
+                    "more than 2 bad rows, the last: ~/events:5: expected a row, found an empty line");
     s.bad_rows_max = 3;
     assert_int_equal(sg_import(kit_path("out"), &s, NULL, &report, &err), SG_OK);
     assert_int_equal(json_integer_value(json_object_get(report, "bad_rows")), 3);
     assert_int_equal(json_integer_value(json_object_get(report, "rows")), 2);
     const json_t *examples = json_object_get(report, "bad_row_examples");
     assert_int_equal(json_array_size(examples), 3);
-    assert_non_null(strstr(json_string_value(json_array_get(examples, 1)), "events:4: rating: expected a number, found 'x'"));
+    assert_non_null(strstr(json_string_value(json_array_get(examples, 1)),
+                           "events:4: rating: expected a number, found 'x'"));
     json_decref(report);
     kit_expect_spec(&s, "u: a*1 d*2\nitems: [a] [d]\n");
 }
@@ -253,7 +263,8 @@ static void skips_bad_rows_only_when_asked(void **state)
 static void reads_several_files_as_one(void **state)
 {
     (void)state;
-    const char *const paths[] = {kit_file("one", "user,item,time\nu,a,5\nv,b,1\n"), kit_file("two", "user,item,time\nu,c,4\nu,d,5\n")};
+    const char *const paths[] = {kit_file("one", "user,item,time\nu,a,5\nv,b,1\n"),
+                                 kit_file("two", "user,item,time\nu,c,4\nu,d,5\n")};
     sg_import_spec s = kit_spec("csv", NULL, NULL);
 
     s.path = paths;
@@ -287,7 +298,8 @@ static void refuses_specs_that_cannot_be(void **state)
     sg_import_spec s = kit_spec("cvs", path, NULL);
 
     kit_refuse_spec(&s, SG_ERR_USAGE,
-                    "no format 'cvs'; did you mean 'csv'? expected auto, s3rec, recbole, movielens, amazon, csv, tsv, jsonl or "
+                    "no format 'cvs'; did you mean 'csv'? expected auto, s3rec, recbole, movielens, amazon, "
+                    "csv, tsv, jsonl or "
                     "sequences-json");
     s = kit_spec("csv", path, NULL);
     s.core_user = -1;

@@ -1,4 +1,5 @@
-/* import_filters.c - every filter alone and all in their order, with the counts the report gives; k-core against a plain one. */
+/* import_filters.c - every filter alone and all in their order, with the counts the report gives; k-core
+ * against a plain one. */
 #include "import_kit.h"
 
 #include "base/rng.h"
@@ -30,12 +31,12 @@ static void expect_filters(const sg_import_spec *s, const char *dump, const char
         fail_msg("%s", err.message);
     found = kit_dump(kit_path("out"));
     assert_string_equal(found, dump);
-    json_array_foreach(json_object_get(report, "filters"), i, entry)
-        sg_buf_printf(&b, "%s%s -%d %d/%d/%d", i ? ", " : "", json_string_value(json_object_get(entry, "filter")),
-                      (int)json_integer_value(json_object_get(entry, "dropped")),
-                      (int)json_integer_value(json_object_get(entry, "events")),
-                      (int)json_integer_value(json_object_get(entry, "users")),
-                      (int)json_integer_value(json_object_get(entry, "items")));
+    json_array_foreach(json_object_get(report, "filters"), i, entry) sg_buf_printf(
+        &b, "%s%s -%d %d/%d/%d", i ? ", " : "", json_string_value(json_object_get(entry, "filter")),
+        (int)json_integer_value(json_object_get(entry, "dropped")),
+        (int)json_integer_value(json_object_get(entry, "events")),
+        (int)json_integer_value(json_object_get(entry, "users")),
+        (int)json_integer_value(json_object_get(entry, "items")));
     assert_string_equal(b.data ? b.data : "", filters);
     sg_buf_free(&b);
     sg_free(found);
@@ -69,7 +70,8 @@ static void keeps_the_first_of_repeated_events(void **state)
     sg_import_spec s = log_spec();
 
     s.dedup = true;
-    expect_filters(&s, "u: a@10*5 b@20*2\nv: a@15*3 c@25*5\nw: b@5*1\nitems: [a] [b] [c]\n", "dedup -1 5/3/3");
+    expect_filters(&s, "u: a@10*5 b@20*2\nv: a@15*3 c@25*5\nw: b@5*1\nitems: [a] [b] [c]\n",
+                   "dedup -1 5/3/3");
 }
 
 static void takes_the_core_once_or_until_it_stands(void **state)
@@ -141,7 +143,8 @@ static void finds_the_core_of_random_logs(void **state)
 
         sg_buf_puts(&text, "user,item\n");
         for (int i = 0; i < N; i++) {
-            const double u = sg_rng_double(seed, SG_RNG_TEST, (uint64_t)i, 0), v = sg_rng_double(seed, SG_RNG_TEST, (uint64_t)i, 1);
+            const double u = sg_rng_double(seed, SG_RNG_TEST, (uint64_t)i, 0),
+                         v = sg_rng_double(seed, SG_RNG_TEST, (uint64_t)i, 1);
 
             user[i] = (int)(u * u * USERS);
             item[i] = (int)(v * v * ITEMS);
@@ -176,6 +179,59 @@ static void finds_the_core_of_random_logs(void **state)
     }
 }
 
+typedef struct listener {
+    int messages, ticks, stop_at;
+    char text[2048];
+} listener;
+
+static int listen(void *user, const sg_progress_event *e)
+{
+    listener *l = user;
+
+    if (e->message) {
+        l->messages++;
+        snprintf(l->text + strlen(l->text), sizeof l->text - strlen(l->text), "%s\n", e->note);
+    }
+    return ++l->ticks == l->stop_at;
+}
+
+static void tells_what_each_filter_dropped(void **state)
+{
+    (void)state;
+    sg_import_spec s = log_spec();
+    listener l = {0};
+    const sg_progress progress = {listen, &l};
+    sg_error err;
+
+    s.rating_min = 3;
+    s.core_user = 2;
+    assert_int_equal(sg_import(kit_path("out"), &s, &progress, NULL, &err), SG_OK);
+    assert_string_equal(l.text, "rating_min: dropped 2 events; left 4 of 2 users and 2 items\n"
+                                "core: dropped 0 events; left 4 of 2 users and 2 items\n");
+}
+
+static void stops_when_asked(void **state)
+{
+    (void)state;
+    sg_import_spec s = log_spec();
+    sg_error err;
+    int calls = 0;
+
+    s.rating_min = 3;
+    for (int n = 1; n < 100; n++) {
+        listener l = {.stop_at = n};
+        const sg_progress progress = {listen, &l};
+
+        if (!sg_import(kit_path("out"), &s, &progress, NULL, &err))
+            break;
+        calls++;
+        assert_int_equal(err.status, SG_ERR_CANCEL);
+        assert_false(sg_dir_exists(kit_path("out")));
+        kit_check_clean();
+    }
+    assert_true(calls >= 2 && sg_dir_exists(kit_path("out")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +243,8 @@ int main(void)
         KIT_TEST(applies_all_in_order),
         KIT_TEST(says_what_left_nothing),
         KIT_TEST(finds_the_core_of_random_logs),
+        KIT_TEST(tells_what_each_filter_dropped),
+        KIT_TEST(stops_when_asked),
     };
 
     return cmocka_run_group_tests_name("import_filters", tests, NULL, NULL);

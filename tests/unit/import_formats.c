@@ -1,4 +1,5 @@
-/* import_formats.c - the logs of other systems: each as its system writes it, with the dataset it must become. */
+/* import_formats.c - the logs of other systems: each as its system writes it, with the dataset it must
+ * become. */
 #include "import_kit.h"
 
 #include <zlib.h>
@@ -23,13 +24,16 @@ static void reads_pairs_of_user_and_item(void **state)
 static void refuses_damaged_sequences(void **state)
 {
     (void)state;
-    kit_refuse("s3rec", "1 2 3\n2 4 5\n1 6 7\n", "~/events:3: user 1 already has a sequence in a line before");
+    kit_refuse("s3rec", "1 2 3\n2 4 5\n1 6 7\n",
+               "~/events:3: user 1 already has a sequence in a line before");
     kit_refuse("s3rec", "1 2 3\n2 4\n2 6\n", "~/events:3: user 2 already has a sequence in a line before");
-    kit_refuse("s3rec", "1 2\n1 3\n2 4 5\n", "~/events:3: expected one item, as line 2 repeats its user, found 2");
+    kit_refuse("s3rec", "1 2\n1 3\n2 4 5\n",
+               "~/events:3: expected one item, as line 2 repeats its user, found 2");
     kit_refuse("s3rec", "1 2 x 3\n", "~/events:1: expected an item number, found 'x'");
     kit_refuse("s3rec", "1 2 03\n", "~/events:1: expected an item number, found '03'");
     kit_refuse("s3rec", "one 2 3\n", "~/events:1: expected a user number, found 'one'");
-    kit_refuse("s3rec", "1 2 99999999999999999999\n", "~/events:1: expected an item number, found '99999999999999999999'");
+    kit_refuse("s3rec", "1 2 99999999999999999999\n",
+               "~/events:1: expected an item number, found '99999999999999999999'");
     kit_refuse("s3rec", "1 2\n2\n", "~/events:2: expected at least one item after user 2, found none");
     kit_refuse("s3rec", "1 2\n\n2 3\n", "~/events:2: expected a user and its items, found an empty line");
     kit_refuse("s3rec", "", "~/events: expected events, found none");
@@ -44,7 +48,8 @@ static void reads_recbole_atomic_files(void **state)
                                "196\t242\t3\t881250949\n"
                                "186\t302\t3\t891717742\n"
                                "196\t\"7\"\t1.5\t8.8E8\n";
-    static const char dump[] = "196: \"7\"@880000000*1.5 242@881250949*3\n186: 302@891717742*3\nitems: [242] [302] [\"7\"]\n";
+    static const char dump[] =
+        "196: \"7\"@880000000*1.5 242@881250949*3\n186: 302@891717742*3\nitems: [242] [302] [\"7\"]\n";
 
     kit_expect("recbole", text, dump);
     kit_expect(NULL, text, dump);
@@ -55,10 +60,13 @@ static void checks_recbole_headers(void **state)
 {
     (void)state;
     kit_refuse("recbole", "user_id:token\titem_id\n1\t2\n",
-               "~/events:1: column 2: expected name:type with token, token_seq, float or float_seq, found 'item_id'");
+               "~/events:1: column 2: expected name:type with token, token_seq, float or float_seq, found "
+               "'item_id'");
     kit_refuse("recbole", "user_id:token\titem_id:int\n1\t2\n",
-               "~/events:1: column 2: expected name:type with token, token_seq, float or float_seq, found 'item_id:int'");
-    kit_refuse("recbole", "user_id:token\titem_id:token\n1\t2\t3\n", "~/events:2: expected 2 columns, found 3");
+               "~/events:1: column 2: expected name:type with token, token_seq, float or float_seq, found "
+               "'item_id:int'");
+    kit_refuse("recbole", "user_id:token\titem_id:token\n1\t2\t3\n",
+               "~/events:2: expected 2 columns, found 3");
 }
 
 /* ---- MovieLens ---- */
@@ -72,9 +80,11 @@ static void reads_movielens_of_all_ages(void **state)
     kit_expect(NULL, "22\t661\t3\t200\n22\t1193\t4\t100\n7\t50\t5\t978300760\n", dump);
     kit_expect("movielens", "22::661::3::200\n22::1193::4::100\n7::50::5::978300760\n", dump);
     kit_expect(NULL, "22::661::3::200\n22::1193::4::100\n7::50::5::978300760\n", dump);
-    kit_expect("movielens", "userId,movieId,rating,timestamp\n22,661,3,200\n22,1193,4,100\n7,50,5,978300760\n", dump);
+    kit_expect("movielens",
+               "userId,movieId,rating,timestamp\n22,661,3,200\n22,1193,4,100\n7,50,5,978300760\n", dump);
     kit_refuse("movielens", "22::661::3::200\n22::1193::4\n", "~/events:2: expected 4 columns, found 3");
-    kit_refuse("movielens", "22\t661\t3\t200\n22\t1193\tgood\t1\n", "~/events:2: rating: expected a number, found 'good'");
+    kit_refuse("movielens", "22\t661\t3\t200\n22\t1193\tgood\t1\n",
+               "~/events:2: rating: expected a number, found 'good'");
 }
 
 /* ---- Amazon ---- */
@@ -82,16 +92,21 @@ static void reads_movielens_of_all_ages(void **state)
 static void reads_amazon_reviews_of_all_ages(void **state)
 {
     (void)state;
-    static const char of_2014[] =
-        "{\"reviewerID\": \"A2\", \"asin\": \"B1\", \"reviewerName\": \"J. \\\"x\\\" {[\", \"helpful\": [0, 0], \"overall\": 5.0, "
-        "\"unixReviewTime\": 1369699200, \"reviewTime\": \"05 28, 2013\"}\n"
-        "{\"reviewerID\": \"A1\", \"asin\": \"B1\", \"helpful\": [1, 1], \"overall\": 2.0, \"unixReviewTime\": 1355443200}\n"
-        "{\"reviewerID\": \"A2\", \"asin\": \"B0\", \"overall\": 4.0, \"style\": {\"asin\": \"no\"}, \"unixReviewTime\": 1369699100}\n";
-    static const char of_2023[] =
-        "{\"rating\": 5.0, \"title\": \"Nice\", \"images\": [{\"a\": null}], \"asin\": \"B9\", \"parent_asin\": \"B1\", "
-        "\"user_id\": \"A2\", \"timestamp\": 1369699200123, \"helpful_vote\": 0, \"verified_purchase\": true}\n"
-        "{\"rating\": 2.0, \"asin\": \"B1\", \"parent_asin\": \"B1\", \"user_id\": \"A1\", \"timestamp\": 1355443200000}\n"
-        "{\"rating\": 4.0, \"asin\": \"B0\", \"parent_asin\": \"B0\", \"user_id\": \"A2\", \"timestamp\": 1369699100000}\n";
+    static const char of_2014[] = "{\"reviewerID\": \"A2\", \"asin\": \"B1\", \"reviewerName\": \"J. "
+                                  "\\\"x\\\" {[\", \"helpful\": [0, 0], \"overall\": 5.0, "
+                                  "\"unixReviewTime\": 1369699200, \"reviewTime\": \"05 28, 2013\"}\n"
+                                  "{\"reviewerID\": \"A1\", \"asin\": \"B1\", \"helpful\": [1, 1], "
+                                  "\"overall\": 2.0, \"unixReviewTime\": 1355443200}\n"
+                                  "{\"reviewerID\": \"A2\", \"asin\": \"B0\", \"overall\": 4.0, \"style\": "
+                                  "{\"asin\": \"no\"}, \"unixReviewTime\": 1369699100}\n";
+    static const char of_2023[] = "{\"rating\": 5.0, \"title\": \"Nice\", \"images\": [{\"a\": null}], "
+                                  "\"asin\": \"B9\", \"parent_asin\": \"B1\", "
+                                  "\"user_id\": \"A2\", \"timestamp\": 1369699200123, \"helpful_vote\": 0, "
+                                  "\"verified_purchase\": true}\n"
+                                  "{\"rating\": 2.0, \"asin\": \"B1\", \"parent_asin\": \"B1\", \"user_id\": "
+                                  "\"A1\", \"timestamp\": 1355443200000}\n"
+                                  "{\"rating\": 4.0, \"asin\": \"B0\", \"parent_asin\": \"B0\", \"user_id\": "
+                                  "\"A2\", \"timestamp\": 1369699100000}\n";
     static const char dump[] = "A2: B0@1369699100*4 B1@1369699200*5\nA1: B1@1355443200*2\nitems: [B1] [B0]\n";
 
     kit_expect("amazon", of_2014, dump);
@@ -107,11 +122,13 @@ static void reads_amazon_reviews_of_all_ages(void **state)
 static void reads_json_lines(void **state)
 {
     (void)state;
-    sg_import_spec s = kit_spec("jsonl",
-                                kit_file("events", "{\"user\": 12, \"item\": \"a\\u00e9\\n\\\"\\/\", \"n\": {\"user\": [1, {}]}, \"t\": 3}\n"
-                                                   "{\"t\": 1, \"item\": \"b\", \"user\": \"x\"}\n"
-                                                   "{\"user\":12,\"item\":\"\\ud83d\\ude00\",\"t\":2}"),
-                                NULL);
+    sg_import_spec s = kit_spec(
+        "jsonl",
+        kit_file("events",
+                 "{\"user\": 12, \"item\": \"a\\u00e9\\n\\\"\\/\", \"n\": {\"user\": [1, {}]}, \"t\": 3}\n"
+                 "{\"t\": 1, \"item\": \"b\", \"user\": \"x\"}\n"
+                 "{\"user\":12,\"item\":\"\\ud83d\\ude00\",\"t\":2}"),
+        NULL);
     sg_error err;
 
     s.column_time = "t";
@@ -120,7 +137,8 @@ static void reads_json_lines(void **state)
     kit_file("events", "{\"user\": 12, \"item\": \"a\\u00e9\\\"\\/\", \"n\": {\"user\": [1, {}]}, \"t\": 3}\n"
                        "{\"t\": 1, \"item\": \"b\", \"user\": \"x\"}\n"
                        "{\"user\":12,\"item\":\"\\ud83d\\ude00\",\"t\":2}");
-    kit_expect_spec(&s, "12: \xf0\x9f\x98\x80@2 a\xc3\xa9\"/@3\nx: b@1\nitems: [a\xc3\xa9\"/] [b] [\xf0\x9f\x98\x80]\n");
+    kit_expect_spec(
+        &s, "12: \xf0\x9f\x98\x80@2 a\xc3\xa9\"/@3\nx: b@1\nitems: [a\xc3\xa9\"/] [b] [\xf0\x9f\x98\x80]\n");
 }
 
 static void names_what_is_wrong_with_a_json_line(void **state)
@@ -137,7 +155,8 @@ static void names_what_is_wrong_with_a_json_line(void **state)
         {"{\"user\": 1, \"item\": 2", "~/events:2: column 22: expected ',' or '}', found the end"},
         {"{\"user\": 1, \"item\" 2}", "~/events:2: column 20: expected ':', found '2}'"},
         {"{\"user\": 1, \"item\": 02}", "~/events:2: column 21: expected a number, found '02}'"},
-        {"{\"user\": 1, \"item\": \"x}", "~/events:2: column 24: expected the string's closing quote, found the end"},
+        {"{\"user\": 1, \"item\": \"x}",
+         "~/events:2: column 24: expected the string's closing quote, found the end"},
         {"{\"user\": 1, \"item\": yes}", "~/events:2: column 21: expected a JSON value, found 'yes}'"},
         {"{'user': 1}", "~/events:2: column 2: expected a key in quotes, found ''user':'"},
         {"{\"user\": 1, \"item\": 2} x", "~/events:2: column 24: expected the end of the line, found 'x'"},
@@ -152,7 +171,9 @@ static void names_what_is_wrong_with_a_json_line(void **state)
         kit_refuse("jsonl", text, cases[i].message);
     }
     kit_refuse("jsonl", "", "~/events: expected JSON lines, found an empty file");
-    kit_refuse("jsonl", "{\"user\": 1, \"item\": 2, \"x\": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1\n",
+    kit_refuse("jsonl",
+               "{\"user\": 1, \"item\": 2, \"x\": "
+               "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1\n",
                "~/events:1: column 92: expected at most 64 levels of nesting, found '[[[[1'");
 }
 
@@ -161,9 +182,12 @@ static void names_what_is_wrong_with_a_json_line(void **state)
 static void reads_sequences_in_json(void **state)
 {
     (void)state;
-    kit_expect("sequences-json", "{\"10\": [3, 20, 3], \"2\": [100, 3]}", "2: 100 3\n10: 3 20 3\nitems: [3] [20] [100]\n");
-    kit_expect(NULL, "{\n  \"10\": [\n    3, 20,\n    3\n  ],\n  \"2\": [100, 3]\n}\n", "2: 100 3\n10: 3 20 3\nitems: [3] [20] [100]\n");
-    kit_expect("sequences-json", "{\"ann\": [\"b\", \"a\"], \"7\": [\"5\"]}", "7: 5\nann: b a\nitems: [5] [b] [a]\n");
+    kit_expect("sequences-json", "{\"10\": [3, 20, 3], \"2\": [100, 3]}",
+               "2: 100 3\n10: 3 20 3\nitems: [3] [20] [100]\n");
+    kit_expect(NULL, "{\n  \"10\": [\n    3, 20,\n    3\n  ],\n  \"2\": [100, 3]\n}\n",
+               "2: 100 3\n10: 3 20 3\nitems: [3] [20] [100]\n");
+    kit_expect("sequences-json", "{\"ann\": [\"b\", \"a\"], \"7\": [\"5\"]}",
+               "7: 5\nann: b a\nitems: [5] [b] [a]\n");
 }
 
 static void refuses_damaged_sequences_in_json(void **state)
@@ -171,11 +195,16 @@ static void refuses_damaged_sequences_in_json(void **state)
     (void)state;
     kit_refuse("sequences-json", "{\"1\": [2],\n \"1\": [3]}", "~/events:2: user '1' stands twice");
     kit_refuse("sequences-json", "{\"1\": 2}", "~/events:1: user '1': expected an array of items");
-    kit_refuse("sequences-json", "{\"1\": [2, [3]]}", "~/events:1: user '1': item 2: expected text or a number");
-    kit_refuse("sequences-json", "{\"1\": []}", "~/events:1: user '1': expected at least one item, found none");
-    kit_refuse("sequences-json", "{\"1\": [2],\n", "~/events:2: column 1: expected a key in quotes, found the end");
-    kit_refuse("sequences-json", "{\"1\": [2]\n", "~/events:2: expected ',' or '}', found the end of the file");
-    kit_refuse("sequences-json", "{\"1\": [2,\n 3 4]}", "~/events:2: column 4: expected ',' or ']', found '4]}'");
+    kit_refuse("sequences-json", "{\"1\": [2, [3]]}",
+               "~/events:1: user '1': item 2: expected text or a number");
+    kit_refuse("sequences-json", "{\"1\": []}",
+               "~/events:1: user '1': expected at least one item, found none");
+    kit_refuse("sequences-json", "{\"1\": [2],\n",
+               "~/events:2: column 1: expected a key in quotes, found the end");
+    kit_refuse("sequences-json", "{\"1\": [2]\n",
+               "~/events:2: expected ',' or '}', found the end of the file");
+    kit_refuse("sequences-json", "{\"1\": [2,\n 3 4]}",
+               "~/events:2: column 4: expected ',' or ']', found '4]}'");
     kit_refuse("sequences-json", "{\"1\": [2]} x", "~/events:1: expected the end of the file, found 'x'");
     kit_refuse("sequences-json", "[1]", "~/events:1: expected an object {user: [items]}, found an array");
     kit_refuse("sequences-json", "x", "~/events:1: expected a JSON object or array, found 'x'");
@@ -188,18 +217,23 @@ static void asks_when_the_format_cannot_be_told(void **state)
 {
     (void)state;
     kit_refuse(NULL, "hello\nworld\n",
-               "~/events: cannot tell the format by the first line 'hello': name it: s3rec, recbole, movielens, amazon, csv, tsv, "
+               "~/events: cannot tell the format by the first line 'hello': name it: s3rec, recbole, "
+               "movielens, amazon, csv, tsv, "
                "jsonl or sequences-json");
     kit_refuse(NULL, "{\"1\": {\"title\": \"x\"}}",
-               "~/events: cannot tell the format by the first line '{\"1\": {\"title\": \"x\"}}': name it: s3rec, recbole, movielens, "
+               "~/events: cannot tell the format by the first line '{\"1\": {\"title\": \"x\"}}': name it: "
+               "s3rec, recbole, movielens, "
                "amazon, csv, tsv, jsonl or sequences-json");
 }
 
 static void tells_lines_of_json_from_one_object(void **state)
 {
     (void)state;
-    sg_import_spec s = kit_spec(NULL, kit_file("events", "{\"tags\": [1], \"user\": 1, \"item\": 2}\n{\"tags\": [], \"user\": 1, \"item\": 3}\n"),
-                                NULL);
+    sg_import_spec s = kit_spec(
+        NULL,
+        kit_file("events",
+                 "{\"tags\": [1], \"user\": 1, \"item\": 2}\n{\"tags\": [], \"user\": 1, \"item\": 3}\n"),
+        NULL);
 
     kit_expect_spec(&s, "1: 2 3\nitems: [2] [3]\n");
     kit_expect(NULL, "{\"user\": 1, \"item\": 2}", "1: 2\nitems: [2]\n");

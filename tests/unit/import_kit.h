@@ -1,4 +1,5 @@
-/* import_kit.h - a folder for one test, files in it, imports of them, and datasets as text that can be compared. */
+/* import_kit.h - a folder for one test, files in it, imports of them, and datasets as text that can be
+ * compared. */
 #ifndef TEST_IMPORT_KIT_H
 #define TEST_IMPORT_KIT_H
 
@@ -26,7 +27,8 @@ static int kit_begin(void **state)
 {
     (void)state;
     /* in memory where that can be: imports sync what they write, and these are many */
-    snprintf(kit_dir, sizeof kit_dir, "%s/sedge-import-XXXXXX", sg_dir_exists("/dev/shm") ? "/dev/shm" : "/tmp");
+    snprintf(kit_dir, sizeof kit_dir, "%s/sedge-import-XXXXXX",
+             sg_dir_exists("/dev/shm") ? "/dev/shm" : "/tmp");
     kit_live = sg_alloc_live();
     return mkdtemp(kit_dir) ? 0 : -1;
 }
@@ -163,7 +165,8 @@ static inline void kit_expect(const char *format, const char *text, const char *
     kit_expect_spec(&s, dump);
 }
 
-/* The import fails with this message, in which '~' stands for the test's folder, and leaves nothing behind. */
+/* The import fails with this message, in which '~' stands for the test's folder, and leaves nothing behind.
+ */
 static inline void kit_refuse_spec(const sg_import_spec *s, sg_status status, const char *message)
 {
     sg_error err = {.message = ""};

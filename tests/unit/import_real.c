@@ -1,5 +1,5 @@
-/* import_real.c - public logs as they are distributed: users, items, events and texts as counted by others. Skipped where
- * the files are not at hand ($SEDGE_DATA). */
+/* import_real.c - public logs as they are distributed: users, items, events and texts as counted by others.
+ * Skipped where the files are not at hand ($SEDGE_DATA). */
 #include "import_kit.h"
 
 static const char *data_path(const char *name)
@@ -97,7 +97,8 @@ static void last_fm_and_yelp(void **state)
 {
     (void)state;
     need_file("yelp-lastfm-s3rec/LastFM.txt.zst");
-    sg_dataset *d = import_real("yelp-lastfm-s3rec/LastFM.txt.zst", "yelp-lastfm-s3rec/LastFM_item2attributes.json.zst", 0);
+    sg_dataset *d = import_real("yelp-lastfm-s3rec/LastFM.txt.zst",
+                                "yelp-lastfm-s3rec/LastFM_item2attributes.json.zst", 0);
 
     expect_counts(d, 1090, 3646, 52551);
     sg_dataset_close(d);
@@ -112,7 +113,8 @@ static void amazon_2018_scientific(void **state)
 {
     (void)state;
     need_file("amazon18-scientific/Scientific.inter.json.zst");
-    sg_dataset *d = import_real("amazon18-scientific/Scientific.inter.json.zst", "amazon18-scientific/Scientific.item.json.zst", 0);
+    sg_dataset *d = import_real("amazon18-scientific/Scientific.inter.json.zst",
+                                "amazon18-scientific/Scientific.item.json.zst", 0);
 
     expect_counts(d, 8317, 4344, 58492);
     expect_text(d, "brand", "0", "Sealed Unit Parts Co., Inc.");
@@ -133,7 +135,8 @@ static void amazon_2018_reviews(void **state)
     assert_non_null(d->timestamp);
     sg_dataset_close(d);
 
-    sg_import_spec s = kit_spec("amazon", data_path("amazon18-all-beauty-reviews/All_Beauty_5.json.gz"), NULL);
+    sg_import_spec s =
+        kit_spec("amazon", data_path("amazon18-all-beauty-reviews/All_Beauty_5.json.gz"), NULL);
     json_t *report = NULL;
     s.dedup = true;
     assert_int_equal(sg_import(kit_path("out"), &s, NULL, &report, NULL), SG_OK);
@@ -170,7 +173,8 @@ static int by_user_time_row(const void *a, const void *b)
     return x->row < y->row ? -1 : 1;
 }
 
-/* The whole of it against a plain reading and sorting of the same file; and the RecBole form holds the same events. */
+/* The whole of it against a plain reading and sorting of the same file; and the RecBole form holds the same
+ * events. */
 static void movielens_100k(void **state)
 {
     (void)state;
@@ -184,7 +188,8 @@ static void movielens_100k(void **state)
     assert_int_equal(sg_file_read_any(&text, data_path("movielens-100k/u.data.zst"), 1 << 28, NULL), SG_OK);
     const char *p = text.data;
     for (int i = 0, used; i < N; i++, p += used) {
-        assert_int_equal(sscanf(p, "%d %d %d %lld%n", &r[i].user, &r[i].item, &r[i].stars, &r[i].time, &used), 4);
+        assert_int_equal(sscanf(p, "%d %d %d %lld%n", &r[i].user, &r[i].item, &r[i].stars, &r[i].time, &used),
+                         4);
         r[i].row = i;
     }
     qsort(r, N, sizeof *r, by_user_time_row);

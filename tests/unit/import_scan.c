@@ -17,8 +17,15 @@ static void reads_integers(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = {{"0", 0}, {"-0", 0}, {"+7", 7}, {" 12\t", 12}, {"007", 7}, {"9223372036854775807", INT64_MAX}, {"-9223372036854775807", -INT64_MAX}};
-    static const char *const bad[] = {"", "-", "+", "1.0", "1 2", "9223372036854775808", "99999999999999999999", "0x1", "a"};
+    } good[] = {{"0", 0},
+                {"-0", 0},
+                {"+7", 7},
+                {" 12\t", 12},
+                {"007", 7},
+                {"9223372036854775807", INT64_MAX},
+                {"-9223372036854775807", -INT64_MAX}};
+    static const char *const bad[] = {
+        "", "-", "+", "1.0", "1 2", "9223372036854775808", "99999999999999999999", "0x1", "a"};
     int64_t v;
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -33,10 +40,30 @@ static void reads_integers(void **state)
 static void reads_numbers_like_strtod(void **state)
 {
     (void)state;
-    static const char *const edge[] = {"0",      "-0",     "4",       ".5",      "5.",      "1e5",   "1E-5",   "-2.5e+3", "881250949.0",
-                                       "1e22",   "1e23",   "1e-22",   "1e-23",   "9007199254740993", "9007199254740992.5", "4.9e-324",
-                                       "1.7976931348623157e308", "0.1", "123456789012345678901234567890", "0.000000000000000000000001",
-                                       "2.2250738585072011e-308", "3.4e38", "00001.5000", "1e-400"};
+    static const char *const edge[] = {"0",
+                                       "-0",
+                                       "4",
+                                       ".5",
+                                       "5.",
+                                       "1e5",
+                                       "1E-5",
+                                       "-2.5e+3",
+                                       "881250949.0",
+                                       "1e22",
+                                       "1e23",
+                                       "1e-22",
+                                       "1e-23",
+                                       "9007199254740993",
+                                       "9007199254740992.5",
+                                       "4.9e-324",
+                                       "1.7976931348623157e308",
+                                       "0.1",
+                                       "123456789012345678901234567890",
+                                       "0.000000000000000000000001",
+                                       "2.2250738585072011e-308",
+                                       "3.4e38",
+                                       "00001.5000",
+                                       "1e-400"};
     double v;
 
     for (size_t i = 0; i < sizeof edge / sizeof *edge; i++) {
@@ -45,12 +72,16 @@ static void reads_numbers_like_strtod(void **state)
     }
     for (uint64_t i = 0; i < 200000; i++) {
         const double mantissa = sg_rng_double(1, SG_RNG_TEST, i, 0);
-        const int digits = 1 + (int)sg_rng_below(18, 1, SG_RNG_TEST, i, 1), shape = (int)sg_rng_below(3, 1, SG_RNG_TEST, i, 2);
+        const int digits = 1 + (int)sg_rng_below(18, 1, SG_RNG_TEST, i, 1),
+                  shape = (int)sg_rng_below(3, 1, SG_RNG_TEST, i, 2);
         const int power = (int)sg_rng_below(60, 1, SG_RNG_TEST, i, 3) - 30;
         char text[64];
 
-        snprintf(text, sizeof text, shape == 0 ? "%.*e" : shape == 1 ? "%.*f" : "%.*g", digits,
-                 mantissa * pow(10, shape == 1 ? power / 4 : power));
+        snprintf(text, sizeof text,
+                 shape == 0   ? "%.*e"
+                 : shape == 1 ? "%.*f"
+                              : "%.*g",
+                 digits, mantissa * pow(10, shape == 1 ? power / 4 : power));
         if (!sg_scan_number(sg_bytes_of(text), &v) || v != strtod(text, NULL))
             fail_msg("%s", text);
     }
@@ -59,7 +90,8 @@ static void reads_numbers_like_strtod(void **state)
 static void refuses_what_is_no_number(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",  "-", ".", "e5", "1e", "1e+", "nan", "inf", "infinity", "0x10", "1,5", "1 2", "--1", "1e999", "1_000"};
+    static const char *const bad[] = {"",         "-",    ".",   "e5",  "1e",  "1e+",   "nan",  "inf",
+                                      "infinity", "0x10", "1,5", "1 2", "--1", "1e999", "1_000"};
     double v;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -80,7 +112,7 @@ static void reads_times(void **state)
         {"881250949.25", 881250949250000},
         {"8.81250949E8", 881250949000000},
         {"99999999999", 99999999999000000},
-        {"100000000000", 100000000000000},       /* 1973 in milliseconds */
+        {"100000000000", 100000000000000}, /* 1973 in milliseconds */
         {"1369699200123", 1369699200123000},
         {"1369699200123456", 1369699200123456},
         {"1369699200123456789", 1369699200123456},
@@ -96,9 +128,25 @@ static void reads_times(void **state)
         {"0001-01-01", -62135596800000000},
         {"9999-12-31T23:59:59", 253402300799000000},
     };
-    static const char *const bad[] = {"",           "today",      "2014-13-01", "2014-00-01", "2014-01-32",          "2013-02-29", "1900-02-29",
-                                      "2014-1-1",   "2014-01-01T", "2014-01-01T24:00", "2014-01-01T10:60", "2014-01-01T10:00:61", "2014-01-01T10:00+24:00",
-                                      "2014-01-01T10:00:00.", "2014-01-01x", "0000-01-01", "1e30", "nan", "2014-01-01T10:00+2"};
+    static const char *const bad[] = {"",
+                                      "today",
+                                      "2014-13-01",
+                                      "2014-00-01",
+                                      "2014-01-32",
+                                      "2013-02-29",
+                                      "1900-02-29",
+                                      "2014-1-1",
+                                      "2014-01-01T",
+                                      "2014-01-01T24:00",
+                                      "2014-01-01T10:60",
+                                      "2014-01-01T10:00:61",
+                                      "2014-01-01T10:00+24:00",
+                                      "2014-01-01T10:00:00.",
+                                      "2014-01-01x",
+                                      "0000-01-01",
+                                      "1e30",
+                                      "nan",
+                                      "2014-01-01T10:00+2"};
     int64_t us;
 
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -134,7 +182,8 @@ static void knows_the_calendar(void **state)
 static void reads_natural_numbers_as_printed(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "01", "-1", "+1", "1 ", "1.0", "9223372036854775808", "18446744073709551616", "x"};
+    static const char *const bad[] = {
+        "", "01", "-1", "+1", "1 ", "1.0", "9223372036854775808", "18446744073709551616", "x"};
     uint64_t v;
 
     assert_true(sg_scan_natural(sg_bytes_of("0"), &v) && v == 0);
@@ -150,11 +199,16 @@ static void quotes_text_for_messages(void **state)
 
     assert_string_equal(sg_quote(room, sg_bytes_of("abc")), "'abc'");
     assert_string_equal(sg_quote(room, (sg_bytes){NULL, 0}), "''");
-    assert_string_equal(sg_quote(room, sg_bytes_of("0123456789012345678901234567890123456789")), "'0123456789012345678901234567890123456789'");
-    assert_string_equal(sg_quote(room, sg_bytes_of("01234567890123456789012345678901234567890")), "'0123456789012345678901234567890123456789...'");
-    assert_string_equal(sg_quote(room, sg_bytes_of("012345678901234567890123456789012345678\xc3\xa9\xc3\xa9")),
-                        "'012345678901234567890123456789012345678...'");
-    assert_string_equal(sg_quote(room, sg_bytes_of("a\xff" "b")), "'a?b'");
+    assert_string_equal(sg_quote(room, sg_bytes_of("0123456789012345678901234567890123456789")),
+                        "'0123456789012345678901234567890123456789'");
+    assert_string_equal(sg_quote(room, sg_bytes_of("01234567890123456789012345678901234567890")),
+                        "'0123456789012345678901234567890123456789...'");
+    assert_string_equal(
+        sg_quote(room, sg_bytes_of("012345678901234567890123456789012345678\xc3\xa9\xc3\xa9")),
+        "'012345678901234567890123456789012345678...'");
+    assert_string_equal(sg_quote(room, sg_bytes_of("a\xff"
+                                                   "b")),
+                        "'a?b'");
 }
 
 int main(void)

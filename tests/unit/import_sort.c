@@ -1,5 +1,5 @@
-/* import_sort.c - what is sorted in runs on disk is, byte for byte, what is sorted in memory; also after every filter, and
- * with users that are numbered by their ids while runs are already written. */
+/* import_sort.c - what is sorted in runs on disk is, byte for byte, what is sorted in memory; also after
+ * every filter, and with users that are numbered by their ids while runs are already written. */
 #include "import_kit.h"
 
 #include "base/rng.h"
@@ -15,7 +15,8 @@ static void random_log(const char *name, bool numbers)
     for (uint64_t i = 0; i < EVENTS; i++) {
         const double u = sg_rng_double(1, SG_RNG_TEST, i, 0);
         const int user = (int)(u * u * 700), item = (int)sg_rng_below(300, 1, SG_RNG_TEST, i, 1);
-        const int rating = (int)sg_rng_below(5, 1, SG_RNG_TEST, i, 2), time = (int)sg_rng_below(400, 1, SG_RNG_TEST, i, 3);
+        const int rating = (int)sg_rng_below(5, 1, SG_RNG_TEST, i, 2),
+                  time = (int)sg_rng_below(400, 1, SG_RNG_TEST, i, 3);
 
         if (numbers)
             sg_buf_printf(&text, "%d\t%d\t%d\t%d\n", user, item, rating, time);
@@ -68,7 +69,7 @@ static void sorts_on_disk_as_in_memory(void **state)
     random_log("events", false);
     const sg_import_spec s = kit_spec("csv", kit_path("events"), NULL);
 
-    expect_same(s, 1, 29);               /* the least there is: runs of 1,024 events */
+    expect_same(s, 1, 29); /* the least there is: runs of 1,024 events */
     expect_same(s, 64 * EVENTS / 3, 3);
     expect_same(s, 64 * EVENTS - 64, 2); /* the last run holds one event */
     expect_same(s, 64 * EVENTS, 0);
