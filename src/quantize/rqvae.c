@@ -287,7 +287,7 @@ static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err
 /* ---- progress ------------------------------------------------------------------------------------------------- */
 
 /* "254/256/250 of 256 codes used, perplexity 201/190/180" */
-static void describe_usage(const trainer *t, char text[256])
+static void describe_usage(const trainer *t, char text[320])
 {
     const size_t codes = (size_t)t->config->codes;
     char used[128] = "", worth[128] = "";
@@ -306,13 +306,13 @@ static void describe_usage(const trainer *t, char text[256])
         snprintf(used + a, sizeof used - a, "%s%d", l ? "/" : "", count);
         snprintf(worth + b, sizeof worth - b, "%s%.0f", l ? "/" : "", exp(entropy));
     }
-    snprintf(text, 256, "%s of %zu codes used, perplexity %s", used, codes, worth);
+    snprintf(text, 320, "%s of %zu codes used, perplexity %s", used, codes, worth);
 }
 
 static sg_status report_epoch(const trainer *t, int epoch, double variance, sg_error *err)
 {
     const int every = t->config->epochs > 20 ? t->config->epochs / 20 : 1;
-    char usage[256];
+    char usage[320];
     sg_status st = sg_progress_tick(t->progress, &(sg_progress_event){.stage = "tokenize", .unit = "epochs", .done = epoch + 1,
                                                                       .total = t->config->epochs, .loss = t->loss}, err);
 

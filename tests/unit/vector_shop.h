@@ -40,7 +40,7 @@ static inline int32_t board_of(int i)
 
 static inline void write_shop(const char *dir)
 {
-    static char id[N][8], title[N][40], path[N][40], bytes[3][N * 40];
+    static char id[N][16], title[N][64], path[N][64], bytes[3][N * 64];
     static int64_t offsets[3][N + 1];
     static sg_dataset_event events[USERS * EVENTS];
     const char *const names[] = {"title", "categories"};
