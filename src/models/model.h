@@ -52,6 +52,8 @@ typedef struct sg_model_class {
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
      * and come back as they were. */
     sg_status (*weights)(sg_model *m, uint64_t seed, sg_error *err);
+    /* After weights, for a new model only: values that start from the data, such as item vectors. May be NULL. */
+    sg_status (*init)(sg_model *m, const sg_train_data *t, sg_error *err);
     /* Called after fit, after training, and after a folder was opened: builds what scoring needs and checks that the
      * arrays hold what scoring trusts (a folder may come from anywhere). May be NULL, may be called again. */
     sg_status (*ready)(sg_model *m, sg_error *err);

@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "math/gemm.h"
 #include "math/math.h"
+#include "models/content.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -36,6 +37,7 @@
     X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                            \
     X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                          \
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                            \
+    X(float, content, 0, 0, 100, "item vectors of this many times init_sd are added to the vectors at the start (0: none)") \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
     X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
 
@@ -91,6 +93,30 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     }
     sg_norm_declare(&s->norm, &m->params, c->dim, false, 1e-8f, "norm");
     return SG_OK;
+}
+
+static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const sasrec_config *c = m->config;
+    const sasrec *s = m->state;
+    int32_t *row;
+    float *start;
+    sg_status st;
+
+    if (c->content == 0)
+        return SG_OK;
+    if (!(row = sg_alloc_array((size_t)m->n_items, sizeof *row)))
+        return sg_fail_memory(err, "sasrec");
+    for (int32_t i = 0; i < m->n_items; i++)
+        row[i] = i;
+    if (!(st = sg_content_rows(&start, t, row, 1, m->n_items, c->dim, c->content * c->init_sd, err))) {
+        sg_axpy(s->item->value, 1, start, s->item->count);
+        if (s->out != s->item)
+            sg_axpy(s->out->value, 1, start, s->out->count);
+        sg_free(start);
+    }
+    sg_free(row);
+    return st;
 }
 
 static void sasrec_fini(sg_model *m)
@@ -266,6 +292,7 @@ const sg_model_class sg_model_sasrec = {
     .config_bytes = sizeof(sasrec_config),
     .state_bytes = sizeof(sasrec),
     .weights = sasrec_weights,
+    .init = sasrec_init,
     .fini = sasrec_fini,
     .examples = sasrec_examples,
     .loss = sasrec_loss,

@@ -28,6 +28,7 @@
 #include "decode/beam.h"
 #include "math/gemm.h"
 #include "math/math.h"
+#include "models/content.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -47,6 +48,7 @@
     X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
     X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
     X(bool, prefix_vectors, false, 0, 1, "a token also carries a vector of its whole prefix, not its code alone")       \
+    X(float, content, 0, 0, 10, "prefix_vectors: prefixes start from item vectors of this spread (0: from nothing)") \
     X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is (T5: it does not)")             \
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
@@ -168,6 +170,33 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
     sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
     return SG_OK;
+}
+
+/* content > 0: a prefix, and a single first code, starts from the mean vector of its items. */
+static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    const int L = s->levels;
+    const size_t dim = (size_t)c->dim;
+    int32_t *row;
+    float *start;
+    sg_status st;
+
+    if (!s->prefix || c->content == 0)
+        return SG_OK;
+    const int32_t n_prefix = s->first_prefix[L + 1], n_rows = n_prefix + s->size[0];
+    if (!(row = sg_alloc_array((size_t)m->n_items * (size_t)L, sizeof *row)))
+        return sg_fail_memory(err, "tiger prefixes");
+    for (size_t i = 0; i < (size_t)m->n_items * (size_t)L; i++)
+        row[i] = i % (size_t)L ? s->node[i] : n_prefix + m->codes[i];
+    if (!(st = sg_content_rows(&start, t, row, L, n_rows, c->dim, c->content * c->init_sd, err))) {
+        sg_axpy(s->prefix->value, 1, start, (size_t)n_prefix * dim);
+        sg_axpy(s->token->value, 1, start + (size_t)n_prefix * dim, (size_t)s->size[0] * dim);
+        sg_free(start);
+    }
+    sg_free(row);
+    return st;
 }
 
 static void tiger_fini(sg_model *m)
@@ -691,6 +720,7 @@ const sg_model_class sg_model_tiger = {
     .state_bytes = sizeof(tiger),
     .needs_ids = true,
     .weights = tiger_weights,
+    .init = tiger_init,
     .fini = tiger_fini,
     .examples = tiger_examples,
     .loss = tiger_loss,
