@@ -570,8 +570,7 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), head_scale(c));
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, n, s->size[level], c->dim, 1, x->data, c->dim,
-            s->head->value + (size_t)s->first[level] * (size_t)c->dim, c->dim, 0, rows->logits, rows->ld);
+    sg_gemm_linear_range(sg_graph_pool(g), n, x->data, c->dim, s->head, s->first[level], s->size[level], rows->logits, rows->ld);
     if (s->prefix && level && !strcmp(c->softmax, "legal"))
         sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, add_prefix_logits, &(prefix_work){d, rows, x->data});
     sg_arena_back(sg_graph_arena(g), mark);
