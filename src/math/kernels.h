@@ -14,7 +14,10 @@ typedef struct sg_drop {
 
 struct sg_attend; /* math/attention.h */
 
-enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
+enum {
+    SG_PANEL = 16,      /* columns that gather_sum works on at once */
+    SG_PANEL_COLS = 64, /* of a panel of weights; the last is as wide as what is left, rounded up to SG_PANEL */
+};
 
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -55,6 +58,9 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(size_t, nearest, (const float *dot, const float *norm, size_t n, float *least))                                  \
+    /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
+    X(void, panels, (float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out,      \
+                     int first, int n))                                                                                \
     X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;

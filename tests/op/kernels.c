@@ -285,6 +285,64 @@ static void bf16_rounds_to_nearest_even(void **state)
     each_isa(bf16_of);
 }
 
+enum { PANEL_ROWS = 15, PANEL_IN = 19, PANEL_OUT = 150 };
+
+/* w (in, out) in panels as math/kernels.h tells, not one number more than it asks for */
+static float *panels_of(const float *w, int in, int out)
+{
+    const int last = (out - 1) / SG_PANEL_COLS * SG_PANEL_COLS, width_last = (out - last + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
+    float *p = sg_alloc_zero((size_t)(in * (last + width_last) + SG_PANEL), sizeof *p);
+
+    assert_non_null(p);
+    for (int i = 0; i < in; i++)
+        for (int o = 0; o < out; o++) {
+            const int begin = o / SG_PANEL_COLS * SG_PANEL_COLS, width = begin == last ? width_last : SG_PANEL_COLS;
+
+            p[begin * in + i * width + o - begin] = w[i * out + o];
+        }
+    return p;
+}
+
+static void panels_of_isa(const sg_kernels *k)
+{
+    static const int outs[] = {1, 5, 16, 63, 64, 65, PANEL_OUT};
+    static float w[PANEL_IN * PANEL_OUT], x[PANEL_ROWS * PANEL_IN], y[PANEL_ROWS * PANEL_OUT], alone[PANEL_OUT];
+
+    fill(w, PANEL_IN * PANEL_OUT, 1, 1);
+    fill(x, PANEL_ROWS * PANEL_IN, 2, 1);
+    for (size_t o = 0; o < sizeof outs / sizeof *outs; o++) {
+        const int out = outs[o];
+        float *p = panels_of(w, PANEL_IN, out);
+
+        for (int first = 0; first < out; first += 1 + out / 3)
+            for (int n = 0; n <= out - first; n += n < 3 ? 1 : 37)
+                for (int rows = 0; rows <= PANEL_ROWS; rows++) {
+                    memset(y, 0xff, sizeof y); /* NaN */
+                    k->panels(y, PANEL_OUT, x, PANEL_IN, rows, p, PANEL_IN, out, first, n);
+                    for (int r = 0; r < rows; r++) {
+                        for (int c = 0; c < n; c++) {
+                            double want = 0;
+
+                            for (int i = 0; i < PANEL_IN; i++)
+                                want += (double)x[r * PANEL_IN + i] * w[i * out + first + c];
+                            op_near(y[r * PANEL_OUT + c], want, 1e-6, 1, "y", (size_t)c);
+                        }
+                        k->panels(alone, PANEL_OUT, x + r * PANEL_IN, PANEL_IN, 1, p, PANEL_IN, out, first, n);
+                        assert_memory_equal(alone, y + r * PANEL_OUT, (size_t)n * sizeof *y); /* whoever stands beside it */
+                        assert_true(n == PANEL_OUT || isnan(y[r * PANEL_OUT + n]));
+                    }
+                    assert_true(rows == PANEL_ROWS || isnan(y[rows * PANEL_OUT]));
+                }
+        sg_free(p);
+    }
+}
+
+static void panels_give_each_row_the_same(void **state)
+{
+    (void)state;
+    each_isa(panels_of_isa);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +354,7 @@ int main(void)
         cmocka_unit_test(dropout_masks_look_random),
         cmocka_unit_test(adamw_is_right),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(panels_give_each_row_the_same),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
