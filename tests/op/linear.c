@@ -139,6 +139,20 @@ static void expect_bf16(const float *got, const float *want, size_t n, double si
         op_near(got[i], want[i], 0x1p-8, sizes, what, i);
 }
 
+/* Threads that run one and the same kernel at once must not share what it works in: many tiles, so that they meet. */
+static void bf16_threads_do_not_meet(void **state)
+{
+    (void)state;
+    op_case c = {.precision = SG_BF16};
+
+    op_param(&c, 4096, 384, 1);
+    op_param(&c, 128, 384, 1);
+    op_param(&c, 128, 0, 1);
+    for (int i = 0; i < 10; i++)
+        op_check_threads(&c, build_linear);
+    op_free(&c);
+}
+
 static void bf16_is_f32_with_rounded_operands(void **state)
 {
     (void)state;
@@ -241,6 +255,7 @@ int main(void)
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(matmul_is_right),
         cmocka_unit_test(bf16_is_f32_with_rounded_operands),
+        cmocka_unit_test(bf16_threads_do_not_meet),
         cmocka_unit_test(follows_the_version_of_the_weights),
         cmocka_unit_test(empty_batch_gives_empty_output),
         cmocka_unit_test(rejects_shapes_that_do_not_fit),
