@@ -19,6 +19,16 @@ enum {
     SG_PANEL_COLS = 64, /* of a panel of weights; the last is as wide as what is left, rounded up to SG_PANEL */
 };
 
+/* c (m, n) = keep c + gain a b over k pairs of bf16 numbers (math/simd/pairs.c); n is a multiple of 16. */
+typedef struct sg_pairs {
+    int m, n, k;
+    const uint32_t *a, *b;
+    size_t a_row, a_pair, b_pair, c_row; /* steps from row to row and from pair to pair */
+    float *c;
+    const float *keep; /* (m) or NULL: c is not read */
+    float gain;
+} sg_pairs;
+
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
     X(void, sub, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -34,7 +44,7 @@ enum {
     X(double, sum_sq_diff, (const float *x, const float *y, size_t n))                                                 \
     X(float, sum_exp, (float *top, const float *x, size_t n))                                                          \
     X(size_t, above, (uint32_t *index, const float *x, size_t n, float shift, float floor))                            \
-    X(void, to_bf16, (uint16_t *y, const float *x, size_t n)) /* to nearest, ties to even; NaN stays NaN */             \
+    X(void, to_bf16, (uint16_t *y, const float *x, size_t n)) /* to nearest, ties to even; NaN stays NaN; subnormal: may be 0 */ \
     X(void, exp_rows, (float *y, const float *x, size_t n, float shift, float *sum))                                   \
     X(void, act, (int act, float *y, const float *x, size_t n))                                                        \
     X(void, act_grad, (int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add))       \
@@ -49,6 +59,10 @@ enum {
     X(float, ce_row, (float *l, size_t n, const float *bias, float scale, float *most, double *sum))                   \
     X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, ce_kept_row, (float *l, const float *e, size_t n, float c, float even))                                    \
+    X(void, product_pairs, (const sg_pairs *p))                                                                        \
+    X(void, pair_rows, (uint32_t *y, const float *even, const float *odd, size_t n)) /* n: a multiple of 16 */         \
+    X(void, turn_pairs, (uint32_t *y, size_t y_row, const uint32_t *x, size_t x_row, int rows, int pairs))             \
+    X(void, ce_kept_bf16, (float *l, const uint16_t *e, size_t n, float c, float even))                                \
     X(void, gather_dot, (float *l, const float *x, const float *w, const uint32_t *at, size_t n, size_t d, float scale))\
     X(void, gather_axpy, (float *y, const float *c, const float *w, const uint32_t *at, size_t n, size_t d))           \
     X(float, softplus_row, (float *l, size_t n))                                                                       \

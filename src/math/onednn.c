@@ -140,6 +140,7 @@ static bool describe(product *p, const dnnl_memory_desc_t *layout)
                                          s->packed ? dnnl_format_tag_any : dnnl_ab);
 }
 
+/* Scratch memory is handed in by each call: the library's own belongs to the primitive, which two threads run at once. */
 static dnnl_primitive_attr_t attributes(bool add)
 {
     dnnl_primitive_attr_t attr = NULL;
