@@ -103,6 +103,7 @@ int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_ses
         const char *sha = json_string_value(json_object_get(json_object_get(m->model->receipt, "data"), "sha256"));
 
         s->session->beam = p.beam;
+        s->session->complete = p.complete != 0;
         s->same_items = s->data && api_same_items(m->model, s->data->set);
         s->same_data = s->data && sha && strcmp(sha, s->data->set->sha256) == 0;
         *out = s;
