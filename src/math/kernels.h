@@ -12,7 +12,8 @@ typedef struct sg_drop {
     float keep;     /* what kept values are multiplied by: 65536 / (65536 - below) */
 } sg_drop;
 
-struct sg_attend; /* math/attention.h */
+struct sg_attend;    /* math/attention.h */
+struct sg_hstu_head; /* math/hstu_attention.h */
 
 enum {
     SG_PANEL = 16,      /* columns that gather_sum works on at once */
@@ -70,6 +71,8 @@ typedef struct sg_pairs {
                           const float *v, const int32_t *row, int len, const float *bias))                             \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
+    X(void, hstu, (const struct sg_hstu_head *a, float *work))                                                         \
+    X(void, hstu_grad, (const struct sg_hstu_head *a, float *work))                                                    \
     X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(size_t, nearest, (const float *dot, const float *norm, size_t n, float *least))                                  \
     /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
