@@ -21,6 +21,7 @@ typedef struct sg_histories {
     const int32_t *item;      /* item numbers of the model */
     const int64_t *timestamp; /* NULL: none */
     const int32_t *user;      /* (n) user numbers of the dataset, -1: unknown; NULL: all unknown */
+    const int64_t *now;       /* (n) time of the request; NULL: that of the last event */
 } sg_histories;
 
 /* What to leave out, per request. */
