@@ -96,7 +96,8 @@ static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t 
 
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length)
 {
-    *out = (sg_sequences){.n = h->n, .offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *out->offsets),
+    *out = (sg_sequences){.n = h->n,
+                          .offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *out->offsets),
                           .last = sg_scratch(g, (size_t)h->n, sizeof *out->last)};
     if (!out->offsets || !out->last)
         return false;
@@ -121,8 +122,8 @@ bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, in
     return true;
 }
 
-sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target, const sg_item_loss *spec,
-                           uint64_t seed, uint64_t step)
+sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
+                           const sg_item_loss *spec, uint64_t seed, uint64_t step)
 {
     const float scale = (float)(1 / spec->temperature);
     const int n_items = table->dim[0];
@@ -148,10 +149,12 @@ sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int
     if (!strcmp(spec->kind, "bce") || n_items < 2)
         return sg_sampled_bce(g, h, table, &sampled, 1);
     const double alpha = (double)spec->negatives / (n_items - 1);
-    return sg_sampled_bce(g, h, table, &sampled, (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
+    return sg_sampled_bce(g, h, table, &sampled,
+                          (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
 }
 
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores, sg_error *err)
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
+                         sg_error *err)
 {
     const int n = table->dim[0], dim = table->dim[1];
     sg_graph *g = s->graph;
@@ -163,7 +166,8 @@ sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosi
     sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, NULL, scores, n);
     if (!cosine)
         return SG_OK;
-    if (!(inverse = sg_scratch(g, (size_t)n, sizeof *inverse))) /* the user's own length does not change ranks */
+    if (!(inverse =
+              sg_scratch(g, (size_t)n, sizeof *inverse))) /* the user's own length does not change ranks */
         return sg_graph_status(g, err);
     for (int j = 0; j < n; j++) {
         const float *row = table->value + (size_t)j * (size_t)dim;

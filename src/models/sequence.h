@@ -1,12 +1,12 @@
-/* sequence.h - what models that read item sequences and guess the next item share: runs of training events packed into batches,
- * histories packed for scoring, the losses over the item table, scores of all items. */
+/* sequence.h - what models that read item sequences and guess the next item share: runs of training events
+ * packed into batches, histories packed for scoring, the losses over the item table, scores of all items. */
 #ifndef SG_MODELS_SEQUENCE_H
 #define SG_MODELS_SEQUENCE_H
 
 #include "models/model.h"
 
-/* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one event, so that every
- * event but a user's first is a label exactly once. */
+/* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one
+ * event, so that every event but a user's first is a label exactly once. */
 typedef struct sg_runs {
     const sg_dataset *data; /* borrowed */
     int length;
@@ -46,9 +46,10 @@ typedef struct sg_item_loss {
 } sg_item_loss;
 
 /* h (tokens, dim) against rows of table (n_items, dim). */
-sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target, const sg_item_loss *spec,
-                           uint64_t seed, uint64_t step);
+sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
+                           const sg_item_loss *spec, uint64_t seed, uint64_t step);
 /* scores (rows, n_items) = h table^T, each item's divided by its length when `cosine`. */
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores, sg_error *err);
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
+                         sg_error *err);
 
 #endif
