@@ -36,7 +36,10 @@
     X(bool, negatives_shared, false, 0, 1,                                                                   \
       "one set of negatives for the whole batch instead of one a position")                                  \
     X(float, temperature, 0.05, 0.001, 100, "loss=sampled: cosines are divided by it")                       \
-    X(bool, latest, false, 0, 1, "learn only from the last run of `length` events of each user")
+    X(bool, latest, false, 0, 1, "learn only from the last run of `length` events of each user")             \
+    X(float, alpha, 2, 1, 2,                                                                                 \
+      "stochastic length: attention over runs costs length^alpha at most, the rest is left out (2: "         \
+      "nothing)")
 
 typedef struct hstu_config {
     HSTU_OPTIONS(SG_OPTION_FIELD)
@@ -110,7 +113,7 @@ static sg_status hstu_examples(sg_model *m, const sg_train_data *t, size_t *n, s
 
     if (!strcmp(c->bias, "time") && !t->data->timestamp)
         return sg_fail(err, SG_ERR_USAGE, "hstu: bias=time needs timestamps, %s has none", t->data->name);
-    st = sg_runs_new(&s->runs, t, c->length, c->latest, err);
+    st = sg_runs_new(&s->runs, t, c->length, c->latest, c->alpha, err);
     *n = s->runs.n;
     return st;
 }
@@ -174,7 +177,7 @@ static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, i
                                .cosine = !ce};
     sg_sequences q;
 
-    if (!sg_runs_pack(&q, g, &s->runs, example, n))
+    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
         return NULL;
     return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
 }

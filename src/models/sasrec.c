@@ -124,7 +124,7 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
 {
     const sasrec_config *c = m->config;
     sasrec *s = m->state;
-    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, err);
+    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
     *n = s->runs.n;
     return st;
@@ -172,7 +172,7 @@ static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
                                .cosine = c->cosine};
     sg_sequences q;
 
-    if (!sg_runs_pack(&q, g, &s->runs, example, n))
+    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
         return NULL;
     return sg_item_loss_of(g, encode(m, g, &q), s->out, q.target, &loss, seed, step);
 }

@@ -5,16 +5,18 @@
 #include "base/rng.h"
 #include "math/gemm.h"
 #include "math/math.h"
+#include "models/thin.h"
 
 #include <math.h>
 #include <string.h>
 
-sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, sg_error *err)
+sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, double alpha,
+                      sg_error *err)
 {
     size_t cap_user = 0, cap_end = 0;
 
     sg_runs_free(out);
-    *out = (sg_runs){.data = t->data, .length = length};
+    *out = (sg_runs){.data = t->data, .length = length, .alpha = alpha};
     for (int32_t u = 0; u < t->data->n_users; u++) {
         const int64_t begin = t->data->user_offsets[u];
 
@@ -47,34 +49,54 @@ static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
     return out->item && (!timed || (out->time && out->next));
 }
 
-bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n)
+/* n inputs of a run that begins at event `first`, all or those at `place`, each with the event after it. */
+static void pack_run(sg_sequences *out, const sg_dataset *d, int at, int64_t first, const int32_t *place,
+                     int n)
+{
+    for (int i = 0; i < n; i++) {
+        const int64_t event = first + (place ? place[i] : i);
+
+        out->item[at + i] = d->item[event];
+        out->target[at + i] = d->item[event + 1];
+        if (out->time) {
+            out->time[at + i] = d->timestamp[event];
+            out->next[at + i] = d->timestamp[event + 1];
+        }
+    }
+}
+
+bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
+                  uint64_t seed, uint64_t step)
 {
     const sg_dataset *d = r->data;
+    int32_t *all = sg_scratch(g, (size_t)n, sizeof *all),
+            *place = sg_scratch(g, (size_t)r->length, sizeof *place);
+    float *key = sg_scratch(g, 2 * (size_t)r->length, sizeof *key);
 
     *out = (sg_sequences){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *out->offsets)};
-    if (!out->offsets)
+    if (!out->offsets || !all || !place || !key)
         return false;
     for (int i = 0; i < n; i++) {
         const int64_t have = r->end[example[i]] - d->user_offsets[r->user[example[i]]] - 1;
 
+        all[i] = (int)(have < r->length ? have : r->length);
         out->offsets[i] = out->tokens;
-        out->tokens += (int)(have < r->length ? have : r->length);
+        out->tokens +=
+            sg_thin_length(all[i], r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
     }
     out->offsets[n] = out->tokens;
     if (!take_tokens(out, g, d->timestamp != NULL) ||
         !(out->target = sg_scratch(g, (size_t)out->tokens, sizeof *out->target)))
         return false;
     for (int i = 0; i < n; i++) {
-        const int at = out->offsets[i];
-        const size_t len = (size_t)(out->offsets[i + 1] - at);
-        const int64_t event = r->end[example[i]] - (int64_t)len; /* of the first target */
+        const int keep = out->offsets[i + 1] - out->offsets[i];
+        const int64_t first = r->end[example[i]] - all[i] - 1;
+        const bool part = keep < all[i];
 
-        memcpy(out->item + at, d->item + event - 1, len * sizeof *out->item);
-        memcpy(out->target + at, d->item + event, len * sizeof *out->target);
-        if (out->time) {
-            memcpy(out->time + at, d->timestamp + event - 1, len * sizeof *out->time);
-            memcpy(out->next + at, d->timestamp + event, len * sizeof *out->next);
-        }
+        if (part)
+            sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all[i], key, seed,
+                           sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
+        pack_run(out, d, out->offsets[i], first, part ? place : NULL, keep);
     }
     return true;
 }

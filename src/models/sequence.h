@@ -10,13 +10,15 @@
 typedef struct sg_runs {
     const sg_dataset *data; /* borrowed */
     int length;
+    double alpha;  /* below 2: long runs are read in part, models/thin.h */
     int32_t *user; /* owned (n) */
     int64_t *end;  /* owned (n): where the events of the run end (exclusive) */
     size_t n;
 } sg_runs;
 
-/* latest: only the last run of each user. */
-sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, sg_error *err);
+/* latest: only the last run of each user. alpha: 2 is all of every run. */
+sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, double alpha,
+                      sg_error *err);
 void sg_runs_free(sg_runs *r);
 
 /* Sequences one after the other, in step memory. */
@@ -24,14 +26,15 @@ typedef struct sg_sequences {
     int n, tokens;
     int32_t *offsets; /* (n + 1) */
     int32_t *item;    /* (tokens) */
-    int32_t *target;  /* (tokens) the next item; NULL: of histories */
+    int32_t *target;  /* (tokens) the next item, whether or not it is read; NULL: of histories */
     int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
     int64_t *time;    /* (tokens) NULL: no timestamps */
     int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
 } sg_sequences;
 
-/* False: out of memory, the graph's error says so. */
-bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n);
+/* The runs of a training step. False: out of memory, the graph's error says so. */
+bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
+                  uint64_t seed, uint64_t step);
 /* The latest `length` events of each. Times that fall are raised to the one before. */
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
 

@@ -127,7 +127,7 @@ static void resumes_sasrec_with_sparse_tables_bit_for_bit(void **state)
 static void resumes_hstu_bit_for_bit(void **state)
 {
     (void)state;
-    stop_and_resume_gives_the_same_bytes("hstu", HSTU " negatives=10", "epochs=4 batch=8 lr=0.01");
+    stop_and_resume_gives_the_same_bytes("hstu", HSTU " negatives=10 alpha=1.5", "epochs=4 batch=8 lr=0.01");
 }
 
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
