@@ -183,6 +183,10 @@ typedef struct sg_hstu_spec {
 sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
 int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
 
+/* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
+ * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
+sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
+
 /* Fused softmax cross-entropy against the rows of a table: logits = x table^T (+ bias), never materialised.
  * x (rows, d), table (n, d). target[r] in 0..n-1, or -1: row has no loss. weight (rows) or NULL. Result: scalar
  * sum(weight * ce) / sum(weight). `scale` multiplies the logits (1/temperature). label_smoothing in [0, 1). */

@@ -14,6 +14,7 @@ typedef struct sg_drop {
 
 struct sg_attend;    /* math/attention.h */
 struct sg_hstu_head; /* math/hstu_attention.h */
+struct sg_gru_group; /* math/gru.h */
 
 enum {
     SG_PANEL = 16,      /* columns that gather_sum works on at once */
@@ -73,6 +74,8 @@ typedef struct sg_pairs {
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, hstu, (const struct sg_hstu_head *a, float *work))                                                         \
     X(void, hstu_grad, (const struct sg_hstu_head *a, float *work))                                                    \
+    X(void, gru, (const struct sg_gru_group *g, float *work))                                                          \
+    X(void, gru_grad, (const struct sg_gru_group *g, float *work))                                                     \
     X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(size_t, nearest, (const float *dot, const float *norm, size_t n, float *least))                                  \
     /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
