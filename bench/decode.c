@@ -1,10 +1,11 @@
-/* decode.c - what a recommendation by a model over semantic IDs costs, the model included, on one core: milliseconds of one user
- * at a time, users a second in batches, and how often the beam's top 10 are the exact ones.
+/* decode.c - what a recommendation by a model over semantic IDs costs, the model included, on one core:
+ * milliseconds of one user at a time, users a second in batches, and how often the beam's top 10 are the
+ * exact ones.
  *
  * usage: bench_decode [MODEL DATA] [--beam N] [--users N] [--exact N]
- *   MODEL DATA  a trained model folder and its dataset; without: an untrained TIGER at the options of its class over a synthetic
- *               shop of 12,101 items (exactness means nothing there and is left out,
- *               and so is completing the search, which an untrained model's flat probabilities send everywhere)
+ *   MODEL DATA  a trained model folder and its dataset; without: an untrained TIGER at the options of its
+ * class over a synthetic shop of 12,101 items (exactness means nothing there and is left out, and so is
+ * completing the search, which an untrained model's flat probabilities send everywhere)
  *   --beam N    only this beam (default: 20 and 50)
  *   --users N   test users asked, evenly spread (default 2000)
  *   --exact N   of these, how many are also scored exactly (default 1000) */
@@ -50,10 +51,15 @@ static void make_shop(const char *dir)
     const char *set[] = {"items=12101", "users=4000"};
     sedge_error err;
 
-    need(sedge_synth(&(sedge_synth_params){.size = sizeof(sedge_synth_params), .out = dir, .set = set, .n_set = 2}, NULL, &err),
+    need(sedge_synth(
+             &(sedge_synth_params){.size = sizeof(sedge_synth_params), .out = dir, .set = set, .n_set = 2},
+             NULL, &err),
          &err);
-    need(sedge_embed(&(sedge_embed_params){.size = sizeof(sedge_embed_params), .data = dir}, NULL, &err), &err);
-    need(sedge_tokenize(&(sedge_tokenize_params){.size = sizeof(sedge_tokenize_params), .data = dir}, NULL, &err), &err);
+    need(sedge_embed(&(sedge_embed_params){.size = sizeof(sedge_embed_params), .data = dir}, NULL, &err),
+         &err);
+    need(sedge_tokenize(&(sedge_tokenize_params){.size = sizeof(sedge_tokenize_params), .data = dir}, NULL,
+                        &err),
+         &err);
 }
 
 static sg_model *untrained(const sg_dataset *d, const sg_split *split)
@@ -119,7 +125,8 @@ static void time_alone(const char *name, sg_session *s, const asked *a, int32_t 
         const sg_histories h = histories(a, u < 0 ? 0 : u, 1);
         const double start = sg_now();
 
-        need_sg(sg_session_recommend(s, &h, &unseen, K, list + (size_t)(u < 0 ? 0 : u) * K, score + (size_t)(u < 0 ? 0 : u) * K, &err),
+        need_sg(sg_session_recommend(s, &h, &unseen, K, list + (size_t)(u < 0 ? 0 : u) * K,
+                                     score + (size_t)(u < 0 ? 0 : u) * K, &err),
                 &err);
         if (i >= 0)
             ms[i] = (sg_now() - start) * 1e3;

@@ -7,9 +7,10 @@
  * p <= 0, so prefixes below the floor are done with, and of the others few children are ever touched twice.
  * Ties go to the lower node.
  *
- * A prefix bounds all that lies below it, so the least score kept at each level tells whether something better may have been
- * dropped. With `complete` such users are searched again with the k-th item's score as the floor from the start: few prefixes stand
- * above it, so a wide second search costs about as much as the first.
+ * A prefix bounds all that lies below it, so the least score kept at each level tells whether something
+ * better may have been dropped. With `complete` such users are searched again with the k-th item's score as
+ * the floor from the start: few prefixes stand above it, so a wide second search costs about as much as the
+ * first.
  *
  * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at
  * least one item, so a full beam stays full and k <= beam items are found whenever there are k. */
@@ -38,7 +39,7 @@ typedef struct search {
     const sg_catalogue *c;
     const sg_beam_spec *spec;
     int levels, level, batch;
-    size_t width, keep, cap;          /* prefixes a user may have; of this search */
+    size_t width, keep, cap; /* prefixes a user may have at most; in this search; picks in the buffer */
     sg_allowed allowed;
     sg_denied *denied;                /* (batch) */
     int32_t *denied_node;             /* (all denied items, levels + 1) */
@@ -257,7 +258,8 @@ static bool advance_user(search *s, size_t user, worker *w)
 {
     sg_prefix *now = s->prefix[s->level & 1] + user * s->width;
     sg_prefix *next = s->prefix[(s->level + 1) & 1] + user * s->width;
-    sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->keep, .floor = s->floor[user]};
+    sg_picks picks = {
+        .key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->keep, .floor = s->floor[user]};
     const int32_t live = s->live[user];
     size_t n = 0;
 
@@ -399,7 +401,8 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
                            "beam search: level %d: expected a temperature above 0, found %g", l + 1,
                            (double)spec->temperature[l]);
     if (spec->complete > 0 && (spec->temperature || spec->cold))
-        return sg_fail(err, SG_ERR_USAGE, "beam search: what is drawn or mixed with unseen items cannot be completed");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "beam search: what is drawn or mixed with unseen items cannot be completed");
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
                        spec->cold_prefix >= sg_catalogue_levels(c)))
         return sg_fail(err, SG_ERR_USAGE,
@@ -465,8 +468,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
     for (int i = 0; i < 2; i++)
         s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
-    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->offsets || !s->parent || !s->code || !s->logits ||
-        !s->workers || !s->prefix[0] || !s->prefix[1])
+    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->offsets || !s->parent || !s->code ||
+        !s->logits || !s->workers || !s->prefix[0] || !s->prefix[1])
         return sg_fail_memory(err, "beam search");
     for (int i = 0; i < threads; i++) {
         worker *w = &s->workers[i];
@@ -498,14 +501,16 @@ static sg_status run(search *s, sg_beam_step *step, void *ctx, sg_pool *pool, sg
         sg_parallel_for(pool, batch, 1, advance_users, s);
         for (int u = 0; u < s->batch; u++)
             if (s->bad[u])
-                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite (history %d of the batch)",
+                return sg_fail(err, SG_ERR_NUMERIC,
+                               "decoding: logits of level %d are not finite (history %d of the batch)",
                                s->level + 1, u);
     }
     sg_parallel_for(pool, batch, 1, finish_users, s);
     return SG_OK;
 }
 
-/* Who may have missed an item that beats his k-th, and the floor for the second search. A list that is not full holds everything. */
+/* Who may have missed an item that beats his k-th, and the floor for the second search. A list that is not
+ * full holds everything. */
 static bool unfinished(search *s)
 {
     const float slack = 1e-4f; /* the same prefix may score a rounding lower beside others */

@@ -1,7 +1,8 @@
 /* stack.c - decoder blocks over cached keys and values.
  *
- * A prefix attends to the codes it was made of, wherever their rows lie: beams are dropped and copied, so these are scattered over
- * the cache. All prefixes of a sequence attend to the same memory and are computed together. */
+ * A prefix attends to the codes it was made of, wherever their rows lie: beams are dropped and copied, so
+ * these are scattered over the cache. All prefixes of a sequence attend to the same memory and are computed
+ * together. */
 #include "decode/stack.h"
 
 #include "math/attention.h"
@@ -16,8 +17,8 @@ static int inner_of(const sg_stack *s)
     return s->spec.block->spec.heads * s->spec.block->spec.head_dim;
 }
 
-sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_tensor *memory, const int32_t *tokens, int cap,
-                        sg_error *err)
+sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_tensor *memory,
+                        const int32_t *tokens, int cap, sg_error *err)
 {
     size_t numbers;
 
@@ -48,7 +49,8 @@ static int32_t *take_paths(sg_stack *s, const sg_beam_rows *rows)
         int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels;
 
         if (level)
-            memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels, (size_t)level * sizeof *path);
+            memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels,
+                   (size_t)level * sizeof *path);
         path[level] = level * s->cap + r;
         memcpy(packed + (size_t)r * (size_t)(level + 1), path, (size_t)(level + 1) * sizeof *path);
     }
@@ -84,12 +86,13 @@ static void attend_own(void *ctx, size_t piece, size_t begin, size_t end, int th
     const sg_block_spec *b = &w->s->spec.block->spec;
     const size_t at = begin * (size_t)inner_of(w->s);
 
-    sg_attend_rows(w->out + at, w->q + at, (int)(end - begin), b->heads, b->head_dim, w->s->spec.scale, w->k, w->v,
-                   w->path + begin * (size_t)w->len, w->len, w->bias);
+    sg_attend_rows(w->out + at, w->q + at, (int)(end - begin), b->heads, b->head_dim, w->s->spec.scale, w->k,
+                   w->v, w->path + begin * (size_t)w->len, w->len, w->bias);
 }
 
 /* x + attention of each prefix to its own codes; k and v of the last one go to the cache first. */
-static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, const int32_t *path, const float *bias)
+static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, const int32_t *path,
+                            const float *bias)
 {
     const sg_block *b = &s->spec.block[layer];
     const int inner = inner_of(s), dim = b->spec.dim;
@@ -97,15 +100,16 @@ static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, con
     const size_t last = at + (size_t)level * (size_t)s->cap * (size_t)inner;
     sg_graph *g = s->graph;
     sg_pool *pool = sg_graph_pool(g);
-    sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x), *q = sg_linear(g, normed, b->self.q, b->self.qb);
+    sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x),
+              *q = sg_linear(g, normed, b->self.q, b->self.qb);
     sg_tensor *out = q ? sg_tensor_2d(g, q->dim[0], inner) : NULL;
 
     if (!out)
         return NULL;
-    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.k, b->self.kb ? b->self.kb->value : NULL,
-                   s->k + last, inner);
-    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.v, b->self.vb ? b->self.vb->value : NULL,
-                   s->v + last, inner);
+    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.k,
+                   b->self.kb ? b->self.kb->value : NULL, s->k + last, inner);
+    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.v,
+                   b->self.vb ? b->self.vb->value : NULL, s->v + last, inner);
     sg_parallel_for(pool, (size_t)q->dim[0], ROWS, attend_own,
                     &(own_work){s, out->data, q->data, s->k + at, s->v + at, bias, path, level + 1});
     return sg_plus(g, x, sg_linear(g, out, b->self.o, b->self.ob));
@@ -140,7 +144,8 @@ sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
         const sg_block *b = &s->spec.block[i];
 
         x = self_part(s, i, rows->level, x, path, bias);
-        x = sg_heads_attend(g, &b->cross, x, sg_norm_forward(g, &b->norm_cross, x), s->cross_k[i], s->cross_v[i], &cross, 0);
+        x = sg_heads_attend(g, &b->cross, x, sg_norm_forward(g, &b->norm_cross, x), s->cross_k[i],
+                            s->cross_v[i], &cross, 0);
         x = sg_block_ffn(g, b, x, 0);
     }
     return x;

@@ -461,7 +461,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c), (float)c->label_smoothing);
 }
 
-/* ---- decoding ------------------------------------------------------------------------------------------------ */
+/* ---- decoding
+ * ------------------------------------------------------------------------------------------------ */
 typedef struct decoder {
     const sg_model *m;
     sg_stack stack;
@@ -507,7 +508,8 @@ static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
         return NULL;
     for (int r = 0; r < n; r++) {
         id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
-        node[r] = level ? sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]) : 0;
+        node[r] =
+            level ? sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]) : 0;
         prefix[r] = s->prefix && level > 1 ? s->first_prefix[level] + node[r] : -1;
     }
     return embed(g, s, id, prefix, n, c->init_sd);
@@ -530,7 +532,8 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), head_scale(c));
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm_linear_range(sg_graph_pool(g), n, x->data, c->dim, s->head, s->first[level], s->size[level], rows->logits, rows->ld);
+    sg_gemm_linear_range(sg_graph_pool(g), n, x->data, c->dim, s->head, s->first[level], s->size[level],
+                         rows->logits, rows->ld);
     if (s->prefix && level && !strcmp(c->softmax, "legal"))
         sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, add_prefix_logits, &(prefix_work){d, rows, x->data});
     sg_arena_back(sg_graph_arena(g), mark);
@@ -538,7 +541,8 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
 }
 
 /* Encodes the histories and prepares a decoder for at most cap prefixes a level. */
-static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *h, int first, int n, int cap, sg_error *err)
+static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *h, int first, int n,
+                              int cap, sg_error *err)
 {
     const sg_model *m = session->model;
     const tiger_config *c = m->config;
@@ -577,17 +581,24 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     return sg_stack_open(&d->stack, g, &spec, memory, in.tokens, cap, err);
 }
 
-static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
-                                 float *score, sg_error *err)
+static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                                 int32_t *item, float *score, sg_error *err)
 {
-    enum { ROWS = 256 }; /* prefixes that a thread decodes together: what lies between two layers stays in its cache */
-    enum { WIDER = 8 };  /* the second search, against the first: on Beauty 99 of 100 users need 4 times 50 beams */
+    enum {
+        ROWS = 256
+    }; /* prefixes that a thread decodes together: what lies between two layers stays in its cache */
+    enum {
+        WIDER = 8
+    }; /* the second search, against the first: on Beauty 99 of 100 users need 4 times 50 beams */
     const tiger_config *c = session->model->config;
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = session->model->n_items, wide = session->complete && beam < items / WIDER ? WIDER * beam : items;
-    const int most = session->complete ? wide : beam < items ? beam : items; /* prefixes of a user at a level */
+    const int items = session->model->n_items,
+              wide = session->complete && beam < items / WIDER ? WIDER * beam : items;
+    const int most = session->complete ? wide
+                     : beam < items    ? beam
+                                       : items; /* prefixes of a user at a level */
     sg_beam_spec spec = {.beam = beam,
                          .k = k,
                          .complete = session->complete ? most : 0,
@@ -605,8 +616,9 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
             spec.deny_offsets = h->offsets + first;
             spec.deny = h->item;
         }
-        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k, session->model->catalogue,
-                                 n, &spec, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                 session->model->catalogue, n, &spec, decoder_step, &d, session->pool,
+                                 sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
@@ -624,14 +636,16 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
         if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
-            (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items, session->model->catalogue, n,
-                                  renormalises(c), ROWS, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+            (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items,
+                                  session->model->catalogue, n, renormalises(c), ROWS, decoder_step, &d,
+                                  session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
 }
 
-static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err)
+static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
+                            float *logp, sg_error *err)
 {
     const tiger_config *c = session->model->config;
     sg_status st;

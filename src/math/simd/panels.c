@@ -1,7 +1,8 @@
 /* panels.c - y = x w for weights laid out in panels of SG_PANEL_COLS columns (math/gemm.c packs them).
  *
- * A panel is (in, its width), rows contiguous, so that weights are read once, in order, whatever the number of rows: that is
- * what few rows need. Sums run over `in` in order, one fused chain a number: a row's result does not depend on the others. */
+ * A panel is (in, its width), rows contiguous, so that weights are read once, in order, whatever the number
+ * of rows: that is what few rows need. Sums run over `in` in order, one fused chain a number: a row's result
+ * does not depend on the others. */
 #include "math/simd/tile.h"
 
 /* n columns of one panel, all rows: register tiles as wide as they go, as few groups of rows as fit them. */
@@ -19,7 +20,8 @@ static void panel_rows(const tile_job *t, int rows, int n)
     }
 }
 
-/* The columns that fill no vector: computed as one (what lies behind them belongs to the next row of the panel), copied. */
+/* The columns that fill no vector: computed as one (what lies behind them belongs to the next row of the
+ * panel), copied. */
 static void panel_rest(const tile_job *t, int rows, int first, int n)
 {
     float part[TILE_ROWS * SG_LANES];
@@ -38,8 +40,8 @@ static void panel_rest(const tile_job *t, int rows, int first, int n)
     }
 }
 
-void SG_KERNEL(panels)(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out, int first,
-                       int n)
+void SG_KERNEL(panels)(float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in,
+                       int out, int first, int n)
 {
     for (int col = first, here; col < first + n && rows > 0; col += here) {
         const int begin = col / SG_PANEL_COLS * SG_PANEL_COLS;
