@@ -7,4 +7,4 @@ if ! command -v clang-tidy >/dev/null 2>&1; then
     echo "lint: clang-tidy is not installed, nothing was checked"
     exit 0
 fi
-git ls-files 'src/*.c' 'cli/*.c' | grep -v '^src/math/simd/' | xargs -P 2 -n 8 clang-tidy -p "${1:-build}" --quiet 2>/dev/null
+git ls-files 'src/*.c' 'cli/*.c' | grep -v '^src/math/simd/' | xargs -P 2 -n 4 clang-tidy -p "${1:-build}" --quiet 2>/dev/null

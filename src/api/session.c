@@ -13,7 +13,7 @@ int sedge_model_open(sedge_model **out, const char *dir, sedge_error *err)
     sedge_model *m = NULL;
 
     *out = NULL;
-    if (!(st = api_need(dir, "a model folder", &c.err)) && !(m = sg_alloc_zero(1, sizeof *m)))
+    if (!st && !(st = api_need(dir, "a model folder", &c.err)) && !(m = sg_alloc_zero(1, sizeof *m)))
         st = sg_fail_memory(&c.err, "model");
     if (!st && !(st = sg_model_open(&m->model, dir, &c.err))) {
         sg_model_item(m->model, (sg_bytes){"", 0}); /* builds the index of ids: from here on the model never changes */
@@ -60,7 +60,7 @@ int sedge_data_open(sedge_data **out, const char *dir, sedge_error *err)
     sedge_data *d = NULL;
 
     *out = NULL;
-    if (!(st = api_need(dir, "a dataset folder", &c.err)) && !(d = sg_alloc_zero(1, sizeof *d)))
+    if (!st && !(st = api_need(dir, "a dataset folder", &c.err)) && !(d = sg_alloc_zero(1, sizeof *d)))
         st = sg_fail_memory(&c.err, "dataset");
     if (!st && !(st = sg_dataset_open(&d->set, dir, &c.err))) {
         sg_dataset_item(d->set, (sg_bytes){"", 0}); /* builds the indexes: from here on the dataset never changes */

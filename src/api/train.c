@@ -10,6 +10,7 @@
 #include "math/gemm.h"
 #include "models/prefixes.h"
 #include "quantize/tokenize.h"
+#include "train/checkpoint.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -47,14 +48,16 @@ static sg_status read_options(api_call *c, job *j, const sedge_train_params *p)
 static sg_status check_unfinished(api_call *c, const sedge_train_params *p)
 {
     char *path = sg_path_join(p->out, "checkpoint");
-    const bool unfinished = path && sg_dir_exists(path);
+    bool unfinished;
 
+    sg_checkpoint_sweep(p->out);
+    unfinished = path && sg_dir_exists(path);
     sg_free(path);
     if (!path)
         return sg_fail_memory(&c->err, "path");
     if (unfinished && !p->resume)
         return sg_fail(&c->err, SG_ERR_USAGE, "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint", p->out, p->out);
-    return SG_OK;
+    return sg_model_save_check(p->out, &c->err); /* now, not after hours */
 }
 
 /* DIR/training.json: where the data lay, with which options, how it went. */

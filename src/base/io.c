@@ -369,7 +369,7 @@ sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, s
             st = sg_fail_memory(err, dir);
         } else if ((f.lock = make_tmp_dir(f.tmp)) < 0) {
             if (errno != EEXIST || i == TMP_TRIES)
-                st = sg_fail_errno(err, f.tmp, "cannot make folder");
+                st = sg_fail_errno(err, dir, "cannot make folder");
             sg_free(f.tmp);
             f.tmp = NULL;
         }
@@ -452,7 +452,11 @@ sg_status sg_file_read(sg_buf *out, const char *path, size_t bytes_max, sg_error
 
     if (fd < 0)
         return sg_fail_errno(err, path, "cannot open");
-    if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && (uint64_t)s.st_size > bytes_max)
+    if (fstat(fd, &s))
+        st = sg_fail_errno(err, path, "cannot read");
+    else if (S_ISDIR(s.st_mode))
+        st = sg_fail(err, SG_ERR_IO, "%s: expected a file, found a folder", path);
+    else if (S_ISREG(s.st_mode) && (uint64_t)s.st_size > bytes_max)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu bytes, found %llu", path, bytes_max,
                      (unsigned long long)s.st_size);
     while (!st) {
@@ -494,6 +498,15 @@ sg_status sg_file_read(sg_buf *out, const char *path, size_t bytes_max, sg_error
     sg_buf_free(out);
     *out = b;
     return SG_OK;
+}
+
+void sg_file_sweep(const char *path)
+{
+    char *parent = sg_path_dir(path);
+
+    if (parent)
+        sweep(parent, path, S_IFREG);
+    sg_free(parent);
 }
 
 sg_status sg_file_write(const char *path, const void *data, size_t size, sg_error *err)

@@ -18,6 +18,7 @@
 
 sg_status sg_file_read(sg_buf *out, const char *path, size_t bytes_max, sg_error *err);
 sg_status sg_file_write(const char *path, const void *data, size_t size, sg_error *err); /* atomic */
+void sg_file_sweep(const char *path); /* what killed processes left of `path`; sg_writer_open does it, too */
 bool sg_file_exists(const char *path);
 bool sg_dir_exists(const char *path);
 sg_status sg_dir_make(const char *path, sg_error *err); /* with parents; an existing folder is fine */

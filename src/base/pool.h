@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 
+#include <assert.h>
 #include <stddef.h>
 
 typedef struct sg_pool sg_pool;
@@ -21,6 +22,7 @@ void sg_parallel_for(sg_pool *p, size_t n, size_t grain, sg_body *body, void *ct
 
 static inline size_t sg_pieces(size_t n, size_t grain)
 {
+    assert(grain > 0);
     return (n + grain - 1) / grain;
 }
 

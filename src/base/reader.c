@@ -120,6 +120,8 @@ sg_status sg_reader_open(sg_reader **out, const char *path, sg_error *err)
         st = sg_fail_errno(err, path, "cannot open");
     else if (fstat(r->fd, &s))
         st = sg_fail_errno(err, path, "cannot read");
+    else if (S_ISDIR(s.st_mode))
+        st = sg_fail(err, SG_ERR_IO, "%s: expected a file, found a folder", path);
     if (!st) {
         r->seekable = S_ISREG(s.st_mode);
         r->size = r->seekable ? (uint64_t)s.st_size : 0;

@@ -26,6 +26,12 @@ sg_status sg_fail(sg_error *err, sg_status status, const char *format, ...) __at
 sg_status sg_fail_memory(sg_error *err, const char *what); /* "out of memory: what" */
 sg_status sg_fail_errno(sg_error *err, const char *path, const char *doing); /* "path: doing: strerror" */
 
+#ifdef __clang_analyzer__ /* looks at one file at a time, and would follow ways on which a failure is SG_OK */
+#define sg_fail(err, status, ...) (sg_fail(err, status, __VA_ARGS__), (status))
+#define sg_fail_memory(err, what) (sg_fail_memory(err, what), SG_ERR_MEMORY)
+#define sg_fail_errno(err, path, doing) (sg_fail_errno(err, path, doing), SG_ERR_IO)
+#endif
+
 /* Puts "where: " before an error made by a layer below. */
 sg_status sg_error_prefix(sg_error *err, const char *where);
 

@@ -29,7 +29,7 @@ static sg_status find_columns(sg_intake *k, mapping *m, sg_bytes line, const cha
     sg_json_value key, value;
     sg_bytes *name = sg_alloc_array(KEYS_MAX, sizeof *name);
     sg_json_scan s;
-    sg_columns c;
+    sg_columns c = {0};
     size_t n = 0;
     sg_status st;
 

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -54,6 +55,7 @@ sg_range sg_world_line(const sg_world *w, uint32_t line)
 
 uint32_t sg_world_line_of(const sg_world *w, uint32_t place)
 {
+    assert(w->n > 0);
     return (uint32_t)((((uint64_t)place + 1) * w->n_lines - 1) / w->n);
 }
 

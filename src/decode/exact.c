@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "decode/legal.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 typedef struct run { /* neighbours of one level */
@@ -159,6 +160,7 @@ sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool 
     const int32_t parents = sg_catalogue_nodes(c, w.levels - 1);
     sg_status st;
 
+    assert(w.levels > 0);
     if (batch < 1)
         return SG_OK;
     if (rows_max < 1)

@@ -124,7 +124,7 @@ void sg_tensors_stream_abort(sg_tensors_stream *s)
     if (!s)
         return;
     sg_writer_abort(s->writer);
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = 0; s->list && i < s->n; i++) {
         sg_free(s->list[i].name);
         sg_free(s->list[i].wait);
     }

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "index/bits.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- the image ----------------------------------------------------------------------------------------- */
@@ -144,6 +145,7 @@ static bool codes_are_sound(const sg_image_level *v)
 {
     uint32_t node = 0, last = 0;
 
+    assert(v->code8 || v->code16);
     for (uint32_t i = 0; i < v->children; i++) {
         const uint32_t code = v->code8 ? v->code8[i] : v->code16[i];
         const bool starts = v->first ? v->first[node] == i : sg_bits_get(v->bits, i);

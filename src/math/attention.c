@@ -10,6 +10,7 @@
 
 #include "math/op.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -58,6 +59,7 @@ static void visible_keys(plan *p)
 {
     const sg_attention_spec *s = &p->spec;
 
+    assert(s->mask != SG_MASK_LIMIT || s->limit_q);
     for (int i = 0; i < s->batch; i++) {
         const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
         const int n_k = s->offsets_k[i + 1] - s->offsets_k[i];
@@ -134,6 +136,7 @@ static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int
 
 static void clear_rows(float *x, size_t ld, int rows, int dh)
 {
+    assert(x || rows == 0);
     for (int r = 0; r < rows; r++)
         memset(x + (size_t)r * ld, 0, (size_t)dh * sizeof *x);
 }

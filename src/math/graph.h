@@ -72,6 +72,9 @@ uint64_t sg_graph_step(const sg_graph *g);
 uint64_t sg_graph_next_op(sg_graph *g); /* a number unique within the step: names dropout masks */
 /* NULL and sticky error, for `return sg_graph_fail(...)`. */
 void *sg_graph_fail(sg_graph *g, sg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#ifdef __clang_analyzer__ /* see base/status.h */
+#define sg_graph_fail(g, ...) (sg_graph_fail(g, __VA_ARGS__), NULL)
+#endif
 /* New tensor with uninitialised data. NULL when out of memory (sticky). */
 sg_tensor *sg_tensor_new(sg_graph *g, int rank, const int *dim);
 sg_tensor *sg_tensor_2d(sg_graph *g, int rows, int cols);

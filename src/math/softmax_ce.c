@@ -64,6 +64,7 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
 
     for (int r = 0; r < n_rows; r++) {
         most[r] = -INFINITY;
+        at_target[r] = -INFINITY; /* until its block comes */
         sum[r] = 0;
     }
     for (int item = 0; item < g->size; item += SG_CE_BLOCK) {

@@ -218,6 +218,16 @@ static const char *marker_in(const char *dir)
     return training ? checkpoint : SG_MANIFEST_NAME;
 }
 
+sg_status sg_model_save_check(const char *dir, sg_error *err)
+{
+    sg_folder probe;
+    const sg_status st = sg_folder_begin(&probe, dir, marker_in(dir), err);
+
+    if (!st)
+        sg_folder_abort(&probe);
+    return st;
+}
+
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err)
 {
     static write_file *const write[] = {write_config, write_weights, write_items, write_catalogue,
@@ -386,7 +396,9 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
     for (int i = 0; !st && i < N_OWN_FILES; i++)
         if (!(path[i] = sg_path_join(dir, own_files[i])))
             st = sg_fail_memory(err, "path");
-    if (!st && sg_dir_exists(dir) && !sg_file_exists(path[0]))
+    if (!st && !sg_dir_exists(dir))
+        st = sg_fail(err, SG_ERR_MISSING, "%s: no such model folder", dir);
+    else if (!st && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
     if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], path[1], err)) ||
         (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||

@@ -143,6 +143,7 @@ sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, con
  * in; whatever fails, the old folder is intact. Files of the old folder that are none of these stay (training.jsonl,
  * checkpoint). The weights stay readable: a model opened from the old folder goes on with its mapping. */
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err);
+sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a model may be saved there */
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
 /* -1: unknown. The first call builds the index and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);

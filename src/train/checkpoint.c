@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 sg_status sg_train_state_init(sg_train_state *s, const sg_params *ps, bool average, sg_error *err)
 {
@@ -211,6 +212,18 @@ done:
     sg_buf_free(&same);
     sg_free(path);
     return st;
+}
+
+void sg_checkpoint_sweep(const char *dir)
+{
+    char *folder = sg_path_join(dir, "checkpoint"), *path = state_path(dir);
+
+    if (folder && path && !sg_file_exists(path)) {
+        sg_file_sweep(path);
+        rmdir(folder); /* stays when there is anything in it */
+    }
+    sg_free(folder);
+    sg_free(path);
 }
 
 sg_status sg_checkpoint_remove(const char *dir, sg_error *err)

@@ -401,7 +401,7 @@ static void changed_bytes_are_noticed(void **state)
     assert_open_fails(s.dir, "holds no config.json: not a model folder");
     sg_free(dir);
     dir = path_in(s.dir, "nothing");
-    assert_open_fails(dir, "nothing/config.json");
+    assert_open_fails(dir, "nothing: no such model folder");
     sg_free(dir);
     sg_model_free(m);
     shop_fini(&s);
