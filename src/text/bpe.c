@@ -23,7 +23,7 @@ enum { NO_SYMBOL = -1 };
 
 static size_t slot_of(const sg_bpe *b, uint64_t pair)
 {
-    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> 20) & (b->size - 1);
+    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> 36) & (b->size - 1); /* upper bits: they depend on both halves */
 }
 
 static uint64_t pair_of(int32_t left, int32_t right)

@@ -165,7 +165,8 @@ sg_status sg_tokenizer_set_spiece(sg_tokenizer *t, const sg_spiece *s, sg_error 
         sg_tokenizer_byte_tokens(t->bpe.byte_id, t);
         if (any_fixed && (st = build_kind(&t->bpe.fixed, t, s, SG_TOKEN_USER, SG_TOKEN_USER, err)))
             return st;
-        return set_bpe(t, s->score, err);
+        st = set_bpe(t, s->score, err);
+        return st ? st : sg_tokenizer_cut_words(t, err);
     }
     t->unigram.unknown = unknown;
     t->unigram.fall_back = s->fall_back;

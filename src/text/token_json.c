@@ -381,7 +381,8 @@ static sg_status read_bpe(sg_tokenizer *t, const json_t *m, size_t n_vocab, sg_e
     b->whole_first = is_true(m, "ignore_merges", false);
     b->unknown = find_token(t, json_object_get(m, "unk_token"));
     t->model = SG_MODEL_BPE;
-    return read_merges(t, json_object_get(m, "merges"), err);
+    st = read_merges(t, json_object_get(m, "merges"), err);
+    return st ? st : sg_tokenizer_cut_words(t, err);
 }
 
 static sg_status read_wordpiece(sg_tokenizer *t, const json_t *m, size_t n_vocab, bool whole, sg_error *err)

@@ -257,3 +257,18 @@ sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right,
     sg_buf_free(&key);
     return st;
 }
+
+sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)
+{
+    static const char word[] = "\xe2\x96\x81+[^\xe2\x96\x81]*|[^\xe2\x96\x81]+";
+    const sg_bpe *b = &t->bpe;
+
+    /* U+2581 must be a symbol: unknown ones are joined to their neighbours */
+    if (t->pre.n || b->bytes || b->whole_first || b->prefix.size || b->suffix.size || sg_trie_find(&t->trie, word, 3) < 0)
+        return SG_OK;
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t at = 1; at + 3 <= t->token[i].size; at++)
+            if (memcmp(t->token[i].data + at, word, 3) == 0 && (at < 3 || memcmp(t->token[i].data + at - 3, word, 3) != 0))
+                return SG_OK;
+    return sg_tokenizer_cut_at(t, word, SG_CUT_ISOLATED, err);
+}
