@@ -164,6 +164,13 @@ static int name_of(const void *name, const void *t)
     return strcmp(name, ((const sg_gguf_tensor *)t)->name);
 }
 
+const char *sg_gguf_kind_name(sg_gguf_kind kind)
+{
+    static const char *const names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+
+    return names[kind];
+}
+
 size_t sg_gguf_values(const sg_gguf *g)
 {
     return g->n_values;
@@ -467,6 +474,17 @@ sg_status sg_gguf_open(sg_gguf **out, const char *path, sg_error *err)
     }
     *out = g;
     return SG_OK;
+}
+
+sg_status sg_gguf_detect(bool *is, const char *path, sg_error *err)
+{
+    sg_map map;
+    const sg_status st = sg_map_open(&map, path, err);
+
+    *is = !st && map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
+    if (!st)
+        sg_map_close(&map);
+    return st;
 }
 
 size_t sg_gguf_count(const sg_gguf *g)

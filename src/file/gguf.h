@@ -15,6 +15,7 @@
 typedef struct sg_gguf sg_gguf; /* an open file */
 sg_status sg_gguf_open(sg_gguf **out, const char *path, sg_error *err);
 sg_status sg_gguf_parse(sg_gguf **out, sg_bytes file, const char *name, sg_error *err); /* file borrowed */
+sg_status sg_gguf_detect(bool *is, const char *path, sg_error *err); /* by the first four bytes */
 void sg_gguf_close(sg_gguf *g);
 const char *sg_gguf_name(const sg_gguf *g); /* the path, for messages */
 
@@ -29,6 +30,7 @@ typedef struct sg_gguf_value {
     const char *data;    /* the first one as in the file, not aligned */
     size_t bytes;        /* of all */
 } sg_gguf_value;
+const char *sg_gguf_kind_name(sg_gguf_kind kind); /* "u32" */
 size_t sg_gguf_values(const sg_gguf *g);
 const sg_gguf_value *sg_gguf_value_at(const sg_gguf *g, size_t i);            /* by key, ascending */
 const sg_gguf_value *sg_gguf_find(const sg_gguf *g, const char *key);         /* NULL: none */

@@ -141,16 +141,13 @@ static sg_status open_pair(sg_tokenizer **out, const char *dir, sg_error *err)
 
 static sg_status open_file(sg_tokenizer **out, const char *path, sg_error *err)
 {
-    sg_map map;
     sg_buf text = {0};
     sg_gguf *gguf = NULL;
     sg_status st;
     bool is_gguf;
 
-    if ((st = sg_map_open(&map, path, err)))
+    if ((st = sg_gguf_detect(&is_gguf, path, err)))
         return st;
-    is_gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;
-    sg_map_close(&map);
     if (is_gguf) {
         if (!(st = sg_gguf_open(&gguf, path, err)))
             st = sg_tokenizer_from_gguf(out, gguf, err);
