@@ -3,9 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/utf8.h"
+#include "text/unicode.h"
 
 #include <string.h>
-#include <utf8proc.h>
 
 sg_status sg_charsmap_parse(sg_charsmap *out, sg_bytes file, sg_error *err)
 {
@@ -109,12 +109,13 @@ void sg_charsmap_apply(sg_buf *out, const sg_charsmap *m, const char *s, size_t 
         sg_buf_add(out, s, (size_t)(p - s));
         if ((s = p) == end)
             break;
-        utf8proc_int32_t state = 0, before = (utf8proc_int32_t)sg_utf8_next(&p);
+        uint32_t before = sg_utf8_next(&p);
+        int32_t state = 0;
         while (p < end) {
             const char *next = p;
-            const utf8proc_int32_t after = (utf8proc_int32_t)sg_utf8_next(&next);
+            const uint32_t after = sg_utf8_next(&next);
 
-            if (utf8proc_grapheme_break_stateful(before, after, &state))
+            if (sg_char_begins_cluster(before, after, &state))
                 break;
             before = after;
             p = next;

@@ -76,6 +76,12 @@ bool sg_char_is_han(uint32_t c)
            (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
+bool sg_char_begins_cluster(uint32_t before, uint32_t c, int32_t *state)
+{
+    /* those that utf8proc does not know count as one it knows */
+    return utf8proc_grapheme_break_stateful((int32_t)before, IN(joining_ranges, c) ? 0x300 : (int32_t)c, state);
+}
+
 /* True for characters that NFC never touches, whatever stands beside them: Latin, ideographs, kana, signs, emoji. */
 static bool never_changes(uint32_t c)
 {

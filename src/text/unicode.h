@@ -17,6 +17,8 @@ bool sg_char_is_mark(uint32_t c);       /* category M */
 bool sg_char_is_nonspacing(uint32_t c); /* category Mn */
 bool sg_char_is_word(uint32_t c);       /* letter, mark, decimal digit, connector or joiner: \w of UTS #18 */
 bool sg_char_is_han(uint32_t c);        /* the blocks between whose characters BERT puts spaces */
+/* Does c, behind the character `before`, begin a grapheme cluster? [UAX #29] *state: 0 at the first character. */
+bool sg_char_begins_cluster(uint32_t before, uint32_t c, int32_t *state);
 
 typedef enum sg_form { SG_FORM_NFC, SG_FORM_NFD, SG_FORM_NFKC, SG_FORM_NFKD } sg_form;
 

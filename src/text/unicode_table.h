@@ -276,6 +276,11 @@ static const uint32_t foreign_ranges[][2] = {
     {0x1fbf0, 0x1fbf9},
 };
 
+/* characters that do not begin a grapheme cluster, though utf8proc 2.8 thinks so */
+static const uint32_t joining_ranges[][2] = {
+    {0x897, 0x897}, {0x1acf, 0x1add}, {0x1ae0, 0x1aeb},
+};
+
 /* lower case that utf8proc 2.8 does not know */
 static const uint32_t lower_pairs[][2] = {
     {0x1c89, 0x1c8a}, {0xa7cb, 0x264}, {0xa7cc, 0xa7cd}, {0xa7ce, 0xa7cf}, {0xa7d2, 0xa7d3}, {0xa7d4, 0xa7d5}, {0xa7da, 0xa7db},

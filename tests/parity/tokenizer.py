@@ -3,7 +3,8 @@
 
     tokenizer.py PROGRAM [--lines N] [--seed S] [--only NAME]   N lines of mixed text through each tokenizer; 1 when any differs
     tokenizer.py PROGRAM --characters [--only NAME]             every code point instead
-    tokenizer.py --golden                                       writes tokenizer.json and the small tokenizers in tokenizers/
+    tokenizer.py --golden                                       writes tokenizer.json; trains the small tokenizers in tokenizers/
+                                                                where that folder is missing
 
 PROGRAM is build/tests/test_parity_tokenizer. Needs: pip install tokenizers sentencepiece protobuf zstandard gguf numpy. Real
 tokenizers come from $SEDGE_DATA/tokenizers (default ../shared/data), others from installed packages where there are any:
@@ -95,7 +96,7 @@ def corpus(n, seed):
     """n lines of bytes, some of them no UTF-8."""
     r = random.Random(seed)
     code = code_lines()
-    lines = [b"", b" ", b"\n", b"a", b"\xff\xfe", b"\xed\xa0\x80", b"\xf0\x9f\x98"]
+    lines = [b"", b" ", b"\n", b"a", b"\xff\xfe", b"\xed\xa0\x80", b"\xf0\x9f\x98", "a\u00a0\u1ad4™".encode()]
     while len(lines) < n:
         text = ""
         for _ in range(r.randrange(1, 6)):
@@ -319,7 +320,8 @@ def train_small():
 
 
 def write_golden():
-    train_small()
+    if not os.path.isdir(SMALL):
+        train_small()
     lines = corpus(3000, 7)
     short = [x for x in lines if len(x) < 120]
     out = []
@@ -328,7 +330,7 @@ def write_golden():
             continue
         real = not os.path.exists(os.path.join(SMALL, golden))
         reference = make()
-        texts = short[:7] + random.Random(name).sample(short[7:], 53)
+        texts = short[:8] + random.Random(name).sample(short[8:], 52)
         decoded_texts = [x.decode("utf-8", errors="replace") for x in texts]
         ids = reference.encode(decoded_texts)
         back = reference.decode(ids)

@@ -6,6 +6,7 @@ gives the same answers; these tables are its answers, asked one code point at a 
 """
 import ctypes
 import os
+import struct
 
 import tokenizers
 from tokenizers import normalizers as N
@@ -16,6 +17,7 @@ POINTS = [c for c in range(0x80, 0x110000) if not 0xD800 <= c <= 0xDFFF]
 utf8proc = ctypes.CDLL("libutf8proc.so.2")
 utf8proc.utf8proc_category_string.restype = ctypes.c_char_p
 utf8proc.utf8proc_map.restype = ctypes.c_ssize_t
+utf8proc.utf8proc_grapheme_break.restype = ctypes.c_bool
 
 
 def ranges(points):
@@ -47,6 +49,18 @@ def bert(**on):
     return N.BertNormalizer(**{"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False, **on})
 
 
+def joining():
+    """Characters of the BMP that join U+00A0 to one cluster in the library and not in utf8proc. A charsmap that replaces U+00A0 alone
+    shows them: it takes the whole of a short cluster away."""
+    units = [0] * 1024
+    units[0xC2] = 0xC2 | 256 << 10
+    units[0xC2 ^ 256 ^ 0xA0] = 0xA0 | 0x100 | 512 << 10
+    units[0xC2 ^ 256 ^ 0xA0 ^ 512] = 1 << 31
+    n = N.Precompiled(struct.pack("<I1024I", 4096, *units) + b" \0")
+    assert n.normalize_str("a\u00a0a") == "a a"
+    return {c for c in POINTS if c < 0x10000 and n.normalize_str("\u00a0" + chr(c)) == " " and utf8proc.utf8proc_grapheme_break(0xA0, c)}
+
+
 def main():
     words = P.Whitespace()
     marks = removed_by(N.StripAccents())
@@ -61,6 +75,7 @@ def main():
             c for c in POINTS if len(words.pre_tokenize_str("a" + chr(c) + "a")) == 1 and words.pre_tokenize_str("a" + chr(c) + "a")[0][0] != "aa"}),
         ("foreign_ranges", "characters that the normal forms do not know: they stay, and nothing is put together across them", {
             c for c in POINTS if utf8proc.utf8proc_category_string(c)[:1] == b"M" and c not in marks or decomposed(c) != nfkd.normalize_str(chr(c))}),
+        ("joining_ranges", "characters that do not begin a grapheme cluster, though utf8proc 2.8 thinks so", joining()),
     ]
     moved = [(c, ord(lower.normalize_str(chr(c)))) for c in POINTS if len(lower.normalize_str(chr(c))) == 1 and
              ord(lower.normalize_str(chr(c))) != utf8proc.utf8proc_tolower(c)]
