@@ -208,11 +208,13 @@ static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, b
 {
     size_t scan = 0, taken = 0;
     sg_bytes text;
+    bool moved;
     sg_status st;
     hit h;
 
-    if ((st = sg_normalizer_run(&text, &e->t->normalizer, &e->norm, raw, err)))
+    if ((st = sg_normalizer_run(&text, &moved, &e->t->normalizer, &e->norm, raw, err)))
         return st;
+    first = first && !moved;
     if (text.size >= UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "expected a text that stays below 4 GiB");
     while (next_hit(&h, e->t, &e->t->normal, text, &scan, taken, literal)) {

@@ -38,7 +38,7 @@ void sg_norm_scratch_free(sg_norm_scratch *s)
     s->wide = (sg_wide){0};
 }
 
-static void drop_marks(sg_buf *out, sg_bytes text, bool nonspacing_only)
+static void drop_marks(sg_buf *out, bool *moved, sg_bytes text, bool nonspacing_only)
 {
     const char *s = text.data, *end = s + text.size;
 
@@ -48,10 +48,12 @@ static void drop_marks(sg_buf *out, sg_bytes text, bool nonspacing_only)
 
         if (c < 0x300 || !(nonspacing_only ? sg_char_is_nonspacing(c) : sg_char_is_mark(c)))
             sg_buf_add(out, from, (size_t)(s - from));
+        else if (from == text.data)
+            *moved = true;
     }
 }
 
-static void strip(sg_buf *out, const sg_norm_step *step, sg_bytes text)
+static void strip(sg_buf *out, bool *moved, const sg_norm_step *step, sg_bytes text)
 {
     const char *s = text.data, *end = s + text.size;
 
@@ -61,6 +63,7 @@ static void strip(sg_buf *out, const sg_norm_step *step, sg_bytes text)
         if (!sg_char_is_space(sg_utf8_next(&next)))
             break;
         s = next;
+        *moved = true;
     }
     while (step->right && end > s) {
         const size_t at = sg_utf8_before(s, (size_t)(end - s));
@@ -73,7 +76,7 @@ static void strip(sg_buf *out, const sg_norm_step *step, sg_bytes text)
     sg_buf_add(out, s, (size_t)(end - s));
 }
 
-static sg_status replace(sg_buf *out, const sg_norm_step *step, sg_matcher *matcher, sg_bytes text, sg_error *err)
+static sg_status replace(sg_buf *out, bool *moved, const sg_norm_step *step, sg_matcher *matcher, sg_bytes text, sg_error *err)
 {
     size_t at = 0, from = 0; /* from: where the search goes on, past an empty match */
 
@@ -94,6 +97,8 @@ static sg_status replace(sg_buf *out, const sg_norm_step *step, sg_matcher *matc
         }
         if (!found)
             break;
+        if (start == 0 && end > 0)
+            *moved = *moved || !step->put.size || sg_utf8_bytes(*text.data) < end;
         sg_buf_add(out, text.data + at, start - at);
         sg_buf_add(out, step->put.data, step->put.size);
         at = from = end;
@@ -173,7 +178,7 @@ static bool bert(sg_buf *out, const sg_norm_step *step, sg_wide *wide, sg_bytes 
             if (one.failed || !sg_normal_form(&two, wide, one.data, one.size, SG_FORM_NFD))
                 break;
             one.size = 0;
-            drop_marks(&one, (sg_bytes){two.data, two.size}, true);
+            drop_marks(&one, &(bool){false}, (sg_bytes){two.data, two.size}, true);
         }
         if (one.size && step->lower)
             sg_lower(out, one.data, one.size);
@@ -242,11 +247,12 @@ static void spiece(sg_buf *out, const sg_norm_step *step, sg_bytes text)
         out->size -= space.size;
 }
 
-sg_status sg_normalizer_run(sg_bytes *out, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err)
+sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err)
 {
     sg_status st = SG_OK;
 
     *out = text;
+    *moved = false;
     for (size_t i = 0; i < n->n && out->size && !st; i++) {
         const sg_norm_step *step = &n->step[i];
         sg_buf *b = &scratch->text[i % 2];
@@ -262,13 +268,13 @@ sg_status sg_normalizer_run(sg_bytes *out, const sg_normalizer *n, sg_norm_scrat
             sg_lower(b, out->data, out->size);
             break;
         case SG_NORM_MARKS:
-            drop_marks(b, *out, false);
+            drop_marks(b, moved, *out, false);
             break;
         case SG_NORM_STRIP:
-            strip(b, step, *out);
+            strip(b, moved, step, *out);
             break;
         case SG_NORM_REPLACE:
-            st = replace(b, step, scratch->matcher, *out, err);
+            st = replace(b, moved, step, scratch->matcher, *out, err);
             break;
         case SG_NORM_PREPEND:
             sg_buf_add(b, step->put.data, step->put.size);

@@ -51,8 +51,9 @@ typedef struct sg_norm_scratch {
 /* A zeroed step to fill in; NULL: out of memory. It is freed with the normalizer. */
 sg_norm_step *sg_normalizer_add(sg_normalizer *n);
 void sg_normalizer_free(sg_normalizer *n);
-/* *out lies in `text` or in the scratch; text is valid UTF-8. */
-sg_status sg_normalizer_run(sg_bytes *out, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err);
+/* *out lies in `text` or in the scratch; text is valid UTF-8. *moved: what *out begins with stood behind something in the text
+ * that is gone, by the library's account of places: there a Replace moves its result to the last character it took. */
+sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err);
 void sg_norm_scratch_free(sg_norm_scratch *s);
 
 #endif

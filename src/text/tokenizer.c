@@ -116,11 +116,15 @@ static sg_status build_added(sg_added_trie *out, const sg_tokenizer *t, const sg
 
 sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t n, sg_error *err)
 {
-    sg_bytes *key = sg_alloc_zero(n, sizeof *key);
-    sg_norm_scratch scratch = {.matcher = sg_matcher_new()};
+    sg_bytes *key;
+    sg_norm_scratch scratch = {0};
     sg_buf block = {0};
     sg_status st = SG_OK;
 
+    if (!n)
+        return SG_OK;
+    key = sg_alloc_zero(n, sizeof *key);
+    scratch.matcher = sg_matcher_new();
     t->added = sg_alloc_array(n, sizeof *t->added);
     if (!t->added || !key || !scratch.matcher) {
         st = sg_fail_memory(err, t->name);
@@ -138,8 +142,9 @@ sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t 
         goto done;
     for (size_t i = 0; i < n; i++) { /* lengths first: the block moves while it grows */
         sg_bytes text = {"", 0};
+        bool moved;
 
-        if (added[i].normalized && (st = sg_normalizer_run(&text, &t->normalizer, &scratch, t->added[i].text, err)))
+        if (added[i].normalized && (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err)))
             goto done;
         sg_buf_add(&block, text.data, text.size);
         key[i].size = text.size;

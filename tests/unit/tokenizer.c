@@ -316,6 +316,23 @@ static void long_pieces_take_no_quadratic_time(void **state)
     sg_tokenizer_close(t);
 }
 
+/* Metaspace's "first" asks where a piece began in the raw text, and there a Replace of two characters moves its result on. */
+static void only_what_begins_the_text_gets_its_space(void **state)
+{
+    (void)state;
+    sg_tokenizer *t = read_json(
+        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"``\"},\"content\":\"x\"},"
+        "{\"type\":\"Replace\",\"pattern\":{\"String\":\"y\"},\"content\":\"x\"}]},\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":"
+        "\"\xe2\x96\x81\",\"prepend_scheme\":\"first\"},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"?\",0],[\"\xe2\x96\x81\",-1],"
+        "[\"x\",-1]]}}");
+
+    EXPECT(t, "x", NULL, 1, 2);
+    EXPECT(t, "y", NULL, 1, 2);
+    EXPECT(t, "``", NULL, 2);
+    EXPECT(t, "x``", NULL, 1, 2, 2);
+    sg_tokenizer_close(t);
+}
+
 /* ---- errors ----------------------------------------------------------------------------------------------------------------------------- */
 static void says_what_is_wrong_with_a_file(void **state)
 {
@@ -379,6 +396,7 @@ int main(void)
         cmocka_unit_test(looks_up_tokens),
         cmocka_unit_test(leaves_out_numbers_that_are_no_tokens),
         cmocka_unit_test(long_pieces_take_no_quadratic_time),
+        cmocka_unit_test(only_what_begins_the_text_gets_its_space),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
         cmocka_unit_test(a_pattern_that_does_not_end_is_an_error),
     };
