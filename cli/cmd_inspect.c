@@ -98,16 +98,51 @@ static void print_model(const json_t *m)
     print_tensors(sg_member(m, "tensors"));
 }
 
+static void print_values(const json_t *values)
+{
+    static const char *const heading[] = {"key", "kind", "value"};
+    const json_t *row;
+    size_t i;
+    sg_table t;
+
+    sg_table_init(&t, heading, 3);
+    json_array_foreach(values, i, row)
+    {
+        const json_t *value = sg_member(row, "value");
+
+        sg_table_add(&t, "%s", sg_text(row, "key"));
+        sg_table_add(&t, "%s", sg_text(row, "kind"));
+        if (sg_member(row, "count"))
+            sg_table_add(&t, "%s of them", sg_count_text(sg_number(row, "count")));
+        else if (json_is_string(value))
+            sg_table_add(&t, "%s", sg_short_text(json_string_value(value), 60));
+        else if (json_is_boolean(value))
+            sg_table_add(&t, "%s", json_is_true(value) ? "true" : "false");
+        else if (json_is_integer(value))
+            sg_table_add(&t, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        else if (json_is_real(value))
+            sg_table_add(&t, "%.7g", json_real_value(value));
+        else /* an infinity or no number, which JSON lacks */
+            sg_table_add(&t, "-");
+    }
+    sg_table_print(&t);
+}
+
 static void print(const json_t *result)
 {
     const char *kind = sg_text(result, "kind");
 
-    if (strcmp(kind, "dataset") == 0)
+    if (strcmp(kind, "dataset") == 0) {
         print_dataset(result);
-    else if (strcmp(kind, "model") == 0)
+    } else if (strcmp(kind, "model") == 0) {
         print_model(result);
-    else
+    } else {
+        if (strcmp(kind, "gguf") == 0) {
+            print_values(sg_member(result, "values"));
+            putchar('\n');
+        }
         print_tensors(sg_member(result, "tensors"));
+    }
 }
 
 static void print_ids(const json_t *result)
@@ -139,7 +174,7 @@ static int run(const sg_args *args)
 const sg_verb sg_verb_inspect = {
     .name = "inspect",
     .words = "[ids] FOLDER",
-    .summary = "What is in a dataset, a model folder, a .safetensors file; with ids: what each prefix holds",
+    .summary = "What is in a dataset, a model folder, a .safetensors or .gguf file; with ids: what each prefix holds",
     .examples = "  sedge inspect shop\n  sedge inspect run\n  sedge inspect ids shop --depth 2",
     .least = 1,
     .most = 2,

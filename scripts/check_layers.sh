@@ -26,6 +26,7 @@ BEGIN {
     only["zlib"] = "src/base/reader"
     only["zstd"] = "src/base/reader"
     only["utf8proc"] = "src/text/"
+    only["pcre2"] = "src/text/pattern"
     bad = 0
 }
 function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }

@@ -222,7 +222,7 @@ SEDGE_API int sedge_reproduce(const sedge_reproduce_params *p, char **json, sedg
 typedef struct sedge_inspect_params {
     size_t size;
     const sedge_run *run;
-    const char *path; /* a dataset, a model folder, or a .safetensors file */
+    const char *path; /* a dataset, a model folder, a .safetensors or a .gguf file */
     int ids;          /* 1: what each prefix of the semantic IDs in the dataset holds */
     const char *const *set;
     size_t n_set;

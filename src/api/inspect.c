@@ -3,6 +3,8 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/utf8.h"
+#include "file/gguf.h"
 #include "file/json.h"
 #include "file/receipt.h"
 #include "quantize/tokenize.h"
@@ -163,6 +165,59 @@ static sg_status inspect_tensors(json_t **out, const char *path, sg_error *err)
     return st;
 }
 
+/* Key, kind and value; arrays, which hold whole vocabularies, by their length. */
+static json_t *value_json(const sg_gguf_value *v)
+{
+    json_t *o = json_pack("{s:s, s:s}", "key", v->key, "kind", sg_gguf_kind_name(v->kind));
+    sg_buf text = {0};
+    sg_bytes s;
+    double x;
+
+    if (v->array) {
+        json_object_set_new(o, "count", json_integer((json_int_t)v->count));
+    } else if (sg_gguf_strings(&s, 1, v)) {
+        sg_utf8_clean(&text, s.data, s.size);
+        json_object_set_new(o, "value", json_stringn(text.data ? text.data : "", text.size));
+        sg_buf_free(&text);
+    } else if (sg_gguf_number(&x, v, 0)) {
+        json_object_set_new(o, "value", v->kind == SG_GGUF_BOOL ? json_boolean(x != 0)
+                                        : v->kind == SG_GGUF_F32 || v->kind == SG_GGUF_F64 || x < INT64_MIN || x > 0x1p62
+                                            ? json_real(x)
+                                            : json_integer((json_int_t)x));
+    }
+    return o;
+}
+
+static json_t *gguf_tensors_json(const sg_gguf *file)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < sg_gguf_count(file); i++) {
+        const sg_gguf_tensor *t = sg_gguf_at(file, i);
+        json_t *shape = json_array();
+
+        for (int r = t->rank; r-- > 0;) /* rows first, as everywhere else */
+            json_array_append_new(shape, json_integer((json_int_t)t->dim[r]));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", sg_gguf_type_name(t->type), "shape", shape,
+                                              "bytes", (json_int_t)t->bytes));
+    }
+    return list;
+}
+
+static sg_status inspect_gguf(json_t **out, const char *path, sg_error *err)
+{
+    sg_gguf *file = NULL;
+    sg_status st = sg_gguf_open(&file, path, err);
+    json_t *values = st ? NULL : json_array();
+
+    for (size_t i = 0; !st && i < sg_gguf_values(file); i++)
+        json_array_append_new(values, value_json(sg_gguf_value_at(file, i)));
+    if (!st && !(*out = json_pack("{s:s, s:s, s:o, s:o}", "kind", "gguf", "path", path, "values", values, "tensors", gguf_tensors_json(file))))
+        st = sg_fail_memory(err, "inspection");
+    sg_gguf_close(file);
+    return st;
+}
+
 static sg_status look_for(bool *there, const char *dir, const char *name, sg_error *err)
 {
     char *path = sg_path_join(dir, name);
@@ -174,11 +229,14 @@ static sg_status look_for(bool *there, const char *dir, const char *name, sg_err
 
 static sg_status inspect_path(json_t **out, const char *path, sg_error *err)
 {
-    bool dataset, model;
+    bool dataset, model, gguf;
     sg_status st;
 
-    if (!sg_dir_exists(path) && sg_file_exists(path))
-        return inspect_tensors(out, path, err);
+    if (!sg_dir_exists(path) && sg_file_exists(path)) {
+        if ((st = sg_gguf_detect(&gguf, path, err)))
+            return st;
+        return gguf ? inspect_gguf(out, path, err) : inspect_tensors(out, path, err);
+    }
     if (!sg_dir_exists(path))
         return sg_fail(err, SG_ERR_MISSING, "%s: no such file or folder", path);
     if ((st = look_for(&dataset, path, "dataset.json", err)) || (st = look_for(&model, path, "config.json", err)))
@@ -211,7 +269,7 @@ int sedge_inspect(const sedge_inspect_params *given, char **json, sedge_error *e
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.path, "a dataset, a model folder or a .safetensors file", &c.err)) &&
+    if (!st && !(st = api_need(p.path, "a dataset, a model folder, a .safetensors or a .gguf file", &c.err)) &&
         !(st = api_assign(tables, 1, p.set, p.n_set, &c.err))) {
         if (!p.ids)
             st = inspect_path(&c.result, p.path, &c.err);

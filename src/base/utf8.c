@@ -78,3 +78,26 @@ void sg_utf8_clean(sg_buf *out, const char *s, size_t size)
         size -= bad;
     }
 }
+
+void sg_utf8_put(sg_buf *out, uint32_t code)
+{
+    char c[4];
+    size_t n = 0;
+
+    if (code < 0x80) {
+        c[n++] = (char)code;
+    } else if (code < 0x800) {
+        c[n++] = (char)(0xc0 | code >> 6);
+        c[n++] = (char)(0x80 | (code & 0x3f));
+    } else if (code < 0x10000) {
+        c[n++] = (char)(0xe0 | code >> 12);
+        c[n++] = (char)(0x80 | (code >> 6 & 0x3f));
+        c[n++] = (char)(0x80 | (code & 0x3f));
+    } else {
+        c[n++] = (char)(0xf0 | code >> 18);
+        c[n++] = (char)(0x80 | (code >> 12 & 0x3f));
+        c[n++] = (char)(0x80 | (code >> 6 & 0x3f));
+        c[n++] = (char)(0x80 | (code & 0x3f));
+    }
+    sg_buf_add(out, c, n);
+}

@@ -7,6 +7,7 @@
 #define SG_TEXT_NPY_H
 
 #include "base/buf.h"
+#include "base/half.h"
 #include "base/status.h"
 
 #include <stdbool.h>
@@ -22,9 +23,5 @@ typedef struct sg_npy {
 
 sg_status sg_npy_parse(sg_npy *out, sg_bytes file, const char *name, sg_error *err); /* name begins every message */
 float sg_npy_at(const sg_npy *a, uint64_t row, uint64_t col);
-
-/* Bits of smaller floats to f32, exact. */
-float sg_f16_to_f32(uint16_t bits);
-float sg_bf16_to_f32(uint16_t bits);
 
 #endif

@@ -1,0 +1,279 @@
+/* tokenizer.c - what the readers of files fill in. Encoding is in encoder.c, decoding in detokenizer.c. */
+#include "text/token_parts.h"
+
+#include "base/utf8.h"
+
+#include <string.h>
+
+const char sg_gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char sg_qwen2_regex[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+                              "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char sg_llama3_regex[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+                               "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+sg_status sg_tokenizer_new(sg_tokenizer **out, const char *name, sg_error *err)
+{
+    sg_tokenizer *t = sg_alloc_zero(1, sizeof *t);
+
+    *out = t;
+    if (!t || !(t->name = sg_strdup(name))) {
+        sg_tokenizer_close(t);
+        *out = NULL;
+        return sg_fail_memory(err, name);
+    }
+    t->bpe.token = t->wordpiece.token = t->unigram.token = &t->trie;
+    t->bpe.unknown = t->wordpiece.unknown = t->unigram.unknown = -1;
+    return SG_OK;
+}
+
+void sg_tokenizer_close(sg_tokenizer *t)
+{
+    if (!t)
+        return;
+    sg_buf_free(&t->block);
+    sg_free(t->token);
+    sg_free(t->kind);
+    sg_trie_free(&t->trie);
+    sg_free(t->added);
+    sg_trie_free(&t->raw.trie);
+    sg_trie_free(&t->normal.trie);
+    sg_normalizer_free(&t->normalizer);
+    sg_pretokenizer_free(&t->pre);
+    sg_bpe_free(&t->bpe);
+    sg_unigram_free(&t->unigram);
+    sg_free(t->single.item);
+    sg_free(t->pair.item);
+    for (size_t i = 0; i < t->n_decode; i++) {
+        sg_buf_free(&t->decode[i].find);
+        sg_buf_free(&t->decode[i].put);
+        sg_pattern_free(t->decode[i].pattern);
+    }
+    sg_free(t->decode);
+    sg_free(t->name);
+    sg_free(t);
+}
+
+int32_t sg_tokenizer_size(const sg_tokenizer *t)
+{
+    return (int32_t)t->n;
+}
+
+sg_bytes sg_tokenizer_token(const sg_tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n ? t->token[id] : (sg_bytes){"", 0};
+}
+
+int32_t sg_tokenizer_find(const sg_tokenizer *t, sg_bytes token)
+{
+    for (size_t i = 0; token.size && i < t->n; i++)
+        if (t->token[i].size == token.size && memcmp(t->token[i].data, token.data, token.size) == 0)
+            return (int32_t)i;
+    return -1;
+}
+
+bool sg_tokenizer_is_special(const sg_tokenizer *t, int32_t id)
+{
+    return id >= 0 && (size_t)id < t->n && t->kind[id] == SG_TOKEN_CONTROL;
+}
+
+sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n, sg_error *err)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!sg_utf8_valid(token[i].data, token[i].size))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected UTF-8", t->name, i);
+        sg_buf_add(&t->block, token[i].data, token[i].size);
+    }
+    t->token = sg_alloc_array(n, sizeof *t->token);
+    t->kind = sg_alloc_zero(n, 1);
+    if (t->block.failed || !t->token || !t->kind)
+        return sg_fail_memory(err, t->name);
+    t->n = n;
+    for (size_t i = 0; i < n; at += token[i++].size) {
+        t->token[i] = (sg_bytes){t->block.data ? t->block.data + at : "", token[i].size};
+        t->kind[i] = (uint8_t)(token[i].size == 0 ? SG_TOKEN_ABSENT : kind ? kind[i] : SG_TOKEN_NORMAL);
+    }
+    return SG_OK;
+}
+
+sg_status sg_tokenizer_set_trie(sg_tokenizer *t, const sg_bytes *raw, size_t n, sg_error *err)
+{
+    const sg_status st = sg_trie_build(&t->trie, raw ? raw : t->token, n, err);
+
+    return st ? sg_error_prefix(err, t->name) : SG_OK;
+}
+
+/* ---- added tokens -------------------------------------------------------------------------------------------------------- */
+static sg_status build_added(sg_added_trie *out, const sg_tokenizer *t, const sg_bytes *key, sg_error *err)
+{
+    const sg_status st = sg_trie_build(&out->trie, key, t->n_added, err);
+
+    for (int c = 0; c < 256 && !st; c++)
+        out->starts[c] = out->trie.root[c];
+    return st;
+}
+
+sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t n, sg_error *err)
+{
+    sg_bytes *key;
+    sg_norm_scratch scratch = {0};
+    sg_buf block = {0};
+    sg_status st = SG_OK;
+
+    if (!n)
+        return SG_OK;
+    key = sg_alloc_zero(n, sizeof *key);
+    scratch.matcher = sg_matcher_new();
+    t->added = sg_alloc_array(n, sizeof *t->added);
+    if (!t->added || !key || !scratch.matcher) {
+        st = sg_fail_memory(err, t->name);
+        goto done;
+    }
+    t->n_added = n;
+    for (size_t i = 0; i < n; i++) {
+        t->added[i] = added[i];
+        t->added[i].text = t->token[added[i].id];
+        if (added[i].special)
+            t->kind[added[i].id] = SG_TOKEN_CONTROL;
+        key[i] = added[i].normalized ? (sg_bytes){"", 0} : t->added[i].text;
+    }
+    if ((st = build_added(&t->raw, t, key, err)))
+        goto done;
+    for (size_t i = 0; i < n; i++) { /* lengths first: the block moves while it grows */
+        sg_bytes text = {"", 0};
+        bool moved;
+
+        if (added[i].normalized && (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err)))
+            goto done;
+        sg_buf_add(&block, text.data, text.size);
+        key[i].size = text.size;
+    }
+    if (block.failed) {
+        st = sg_fail_memory(err, t->name);
+        goto done;
+    }
+    for (size_t i = 0, at = 0; i < n; at += key[i++].size)
+        key[i].data = block.data ? block.data + at : "";
+    st = build_added(&t->normal, t, key, err);
+done:
+    sg_matcher_free(scratch.matcher);
+    sg_norm_scratch_free(&scratch);
+    sg_buf_free(&block);
+    sg_free(key);
+    return st;
+}
+
+bool sg_template_add(sg_template *t, int what, int32_t id, int type)
+{
+    if (!sg_grow(&t->item, &t->cap, t->n + 1, sizeof *t->item))
+        return false;
+    t->item[t->n++] = (sg_template_item){what, id, (uint8_t)type};
+    return true;
+}
+
+sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t)
+{
+    if (!sg_grow(&t->decode, &t->cap_decode, t->n_decode + 1, sizeof *t->decode))
+        return NULL;
+    t->decode[t->n_decode] = (sg_decode_step){0};
+    return &t->decode[t->n_decode++];
+}
+
+sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg_error *err)
+{
+    sg_pre_step *step = sg_pretokenizer_add(&t->pre);
+
+    if (!step)
+        return sg_fail_memory(err, t->name);
+    step->cut = cut;
+    return sg_pattern_new(&step->pattern, (sg_bytes){regex, strlen(regex)}, err) ? sg_error_prefix(err, t->name) : SG_OK;
+}
+
+/* ---- models ---------------------------------------------------------------------------------------------------------------- */
+void sg_tokenizer_byte_tokens(int32_t byte_id[256], const sg_tokenizer *t)
+{
+    for (int b = 0; b < 256; b++)
+        byte_id[b] = -1;
+    for (size_t i = t->n; i-- > 0;)
+        if (sg_byte_token(t->token[i]) >= 0)
+            byte_id[sg_byte_token(t->token[i])] = (int32_t)i;
+}
+
+sg_status sg_tokenizer_set_byte_bpe(sg_tokenizer *t, size_t n, sg_error *err)
+{
+    sg_bytes *raw = sg_alloc_zero(n, sizeof *raw);
+    sg_buf block = {0};
+    sg_status st = SG_OK;
+
+    for (size_t i = 0; raw && i < n; i++) {
+        const size_t before = block.size;
+
+        sg_byte_letters_read(&block, t->token[i]);
+        raw[i].size = block.size - before;
+    }
+    if (!raw || block.failed)
+        st = sg_fail_memory(err, t->name);
+    for (size_t i = 0, at = 0; i < n && !st; at += raw[i++].size)
+        raw[i].data = block.data ? block.data + at : "";
+    if (!st && !(st = sg_tokenizer_set_trie(t, raw, n, err)))
+        for (int b = 0; b < 256; b++) {
+            const char c = (char)b;
+
+            t->bpe.byte_id[b] = sg_trie_find(&t->trie, &c, 1);
+        }
+    t->bpe.bytes = true;
+    sg_free(raw);
+    sg_buf_free(&block);
+    return st;
+}
+
+static int32_t find_spelling(const sg_tokenizer *t, sg_buf *key, sg_bytes spelling)
+{
+    if (!t->bpe.bytes)
+        return sg_trie_find(&t->trie, spelling.data, spelling.size);
+    key->size = 0;
+    return sg_byte_letters_read(key, spelling) ? sg_trie_find(&t->trie, key->data, key->size) : -1;
+}
+
+sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right, uint32_t rank, sg_error *err)
+{
+    const size_t skip = right.size >= t->bpe.prefix.size ? t->bpe.prefix.size : 0;
+    sg_buf both = {0}, key = {0};
+    sg_status st = SG_OK;
+
+    sg_buf_add(&both, left.data, left.size);
+    sg_buf_add(&both, right.data + skip, right.size - skip);
+    if (both.failed) {
+        st = sg_fail_memory(err, t->name);
+    } else {
+        const int32_t a = find_spelling(t, &key, left), b = find_spelling(t, &key, right);
+        const int32_t id = find_spelling(t, &key, (sg_bytes){both.data, both.size});
+
+        if (key.failed)
+            st = sg_fail_memory(err, t->name);
+        else if (a < 0 || b < 0 || id < 0)
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: merge %u: expected '%.80s' to be a token", t->name, (unsigned)rank,
+                         a < 0 ? left.data : b < 0 ? right.data : both.data);
+        else
+            sg_bpe_add(&t->bpe, a, b, rank, id);
+    }
+    sg_buf_free(&both);
+    sg_buf_free(&key);
+    return st;
+}
+
+sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)
+{
+    static const char word[] = "\xe2\x96\x81+[^\xe2\x96\x81]*|[^\xe2\x96\x81]+";
+    const sg_bpe *b = &t->bpe;
+
+    /* U+2581 must be a symbol: unknown ones are joined to their neighbours */
+    if (t->pre.n || b->bytes || b->whole_first || b->prefix.size || b->suffix.size || sg_trie_find(&t->trie, word, 3) < 0)
+        return SG_OK;
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t at = 1; at + 3 <= t->token[i].size; at++)
+            if (memcmp(t->token[i].data + at, word, 3) == 0 && (at < 3 || memcmp(t->token[i].data + at - 3, word, 3) != 0))
+                return SG_OK;
+    return sg_tokenizer_cut_at(t, word, SG_CUT_ISOLATED, err);
+}

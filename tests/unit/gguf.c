@@ -1,0 +1,225 @@
+/* gguf.c - a file of every kind of value is read; each way to lie about sizes is one error that says where. */
+#include "base/alloc.h"
+#include "file/gguf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void put(sg_buf *b, uint64_t x, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        sg_buf_putc(b, (char)(x >> (8 * i)));
+}
+
+static void put_string(sg_buf *b, const char *s)
+{
+    put(b, strlen(s), 8);
+    sg_buf_puts(b, s);
+}
+
+static void begin(sg_buf *b, uint64_t tensors, uint64_t values)
+{
+    b->size = 0;
+    sg_buf_puts(b, "GGUF");
+    put(b, 3, 4);
+    put(b, tensors, 8);
+    put(b, values, 8);
+}
+
+static void put_tensor(sg_buf *b, const char *name, uint64_t columns, uint64_t rows, int type, uint64_t offset)
+{
+    put_string(b, name);
+    put(b, 2, 4);
+    put(b, columns, 8);
+    put(b, rows, 8);
+    put(b, (uint64_t)type, 4);
+    put(b, offset, 8);
+}
+
+static void pad(sg_buf *b, size_t alignment, size_t data)
+{
+    while (b->size % alignment)
+        sg_buf_putc(b, 0);
+    for (size_t i = 0; i < data; i++)
+        sg_buf_putc(b, (char)i);
+}
+
+static void expect_error(const sg_buf *b, const char *message)
+{
+    sg_gguf *g;
+    sg_error err;
+
+    assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b->data, b->size}, "m.gguf", &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, message);
+    assert_null(g);
+}
+
+static void reads_every_kind_of_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        int kind, bytes;
+        uint64_t bits;
+        double value;
+    } cases[] = {
+        {"u8", 0, 1, 200, 200},        {"i8", 1, 1, 0xff, -1},           {"u16", 2, 2, 60000, 60000},
+        {"i16", 3, 2, 0xfffe, -2},     {"u32", 4, 4, 4000000000, 4e9},   {"i32", 5, 4, 0xfffffffd, -3},
+        {"f32", 6, 4, 0x3fc00000, 1.5}, {"bool", 7, 1, 1, 1},             {"u64", 10, 8, 1ull << 40, 0x1p40},
+        {"i64", 11, 8, UINT64_MAX, -1}, {"f64", 12, 8, 0x4004000000000000, 2.5},
+    };
+    enum { N = sizeof cases / sizeof *cases };
+    sg_buf b = {0};
+    sg_gguf *g;
+
+    begin(&b, 0, N + 2);
+    for (int i = 0; i < N; i++) {
+        put_string(&b, cases[i].key);
+        put(&b, (uint64_t)cases[i].kind, 4);
+        put(&b, cases[i].bits, cases[i].bytes);
+    }
+    put_string(&b, "text");
+    put(&b, 8, 4);
+    put_string(&b, "hello");
+    put_string(&b, "nested"); /* [[1, 2], []] */
+    put(&b, 9, 4);
+    put(&b, 9, 4);
+    put(&b, 2, 8);
+    put(&b, 0, 4);
+    put(&b, 2, 8);
+    put(&b, 0x0201, 2);
+    put(&b, 0, 4);
+    put(&b, 0, 8);
+    assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", NULL), SG_OK);
+    assert_int_equal(sg_gguf_values(g), N + 2);
+    for (int i = 0; i < N; i++)
+        assert_true(sg_gguf_number_or(g, cases[i].key, 99) == cases[i].value);
+    assert_int_equal(sg_gguf_string(g, "text").size, 5);
+    assert_true(sg_gguf_find(g, "nested")->array && sg_gguf_find(g, "nested")->kind == SG_GGUF_ARRAY);
+    assert_int_equal(sg_gguf_find(g, "nested")->bytes, 26);
+    sg_gguf_close(g);
+    sg_buf_free(&b);
+}
+
+static void places_tensors_by_the_files_alignment(void **state)
+{
+    (void)state;
+    sg_buf b = {0};
+    sg_gguf *g;
+    float x[4];
+
+    begin(&b, 2, 1);
+    put_string(&b, "general.alignment");
+    put(&b, 4, 4);
+    put(&b, 64, 4);
+    put_tensor(&b, "b", 4, 1, 0, 64);
+    put_tensor(&b, "a", 2, 2, 30, 0);
+    pad(&b, 64, 80);
+    assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", NULL), SG_OK);
+    assert_string_equal(sg_gguf_at(g, 0)->name, "a");
+    assert_ptr_equal(sg_gguf_at(g, 0)->data, b.data + b.size - 80);
+    assert_ptr_equal(sg_gguf_tensor_find(g, "b")->data, b.data + b.size - 16);
+    assert_int_equal(sg_gguf_decode(x, g, sg_gguf_at(g, 0), 0, 4, NULL), SG_OK);
+    assert_null(sg_gguf_tensor_find(g, "c"));
+    sg_gguf_close(g);
+    sg_buf_free(&b);
+}
+
+static void a_type_not_known_is_an_error_only_when_used(void **state)
+{
+    (void)state;
+    sg_buf b = {0};
+    sg_gguf *g;
+    sg_error err;
+    float x;
+
+    begin(&b, 1, 0);
+    put_tensor(&b, "w", 256, 1, 16, 0);
+    pad(&b, 32, 0);
+    assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", NULL), SG_OK);
+    assert_int_equal(sg_gguf_decode(&x, g, sg_gguf_at(g, 0), 0, 256, &err), SG_ERR_FORMAT);
+    assert_string_equal(err.message, "m.gguf: tensor 'w': type IQ2_XXS is not supported");
+    sg_gguf_close(g);
+    sg_buf_free(&b);
+}
+
+static void says_what_is_wrong_with_a_file(void **state)
+{
+    (void)state;
+    sg_buf b = {0};
+
+    sg_buf_puts(&b, "GGML");
+    expect_error(&b, "m.gguf: expected a GGUF file");
+    begin(&b, 0, 0);
+    b.data[4] = 1;
+    expect_error(&b, "m.gguf: expected GGUF version 2 or 3, found 1");
+    b.data[4] = 0;
+    b.data[7] = 3;
+    expect_error(&b, "m.gguf: big-endian GGUF files are not supported");
+    begin(&b, 0, UINT64_MAX);
+    expect_error(&b, "m.gguf: the header counts more than the file can hold");
+    begin(&b, 0, 1);
+    put(&b, 1ull << 60, 8);
+    put(&b, 0, 8);
+    expect_error(&b, "m.gguf: key-value 0: the key is cut short or too long");
+    begin(&b, 0, 1);
+    put_string(&b, "key");
+    put(&b, 13, 4);
+    expect_error(&b, "m.gguf: 'key': expected a known type of value");
+    begin(&b, 0, 1);
+    put_string(&b, "key");
+    put(&b, 9, 4);
+    put(&b, 12, 4);
+    put(&b, 1ull << 61, 8); /* times 8 is 0 */
+    expect_error(&b, "m.gguf: 'key': the value is cut short");
+    begin(&b, 0, 2);
+    for (int i = 0; i < 2; i++) {
+        put_string(&b, "key");
+        put(&b, 0, 4);
+        put(&b, 0, 1);
+    }
+    expect_error(&b, "m.gguf: key 'key' occurs twice");
+    begin(&b, 1, 0);
+    put_tensor(&b, "w", 33, 1, 2, 0);
+    expect_error(&b, "m.gguf: tensor 'w': expected rows of a multiple of 32 values for Q4_0");
+    begin(&b, 1, 0);
+    put_tensor(&b, "w", 1ull << 33, 1ull << 33, 0, 0);
+    expect_error(&b, "m.gguf: tensor 'w': the shape is cut short or too large");
+    begin(&b, 1, 0);
+    put_tensor(&b, "w", 4, 1, 0, 32);
+    pad(&b, 32, 47);
+    expect_error(&b, "m.gguf: tensor 'w': its 16 bytes reach past the end of the file");
+    begin(&b, 1, 0);
+    put_tensor(&b, "w", 4, 1, 0, 8);
+    pad(&b, 32, 64);
+    expect_error(&b, "m.gguf: tensor 'w': expected a place that is a multiple of 32");
+    begin(&b, 2, 0);
+    put_tensor(&b, "w", 4, 1, 0, 0);
+    put_tensor(&b, "w", 4, 1, 0, 0);
+    pad(&b, 32, 64);
+    expect_error(&b, "m.gguf: tensor 'w' occurs twice");
+    begin(&b, 0, 1);
+    put_string(&b, "general.alignment");
+    put(&b, 4, 4);
+    put(&b, 12, 4);
+    expect_error(&b, "m.gguf: expected an alignment that is a multiple of 8, found 12");
+    sg_buf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_every_kind_of_value),
+        cmocka_unit_test(places_tensors_by_the_files_alignment),
+        cmocka_unit_test(a_type_not_known_is_an_error_only_when_used),
+        cmocka_unit_test(says_what_is_wrong_with_a_file),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
