@@ -5,8 +5,6 @@
 #include "base/io.h"
 #include "file/json.h"
 
-#include <string.h>
-
 static sg_status optional(sg_status st)
 {
     return st == SG_ERR_MISSING ? SG_OK : st;
@@ -59,40 +57,9 @@ sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err)
     return st;
 }
 
-bool api_same_items(const sg_model *m, const sg_dataset *d)
-{
-    const sg_strings *a = &m->item_ids, *b = &d->item_ids;
-
-    if (m->n_items != d->n_items || a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++) {
-        const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
-
-        if (x.size != y.size || (x.size && memcmp(x.data, y.data, x.size) != 0))
-            return false;
-    }
-    return true;
-}
-
 const char *api_model_protocol(const sg_model *m)
 {
     const char *split = json_string_value(json_object_get(m->receipt, "split"));
 
     return split ? split : "loo";
-}
-
-json_t *api_title(const sg_dataset *d, int32_t item)
-{
-    static const char *const names[] = {"title", "movie_title", "name"};
-
-    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
-        const sg_text_column *column = sg_dataset_column(d, names[i]);
-
-        if (column) {
-            const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
-
-            return text.size ? json_stringn(text.data, text.size) : NULL;
-        }
-    }
-    return NULL;
 }
