@@ -149,9 +149,6 @@ typedef struct api_data {
 sg_status api_data_open(api_data *d, const char *dir, const char *protocol, sg_error *err); /* vectors, ids: when they are there */
 void api_data_close(api_data *d);
 
-/* *out: the dataset folder a model was trained on, when its training.json names one that is still there; else NULL. Owned by
- * the caller. */
-sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err);
 /* The protocol a model was trained for ("loo" when it does not say). */
 const char *api_model_protocol(const sg_model *m);
 

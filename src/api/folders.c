@@ -1,9 +1,5 @@
-/* folders.c - a dataset with its split, vectors and IDs; a model and the dataset it came from. */
+/* folders.c - a dataset with its split, vectors and IDs; the protocol of a model. */
 #include "api/api.h"
-
-#include "base/alloc.h"
-#include "base/io.h"
-#include "file/json.h"
 
 static sg_status optional(sg_status st)
 {
@@ -37,24 +33,6 @@ void api_data_close(api_data *d)
     sg_split_free(d->split);
     sg_dataset_close(d->set);
     *d = (api_data){0};
-}
-
-sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err)
-{
-    char *path = sg_path_join(model_dir, "training.json");
-    json_t *training = NULL;
-    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
-
-    *out = NULL;
-    if (!st && sg_file_exists(path) && !(st = sg_json_read(&training, path, SG_JSON_BYTES_MAX, err))) {
-        const char *found = json_string_value(json_object_get(training, "data"));
-
-        if (found && sg_dir_exists(found) && !(*out = sg_strdup(found)))
-            st = sg_fail_memory(err, "path");
-    }
-    json_decref(training);
-    sg_free(path);
-    return st;
 }
 
 const char *api_model_protocol(const sg_model *m)

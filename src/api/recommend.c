@@ -47,7 +47,7 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
     if (st || (st = api_need(p.model, "a model folder", &c.err)) || (st = api_assign(tables, 1, p.set, p.n_set, &c.err)) ||
         (st = taken(&c, sedge_model_open(&m, p.model, &e), &e)))
         goto done;
-    if (!p.data && (st = api_model_data_dir(&data, p.model, &c.err)))
+    if (!p.data && (st = sg_source_data_dir(&data, p.model, &c.err)))
         goto done;
     p.data = p.data ? p.data : data;
     if (p.user && !p.data) {

@@ -545,7 +545,7 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
     p.call = &c;
     if (st || (st = api_need(q.model, "a model folder", &c.err)) || (st = api_need(q.out, "a file to write", &c.err)))
         goto done;
-    if (!q.data && (st = api_model_data_dir(&data, q.model, &c.err)))
+    if (!q.data && (st = sg_source_data_dir(&data, q.model, &c.err)))
         goto done;
     q.data = q.data ? q.data : data;
     if (sedge_model_open(&p.handle, q.model, &e) || (q.data && sedge_data_open(&p.data, q.data, &e))) {

@@ -1,6 +1,10 @@
 /* source.c - a model beside the dataset it knows users and titles by. */
 #include "serve/source.h"
 
+#include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
+#include "file/receipt.h"
 #include "models/prefixes.h"
 
 #include <string.h>
@@ -39,6 +43,24 @@ sg_status sg_source_meanings(sg_source *s, sg_error *err)
     if (!st && !s->prefixes && s->same_items)
         st = sg_meaning_new(&s->words, s->data, err);
     s->has_meanings = !st;
+    return st;
+}
+
+sg_status sg_source_data_dir(char **out, const char *model_dir, sg_error *err)
+{
+    char *path = sg_path_join(model_dir, "training.json");
+    json_t *training = NULL;
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
+
+    *out = NULL;
+    if (!st && sg_file_exists(path) && !(st = sg_json_read(&training, path, SG_JSON_BYTES_MAX, err))) {
+        const char *found = json_string_value(json_object_get(training, "data"));
+
+        if (found && sg_dir_exists(found) && !(*out = sg_strdup(found)))
+            st = sg_fail_memory(err, "path");
+    }
+    json_decref(training);
+    sg_free(path);
     return st;
 }
 
@@ -108,4 +130,20 @@ json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth,
     else if (s->words && last - first > 1)
         json_object_set_new(step, "words", sg_meaning_words(s->words, c, first, last, WORDS));
     return step;
+}
+
+json_t *sg_model_json(const sg_model *m)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:O}", "kind", "model", "model", m->class->name, "paper", m->class->paper, "items",
+                          (int)m->n_items, "users", (int)m->n_users, "options",
+                          sg_receipt_options(m->config, m->class->options, m->class->n_options), "receipt", m->receipt);
+
+    if (o && m->catalogue) {
+        json_t *codes = json_array();
+
+        for (int l = 0; l < sg_catalogue_levels(m->catalogue); l++)
+            json_array_append_new(codes, json_integer(sg_catalogue_size(m->catalogue, l)));
+        json_object_set_new(o, "catalogue", json_pack("{s:o, s:I}", "codes", codes, "bytes", (json_int_t)sg_catalogue_bytes(m->catalogue)));
+    }
+    return o;
 }

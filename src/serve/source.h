@@ -23,10 +23,16 @@ void sg_source_fini(sg_source *s);
 /* Loads what explanations say of prefixes, once; nothing happens for models without semantic IDs. */
 sg_status sg_source_meanings(sg_source *s, sg_error *err);
 
+/* *out: the dataset folder a model was trained on, when its training.json names one that is still there; else NULL. Owned by the
+ * caller. */
+sg_status sg_source_data_dir(char **out, const char *model_dir, sg_error *err);
 /* Items of the model and of the dataset are the same, in the same order. */
 bool sg_same_items(const sg_model *m, const sg_dataset *d);
 /* Title of an item of the dataset, or NULL when it has none. */
 json_t *sg_item_title(const sg_dataset *d, int32_t item);
+
+/* What a model is: class, counts, options, receipt, size of the catalogue; NULL: out of memory. */
+json_t *sg_model_json(const sg_model *m);
 
 int32_t sg_source_item(const sg_source *s, sg_bytes id);         /* -1: unknown */
 int32_t sg_source_data_item(const sg_source *s, int32_t item);   /* the dataset's number of the model's item, or -1 */
