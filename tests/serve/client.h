@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -124,6 +125,7 @@ static void server_spawn(server *s, const char *model, const char *options)
     s->port = 0;
     s->pid = fork();
     if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing running */
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
