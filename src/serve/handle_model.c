@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { K_USUAL = 10 };
+enum { K_USUAL = 10, USERS_SHOWN = 5 };
 
 const sg_field sg_recommend_fields[] = {
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
@@ -297,6 +297,18 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
 }
 
 /* ---- what is there ------------------------------------------------------------------------------------------------------ */
+static json_t *some_users(const sg_dataset *d)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < USERS_SHOWN && i < d->n_users; i++) {
+        const sg_bytes id = sg_strings_at(&d->user_ids, (size_t)i * (size_t)(d->n_users / USERS_SHOWN ? d->n_users / USERS_SHOWN : 1));
+
+        json_array_append_new(list, json_stringn(id.data, id.size));
+    }
+    return list;
+}
+
 bool sg_handle_models(sg_server *s, sg_job *j)
 {
     sg_loaded *l = sg_server_loaded(s);
@@ -311,9 +323,9 @@ bool sg_handle_models(sg_server *s, sg_job *j)
     json_object_set_new(model, "sha256", json_string(source->model->sha256));
     if (source->data)
         json_object_set_new(model, "dataset",
-                            json_pack("{s:s, s:i, s:i, s:I, s:s}", "name", source->data->name, "users", (int)source->data->n_users, "items",
+                            json_pack("{s:s, s:i, s:i, s:I, s:s, s:o}", "name", source->data->name, "users", (int)source->data->n_users, "items",
                                       (int)source->data->n_items, "events", (json_int_t)source->data->n_events, "sha256",
-                                      source->data->sha256));
+                                      source->data->sha256, "example_users", some_users(source->data)));
     sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
     sg_loaded_release(l);
     return true;

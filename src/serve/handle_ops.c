@@ -1,6 +1,7 @@
 /* handle_ops.c - what operators ask: is it alive, is it ready, what does it count, take the new model. */
 #include "serve/server.h"
 
+#include "serve/page.h"
 #include "serve/reply.h"
 
 bool sg_handle_health(sg_server *s, sg_job *j)
@@ -16,6 +17,15 @@ bool sg_handle_ready(sg_server *s, sg_job *j)
         sg_reply_error(j->x, 503, "draining", NULL, "the server is stopping");
     else
         sg_reply(j->x, 200, json_pack("{s:s}", "status", "ready"));
+    return true;
+}
+
+bool sg_handle_page(sg_server *s, sg_job *j)
+{
+    (void)s;
+    sg_buf_add(&j->x->answer, sg_page, sg_page_bytes);
+    j->x->status = 200;
+    j->x->type = "text/html; charset=utf-8";
     return true;
 }
 

@@ -19,6 +19,7 @@ const sg_route sg_routes[] = {
      "Erase a user: stored events are removed, the dataset's are not read any more"},
     {"POST", "/admin/reload", SG_SCOPE_ADMIN, SG_LANE_ADMIN, sg_handle_reload, NULL, "application/json",
      "Open the model folder and the keys again; the old ones stay when the new ones fail"},
+    {"GET", "/", SG_SCOPE_OPEN, SG_LANE_HERE, sg_handle_page, NULL, "text/html", "The page: the model at a glance, a user or history to try"},
     {"GET", "/metrics", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_metrics, NULL, "text/plain; version=0.0.4", "Counters for Prometheus"},
     {"GET", "/healthz", SG_SCOPE_OPEN, SG_LANE_HERE, sg_handle_health, NULL, "application/json", "Is the process alive?"},
     {"GET", "/readyz", SG_SCOPE_OPEN, SG_LANE_HERE, sg_handle_ready, NULL, "application/json", "Should requests be sent here?"},

@@ -71,6 +71,7 @@ bool sg_handle_user(sg_server *s, sg_job *j);
 bool sg_handle_erase(sg_server *s, sg_job *j);
 bool sg_handle_reload(sg_server *s, sg_job *j);
 bool sg_handle_metrics(sg_server *s, sg_job *j);
+bool sg_handle_page(sg_server *s, sg_job *j);
 bool sg_handle_health(sg_server *s, sg_job *j);
 bool sg_handle_ready(sg_server *s, sg_job *j);
 bool sg_handle_openapi(sg_server *s, sg_job *j);

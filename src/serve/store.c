@@ -3,8 +3,10 @@
 
 #include "base/alloc.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { VERSION = 1, WAIT_MS = 10000 };
 
@@ -14,8 +16,8 @@ static const char *const sql[N_STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [ADD] = "INSERT OR IGNORE INTO events (user, item, time, action, id) VALUES (?, ?, ?, ?, ?)",
-    [EVENTS] = "SELECT user, item, time, action, id FROM (SELECT * FROM events WHERE user = ? ORDER BY time DESC, number DESC LIMIT ?) "
-               "ORDER BY time, number",
+    [EVENTS] = ("SELECT user, item, time, action, id FROM (SELECT * FROM events WHERE user = ? ORDER BY time DESC, number DESC LIMIT ?) "
+                "ORDER BY time, number"),
     [COUNT] = "SELECT count(*) FROM events WHERE user = ?",
     [IS_ERASED] = "SELECT 1 FROM erased WHERE user = ?",
     [ERASE] = "DELETE FROM events WHERE user = ?",
@@ -86,13 +88,18 @@ sg_status sg_store_open(sg_store **out, const char *path, sg_error *err)
 {
     sg_store *s = sg_alloc_zero(1, sizeof *s);
     sg_status st = SG_OK;
-    int rc;
+    int fd, rc;
 
     *out = NULL;
     if (!s || !(s->path = sg_strdup(path))) {
         sg_free(s);
         return sg_fail_memory(err, "store");
     }
+    /* A new file is its owner's alone, and what SQLite puts beside it takes its mode. An old one is not touched: closing a file that
+     * SQLite has open would drop its locks. */
+    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
     rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc)
         st = fail(s, rc, err);

@@ -181,7 +181,7 @@ static void describes_what_it_routes(void **state)
                 assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
             answer_free(&b);
         }
-    assert_int_equal(n, 11);
+    assert_int_equal(n, 12);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
@@ -257,6 +257,23 @@ static void answers_many_requests_on_one_connection(void **state)
     close(fd);
 }
 
+/* Everything the page needs is in it, and it may load nothing else. */
+static void the_page_stands_alone(void **state)
+{
+    answer a = ask(&s, "GET", "/", NULL);
+
+    (void)state;
+    assert_int_equal(a.status, 200);
+    assert_true(has_header(&a, "Content-Type: text/html; charset=utf-8"));
+    assert_non_null(strstr(a.head, "\r\nContent-Security-Policy: default-src 'none';"));
+    assert_non_null(strstr(a.body, "</html>"));
+    assert_null(strstr(a.body, "http://"));
+    assert_null(strstr(a.body, "https://"));
+    assert_null(strstr(a.body, " src="));
+    assert_null(strstr(a.body, "innerHTML")); /* titles of items are text, whatever they hold */
+    answer_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(shows_the_model_and_its_items),
         cmocka_unit_test(knows_its_paths_and_methods),
         cmocka_unit_test(describes_what_it_routes),
+        cmocka_unit_test(the_page_stands_alone),
         cmocka_unit_test(metrics_are_well_formed_and_count),
         cmocka_unit_test(logs_routes_and_traces_but_nobodys_name),
         cmocka_unit_test(answers_many_requests_on_one_connection),

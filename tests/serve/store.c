@@ -121,6 +121,7 @@ static void erased_users_are_gone(void **state)
     (void)state;
     assert_int_equal(status_of(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"dorothea\", \"item\": \"i3\"}]}"), 200);
     assert_true(store_holds("dorothea"));
+    assert_int_equal(shell("test $(stat -c %%a users.db) = 600 && test $(stat -c %%a users.db-wal) = 600"), 0);
     a = ask(&s, "DELETE", "/v1/users/dorothea", NULL);
     assert_int_equal(a.status, 200);
     assert_true(number_at(&a, "events") == 1 && json_is_false(member(a.json, "hidden_in_dataset")));
