@@ -229,6 +229,8 @@ static bool given_up(sg_server *s, sg_job *j)
 {
     if (atomic_load(&s->abandon))
         sg_reply_error(j->x, 503, "draining", NULL, "the server is stopping");
+    else if (sg_http_gone(j->x))
+        sg_reply_error(j->x, 499, "client_gone", NULL, "the client did not wait for its answer");
     else if (j->deadline > 0 && sg_now() > j->deadline)
         sg_reply_error(j->x, 504, "deadline", NULL, "the request waited longer than its deadline");
     else

@@ -104,6 +104,15 @@ static enum MHD_Result send_answer(sg_http_line *l)
     return sent;
 }
 
+bool sg_http_gone(const sg_exchange *x)
+{
+    const connection *c = x->line->connection;
+    char next;
+
+    /* the descriptor stays ours: a connection that waits for its answer is not closed */
+    return c && recv(c->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 static void resume(const sg_http *h, struct MHD_Connection *mhd)
 {
     const uint64_t one = 1;

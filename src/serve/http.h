@@ -56,6 +56,7 @@ int sg_http_connections(const sg_http *h);
 const char *sg_http_header(const sg_exchange *x, const char *name); /* borrowed; NULL: not sent */
 /* One turn of the loop: waits at most this long for something to do. */
 sg_status sg_http_turn(sg_http *h, double seconds, sg_error *err);
+bool sg_http_gone(const sg_exchange *x);   /* any thread, before the answer: the client has closed its side */
 void sg_http_answer(sg_exchange *x); /* any thread, once; x may be gone as soon as this is called */
 void sg_http_stop_listening(sg_http *h);
 /* Ends every connection. Nothing may wait for an answer any more. */

@@ -105,6 +105,28 @@ static void late_requests_are_not_computed(void **state)
     assert_int_equal(server_stop(&s), 0);
 }
 
+static void requests_of_clients_that_left_are_not_computed(void **state)
+{
+    server s;
+    answer a;
+    int fd;
+
+    (void)state;
+    server_start(&s, "markov1", BUSY);
+    fd = ask_k(&s, 1, "");
+    wait_for(&s, 0);
+    close(ask_k(&s, 2, ""));
+    a = receive(fd, WAIT_MS, false);
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    close(fd);
+    for (int i = 0; i < 1000 && metric(&s, "sedge_requests_in_flight") > 1; i++)
+        sleep_ms(2);
+    assert_true(metric(&s, "sedge_batch_size_sum") == 1);
+    assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"499\"}") == 1);
+    assert_int_equal(server_stop(&s), 0);
+}
+
 static void drains_before_it_ends(void **state)
 {
     static const char body[] = "{\"history\": [\"i3\"], \"k\": 2}";
@@ -272,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overload_is_answered_at_once),
         cmocka_unit_test(late_requests_are_not_computed),
+        cmocka_unit_test(requests_of_clients_that_left_are_not_computed),
         cmocka_unit_test(drains_before_it_ends),
         cmocka_unit_test(gives_up_after_the_drain_time),
         cmocka_unit_test(reloads_without_a_failed_request),
