@@ -212,10 +212,9 @@ static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 
     if (json_is_string(user))
         json_object_set(o, "user", (json_t *)(uintptr_t)user);
-    if (j->explain && !(st = sg_answer_explained(o, source, q, w->session, &e)))
+    st = j->explain ? sg_answer_explained(o, source, q, w->session, &e) : sg_answer_items(o, source, q, &e);
+    if (!st && j->explain)
         st = sg_answer_history(o, source, q, &e);
-    else if (!j->explain)
-        st = sg_answer_items(o, source, q, &e);
     if (!st) {
         sg_reply(j->x, 200, o);
         return;
