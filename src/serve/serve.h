@@ -26,7 +26,7 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, depth_max, 8, 3, 1000, "limit: nesting of JSON")                                                                     \
     X(int, body_max, 1048576, 16, 1073741824, "limit: bytes of a body")                                                         \
     X(int, header_max, 16384, 512, 1048576, "limit: bytes of the request line and headers")                                     \
-    X(int, connections_max, 1024, 1, 1000000, "limit: connections; more wait to be accepted")                                   \
+    X(int, connections_max, 512, 1, 1000000, "limit: connections, below ulimit -n; more wait to be accepted")                 \
     X(int, address_max, 0, 0, 1000000, "limit: connections from one address (0: none)")                                         \
     X(int, header_ms, 10000, 10, 3600000, "deadline: from connecting to the end of the headers")                                \
     X(int, body_ms, 10000, 10, 3600000, "deadline: from the headers to the end of the body")                                    \

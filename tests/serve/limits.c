@@ -5,7 +5,7 @@ static server s;
 
 #define LIMITS                                                                                                                  \
     "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --events-max 2 --id-max 8 --depth-max 4 --body-max 300 "   \
-    "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --store limits.db"
+    "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 --store limits.db"
 
 static int start(void **state)
 {
@@ -211,6 +211,32 @@ static void slow_clients_are_cut(void **state)
     }
 }
 
+/* A client that asks for megabytes and reads none of them. */
+static void clients_that_do_not_read_are_cut(void **state)
+{
+    static const char request[] = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const int fd = client_open(&s), small = 4096;
+    const double start = seconds_now();
+    double open = 2;
+
+    (void)state;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 3000; i++)
+        if (send(fd, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)strlen(request))
+            break; /* the server reads no further: it waits for us */
+    while (open > 1 && seconds_now() - start < 10) { /* connections: this one, and the one that asks */
+        answer a = ask(&s, "GET", "/metrics", NULL);
+        const char *at = a.body ? strstr(a.body, "\nsedge_connections ") : NULL;
+
+        open = at ? atof(at + 19) : 2;
+        answer_free(&a);
+        sleep_ms(10);
+    }
+    assert_true(open == 1);
+    assert_true(seconds_now() - start > 0.35 && seconds_now() - start < 5); /* what it could send first took its time, too */
+    close(fd);
+}
+
 static void idle_connections_are_closed(void **state)
 {
     const int fd = client_open(&s);
@@ -371,6 +397,7 @@ int main(void)
         cmocka_unit_test(headers_are_limited),
         cmocka_unit_test(connections_are_limited),
         cmocka_unit_test(slow_clients_are_cut),
+        cmocka_unit_test(clients_that_do_not_read_are_cut),
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(ambiguous_requests_are_refused),
         cmocka_unit_test(keys_open_what_they_may),
