@@ -12,9 +12,12 @@ static struct {
 } arg;
 
 static const sg_opt options[] = {
-    SG_OPT_STRING('d', "data", &arg.data, "DATA", "dataset of users and titles (default: the one the model learned from)"),
-    SG_OPT_STRING(0, "store", &arg.store, "FILE", "keep events of users in this SQLite file (default: none are taken)"),
-    SG_OPT_STRING(0, "key-file", &arg.key_file, "FILE", "file of mode 0600 with lines 'use KEY' or 'admin KEY'"),
+    SG_OPT_STRING('d', "data", &arg.data, "DATA",
+                  "dataset of users and titles (default: the one the model learned from)"),
+    SG_OPT_STRING(0, "store", &arg.store, "FILE",
+                  "keep events of users in this SQLite file (default: none are taken)"),
+    SG_OPT_STRING(0, "key-file", &arg.key_file, "FILE",
+                  "file of mode 0600 with lines 'use KEY' or 'admin KEY'"),
     SG_OPT_FLAG(0, "insecure", &arg.insecure, "without keys, also where others can reach the server"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -55,8 +58,10 @@ const sg_verb sg_verb_serve = {
     .name = "serve",
     .words = "DIR",
     .summary = "A model folder behind HTTP: recommendations, events of users, metrics",
-    .about = "Answers at http://ADDRESS:PORT until SIGTERM or Ctrl-C, then finishes what is under way and exits with 0. The log on stderr\n"
-             "is one JSON object a line. GET /openapi.json lists what can be asked; docs/serving.md and docs/operating.md tell the rest.",
+    .about = "Answers at http://ADDRESS:PORT until SIGTERM or Ctrl-C, then finishes what is under way and "
+             "exits with 0. The log on stderr\n"
+             "is one JSON object a line. GET /openapi.json lists what can be asked; docs/serving.md and "
+             "docs/operating.md tell the rest.",
     .examples = "  sedge serve run --store users.db\n"
                 "  curl -s localhost:8080/v1/recommend -d '{\"history\": [\"i3\", \"i14\"], \"k\": 5}'\n"
                 "  sedge serve run --address 0.0.0.0 --key-file keys",

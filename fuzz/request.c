@@ -1,4 +1,5 @@
-/* request.c - "METHOD PATH", a newline, and a body: a route or none, a checked body or an error that can be read. */
+/* request.c - "METHOD PATH", a newline, and a body: a route or none, a checked body or an error that can be
+ * read. */
 #include "fuzz.h"
 
 #include "base/alloc.h"
@@ -37,7 +38,8 @@ static void check_body(const sg_route *r, const char *body, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *end = size ? memchr(data, '\n', size) : NULL, *id;
-    char *line = sg_strndup(size ? (const char *)data : "", end ? (size_t)(end - (const char *)data) : size), *path;
+    char *line = sg_strndup(size ? (const char *)data : "", end ? (size_t)(end - (const char *)data) : size),
+         *path;
     char allow[SG_ALLOW_MAX];
     int route;
 
@@ -62,10 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "POST /v1/recommend\n{\"history\": [\"i3\", \"\\u00e9\"], \"k\": 5, \"beam\": 20, \"seen\": true, \"allow\": [\"a\"], \"deny\": [], "
+        "POST /v1/recommend\n{\"history\": [\"i3\", \"\\u00e9\"], \"k\": 5, \"beam\": 20, \"seen\": true, "
+        "\"allow\": [\"a\"], \"deny\": [], "
         "\"explain\": false, \"deadline_ms\": 100}",
         "POST /v1/recommend\n{\"user\": \"u1\", \"history\": null}",
-        "POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": \"buy\", \"id\": \"e\"}]}",
+        "POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": "
+        "\"buy\", \"id\": \"e\"}]}",
         "GET /v1/items/a%2Fb%00",
         "DELETE /v1/users/%c3%a9",
         "HEAD /healthz",

@@ -25,7 +25,8 @@ int sedge_serve(const sedge_serve_params *given, sedge_error *err)
     sink to = {p.log, p.log_user};
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.model, "a model folder", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err))) {
+    if (!st && !(st = api_need(p.model, "a model folder", &c.err)) &&
+        !(st = api_assign(tables, 1, p.set, p.n_set, &c.err))) {
         const sg_serve_spec spec = {.config = &o,
                                     .model = p.model,
                                     .data = p.data,

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- handles -------------------------------------------------------------------------------------------------------- */
+/* ---- handles ---------------------------------------------------------------------------------------- */
 int sedge_model_open(sedge_model **out, const char *dir, sedge_error *err)
 {
     api_call c;
@@ -18,7 +18,8 @@ int sedge_model_open(sedge_model **out, const char *dir, sedge_error *err)
     if (!(st = api_need(dir, "a model folder", &c.err)) && !(m = sg_alloc_zero(1, sizeof *m)))
         st = sg_fail_memory(&c.err, "model");
     if (!st && !(st = sg_model_open(&m->model, dir, &c.err))) {
-        sg_model_item(m->model, (sg_bytes){"", 0}); /* builds the index of ids: from here on the model never changes */
+        sg_model_item(m->model,
+                      (sg_bytes){"", 0}); /* builds the index of ids: from here on the model never changes */
         *out = m;
         m = NULL;
     }
@@ -48,7 +49,9 @@ int sedge_model_item(const sedge_model *m, size_t i, const char **id, size_t *si
     sg_error e = {0};
 
     if (i >= m->model->item_ids.n)
-        return api_error(err, &e, sg_fail(&e, SG_ERR_USAGE, "expected an item below %zu, found %zu", m->model->item_ids.n, i));
+        return api_error(
+            err, &e,
+            sg_fail(&e, SG_ERR_USAGE, "expected an item below %zu, found %zu", m->model->item_ids.n, i));
     const sg_bytes text = sg_strings_at(&m->model->item_ids, i);
     *id = text.data;
     *size = text.size;
@@ -65,7 +68,8 @@ int sedge_data_open(sedge_data **out, const char *dir, sedge_error *err)
     if (!(st = api_need(dir, "a dataset folder", &c.err)) && !(d = sg_alloc_zero(1, sizeof *d)))
         st = sg_fail_memory(&c.err, "dataset");
     if (!st && !(st = sg_dataset_open(&d->set, dir, &c.err))) {
-        sg_dataset_item(d->set, (sg_bytes){"", 0}); /* builds the indexes: from here on the dataset never changes */
+        sg_dataset_item(d->set,
+                        (sg_bytes){"", 0}); /* builds the indexes: from here on the dataset never changes */
         sg_dataset_user(d->set, (sg_bytes){"", 0});
         *out = d;
         d = NULL;
@@ -81,7 +85,8 @@ void sedge_data_free(sedge_data *d)
     sg_free(d);
 }
 
-int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *given, sedge_error *err)
+int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *given,
+                      sedge_error *err)
 {
     sedge_session_params p = {.size = sizeof p};
     sedge_session *s = sg_alloc_zero(1, sizeof *s);
@@ -121,7 +126,7 @@ void sedge_session_free(sedge_session *s)
     sg_free(s);
 }
 
-/* ---- a request in numbers --------------------------------------------------------------------------------------------- */
+/* ---- a request in numbers --------------------------------------------------------------------------- */
 static sg_bytes text_of(const char *id)
 {
     return id ? (sg_bytes){id, strlen(id)} : (sg_bytes){"", 0};
@@ -134,7 +139,9 @@ static sg_status history_of_ids(sedge_session *s, const sedge_request *r, sg_err
     for (size_t i = 0; !st && i < r->n_history; i++)
         st = sg_query_add(&s->query, &s->source, text_of(r->history[i]), 0, err);
     if (!st && r->n_history && s->query.n_history == 0)
-        st = sg_fail(err, SG_ERR_MISSING, "item '%s' is not in the catalogue, nor is any other of the history", text_of(r->history[0]).data);
+        st =
+            sg_fail(err, SG_ERR_MISSING, "item '%s' is not in the catalogue, nor is any other of the history",
+                    text_of(r->history[0]).data);
     return st;
 }
 
@@ -170,7 +177,8 @@ sg_status api_session_run(sedge_session *s, const sedge_request *given, sg_error
         return sg_fail(err, SG_ERR_USAGE, "expected a user or a history, found both");
     if (!r.user && !r.n_history)
         return sg_fail(err, SG_ERR_USAGE, "expected a user or a history, found neither");
-    if ((st = r.user ? sg_query_add_user(&s->query, &s->source, text_of(r.user), err) : history_of_ids(s, &r, err)) ||
+    if ((st = r.user ? sg_query_add_user(&s->query, &s->source, text_of(r.user), err)
+                     : history_of_ids(s, &r, err)) ||
         (st = read_filter(s, &r, err)))
         return st;
     return sg_query_run(&s->query, s->session, err);
@@ -188,7 +196,8 @@ sg_status api_session_explain(json_t **out, sedge_session *s, const sedge_reques
     return sg_answer_explained(*out, &s->source, &s->query, s->session, err);
 }
 
-int sedge_session_recommend(sedge_session *s, const sedge_request *r, sedge_hit *hits, size_t *n_hits, sedge_error *err)
+int sedge_session_recommend(sedge_session *s, const sedge_request *r, sedge_hit *hits, size_t *n_hits,
+                            sedge_error *err)
 {
     sg_error e;
     sg_status st = api_session_run(s, r, &e);

@@ -1,5 +1,6 @@
-/* answer.c - hits as JSON, and why an item is among them: the events of the history without which its score would fall, and the way
- * down its semantic ID with what each prefix means. The numbers are models/explain.h's. */
+/* answer.c - hits as JSON, and why an item is among them: the events of the history without which its score
+ * would fall, and the way down its semantic ID with what each prefix means. The numbers are
+ * models/explain.h's. */
 #include "serve/answer.h"
 
 #include "models/explain.h"
@@ -75,7 +76,8 @@ sg_status sg_answer_items(json_t *into, const sg_source *s, const sg_query *q, s
     return json_object_set_new(into, "items", items) ? sg_fail_memory(err, "answer") : SG_OK;
 }
 
-sg_status sg_answer_explained(json_t *into, const sg_source *s, const sg_query *q, sg_session *session, sg_error *err)
+sg_status sg_answer_explained(json_t *into, const sg_source *s, const sg_query *q, sg_session *session,
+                              sg_error *err)
 {
     sg_explanation x = {0};
     int64_t offsets[2];

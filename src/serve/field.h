@@ -7,7 +7,13 @@
 
 #include <jansson.h>
 
-typedef enum sg_field_type { SG_FIELD_TEXT, SG_FIELD_TEXTS, SG_FIELD_INT, SG_FIELD_BOOL, SG_FIELD_OBJECTS } sg_field_type;
+typedef enum sg_field_type {
+    SG_FIELD_TEXT,
+    SG_FIELD_TEXTS,
+    SG_FIELD_INT,
+    SG_FIELD_BOOL,
+    SG_FIELD_OBJECTS
+} sg_field_type;
 
 typedef struct sg_field {
     const char *name;
@@ -21,6 +27,7 @@ typedef struct sg_field {
 
 /* Parses a body: JSON that is an object, within the limits. NULL: x holds the error. */
 json_t *sg_fields_read(sg_exchange *x, const sg_field *table, const sg_serve_config *c);
-json_t *sg_fields_schema(const sg_field *table, const sg_serve_config *c); /* JSON schema; NULL: out of memory */
+json_t *sg_fields_schema(const sg_field *table,
+                         const sg_serve_config *c); /* JSON schema; NULL: out of memory */
 
 #endif

@@ -1,4 +1,5 @@
-/* handle_model.c - what the model is asked: recommendations, in batches where requests are alike; items; the model itself. */
+/* handle_model.c - what the model is asked: recommendations, in batches where requests are alike; items; the
+ * model itself. */
 #include "serve/server.h"
 
 #include "base/alloc.h"
@@ -11,8 +12,10 @@ enum { K_USUAL = 10, USERS_SHOWN = 5 };
 
 const sg_field sg_recommend_fields[] = {
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
-    {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max), .meaning = "or any history: item ids, oldest first"},
-    {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1, .meaning = "length of the list (10)"},
+    {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
+     .meaning = "or any history: item ids, oldest first"},
+    {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1,
+     .meaning = "length of the list (10)"},
     {"beam", SG_FIELD_INT, .most = offsetof(sg_serve_config, beam_max), .least = 1,
      .meaning = "prefixes kept while decoding semantic IDs (the model's own)"},
     {"seen", SG_FIELD_BOOL, .meaning = "items of the history may come back (false)"},
@@ -43,19 +46,22 @@ bool sg_handle_recommend(sg_server *s, sg_job *j)
     double ms = c->deadline;
 
     if (json_is_string(user) == json_is_array(history)) {
-        sg_reply_error(j->x, 400, "invalid_request", "user", json_is_string(user) ? "expected a user or a history, found both"
-                                                                                 : "expected a user or a history, found neither");
+        sg_reply_error(j->x, 400, "invalid_request", "user",
+                       json_is_string(user) ? "expected a user or a history, found both"
+                                            : "expected a user or a history, found neither");
         return true;
     }
     if (history && json_is_array(history) && json_array_size(history) == 0) {
-        sg_reply_error(j->x, 400, "out_of_range", "history", "'history': expected at least one item, found none");
+        sg_reply_error(j->x, 400, "out_of_range", "history",
+                       "'history': expected at least one item, found none");
         return true;
     }
     j->k = int_of(j, "k", K_USUAL < c->k_max ? K_USUAL : c->k_max);
     j->beam = int_of(j, "beam", 0);
     j->keep_seen = json_is_true(json_object_get(j->body, "seen"));
     j->explain = json_is_true(json_object_get(j->body, "explain"));
-    j->filtered = json_is_array(json_object_get(j->body, "allow")) || json_array_size(json_object_get(j->body, "deny"));
+    j->filtered =
+        json_is_array(json_object_get(j->body, "allow")) || json_array_size(json_object_get(j->body, "deny"));
     if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
         ms = (double)json_integer_value(wait);
     j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
@@ -67,10 +73,11 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered && !y->filtered && !x->explain && !y->explain;
+    return x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+           !y->filtered && !x->explain && !y->explain;
 }
 
-/* ---- a request in numbers ----------------------------------------------------------------------------------------------- */
+/* ---- a request in numbers --------------------------------------------------------------------------- */
 typedef struct adding {
     sg_query *q;
     const sg_source *source;
@@ -92,7 +99,8 @@ static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, s
     sg_status st;
 
     if (!source->data && !w->store)
-        return sg_fail(err, SG_ERR_USAGE, "users are not known here: the server has neither a dataset nor a store");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "users are not known here: the server has neither a dataset nor a store");
     if (w->store && (st = sg_store_erased(w->store, user, &erased, err)))
         return st;
     if (source->data && !erased && (st = sg_query_add_user(q, source, user, err)) && st != SG_ERR_MISSING)
@@ -104,7 +112,9 @@ static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, s
             return st;
     }
     if (q->n_history == 0)
-        return sg_fail(err, SG_ERR_MISSING, q->n_unknown ? "user '%.*s': no item of the history is in the catalogue" : "user '%.*s' is not known",
+        return sg_fail(err, SG_ERR_MISSING,
+                       q->n_unknown ? "user '%.*s': no item of the history is in the catalogue"
+                                    : "user '%.*s' is not known",
                        (int)user.size, user.data);
     return SG_OK;
 }
@@ -117,7 +127,8 @@ static sg_status add_history(sg_query *q, const sg_source *source, const json_t 
 
     json_array_foreach(history, i, id) if ((st = sg_query_add(q, source, text_of(id), 0, err))) return st;
     if (q->n_history == 0)
-        return sg_fail(err, SG_ERR_MISSING, "item '%.200s' is not in the catalogue, nor is any other of the history",
+        return sg_fail(err, SG_ERR_MISSING,
+                       "item '%.200s' is not in the catalogue, nor is any other of the history",
                        json_string_value(json_array_get(history, 0)));
     return SG_OK;
 }
@@ -145,13 +156,14 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
     sg_status st;
 
     sg_query_start(q, j->k, j->beam, j->keep_seen);
-    if ((st = json_is_string(user) ? add_user(q, w, c, text_of(user), err)
-                                   : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
+    if ((st = json_is_string(user)
+                  ? add_user(q, w, c, text_of(user), err)
+                  : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
         return st;
     return add_filter(q, &w->loaded->source, j->body, err);
 }
 
-/* ---- workers ------------------------------------------------------------------------------------------------------------ */
+/* ---- workers ---------------------------------------------------------------------------------------- */
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
 {
     if (!(w->query = sg_alloc_zero((size_t)s->config->batch, sizeof *w->query)))
@@ -205,8 +217,9 @@ static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 {
     const sg_source *source = &w->loaded->source;
     const json_t *user = json_object_get(j->body, "user");
-    json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", "recommendation", "model", source->model->class->name, "history_length",
-                          (int)q->n_history, "unknown", (int)q->n_unknown);
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:i}", "object", "recommendation", "model", source->model->class->name,
+                  "history_length", (int)q->n_history, "unknown", (int)q->n_unknown);
     sg_error e;
     sg_status st;
 
@@ -297,13 +310,14 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
     }
 }
 
-/* ---- what is there ------------------------------------------------------------------------------------------------------ */
+/* ---- what is there ---------------------------------------------------------------------------------- */
 static json_t *some_users(const sg_dataset *d)
 {
     json_t *list = json_array();
 
     for (int i = 0; i < USERS_SHOWN && i < d->n_users; i++) {
-        const sg_bytes id = sg_strings_at(&d->user_ids, (size_t)i * (size_t)(d->n_users / USERS_SHOWN ? d->n_users / USERS_SHOWN : 1));
+        const sg_bytes id = sg_strings_at(
+            &d->user_ids, (size_t)i * (size_t)(d->n_users / USERS_SHOWN ? d->n_users / USERS_SHOWN : 1));
 
         json_array_append_new(list, json_stringn(id.data, id.size));
     }
@@ -324,8 +338,9 @@ bool sg_handle_models(sg_server *s, sg_job *j)
     json_object_set_new(model, "sha256", json_string(source->model->sha256));
     if (source->data)
         json_object_set_new(model, "dataset",
-                            json_pack("{s:s, s:i, s:i, s:I, s:s, s:o}", "name", source->data->name, "users", (int)source->data->n_users, "items",
-                                      (int)source->data->n_items, "events", (json_int_t)source->data->n_events, "sha256",
+                            json_pack("{s:s, s:i, s:i, s:I, s:s, s:o}", "name", source->data->name, "users",
+                                      (int)source->data->n_users, "items", (int)source->data->n_items,
+                                      "events", (json_int_t)source->data->n_events, "sha256",
                                       source->data->sha256, "example_users", some_users(source->data)));
     sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
     sg_loaded_release(l);

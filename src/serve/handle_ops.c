@@ -51,14 +51,19 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     for (int i = 0; i < sg_n_routes; i++)
         name[i] = (sg_route_name){sg_routes[i].method, sg_routes[i].path};
     sg_metrics_print(b, &s->metrics, name);
-    gauge(b, "sedge_requests_in_flight", "Requests that are being read, computed or answered, this one included.", s->active);
-    gauge(b, "sedge_queue_length", "Requests that wait for a worker.", sg_lane_length(s->lane[SG_LANE_MODEL]));
+    gauge(b, "sedge_requests_in_flight",
+          "Requests that are being read, computed or answered, this one included.", s->active);
+    gauge(b, "sedge_queue_length", "Requests that wait for a worker.",
+          sg_lane_length(s->lane[SG_LANE_MODEL]));
     gauge(b, "sedge_connections", "Open connections.", sg_http_connections(s->http));
     gauge(b, "sedge_items", "Items of the catalogue.", m->n_items);
-    gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.", (double)s->started);
+    gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.",
+          (double)s->started);
     sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
-    sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name, m->sha256, SEDGE_VERSION);
-    gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.", (double)l->when);
+    sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name,
+                  m->sha256, SEDGE_VERSION);
+    gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
+          (double)l->when);
     sg_loaded_release(l);
     j->x->status = 200;
     j->x->type = "text/plain; version=0.0.4";
@@ -89,10 +94,12 @@ void sg_admin_run(void *server, int thread, void **job, int n)
             sg_loaded *l = sg_server_loaded(s);
 
             atomic_fetch_add(&s->metrics.reloads_good, 1);
-            sg_server_log(s, "info", "reloaded", json_pack("{s:s, s:s}", "model", l->source.model->class->name, "sha256",
-                                                           l->source.model->sha256));
-            sg_reply(j->x, 200, json_pack("{s:s, s:s, s:s}", "object", "reload", "model", l->source.model->class->name, "sha256",
-                                          l->source.model->sha256));
+            sg_server_log(s, "info", "reloaded",
+                          json_pack("{s:s, s:s}", "model", l->source.model->class->name, "sha256",
+                                    l->source.model->sha256));
+            sg_reply(j->x, 200,
+                     json_pack("{s:s, s:s, s:s}", "object", "reload", "model", l->source.model->class->name,
+                               "sha256", l->source.model->sha256));
             sg_loaded_release(l);
         }
         sg_http_answer(j->x);

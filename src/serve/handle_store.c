@@ -1,4 +1,5 @@
-/* handle_store.c - users: what they did is appended, read, erased. One thread writes; requests that wait together share a commit. */
+/* handle_store.c - users: what they did is appended, read, erased. One thread writes; requests that wait
+ * together share a commit. */
 #include "serve/server.h"
 
 #include "serve/reply.h"
@@ -16,8 +17,8 @@ static const sg_field event_fields[] = {
     {.name = NULL},
 };
 const sg_field sg_events_fields[] = {
-    {"events", SG_FIELD_OBJECTS, .needed = true, .most = offsetof(sg_serve_config, events_max), .inner = event_fields,
-     .meaning = "all of them are stored, or none"},
+    {"events", SG_FIELD_OBJECTS, .needed = true, .most = offsetof(sg_serve_config, events_max),
+     .inner = event_fields, .meaning = "all of them are stored, or none"},
     {.name = NULL},
 };
 
@@ -37,7 +38,8 @@ static bool no_store(const sg_server *s, sg_job *j)
 {
     if (s->store_write)
         return false;
-    sg_reply_error(j->x, 501, "no_store", NULL, "this server keeps no events; it was started without --store");
+    sg_reply_error(j->x, 501, "no_store", NULL,
+                   "this server keeps no events; it was started without --store");
     return true;
 }
 
@@ -61,7 +63,7 @@ bool sg_handle_erase(sg_server *s, sg_job *j)
     return no_store(s, j);
 }
 
-/* ---- the writer --------------------------------------------------------------------------------------------------------- */
+/* ---- the writer ------------------------------------------------------------------------------------- */
 static sg_status append(sg_server *s, sg_job *j, sg_error *err)
 {
     const json_t *events = json_object_get(j->body, "events"), *time_sent;
@@ -88,7 +90,8 @@ static sg_status append(sg_server *s, sg_job *j, sg_error *err)
     }
     atomic_fetch_add(&s->metrics.events, (uint64_t)n_fresh);
     sg_reply(j->x, 200,
-             json_pack("{s:s, s:i, s:i, s:i}", "object", "events", "stored", n_fresh, "repeated", n - n_fresh, "unknown_items", j->n_unknown));
+             json_pack("{s:s, s:i, s:i, s:i}", "object", "events", "stored", n_fresh, "repeated", n - n_fresh,
+                       "unknown_items", j->n_unknown));
     return st;
 }
 
@@ -102,11 +105,13 @@ static sg_status erase(sg_server *s, sg_job *j, sg_error *err)
     sg_loaded_release(l);
     if (!st)
         sg_reply(j->x, 200,
-                 json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events", (json_int_t)n, "hidden_in_dataset", in_data));
+                 json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events",
+                           (json_int_t)n, "hidden_in_dataset", in_data));
     return st;
 }
 
-/* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a thousand. */
+/* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a
+ * thousand. */
 void sg_store_run(void *server, int thread, void **job, int n)
 {
     sg_server *s = server;
@@ -140,7 +145,7 @@ void sg_store_run(void *server, int thread, void **job, int n)
     }
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading ---------------------------------------------------------------------------------------- */
 typedef struct shown {
     json_t *list;
     const sg_source *source;
@@ -178,8 +183,9 @@ static int64_t show_dataset(json_t *list, const sg_source *s, sg_bytes user)
     begin = d->user_offsets[u];
     end = d->user_offsets[u + 1];
     for (int64_t e = end - begin > EVENTS_SHOWN ? end - EVENTS_SHOWN : begin; e < end; e++)
-        json_array_append_new(list, event_json(s, sg_strings_at(&d->item_ids, (size_t)d->item[e]), d->timestamp ? d->timestamp[e] : 0,
-                                               d->timestamp != NULL, "dataset"));
+        json_array_append_new(list, event_json(s, sg_strings_at(&d->item_ids, (size_t)d->item[e]),
+                                               d->timestamp ? d->timestamp[e] : 0, d->timestamp != NULL,
+                                               "dataset"));
     return end - begin;
 }
 
@@ -207,8 +213,8 @@ bool sg_handle_user(sg_server *s, sg_job *j)
         sg_reply_error(j->x, 404, "not_found", "id", "user '%s' is not known", j->id);
     else
         sg_reply(j->x, 200,
-                 json_pack("{s:s, s:s, s:I, s:I, s:O}", "object", "user", "user", j->id, "events_dataset", (json_int_t)n_data, "events_store",
-                           (json_int_t)n_store, "events", list));
+                 json_pack("{s:s, s:s, s:I, s:I, s:O}", "object", "user", "user", j->id, "events_dataset",
+                           (json_int_t)n_data, "events_store", (json_int_t)n_store, "events", list));
     json_decref(list);
     sg_loaded_release(l);
     return true;

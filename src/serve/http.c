@@ -1,11 +1,13 @@
 /* http.c - libmicrohttpd behind our own words; no other file names it.
  *
- * The loop is ours (poll over the vendor's epoll, then MHD_run on the caller's thread), so callbacks need no locks. A request that is
- * answered later suspends its connection; sg_http_answer resumes it and wakes the loop by an eventfd: the vendor's own signal exists
- * only with its own threads. Whichever of "suspended" and "answered" comes second resumes.
+ * The loop is ours (poll over the vendor's epoll, then MHD_run on the caller's thread), so callbacks need no
+ * locks. A request that is answered later suspends its connection; sg_http_answer resumes it and wakes the
+ * loop by an eventfd: the vendor's own signal exists only with its own threads. Whichever of "suspended" and
+ * "answered" comes second resumes.
  *
- * The vendor's timeout counts from the last byte, which a client that sends one byte a second never reaches. So each connection has
- * one deadline for the step it is in; past it the socket is shut down, which the vendor sees as a client that left. */
+ * The vendor's timeout counts from the last byte, which a client that sends one byte a second never reaches.
+ * So each connection has one deadline for the step it is in; past it the socket is shut down, which the
+ * vendor sees as a client that left. */
 #include "serve/http.h"
 
 #include "base/alloc.h"
@@ -38,8 +40,8 @@ struct sg_http {
     struct MHD_Daemon *daemon;
     connection *first; /* owned by the vendor's callbacks */
     int n_connections, port;
-    int fd;            /* listening; -1: not any more */
-    int epoll, wake;   /* the vendor's; ours, readable when a connection was resumed */
+    int fd;          /* listening; -1: not any more */
+    int epoll, wake; /* the vendor's; ours, readable when a connection was resumed */
     double swept;
 };
 
@@ -60,16 +62,18 @@ static void set_deadline(connection *c, double seconds)
         c->deadline = seconds > 0 ? sg_now() + seconds : 0;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- answers ---------------------------------------------------------------------------------------- */
 static bool add_headers(struct MHD_Response *r, const sg_exchange *x)
 {
     char seconds[16];
-    bool good = MHD_add_response_header(r, "Content-Type", x->type ? x->type : "application/json") == MHD_YES &&
-                MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
-                MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES &&
-                MHD_add_response_header(r, "Content-Security-Policy",
-                                        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
-                                        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'") == MHD_YES;
+    bool good =
+        MHD_add_response_header(r, "Content-Type", x->type ? x->type : "application/json") == MHD_YES &&
+        MHD_add_response_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+        MHD_add_response_header(r, "Cache-Control", "no-store") == MHD_YES &&
+        MHD_add_response_header(
+            r, "Content-Security-Policy",
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'") == MHD_YES;
 
     if (x->allow)
         good = good && MHD_add_response_header(r, "Allow", x->allow) == MHD_YES;
@@ -95,7 +99,8 @@ static enum MHD_Result send_answer(sg_http_line *l)
         x->status = 500;
     }
     /* the text stays in x, which lives until the vendor has said that the request is over */
-    r = MHD_create_response_from_buffer(x->answer.size, x->answer.data ? x->answer.data : (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
+    r = MHD_create_response_from_buffer(
+        x->answer.size, x->answer.data ? x->answer.data : (void *)(uintptr_t) "", MHD_RESPMEM_PERSISTENT);
     set_deadline(l->connection, l->http->spec.write_seconds);
     if (r && add_headers(r, x))
         sent = MHD_queue_response(l->mhd, (unsigned)x->status, r);
@@ -132,7 +137,7 @@ void sg_http_answer(sg_exchange *x)
         resume(h, mhd);
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------- */
 typedef struct seen {
     int host, length, encoding, authorization;
 } seen;
@@ -155,7 +160,8 @@ static bool accept_headers(sg_http_line *l)
 {
     const sg_http_spec *spec = &l->http->spec;
     sg_exchange *x = &l->x;
-    const union MHD_ConnectionInfo *size = MHD_get_connection_info(l->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(l->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const char *length = MHD_lookup_connection_value(l->mhd, MHD_HEADER_KIND, "Content-Length");
     char text[96];
     seen s = {0};
@@ -163,7 +169,8 @@ static bool accept_headers(sg_http_line *l)
     MHD_get_connection_values(l->mhd, MHD_HEADER_KIND, count_header, &s);
     x->close = true;
     if (size && size->header_size > spec->header_bytes) {
-        snprintf(text, sizeof text, "expected at most %zu bytes of headers, found %zu", spec->header_bytes, size->header_size);
+        snprintf(text, sizeof text, "expected at most %zu bytes of headers, found %zu", spec->header_bytes,
+                 size->header_size);
         spec->refuse(spec->ctx, x, 431, text);
     } else if (s.host > 1 || s.length > 1 || s.authorization > 1) {
         spec->refuse(spec->ctx, x, 400, "expected one Host, one Content-Length and one Authorization header");
@@ -190,7 +197,8 @@ static connection *connection_of(struct MHD_Connection *mhd)
     return i ? i->socket_context : NULL;
 }
 
-static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char *path, const char *method, void **line)
+static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char *path, const char *method,
+                             void **line)
 {
     sg_http_line *l = sg_alloc_zero(1, sizeof *l);
 
@@ -211,8 +219,8 @@ static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char 
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *path, const char *method, const char *version,
-                                  const char *data, size_t *size, void **line)
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const char *path, const char *method,
+                                  const char *version, const char *data, size_t *size, void **line)
 {
     sg_http *h = ctx;
     sg_http_line *l = *line;
@@ -243,7 +251,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     return MHD_YES;
 }
 
-static void on_completed(void *ctx, struct MHD_Connection *mhd, void **line, enum MHD_RequestTerminationCode why)
+static void on_completed(void *ctx, struct MHD_Connection *mhd, void **line,
+                         enum MHD_RequestTerminationCode why)
 {
     sg_http *h = ctx;
     sg_http_line *l = *line;
@@ -259,7 +268,8 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **line, enu
     *line = NULL;
 }
 
-static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context, enum MHD_ConnectionNotificationCode what)
+static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context,
+                          enum MHD_ConnectionNotificationCode what)
 {
     sg_http *h = ctx;
     connection *c = *context;
@@ -300,7 +310,10 @@ static size_t leave_escaped(void *ctx, struct MHD_Connection *mhd, char *s)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 bool sg_http_unescape(char *s)
@@ -328,10 +341,11 @@ const char *sg_http_header(const sg_exchange *x, const char *name)
     return MHD_lookup_connection_value(x->line->mhd, MHD_HEADER_KIND, name);
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------------------------- */
+/* ---- the loop --------------------------------------------------------------------------------------- */
 static sg_status listen_at(int *out, const sg_http_spec *spec, sg_error *err)
 {
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                                   .ai_socktype = SOCK_STREAM};
     const int on = 1;
     struct addrinfo *list = NULL;
     char port[16], where[300];
@@ -341,7 +355,8 @@ static sg_status listen_at(int *out, const sg_http_spec *spec, sg_error *err)
     snprintf(port, sizeof port, "%d", spec->port);
     snprintf(where, sizeof where, strchr(spec->address, ':') ? "[%s]:%s" : "%s:%s", spec->address, port);
     if (getaddrinfo(spec->address, port, &hints, &list) || !list)
-        return sg_fail(err, SG_ERR_USAGE, "address: expected a number such as 127.0.0.1 or ::1, found '%s'", spec->address);
+        return sg_fail(err, SG_ERR_USAGE, "address: expected a number such as 127.0.0.1 or ::1, found '%s'",
+                       spec->address);
     fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -363,7 +378,8 @@ static int port_of(int fd)
 
     if (getsockname(fd, (struct sockaddr *)&a, &size))
         return 0;
-    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port : ((struct sockaddr_in *)&a)->sin_port);
+    return ntohs(a.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&a)->sin6_port
+                                         : ((struct sockaddr_in *)&a)->sin_port);
 }
 
 sg_status sg_http_open(sg_http **out, const sg_http_spec *spec, sg_error *err)
@@ -383,14 +399,16 @@ sg_status sg_http_open(sg_http **out, const sg_http_spec *spec, sg_error *err)
     /* room for the headers, the table of them, and the answer's own; the exact limit is accept_headers' */
     const size_t room = 2 * spec->header_bytes + 16384;
 
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->fd,
-                                 MHD_OPTION_CONNECTION_LIMIT, (unsigned)spec->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                                 (unsigned)spec->connections_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, room,
-                                 MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-                                 MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-                                 MHD_OPTION_END);
+    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
+                                 MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_CONNECTION_LIMIT,
+                                 (unsigned)spec->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                                 (unsigned)spec->connections_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                 room, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+                                 on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+                                 MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
     h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    const union MHD_DaemonInfo *i = h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    const union MHD_DaemonInfo *i =
+        h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 
     if (h->wake < 0 || !i) {
         st = sg_fail(err, SG_ERR_IO, "%s:%d: the HTTP server did not start", spec->address, spec->port);
@@ -438,7 +456,8 @@ sg_status sg_http_turn(sg_http *h, double seconds, sg_error *err)
         ms = (int)soon;
     if (poll(on, 2, ms) < 0 && errno != EINTR)
         return sg_fail_errno(err, "HTTP server", "cannot wait");
-    if ((on[1].revents & POLLIN) && read(h->wake, &count, sizeof count) < 0) { /* somebody else's turn: nothing is lost */
+    if ((on[1].revents & POLLIN) &&
+        read(h->wake, &count, sizeof count) < 0) { /* somebody else's turn: nothing is lost */
     }
     if (MHD_run(h->daemon) != MHD_YES)
         return sg_fail(err, SG_ERR_IO, "the HTTP server's loop failed");

@@ -1,8 +1,10 @@
-/* http.h - HTTP/1.1 by libmicrohttpd: connections, limits and deadlines; what is asked and answered is the caller's.
+/* http.h - HTTP/1.1 by libmicrohttpd: connections, limits and deadlines; what is asked and answered is the
+ * caller's.
  *
- * One thread runs the loop and calls every function of the spec. A request may be answered at once, or later from any thread by
- * sg_http_answer; meanwhile its connection costs nothing. Requests that could be read in two ways (a length beside a chunked body,
- * two lengths, two hosts) are refused and the connection is closed. */
+ * One thread runs the loop and calls every function of the spec. A request may be answered at once, or later
+ * from any thread by sg_http_answer; meanwhile its connection costs nothing. Requests that could be read in
+ * two ways (a length beside a chunked body, two lengths, two hosts) are refused and the connection is closed.
+ */
 #ifndef SG_SERVE_HTTP_H
 #define SG_SERVE_HTTP_H
 
@@ -15,7 +17,7 @@
 
 typedef struct sg_http sg_http;
 
-typedef struct sg_exchange { /* one request and its answer */
+typedef struct sg_exchange {   /* one request and its answer */
     const char *method, *path; /* borrowed until done; the path is as it was sent, without the query */
     sg_buf body;               /* owned */
     double started;            /* sg_now() when its headers were there */
@@ -31,8 +33,8 @@ typedef struct sg_exchange { /* one request and its answer */
 } sg_exchange;
 
 typedef struct sg_http_spec {
-    const char *address; /* a number: 127.0.0.1, ::1, 0.0.0.0 */
-    int port;            /* 0: a free one */
+    const char *address;                  /* a number: 127.0.0.1, ::1, 0.0.0.0 */
+    int port;                             /* 0: a free one */
     int connections, connections_address; /* at most, in all and from one address (0: no limit) */
     size_t header_bytes, body_bytes;
     double header_seconds; /* from the connection to the end of the first headers */
@@ -56,8 +58,8 @@ int sg_http_connections(const sg_http *h);
 const char *sg_http_header(const sg_exchange *x, const char *name); /* borrowed; NULL: not sent */
 /* One turn of the loop: waits at most this long for something to do. */
 sg_status sg_http_turn(sg_http *h, double seconds, sg_error *err);
-bool sg_http_gone(const sg_exchange *x);   /* any thread, before the answer: the client has closed its side */
-void sg_http_answer(sg_exchange *x); /* any thread, once; x may be gone as soon as this is called */
+bool sg_http_gone(const sg_exchange *x); /* any thread, before the answer: the client has closed its side */
+void sg_http_answer(sg_exchange *x);     /* any thread, once; x may be gone as soon as this is called */
 void sg_http_stop_listening(sg_http *h);
 /* Ends every connection. Nothing may wait for an answer any more. */
 void sg_http_close(sg_http *h);

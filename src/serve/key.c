@@ -1,4 +1,5 @@
-/* key.c - keys as SHA-256: what is compared says nothing about the key, and all are compared, whole, whatever the first byte. */
+/* key.c - keys as SHA-256: what is compared says nothing about the key, and all are compared, whole, whatever
+ * the first byte. */
 #include "serve/key.h"
 
 #include "base/alloc.h"
@@ -29,7 +30,8 @@ static void hash(char hex[65], const char *text, size_t size)
     sg_sha256_hex(&h, hex);
 }
 
-static sg_status add_line(sg_keys *k, const char *line, size_t size, const char *path, int number, sg_error *err)
+static sg_status add_line(sg_keys *k, const char *line, size_t size, const char *path, int number,
+                          sg_error *err)
 {
     const sg_scope scope = size > 4 && memcmp(line, "use ", 4) == 0     ? SG_SCOPE_USE
                            : size > 6 && memcmp(line, "admin ", 6) == 0 ? SG_SCOPE_ADMIN
@@ -42,10 +44,11 @@ static sg_status add_line(sg_keys *k, const char *line, size_t size, const char 
         return sg_fail(err, SG_ERR_FORMAT, "%s:%d: expected 'use KEY' or 'admin KEY'", path, number);
     for (size_t i = skip; i < size; i++)
         if (line[i] <= ' ' || line[i] > '~')
-            return sg_fail(err, SG_ERR_FORMAT, "%s:%d: expected a key of printable characters without spaces", path, number);
+            return sg_fail(err, SG_ERR_FORMAT, "%s:%d: expected a key of printable characters without spaces",
+                           path, number);
     if (size - skip < KEY_MIN || size - skip > KEY_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s:%d: expected a key of %d to %d characters, found %zu", path, number, KEY_MIN, KEY_MAX,
-                       size - skip);
+        return sg_fail(err, SG_ERR_FORMAT, "%s:%d: expected a key of %d to %d characters, found %zu", path,
+                       number, KEY_MIN, KEY_MAX, size - skip);
     if (!sg_grow(&k->list, &k->cap, k->n + 1, sizeof *k->list))
         return sg_fail_memory(err, "keys");
     hash(k->list[k->n].hex, line + skip, size - skip);
@@ -67,7 +70,8 @@ sg_status sg_keys_open(sg_keys **out, const char *path, sg_error *err)
     if (stat(path, &s))
         st = sg_fail_errno(err, path, "cannot open");
     else if (s.st_mode & 077)
-        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a file that only its owner can read (chmod 600), found mode %03o", path,
+        st = sg_fail(err, SG_ERR_USAGE,
+                     "%s: expected a file that only its owner can read (chmod 600), found mode %03o", path,
                      (unsigned)s.st_mode & 0777);
     else
         st = sg_file_read(&text, path, FILE_BYTES_MAX, err);
@@ -81,7 +85,8 @@ sg_status sg_keys_open(sg_keys **out, const char *path, sg_error *err)
         st = add_line(k, line, size, path, ++number, err);
     }
     if (!st && k->n == 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at least one line 'use KEY' or 'admin KEY', found none", path);
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: expected at least one line 'use KEY' or 'admin KEY', found none", path);
     if (text.data)
         memset(text.data, 0, text.size);
     sg_buf_free(&text);

@@ -1,5 +1,5 @@
-/* lane.c - a ring under one lock. Jobs are taken in order; a batch skips over those that are not like its first, which stay where
- * they are. */
+/* lane.c - a ring under one lock. Jobs are taken in order; a batch skips over those that are not like its
+ * first, which stay where they are. */
 #include "serve/lane.h"
 
 #include "base/alloc.h"
@@ -24,7 +24,7 @@ struct sg_lane {
     void **ring;              /* owned (cap) */
     int first, n;
     bool end;
-    worker *worker;           /* owned (threads) */
+    worker *worker; /* owned (threads) */
     int n_started;
 };
 
@@ -86,7 +86,8 @@ static void *work(void *ctx)
         if (l->spec.wait > 0 && n < l->spec.batch && !l->end) {
             const struct timespec until = after(l->spec.wait);
 
-            while (n < l->spec.batch && !l->end && pthread_cond_timedwait(&l->something, &l->lock, &until) != ETIMEDOUT)
+            while (n < l->spec.batch && !l->end &&
+                   pthread_cond_timedwait(&l->something, &l->lock, &until) != ETIMEDOUT)
                 n = take_alike(l, w->job, n);
             n = take_alike(l, w->job, n);
         }

@@ -19,7 +19,8 @@ static sg_status try_request(const sg_source *s, sg_error *err)
         st = sg_query_run(&q, session, err);
     for (size_t i = 0; !st && i < q.n; i++)
         if (!isfinite(q.score[i]))
-            st = sg_fail(err, SG_ERR_NUMERIC, "%s: a trial request gave the score %g", s->model->dir, (double)q.score[i]);
+            st = sg_fail(err, SG_ERR_NUMERIC, "%s: a trial request gave the score %g", s->model->dir,
+                         (double)q.score[i]);
     sg_query_free(&q);
     sg_session_free(session);
     return st;
@@ -36,7 +37,8 @@ static void close_all(sg_loaded *l)
     sg_free(l);
 }
 
-sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify, sg_error *err)
+sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
+                         sg_error *err)
 {
     sg_loaded *l = sg_alloc_zero(1, sizeof *l);
     sg_model *m = NULL;
@@ -47,7 +49,8 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     *out = NULL;
     if (!l)
         return sg_fail_memory(err, "model");
-    if ((verify && (st = sg_manifest_check(model_dir, true, err))) || (st = sg_model_open(&m, model_dir, err)) ||
+    if ((verify && (st = sg_manifest_check(model_dir, true, err))) ||
+        (st = sg_model_open(&m, model_dir, err)) ||
         (!data_dir && (st = sg_source_data_dir(&found, model_dir, err))))
         goto done;
     if (!data_dir)

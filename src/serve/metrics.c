@@ -3,8 +3,8 @@
 
 #include "base/alloc.h"
 
-static const double latency_bounds[SG_LATENCY_BOUNDS] = {0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015,
-                                                         0.025,  0.05,  0.1,   0.25,  0.5,   1,      2.5,  10};
+static const double latency_bounds[SG_LATENCY_BOUNDS] = {
+    0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
 static const int batch_bounds[SG_BATCH_BOUNDS] = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 sg_status sg_metrics_init(sg_metrics *m, int n_routes, sg_error *err)
@@ -68,13 +68,15 @@ static void print_latency(sg_buf *out, const sg_route_metrics *r, const sg_route
 
     for (int i = 0; i < SG_LATENCY_BOUNDS; i++) {
         sum += r->bucket[i];
-        sg_buf_printf(out, "sedge_request_seconds_bucket{method=\"%s\",route=\"%s\",le=\"%g\"} %llu\n", name->method, name->path,
-                      latency_bounds[i], (unsigned long long)sum);
+        sg_buf_printf(out, "sedge_request_seconds_bucket{method=\"%s\",route=\"%s\",le=\"%g\"} %llu\n",
+                      name->method, name->path, latency_bounds[i], (unsigned long long)sum);
     }
-    sg_buf_printf(out, "sedge_request_seconds_bucket{method=\"%s\",route=\"%s\",le=\"+Inf\"} %llu\n", name->method, name->path,
-                  (unsigned long long)r->n);
-    sg_buf_printf(out, "sedge_request_seconds_sum{method=\"%s\",route=\"%s\"} %.9g\n", name->method, name->path, r->seconds);
-    sg_buf_printf(out, "sedge_request_seconds_count{method=\"%s\",route=\"%s\"} %llu\n", name->method, name->path, (unsigned long long)r->n);
+    sg_buf_printf(out, "sedge_request_seconds_bucket{method=\"%s\",route=\"%s\",le=\"+Inf\"} %llu\n",
+                  name->method, name->path, (unsigned long long)r->n);
+    sg_buf_printf(out, "sedge_request_seconds_sum{method=\"%s\",route=\"%s\"} %.9g\n", name->method,
+                  name->path, r->seconds);
+    sg_buf_printf(out, "sedge_request_seconds_count{method=\"%s\",route=\"%s\"} %llu\n", name->method,
+                  name->path, (unsigned long long)r->n);
 }
 
 void sg_metrics_print(sg_buf *out, const sg_metrics *m, const sg_route_name *name)
@@ -87,24 +89,30 @@ void sg_metrics_print(sg_buf *out, const sg_metrics *m, const sg_route_name *nam
         const sg_route_name *n = i < m->n_routes ? &name[i] : &none;
 
         for (int j = 0; j < SG_STATUS_MAX && m->route[i].answers[j].n; j++)
-            sg_buf_printf(out, "sedge_requests_total{method=\"%s\",route=\"%s\",status=\"%d\"} %llu\n", n->method, n->path,
-                          m->route[i].answers[j].status, (unsigned long long)m->route[i].answers[j].n);
+            sg_buf_printf(out, "sedge_requests_total{method=\"%s\",route=\"%s\",status=\"%d\"} %llu\n",
+                          n->method, n->path, m->route[i].answers[j].status,
+                          (unsigned long long)m->route[i].answers[j].n);
     }
-    sg_metrics_family(out, "sedge_request_seconds", "histogram", "Time from the headers of a request to its answer having been sent.");
+    sg_metrics_family(out, "sedge_request_seconds", "histogram",
+                      "Time from the headers of a request to its answer having been sent.");
     for (int i = 0; i < m->n_routes; i++)
         if (m->route[i].n)
             print_latency(out, &m->route[i], &name[i]);
     sg_metrics_family(out, "sedge_batch_size", "histogram", "Requests that were computed together.");
     for (int i = 0; i < SG_BATCH_BOUNDS; i++) {
         sum += atomic_load(&m->batch[i]);
-        sg_buf_printf(out, "sedge_batch_size_bucket{le=\"%d\"} %llu\n", batch_bounds[i], (unsigned long long)sum);
+        sg_buf_printf(out, "sedge_batch_size_bucket{le=\"%d\"} %llu\n", batch_bounds[i],
+                      (unsigned long long)sum);
     }
     sum += atomic_load(&m->batch[SG_BATCH_BOUNDS]);
-    sg_buf_printf(out, "sedge_batch_size_bucket{le=\"+Inf\"} %llu\nsedge_batch_size_sum %llu\nsedge_batch_size_count %llu\n",
-                  (unsigned long long)sum, (unsigned long long)atomic_load(&m->n_batched), (unsigned long long)sum);
+    sg_buf_printf(
+        out,
+        "sedge_batch_size_bucket{le=\"+Inf\"} %llu\nsedge_batch_size_sum %llu\nsedge_batch_size_count %llu\n",
+        (unsigned long long)sum, (unsigned long long)atomic_load(&m->n_batched), (unsigned long long)sum);
     sg_metrics_family(out, "sedge_reloads_total", "counter", "Reloads of the model, by result.");
-    sg_buf_printf(out, "sedge_reloads_total{result=\"good\"} %llu\nsedge_reloads_total{result=\"failed\"} %llu\n",
-                  (unsigned long long)atomic_load(&m->reloads_good), (unsigned long long)atomic_load(&m->reloads_bad));
+    sg_buf_printf(
+        out, "sedge_reloads_total{result=\"good\"} %llu\nsedge_reloads_total{result=\"failed\"} %llu\n",
+        (unsigned long long)atomic_load(&m->reloads_good), (unsigned long long)atomic_load(&m->reloads_bad));
     sg_metrics_family(out, "sedge_events_total", "counter", "Events stored.");
     sg_buf_printf(out, "sedge_events_total %llu\n", (unsigned long long)atomic_load(&m->events));
 }

@@ -59,7 +59,8 @@ sg_status sg_query_add_user(sg_query *q, const sg_source *s, sg_bytes user, sg_e
     sg_status st;
 
     if (!d)
-        return sg_fail(err, SG_ERR_USAGE, "user '%.*s': a dataset with the users' histories is needed", (int)user.size, user.data);
+        return sg_fail(err, SG_ERR_USAGE, "user '%.*s': a dataset with the users' histories is needed",
+                       (int)user.size, user.data);
     const int32_t u = sg_dataset_user(d, user);
 
     if (u < 0)
@@ -69,7 +70,9 @@ sg_status sg_query_add_user(sg_query *q, const sg_source *s, sg_bytes user, sg_e
     if ((st = make_room(q, (size_t)(end - begin), err)))
         return st;
     for (int64_t e = begin; e < end; e++)
-        add_item(q, s->same_items ? d->item[e] : sg_source_item(s, sg_strings_at(&d->item_ids, (size_t)d->item[e])),
+        add_item(q,
+                 s->same_items ? d->item[e]
+                               : sg_source_item(s, sg_strings_at(&d->item_ids, (size_t)d->item[e])),
                  d->timestamp ? d->timestamp[e] : 0);
     q->has_time = d->timestamp != NULL;
     q->user = s->same_users ? u : -1;
@@ -95,7 +98,7 @@ void sg_query_switch(sg_query *q, const sg_source *s, sg_bytes item, bool allowe
         q->allow[i] = allowed;
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------------------- */
+/* ---- running ---------------------------------------------------------------------------------------- */
 sg_histories sg_query_histories(const sg_query *q, int64_t offsets[2])
 {
     offsets[0] = 0;
@@ -136,8 +139,8 @@ sg_status sg_query_run(sg_query *q, sg_session *session, sg_error *err)
 
 bool sg_query_alike(const sg_query *a, const sg_query *b)
 {
-    return a->k == b->k && a->beam == b->beam && a->keep_seen == b->keep_seen && a->has_time == b->has_time && !a->has_allow &&
-           !b->has_allow;
+    return a->k == b->k && a->beam == b->beam && a->keep_seen == b->keep_seen && a->has_time == b->has_time &&
+           !a->has_allow && !b->has_allow;
 }
 
 void sg_batch_free(sg_batch *b)
@@ -166,9 +169,11 @@ sg_status sg_query_run_batch(sg_query *const *q, int n, sg_batch *b, sg_session 
             return st;
         events += q[i]->n_history;
     }
-    if (!sg_grow(&b->offsets, &b->cap_offsets, rows + 1, sizeof *b->offsets) || !sg_grow(&b->user, &b->cap_user, rows, sizeof *b->user) ||
+    if (!sg_grow(&b->offsets, &b->cap_offsets, rows + 1, sizeof *b->offsets) ||
+        !sg_grow(&b->user, &b->cap_user, rows, sizeof *b->user) ||
         !sg_grow(&b->history, &b->cap_history, events, sizeof *b->history) ||
-        !sg_grow(&b->time, &b->cap_time, events, sizeof *b->time) || !sg_grow(&b->item, &b->cap_item, rows * k, sizeof *b->item) ||
+        !sg_grow(&b->time, &b->cap_time, events, sizeof *b->time) ||
+        !sg_grow(&b->item, &b->cap_item, rows * k, sizeof *b->item) ||
         !sg_grow(&b->score, &b->cap_score, rows * k, sizeof *b->score))
         return sg_fail_memory(err, "batch");
     for (size_t i = 0; i < rows; i++) {

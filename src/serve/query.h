@@ -6,20 +6,20 @@
 
 typedef struct sg_query {
     /* asked */
-    int k, beam;       /* beam 0: the model's default */
-    bool keep_seen;    /* items of the history may come back */
-    int32_t *history;  /* owned (n_history): numbers of the model, oldest first */
-    int64_t *time;     /* owned (n_history); valid when has_time */
+    int k, beam;      /* beam 0: the model's default */
+    bool keep_seen;   /* items of the history may come back */
+    int32_t *history; /* owned (n_history): numbers of the model, oldest first */
+    int64_t *time;    /* owned (n_history); valid when has_time */
     size_t n_history, cap_history, cap_time;
     bool has_time;
-    int32_t user;      /* number of the model's user, -1: unknown */
-    size_t n_unknown;  /* items of the history that the model does not know: left out */
-    uint8_t *allow;    /* owned (n_items); valid when has_allow */
+    int32_t user;     /* number of the model's user, -1: unknown */
+    size_t n_unknown; /* items of the history that the model does not know: left out */
+    uint8_t *allow;   /* owned (n_items); valid when has_allow */
     size_t cap_allow;
     bool has_allow;
     /* found, best first */
-    int32_t *item;     /* owned (n) */
-    float *score;      /* owned (n) */
+    int32_t *item; /* owned (n) */
+    float *score;  /* owned (n) */
     size_t n, cap_item, cap_score;
 } sg_query;
 
@@ -32,7 +32,8 @@ sg_status sg_query_add(sg_query *q, const sg_source *s, sg_bytes item, int64_t t
 sg_status sg_query_add_user(sg_query *q, const sg_source *s, sg_bytes user, sg_error *err);
 /* Room for the filter; nothing, or everything, is allowed so far. Afterwards single items are switched. */
 sg_status sg_query_filter(sg_query *q, const sg_source *s, bool allowed, sg_error *err);
-void sg_query_switch(sg_query *q, const sg_source *s, sg_bytes item, bool allowed); /* an unknown item: nothing */
+void sg_query_switch(sg_query *q, const sg_source *s, sg_bytes item,
+                     bool allowed); /* an unknown item: nothing */
 
 /* The history as models take it: borrows from q, and offsets (2) is the caller's. */
 sg_histories sg_query_histories(const sg_query *q, int64_t offsets[2]);

@@ -6,8 +6,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const char out_of_memory[] = "{\"error\": {\"message\": \"out of memory\", \"type\": \"server_error\", \"param\": null, "
-                                    "\"code\": \"out_of_memory\"}}";
+static const char out_of_memory[] =
+    "{\"error\": {\"message\": \"out of memory\", \"type\": \"server_error\", \"param\": null, "
+    "\"code\": \"out_of_memory\"}}";
 
 void sg_reply(sg_exchange *x, int status, json_t *value)
 {
@@ -52,7 +53,8 @@ void sg_reply_error(sg_exchange *x, int status, const char *code, const char *pa
     va_end(args);
     sg_fail(&e, SG_ERR_USAGE, "%s", message); /* one line, without control characters */
     sg_reply(x, status,
-             json_pack("{s:{s:s, s:s, s:s?, s:s}}", "error", "message", e.message, "type", type_of(status), "param", param, "code", code));
+             json_pack("{s:{s:s, s:s, s:s?, s:s}}", "error", "message", e.message, "type", type_of(status),
+                       "param", param, "code", code));
 }
 
 void sg_reply_status(sg_exchange *x, sg_status st, const sg_error *err)

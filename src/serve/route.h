@@ -9,7 +9,13 @@ struct sg_server;
 struct sg_job;
 
 /* Who answers: the HTTP thread at once, or one of the lanes. */
-typedef enum sg_route_lane { SG_LANE_HERE, SG_LANE_MODEL, SG_LANE_STORE, SG_LANE_ADMIN, SG_N_LANES } sg_route_lane;
+typedef enum sg_route_lane {
+    SG_LANE_HERE,
+    SG_LANE_MODEL,
+    SG_LANE_STORE,
+    SG_LANE_ADMIN,
+    SG_N_LANES
+} sg_route_lane;
 
 typedef struct sg_route {
     const char *method, *path; /* "/v1/items/{id}": the id is one part of the path, escaped */
@@ -27,8 +33,8 @@ extern const sg_route sg_routes[];
 extern const int sg_n_routes;
 
 enum { SG_ALLOW_MAX = 64 };
-/* Number of the route. -1: no such path. -2: the path has other methods, which are written to allow. *id: where the id begins in
- * path, NULL when the route has none. HEAD is GET without the body. */
+/* Number of the route. -1: no such path. -2: the path has other methods, which are written to allow. *id:
+ * where the id begins in path, NULL when the route has none. HEAD is GET without the body. */
 int sg_route_find(const char *method, const char *path, const char **id, char allow[SG_ALLOW_MAX]);
 json_t *sg_routes_openapi(const sg_serve_config *c); /* NULL: out of memory */
 

@@ -1,8 +1,8 @@
 /* serve.c - the life of a server: starts, answers, takes a new model, drains, ends.
  *
- * Threads: the caller's runs HTTP and answers what is quick; the model lane computes, each worker with its own session; one thread
- * writes the store; one opens models. A model in use is held by whoever uses it, so a new one takes its place at once and the old one
- * goes when the last request on it is answered. */
+ * Threads: the caller's runs HTTP and answers what is quick; the model lane computes, each worker with its
+ * own session; one thread writes the store; one opens models. A model in use is held by whoever uses it, so a
+ * new one takes its place at once and the old one goes when the last request on it is answered. */
 #include "serve/serve.h"
 
 #include "base/alloc.h"
@@ -24,7 +24,7 @@ const size_t sg_n_serve_options = sizeof sg_serve_options / sizeof *sg_serve_opt
 static const double TURN_SECONDS = 0.1;
 enum { STORE_BATCH = 256, RELOADS_WAITING = 4 };
 
-/* ---- log ---------------------------------------------------------------------------------------------------------------- */
+/* ---- log -------------------------------------------------------------------------------------------- */
 static void print_time(char text[40])
 {
     struct timespec t;
@@ -65,10 +65,12 @@ static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds
     const bool error = x->status >= 500 || !sent;
     json_t *o;
 
-    if (strcmp(s->config->log, "off") == 0 || (strcmp(s->config->log, "errors") == 0 && x->status < 400 && sent))
+    if (strcmp(s->config->log, "off") == 0 ||
+        (strcmp(s->config->log, "errors") == 0 && x->status < 400 && sent))
         return;
-    o = json_pack("{s:s, s:s, s:i, s:f, s:I, s:I}", "method", j->route ? j->route->method : "-", "route", j->route ? j->route->path : "-",
-                  "status", x->status, "ms", (double)(int64_t)(seconds * 1e6) / 1000, "bytes_in", (json_int_t)x->body.size, "bytes_out",
+    o = json_pack("{s:s, s:s, s:i, s:f, s:I, s:I}", "method", j->route ? j->route->method : "-", "route",
+                  j->route ? j->route->path : "-", "status", x->status, "ms",
+                  (double)(int64_t)(seconds * 1e6) / 1000, "bytes_in", (json_int_t)x->body.size, "bytes_out",
                   (json_int_t)x->answer.size);
     if (!sent)
         json_object_set_new(o, "sent", json_false());
@@ -77,7 +79,7 @@ static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds
     sg_server_log(s, error ? "error" : "info", "request", o);
 }
 
-/* ---- the model ---------------------------------------------------------------------------------------------------------- */
+/* ---- the model -------------------------------------------------------------------------------------- */
 sg_loaded *sg_server_loaded(sg_server *s)
 {
     sg_loaded *l;
@@ -112,13 +114,14 @@ sg_status sg_server_reload(sg_server *s, sg_error *err)
     return SG_OK;
 }
 
-/* ---- who may ------------------------------------------------------------------------------------------------------------ */
+/* ---- who may ---------------------------------------------------------------------------------------- */
 static bool is_loopback(const char *address)
 {
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
-/* A page of another site that found out our address (its name resolves to 127.0.0.1) still sends its own name. */
+/* A page of another site that found out our address (its name resolves to 127.0.0.1) still sends its own
+ * name. */
 static bool is_local_name(const char *host)
 {
     static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
@@ -147,11 +150,13 @@ static bool refuse_stranger(sg_server *s, sg_job *j)
     sg_scope scope = SG_SCOPE_ADMIN;
 
     if (s->keyless_local && host && !is_local_name(host)) {
-        sg_reply_error(j->x, 403, "wrong_host", NULL, "without keys, requests are answered to localhost only");
+        sg_reply_error(j->x, 403, "wrong_host", NULL,
+                       "without keys, requests are answered to localhost only");
         return true;
     }
     if (origin && !is_own_origin(origin, host)) {
-        sg_reply_error(j->x, 403, "wrong_origin", NULL, "requests from pages of other sites are not answered");
+        sg_reply_error(j->x, 403, "wrong_origin", NULL,
+                       "requests from pages of other sites are not answered");
         return true;
     }
     pthread_mutex_lock(&s->lock);
@@ -164,13 +169,15 @@ static bool refuse_stranger(sg_server *s, sg_job *j)
     if (scope >= j->route->scope)
         return false;
     if (scope == SG_SCOPE_OPEN)
-        sg_reply_error(j->x, 401, "invalid_api_key", NULL, "expected the header 'Authorization: Bearer KEY' with a key of this server");
+        sg_reply_error(j->x, 401, "invalid_api_key", NULL,
+                       "expected the header 'Authorization: Bearer KEY' with a key of this server");
     else
-        sg_reply_error(j->x, 403, "insufficient_scope", NULL, "this key may not do that: an admin key is needed");
+        sg_reply_error(j->x, 403, "insufficient_scope", NULL,
+                       "this key may not do that: an admin key is needed");
     return true;
 }
 
-/* ---- requests ----------------------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------- */
 static int route_number(const sg_job *j)
 {
     return j->route ? (int)(j->route - sg_routes) : -1;
@@ -181,7 +188,8 @@ static void take_trace(sg_job *j)
 {
     const char *t = sg_http_header(j->x, "traceparent");
 
-    if (t && strlen(t) >= 55 && t[2] == '-' && t[35] == '-' && strspn(t + 3, "0123456789abcdef") == 32 && strspn(t + 3, "0-") < 32) {
+    if (t && strlen(t) >= 55 && t[2] == '-' && t[35] == '-' && strspn(t + 3, "0123456789abcdef") == 32 &&
+        strspn(t + 3, "0-") < 32) {
         memcpy(j->trace, t + 3, 32);
         j->trace[32] = 0;
     }
@@ -222,11 +230,13 @@ static bool take_id(sg_server *s, sg_job *j, const char *id)
         return false;
     }
     if (!sg_http_unescape(j->id) || !sg_utf8_valid(j->id, strlen(j->id))) {
-        sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected UTF-8 with %%XX for special characters");
+        sg_reply_error(j->x, 400, "invalid_request", "id",
+                       "id: expected UTF-8 with %%XX for special characters");
         return false;
     }
     if (strlen(j->id) > (size_t)s->config->id_max) {
-        sg_reply_error(j->x, 400, "out_of_range", "id", "'id': expected 1 to %d bytes, found %zu", s->config->id_max, strlen(j->id));
+        sg_reply_error(j->x, 400, "out_of_range", "id", "'id': expected 1 to %d bytes, found %zu",
+                       s->config->id_max, strlen(j->id));
         return false;
     }
     return true;
@@ -242,9 +252,11 @@ static bool on_headers(void *ctx, sg_exchange *x)
         return false;
     if (!j->route && j->allow[0]) {
         x->allow = j->allow;
-        sg_reply_error(x, 405, "method_not_allowed", NULL, "%.20s is not a method of %.200s; it has %s", x->method, x->path, j->allow);
+        sg_reply_error(x, 405, "method_not_allowed", NULL, "%.20s is not a method of %.200s; it has %s",
+                       x->method, x->path, j->allow);
     } else if (!j->route) {
-        sg_reply_error(x, 404, "unknown_path", NULL, "%.200s is not a path of this server; GET /openapi.json lists them", x->path);
+        sg_reply_error(x, 404, "unknown_path", NULL,
+                       "%.200s is not a path of this server; GET /openapi.json lists them", x->path);
     } else if (!refuse_stranger(s, j) && (!id || take_id(s, j, id))) {
         return true;
     }
@@ -271,7 +283,8 @@ static bool on_request(void *ctx, sg_exchange *x)
         answered = j->route->handle(s, j);
     if (!answered && !sg_lane_put(s->lane[j->route->lane], j)) {
         x->retry_after = retry_after(s);
-        sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s", x->retry_after);
+        sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s",
+                       x->retry_after);
         answered = true;
     }
     return answered;
@@ -293,7 +306,7 @@ static void on_done(void *ctx, sg_exchange *x, bool sent)
     sg_free(j);
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------------- */
 static sg_status start_lanes(sg_server *s, sg_error *err)
 {
     const sg_serve_config *c = s->config;
@@ -305,8 +318,10 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .alike = sg_recommend_alike,
                                 .run = sg_recommend_run,
                                 .refresh = sg_recommend_refresh};
-    const sg_lane_spec store = {.threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run};
-    const sg_lane_spec admin = {.threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run};
+    const sg_lane_spec store = {
+        .threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run};
+    const sg_lane_spec admin = {
+        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run};
     sg_status st;
 
     if (!(s->worker = sg_alloc_zero((size_t)s->n_workers, sizeof *s->worker)))
@@ -314,7 +329,8 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
     for (int i = 0; i < s->n_workers; i++)
         if ((st = sg_worker_init(&s->worker[i], s, err)))
             return st;
-    if ((st = sg_lane_new(&s->lane[SG_LANE_MODEL], &model, err)) || (st = sg_lane_new(&s->lane[SG_LANE_STORE], &store, err)) ||
+    if ((st = sg_lane_new(&s->lane[SG_LANE_MODEL], &model, err)) ||
+        (st = sg_lane_new(&s->lane[SG_LANE_STORE], &store, err)) ||
         (st = sg_lane_new(&s->lane[SG_LANE_ADMIN], &admin, err)))
         return st;
     sg_lane_refresh(s->lane[SG_LANE_MODEL]); /* the first request finds its session made */
@@ -350,13 +366,14 @@ static sg_status start(sg_server *s, sg_error *err)
 
     if (!is_loopback(s->config->address) && !spec->key_file && !spec->insecure)
         return sg_fail(err, SG_ERR_USAGE,
-                       "address '%s' can be reached by others: expected --key-file FILE, or --insecure when something else keeps "
+                       "address '%s' can be reached by others: expected --key-file FILE, or --insecure when "
+                       "something else keeps "
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
         (st = sg_loaded_open(&s->loaded, spec->model, spec->data, false, err)) ||
-        (spec->store &&
-         ((st = sg_store_open(&s->store_write, spec->store, err)) || (st = sg_store_open(&s->store_read, spec->store, err)))) ||
+        (spec->store && ((st = sg_store_open(&s->store_write, spec->store, err)) ||
+                         (st = sg_store_open(&s->store_read, spec->store, err)))) ||
         (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
@@ -382,7 +399,8 @@ static sg_status run(sg_server *s, sg_error *err)
     s->draining = true;
     sg_server_log(s, "info", "draining", json_pack("{s:i}", "requests", s->active));
     if (!st)
-        st = sg_http_turn(s->http, 0, err); /* connections that the system has accepted for us are answered, too */
+        st = sg_http_turn(s->http, 0,
+                          err); /* connections that the system has accepted for us are answered, too */
     sg_http_stop_listening(s->http);
     if (!st) {
         sg_http_turn(s->http, 0, NULL);
@@ -424,9 +442,10 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     pthread_mutex_init(&s.log_lock, NULL);
     if (!(st = start(&s, err))) {
         sg_server_log(&s, "info", "listening",
-                      json_pack("{s:s, s:i, s:s, s:i, s:b, s:i, s:f}", "address", s.config->address, "port", sg_http_port(s.http), "model",
-                                s.loaded->source.model->class->name, "items", (int)s.loaded->source.model->n_items, "keys", s.keys != NULL,
-                                "workers", s.n_workers, "start_ms", (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
+                      json_pack("{s:s, s:i, s:s, s:i, s:b, s:i, s:f}", "address", s.config->address, "port",
+                                sg_http_port(s.http), "model", s.loaded->source.model->class->name, "items",
+                                (int)s.loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
+                                s.n_workers, "start_ms", (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
         st = run(&s, err);
         sg_server_log(&s, "info", "stopped", NULL);
     }

@@ -24,15 +24,15 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     double deadline;          /* sg_now() after which it is not computed any more; 0: none */
     int k, beam;
     bool keep_seen, filtered, explain;
-    int n_unknown;            /* events of items that the model does not know */
-    char trace[33];           /* trace id of the traceparent header; empty: none */
+    int n_unknown;  /* events of items that the model does not know */
+    char trace[33]; /* trace id of the traceparent header; empty: none */
 } sg_job;
 
 typedef struct sg_worker { /* of the model lane; its thread's own */
-    sg_loaded *loaded;   /* held, while there is a session on it */
-    sg_session *session; /* owned */
-    sg_store *store;     /* owned; NULL: there is none */
-    sg_query *query;     /* owned (batch) */
+    sg_loaded *loaded;     /* held, while there is a session on it */
+    sg_session *session;   /* owned */
+    sg_store *store;       /* owned; NULL: there is none */
+    sg_query *query;       /* owned (batch) */
     sg_batch batch;
 } sg_worker;
 
@@ -40,19 +40,19 @@ typedef struct sg_server {
     const sg_serve_spec *spec;
     const sg_serve_config *config; /* spec's */
     sg_http *http;
-    sg_lane *lane[SG_N_LANES];     /* SG_LANE_HERE: NULL */
-    sg_worker *worker;             /* owned (n_workers) */
+    sg_lane *lane[SG_N_LANES]; /* SG_LANE_HERE: NULL */
+    sg_worker *worker;         /* owned (n_workers) */
     int n_workers;
     sg_store *store_read, *store_write; /* the HTTP thread's, the store lane's; NULL: there is none */
     sg_metrics metrics;
     time_t started;
-    int active;                    /* requests between headers and done; the HTTP thread's */
-    bool draining, keyless_local;  /* no keys: only loopback names are answered to */
-    atomic_bool abandon;           /* what waits is answered 503 */
-    atomic_int service_us;         /* time of a request in the model lane, smoothed */
-    pthread_mutex_t lock;          /* of the two below */
-    sg_loaded *loaded;             /* held */
-    sg_keys *keys;                 /* owned; NULL: everybody may do everything */
+    int active;                   /* requests between headers and done; the HTTP thread's */
+    bool draining, keyless_local; /* no keys: only loopback names are answered to */
+    atomic_bool abandon;          /* what waits is answered 503 */
+    atomic_int service_us;        /* time of a request in the model lane, smoothed */
+    pthread_mutex_t lock;         /* of the two below */
+    sg_loaded *loaded;            /* held */
+    sg_keys *keys;                /* owned; NULL: everybody may do everything */
     pthread_mutex_t log_lock;
 } sg_server;
 

@@ -124,7 +124,8 @@ json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth,
     json_t *step;
 
     sg_catalogue_span(c, depth, node, &first, &last);
-    step = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items", (int)(last - first));
+    step = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
+                     (int)(last - first));
     if (s->prefixes)
         json_object_update_missing(step, sg_prefixes_find(s->prefixes, codes, depth));
     else if (s->words && last - first > 1)
@@ -134,16 +135,19 @@ json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth,
 
 json_t *sg_model_json(const sg_model *m)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:O}", "kind", "model", "model", m->class->name, "paper", m->class->paper, "items",
-                          (int)m->n_items, "users", (int)m->n_users, "options",
-                          sg_receipt_options(m->config, m->class->options, m->class->n_options), "receipt", m->receipt);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:O}", "kind", "model", "model", m->class->name,
+                          "paper", m->class->paper, "items", (int)m->n_items, "users", (int)m->n_users,
+                          "options", sg_receipt_options(m->config, m->class->options, m->class->n_options),
+                          "receipt", m->receipt);
 
     if (o && m->catalogue) {
         json_t *codes = json_array();
 
         for (int l = 0; l < sg_catalogue_levels(m->catalogue); l++)
             json_array_append_new(codes, json_integer(sg_catalogue_size(m->catalogue, l)));
-        json_object_set_new(o, "catalogue", json_pack("{s:o, s:I}", "codes", codes, "bytes", (json_int_t)sg_catalogue_bytes(m->catalogue)));
+        json_object_set_new(
+            o, "catalogue",
+            json_pack("{s:o, s:I}", "codes", codes, "bytes", (json_int_t)sg_catalogue_bytes(m->catalogue)));
     }
     return o;
 }

@@ -10,13 +10,25 @@
 
 enum { VERSION = 1, WAIT_MS = 10000 };
 
-typedef enum statement { BEGIN, COMMIT, ROLLBACK, ADD, EVENTS, COUNT, IS_ERASED, ERASE, REMEMBER, N_STATEMENTS } statement;
+typedef enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    ADD,
+    EVENTS,
+    COUNT,
+    IS_ERASED,
+    ERASE,
+    REMEMBER,
+    N_STATEMENTS
+} statement;
 static const char *const sql[N_STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [ADD] = "INSERT OR IGNORE INTO events (user, item, time, action, id) VALUES (?, ?, ?, ?, ?)",
-    [EVENTS] = ("SELECT user, item, time, action, id FROM (SELECT * FROM events WHERE user = ? ORDER BY time DESC, number DESC LIMIT ?) "
+    [EVENTS] = ("SELECT user, item, time, action, id FROM (SELECT * FROM events WHERE user = ? ORDER BY time "
+                "DESC, number DESC LIMIT ?) "
                 "ORDER BY time, number"),
     [COUNT] = "SELECT count(*) FROM events WHERE user = ?",
     [IS_ERASED] = "SELECT 1 FROM erased WHERE user = ?",
@@ -24,10 +36,11 @@ static const char *const sql[N_STATEMENTS] = {
     [REMEMBER] = "INSERT OR IGNORE INTO erased (user) VALUES (?)",
 };
 
-static const char schema[] = "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, user TEXT NOT NULL, item TEXT NOT NULL, "
-                             "time INTEGER NOT NULL, action TEXT, id TEXT UNIQUE);"
-                             "CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, number);"
-                             "CREATE TABLE IF NOT EXISTS erased (user TEXT PRIMARY KEY) WITHOUT ROWID;";
+static const char schema[] =
+    "CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, user TEXT NOT NULL, item TEXT NOT NULL, "
+    "time INTEGER NOT NULL, action TEXT, id TEXT UNIQUE);"
+    "CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, number);"
+    "CREATE TABLE IF NOT EXISTS erased (user TEXT PRIMARY KEY) WITHOUT ROWID;";
 
 struct sg_store {
     sqlite3 *db;
@@ -39,8 +52,8 @@ static sg_status fail(const sg_store *s, int rc, sg_error *err)
 {
     if (rc == SQLITE_NOMEM)
         return sg_fail_memory(err, s->path);
-    return sg_fail(err, rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT : SG_ERR_IO, "%s: %s", s->path,
-                   s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+    return sg_fail(err, rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT : SG_ERR_IO, "%s: %s",
+                   s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
 }
 
 static sg_status run_text(const sg_store *s, const char *text, sg_error *err)
@@ -62,24 +75,27 @@ static sg_status read_int(const sg_store *s, const char *text, int64_t *out, sg_
     return st;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening ---------------------------------------------------------------------------------------- */
 static sg_status make_tables(sg_store *s, sg_error *err)
 {
     char set_version[48];
     int64_t version = 0;
     sg_status st;
 
-    if ((st = run_text(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON", err)) ||
+    if ((st = run_text(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON",
+                       err)) ||
         (st = read_int(s, "PRAGMA user_version", &version, err)))
         return st;
     if (version > VERSION)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a store of version %d, found %lld", s->path, VERSION, (long long)version);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a store of version %d, found %lld", s->path, VERSION,
+                       (long long)version);
     if (version == VERSION)
         return SG_OK;
     snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", VERSION);
     if ((st = run_text(s, "BEGIN IMMEDIATE", err)))
         return st;
-    if ((st = run_text(s, schema, err)) || (st = run_text(s, set_version, err)) || (st = run_text(s, "COMMIT", err)))
+    if ((st = run_text(s, schema, err)) || (st = run_text(s, set_version, err)) ||
+        (st = run_text(s, "COMMIT", err)))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return st;
 }
@@ -95,12 +111,13 @@ sg_status sg_store_open(sg_store **out, const char *path, sg_error *err)
         sg_free(s);
         return sg_fail_memory(err, "store");
     }
-    /* A new file is its owner's alone, and what SQLite puts beside it takes its mode. An old one is not touched: closing a file that
-     * SQLite has open would drop its locks. */
+    /* A new file is its owner's alone, and what SQLite puts beside it takes its mode. An old one is not
+     * touched: closing a file that SQLite has open would drop its locks. */
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
-    rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    rc =
+        sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc)
         st = fail(s, rc, err);
     else
@@ -126,7 +143,7 @@ void sg_store_close(sg_store *s)
     sg_free(s);
 }
 
-/* ---- statements --------------------------------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------------- */
 static sg_status prepare(sg_store *s, statement which, sg_error *err)
 {
     int rc;
@@ -140,7 +157,8 @@ static sg_status prepare(sg_store *s, statement which, sg_error *err)
 /* Texts are the caller's until the statement is reset. */
 static int bind_text(sqlite3_stmt *q, int i, sg_bytes text)
 {
-    return text.size ? sqlite3_bind_text(q, i, text.data, (int)text.size, SQLITE_STATIC) : sqlite3_bind_null(q, i);
+    return text.size ? sqlite3_bind_text(q, i, text.data, (int)text.size, SQLITE_STATIC)
+                     : sqlite3_bind_null(q, i);
 }
 
 static void reset(sg_store *s, statement which)
@@ -188,8 +206,8 @@ sg_status sg_store_add(sg_store *s, const sg_store_event *e, bool *fresh, sg_err
 
     if (st)
         return st;
-    const int bound = bind_text(q, 1, e->user) | bind_text(q, 2, e->item) | sqlite3_bind_int64(q, 3, e->time) | bind_text(q, 4, e->action) |
-                      bind_text(q, 5, e->id);
+    const int bound = bind_text(q, 1, e->user) | bind_text(q, 2, e->item) |
+                      sqlite3_bind_int64(q, 3, e->time) | bind_text(q, 4, e->action) | bind_text(q, 5, e->id);
 
     st = finish(s, ADD, bound, err);
     *fresh = !st && sqlite3_changes(s->db) > 0;
@@ -237,7 +255,8 @@ static sg_status one_int(sg_store *s, statement which, sg_bytes user, int64_t *o
     *out = 0;
     if (st)
         return st;
-    if ((rc = bind_text(s->made[which], 1, user)) == SQLITE_OK && (rc = sqlite3_step(s->made[which])) == SQLITE_ROW)
+    if ((rc = bind_text(s->made[which], 1, user)) == SQLITE_OK &&
+        (rc = sqlite3_step(s->made[which])) == SQLITE_ROW)
         *out = sqlite3_column_int64(s->made[which], 0);
     else if (rc != SQLITE_DONE)
         st = fail(s, rc, err);

@@ -23,12 +23,14 @@ static int stop(void **state)
 /* The command and the server are two ways to the same numbers. */
 static void recommends_what_the_command_does(void **state)
 {
-    answer a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", \"i14\", \"i15\"], \"k\": 7, \"explain\": true}");
+    answer a = ask(&s, "POST", "/v1/recommend",
+                   "{\"history\": [\"i3\", \"i14\", \"i15\"], \"k\": 7, \"explain\": true}");
     char path[100];
     json_t *want;
 
     (void)state;
-    assert_int_equal(shell("sedge recommend tiger --history i3,i14,i15 -k 7 --explain --json > want.json"), 0);
+    assert_int_equal(shell("sedge recommend tiger --history i3,i14,i15 -k 7 --explain --json > want.json"),
+                     0);
     snprintf(path, sizeof path, "%s/want.json", work);
     want = json_load_file(path, 0, NULL);
     assert_int_equal(a.status, 200);
@@ -57,7 +59,8 @@ static void recommends_to_users(void **state)
 static void filters_hold(void **state)
 {
     answer a = ask(&s, "POST", "/v1/recommend",
-                   "{\"history\": [\"i3\"], \"k\": 50, \"allow\": [\"i1\", \"i2\", \"i3\", \"i5\", \"what\"], \"deny\": [\"i2\"]}");
+                   "{\"history\": [\"i3\"], \"k\": 50, \"allow\": [\"i1\", \"i2\", \"i3\", \"i5\", "
+                   "\"what\"], \"deny\": [\"i2\"]}");
 
     (void)state;
     assert_int_equal(json_array_size(member(a.json, "items")), 2); /* i1 and i5: i2 is denied, i3 was seen */
@@ -78,7 +81,8 @@ static void says_what_is_wrong_with_a_request(void **state)
     (void)state;
     assert_error(&s, "POST", "/v1/recommend", "{\"usr\": \"u1\"}", 400, "unknown_parameter");
     assert_error(&s, "POST", "/v1/recommend", "{}", 400, "invalid_request");
-    assert_error(&s, "POST", "/v1/recommend", "{\"user\": \"u1\", \"history\": [\"i3\"]}", 400, "invalid_request");
+    assert_error(&s, "POST", "/v1/recommend", "{\"user\": \"u1\", \"history\": [\"i3\"]}", 400,
+                 "invalid_request");
     assert_error(&s, "POST", "/v1/recommend", "{\"history\": []}", 400, "out_of_range");
     assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"what\"]}", 404, "not_found");
     assert_error(&s, "POST", "/v1/recommend", "{\"user\": 7}", 400, "invalid_type");
@@ -88,7 +92,8 @@ static void says_what_is_wrong_with_a_request(void **state)
     assert_error(&s, "POST", "/v1/recommend", "{\"user\": \"u1\"} x", 400, "invalid_json");
     assert_error(&s, "POST", "/v1/recommend", "[]", 400, "invalid_type");
     assert_error(&s, "POST", "/v1/recommend", "", 400, "invalid_json");
-    assert_error(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"item\": \"b\"}]}", 501, "no_store");
+    assert_error(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"item\": \"b\"}]}", 501,
+                 "no_store");
     a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", 4]}");
     assert_string_equal(text_at(&a, "error/param"), "history[1]");
     assert_string_equal(text_at(&a, "error/message"), "'history[1]': expected a string, found 4");
@@ -150,7 +155,8 @@ static void knows_its_paths_and_methods(void **state)
     assert_int_equal(status_of(&s, "GET", "/readyz", NULL), 200);
 }
 
-/* Every path and method of /openapi.json is routed, and every method that is not listed is refused with those that are. */
+/* Every path and method of /openapi.json is routed, and every method that is not listed is refused with those
+ * that are. */
 static void describes_what_it_routes(void **state)
 {
     static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
@@ -161,32 +167,35 @@ static void describes_what_it_routes(void **state)
 
     (void)state;
     assert_string_equal(text_at(&a, "openapi"), "3.1.0");
-    json_object_foreach(json_object_get(a.json, "paths"), path, operations)
-        for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
-            char small[10] = "", real[100];
-            const bool reload = strcmp(path, "/admin/reload") == 0 && strcmp(methods[m], "POST") == 0;
-            json_t *operation;
+    json_object_foreach(json_object_get(a.json, "paths"), path,
+                        operations) for (size_t m = 0; m < sizeof methods / sizeof *methods; m++)
+    {
+        char small[10] = "", real[100];
+        const bool reload = strcmp(path, "/admin/reload") == 0 && strcmp(methods[m], "POST") == 0;
+        json_t *operation;
 
-            for (size_t i = 0; methods[m][i]; i++)
-                small[i] = (char)(methods[m][i] + 32);
-            snprintf(real, sizeof real, "%.*s%s", (int)strcspn(path, "{"), path, strchr(path, '{') ? "i3" : "");
-            operation = json_object_get(operations, small);
-            n += operation != NULL;
-            if (reload)
-                continue; /* tests of its own */
-            answer b = ask(&s, methods[m], real, strcmp(methods[m], "GET") ? "{}" : NULL);
+        for (size_t i = 0; methods[m][i]; i++)
+            small[i] = (char)(methods[m][i] + 32);
+        snprintf(real, sizeof real, "%.*s%s", (int)strcspn(path, "{"), path, strchr(path, '{') ? "i3" : "");
+        operation = json_object_get(operations, small);
+        n += operation != NULL;
+        if (reload)
+            continue; /* tests of its own */
+        answer b = ask(&s, methods[m], real, strcmp(methods[m], "GET") ? "{}" : NULL);
 
-            assert_true(operation ? b.status != 405 && strcmp(text_at(&b, "error/code"), "unknown_path") : b.status == 405);
-            if (operation && json_object_get(operation, "requestBody"))
-                assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
-            answer_free(&b);
-        }
+        assert_true(operation ? b.status != 405 && strcmp(text_at(&b, "error/code"), "unknown_path")
+                              : b.status == 405);
+        if (operation && json_object_get(operation, "requestBody"))
+            assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
+        answer_free(&b);
+    }
     assert_int_equal(n, 12);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
 
-/* The exposition format, line by line: families are announced once, before their samples; counters end in _total. */
+/* The exposition format, line by line: families are announced once, before their samples; counters end in
+ * _total. */
 static void metrics_are_well_formed_and_count(void **state)
 {
     answer a = ask(&s, "GET", "/metrics", NULL);
@@ -209,7 +218,8 @@ static void metrics_are_well_formed_and_count(void **state)
         } else if (line[0] == '#') {
             assert_int_equal(sscanf(line, "# TYPE %99s %19s", name, type), 2);
             assert_string_equal(name, family);
-            assert_int_equal(strcmp(type, "counter") == 0, strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_total"));
+            assert_int_equal(strcmp(type, "counter") == 0,
+                             strlen(name) > 6 && !strcmp(name + strlen(name) - 6, "_total"));
         } else {
             assert_true(type[0] && strncmp(line, family, strlen(family)) == 0);
             assert_non_null(end = strrchr(line, ' '));
@@ -229,7 +239,8 @@ static void metrics_are_well_formed_and_count(void **state)
 
 static void logs_routes_and_traces_but_nobodys_name(void **state)
 {
-    answer a = ask_with(&s, "GET", "/v1/users/secret-user", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", NULL);
+    answer a = ask_with(&s, "GET", "/v1/users/secret-user",
+                        "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n", NULL);
 
     (void)state;
     assert_int_equal(a.status, 404);

@@ -1,7 +1,7 @@
 /* batch.c - requests that come together are computed together, and answered as each would be alone.
  *
- * The items are the same, in the same order. Scores agree to rounding: a matrix product of eight rows may add up in another order
- * than eight of one row. */
+ * The items are the same, in the same order. Scores agree to rounding: a matrix product of eight rows may add
+ * up in another order than eight of one row. */
 #include "client.h"
 
 #include <math.h>
@@ -98,7 +98,8 @@ static void sasrec_is_the_same_together(void **state)
 /* What is not alike does not wait for each other longer than the budget, and is not mixed up. */
 static void different_requests_stay_apart(void **state)
 {
-    static const char *const bodies[] = {"{\"history\": [\"i3\"], \"k\": 1}", "{\"history\": [\"i3\"], \"k\": 2}",
+    static const char *const bodies[] = {"{\"history\": [\"i3\"], \"k\": 1}",
+                                         "{\"history\": [\"i3\"], \"k\": 2}",
                                          "{\"history\": [\"i3\"], \"k\": 1, \"deny\": [\"i5\"]}",
                                          "{\"history\": [\"i3\"], \"k\": 1, \"explain\": true}"};
     server s;

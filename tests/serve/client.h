@@ -1,4 +1,5 @@
-/* client.h - a server of our own on a free port of the loopback, and a client that says exactly what it is told to.
+/* client.h - a server of our own on a free port of the loopback, and a client that says exactly what it is
+ * told to.
  *
  * The server is the real command. Every test program makes its shop and models in a folder of its own. */
 #ifndef TEST_SERVE_CLIENT_H
@@ -28,7 +29,10 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-enum { ANSWER_MAX = 1 << 20, WAIT_MS = 20000 }; /* a loaded machine with sanitizers may take its time; nothing waits for it */
+enum {
+    ANSWER_MAX = 1 << 20,
+    WAIT_MS = 20000
+}; /* a loaded machine with sanitizers may take its time; nothing waits for it */
 
 static char work[64];
 
@@ -58,15 +62,18 @@ static int shell(const char *format, ...)
     return system(all);
 }
 
-/* A shop of 200 users and 80 items with semantic IDs, and the models asked for, each in a folder of its name. */
+/* A shop of 200 users and 80 items with semantic IDs, and the models asked for, each in a folder of its name.
+ */
 static int make_work(const char *const *models)
 {
     snprintf(work, sizeof work, "/tmp/sedge-serve-XXXXXX");
     if (!mkdtemp(work) || shell("sedge synth -q -o shop --users 200 --items 80 --seed 3 --json >/dev/null") ||
-        shell("sedge embed shop -q --dim 16 --json >/dev/null && sedge tokenize shop -q --codes 8 --levels 2 --json >/dev/null"))
+        shell("sedge embed shop -q --dim 16 --json >/dev/null && sedge tokenize shop -q --codes 8 --levels 2 "
+              "--json >/dev/null"))
         return -1;
     for (; *models; models++) {
-        const char *set = !strcmp(*models, "tiger")    ? "--set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50"
+        const char *set = !strcmp(*models, "tiger")
+                              ? "--set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50"
                           : !strcmp(*models, "sasrec") ? "--set dim=16 layers=1 epochs=1 valid_users=50"
                                                        : "";
 
@@ -85,7 +92,7 @@ static int remove_work(void **state)
     return system(command);
 }
 
-/* ---- the server --------------------------------------------------------------------------------------------------------- */
+/* ---- the server ------------------------------------------------------------------------------------- */
 typedef struct server {
     pid_t pid;
     int port;
@@ -121,7 +128,8 @@ static void server_spawn(server *s, const char *model, const char *options)
     char command[2000];
 
     snprintf(s->log, sizeof s->log, "%s/log%d", work, number++);
-    snprintf(command, sizeof command, "cd %s && exec %s serve %s --port 0 %s 2>%s", work, SEDGE_BINARY, model, options, s->log);
+    snprintf(command, sizeof command, "cd %s && exec %s serve %s --port 0 %s 2>%s", work, SEDGE_BINARY, model,
+             options, s->log);
     s->port = 0;
     s->pid = fork();
     if (s->pid == 0) {
@@ -174,11 +182,12 @@ static int server_stop(server *s)
     return server_wait(s);
 }
 
-/* ---- the client --------------------------------------------------------------------------------------------------------- */
+/* ---- the client ------------------------------------------------------------------------------------- */
 static int client_open(const server *s)
 {
-    const struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in a = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)s->port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof a)) {
@@ -208,9 +217,9 @@ static bool send_text(int fd, const char *text)
 }
 
 typedef struct answer {
-    int status;       /* 0: the connection ended, or nothing came in time */
+    int status;        /* 0: the connection ended, or nothing came in time */
     char *head, *body; /* owned: head */
-    json_t *json;     /* owned; NULL: the body is none */
+    json_t *json;      /* owned; NULL: the body is none */
 } answer;
 
 static void answer_free(answer *a)
@@ -233,7 +242,8 @@ static answer receive(int fd, int wait_ms, bool head_only)
         ssize_t n;
         char *end, *length;
 
-        if (left <= 0 || poll(&p, 1, left) <= 0 || (n = recv(fd, a.head + size, ANSWER_MAX - 1 - size, 0)) <= 0)
+        if (left <= 0 || poll(&p, 1, left) <= 0 ||
+            (n = recv(fd, a.head + size, ANSWER_MAX - 1 - size, 0)) <= 0)
             break;
         size += (size_t)n;
         if (need == SIZE_MAX && (end = strstr(a.head, "\r\n\r\n"))) {
@@ -257,12 +267,14 @@ static void send_request(int fd, const char *method, const char *path, const cha
 
     if (body)
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", strlen(body));
-    snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n%s", method, path, headers, length, body ? body : "");
+    snprintf(text, size, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s%s\r\n%s", method, path, headers, length,
+             body ? body : "");
     send_text(fd, text);
     free(text);
 }
 
-static answer ask_with(const server *s, const char *method, const char *path, const char *headers, const char *body)
+static answer ask_with(const server *s, const char *method, const char *path, const char *headers,
+                       const char *body)
 {
     const int fd = client_open(s);
     answer a = {0};
@@ -325,13 +337,13 @@ static bool has_header(const answer *a, const char *line)
 }
 
 /* Status and error code of an answer that should be an error. */
-#define assert_error(server, method, path, body, want_status, want_code)                                                        \
-    do {                                                                                                                        \
-        answer a_ = ask(server, method, path, body);                                                                            \
-        assert_int_equal(a_.status, want_status);                                                                               \
-        assert_string_equal(text_at(&a_, "error/code"), want_code);                                                             \
-        assert_true(strlen(text_at(&a_, "error/message")) > 9);                                                                 \
-        answer_free(&a_);                                                                                                       \
+#define assert_error(server, method, path, body, want_status, want_code)                                     \
+    do {                                                                                                     \
+        answer a_ = ask(server, method, path, body);                                                         \
+        assert_int_equal(a_.status, want_status);                                                            \
+        assert_string_equal(text_at(&a_, "error/code"), want_code);                                          \
+        assert_true(strlen(text_at(&a_, "error/message")) > 9);                                              \
+        answer_free(&a_);                                                                                    \
     } while (0)
 
 #endif

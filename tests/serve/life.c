@@ -1,7 +1,7 @@
 /* life.c - overload, deadlines, draining, and a new model under load.
  *
- * A worker that waits 0.6 s for its batch to fill is a worker that is busy for 0.6 s: batches are of two alike requests,
- * and those sent here differ in k. */
+ * A worker that waits 0.6 s for its batch to fill is a worker that is busy for 0.6 s: batches are of two
+ * alike requests, and those sent here differ in k. */
 #include "client.h"
 
 #include <dirent.h>
@@ -45,7 +45,8 @@ static double metric(const server *s, const char *name)
 static void wait_for(const server *s, int waiting)
 {
     for (int i = 0; i < 1000; i++) {
-        if (metric(s, "sedge_queue_length") == waiting && metric(s, "sedge_requests_in_flight") >= waiting + 2)
+        if (metric(s, "sedge_queue_length") == waiting &&
+            metric(s, "sedge_requests_in_flight") >= waiting + 2)
             return;
         sleep_ms(2);
     }
@@ -123,7 +124,8 @@ static void requests_of_clients_that_left_are_not_computed(void **state)
     for (int i = 0; i < 1000 && metric(&s, "sedge_requests_in_flight") > 1; i++)
         sleep_ms(2);
     assert_true(metric(&s, "sedge_batch_size_sum") == 1);
-    assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"499\"}") == 1);
+    assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"499\"}") ==
+                1);
     assert_int_equal(server_stop(&s), 0);
 }
 
@@ -140,7 +142,8 @@ static void drains_before_it_ends(void **state)
     fd[0] = ask_k(&s, 1, "");
     wait_for(&s, 0);
     fd[1] = client_open(&s); /* half of a request is there when the signal comes */
-    snprintf(head, sizeof head, "POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n{", strlen(body));
+    snprintf(head, sizeof head,
+             "POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n{", strlen(body));
     send_text(fd[1], head);
     for (int i = 0; i < 1000 && metric(&s, "sedge_requests_in_flight") < 3; i++)
         sleep_ms(2);
@@ -181,7 +184,7 @@ static void gives_up_after_the_drain_time(void **state)
     assert_int_equal(server_wait(&s), 0);
 }
 
-/* ---- reload ------------------------------------------------------------------------------------------------------------- */
+/* ---- reload ----------------------------------------------------------------------------------------- */
 typedef struct load {
     const server *s;
     atomic_bool stop;
@@ -246,7 +249,9 @@ static void reloads_without_a_failed_request(void **state)
     server s;
 
     (void)state;
-    assert_int_equal(shell("cp -r tiger bent && printf X | dd of=bent/model.safetensors bs=1 seek=900 conv=notrunc 2>/dev/null"), 0);
+    assert_int_equal(shell("cp -r tiger bent && printf X | dd of=bent/model.safetensors bs=1 seek=900 "
+                           "conv=notrunc 2>/dev/null"),
+                     0);
     assert_int_equal(shell("ln -sfn tiger current"), 0);
     server_start(&s, "current", "--threads 2 --log errors");
     assert_int_equal(status_of(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"]}"), 200);
@@ -279,7 +284,8 @@ static void reloads_without_a_failed_request(void **state)
         assert_true(l[i].asked >= ROUNDS);
         assert_int_equal(l[i].failed, 0);
     }
-    /* the last good one is the model of the start again: as many files and mappings, once the last worker has let go of the others */
+    /* the last good one is the model of the start again: as many files and mappings, once the last worker has
+     * let go of the others */
     for (int ms = 0; ms < WAIT_MS && (count_files(&s) > files || count_maps(&s) > maps); ms += 5)
         sleep_ms(5);
     assert_true(count_files(&s) <= files);

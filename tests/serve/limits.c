@@ -3,9 +3,11 @@
 
 static server s;
 
-#define LIMITS                                                                                                                  \
-    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --events-max 2 --id-max 8 --depth-max 4 --body-max 300 "   \
-    "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 --store limits.db"
+#define LIMITS                                                                                               \
+    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --events-max 2 --id-max 8 --depth-max " \
+    "4 --body-max 300 "                                                                                      \
+    "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 "      \
+    "--store limits.db"
 
 static int start(void **state)
 {
@@ -46,17 +48,21 @@ static void limits_hold(void **state)
         const char *code;
     } cases[] = {
         {"/v1/recommend", "{\"history\": [", "\"i3\"", ", ", "], \"k\": 1}", 4, "out_of_range"},
-        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"allow\": [", "\"i5\"", ", ", "]}", 3, "out_of_range"},
-        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"deny\": [", "\"i5\"", ", ", "]}", 3, "out_of_range"},
+        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"allow\": [", "\"i5\"", ", ", "]}", 3,
+         "out_of_range"},
+        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"deny\": [", "\"i5\"", ", ", "]}", 3,
+         "out_of_range"},
         {"/v1/recommend", "{\"history\": [\"i3\", \"", "x", "", "\"], \"k\": 1}", 8, "out_of_range"},
-        {"/v1/events", "{\"events\": [", "{\"user\": \"a\", \"item\": \"i3\"}", ", ", "]}", 2, "out_of_range"},
+        {"/v1/events", "{\"events\": [", "{\"user\": \"a\", \"item\": \"i3\"}", ", ", "]}", 2,
+         "out_of_range"},
         {"/v1/events", "{\"events\": [{\"user\": \"", "u", "", "\", \"item\": \"i3\"}]}", 8, "out_of_range"},
     };
 
     (void)state;
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
         for (int off = -1; off <= 1; off++) {
-            char *body = repeated(cases[c].prefix, cases[c].one, cases[c].between, cases[c].limit + off, cases[c].suffix);
+            char *body = repeated(cases[c].prefix, cases[c].one, cases[c].between, cases[c].limit + off,
+                                  cases[c].suffix);
             answer a = ask(&s, "POST", cases[c].path, body);
 
             assert_int_equal(a.status, off > 0 ? 400 : 200);
@@ -85,18 +91,23 @@ static void numbers_are_limited(void **state)
                 snprintf(body, sizeof body, "{\"history\": [\"i3\"], \"%s\": %d}", cases[c].key, value);
                 assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), good ? 200 : 400);
             }
-    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999}", 400, "out_of_range");
-    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999999999999999}", 400, "invalid_json");
+    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999}", 400,
+                 "out_of_range");
+    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999999999999999}", 400,
+                 "invalid_json");
 }
 
 static void nesting_is_limited(void **state)
 {
     (void)state;
-    /* three levels are {"events": [{...}]}: what is deeper is of a wrong type up to the limit, and not looked at beyond */
+    /* three levels are {"events": [{...}]}: what is deeper is of a wrong type up to the limit, and not looked
+     * at beyond */
     assert_error(&s, "POST", "/v1/events", "{\"events\": [[1]]}", 400, "invalid_type");
     assert_error(&s, "POST", "/v1/events", "{\"events\": [[[1]]]}", 400, "invalid_type");
     assert_error(&s, "POST", "/v1/events", "{\"events\": [[[[1]]]]}", 400, "out_of_range");
-    assert_int_equal(status_of(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"[[[[[\", \"item\": \"\\\"[[[\"}]}"), 200);
+    assert_int_equal(
+        status_of(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"[[[[[\", \"item\": \"\\\"[[[\"}]}"),
+        200);
 }
 
 static void ids_in_paths_are_limited(void **state)
@@ -105,7 +116,8 @@ static void ids_in_paths_are_limited(void **state)
     assert_error(&s, "GET", "/v1/items/1234567", NULL, 404, "not_found");
     assert_error(&s, "GET", "/v1/items/12345678", NULL, 404, "not_found");
     assert_error(&s, "GET", "/v1/items/123456789", NULL, 400, "out_of_range");
-    assert_error(&s, "GET", "/v1/items/%31%32%33%34%35%36%37%38", NULL, 404, "not_found"); /* as long as they are, not as they are written */
+    assert_error(&s, "GET", "/v1/items/%31%32%33%34%35%36%37%38", NULL, 404,
+                 "not_found"); /* as long as they are, not as they are written */
 }
 
 static void bodies_are_limited(void **state)
@@ -172,7 +184,8 @@ static void connections_are_limited(void **state)
     }
 }
 
-/* Milliseconds until the server ends this connection, while one byte is sent now and then; -1: it does not. */
+/* Milliseconds until the server ends this connection, while one byte is sent now and then; -1: it does not.
+ */
 static int cut_after(int fd, const char *first, int limit_ms)
 {
     const double start = seconds_now();
@@ -196,9 +209,9 @@ static void slow_clients_are_cut(void **state)
         const char *first;
         int deadline;
     } cases[] = {
-        {"GET /healthz HT", 400},                                                                  /* header */
-        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n", 400},    /* body */
-        {"", 400},                                                                                 /* header, from nothing */
+        {"GET /healthz HT", 400},                                                               /* header */
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n", 400}, /* body */
+        {"", 400}, /* header, from nothing */
     };
 
     (void)state;
@@ -223,7 +236,7 @@ static void clients_that_do_not_read_are_cut(void **state)
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     for (int i = 0; i < 3000; i++)
         if (send(fd, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)strlen(request))
-            break; /* the server reads no further: it waits for us */
+            break;                                   /* the server reads no further: it waits for us */
     while (open > 1 && seconds_now() - start < 10) { /* connections: this one, and the one that asks */
         answer a = ask(&s, "GET", "/metrics", NULL);
         const char *at = a.body ? strstr(a.body, "\nsedge_connections ") : NULL;
@@ -233,7 +246,8 @@ static void clients_that_do_not_read_are_cut(void **state)
         sleep_ms(10);
     }
     assert_true(open == 1);
-    assert_true(seconds_now() - start > 0.35 && seconds_now() - start < 5); /* what it could send first took its time, too */
+    assert_true(seconds_now() - start > 0.35 &&
+                seconds_now() - start < 5); /* what it could send first took its time, too */
     close(fd);
 }
 
@@ -255,7 +269,8 @@ static void idle_connections_are_closed(void **state)
     close(fd);
 }
 
-/* Requests that two readers could take for different ones, and some that are none. Each ends its connection. */
+/* Requests that two readers could take for different ones, and some that are none. Each ends its connection.
+ */
 static void ambiguous_requests_are_refused(void **state)
 {
 #define BODY "\r\n\r\n{\"history\": [\"i3\"]}"
@@ -263,10 +278,15 @@ static void ambiguous_requests_are_refused(void **state)
         const char *text;
         int status; /* 0: cut without an answer */
     } cases[] = {
-        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 19" BODY, 400},
-        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 5" BODY, 400},
-        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nTransfer-Encoding: chunked" BODY, 400},
-        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 19" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 5" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nTransfer-Encoding: "
+         "chunked" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         411},
         {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n", 411},
         {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1" BODY, 400},
         {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: +19" BODY, 400},
@@ -300,7 +320,7 @@ static void ambiguous_requests_are_refused(void **state)
     assert_int_equal(status_of(&s, "GET", "/healthz", NULL), 200);
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------------- */
 static void write_keys(const char *text, int mode)
 {
     char path[100];
@@ -363,11 +383,13 @@ static void refuses_to_start_unsafely(void **state)
     (void)state;
     server_spawn(&k, "markov1", "--address 0.0.0.0");
     assert_int_equal(server_wait(&k), 2);
-    assert_true(log_has(&k, "address '0.0.0.0' can be reached by others: expected --key-file FILE, or --insecure"));
+    assert_true(
+        log_has(&k, "address '0.0.0.0' can be reached by others: expected --key-file FILE, or --insecure"));
     write_keys("use use-key-0123456789\n", 0640);
     server_spawn(&k, "markov1", "--key-file keys");
     assert_int_equal(server_wait(&k), 2);
-    assert_true(log_has(&k, "keys: expected a file that only its owner can read (chmod 600), found mode 640"));
+    assert_true(
+        log_has(&k, "keys: expected a file that only its owner can read (chmod 600), found mode 640"));
     write_keys("use short\n", 0600);
     server_spawn(&k, "markov1", "--key-file keys");
     assert_int_equal(server_wait(&k), 1);
