@@ -279,6 +279,10 @@ static bool on_request(void *ctx, sg_exchange *x)
     bool answered = true;
 
     x->close = s->draining;
+    if (atomic_load(&s->abandon)) { /* on a connection that was still open; the lanes are gone */
+        sg_reply_error(x, 503, "draining", NULL, "the server is stopping");
+        return true;
+    }
     if (!j->route->fields || (j->body = sg_fields_read(x, j->route->fields, s->config)))
         answered = j->route->handle(s, j);
     if (!answered && !sg_lane_put(s->lane[j->route->lane], j)) {
