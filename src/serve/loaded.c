@@ -58,8 +58,13 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     if (data_dir && (st = sg_dataset_open(&d, data_dir, err)))
         goto done;
     sg_source_init(&l->source, m, d);
+    /* a missing index would be built by the first thread that needs it, beside others */
+    if (!m->item_index || (d && (!d->item_index || !d->user_index)))
+        st = sg_fail_memory(err, "index of ids");
     m = NULL;
     d = NULL;
+    if (st)
+        goto done;
     l->when = time(NULL);
     atomic_init(&l->held, 1);
     if ((st = sg_source_meanings(&l->source, err)) || (verify && (st = try_request(&l->source, err))))

@@ -184,6 +184,27 @@ static void connections_are_limited(void **state)
     }
 }
 
+static void connections_of_one_address_are_limited(void **state)
+{
+    server one;
+    int fd[3];
+
+    (void)state;
+    server_start(&one, "markov1", "--threads 1 --address-max 2");
+    for (int i = 0; i < 3; i++) {
+        answer a;
+
+        fd[i] = client_open(&one);
+        send_request(fd[i], "GET", "/healthz", "", NULL);
+        a = receive(fd[i], WAIT_MS, false);
+        assert_int_equal(a.status, i < 2 ? 200 : 0); /* the third is closed at once */
+        answer_free(&a);
+    }
+    for (int i = 0; i < 3; i++)
+        close(fd[i]);
+    assert_int_equal(server_stop(&one), 0);
+}
+
 /* Milliseconds until the server ends this connection, while one byte is sent now and then; -1: it does not.
  */
 static int cut_after(int fd, const char *first, int limit_ms)
@@ -418,6 +439,7 @@ int main(void)
         cmocka_unit_test(bodies_are_limited),
         cmocka_unit_test(headers_are_limited),
         cmocka_unit_test(connections_are_limited),
+        cmocka_unit_test(connections_of_one_address_are_limited),
         cmocka_unit_test(slow_clients_are_cut),
         cmocka_unit_test(clients_that_do_not_read_are_cut),
         cmocka_unit_test(idle_connections_are_closed),
