@@ -68,8 +68,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"allow\": [\"a\"], \"deny\": [], "
         "\"explain\": false, \"deadline_ms\": 100}",
         "POST /v1/recommend\n{\"user\": \"u1\", \"history\": null}",
-        "POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": "
-        "\"buy\", \"id\": \"e\"}]}",
+        ("POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": "
+         "\"buy\", \"id\": \"e\"}]}"),
         "GET /v1/items/a%2Fb%00",
         "DELETE /v1/users/%c3%a9",
         "HEAD /healthz",
