@@ -1,6 +1,6 @@
 /* attention.c - how fast attention and the cross-entropies run, beside a square matrix product in the same run (the practical
  * floor): ms, and GF/s of the products that cannot be avoided over the least time.
- *   attention: 2 products forward, 5 backward over the visible pairs; cross-entropy: 1 forward, dx, dw (3 in all).
+ *   attention, softmax or hstu: 2 products forward, 5 backward over the visible pairs; cross-entropy: 1 forward, dx, dw (3 in all).
  * usage: bench_attention [threads [runs [part of a case's name]]]
  * One thread is timed in CPU time, so that a busy machine disturbs less; more threads in wall time. */
 #include "math/attention.h"
@@ -154,6 +154,70 @@ done:
     sg_free(ok);
 }
 
+/* ---- attention of HSTU ----------------------------------------------------------------------------------------- */
+
+typedef struct pointwise_shape {
+    const char *name;
+    int batch, n; /* n < 0: lengths 1 .. 2 |n| - 1, mean |n| */
+    int heads, dh;
+    bool position, time, softmax;
+} pointwise_shape;
+
+typedef struct pointwise {
+    sg_param x, position, time; /* x: rows of q, k, v */
+    sg_hstu_spec spec;
+} pointwise;
+
+static sg_tensor *attend_pointwise(sg_graph *g, void *ctx)
+{
+    pointwise *p = ctx;
+    sg_tensor *x = sg_leaf(g, &p->x);
+
+    return sg_hstu_attention(g, x, x, x, &p->spec);
+}
+
+/* Events some minutes apart, in sittings some days apart. */
+static void bench_pointwise(bench *b, const pointwise_shape *s)
+{
+    pointwise p = {0};
+    const int width = s->heads * s->dh, most = s->n < 0 ? -2 * s->n : s->n;
+    const size_t tokens_most = (size_t)s->batch * (size_t)most;
+    int32_t *offsets = sg_alloc_array((size_t)s->batch + 1, sizeof *offsets);
+    int64_t *time = sg_alloc_array(tokens_most + 1, sizeof *time), now = 0;
+    double pairs = 0;
+
+    if (!offsets || !time) {
+        b->failed = true;
+        goto done;
+    }
+    offsets[0] = 0;
+    for (int i = 0; i < s->batch; i++) {
+        const int n = length(s->n, i);
+
+        offsets[i + 1] = offsets[i] + n;
+        pairs += n * (n + 1.0) / 2;
+    }
+    for (int32_t i = 0; i <= offsets[s->batch]; i++, now += 1 + (int64_t)sg_rng_below(i % 20 ? 300 : 500000, 1, SG_RNG_TEST, 6, (uint64_t)i))
+        time[i] = now;
+    pairs *= 2.0 * width;
+    p.spec = (sg_hstu_spec){.heads = s->heads, .d_qk = s->dh, .d_v = s->dh, .at_k = width, .at_v = 2 * width, .batch = s->batch,
+                            .offsets = offsets, .scale = 1, .divisor = (float)most, .softmax = s->softmax,
+                            .position = s->position ? &p.position : NULL, .time = s->time ? &p.time : NULL,
+                            .time_k = time, .time_q = time + 1};
+    if (param_init(&p.x, offsets[s->batch], 3 * width) && param_init(&p.position, 2 * most - 1, 1) && param_init(&p.time, 129, 1)) {
+        p.position.rank = p.time.rank = 1;
+        measure(b, s->name, attend_pointwise, &p, 2 * pairs, 5 * pairs);
+    } else {
+        b->failed = true;
+    }
+    param_fini(&p.x);
+    param_fini(&p.position);
+    param_fini(&p.time);
+done:
+    sg_free(offsets);
+    sg_free(time);
+}
+
 /* ---- cross-entropy --------------------------------------------------------------------------------------------- */
 
 typedef struct loss {
@@ -211,45 +275,35 @@ static void bench_loss(bench *b, loss *l)
 
 /* ---- decoding -------------------------------------------------------------------------------------------------- */
 
-/* One layer of TIGER's decoder at its last level: beams of one user over 80 encoder tokens and over their own past. */
+/* One layer of TIGER's decoder at its last level: beams of one user over their own past. */
 static void bench_decoding(bench *b)
 {
-    enum { BEAMS = 50, KEYS = 80, LEVELS = 4, HEADS = 6, DH = 64 };
-    int32_t begin[BEAMS] = {0}, end[BEAMS], row[BEAMS * LEVELS];
-    double ms[2][RUNS_MAX];
+    enum { BEAMS = 50, LEVELS = 4, HEADS = 6, DH = 64 };
+    int32_t row[BEAMS * LEVELS];
+    double ms[RUNS_MAX];
     sg_param q, k, out;
-    float *scratch = sg_alloc_array(sg_attend_cached_floats(BEAMS, KEYS, DH), sizeof *scratch);
 
     if (b->only && !strstr("decoding", b->only))
-        goto done;
+        return;
     if (!param_init(&q, BEAMS, HEADS * DH) || !param_init(&k, BEAMS * LEVELS, HEADS * DH) ||
-        !param_init(&out, BEAMS, HEADS * DH) || !scratch) {
+        !param_init(&out, BEAMS, HEADS * DH)) {
         b->failed = true;
-        goto done;
+        return;
     }
-    for (int r = 0; r < BEAMS; r++) {
-        end[r] = KEYS;
+    for (int r = 0; r < BEAMS; r++)
         for (int t = 0; t < LEVELS; t++)
             row[r * LEVELS + t] = t * BEAMS + r * 7 % BEAMS;
-    }
     for (int i = -1; i < b->runs; i++) {
-        double from = now(b), middle;
+        const double from = now(b);
 
-        sg_attend_cached(out.value, q.value, BEAMS, HEADS, DH, 1, k.value, k.value, begin, end, scratch);
-        middle = now(b);
         sg_attend_rows(out.value, q.value, BEAMS, HEADS, DH, 1, k.value, k.value, row, LEVELS, NULL);
-        if (i >= 0) {
-            ms[0][i] = 1e3 * (middle - from);
-            ms[1][i] = 1e3 * (now(b) - middle);
-        }
+        if (i >= 0)
+            ms[i] = 1e3 * (now(b) - from);
     }
-    print(b, "decoding, 50 beams, 80 tokens, 6x64:", "cross", ms[0], 4.0 * BEAMS * KEYS * HEADS * DH);
-    print(b, "decoding, 50 beams, 4 levels, 6x64:", "own past", ms[1], 4.0 * BEAMS * LEVELS * HEADS * DH);
+    print(b, "decoding, 50 beams, 4 levels, 6x64:", "own past", ms, 4.0 * BEAMS * LEVELS * HEADS * DH);
     param_fini(&q);
     param_fini(&k);
     param_fini(&out);
-done:
-    sg_free(scratch);
 }
 
 /* ---- the floor ------------------------------------------------------------------------------------------------- */
@@ -291,6 +345,18 @@ int main(int argc, char **argv)
         {"long 2 x 2048 causal 2x64", 2, 2048, 2048, 2, 64, SG_MASK_CAUSAL, 0, 0},
         {"long 1 x 8192 causal 1x64", 1, 8192, 8192, 1, 64, SG_MASK_CAUSAL, 0, 0},
     };
+    static const pointwise_shape pointwises[] = {
+        {"hstu 128 x 1..15 both 1x50", 128, -8, 1, 50, true, true, false},
+        {"hstu 64 x 1..199 position 1x50", 64, -100, 1, 50, true, false, false},
+        {"hstu 64 x 1..199 both 1x50", 64, -100, 1, 50, true, true, false},
+        {"hstu 32 x 200 position 2x25", 32, 200, 2, 25, true, false, false},
+        {"hstu 4 x 1024 both 2x64", 4, 1024, 2, 64, true, true, false},
+        {"hstu 1 x 4096 1x64", 1, 4096, 1, 64, false, false, false},
+        {"hstu 1 x 4096 position 1x64", 1, 4096, 1, 64, true, false, false},
+        {"hstu 1 x 4096 both 1x64", 1, 4096, 1, 64, true, true, false},
+        {"hstu 1 x 4096 both 1x128", 1, 4096, 1, 128, true, true, false},
+        {"hstu 1 x 4096 both softmax 1x64", 1, 4096, 1, 64, true, true, true},
+    };
     static loss losses[] = {
         {.name = "full 2048 x 12101 d 64", .rows = 2048, .n = 12101, .d = 64},
         {.name = "full 2048 x 12101 d 128", .rows = 2048, .n = 12101, .d = 128},
@@ -312,6 +378,8 @@ int main(int argc, char **argv)
     bench_floor(&b);
     for (size_t i = 0; i < sizeof attentions / sizeof *attentions && !b.failed; i++)
         bench_attention(&b, &attentions[i]);
+    for (size_t i = 0; i < sizeof pointwises / sizeof *pointwises && !b.failed; i++)
+        bench_pointwise(&b, &pointwises[i]);
     for (size_t i = 0; i < sizeof losses / sizeof *losses && !b.failed; i++)
         bench_loss(&b, &losses[i]);
     bench_decoding(&b);

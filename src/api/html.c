@@ -14,7 +14,7 @@ static const char style[] =
     "body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}"
     "main{max-width:1080px;margin:0 auto;padding:32px 20px 64px}"
     "h1{font-size:26px;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:18px;margin:40px 0 4px}h3{font-size:15px;margin:20px 0 6px}"
-    "p.note{margin:0 0 14px;color:var(--muted);max-width:75ch}"
+    "p.note{margin:0 0 14px;color:var(--muted);max-width:90ch}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:12px;margin:20px 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}"
     ".card b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.02em}"
@@ -22,20 +22,20 @@ static const char style[] =
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:12px}"
     "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}"
     "figcaption{font-size:13px;font-weight:600;margin-bottom:4px}"
-    "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:13px;font-family:inherit}"
+    "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:14px;font-family:inherit}"
     ".scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}"
     "th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"
     "tr:last-child td{border-bottom:0}th{font-weight:500;color:var(--muted);font-size:13px}"
     "th.group{text-align:center}th.group,td:nth-child(6){border-left:1px solid var(--line)}"
     "th:first-child,td:first-child{text-align:left}td.text,th.text{text-align:left;white-space:normal}"
-    "td.cell{background:linear-gradient(90deg,var(--bar) var(--w),transparent var(--w))}"
+    "td.cell{background:linear-gradient(var(--accent),var(--accent)) no-repeat 0 100%/var(--w) 3px}"
     "tr.own td{font-weight:600}"
     "details{margin:2px 0 2px 14px}details>summary{cursor:pointer;padding:2px 0}details.top{margin-left:0}"
     "summary code,.path code{background:var(--bar);border-radius:5px;padding:1px 6px;font-size:13px}"
     ".muted{color:var(--muted)}ul.items{margin:2px 0 6px 34px;padding:0}ul.items li{margin:1px 0}"
     ".tree,.rec{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;margin-bottom:12px}"
-    ".rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec .why{color:var(--muted);font-size:13px;font-weight:400}"
+    ".rec p{margin:10px 0 0}.rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec .why{color:var(--muted);font-size:13px;font-weight:400}"
     ".hit{color:var(--accent);font-weight:600}"
     "dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;font-size:13px;margin:0}dt{color:var(--muted)}"
     "dd{margin:0;overflow-wrap:anywhere}";
@@ -121,7 +121,7 @@ void sg_html_card(sg_buf *b, const char *label, const char *value, const char *n
 }
 
 /* ---- plots -------------------------------------------------------------------------------------------------------------- */
-enum { WIDTH = 480, HEIGHT = 240, LEFT = 54, RIGHT = 12, TOP = 10, BOTTOM = 34, TICKS = 5 };
+enum { WIDTH = 380, HEIGHT = 210, LEFT = 54, RIGHT = 14, TOP = 10, BOTTOM = 38, TICKS = 5 };
 
 typedef struct scale {
     double low, high, step;
@@ -175,7 +175,7 @@ static void put_axes(sg_buf *b, const scale *sx, const scale *sy, const char *x_
         sg_buf_puts(b, "</text>");
     }
     for (double x = sx->low; x <= sx->high + sx->step / 2; x += sx->step) {
-        sg_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x_of(sx, x), HEIGHT - BOTTOM + 16);
+        sg_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x_of(sx, x), HEIGHT - BOTTOM + 18);
         put_number(b, x);
         sg_buf_puts(b, "</text>");
     }

@@ -104,8 +104,8 @@ static void put_metrics(page *p)
     double most[8] = {0};
 
     sg_html_section(&p->html, "Metrics",
-                    "Every item of the catalogue is ranked for every case. The floors learn nothing but counts; a model that does not pass "
-                    "them has learned nothing either. Bars are relative to the best of each column.");
+                    "Every item of the catalogue is ranked for every case. The rows below the model are floors, which only count, and, where the "
+                    "data are synthetic, the oracle, which knows how they were made. Bars are relative to the best of each column.");
     sg_buf_puts(&p->html, "<div class=scroll><table><tr><th></th><th class=group colspan=4>history kept</th><th class=group colspan=4>history filtered out</th></tr>"
                           "<tr><th></th><th>recall@5</th><th>ndcg@5</th><th>recall@10</th><th>ndcg@10</th>"
                           "<th>recall@5</th><th>ndcg@5</th><th>recall@10</th><th>ndcg@10</th></tr>\n");

@@ -103,7 +103,8 @@ void *sg_arena_take_zero(sg_arena *a, size_t count, size_t each)
 
 void sg_arena_reset(sg_arena *a)
 {
-    if (a->newest && a->newest->older) {
+    /* a block that a mark gave back has left only its trace in the peak */
+    if (a->newest && (a->newest->older || a->newest->bytes < a->peak)) {
         block *one;
 
         drop_blocks(a->newest, NULL);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -224,15 +225,101 @@ static sg_status sync_parent(const char *path, sg_error *err)
     return st;
 }
 
-/* "path.tmp-PID", "path.tmp-PID-1", ...: the name of attempt `i`. */
+/* ---- temporary names ----
+ *
+ * What is being made lies beside its final place, locked for as long as its process lives: the kernel lets go of the lock
+ * however the process ends. So what nobody has locked was left by one that was killed, and the next to make the same thing
+ * removes it. Where a file system knows no locks nothing is removed. */
+
+#define TMP_MARK ".sedge-tmp-"
+
+/* "path.sedge-tmp-PID", "path.sedge-tmp-PID-1", ...: the name of attempt `i`. */
 static char *tmp_name(const char *path, int i)
 {
     sg_buf b = {0};
 
-    sg_buf_printf(&b, "%s.tmp-%ld", path, (long)getpid());
+    sg_buf_printf(&b, "%s" TMP_MARK "%ld", path, (long)getpid());
     if (i)
         sg_buf_printf(&b, "-%d", i);
     return sg_buf_take(&b);
+}
+
+static bool is_tmp_name(const char *name, const char *base)
+{
+    const size_t n = strlen(base), mark = strlen(TMP_MARK);
+
+    if (strncmp(name, base, n) != 0 || strncmp(name + n, TMP_MARK, mark) != 0)
+        return false;
+    name += n + mark;
+    return *name && strspn(name, "0123456789-") == strlen(name);
+}
+
+/* Locks the file or folder that was just made at `path`. False: in the moment before, somebody took it for one left behind. */
+static bool lock_new(int fd, const char *path)
+{
+    struct stat mine, there;
+
+    if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return false;
+    return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+}
+
+/* Removes the temporary files (kind S_IFREG) or folders (S_IFDIR) of `path`, in the folder `parent`, that killed processes
+ * have left. What cannot be removed is in nobody's way. */
+static void sweep(const char *parent, const char *path, mode_t kind)
+{
+    DIR *d = opendir(parent);
+    const struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        struct stat s;
+        int fd;
+
+        if (!is_tmp_name(e->d_name, sg_path_base(path)))
+            continue;
+        fd = openat(dirfd(d), e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (fstat(fd, &s) == 0 && (s.st_mode & S_IFMT) == kind && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            if (kind == S_IFREG)
+                unlinkat(dirfd(d), e->d_name, 0);
+            else if (empty_dir(dup(fd)) == 0) /* the lock stays until the folder is gone */
+                unlinkat(dirfd(d), e->d_name, AT_REMOVEDIR);
+        }
+        close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* The two that make something new return the descriptor that holds its lock, or -1: errno EEXIST when another name may do. */
+static int make_tmp_file(const char *tmp)
+{
+    const int fd = open_file(tmp, O_WRONLY | O_CREAT | O_EXCL);
+
+    if (fd < 0 || lock_new(fd, tmp))
+        return fd;
+    close(fd);
+    errno = EEXIST;
+    return -1;
+}
+
+static int make_tmp_dir(const char *tmp)
+{
+    int fd, e;
+
+    if (sg_io_fault() || mkdir(tmp, 0777))
+        return -1;
+    fd = open(tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && lock_new(fd, tmp))
+        return fd;
+    e = fd >= 0 || errno == ENOENT ? EEXIST : errno;
+    if (fd >= 0)
+        close(fd);
+    else
+        rmdir(tmp);
+    errno = e;
+    return -1;
 }
 
 /* The folder's own name, without links and trailing slashes, so that the temporary one lands beside it. */
@@ -275,12 +362,12 @@ sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, s
         st = sg_fail(err, SG_ERR_USAGE, "%s: expected a folder, found a file", dir);
     else if (sg_dir_exists(f.dir) && !sg_file_exists(mark) && !dir_empty(f.dir))
         st = sg_fail(err, SG_ERR_USAGE, "%s: exists and holds no %s: not replaced", dir, marker);
-    else
-        st = sg_dir_make(parent, err);
+    else if (!(st = sg_dir_make(parent, err)))
+        sweep(parent, f.dir, S_IFDIR);
     for (int i = 0; !st && !f.tmp; i++) {
         if (!(f.tmp = tmp_name(f.dir, i))) {
             st = sg_fail_memory(err, dir);
-        } else if (sg_io_fault() || mkdir(f.tmp, 0777)) {
+        } else if ((f.lock = make_tmp_dir(f.tmp)) < 0) {
             if (errno != EEXIST || i == TMP_TRIES)
                 st = sg_fail_errno(err, f.tmp, "cannot make folder");
             sg_free(f.tmp);
@@ -298,17 +385,21 @@ sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, s
 
 void sg_folder_abort(sg_folder *f)
 {
-    if (f->tmp)
+    if (f->tmp) {
         sg_dir_remove(f->tmp, NULL);
+        close(f->lock);
+    }
     sg_free(f->tmp);
     sg_free(f->dir);
     *f = (sg_folder){0};
 }
 
 /* Exchanges the two folders in one step where the kernel and file system can, so that a reader sees the old or the new
- * one and never none; else in two renames, undone when the second fails. tmp then holds the old one. */
+ * one and never none; else in two renames, undone when the second fails. tmp then holds the old one. The old one's name
+ * between the two renames is none that is ever swept: killed there, nothing is lost. */
 static int swap_dirs(const char *tmp, const char *dir)
 {
+    sg_buf old = {0};
     char *aside;
     int r;
 
@@ -320,7 +411,8 @@ static int swap_dirs(const char *tmp, const char *dir)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    if (!(aside = tmp_name(dir, TMP_TRIES + 1))) {
+    sg_buf_printf(&old, "%s.sedge-old-%ld", dir, (long)getpid());
+    if (!(aside = sg_buf_take(&old))) {
         errno = ENOMEM;
         return -1;
     }
@@ -432,10 +524,10 @@ void sg_writer_abort(sg_writer *w)
 {
     if (!w)
         return;
-    if (w->fd >= 0)
-        close(w->fd);
     if (w->tmp)
         unlink(w->tmp);
+    if (w->fd >= 0)
+        close(w->fd);
     sg_free(w->path);
     sg_free(w->tmp);
     sg_free(w->buffer);
@@ -445,24 +537,28 @@ void sg_writer_abort(sg_writer *w)
 sg_status sg_writer_open(sg_writer **out, const char *path, sg_error *err)
 {
     sg_writer *w = sg_alloc_zero(1, sizeof *w);
+    char *parent = NULL;
     sg_status st = SG_OK;
 
     *out = NULL;
     if (!w)
         return sg_fail_memory(err, path);
     w->fd = -1;
-    if (!(w->path = sg_strdup(path)) || !(w->buffer = sg_alloc(WRITE_BUFFER)))
+    if (!(w->path = sg_strdup(path)) || !(w->buffer = sg_alloc(WRITE_BUFFER)) || !(parent = sg_path_dir(path)))
         st = sg_fail_memory(err, path);
+    else
+        sweep(parent, path, S_IFREG);
     for (int i = 0; !st && w->fd < 0; i++) {
         if (!(w->tmp = tmp_name(path, i))) {
             st = sg_fail_memory(err, path);
-        } else if ((w->fd = open_file(w->tmp, O_WRONLY | O_CREAT | O_EXCL)) < 0) {
+        } else if ((w->fd = make_tmp_file(w->tmp)) < 0) {
             if (errno != EEXIST || i == TMP_TRIES)
                 st = sg_fail_errno(err, path, "cannot write");
             sg_free(w->tmp); /* not ours: must not be unlinked */
             w->tmp = NULL;
         }
     }
+    sg_free(parent);
     if (st)
         sg_writer_abort(w);
     else
@@ -521,28 +617,25 @@ sg_status sg_writer_put_at(sg_writer *w, uint64_t offset, const void *data, size
     return st ? st : write_at(w, offset, data, size, err);
 }
 
+/* The file keeps its lock until it has its name: closed after the rename. A sync that went well leaves nothing for close to
+ * fail on, but a file system that says so is heard. */
 sg_status sg_writer_commit(sg_writer *w, sg_error *err)
 {
     sg_status st = flush(w, err);
-    int failed;
 
     if (!st && sync_fd(w->fd))
         st = sg_fail_errno(err, w->path, "cannot sync");
+    if (!st && rename_path(w->tmp, w->path))
+        st = sg_fail_errno(err, w->path, "cannot put the new file in place");
     if (!st) {
-        failed = close_fd(w->fd);
-        w->fd = -1;
-        if (failed)
+        sg_free(w->tmp); /* in place: nothing to unlink */
+        w->tmp = NULL;
+        if (close_fd(w->fd))
             st = sg_fail_errno(err, w->path, "cannot close");
+        w->fd = -1;
     }
-    if (!st) {
-        if (rename_path(w->tmp, w->path)) {
-            st = sg_fail_errno(err, w->path, "cannot put the new file in place");
-        } else {
-            sg_free(w->tmp); /* in place: nothing to unlink */
-            w->tmp = NULL;
-            st = sync_parent(w->path, err);
-        }
-    }
+    if (!st)
+        st = sync_parent(w->path, err);
     sg_writer_abort(w);
     return st;
 }

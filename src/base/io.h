@@ -1,8 +1,9 @@
 /* io.h - files: read whole, map, stream by line (plain, .gz, .zst), and replace atomically.
  *
- * A file is replaced in one way: write NAME.tmp-PID beside it, fsync, rename, fsync the folder. Whatever fails, the old
- * file is intact and the temporary one is removed (only the last step, the sync of the folder, can fail with the new file
- * already in place). A folder is replaced alike: assembled in NAME.tmp-PID, then swapped.
+ * A file is replaced in one way: write NAME.sedge-tmp-PID beside it, fsync, rename, fsync the folder. Whatever fails, the old
+ * file is intact and the temporary one is removed (only the last steps, closing and the sync of the folder, can fail with the
+ * new file already in place). A folder is replaced alike: assembled in NAME.sedge-tmp-PID, then swapped. What a killed process
+ * left is removed by the next one that replaces NAME.
  * sg_io_fail_at(n) makes the n-th open, read, map, write, fsync, rename, close or mkdir from now fail with EIO, for tests. */
 #ifndef SG_BASE_IO_H
 #define SG_BASE_IO_H
@@ -30,6 +31,7 @@ const char *sg_path_base(const char *path);            /* borrowed: after the la
  * `marker`: nobody loses a home directory to a wrong -o. Between begin and commit files are written into `tmp`. */
 typedef struct sg_folder {
     char *dir, *tmp; /* owned */
+    int lock;        /* descriptor, while there is a tmp */
 } sg_folder;
 sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, sg_error *err); /* makes parents too */
 sg_status sg_folder_commit(sg_folder *f, sg_error *err); /* f is empty afterwards in every case */

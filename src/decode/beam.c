@@ -7,6 +7,10 @@
  * p <= 0, so prefixes below the floor are done with, and of the others few children are ever touched twice.
  * Ties go to the lower node.
  *
+ * A prefix bounds all that lies below it, so the least score kept at each level tells whether something better may have been
+ * dropped. With `complete` such users are searched again with the k-th item's score as the floor from the start: few prefixes stand
+ * above it, so a wide second search costs about as much as the first.
+ *
  * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at
  * least one item, so a full beam stays full and k <= beam items are found whenever there are k. */
 #include "decode/search.h"
@@ -34,13 +38,15 @@ typedef struct search {
     const sg_catalogue *c;
     const sg_beam_spec *spec;
     int levels, level, batch;
-    size_t width, cap;
+    size_t width, keep, cap;          /* prefixes a user may have; of this search */
     sg_allowed allowed;
     sg_denied *denied;                /* (batch) */
     int32_t *denied_node;             /* (all denied items, levels + 1) */
     sg_prefix *prefix[2];             /* (batch, width) of this level and the next */
     int32_t *live;                    /* (batch) */
     bool *bad;                        /* (batch) the model gave numbers that are none */
+    bool again, *done;                /* second search; (batch) who needs none */
+    float *floor, *missed;            /* (batch) what need not be looked at; no dropped prefix scores above */
     int32_t *offsets, *parent, *code; /* of the call */
     float *logits;
     int ld;
@@ -251,7 +257,7 @@ static bool advance_user(search *s, size_t user, worker *w)
 {
     sg_prefix *now = s->prefix[s->level & 1] + user * s->width;
     sg_prefix *next = s->prefix[(s->level + 1) & 1] + user * s->width;
-    sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->width, .floor = -INFINITY};
+    sg_picks picks = {.key = w->key, .spare = w->spare, .cap = s->cap, .keep = s->keep, .floor = s->floor[user]};
     const int32_t live = s->live[user];
     size_t n = 0;
 
@@ -260,6 +266,7 @@ static bool advance_user(search *s, size_t user, worker *w)
         if (bound(s, &now[w->order[r]]) >= picks.floor && !expand(s, user, &now[w->order[r]], w, &picks))
             return false;
     sg_picks_trim(&picks);
+    s->missed[user] = picks.floor > s->missed[user] ? picks.floor : s->missed[user];
     for (size_t i = 0; i < picks.n && s->level + 1 < s->levels; i++)
         sg_catalogue_prefetch(s->c, s->level + 1, (int32_t)sg_key_number(picks.key[i]));
     find_picks(now, live, w->order, &picks, w->begin, w->count);
@@ -291,6 +298,9 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
         sg_prefix *root = s->prefix[0] + u * s->width;
         sg_denied *d = &s->denied[u];
 
+        s->live[u] = 0;
+        if (s->done[u])
+            continue;
         if (spec->deny_offsets) {
             const int64_t at = spec->deny_offsets[u];
 
@@ -319,6 +329,8 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
         uint64_t least;
         size_t n = live;
 
+        if (s->done[u] || (s->again && live < k)) /* fewer: only where the model contradicts itself */
+            continue;
         for (size_t i = 0; i < n; i++)
             w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : leaf[i].score, (uint32_t)i);
         if (!s->spec->cold)
@@ -386,6 +398,8 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
             return sg_fail(err, SG_ERR_USAGE,
                            "beam search: level %d: expected a temperature above 0, found %g", l + 1,
                            (double)spec->temperature[l]);
+    if (spec->complete > 0 && (spec->temperature || spec->cold))
+        return sg_fail(err, SG_ERR_USAGE, "beam search: what is drawn or mixed with unseen items cannot be completed");
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
                        spec->cold_prefix >= sg_catalogue_levels(c)))
         return sg_fail(err, SG_ERR_USAGE,
@@ -441,6 +455,9 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->cap = s->width + (s->width > BLOCK ? s->width : BLOCK);
     s->live = sg_arena_take_array(arena, batch, sizeof *s->live);
     s->bad = sg_arena_take_zero(arena, batch, sizeof *s->bad);
+    s->done = sg_arena_take_zero(arena, batch, sizeof *s->done);
+    s->floor = sg_arena_take_array(arena, batch, sizeof *s->floor);
+    s->missed = sg_arena_take_array(arena, batch, sizeof *s->missed);
     s->offsets = sg_arena_take_array(arena, batch + 1, sizeof *s->offsets);
     s->parent = sg_arena_take_array(arena, rows, sizeof *s->parent);
     s->code = sg_arena_take_array(arena, rows, sizeof *s->code);
@@ -448,8 +465,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
     for (int i = 0; i < 2; i++)
         s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
-    if (!s->live || !s->bad || !s->offsets || !s->parent || !s->code || !s->logits || !s->workers ||
-        !s->prefix[0] || !s->prefix[1])
+    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->offsets || !s->parent || !s->code || !s->logits ||
+        !s->workers || !s->prefix[0] || !s->prefix[1])
         return sg_fail_memory(err, "beam search");
     for (int i = 0; i < threads; i++) {
         worker *w = &s->workers[i];
@@ -468,6 +485,42 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     return SG_OK;
 }
 
+/* One search from the root for all users that are not done. */
+static sg_status run(search *s, sg_beam_step *step, void *ctx, sg_pool *pool, sg_error *err)
+{
+    const size_t batch = (size_t)s->batch;
+    sg_status st;
+
+    sg_parallel_for(pool, batch, 1, start_users, s);
+    for (s->level = 0; s->level < s->levels; s->level++) {
+        if ((st = ask(s, step, ctx, err)))
+            return st;
+        sg_parallel_for(pool, batch, 1, advance_users, s);
+        for (int u = 0; u < s->batch; u++)
+            if (s->bad[u])
+                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite (history %d of the batch)",
+                               s->level + 1, u);
+    }
+    sg_parallel_for(pool, batch, 1, finish_users, s);
+    return SG_OK;
+}
+
+/* Who may have missed an item that beats his k-th, and the floor for the second search. A list that is not full holds everything. */
+static bool unfinished(search *s)
+{
+    const float slack = 1e-4f; /* the same prefix may score a rounding lower beside others */
+    bool any = false;
+
+    for (int u = 0; u < s->batch; u++) {
+        const size_t last = ((size_t)u + 1) * (size_t)s->spec->k - 1;
+
+        s->done[u] = s->item[last] < 0 || s->missed[u] <= s->score[last];
+        s->floor[u] = s->score[last] - slack;
+        any = any || !s->done[u];
+    }
+    return any;
+}
+
 sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int batch,
                          const sg_beam_spec *spec, sg_beam_step *step, void *ctx, sg_pool *pool,
                          sg_arena *arena, sg_error *err)
@@ -482,21 +535,17 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
         return SG_OK;
     if ((st = check_spec(c, batch, spec, err)))
         return st;
-    s.width = beam < items ? beam : items;
+    s.width = spec->complete > 0 && (size_t)spec->complete > beam ? (size_t)spec->complete : beam;
+    s.width = s.width < items ? s.width : items;
     if ((st = take_memory(&s, pool, arena, err)) ||
         (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
         return st;
-    sg_parallel_for(pool, (size_t)batch, 1, start_users, &s);
-    for (; s.level < s.levels; s.level++) {
-        if ((st = ask(&s, step, ctx, err)))
-            return st;
-        sg_parallel_for(pool, (size_t)batch, 1, advance_users, &s);
-        for (int u = 0; u < batch; u++)
-            if (s.bad[u])
-                return sg_fail(err, SG_ERR_NUMERIC,
-                               "decoding: logits of level %d are not finite (history %d of the batch)",
-                               s.level + 1, u);
-    }
-    sg_parallel_for(pool, (size_t)batch, 1, finish_users, &s);
-    return SG_OK;
+    for (int u = 0; u < batch; u++)
+        s.floor[u] = s.missed[u] = -INFINITY;
+    s.keep = beam < items ? beam : items;
+    if ((st = run(&s, step, ctx, pool, err)) || spec->complete < 1 || !unfinished(&s))
+        return st;
+    s.keep = s.width;
+    s.again = true;
+    return run(&s, step, ctx, pool, err);
 }

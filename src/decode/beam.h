@@ -24,6 +24,8 @@ typedef struct sg_beam_spec {
     int beam;             /* prefixes kept per user and level; below k it counts as k */
     int k;
     bool renormalise;     /* softmax over the codes that exist after the prefix; else over all codes of the level */
+    int complete;         /* > 0: users whose search may have missed one of the k best are searched again, keeping up to this many
+                             prefixes that can still beat the k-th item found; a search that needed no more is exact */
     const uint8_t *allow; /* (n_items) 1 = may be returned; NULL: all */
     const int64_t *deny_offsets; /* (batch + 1) and items per user that may not be returned (the history); NULL: none */
     const int32_t *deny;

@@ -226,6 +226,7 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
         (st = sg_receipt_put(r, "list_length", json_integer(e->k[e->n_k - 1]), err)) ||
         (st = sg_receipt_text(r, "ties", ties[e->ties], err)) ||
         (st = sg_receipt_put(r, "beam", json_integer(e->beam), err)) ||
+        (st = sg_receipt_put(r, "complete", json_boolean(e->complete), err)) ||
         (st = sg_receipt_put(r, "seed", json_integer((json_int_t)e->seed), err)) ||
         (st = sg_receipt_put(r, "bootstrap", json_integer(e->bootstrap), err)) ||
         (st = sg_receipt_text(r, "precision", "f32", err)) ||

@@ -100,7 +100,7 @@ typedef struct batch {
     sg_histories h;
     int64_t *offsets; /* owned, behind h */
     int32_t *item, *user;
-    int64_t *timestamp;
+    int64_t *timestamp, *now;
     size_t cap_item, cap_timestamp;
     float *scores;    /* owned (rows, n_items); NULL when ranked by lists */
     int32_t *list[2]; /* owned (rows, k), NULL when not wanted */
@@ -119,6 +119,7 @@ static void batch_free(batch *b)
     sg_free(b->item);
     sg_free(b->user);
     sg_free(b->timestamp);
+    sg_free(b->now);
     sg_free(b->scores);
     for (int f = 0; f < 2; f++) {
         sg_free(b->list[f]);
@@ -153,6 +154,7 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
     if ((st = sg_session_new(&b->session, m, pool, err)))
         return st;
     b->session->beam = b->spec->eval->beam;
+    b->session->complete = b->spec->eval->complete;
     for (size_t i = 0; i < b->ranks->n; i++) {
         const size_t n = (size_t)(b->ranks->offsets[i + 1] - b->ranks->offsets[i]);
 
@@ -163,11 +165,12 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
     b->threads = sg_pool_threads(pool);
     b->offsets = sg_alloc_array(rows + 1, sizeof *b->offsets);
     b->user = sg_alloc_array(rows, sizeof *b->user);
+    b->now = sg_alloc_array(rows, sizeof *b->now);
     b->bad = sg_alloc_zero(rows, 1);
     b->target = sg_alloc_zero((size_t)b->threads, sizeof *b->target);
     b->longer = sg_alloc_zero((size_t)b->threads, sizeof *b->longer);
     b->longer_score = sg_alloc_zero((size_t)b->threads, sizeof *b->longer_score);
-    if (!b->offsets || !b->user || !b->bad || !b->target || !b->longer || !b->longer_score)
+    if (!b->offsets || !b->user || !b->now || !b->bad || !b->target || !b->longer || !b->longer_score)
         return sg_fail_memory(err, "evaluation batch");
     for (int i = 0; i < b->threads; i++)
         if (!(b->target[i] = sg_alloc_array(most, sizeof **b->target)) ||
@@ -183,7 +186,8 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
     return SG_OK;
 }
 
-/* The histories of cases first .. first + n - 1, one after the other. */
+/* The histories of cases first .. first + n - 1, one after the other. A request comes when its first target happens: that much of
+ * the target is known whenever somebody asks. */
 static sg_status fill_batch(batch *b, size_t first, size_t n, sg_error *err)
 {
     const sg_dataset *d = b->data->data;
@@ -195,6 +199,7 @@ static sg_status fill_batch(batch *b, size_t first, size_t n, sg_error *err)
 
         b->offsets[i] = (int64_t)events;
         b->user[i] = c->user;
+        b->now[i] = d->timestamp ? d->timestamp[c->target_begin] : 0;
         if (!sg_grow(&b->item, &b->cap_item, events + len + 1, sizeof *b->item) ||
             (d->timestamp &&
              !sg_grow(&b->timestamp, &b->cap_timestamp, events + len + 1, sizeof *b->timestamp)))
@@ -207,7 +212,8 @@ static sg_status fill_batch(batch *b, size_t first, size_t n, sg_error *err)
     }
     b->offsets[n] = (int64_t)events;
     b->first = first;
-    b->h = (sg_histories){(int)n, b->offsets, b->item, d->timestamp ? b->timestamp : NULL, b->user};
+    b->h = (sg_histories){(int)n, b->offsets, b->item, d->timestamp ? b->timestamp : NULL, b->user,
+                          d->timestamp ? b->now : NULL};
     return SG_OK;
 }
 

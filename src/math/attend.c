@@ -1,4 +1,4 @@
-/* attend.c - attention without a graph: one head of any width, and the caches of decoding. */
+/* attend.c - attention without a graph: one head of any width, and the cache of decoding. */
 #include "math/attention.h"
 
 #include <string.h>
@@ -70,32 +70,6 @@ void sg_attend_head(const sg_attend *a, bool forward, float *work)
         add_rows(a->dk, a->ld_k, wide.dk, width, a->n_k, a->dh);
     if (a->dv)
         add_rows(a->dv, a->ld_v, wide.dv, width, a->n_k, a->dh);
-}
-
-/* ---- caches ---------------------------------------------------------------------------------------------------- */
-
-void sg_attend_cached(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
-                      const int32_t *begin, const int32_t *end, float *scratch)
-{
-    const size_t ld = (size_t)heads * (size_t)dh;
-
-    for (int first = 0, next; first < n; first = next) {
-        for (next = first + 1; next < n && begin[next] == begin[first] && end[next] == end[first]; next++)
-            ;
-        for (int h = 0; h < heads; h++) {
-            const size_t at_q = (size_t)first * ld + (size_t)(h * dh), at_k = (size_t)begin[first] * ld + (size_t)(h * dh);
-
-            sg_attend_head(&(sg_attend){.n_q = next - first, .n_k = end[first] - begin[first], .dh = dh, .q = q + at_q,
-                                        .k = k + at_k, .v = v + at_k, .ld_q = ld, .ld_k = ld, .ld_v = ld,
-                                        .out = out + at_q, .ld_out = ld, .scale = scale},
-                           true, scratch);
-        }
-    }
-}
-
-size_t sg_attend_cached_floats(int n, int longest, int dh)
-{
-    return sg_attend_head_floats((size_t)n, (size_t)longest, (size_t)dh);
 }
 
 void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,

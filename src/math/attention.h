@@ -1,4 +1,4 @@
-/* attention.h - the attention of one sequence and head, and attention over caches for decoding. */
+/* attention.h - the attention of one sequence and head, and attention over a cache for decoding. */
 #ifndef SG_MATH_ATTENTION_H
 #define SG_MATH_ATTENTION_H
 
@@ -39,13 +39,6 @@ static inline size_t sg_attend_floats(size_t n_q, size_t dh)
 /* One head of any width by the kernels for this CPU, forward or backward. */
 void sg_attend_head(const sg_attend *a, bool forward, float *work);
 size_t sg_attend_head_floats(size_t n_q, size_t n_k, size_t dh); /* of work */
-
-/* Decoding: attention of row r to the rows begin[r] .. end[r] - 1 of k and v, on the calling thread: a user's encoder output,
- * shared by all of its beams. Rows with one range stand together and are computed together. q, out: (n, heads * dh); k, v
- * rows of heads * dh. scratch: sg_attend_cached_floats(n, most keys of a row, dh) numbers. */
-void sg_attend_cached(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
-                      const int32_t *begin, const int32_t *end, float *scratch);
-size_t sg_attend_cached_floats(int n, int longest, int dh);
 
 /* Decoding: attention of row r to the `len` rows row[r * len] .. of k and v: a beam's own past, scattered over the cache
  * because beams are dropped and copied. bias (heads, len) or NULL is added to the logits. len up to SG_ATTEND_ROWS_MOST. */

@@ -9,20 +9,24 @@
 #define BASE_DECLARE(type, name, args)   type sg_k_##name##_base args;
 #define AVX2_DECLARE(type, name, args)   type sg_k_##name##_avx2 args;
 #define AVX512_DECLARE(type, name, args) type sg_k_##name##_avx512 args;
+#define AVX512BF16_DECLARE(type, name, args) type sg_k_##name##_avx512bf16 args;
 #define BASE_ENTRY(type, name, args)     .name = sg_k_##name##_base,
 #define AVX2_ENTRY(type, name, args)     .name = sg_k_##name##_avx2,
 #define AVX512_ENTRY(type, name, args)   .name = sg_k_##name##_avx512,
+#define AVX512BF16_ENTRY(type, name, args) .name = sg_k_##name##_avx512bf16,
 
 SG_KERNELS(BASE_DECLARE)
 static const sg_kernels base_kernels = {SG_KERNELS(BASE_ENTRY)};
 #if defined(__x86_64__)
 SG_KERNELS(AVX2_DECLARE)
 SG_KERNELS(AVX512_DECLARE)
+SG_KERNELS(AVX512BF16_DECLARE)
 static const sg_kernels avx2_kernels = {SG_KERNELS(AVX2_ENTRY)};
 static const sg_kernels avx512_kernels = {SG_KERNELS(AVX512_ENTRY)};
+static const sg_kernels avx512bf16_kernels = {SG_KERNELS(AVX512BF16_ENTRY)};
 #endif
 
-static const char *const isa_names[] = {"base", "avx2", "avx512"};
+static const char *const isa_names[] = {"base", "avx2", "avx512", "avx512bf16"};
 
 static sg_isa isa_of_cpu(void)
 {
@@ -30,7 +34,7 @@ static sg_isa isa_of_cpu(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl"))
-        return SG_ISA_AVX512;
+        return __builtin_cpu_supports("avx512bf16") ? SG_ISA_AVX512BF16 : SG_ISA_AVX512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return SG_ISA_AVX2;
 #endif
@@ -64,6 +68,8 @@ const sg_kernels *sg_kernels_for(sg_isa isa)
     if (isa > isa_of_cpu())
         return NULL;
 #if defined(__x86_64__)
+    if (isa == SG_ISA_AVX512BF16)
+        return &avx512bf16_kernels;
     if (isa == SG_ISA_AVX512)
         return &avx512_kernels;
     if (isa == SG_ISA_AVX2)
@@ -76,6 +82,8 @@ const sg_kernels *sg_kernels_best(void)
 {
 #if defined(__x86_64__)
     switch (sg_isa_best()) {
+    case SG_ISA_AVX512BF16:
+        return &avx512bf16_kernels;
     case SG_ISA_AVX512:
         return &avx512_kernels;
     case SG_ISA_AVX2:

@@ -1,8 +1,9 @@
 /* gemm.c - matrix products cut into tiles, the packed copies of weights, and the sum over rows of a weight gradient.
  *
- * Tiles, chunks and the choice between f32 and bf16 depend on shapes alone. f32 weights are multiplied fastest when they lie
- * (in, out), which is the transpose of how they are stored: a copy in that order is kept with the parameter and made anew
- * when its version moves; bf16 has packed copies for both directions. Products of two tensors stay in f32.
+ * Tiles, chunks and the choice between f32 and bf16 depend on shapes alone. Weights are kept beside the parameter as they are
+ * multiplied fastest, and packed anew when its version moves: f32 in panels for our own kernel (math/simd/panels.c), bf16 as the
+ * library likes it, for both directions. The library's f32 product packs its operands at every call, into memory that it takes
+ * and gives back: for the few rows of a decoding step that costs as much as the product. Products of two tensors stay in f32.
  *
  * dw = dy^T x sums over all rows. Rows are cut into chunks, each summed into a matrix of its own; these are then added to
  * dw in order. The narrower of dy and x is the one read transposed (that is where the library loses speed), so a chunk may
@@ -14,11 +15,12 @@
 #include "math/onednn.h"
 
 #include <pthread.h>
+#include <string.h>
 
 enum {
     TILE_ROWS = 128,
     TILE_COLS = 1024,
-    PACK_ROWS = 16, /* fewer rows than this do not repay a transposed copy of the weights */
+    PACK_ROWS = 16, /* fewer rows than this, or of a matrix, do not repay a kernel for bf16 */
     CHUNK_ROWS = 512,
     CHUNK_LEAST = 128, /* fewer rows in all are summed straight into dw */
     CHUNKS_MAX = 16,
@@ -49,6 +51,8 @@ typedef struct gemm_work {
     sg_gemm_then *then;
     void *ctx;
     const sg_dnn_weights *bf16; /* b packed; NULL: f32. alpha is 1 then, beta 0 or 1 */
+    const float *panels;        /* b in panels, of `out` columns in all, its columns from `first` on; alpha is 1, beta 0 */
+    int out, first;
 } gemm_work;
 
 static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -61,7 +65,9 @@ static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
     const float *b = w->b + (w->tb ? at(col, w->ldb, 0) : (size_t)col);
     float *c = w->c + at(row, w->ldc, col);
 
-    if (!w->bf16 || !sg_dnn_tile_bf16(w->bf16, block, m, a, w->lda, w->beta != 0, c, w->ldc))
+    if (w->panels)
+        sg_kernels_best()->panels(c, (size_t)w->ldc, a, (size_t)w->lda, m, w->panels, w->k, w->out, w->first + col, n);
+    else if (!w->bf16 || !sg_dnn_tile_bf16(w->bf16, block, m, a, w->lda, w->beta != 0, c, w->ldc))
         sg_dnn_f32(w->ta, w->tb, m, n, w->k, w->alpha, a, w->lda, b, w->ldb, w->beta, c, w->ldc);
     if (w->then)
         w->then(w->ctx, row, m, col, n);
@@ -75,16 +81,16 @@ static void run(sg_pool *pool, gemm_work *w)
 void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha, const float *a,
              int lda, const float *b, int ldb, float beta, float *c, int ldc)
 {
-    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL});
+    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL, NULL, 0, 0});
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------- */
 
-typedef enum copy { TRANSPOSED, FORWARD, BACK, N_COPIES } copy;
+typedef enum copy { PANELS, FORWARD, BACK, N_COPIES } copy;
 
 typedef struct packed {
     uint64_t stamp[N_COPIES]; /* version of the values in the copy, plus 1; 0: never made */
-    float *transposed;        /* owned: (in, out), f32 */
+    float *panels;            /* owned: w^T in f32 */
     sg_dnn_weights *bf16[2];  /* owned: w^T for x w^T, w for dy w; NULL: the library has no kernel */
 } packed;
 
@@ -100,6 +106,21 @@ static void transpose(float *to, int ld_to, const float *from, int ld_from, int 
                     to[at(jj, ld_to, ii)] = from[at(ii, ld_from, jj)] + (add ? to[at(jj, ld_to, ii)] : 0);
 }
 
+static void make_panels(float *to, const sg_param *w)
+{
+    const int out = w->dim[0], in = w->dim[1];
+
+    for (int col = 0; col < out; col += SG_PANEL_COLS) {
+        const int n = least(SG_PANEL_COLS, out - col), width = (n + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
+        float *panel = to + at(col, in, 0);
+
+        transpose(panel, width, w->value + at(col, in, 0), in, n, in, false);
+        for (int i = 0; i < in && n < width; i++)
+            memset(panel + at(i, width, n), 0, (size_t)(width - n) * sizeof *panel);
+        memset(panel + at(in, width, 0), 0, SG_PANEL * sizeof *panel); /* read, not used; the next panel takes its place */
+    }
+}
+
 static void make_copy(packed *p, const sg_param *w, copy which)
 {
     const int out = w->dim[0], in = w->dim[1];
@@ -108,8 +129,8 @@ static void make_copy(packed *p, const sg_param *w, copy which)
         sg_dnn_pack(&p->bf16[0], w->value, in, out, 1, in);
     else if (which == BACK)
         sg_dnn_pack(&p->bf16[1], w->value, out, in, in, 1);
-    else if (p->transposed || (p->transposed = sg_alloc_array(w->count, sizeof *p->transposed)))
-        transpose(p->transposed, out, w->value, in, out, in, false);
+    else if (p->panels || (p->panels = sg_alloc_array(at(out + SG_PANEL, in, SG_PANEL), sizeof *p->panels)))
+        make_panels(p->panels, w);
 }
 
 /* The copies of w with `which` of the present version among them; a copy that could not be made is NULL there. */
@@ -135,7 +156,7 @@ void sg_gemm_forget(sg_param *p)
     packed *old = p->packed;
 
     if (old) {
-        sg_free(old->transposed);
+        sg_free(old->panels);
         sg_dnn_weights_free(old->bf16[0]);
         sg_dnn_weights_free(old->bf16[1]);
     }
@@ -154,16 +175,29 @@ static const sg_dnn_weights *bf16_of(sg_param *w, sg_precision precision, int ro
     return p ? p->bf16[which == BACK] : NULL;
 }
 
+static const float *panels_of(sg_param *w)
+{
+    const packed *p = fresh_copy(w, PANELS);
+
+    return p ? p->panels : NULL;
+}
+
 void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, float *y,
                          int ldy, sg_gemm_then *then, void *ctx)
 {
     const int out = w->dim[0], in = w->dim[1];
     const sg_dnn_weights *bf16 = bf16_of(w, precision, rows, FORWARD);
-    const packed *p = !bf16 && rows >= PACK_ROWS ? fresh_copy(w, TRANSPOSED) : NULL;
-    const float *wt = p ? p->transposed : NULL;
 
-    run(pool, &(gemm_work){false, !wt, rows, out, in, ldx, wt ? out : in, ldy, 1, 0, x, wt ? wt : w->value, y, then, ctx,
-                           bf16});
+    run(pool, &(gemm_work){false, true, rows, out, in, ldx, in, ldy, 1, 0, x, w->value, y, then, ctx, bf16,
+                           bf16 ? NULL : panels_of(w), out, 0});
+}
+
+void sg_gemm_linear_range(sg_pool *pool, int rows, const float *x, int ldx, sg_param *w, int first, int n, float *y, int ldy)
+{
+    const int in = w->dim[1];
+
+    run(pool, &(gemm_work){false, true, rows, n, in, ldx, in, ldy, 1, 0, x, w->value + at(first, in, 0), y, NULL, NULL, NULL,
+                           panels_of(w), w->dim[0], first});
 }
 
 typedef struct bias_work {
@@ -193,7 +227,7 @@ void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const fl
                        int lddx, bool add)
 {
     run(pool, &(gemm_work){false, false, rows, w->dim[1], w->dim[0], lddy, w->dim[1], lddx, 1, add ? 1 : 0, dy, w->value, dx,
-                           NULL, NULL, bf16_of(w, precision, rows, BACK)});
+                           NULL, NULL, bf16_of(w, precision, rows, BACK), NULL, 0, 0});
 }
 
 /* ---- weight gradients ----------------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@ void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float
 typedef void sg_gemm_then(void *ctx, int row, int rows, int col, int cols);
 void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, float *y,
                          int ldy, sg_gemm_then *then, void *ctx);
+/* Columns first .. first + n - 1 of y (rows, n) alone, without bias, in f32. */
+void sg_gemm_linear_range(sg_pool *pool, int rows, const float *x, int ldx, sg_param *w, int first, int n, float *y, int ldy);
 /* dx (rows, in) (+)= dy (rows, out) w */
 void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy, sg_param *w, float *dx,
                        int lddx, bool add);

@@ -165,6 +165,28 @@ typedef struct sg_attention_spec {
 sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec);
 int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance); /* distance = key - query */
 
+/* Packed causal attention of HSTU: out = sum over j <= i of SiLU(scale q_i.k_j + position bias + time bias) v_j / divisor.
+ * q, k (tokens, >= heads * d_qk) and v (tokens, >= heads * d_v) may be columns of one wider tensor, from column at_q, at_k, at_v on.
+ * Out: (tokens, heads * d_v). Both tables are shared by the heads. */
+typedef struct sg_hstu_spec {
+    int heads, d_qk, d_v;
+    int at_q, at_k, at_v;
+    int batch;
+    const int32_t *offsets;   /* (batch + 1), copied: sequence i owns rows offsets[i] .. offsets[i + 1] - 1 */
+    float scale, divisor;     /* a constant divisor, never the length of the batch at hand: results would depend on company */
+    bool softmax;             /* instead of SiLU: weights exp(.) / sum exp(.) (the ablation) */
+    sg_param *position;       /* (2 N - 1): number j - i + N - 1; sequences are at most N long. NULL: none */
+    sg_param *time;           /* (buckets): number sg_hstu_bucket(time_q[i] - time_k[j], buckets). NULL: none */
+    const int64_t *time_q, *time_k; /* (tokens) seconds, copied; times of keys never fall inside a sequence; a key younger than
+                                       its query has age 0 */
+} sg_hstu_spec;
+sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
+int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
+
+/* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
+ * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
+sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
+
 /* Fused softmax cross-entropy against the rows of a table: logits = x table^T (+ bias), never materialised.
  * x (rows, d), table (n, d). target[r] in 0..n-1, or -1: row has no loss. weight (rows) or NULL. Result: scalar
  * sum(weight * ce) / sum(weight). `scale` multiplies the logits (1/temperature). label_smoothing in [0, 1). */

@@ -12,9 +12,24 @@ typedef struct sg_drop {
     float keep;     /* what kept values are multiplied by: 65536 / (65536 - below) */
 } sg_drop;
 
-struct sg_attend; /* math/attention.h */
+struct sg_attend;    /* math/attention.h */
+struct sg_hstu_head; /* math/hstu_attention.h */
+struct sg_gru_group; /* math/gru.h */
 
-enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
+enum {
+    SG_PANEL = 16,      /* columns that gather_sum works on at once */
+    SG_PANEL_COLS = 64, /* of a panel of weights; the last is as wide as what is left, rounded up to SG_PANEL */
+};
+
+/* c (m, n) = keep c + gain a b over k pairs of bf16 numbers (math/simd/pairs.c); n is a multiple of 16. */
+typedef struct sg_pairs {
+    int m, n, k;
+    const uint32_t *a, *b;
+    size_t a_row, a_pair, b_pair, c_row; /* steps from row to row and from pair to pair */
+    float *c;
+    const float *keep; /* (m) or NULL: c is not read */
+    float gain;
+} sg_pairs;
 
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -31,7 +46,7 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(double, sum_sq_diff, (const float *x, const float *y, size_t n))                                                 \
     X(float, sum_exp, (float *top, const float *x, size_t n))                                                          \
     X(size_t, above, (uint32_t *index, const float *x, size_t n, float shift, float floor))                            \
-    X(void, to_bf16, (uint16_t *y, const float *x, size_t n)) /* to nearest, ties to even; NaN stays NaN */             \
+    X(void, to_bf16, (uint16_t *y, const float *x, size_t n)) /* to nearest, ties to even; NaN stays NaN; subnormal: may be 0 */ \
     X(void, exp_rows, (float *y, const float *x, size_t n, float shift, float *sum))                                   \
     X(void, act, (int act, float *y, const float *x, size_t n))                                                        \
     X(void, act_grad, (int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add))       \
@@ -46,6 +61,10 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(float, ce_row, (float *l, size_t n, const float *bias, float scale, float *most, double *sum))                   \
     X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, ce_kept_row, (float *l, const float *e, size_t n, float c, float even))                                    \
+    X(void, product_pairs, (const sg_pairs *p))                                                                        \
+    X(void, pair_rows, (uint32_t *y, const float *even, const float *odd, size_t n)) /* n: a multiple of 16 */         \
+    X(void, turn_pairs, (uint32_t *y, size_t y_row, const uint32_t *x, size_t x_row, int rows, int pairs))             \
+    X(void, ce_kept_bf16, (float *l, const uint16_t *e, size_t n, float c, float even))                                \
     X(void, gather_dot, (float *l, const float *x, const float *w, const uint32_t *at, size_t n, size_t d, float scale))\
     X(void, gather_axpy, (float *y, const float *c, const float *w, const uint32_t *at, size_t n, size_t d))           \
     X(float, softplus_row, (float *l, size_t n))                                                                       \
@@ -53,8 +72,15 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
                           const float *v, const int32_t *row, int len, const float *bias))                             \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
+    X(void, hstu, (const struct sg_hstu_head *a, float *work))                                                         \
+    X(void, hstu_grad, (const struct sg_hstu_head *a, float *work))                                                    \
+    X(void, gru, (const struct sg_gru_group *g, float *work))                                                          \
+    X(void, gru_grad, (const struct sg_gru_group *g, float *work))                                                     \
     X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(size_t, nearest, (const float *dot, const float *norm, size_t n, float *least))                                  \
+    /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
+    X(void, panels, (float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out,      \
+                     int first, int n))                                                                                \
     X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;

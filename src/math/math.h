@@ -1,5 +1,5 @@
 /* math.h - vector kernels chosen at run time (math/dispatch.c): one source file each, written with vector extensions
- * and compiled once per instruction set (baseline, AVX2+FMA, AVX-512). For code that needs numbers without a graph. */
+ * and compiled once per instruction set (baseline, AVX2+FMA, AVX-512, AVX-512 with bf16). For code that needs numbers without a graph. */
 #ifndef SG_MATH_MATH_H
 #define SG_MATH_MATH_H
 
@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum sg_isa { SG_ISA_BASE = 0, SG_ISA_AVX2, SG_ISA_AVX512 } sg_isa;
-sg_isa sg_isa_best(void);         /* what this CPU has; SEDGE_ISA=base|avx2|avx512 lowers it */
+typedef enum sg_isa { SG_ISA_BASE = 0, SG_ISA_AVX2, SG_ISA_AVX512, SG_ISA_AVX512BF16, SG_ISA_MOST = SG_ISA_AVX512BF16 } sg_isa;
+sg_isa sg_isa_best(void);         /* what this CPU has; SEDGE_ISA=base|avx2|avx512|avx512bf16 lowers it */
 const char *sg_isa_name(sg_isa isa);
 const char *sg_cpu_name(void);    /* model name of the CPU, for receipts */
 

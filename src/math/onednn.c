@@ -2,7 +2,8 @@
  *
  * f32 goes through dnnl_sgemm, which keeps no primitives, so that a new shape costs nothing. bf16 goes through matmul
  * primitives, made on first use and kept for the life of the process: rows come in tiles of 128 or 16 (the last one padded
- * with zeros), so a model needs a handful. oneDNN's own threads stay off: its OpenMP runtime is asked, through whichever
+ * with zeros), so a model needs a handful. Their scratch memory is ours: the library's own belongs to the primitive, and two
+ * threads in one primitive would write into it at once. oneDNN's own threads stay off: its OpenMP runtime is asked, through whichever
  * library it brought along, to use one thread around our calls. */
 #define _GNU_SOURCE
 #include "math/onednn.h"
@@ -72,7 +73,7 @@ void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float 
 
 /* ---- bf16: primitives ----------------------------------------------------------------------------------------- */
 
-enum { PRIMITIVES_MAX = 512, ROWS_SMALL = 16 };
+enum { PRIMITIVES_MAX = 512, ROWS_SMALL = 16, SCRATCH_MOST = 1 << 18 }; /* scratch: tiles take about 100 kB */
 
 typedef struct shape {
     int m, n, k, ldc;
@@ -83,7 +84,7 @@ typedef struct shape {
 typedef struct product {
     shape shape;
     dnnl_primitive_t primitive; /* NULL: no good kernel for this shape */
-    dnnl_memory_desc_t a, b, c;
+    dnnl_memory_desc_t a, b, c, scratch;
 } product;
 
 static struct {
@@ -139,6 +140,7 @@ static bool describe(product *p, const dnnl_memory_desc_t *layout)
                                          s->packed ? dnnl_format_tag_any : dnnl_ab);
 }
 
+/* Scratch memory is handed in by each call: the library's own belongs to the primitive, which two threads run at once. */
 static dnnl_primitive_attr_t attributes(bool add)
 {
     dnnl_primitive_attr_t attr = NULL;
@@ -146,7 +148,8 @@ static dnnl_primitive_attr_t attributes(bool add)
 
     if (dnnl_primitive_attr_create(&attr))
         return NULL;
-    if (add && (dnnl_post_ops_create(&ops) || dnnl_post_ops_append_sum(ops, 1) || dnnl_primitive_attr_set_post_ops(attr, ops))) {
+    if (dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||
+        (add && (dnnl_post_ops_create(&ops) || dnnl_post_ops_append_sum(ops, 1) || dnnl_primitive_attr_set_post_ops(attr, ops)))) {
         dnnl_primitive_attr_destroy(attr);
         attr = NULL;
     }
@@ -167,7 +170,8 @@ static void make(product *p, const dnnl_memory_desc_t *layout)
         const dnnl_memory_desc_t *b = dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
 
         p->b = *b;
-        if (dnnl_primitive_create(&p->primitive, pd))
+        p->scratch = *dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        if (dnnl_memory_desc_get_size(&p->scratch) > SCRATCH_MOST || dnnl_primitive_create(&p->primitive, pd))
             p->primitive = NULL;
     }
     threads_back(before);
@@ -210,21 +214,26 @@ static const product *product_of(shape s)
 
 static bool execute(const product *p, const uint16_t *a, const uint16_t *b, float *c)
 {
-    dnnl_memory_t ma = NULL, mb = NULL, mc = NULL;
+    _Alignas(64) char scratch[SCRATCH_MOST];
+    dnnl_memory_t ma = NULL, mb = NULL, mc = NULL, ms = NULL;
     dnnl_stream_t stream = NULL;
     const int before = one_thread();
     bool ok = !dnnl_memory_create(&ma, &p->a, made.engine, (void *)a) &&
               !dnnl_memory_create(&mb, &p->b, made.engine, (void *)b) && !dnnl_memory_create(&mc, &p->c, made.engine, c) &&
+              !dnnl_memory_create(&ms, &p->scratch, made.engine, scratch) &&
               !dnnl_stream_create(&stream, made.engine, dnnl_stream_default_flags);
 
     if (ok) {
-        const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}};
+        const dnnl_exec_arg_t args[] = {
+            {DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}, {DNNL_ARG_SCRATCHPAD, ms}};
 
-        ok = !dnnl_primitive_execute(p->primitive, stream, 3, args) && !dnnl_stream_wait(stream);
+        ok = !dnnl_primitive_execute(p->primitive, stream, 4, args) && !dnnl_stream_wait(stream);
     }
     threads_back(before);
     if (stream)
         dnnl_stream_destroy(stream);
+    if (ms)
+        dnnl_memory_destroy(ms);
     if (mc)
         dnnl_memory_destroy(mc);
     if (mb)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { ROWS = 32, IDS = 32 }; /* per piece */
+enum { PLACES = 128 };        /* of an id, handled at once */
 static const float EPS = 1e-6f; /* lengths below it count as it */
 
 typedef struct sampled {
@@ -23,30 +24,33 @@ typedef struct sampled {
     float scale, beta;   /* beta < 0: softmax */
     bool shared, l2;
     int d, n_rows, n_neg;
+    size_t ld;           /* numbers from row to row of the copies: d up to whole vectors, zeros after d */
     int32_t *row;        /* (n_rows) row of x */
     sg_id_groups ids;    /* places: 0 .. n_rows - 1 targets, then the negatives */
     uint32_t *at;        /* (places) which copied table row, UINT32_MAX for id -1 */
-    float *w, *w_inv;    /* (ids.n, d) copied table rows; 1 / length */
-    float *xs, *x_inv;   /* (n_rows, d), (n_rows) */
-    float *neg;          /* shared: (n_neg, d) */
+    float *w, *w_inv;    /* (ids.n, ld) copied table rows; 1 / length */
+    float *xs, *x_inv;   /* (n_rows, ld), (n_rows) */
+    float *neg;          /* shared: (n_neg, ld) */
     float *l0;           /* (n_rows): logits of the targets, then their gradient */
     float *l;            /* (n_rows, n_neg): logits, then their gradient */
     double *loss;        /* (n_rows) */
-    float *dxs, *dneg;   /* backward: (n_rows, d), (n_neg, d) */
+    float *dxs, *dneg;   /* backward: (n_rows, ld), (n_neg, ld) */
     float *dx;
     float up;            /* of the loss, times scale */
 } sampled;
 
-static void unit_row(float *y, float *inv, const float *x, int d, bool l2)
+static void unit_row(const sampled *p, float *y, float *inv, const float *x)
 {
+    const size_t d = (size_t)p->d;
+
     *inv = 1;
-    if (l2) {
-        const float length = sqrtf(sg_dot(x, x, (size_t)d));
+    if (p->l2) {
+        const float length = sqrtf(sg_dot(x, x, d));
 
         *inv = 1 / (length > EPS ? length : EPS);
     }
-    for (int i = 0; i < d; i++)
-        y[i] = x[i] * *inv;
+    sg_kernels_best()->scale(y, *inv, x, d);
+    memset(y + d, 0, (p->ld - d) * sizeof *y);
 }
 
 /* From the gradient of the unit row to that of the row: (dy - y (y.dy)) / length, added to dx. */
@@ -93,7 +97,7 @@ static void forward_rows(void *ctx, size_t piece, size_t begin, size_t end, int 
 {
     const sampled *p = ctx;
     const sg_kernels *k = sg_kernels_best();
-    const size_t d = (size_t)p->d, n = (size_t)p->n_neg;
+    const size_t d = p->ld, n = (size_t)p->n_neg;
 
     for (size_t r = begin; r < end; r++) {
         const float *x = p->xs + r * d;
@@ -115,7 +119,7 @@ static void backward_rows(void *ctx, size_t piece, size_t begin, size_t end, int
 {
     const sampled *p = ctx;
     const sg_kernels *k = sg_kernels_best();
-    const size_t d = (size_t)p->d, n = (size_t)p->n_neg;
+    const size_t d = p->ld, n = (size_t)p->n_neg;
 
     for (size_t r = begin; r < end; r++) {
         float *to = p->dxs + r * d;
@@ -126,40 +130,52 @@ static void backward_rows(void *ctx, size_t piece, size_t begin, size_t end, int
             k->scale(to, p->up, to, d);
         }
         k->axpy(to, p->up * p->l0[r], p->w + p->at[r] * d, d);
-        unit_row_grad(p->dx + (size_t)p->row[r] * d, to, p->xs + r * d, p->x_inv[r], p->d, p->l2);
+        unit_row_grad(p->dx + (size_t)p->row[r] * (size_t)p->d, to, p->xs + r * d, p->x_inv[r], p->d, p->l2);
     }
 }
 
 typedef struct scatter {
     const sampled *p;
-    float *work; /* per thread (d) */
+    float *work; /* per thread (ld) */
 } scatter;
+
+/* sum += the part of one copied table row in places begin .. end - 1 of its group: rows of xs times gradients of logits. */
+static void add_places(float *sum, const sampled *p, uint32_t begin, uint32_t end)
+{
+    const double each = 1.0 / p->n_neg;
+    uint32_t at[PLACES];
+    float c[PLACES];
+    size_t n = 0;
+
+    for (uint32_t i = begin; i < end; i++) {
+        const uint32_t place = p->ids.place[i], negative = place - (uint32_t)p->n_rows;
+
+        if (place < (uint32_t)p->n_rows) {
+            at[n] = place;
+            c[n++] = p->up * p->l0[place];
+        } else if (!p->shared) {
+            at[n] = (uint32_t)(((double)negative + 0.5) * each); /* negative / n_neg */
+            c[n++] = p->up * p->l[negative];
+        } else {
+            sg_axpy(sum, 1, p->dneg + negative * p->ld, p->ld);
+        }
+    }
+    sg_kernels_best()->gather_axpy(sum, c, p->xs, at, n, p->ld);
+}
 
 static void backward_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const scatter *s = ctx;
     const sampled *p = s->p;
-    const sg_kernels *k = sg_kernels_best();
-    const size_t d = (size_t)p->d;
-    const double each = 1.0 / p->n_neg;
-    float *sum = s->work + (size_t)thread * d;
+    float *sum = s->work + (size_t)thread * p->ld;
 
     for (size_t id = begin; id < end; id++) {
-        memset(sum, 0, d * sizeof *sum);
-        for (uint32_t i = p->ids.begin[id]; i < p->ids.begin[id + 1]; i++) {
-            const uint32_t place = p->ids.place[i], n = place - (uint32_t)p->n_rows;
-            const bool target = place < (uint32_t)p->n_rows;
+        const uint32_t last = p->ids.begin[id + 1];
 
-            if (target || !p->shared) {
-                const float c = p->up * (target ? p->l0[place] : p->l[n]);
-                const float *x = p->xs + (target ? place : (uint32_t)(((double)n + 0.5) * each)) * d; /* n / n_neg */
-
-                k->axpy(sum, c, x, d);
-            } else {
-                k->add(sum, sum, p->dneg + n * d, d);
-            }
-        }
-        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * d, sum, p->w + id * d, p->w_inv[id], p->d, p->l2);
+        memset(sum, 0, p->ld * sizeof *sum);
+        for (uint32_t i = p->ids.begin[id]; i < last; i += PLACES)
+            add_places(sum, p, i, last - i < PLACES ? last : i + PLACES);
+        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, sum, p->w + id * p->ld, p->w_inv[id], p->d, p->l2);
     }
 }
 
@@ -167,7 +183,8 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
 {
     sampled *p = saved;
     sg_pool *pool = sg_graph_pool(g);
-    const size_t d = (size_t)p->d, rows = (size_t)p->n_rows;
+    const size_t d = p->ld, rows = (size_t)p->n_rows;
+    const int ld = (int)p->ld;
     const float *dloss = sg_grad(g, out);
     float *work = sg_scratch(g, d * (size_t)sg_pool_threads(pool), sizeof *work);
     scatter s = {p, work};
@@ -180,14 +197,14 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
     p->up = *dloss * p->scale / (float)p->n_rows;
     if (p->dx) {
         if (p->shared)
-            sg_gemm(pool, sg_graph_precision(g), false, false, p->n_rows, p->d, p->n_neg, p->up, p->l, p->n_neg, p->neg,
-                    p->d, 0, p->dxs, p->d);
+            sg_gemm(pool, sg_graph_precision(g), false, false, p->n_rows, ld, p->n_neg, p->up, p->l, p->n_neg, p->neg, ld, 0,
+                    p->dxs, ld);
         sg_parallel_for(pool, rows, ROWS, backward_rows, p);
     }
     if (sg_param_trains(g, p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
         if (p->shared)
-            sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, p->d, p->n_rows, p->up, p->l, p->n_neg, p->xs,
-                    p->d, 0, p->dneg, p->d);
+            sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, ld, p->n_rows, p->up, p->l, p->n_neg, p->xs, ld, 0,
+                    p->dneg, ld);
         sg_parallel_for(pool, p->ids.n, IDS, backward_ids, &s);
     }
 }
@@ -195,10 +212,9 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
 static void copy_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const sampled *p = ctx;
-    const size_t d = (size_t)p->d;
 
     for (size_t i = begin; i < end; i++) {
-        unit_row(p->w + i * d, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * d, p->d, p->l2);
+        unit_row(p, p->w + i * p->ld, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * (size_t)p->d);
         for (uint32_t k = p->ids.begin[i]; k < p->ids.begin[i + 1]; k++)
             p->at[p->ids.place[k]] = (uint32_t)i;
     }
@@ -207,7 +223,7 @@ static void copy_ids(void *ctx, size_t piece, size_t begin, size_t end, int thre
 /* Packs the rows that have a target and copies the table rows in use. */
 static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int rows)
 {
-    const size_t d = (size_t)p->d, each = (size_t)p->n_neg;
+    const size_t d = p->ld, each = (size_t)p->n_neg;
     const int32_t n = p->table->dim[0];
     size_t places, at = 0;
     int32_t *ids;
@@ -228,7 +244,7 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
         ids[at] = spec->target[r];
         if (!p->shared)
             memcpy(ids + p->n_rows + at * each, spec->negatives + (size_t)r * each, each * sizeof *ids);
-        unit_row(p->xs + at * d, &p->x_inv[at], p->x->data + (size_t)r * d, p->d, p->l2);
+        unit_row(p, p->xs + at * d, &p->x_inv[at], p->x->data + (size_t)r * (size_t)p->d);
         p->row[at++] = r;
     }
     if (p->shared)
@@ -279,7 +295,8 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
     *p = (sampled){.x = x, .table = table, .scale = spec->scale, .beta = beta, .d = d,
-                   .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg};
+                   .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg,
+                   .ld = ((size_t)d + 15) / 16 * 16};
     if (!gather(g, p, spec, (int)(x->count / (size_t)d)))
         return NULL;
     p->l0 = sg_scratch(g, (size_t)p->n_rows, sizeof *p->l0);
@@ -289,8 +306,8 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     if (!p->l0 || !p->l || !p->loss || !out)
         return NULL;
     if (p->shared && p->n_rows > 0)
-        sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, d, p->neg,
-                d, 0, p->l, p->n_neg);
+        sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, (int)p->ld,
+                p->neg, (int)p->ld, 0, p->l, p->n_neg);
     sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, ROWS, forward_rows, p);
     for (int r = 0; r < p->n_rows; r++)
         loss += p->loss[r];

@@ -9,105 +9,30 @@
  * block of logits stays in the cache. Forward: one product for the logits and, as in flash attention, one more for
  * sum_j p_rj w_j under the running maximum. Backward: the logits again, then dw. Pieces: row tiles forward, item
  * blocks backward; each piece owns what it writes. */
+#include "math/softmax_ce.h"
+
 #include "math/gemm.h"
-#include "math/op.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 256, TILE_MOST = 256, TILE_LEAST = 32 };
-/* Numbers exp(l - max) kept from forward to backward: 128 MiB. Reading them again beats f32 products (measured: a step
- * takes 0.73 to 0.86 of the time at d = 256 to 64), not bf16 ones, unless they stay in the cache. */
-enum { KEEP_F32 = 1 << 25, KEEP_BF16 = 1 << 19 };
+enum { TILE_LEAST = 32 };
+/* Numbers exp(l - max) kept from forward to backward: 128 MiB. Reading them again beats the product that makes them (f32,
+ * measured: a step takes 0.73 to 0.86 of the time at d = 256 to 64). */
+enum { KEEP_F32 = 1 << 25, KEEP_BF16 = 1 << 26 };
 
-typedef struct group { /* rows that share a range of the table */
-    int32_t begin, size;
-    int n_rows, first;  /* packed rows first .. first + n_rows - 1 */
-    float *mean_w;      /* (d) label smoothing: mean of the rows of the range */
-    double mean_b;
-    size_t first_kept;  /* rows of BLOCK numbers before this group's in `kept` */
-} group;
-
-typedef struct part { /* rows or items begin .. end - 1 of a group */
-    int group;
-    int begin, end;
-} part;
-
-typedef struct ce {
-    sg_tensor *x, *out;
-    sg_param *table, *bias;
-    sg_precision precision;
-    int d, n_rows, n_groups;
-    float scale, smooth;
-    group *groups;
-    part *tiles, *blocks;
-    int n_tiles, n_blocks;
-    int32_t *row;     /* (n_rows) row of x of each packed row */
-    int32_t *target;  /* (n_rows) absolute */
-    float *weight;    /* (n_rows) a_r / sum a */
-    float *xs;        /* (n_rows, d) packed */
-    float *dxs;       /* (n_rows, d) dx / c; NULL when x needs no gradient */
-    float *lse;       /* (n_rows) */
-    float *coef;      /* (n_rows) c_r of the backward pass */
-    double *loss;     /* (n_rows) ce_r */
-    float *dx, *dtable, *dbias; /* NULL: not wanted */
-    float *work;      /* per thread (TILE_MOST, BLOCK) */
-    int kept_items;   /* logits of the first items of every range are kept, a multiple of BLOCK; the others made again */
-    float *kept;      /* exp(l - most) by group, block, row */
-    float *kept_most; /* the maximum of each of those rows when it was made */
-} ce;
-
-static void logits(const ce *p, float *l, const group *g, int row, int n_rows, int item, int n_items)
+static void logits(const sg_ce *p, float *l, const sg_ce_group *g, int row, int n_rows, int item, int n_items)
 {
     sg_gemm(NULL, p->precision, false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
-            p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, BLOCK);
+            p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, SG_CE_BLOCK);
 }
 
-/* Row of BLOCK numbers in `kept`. */
-static size_t kept_row(const group *g, int row, int item)
+void sg_ce_finish(const sg_ce *p, const sg_ce_part *t, const float *most, const double *sum, const float *at_target)
 {
-    return g->first_kept + (size_t)(item / BLOCK) * (size_t)g->n_rows + (size_t)(row - g->first);
-}
-
-static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
-{
-    const ce *p = ctx;
-    const sg_kernels *k = sg_kernels_best();
-    const part *t = &p->tiles[begin];
-    const group *g = &p->groups[t->group];
+    const sg_ce_group *g = &p->groups[t->group];
     const int n_rows = t->end - t->begin, d = p->d;
     float *dxs = p->dxs ? p->dxs + (size_t)t->begin * d : NULL;
-    float most[TILE_MOST], at_target[TILE_MOST];
-    double sum[TILE_MOST];
 
-    for (int r = 0; r < n_rows; r++) {
-        most[r] = -INFINITY;
-        sum[r] = 0;
-    }
-    for (int item = 0; item < g->size; item += BLOCK) {
-        const int n_items = g->size - item < BLOCK ? g->size - item : BLOCK;
-        const float *bias = p->bias ? p->bias->value + g->begin + item : NULL;
-        const bool keep = item < p->kept_items;
-        float *l = keep ? p->kept + kept_row(g, t->begin, item) * BLOCK : p->work + (size_t)thread * TILE_MOST * BLOCK;
-
-        logits(p, l, g, t->begin, n_rows, item, n_items);
-        for (int r = 0; r < n_rows; r++) {
-            float *lr = l + (size_t)r * BLOCK;
-            const int target = p->target[t->begin + r] - g->begin - item;
-            float down;
-
-            if (target >= 0 && target < n_items)
-                at_target[r] = lr[target] + (bias ? p->scale * bias[target] : 0);
-            down = k->ce_row(lr, (size_t)n_items, bias, p->scale, &most[r], &sum[r]);
-            if (keep)
-                p->kept_most[kept_row(g, t->begin + r, item)] = most[r];
-            if (dxs && item > 0 && down != 1)
-                k->scale(dxs + (size_t)r * d, down, dxs + (size_t)r * d, (size_t)d);
-        }
-        if (dxs)
-            sg_gemm(NULL, p->precision, false, false, n_rows, d, n_items, 1, l, BLOCK,
-                    p->table->value + (size_t)(g->begin + item) * d, d, item > 0, dxs, d);
-    }
     for (int r = 0; r < n_rows; r++) {
         const int row = t->begin + r;
         const float *wt = p->table->value + (size_t)p->target[row] * d, *xr = p->xs + (size_t)row * d;
@@ -126,32 +51,76 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
     }
 }
 
+static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
+{
+    const sg_ce *p = ctx;
+    const sg_kernels *k = sg_kernels_best();
+    const sg_ce_part *t = &p->tiles[begin];
+    const sg_ce_group *g = &p->groups[t->group];
+    const int n_rows = t->end - t->begin, d = p->d;
+    float *dxs = p->dxs ? p->dxs + (size_t)t->begin * d : NULL;
+    float most[SG_CE_TILE], at_target[SG_CE_TILE];
+    double sum[SG_CE_TILE];
+
+    for (int r = 0; r < n_rows; r++) {
+        most[r] = -INFINITY;
+        sum[r] = 0;
+    }
+    for (int item = 0; item < g->size; item += SG_CE_BLOCK) {
+        const int n_items = g->size - item < SG_CE_BLOCK ? g->size - item : SG_CE_BLOCK;
+        const float *bias = p->bias ? p->bias->value + g->begin + item : NULL;
+        const bool keep = item < p->kept_items;
+        float *l = keep ? p->kept + sg_ce_kept_row(g, t->begin, item) * SG_CE_BLOCK
+                        : p->work + (size_t)thread * SG_CE_TILE * SG_CE_BLOCK;
+
+        logits(p, l, g, t->begin, n_rows, item, n_items);
+        for (int r = 0; r < n_rows; r++) {
+            float *lr = l + (size_t)r * SG_CE_BLOCK;
+            const int target = p->target[t->begin + r] - g->begin - item;
+            float down;
+
+            if (target >= 0 && target < n_items)
+                at_target[r] = lr[target] + (bias ? p->scale * bias[target] : 0);
+            down = k->ce_row(lr, (size_t)n_items, bias, p->scale, &most[r], &sum[r]);
+            if (keep)
+                p->kept_most[sg_ce_kept_row(g, t->begin + r, item)] = most[r];
+            if (dxs && item > 0 && down != 1)
+                k->scale(dxs + (size_t)r * d, down, dxs + (size_t)r * d, (size_t)d);
+        }
+        if (dxs)
+            sg_gemm(NULL, p->precision, false, false, n_rows, d, n_items, 1, l, SG_CE_BLOCK,
+                    p->table->value + (size_t)(g->begin + item) * d, d, item > 0, dxs, d);
+    }
+    sg_ce_finish(p, t, most, sum, at_target);
+}
+
 static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, int thread)
 {
-    const ce *p = ctx;
+    const sg_ce *p = ctx;
     const sg_kernels *k = sg_kernels_best();
-    const part *b = &p->blocks[begin];
-    const group *g = &p->groups[b->group];
+    const sg_ce_part *b = &p->blocks[begin];
+    const sg_ce_group *g = &p->groups[b->group];
     const int n_items = b->end - b->begin, d = p->d;
     const int32_t item = g->begin + b->begin;
     const float even = p->smooth / (float)g->size;
     const float *bias = p->bias ? p->bias->value + item : NULL;
     const bool kept = b->begin < p->kept_items;
-    float *l = p->work + (size_t)thread * TILE_MOST * BLOCK;
+    float *l = p->work + (size_t)thread * SG_CE_TILE * SG_CE_BLOCK;
 
-    for (int row = g->first; row < g->first + g->n_rows; row += TILE_MOST) {
-        const int left = g->first + g->n_rows - row, n_rows = left < TILE_MOST ? left : TILE_MOST;
+    for (int row = g->first; row < g->first + g->n_rows; row += SG_CE_TILE) {
+        const int left = g->first + g->n_rows - row, n_rows = left < SG_CE_TILE ? left : SG_CE_TILE;
 
         if (!kept)
             logits(p, l, g, row, n_rows, b->begin, n_items);
         for (int r = 0; r < n_rows; r++) {
-            float *lr = l + (size_t)r * BLOCK;
+            float *lr = l + (size_t)r * SG_CE_BLOCK;
             const float c = p->coef[row + r], lse = p->lse[row + r];
             const int target = p->target[row + r] - item;
-            const size_t at = kept_row(g, row + r, b->begin);
+            const size_t at = sg_ce_kept_row(g, row + r, b->begin);
 
             if (kept)
-                k->ce_kept_row(lr, p->kept + at * BLOCK, (size_t)n_items, c * expf(p->kept_most[at] - lse), c * even);
+                k->ce_kept_row(lr, p->kept + at * SG_CE_BLOCK, (size_t)n_items, c * expf(p->kept_most[at] - lse),
+                               c * even);
             else
                 k->ce_grad_row(lr, (size_t)n_items, bias, p->scale, lse, c, even);
             if (target >= 0 && target < n_items)
@@ -160,14 +129,14 @@ static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, 
                 k->add(p->dbias + item, p->dbias + item, lr, (size_t)n_items);
         }
         if (p->dtable)
-            sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, BLOCK, p->xs + (size_t)row * d, d, 1,
+            sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK, p->xs + (size_t)row * d, d, 1,
                     p->dtable + (size_t)item * d, d);
     }
 }
 
 static void rows_backward(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
-    const ce *p = ctx;
+    const sg_ce *p = ctx;
     const size_t d = (size_t)p->d;
 
     for (size_t r = begin; r < end; r++)
@@ -176,7 +145,7 @@ static void rows_backward(void *ctx, size_t piece, size_t begin, size_t end, int
 
 static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
 {
-    ce *p = saved;
+    sg_ce *p = saved;
     bool disjoint = true;
 
     p->dx = p->x->needs_grad ? sg_grad(g, p->x) : NULL;
@@ -194,26 +163,25 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
         for (int j = 0; j < i; j++)
             disjoint &= p->groups[i].begin + p->groups[i].size <= p->groups[j].begin ||
                         p->groups[j].begin + p->groups[j].size <= p->groups[i].begin;
-    if (disjoint)
-        sg_parallel_for(sg_graph_pool(g), (size_t)p->n_blocks, 1, block_backward, p);
-    else /* two ranges share table rows: one after the other */
-        sg_parallel_for(NULL, (size_t)p->n_blocks, 1, block_backward, p);
+    /* two ranges that share table rows: one after the other */
+    sg_parallel_for(disjoint ? sg_graph_pool(g) : NULL, (size_t)p->n_blocks, 1, p->bf16 ? sg_ce_bf16_backward : block_backward,
+                    p);
 }
 
 /* Finds or adds the group of a range. */
-static int group_of(ce *p, int32_t begin, int32_t size, int last)
+static int group_of(sg_ce *p, int32_t begin, int32_t size, int last)
 {
     if (last >= 0 && p->groups[last].begin == begin && p->groups[last].size == size)
         return last;
     for (int i = 0; i < p->n_groups; i++)
         if (p->groups[i].begin == begin && p->groups[i].size == size)
             return i;
-    p->groups[p->n_groups] = (group){.begin = begin, .size = size};
+    p->groups[p->n_groups] = (sg_ce_group){.begin = begin, .size = size};
     return p->n_groups++;
 }
 
 /* Mean of the rows of a range, in double: what label smoothing pulls towards. */
-static bool range_mean(sg_graph *g, const ce *p, group *to)
+static bool range_mean(sg_graph *g, const sg_ce *p, sg_ce_group *to)
 {
     double *sum = sg_scratch(g, (size_t)p->d, sizeof *sum);
 
@@ -231,34 +199,34 @@ static bool range_mean(sg_graph *g, const ce *p, group *to)
     return true;
 }
 
-static bool cut(sg_graph *g, ce *p)
+static bool cut(sg_graph *g, sg_ce *p)
 {
     size_t tiles = 0, blocks = 0;
     int tile = (p->n_rows / 8 + TILE_LEAST - 1) / TILE_LEAST * TILE_LEAST; /* small batches still make some pieces */
 
-    tile = tile < TILE_LEAST ? TILE_LEAST : tile > TILE_MOST ? TILE_MOST : tile;
+    tile = tile < TILE_LEAST ? TILE_LEAST : tile > SG_CE_TILE ? SG_CE_TILE : tile;
     for (int i = 0; i < p->n_groups; i++) {
         tiles += (size_t)(p->groups[i].n_rows + tile - 1) / (size_t)tile;
-        blocks += (size_t)(p->groups[i].size + BLOCK - 1) / BLOCK;
+        blocks += (size_t)(p->groups[i].size + SG_CE_BLOCK - 1) / SG_CE_BLOCK;
     }
     p->tiles = sg_scratch(g, tiles, sizeof *p->tiles);
     p->blocks = sg_scratch(g, blocks, sizeof *p->blocks);
     if (!p->tiles || !p->blocks)
         return false;
     for (int i = 0; i < p->n_groups; i++) {
-        const group *r = &p->groups[i];
+        const sg_ce_group *r = &p->groups[i];
 
         for (int at = 0; at < r->n_rows; at += tile)
             p->tiles[p->n_tiles++] =
-                (part){i, r->first + at, r->first + (r->n_rows - at < tile ? r->n_rows : at + tile)};
-        for (int at = 0; at < r->size; at += BLOCK)
-            p->blocks[p->n_blocks++] = (part){i, at, r->size - at < BLOCK ? r->size : at + BLOCK};
+                (sg_ce_part){i, r->first + at, r->first + (r->n_rows - at < tile ? r->n_rows : at + tile)};
+        for (int at = 0; at < r->size; at += SG_CE_BLOCK)
+            p->blocks[p->n_blocks++] = (sg_ce_part){i, at, r->size - at < SG_CE_BLOCK ? r->size : at + SG_CE_BLOCK};
     }
     return true;
 }
 
 /* Gathers the rows that have a loss by range. begin NULL: the whole table. */
-static bool gather(sg_graph *g, ce *p, int rows, const int32_t *begin, const int32_t *size, const int32_t *target,
+static bool gather(sg_graph *g, sg_ce *p, int rows, const int32_t *begin, const int32_t *size, const int32_t *target,
                    const float *weight)
 {
     const int n = p->table->dim[0];
@@ -297,7 +265,7 @@ static bool gather(sg_graph *g, ce *p, int rows, const int32_t *begin, const int
             return false;
     }
     for (int r = 0; r < rows; r++) {
-        group *to = group_at[r] >= 0 ? &p->groups[group_at[r]] : NULL;
+        sg_ce_group *to = group_at[r] >= 0 ? &p->groups[group_at[r]] : NULL;
         const int at = to ? to->first + to->n_rows++ : 0;
 
         if (!to)
@@ -310,21 +278,22 @@ static bool gather(sg_graph *g, ce *p, int rows, const int32_t *begin, const int
     return true;
 }
 
-static bool keep_logits(sg_graph *g, ce *p)
+static bool keep_logits(sg_graph *g, sg_ce *p)
 {
-    const int most = p->precision == SG_F32 ? KEEP_F32 : KEEP_BF16, blocks = most / BLOCK / (p->n_rows + 1);
+    const int blocks = (p->bf16 ? KEEP_BF16 : KEEP_F32) / SG_CE_BLOCK / (p->n_rows + 1);
     size_t rows = 0;
 
-    p->kept_items = blocks * BLOCK;
+    p->kept_items = blocks * SG_CE_BLOCK;
     for (int i = 0; i < p->n_groups; i++) {
-        const size_t all = sg_pieces((size_t)p->groups[i].size, BLOCK);
+        const size_t all = sg_pieces((size_t)p->groups[i].size, SG_CE_BLOCK);
 
         p->groups[i].first_kept = rows;
         rows += (size_t)p->groups[i].n_rows * (all < (size_t)blocks ? all : (size_t)blocks);
     }
     p->kept_most = sg_scratch(g, rows, sizeof *p->kept_most);
-    p->kept = sg_scratch(g, rows * BLOCK, sizeof *p->kept);
-    return p->kept && p->kept_most;
+    if (p->bf16)
+        return (p->kept_bf16 = sg_scratch(g, rows * SG_CE_BLOCK, sizeof *p->kept_bf16)) && p->kept_most;
+    return (p->kept = sg_scratch(g, rows * SG_CE_BLOCK, sizeof *p->kept)) && p->kept_most;
 }
 
 static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *begin,
@@ -335,7 +304,7 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
     const int d = table->rank == 2 ? table->dim[1] : 0;
     bool learns;
     double loss = 0;
-    ce *p;
+    sg_ce *p;
 
     if (!x)
         return NULL;
@@ -345,22 +314,24 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
                              table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
+    *p = (sg_ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
     learns = sg_graph_training(g) && (x->needs_grad || sg_param_trains(g, table) || sg_param_trains(g, bias));
     if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p))
         return NULL;
     p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);
     p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
     p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
-    p->work = sg_scratch(g, threads * TILE_MOST * BLOCK, sizeof *p->work);
+    p->work = sg_scratch(g, threads * SG_CE_TILE * SG_CE_BLOCK, sizeof *p->work);
     p->out = sg_tensor_new(g, 1, (int[]){1});
     if (learns && x->needs_grad && !(p->dxs = sg_scratch(g, (size_t)p->n_rows * (size_t)d, sizeof *p->dxs)))
         return NULL;
     if (!p->lse || !p->coef || !p->loss || !p->work || !p->out)
         return NULL;
+    if ((p->bf16 = sg_ce_bf16_fits(p)) && !sg_ce_bf16_open(g, p))
+        return NULL;
     if ((sg_param_trains(g, table) || sg_param_trains(g, bias)) && !keep_logits(g, p))
         return NULL;
-    sg_parallel_for(sg_graph_pool(g), (size_t)p->n_tiles, 1, tile_forward, p);
+    sg_parallel_for(sg_graph_pool(g), (size_t)p->n_tiles, 1, p->bf16 ? sg_ce_bf16_forward : tile_forward, p);
     for (int r = 0; r < p->n_rows; r++)
         loss += p->weight[r] * p->loss[r];
     p->out->data[0] = (float)loss;

@@ -15,7 +15,7 @@ enum { EVENTS = 32 };
 
 typedef struct variants { /* row 0: the whole history; row r: without event first + r - 1 */
     sg_histories h;
-    int64_t *offsets, *timestamp;
+    int64_t *offsets, *timestamp, *now;
     int32_t *item, *user;
     uint8_t *allow;
     int32_t *found; /* (rows, n) */
@@ -26,6 +26,7 @@ static void variants_free(variants *v)
 {
     sg_free(v->offsets);
     sg_free(v->timestamp);
+    sg_free(v->now);
     sg_free(v->item);
     sg_free(v->user);
     sg_free(v->allow);
@@ -44,6 +45,7 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
     if (!sg_mul(&events, rows, (size_t)have) || !sg_mul(&pairs, rows, (size_t)x->n) ||
         !(v->offsets = sg_alloc_array(rows + 1, sizeof *v->offsets)) ||
         !(v->timestamp = sg_alloc_array(events, sizeof *v->timestamp)) ||
+        !(v->now = sg_alloc_array(rows, sizeof *v->now)) ||
         !(v->item = sg_alloc_array(events, sizeof *v->item)) ||
         !(v->user = sg_alloc_array(rows, sizeof *v->user)) ||
         !(v->allow = sg_alloc_zero((size_t)m->n_items, 1)) ||
@@ -53,6 +55,7 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
     for (size_t r = 0; r < rows; r++) {
         v->offsets[r] = (int64_t)at;
         v->user[r] = h->user ? h->user[0] : -1;
+        v->now[r] = h->now ? h->now[0] : 0;
         for (int64_t e = 0; e < have; e++)
             if (r == 0 || e != x->first_event + (int64_t)r - 1) {
                 v->timestamp[at] = h->timestamp ? h->timestamp[begin + e] : 0;
@@ -66,7 +69,8 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
                           .offsets = v->offsets,
                           .item = v->item,
                           .timestamp = h->timestamp ? v->timestamp : NULL,
-                          .user = h->user ? v->user : NULL};
+                          .user = h->user ? v->user : NULL,
+                          .now = h->now ? v->now : NULL};
     return SG_OK;
 }
 

@@ -128,7 +128,9 @@ sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_
         return st;
     if (m->class->weights && (st = m->class->weights(m, seed, err)))
         return st;
-    return m->params.failed ? sg_fail_memory(err, "weights") : SG_OK;
+    if (m->params.failed)
+        return sg_fail_memory(err, "weights");
+    return m->class->init ? m->class->init(m, t, err) : SG_OK;
 }
 
 sg_status sg_model_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,

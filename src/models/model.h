@@ -21,6 +21,7 @@ typedef struct sg_histories {
     const int32_t *item;      /* item numbers of the model */
     const int64_t *timestamp; /* NULL: none */
     const int32_t *user;      /* (n) user numbers of the dataset, -1: unknown; NULL: all unknown */
+    const int64_t *now;       /* (n) time of the request; NULL: that of the last event */
 } sg_histories;
 
 /* What to leave out, per request. */
@@ -52,6 +53,8 @@ typedef struct sg_model_class {
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
      * and come back as they were. */
     sg_status (*weights)(sg_model *m, uint64_t seed, sg_error *err);
+    /* After weights, for a new model only: values that start from the data, such as item vectors. May be NULL. */
+    sg_status (*init)(sg_model *m, const sg_train_data *t, sg_error *err);
     /* Called after fit, after training, and after a folder was opened: builds what scoring needs and checks that the
      * arrays hold what scoring trusts (a folder may come from anywhere). May be NULL, may be called again. */
     sg_status (*ready)(sg_model *m, sg_error *err);
@@ -110,6 +113,7 @@ struct sg_session {
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
+    bool complete;         /* they search again for what the beam may have missed */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
 };

@@ -7,12 +7,11 @@
  * (loss=bce, negatives=1); full softmax (loss=ce), the default, is what most of its reported defeats were missing.
  * gBCE: Petrov & Macdonald, RecSys 2023. Where we differ from the paper's code: pre-norm blocks throughout (theirs
  * normalises the query only), position vectors are aligned to the end of the sequence. */
-#include "models/model.h"
+#include "models/sequence.h"
 
 #include "base/alloc.h"
-#include "base/rng.h"
-#include "math/gemm.h"
 #include "math/math.h"
+#include "models/content.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -36,6 +35,7 @@
     X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                            \
     X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                          \
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                            \
+    X(float, content, 0, 0, 100, "item vectors of this many times init_sd are added to the vectors at the start (0: none)") \
     X(bool, tied, true, 0, 1, "output table = input table")                                                            \
     X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
 
@@ -51,12 +51,7 @@ typedef struct sasrec {
     sg_block *block;                 /* owned (layers) */
     sg_norm norm;
     sg_act act;
-    /* training: borrowed from the data */
-    const sg_dataset *data;
-    const sg_split *split;
-    int32_t *user; /* owned: users with at least two training events */
-    int64_t *end;  /* owned: where the example's events end (exclusive); long histories give several examples */
-    size_t n;
+    sg_runs runs; /* training */
 } sasrec;
 
 static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -93,52 +88,58 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     return SG_OK;
 }
 
+static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const sasrec_config *c = m->config;
+    const sasrec *s = m->state;
+    int32_t *row;
+    float *start;
+    sg_status st;
+
+    if (c->content == 0)
+        return SG_OK;
+    if (!(row = sg_alloc_array((size_t)m->n_items, sizeof *row)))
+        return sg_fail_memory(err, "sasrec");
+    for (int32_t i = 0; i < m->n_items; i++)
+        row[i] = i;
+    if (!(st = sg_content_rows(&start, t, row, 1, m->n_items, c->dim, c->content * c->init_sd, err))) {
+        sg_axpy(s->item->value, 1, start, s->item->count);
+        if (s->out != s->item)
+            sg_axpy(s->out->value, 1, start, s->out->count);
+        sg_free(start);
+    }
+    sg_free(row);
+    return st;
+}
+
 static void sasrec_fini(sg_model *m)
 {
     sasrec *s = m->state;
 
     sg_free(s->block);
-    sg_free(s->user);
-    sg_free(s->end);
+    sg_runs_free(&s->runs);
 }
 
-/* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one event, so that every
- * event but a user's first is a label exactly once. */
 static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
 {
     const sasrec_config *c = m->config;
     sasrec *s = m->state;
-    size_t cap_user = 0, cap_end = 0;
+    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
-    s->data = t->data;
-    s->split = t->split;
-    s->n = 0;
-    for (int32_t u = 0; u < t->data->n_users; u++) {
-        const int64_t begin = t->data->user_offsets[u];
-
-        for (int64_t end = t->split->train_end[u]; end - begin >= 2; end -= c->length) {
-            if (!sg_grow(&s->user, &cap_user, s->n + 1, sizeof *s->user) ||
-                !sg_grow(&s->end, &cap_end, s->n + 1, sizeof *s->end))
-                return sg_fail_memory(err, "sasrec examples");
-            s->user[s->n] = u;
-            s->end[s->n++] = end;
-        }
-    }
-    *n = s->n;
-    return SG_OK;
+    *n = s->runs.n;
+    return st;
 }
 
-/* tokens (offsets[batch], dim) after all blocks and the final norm */
-static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *item, const int32_t *offsets, int batch)
+/* (tokens, dim) after all blocks and the final norm */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    const int tokens = offsets[batch];
-    int32_t *position = sg_scratch(g, (size_t)tokens + 1, sizeof *position);
+    int32_t *position = sg_scratch(g, (size_t)q->tokens, sizeof *position);
     const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = batch,
-                                    .offsets_q = offsets,
-                                    .offsets_k = offsets,
+                                    .batch = q->n,
+                                    .offsets_q = q->offsets,
+                                    .offsets_k = q->offsets,
                                     .mask = SG_MASK_CAUSAL,
                                     .scale = 1 / sqrtf((float)(c->dim / c->heads)),
                                     .dropout = (float)c->dropout};
@@ -146,13 +147,13 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *item, co
 
     if (!position)
         return NULL;
-    for (int b = 0; b < batch; b++)
-        for (int i = offsets[b]; i < offsets[b + 1]; i++)
-            position[i] = offsets[b + 1] - 1 - i;
-    x = sg_embed(g, s->item, item, tokens);
+    for (int b = 0; b < q->n; b++)
+        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
+            position[i] = q->offsets[b + 1] - 1 - i;
+    x = sg_embed(g, s->item, q->item, q->tokens);
     if (c->scale_input)
         x = sg_scale(g, x, sqrtf((float)c->dim));
-    x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, tokens)), (float)c->dropout_input);
+    x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->block[i], x, &spec, NULL, NULL, (float)c->dropout);
     return sg_norm_forward(g, &s->norm, x);
@@ -162,52 +163,18 @@ static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
-    int32_t *item, *target, *negative;
-    int tokens = 0;
-    sg_tensor *h;
+    const sg_item_loss loss = {.kind = c->loss,
+                               .negatives = c->negatives,
+                               .shared = c->negatives_shared,
+                               .gbce_t = c->gbce_t,
+                               .temperature = c->temperature,
+                               .label_smoothing = c->label_smoothing,
+                               .cosine = c->cosine};
+    sg_sequences q;
 
-    if (!offsets)
+    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
         return NULL;
-    for (int i = 0; i < n; i++) {
-        const int64_t have = s->end[example[i]] - s->data->user_offsets[s->user[example[i]]] - 1;
-
-        offsets[i] = tokens;
-        tokens += (int)(have < c->length ? have : c->length);
-    }
-    offsets[n] = tokens;
-    item = sg_scratch(g, (size_t)tokens, sizeof *item);
-    target = sg_scratch(g, (size_t)tokens, sizeof *target);
-    if (!item || !target)
-        return NULL;
-    for (int i = 0; i < n; i++) {
-        const int len = offsets[i + 1] - offsets[i];
-        const int32_t *events = s->data->item + s->end[example[i]] - len;
-
-        memcpy(item + offsets[i], events - 1, (size_t)len * sizeof *item);
-        memcpy(target + offsets[i], events, (size_t)len * sizeof *target);
-    }
-    h = encode(m, g, item, offsets, n);
-    if (!strcmp(c->loss, "ce"))
-        return sg_softmax_ce(g, h, s->out, NULL, target, NULL, (float)(1 / c->temperature), (float)c->label_smoothing);
-
-    const size_t n_negative = (size_t)c->negatives * (c->negatives_shared ? 1 : (size_t)tokens);
-    if (!(negative = sg_scratch(g, n_negative, sizeof *negative)))
-        return NULL;
-    for (size_t i = 0; i < n_negative; i++)
-        negative[i] = (int32_t)sg_rng_below((uint64_t)m->n_items, seed, SG_RNG_NEGATIVE, step, i);
-    const sg_sampled_spec sampled = {.target = target,
-                                     .negatives = negative,
-                                     .n_neg = c->negatives,
-                                     .shared = c->negatives_shared,
-                                     .scale = (float)(1 / c->temperature),
-                                     .l2 = c->cosine};
-    if (!strcmp(c->loss, "sampled"))
-        return sg_sampled_ce(g, h, s->out, &sampled);
-    if (!strcmp(c->loss, "bce") || m->n_items < 2)
-        return sg_sampled_bce(g, h, s->out, &sampled, 1);
-    const double alpha = (double)c->negatives / (m->n_items - 1);
-    return sg_sampled_bce(g, h, s->out, &sampled, (float)(alpha * (c->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
+    return sg_item_loss_of(g, encode(m, g, &q), s->out, q.target, &loss, seed, step);
 }
 
 static sg_status sasrec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
@@ -216,45 +183,12 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
     sg_graph *g = session->graph;
-    int32_t *offsets, *item, *last;
-    sg_status st;
-    sg_tensor *x;
-    int tokens = 0;
+    sg_sequences q;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *offsets);
-    last = sg_scratch(g, (size_t)h->n, sizeof *last);
-    item = sg_scratch(g, (size_t)h->n * (size_t)c->length, sizeof *item);
-    if (!offsets || !last || !item)
+    if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    for (int i = 0; i < h->n; i++) {
-        const int64_t have = h->offsets[i + 1] - h->offsets[i];
-        const int len = (int)(have < c->length ? have : c->length);
-
-        offsets[i] = tokens;
-        memcpy(item + tokens, h->item + h->offsets[i + 1] - len, (size_t)len * sizeof *item);
-        tokens += len;
-        last[i] = len ? tokens - 1 : -1;
-    }
-    offsets[h->n] = tokens;
-    x = sg_rows(g, encode(m, g, item, offsets, h->n), last, h->n);
-    if ((st = sg_graph_status(g, err)))
-        return st;
-    sg_gemm_linear(session->pool, sg_graph_precision(g), h->n, x->data, c->dim, s->out, NULL, scores, m->n_items);
-    if (!c->cosine)
-        return SG_OK;
-    float *inverse = sg_scratch(g, (size_t)m->n_items, sizeof *inverse); /* the user's own length does not change ranks */
-    if (!inverse)
-        return sg_graph_status(g, err);
-    for (int32_t j = 0; j < m->n_items; j++) {
-        const float *row = s->out->value + (size_t)j * (size_t)c->dim;
-
-        inverse[j] = 1 / fmaxf(sqrtf(sg_dot(row, row, (size_t)c->dim)), 1e-12f);
-    }
-    for (int i = 0; i < h->n; i++)
-        for (int32_t j = 0; j < m->n_items; j++)
-            scores[(size_t)i * (size_t)m->n_items + (size_t)j] *= inverse[j];
-    return SG_OK;
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, c->cosine, scores, err);
 }
 
 const sg_model_class sg_model_sasrec = {
@@ -266,6 +200,7 @@ const sg_model_class sg_model_sasrec = {
     .config_bytes = sizeof(sasrec_config),
     .state_bytes = sizeof(sasrec),
     .weights = sasrec_weights,
+    .init = sasrec_init,
     .fini = sasrec_fini,
     .examples = sasrec_examples,
     .loss = sasrec_loss,

@@ -58,6 +58,8 @@ sg_histories sg_histories_rows(const sg_histories *h, int first, int n)
     part.offsets += first;
     if (part.user)
         part.user += first;
+    if (part.now)
+        part.now += first;
     return part;
 }
 

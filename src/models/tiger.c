@@ -25,9 +25,10 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
-#include "decode/beam.h"
+#include "decode/stack.h"
 #include "math/gemm.h"
 #include "math/math.h"
+#include "models/content.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -47,6 +48,7 @@
     X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
     X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
     X(bool, prefix_vectors, false, 0, 1, "a token also carries a vector of its whole prefix, not its code alone")       \
+    X(float, content, 0, 0, 10, "prefix_vectors: prefixes start from item vectors of this spread (0: from nothing)") \
     X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is (T5: it does not)")             \
     X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
     X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
@@ -168,6 +170,33 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
     sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
     return SG_OK;
+}
+
+/* content > 0: a prefix, and a single first code, starts from the mean vector of its items. */
+static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const tiger_config *c = m->config;
+    const tiger *s = m->state;
+    const int L = s->levels;
+    const size_t dim = (size_t)c->dim;
+    int32_t *row;
+    float *start;
+    sg_status st;
+
+    if (!s->prefix || c->content == 0)
+        return SG_OK;
+    const int32_t n_prefix = s->first_prefix[L + 1], n_rows = n_prefix + s->size[0];
+    if (!(row = sg_alloc_array((size_t)m->n_items * (size_t)L, sizeof *row)))
+        return sg_fail_memory(err, "tiger prefixes");
+    for (size_t i = 0; i < (size_t)m->n_items * (size_t)L; i++)
+        row[i] = i % (size_t)L ? s->node[i] : n_prefix + m->codes[i];
+    if (!(st = sg_content_rows(&start, t, row, L, n_rows, c->dim, c->content * c->init_sd, err))) {
+        sg_axpy(s->prefix->value, 1, start, (size_t)n_prefix * dim);
+        sg_axpy(s->token->value, 1, start + (size_t)n_prefix * dim, (size_t)s->size[0] * dim);
+        sg_free(start);
+    }
+    sg_free(row);
+    return st;
 }
 
 static void tiger_fini(sg_model *m)
@@ -433,40 +462,11 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
 }
 
 /* ---- decoding ------------------------------------------------------------------------------------------------ */
-/* One decoder pass over the live prefixes of a batch of users. Keys and values of earlier levels are kept for all rows of
- * those levels; path says which of them a prefix went through. */
 typedef struct decoder {
     const sg_model *m;
-    sg_graph *g;
-    int inner;
-    const int32_t *tokens;         /* (batch + 1) encoder offsets */
-    sg_tensor **cross_k, **cross_v; /* (layers) */
-    int cap;                       /* rows a level may have */
-    float *k, *v;                  /* (layers, levels, cap, inner) */
-    int32_t *node[2];              /* (cap) catalogue node of each row; of this level and the one before */
-    int32_t *path[2];              /* (cap, levels) rows of each earlier level; of this level and the one before */
+    sg_stack stack;
+    int32_t *node[2]; /* (cap) catalogue node of each prefix; of this level and the one before */
 } decoder;
-
-static float *cached(const decoder *d, float *base, int layer, int level)
-{
-    const tiger *s = d->m->state;
-
-    return base + ((size_t)layer * (size_t)s->levels + (size_t)level) * (size_t)d->cap * (size_t)d->inner;
-}
-
-/* Keys (or values) of the rows' own prefixes, one after the other: (n * (level + 1), inner). */
-static sg_tensor *gather_path(const decoder *d, float *base, int layer, int level, int n)
-{
-    const tiger *s = d->m->state;
-    const size_t row = (size_t)d->inner;
-    sg_tensor *t = sg_tensor_2d(d->g, n * (level + 1), d->inner);
-
-    for (int r = 0; t && r < n; r++)
-        for (int l = 0; l <= level; l++)
-            memcpy(t->data + ((size_t)r * (size_t)(level + 1) + (size_t)l) * row,
-                   cached(d, base, layer, l) + (size_t)d->path[level & 1][r * s->levels + l] * row, row * sizeof(float));
-    return t;
-}
 
 /* softmax=legal with prefix_vectors: a code's logit counts the vector of the whole prefix too. */
 typedef struct prefix_work {
@@ -492,86 +492,45 @@ static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end,
     }
 }
 
+/* The last code of each prefix as the decoder reads it; notes the prefixes' nodes. */
+static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
+{
+    const tiger_config *c = d->m->config;
+    const tiger *s = d->m->state;
+    const int level = rows->level, n = rows->n;
+    sg_graph *g = d->stack.graph;
+    int32_t *id = sg_scratch(g, (size_t)n, sizeof *id), *prefix = sg_scratch(g, (size_t)n, sizeof *prefix);
+    int32_t *node = d->node[level & 1];
+    const int32_t *above = d->node[(level + 1) & 1];
+
+    if (!id || !prefix)
+        return NULL;
+    for (int r = 0; r < n; r++) {
+        id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
+        node[r] = level ? sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]) : 0;
+        prefix[r] = s->prefix && level > 1 ? s->first_prefix[level] + node[r] : -1;
+    }
+    return embed(g, s, id, prefix, n, c->init_sd);
+}
+
 static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
 {
     decoder *d = ctx;
     const tiger_config *c = d->m->config;
     const tiger *s = d->m->state;
     const int level = rows->level, n = rows->n;
-    const size_t bytes = (size_t)n * (size_t)d->inner * sizeof(float);
-    sg_graph *g = d->g;
+    sg_graph *g = d->stack.graph;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
-    int32_t *own = sg_scratch(g, (size_t)n + 1, sizeof *own);
-    int32_t *one = sg_scratch(g, (size_t)n + 1, sizeof *one);
-    int32_t *prefix = sg_scratch(g, (size_t)n, sizeof *prefix);
-    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place);
+    sg_tensor *x;
     sg_status st;
 
-    if (n > d->cap)
-        return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->cap, n);
-    if (!id || !own || !one || !prefix || !place)
-        return sg_graph_status(g, err);
-    for (int u = 0; u < rows->batch; u++) /* the end of the history */
-        for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++)
-            place[r] = d->tokens[u + 1] > d->tokens[u] ? d->tokens[u + 1] - d->tokens[u] - 1 : 0;
-    for (int r = 0; r < n; r++) {
-        int32_t *node = d->node[level & 1] + r, *path = d->path[level & 1] + r * s->levels;
-
-        id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
-        if (level)
-            memcpy(path, d->path[(level - 1) & 1] + rows->parent[r] * s->levels, (size_t)level * sizeof *path);
-        path[level] = r;
-        *node = level ? sg_catalogue_child(d->m->catalogue, level - 1, d->node[(level - 1) & 1][rows->parent[r]], rows->code[r]) : 0;
-        prefix[r] = s->prefix && level > 1 ? s->first_prefix[level] + *node : -1;
-        own[r] = r * (level + 1);
-        one[r] = r;
-    }
-    own[n] = n * (level + 1);
-    one[n] = n;
-
-    const sg_attention_spec self = {.heads = c->heads,
-                                    .batch = n,
-                                    .offsets_q = one,
-                                    .offsets_k = own,
-                                    .mask = SG_MASK_CAUSAL,
-                                    .scale = 1,
-                                    .bias = s->bias_dec,
-                                    .bias_max_distance = c->bucket_distance};
-    const sg_attention_spec cross = {.heads = c->heads,
-                                     .batch = rows->batch,
-                                     .offsets_q = rows->offsets,
-                                     .offsets_k = d->tokens,
-                                     .mask = SG_MASK_NONE,
-                                     .place_q = place,
-                                     .scale = 1,
-                                     .bias = s->bias_cross,
-                                     .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = embed(g, s, id, prefix, n, c->init_sd);
-    for (int i = 0; i < c->layers; i++) {
-        const sg_block *b = &s->dec[i];
-        sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
-        sg_tensor *k = sg_linear(g, normed, b->self.k, NULL);
-        sg_tensor *v = sg_linear(g, normed, b->self.v, NULL);
-
-        if (!k || !v)
-            break;
-        memcpy(cached(d, d->k, i, level), k->data, bytes);
-        memcpy(cached(d, d->v, i, level), v->data, bytes);
-        if (level) {
-            k = gather_path(d, d->k, i, level, n);
-            v = gather_path(d, d->v, i, level, n);
-        }
-        x = sg_heads_attend(g, &b->self, x, normed, k, v, &self, 0);
-        normed = sg_norm_forward(g, &b->norm_cross, x);
-        x = sg_heads_attend(g, &b->cross, x, normed, d->cross_k[i], d->cross_v[i], &cross, 0);
-        x = sg_block_ffn(g, b, x, 0);
-    }
+    if (n > d->stack.cap)
+        return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->stack.cap, n);
+    x = sg_stack_step(&d->stack, rows, embed_prefixes(d, rows));
     x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), head_scale(c));
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, n, s->size[level], c->dim, 1, x->data, c->dim,
-            s->head->value + (size_t)s->first[level] * (size_t)c->dim, c->dim, 0, rows->logits, rows->ld);
+    sg_gemm_linear_range(sg_graph_pool(g), n, x->data, c->dim, s->head, s->first[level], s->size[level], rows->logits, rows->ld);
     if (s->prefix && level && !strcmp(c->softmax, "legal"))
         sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, add_prefix_logits, &(prefix_work){d, rows, x->data});
     sg_arena_back(sg_graph_arena(g), mark);
@@ -585,22 +544,22 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     const tiger_config *c = m->config;
     const tiger *s = m->state;
     sg_graph *g = session->graph;
-    const size_t cache = (size_t)c->layers * (size_t)s->levels * (size_t)cap * (size_t)(c->heads * c->head_dim);
+    const sg_stack_spec spec = {.block = s->dec,
+                                .layers = c->layers,
+                                .levels = s->levels,
+                                .scale = 1,
+                                .bias_self = s->bias_dec,
+                                .bias_cross = s->bias_cross,
+                                .bias_max_distance = c->bucket_distance};
     int32_t *offsets, *item;
     int total = 0;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    *d = (decoder){.m = m, .g = g, .inner = c->heads * c->head_dim, .cap = cap};
+    *d = (decoder){.m = m};
     offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     item = sg_scratch(g, (size_t)n * (size_t)c->history, sizeof *item);
-    d->cross_k = sg_scratch(g, (size_t)c->layers, sizeof *d->cross_k);
-    d->cross_v = sg_scratch(g, (size_t)c->layers, sizeof *d->cross_v);
-    d->k = sg_scratch(g, cache, sizeof *d->k);
-    d->v = sg_scratch(g, cache, sizeof *d->v);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-        d->path[i] = sg_scratch(g, (size_t)cap * (size_t)s->levels, sizeof *d->path[i]);
-    }
     if (sg_graph_status(g, err))
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++) {
@@ -614,30 +573,33 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     offsets[n] = total;
     source in = {.batch = n, .user = h->user ? h->user + first : NULL, .item = item, .offsets = offsets};
     sg_tensor *memory = encode(m, g, &in);
-    for (int i = 0; i < c->layers; i++) {
-        d->cross_k[i] = sg_linear(g, memory, s->dec[i].cross.k, NULL);
-        d->cross_v[i] = sg_linear(g, memory, s->dec[i].cross.v, NULL);
-    }
-    d->tokens = in.tokens;
-    return sg_graph_status(g, err);
+
+    return sg_stack_open(&d->stack, g, &spec, memory, in.tokens, cap, err);
 }
 
 static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
                                  float *score, sg_error *err)
 {
-    enum { ROWS = 2048 }; /* prefixes decoded together */
+    enum { ROWS = 256 }; /* prefixes that a thread decodes together: what lies between two layers stays in its cache */
+    enum { WIDER = 8 };  /* the second search, against the first: on Beauty 99 of 100 users need 4 times 50 beams */
     const tiger_config *c = session->model->config;
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
-    const int users = beam < ROWS ? ROWS / beam : 1;
-    sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = renormalises(c), .allow = f ? f->allow : NULL};
+    const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
+    const int items = session->model->n_items, wide = session->complete && beam < items / WIDER ? WIDER * beam : items;
+    const int most = session->complete ? wide : beam < items ? beam : items; /* prefixes of a user at a level */
+    sg_beam_spec spec = {.beam = beam,
+                         .k = k,
+                         .complete = session->complete ? most : 0,
+                         .renormalise = renormalises(c),
+                         .allow = f ? f->allow : NULL};
     sg_status st;
     decoder d;
 
     for (int first = 0; first < h->n; first += users) {
         const int n = h->n - first < users ? h->n - first : users;
 
-        if ((st = decoder_open(&d, session, h, first, n, n * beam, err)))
+        if ((st = decoder_open(&d, session, h, first, n, n * most, err)))
             return st;
         if (f && f->seen) {
             spec.deny_offsets = h->offsets + first;
@@ -691,6 +653,7 @@ const sg_model_class sg_model_tiger = {
     .state_bytes = sizeof(tiger),
     .needs_ids = true,
     .weights = tiger_weights,
+    .init = tiger_init,
     .fini = tiger_fini,
     .examples = tiger_examples,
     .loss = tiger_loss,

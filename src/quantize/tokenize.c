@@ -141,14 +141,13 @@ static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_q
     return sg_collisions_append(out, err);
 }
 
-static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize_config *config, double seconds)
+static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize_config *config)
 {
     json_t *collisions = json_object_get(report, "collisions");
 
     json_object_set_new(collisions, "policy", json_string(config->collision));
     json_object_set_new(collisions, "digit_codes", json_integer(c->digit ? c->size[c->levels - 1] : 0));
     json_object_set_new(report, "method", json_string(config->method));
-    json_object_set_new(report, "seconds", json_real(seconds));
 }
 
 sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
@@ -175,10 +174,12 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     data = (sg_quantize_data){x, v.n, v.dim, fit, n_fit};
     if ((st = make_codes(&codes, report, x, &data, c, pool, progress, err)))
         goto done;
-    complete_report(*report, &codes, c, sg_now() - start);
+    complete_report(*report, &codes, c);
     print_options(&options, c);
     st = options.failed ? sg_fail_memory(err, "options")
                         : sg_codes_save(d, &codes, v.dim, c->method, options.data, *report, err);
+    if (!st) /* not into the file: the same vectors, options and seed give the same bytes */
+        json_object_set_new(*report, "seconds", json_real(sg_now() - start));
 done:
     if (st) {
         json_decref(*report);

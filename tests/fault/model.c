@@ -232,6 +232,8 @@ static void killing_a_save_loses_nothing(void **state)
         sg_model_free(m);
         assert_true(sg_file_exists(log));
     }
+    assert_int_equal(sg_model_save(w.m, w.dir, NULL), SG_OK); /* sweeps what the killed one left */
+    assert_int_equal(entries(w.s.dir), w.left_beside);
     sg_free(log);
     work_fini(&w);
 }

@@ -8,7 +8,7 @@ typedef void isa_test(const sg_kernels *k);
 
 static void each_isa(isa_test *test)
 {
-    for (int isa = SG_ISA_BASE; isa <= SG_ISA_AVX512; isa++)
+    for (int isa = SG_ISA_BASE; isa <= SG_ISA_MOST; isa++)
         if (sg_kernels_for((sg_isa)isa))
             test(sg_kernels_for((sg_isa)isa));
 }
@@ -285,6 +285,130 @@ static void bf16_rounds_to_nearest_even(void **state)
     each_isa(bf16_of);
 }
 
+enum { PANEL_ROWS = 15, PANEL_IN = 19, PANEL_OUT = 150 };
+
+/* w (in, out) in panels as math/kernels.h tells, not one number more than it asks for */
+static float *panels_of(const float *w, int in, int out)
+{
+    const int last = (out - 1) / SG_PANEL_COLS * SG_PANEL_COLS, width_last = (out - last + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
+    float *p = sg_alloc_zero((size_t)(in * (last + width_last) + SG_PANEL), sizeof *p);
+
+    assert_non_null(p);
+    for (int i = 0; i < in; i++)
+        for (int o = 0; o < out; o++) {
+            const int begin = o / SG_PANEL_COLS * SG_PANEL_COLS, width = begin == last ? width_last : SG_PANEL_COLS;
+
+            p[begin * in + i * width + o - begin] = w[i * out + o];
+        }
+    return p;
+}
+
+static void panels_of_isa(const sg_kernels *k)
+{
+    static const int outs[] = {1, 5, 16, 63, 64, 65, PANEL_OUT};
+    static float w[PANEL_IN * PANEL_OUT], x[PANEL_ROWS * PANEL_IN], y[PANEL_ROWS * PANEL_OUT], alone[PANEL_OUT];
+
+    fill(w, PANEL_IN * PANEL_OUT, 1, 1);
+    fill(x, PANEL_ROWS * PANEL_IN, 2, 1);
+    for (size_t o = 0; o < sizeof outs / sizeof *outs; o++) {
+        const int out = outs[o];
+        float *p = panels_of(w, PANEL_IN, out);
+
+        for (int first = 0; first < out; first += 1 + out / 3)
+            for (int n = 0; n <= out - first; n += n < 3 ? 1 : 37)
+                for (int rows = 0; rows <= PANEL_ROWS; rows++) {
+                    memset(y, 0xff, sizeof y); /* NaN */
+                    k->panels(y, PANEL_OUT, x, PANEL_IN, rows, p, PANEL_IN, out, first, n);
+                    for (int r = 0; r < rows; r++) {
+                        for (int c = 0; c < n; c++) {
+                            double want = 0;
+
+                            for (int i = 0; i < PANEL_IN; i++)
+                                want += (double)x[r * PANEL_IN + i] * w[i * out + first + c];
+                            op_near(y[r * PANEL_OUT + c], want, 1e-6, 1, "y", (size_t)c);
+                        }
+                        k->panels(alone, PANEL_OUT, x + r * PANEL_IN, PANEL_IN, 1, p, PANEL_IN, out, first, n);
+                        assert_memory_equal(alone, y + r * PANEL_OUT, (size_t)n * sizeof *y); /* whoever stands beside it */
+                        assert_true(n == PANEL_OUT || isnan(y[r * PANEL_OUT + n]));
+                    }
+                    assert_true(rows == PANEL_ROWS || isnan(y[rows * PANEL_OUT]));
+                }
+        sg_free(p);
+    }
+}
+
+static void panels_give_each_row_the_same(void **state)
+{
+    (void)state;
+    each_isa(panels_of_isa);
+}
+
+static float of_bf16(uint32_t half)
+{
+    const uint32_t u = half << 16;
+    float x;
+
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* c = a b twice: a read row by row and column by column, b packed by pair_rows and by turn_pairs. */
+static void pairs_of(const sg_kernels *k)
+{
+    enum { M = 29, K = 32, NUMBERS = 48 * K }; /* K numbers are K / 2 pairs */
+    static const int widths[] = {16, 32, 48};
+    float a[M * K], bt[48 * K], b[K * 48], c[M * 48], keep[M];
+    uint16_t a16[M * K], bt16[48 * K];
+    uint32_t pairs[K / 2 * 48], turned[K / 2 * 48], down[K / 2 * 32];
+
+    fill(a, M * K, 1, 1);
+    fill(bt, NUMBERS, 2, 1);
+    k->to_bf16(a16, a, M * K);
+    k->to_bf16(bt16, bt, NUMBERS);
+    for (int i = 0; i < 48; i++)
+        for (int l = 0; l < K; l++)
+            b[l * 48 + i] = bt[i * K + l];
+    for (int l = 0; l < K; l += 2)
+        k->pair_rows(pairs + l / 2 * 48, b + l * 48, b + (l + 1) * 48, 48);
+    k->turn_pairs(turned, 48, (const uint32_t *)(const void *)bt16, K / 2, 48, K / 2);
+    assert_memory_equal(pairs, turned, sizeof pairs);
+    k->turn_pairs(turned, 48, (const uint32_t *)(const void *)bt16, K / 2, 33, K / 2);
+    for (int l = 0; l < K / 2; l++)
+        for (int i = 0; i < 48; i++)
+            assert_int_equal(turned[l * 48 + i], i < 33 ? pairs[l * 48 + i] : 0);
+    memset(down, 0, sizeof down);
+    for (int i = 0; i < M; i++)
+        for (int l = 0; l < K / 2; l++)
+            memcpy(&down[l * 32 + i], &a16[i * K + 2 * l], sizeof *down);
+    for (int t = 0; t < 2; t++)
+        for (int s = 0; s < 3; s++)
+            for (int m = 1; m <= M; m += 4) {
+                fill(c, M * 48, 3, 1);
+                fill(keep, M, 4, 1);
+                k->product_pairs(&(sg_pairs){.m = m, .n = widths[s], .k = K / 2,
+                                             .a = t ? down : (const uint32_t *)(const void *)a16, .a_row = t ? 1 : K / 2,
+                                             .a_pair = t ? 32 : 1, .b = pairs, .b_pair = 48, .c = c, .c_row = 48,
+                                             .keep = t ? keep : NULL, .gain = 0.5f});
+                for (int i = 0; i < m; i++)
+                    for (int j = 0; j < widths[s]; j++) {
+                        double want = t ? (double)keep[i] * op_random((uint64_t)(i * 48 + j), 3) : 0;
+
+                        for (int l = 0; l < K; l++)
+                            want += 0.5 * of_bf16(a16[i * K + l]) * of_bf16(bt16[j * K + l]);
+                        op_near(c[i * 48 + j], want, 1e-5, 1, "c", (size_t)(i * 48 + j)); /* f32 sum of 32 terms */
+                    }
+                for (int i = 0; i < m; i++)
+                    for (int j = widths[s]; j < 48; j++)
+                        assert_true(c[i * 48 + j] == op_random((uint64_t)(i * 48 + j), 3));
+            }
+}
+
+static void products_of_pairs_are_right(void **state)
+{
+    (void)state;
+    each_isa(pairs_of);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +420,8 @@ int main(void)
         cmocka_unit_test(dropout_masks_look_random),
         cmocka_unit_test(adamw_is_right),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(panels_give_each_row_the_same),
+        cmocka_unit_test(products_of_pairs_are_right),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,6 +182,21 @@ static void bf16_is_f32_with_rounded_operands(void **state)
     }
 }
 
+/* Many small tiles of one shape: all threads are in one primitive of the library at the same time. */
+static void bf16_tiles_of_a_shape_run_at_once(void **state)
+{
+    (void)state;
+    enum { ROWS = 16384, DIM = 16, TIMES = 20 };
+    op_case c = {.precision = SG_BF16};
+
+    op_param(&c, ROWS, DIM, 1);
+    op_param(&c, DIM, DIM, 1);
+    op_param(&c, DIM, 0, 1);
+    for (int i = 0; i < TIMES; i++)
+        op_check_threads(&c, build_linear);
+    op_free(&c);
+}
+
 static void follows_the_version_of_the_weights(void **state)
 {
     (void)state;
@@ -241,6 +256,7 @@ int main(void)
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(matmul_is_right),
         cmocka_unit_test(bf16_is_f32_with_rounded_operands),
+        cmocka_unit_test(bf16_tiles_of_a_shape_run_at_once),
         cmocka_unit_test(follows_the_version_of_the_weights),
         cmocka_unit_test(empty_batch_gives_empty_output),
         cmocka_unit_test(rejects_shapes_that_do_not_fit),

@@ -187,16 +187,71 @@ static sg_tensor *build_halves(op_case *c)
     return sg_scale(c->graph, sg_plus(c->graph, build_half(c, 0, half), build_half(c, half, half)), 0.5f);
 }
 
-/* More logits than are kept for the way back: the rest is computed again. The halves are kept whole. */
-static void what_is_not_kept_is_computed_again(void **state)
+/* bf16 runs where the CPU multiplies it, the width is a multiple of 32 and there are rows enough; elsewhere f32 takes its place. */
+static const setup setups_bf16[] = {
+    {"bf16: all options", 130, 300, 32, true, true, false, false, 2, 0.1f, 1},
+    {"bf16: ranges", 301, 1200, 64, false, false, true, true, 1, 0, 0.5f},
+    {"bf16: rows and items left over", 599, 527, 96, false, false, false, false, 0.5f, 0, 0.5f},
+};
+
+static void near_bf16(const char *name, const char *what, const float *x, const double *want, size_t n)
+{
+    char text[100];
+    double top = 0;
+
+    for (size_t i = 0; i < n; i++)
+        top = fmax(top, fabs(want[i]));
+    snprintf(text, sizeof text, "%s: %s", name, what);
+    for (size_t i = 0; i < n; i++) /* terms are rounded to 8 bits, 2^-9; the largest of them are no larger than the largest sum */
+        op_near(x[i], want[i], 0x1p-8, top, text, i);
+}
+
+/* Operands that bf16 holds exactly: what is left are the roundings of exp(l) and of the gradients of logits. */
+static void bf16_equals_the_definition(void **state)
 {
     (void)state;
-    static const setup s = {"large", 500, 100000, 2, false, false, false, false, 1, 0, 1};
+    for (size_t i = 0; i < sizeof setups_bf16 / sizeof *setups_bf16; i++) {
+        const setup *s = &setups_bf16[i];
+        op_case c;
+        run r;
+
+        prepare(&c, &r, s);
+        for (int p = 0; p < 2; p++)
+            for (size_t j = 0; j < c.param[p].count; j++)
+                c.param[p].value[j] = roundf(c.param[p].value[j] * 128) / 128;
+        double *dx = sg_alloc_zero(c.param[0].count, 8), *dw = sg_alloc_zero(c.param[1].count, 8);
+        double *db = sg_alloc_zero((size_t)s->n, 8);
+        op_threads(&c, 1);
+        op_backward(&c, build);
+        float *f32 = sg_alloc_array(c.param[0].count, sizeof *f32);
+        memcpy(f32, c.param[0].grad, c.param[0].count * sizeof *f32);
+        c.precision = SG_BF16;
+        op_threads(&c, 1);
+        op_near(op_backward(&c, build), refer(&c, dx, dw, db), 1e-5, 0.1, s->name, 0);
+        near_bf16(s->name, "dx", c.param[0].grad, dx, c.param[0].count);
+        near_bf16(s->name, "dw", c.param[1].grad, dw, c.param[1].count);
+        if (s->bias)
+            near_bf16(s->name, "db", c.param[2].grad, db, c.param[2].count);
+        if (sg_isa_best() == SG_ISA_AVX512BF16)
+            assert_memory_not_equal(c.param[0].grad, f32, c.param[0].count * sizeof *f32);
+        op_check_threads(&c, build);
+        sg_free(f32);
+        sg_free(dx);
+        sg_free(dw);
+        sg_free(db);
+        op_free(&c);
+    }
+}
+
+/* More logits than are kept for the way back: the rest is computed again. The halves are kept whole. */
+static void check_not_kept(const setup *s, sg_precision precision, double tolerance)
+{
     op_case c;
     run r;
 
-    prepare(&c, &r, &s);
-    for (int i = 0; i < s.rows; i++)
+    prepare(&c, &r, s);
+    c.precision = precision;
+    for (int i = 0; i < s->rows; i++)
         r.target[i] = i * 200;
     op_threads(&c, 2);
     const double whole = op_backward(&c, build_whole);
@@ -205,12 +260,20 @@ static void what_is_not_kept_is_computed_again(void **state)
     memcpy(dw, c.param[1].grad, c.param[1].count * sizeof *dw);
     op_near(op_backward(&c, build_halves), whole, 1e-6, 1, "loss", 0);
     for (size_t i = 0; i < c.param[0].count; i++)
-        op_near(c.param[0].grad[i], dx[i], 1e-4, 1e-4, "dx", i);
+        op_near(c.param[0].grad[i], dx[i], tolerance, 1e-4, "dx", i);
     for (size_t i = 0; i < c.param[1].count; i++)
-        op_near(c.param[1].grad[i], dw[i], 1e-4, 1e-5, "dw", i);
+        op_near(c.param[1].grad[i], dw[i], tolerance, 1e-5, "dw", i);
     sg_free(dx);
     sg_free(dw);
     op_free(&c);
+}
+
+static void what_is_not_kept_is_computed_again(void **state)
+{
+    (void)state;
+    check_not_kept(&(setup){"large", 500, 100000, 2, false, false, false, false, 1, 0, 1}, SG_F32, 1e-4);
+    /* exp(l) and the gradients of logits are rounded to 8 bits, once or twice */
+    check_not_kept(&(setup){"large, bf16", 500, 140000, 32, false, false, false, false, 1, 0, 0.25f}, SG_BF16, 0x1p-7);
 }
 
 /* A table that does not learn, and rows that do not: nothing is computed for them. */
@@ -320,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
         cmocka_unit_test(gradients_are_differences_and_threads_agree),
+        cmocka_unit_test(bf16_equals_the_definition),
         cmocka_unit_test(what_is_not_kept_is_computed_again),
         cmocka_unit_test(frozen_sides_stay_untouched),
         cmocka_unit_test(constant_rows_still_teach_the_table),

@@ -37,6 +37,27 @@ static void calls_no_malloc_after_the_first_steps(void **state)
     assert_int_equal(sg_alloc_live(), 0);
 }
 
+static void scratch_that_outgrows_its_block_costs_malloc_once(void **state)
+{
+    (void)state;
+    sg_arena *a = sg_arena_new(1 << 10);
+    uint64_t calls = 0;
+
+    for (int step = 0; step < 5; step++) {
+        sg_arena_reset(a);
+        for (int part = 0; part < 3; part++) {
+            const sg_arena_mark mark = sg_arena_here(a);
+
+            assert_non_null(sg_arena_take(a, 1 << 20));
+            sg_arena_back(a, mark);
+        }
+        if (step == 1)
+            calls = sg_alloc_calls();
+    }
+    assert_int_equal(sg_alloc_calls(), calls);
+    sg_arena_free(a);
+}
+
 static void marks_give_back_scratch(void **state)
 {
     (void)state;
@@ -70,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_aligned_memory),
         cmocka_unit_test(calls_no_malloc_after_the_first_steps),
+        cmocka_unit_test(scratch_that_outgrows_its_block_costs_malloc_once),
         cmocka_unit_test(marks_give_back_scratch),
         cmocka_unit_test(refuses_sizes_that_overflow),
     };

@@ -342,6 +342,40 @@ static void equals_the_plainest_beam_search(void **state)
     }
 }
 
+static void a_completed_search_is_exact(void **state)
+{
+    (void)state;
+    enum { K = 3 };
+    int32_t item[USERS * K], narrow[USERS * K], exact[USERS * K];
+    float score[USERS * K], want[USERS * K];
+    int missed = 0;
+
+    for (uint64_t id = 0; id < 64; id++) {
+        shop s;
+
+        open_shop(&s, id);
+        sg_beam_spec spec = make_spec(&s, id, K, K);
+        search(&s, &spec, USERS, NULL, narrow, score);
+        spec.complete = ITEMS;
+        search(&s, &spec, USERS, NULL, item, score);
+        spec.complete = 0;
+        spec.beam = s.n;
+        search(&s, &spec, USERS, NULL, exact, want);
+        assert_memory_equal(item, exact, sizeof item);
+        assert_memory_equal(score, want, sizeof score);
+        missed += memcmp(narrow, exact, sizeof exact) != 0;
+        s.o.rows_total = s.o.calls = 0;
+        search(&s, &spec, USERS, NULL, item, score);
+        const int calls = s.o.calls, rows = s.o.rows_total;
+        spec.complete = ITEMS;
+        search(&s, &spec, USERS, NULL, item, score); /* nothing was dropped: nobody is asked twice */
+        assert_int_equal(s.o.calls, 2 * calls);
+        assert_int_equal(s.o.rows_total, 2 * rows);
+        close_shop(&s);
+    }
+    assert_true(missed > 10); /* by the narrow search alone */
+}
+
 static void gives_the_same_bytes_on_any_number_of_threads(void **state)
 {
     (void)state;
@@ -532,6 +566,9 @@ static void refuses_what_makes_no_sense(void **state)
                                     &(sg_beam_spec){.k = 8, .cold = unseen, .cold_share = 2}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
+    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen}, answer, &s.o,
+                                    NULL, s.arena, &err),
+                     SG_ERR_USAGE);
     close_shop(&s);
 }
 
@@ -545,7 +582,8 @@ static void survives_failing_memory(void **state)
     shop s;
 
     open_shop(&s, 6);
-    const sg_beam_spec spec = make_spec(&s, 7, 20, 10);
+    sg_beam_spec spec = make_spec(&s, 7, 20, 10);
+    spec.complete = 40;
     for (uint64_t n = 1; st != SG_OK; n++) {
         sg_arena_free(s.arena);
         s.arena = sg_arena_new(0);
@@ -749,6 +787,7 @@ int main(void)
         cmocka_unit_test(selects_and_sorts_keys),
         cmocka_unit_test(a_full_beam_is_enumeration),
         cmocka_unit_test(equals_the_plainest_beam_search),
+        cmocka_unit_test(a_completed_search_is_exact),
         cmocka_unit_test(gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(calls_no_malloc_once_warm),
         cmocka_unit_test(asks_for_no_logits_when_one_item_is_left),

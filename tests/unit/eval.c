@@ -78,7 +78,7 @@ static void agrees_with_a_slow_one(void **state)
         const int32_t target = s.item[c->target_begin];
 
         assert_int_equal(
-            m->class->score(session, &(sg_histories){1, offsets, s.item, NULL, NULL}, score, &err), SG_OK);
+            m->class->score(session, &(sg_histories){1, offsets, s.item, NULL, NULL, NULL}, score, &err), SG_OK);
         for (int f = 0; f < 2; f++) {
             bool seen[ITEMS] = {false};
             int rank = 1;

@@ -58,7 +58,7 @@ static inline void kit_check_clean(void)
 
     assert_non_null(d);
     while ((e = readdir(d)))
-        if (strstr(e->d_name, ".tmp-") || strstr(e->d_name, ".scratch"))
+        if (strstr(e->d_name, ".sedge-tmp-") || strstr(e->d_name, ".scratch"))
             fail_msg("%s is left", e->d_name);
     closedir(d);
 }

@@ -3,12 +3,15 @@
 #include "base/io.h"
 #include "scratch.h"
 
+#include <dirent.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -357,6 +360,159 @@ static void folders_are_replaced_whole(void **state)
     assert_int_equal(sg_alloc_live(), 0);
 }
 
+/* Runs `begin` in a process of its own, which then waits to be killed. */
+static pid_t start_and_hang(void (*begin)(void))
+{
+    int ready[2];
+    char c;
+    pid_t child;
+
+    assert_int_equal(pipe(ready), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        begin();
+        if (write(ready[1], "", 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    return child;
+}
+
+static void kill_it(pid_t child)
+{
+    int status;
+
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
+static void begin_folder(void)
+{
+    sg_folder f;
+    char *deep;
+
+    if (sg_folder_begin(&f, in_dir("swept/run"), "mark", NULL) || !(deep = sg_path_join(f.tmp, "deep/deeper")) ||
+        sg_dir_make(deep, NULL))
+        _exit(1);
+    put_into(&f, "half", "1");
+}
+
+static void begin_file(void)
+{
+    sg_writer *w;
+
+    if (sg_writer_open(&w, in_dir("swept/file"), NULL) || sg_writer_put_at(w, 0, "half", 4, NULL))
+        _exit(1);
+}
+
+/* Entries of DIR/swept whose name begins with `prefix`. */
+static int count(const char *prefix)
+{
+    DIR *d = opendir(in_dir("swept"));
+    const struct dirent *e;
+    int n = 0;
+
+    assert_non_null(d);
+    while ((e = readdir(d)))
+        n += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    closedir(d);
+    return n;
+}
+
+static void replace_both(void)
+{
+    sg_folder f;
+
+    assert_int_equal(sg_folder_begin(&f, in_dir("swept/run"), "mark", NULL), SG_OK);
+    put_into(&f, "mark", "1");
+    assert_int_equal(sg_folder_commit(&f, NULL), SG_OK);
+    put("swept/file", "whole", 5);
+}
+
+static void what_the_killed_left_is_swept(void **state)
+{
+    (void)state;
+    static const char *const of_the_user[] = {"run.sedge-tmp-", "run.sedge-tmp-1x", "run.sedge-tmp-7-file", "run2.sedge-tmp-7",
+                                              "file.sedge-tmp-", "file.tmp-1", "xfile.sedge-tmp-1", "run.sedge-old-1"};
+    pid_t live[2];
+
+    assert_int_equal(sg_dir_make(in_dir("swept"), NULL), SG_OK);
+    for (size_t i = 0; i < sizeof of_the_user / sizeof *of_the_user; i++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "swept/%s", of_the_user[i]);
+        put(name, "mine", 4);
+    }
+    put("swept/run.sedge-tmp-8", "a file with a folder's name", 27);
+    assert_int_equal(sg_dir_make(in_dir("swept/file.sedge-tmp-8/deep"), NULL), SG_OK);
+    assert_int_equal(symlink("run2.sedge-tmp-7", in_dir("swept/file.sedge-tmp-9")), 0);
+    kill_it(start_and_hang(begin_folder));
+    kill_it(start_and_hang(begin_file));
+    live[0] = start_and_hang(begin_folder);
+    live[1] = start_and_hang(begin_file);
+    const int before = count("");
+
+    replace_both(); /* the killed pair was swept by the living pair, which stays */
+    assert_int_equal(count(""), before + 2);
+    kill_it(live[0]);
+    kill_it(live[1]);
+    assert_int_equal(count(""), before + 2);
+    replace_both();
+    assert_int_equal(count(""), before + 2 - 2);
+    for (size_t i = 0; i < sizeof of_the_user / sizeof *of_the_user; i++) {
+        char name[64];
+
+        snprintf(name, sizeof name, "swept/%s", of_the_user[i]);
+        assert_true(sg_file_exists(in_dir(name)));
+    }
+    assert_true(sg_file_exists(in_dir("swept/run.sedge-tmp-8")));
+    assert_true(sg_dir_exists(in_dir("swept/file.sedge-tmp-8/deep")));
+    assert_true(sg_file_exists(in_dir("swept/file.sedge-tmp-9")));
+    assert_int_equal(count("run."), 5);
+    assert_int_equal(count("file."), 4);
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
+/* Two that replace the same folder and file again and again never take the other's half for one left behind. */
+static void sweeping_leaves_the_living_alone(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    int status;
+
+    assert_true(child >= 0);
+    for (int i = 0; i < 200; i++) {
+        sg_folder f;
+        sg_error err = {0};
+        char *path;
+        bool ok;
+
+        if (sg_folder_begin(&f, in_dir("both/run"), "mark", &err))
+            fail_msg("%s", err.message);
+        path = sg_path_join(f.tmp, "mark");
+        ok = !sg_file_write(path, "1", 1, &err) && !sg_folder_commit(&f, &err) && !sg_file_write(in_dir("both/file"), "1", 1, &err);
+        sg_free(path);
+        if (!ok && child == 0)
+            _exit(1);
+        if (!ok)
+            fail_msg("%s", err.message);
+    }
+    if (child == 0)
+        _exit(0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    replace_both();
+    assert_int_equal(sg_dir_remove(in_dir("both/run"), NULL), SG_OK);
+    assert_int_equal(unlink(in_dir("both/file")), 0);
+    assert_int_equal(rmdir(in_dir("both")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +526,8 @@ int main(void)
         cmocka_unit_test(paths_are_cut_and_joined),
         cmocka_unit_test(folders_are_made_and_removed),
         cmocka_unit_test(folders_are_replaced_whole),
+        cmocka_unit_test(what_the_killed_left_is_swept),
+        cmocka_unit_test(sweeping_leaves_the_living_alone),
     };
 
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

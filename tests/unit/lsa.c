@@ -97,7 +97,7 @@ static void gather_sum_is_the_same_on_every_instruction_set(void **state)
         value[k] = (float)sg_rng_normal(3, SG_RNG_TEST, 1, k);
         index[k] = (int32_t)sg_rng_below(ROWS, 3, SG_RNG_TEST, 2, k);
     }
-    for (int isa = SG_ISA_BASE; isa <= SG_ISA_AVX512; isa++)
+    for (int isa = SG_ISA_BASE; isa <= SG_ISA_MOST; isa++)
         for (size_t n = 0; n <= 40 && sg_kernels_for((sg_isa)isa); n++) {
             float y[SG_PANEL];
 

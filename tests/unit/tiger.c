@@ -147,6 +147,58 @@ static void long_histories_keep_the_latest_and_make_each_target_once(void **stat
     tiny_free(&t);
 }
 
+/* Lists and scores of all users, asked `together` at a time. */
+static void ask_all(const sg_model *m, const tiny *t, int users, int together, bool complete, sg_pool *pool, int32_t *item,
+                    float *score)
+{
+    enum { K = 5 };
+    const sg_filter unseen = {.seen = true};
+    sg_error err = {0};
+    sg_session *s;
+
+    assert_int_equal(sg_session_new(&s, m, pool, &err), SG_OK);
+    s->beam = 6;
+    s->complete = complete;
+    for (int u = 0; u < users; u += together) {
+        const sg_histories h = {.n = users - u < together ? users - u : together, .offsets = t->user_offsets + u, .item = t->item};
+
+        if (sg_session_recommend(s, &h, &unseen, K, item + u * K, score + u * K, &err))
+            fail_msg("%s", err.message);
+    }
+    sg_session_free(s);
+}
+
+static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **state)
+{
+    enum { USERS = 60, N = USERS * 5 };
+    (void)state;
+    static const char *const options[] = {SMALL, SMALL "softmax=legal prefix_vectors=true gated=true", "dim=20 heads=3 head_dim=16 ffn=40"};
+    int32_t item[4][N];
+    float score[4][N];
+    sg_error err = {0};
+    sg_pool *pool;
+
+    assert_int_equal(sg_pool_new(&pool, 3, &err), SG_OK);
+    for (int i = 0; i < 3; i++)
+        for (int complete = 0; complete < 2; complete++) {
+            tiny t;
+
+            tiny_new(&t, USERS, 40, 9, 8);
+            sg_model *m = tiny_model(&t, "tiger", options[i], 5);
+            ask_all(m, &t, USERS, 1, complete, NULL, item[0], score[0]);
+            ask_all(m, &t, USERS, USERS, complete, NULL, item[1], score[1]);
+            ask_all(m, &t, USERS, USERS, complete, pool, item[2], score[2]);
+            ask_all(m, &t, USERS, 7, complete, pool, item[3], score[3]);
+            for (int j = 1; j < 4; j++) {
+                assert_memory_equal(item[j], item[0], sizeof item[0]);
+                assert_memory_equal(score[j], score[0], sizeof score[0]);
+            }
+            sg_model_free(m);
+            tiny_free(&t);
+        }
+    sg_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +206,7 @@ int main(void)
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
         cmocka_unit_test(long_histories_keep_the_latest_and_make_each_target_once),
+        cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

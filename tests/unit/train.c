@@ -8,6 +8,9 @@
 
 #define TIGER "dim=16 layers=1 heads=2 head_dim=8 ffn=24 history=6 dropout=0.1"
 #define SASREC "dim=16 layers=1 heads=2 ffn=24 length=8"
+#define HSTU "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
+
+#define GRU4REC "dim=16 hidden=20 length=8"
 
 static char folder[64];
 
@@ -123,11 +126,25 @@ static void resumes_sasrec_with_sparse_tables_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("sasrec", SASREC " loss=ce", "epochs=4 batch=8 lr=0.01 valid_every=0.5");
 }
 
+static void resumes_hstu_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("hstu", HSTU " negatives=10 alpha=1.5", "epochs=4 batch=8 lr=0.01");
+}
+
+static void resumes_gru4rec_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("gru4rec", GRU4REC " loss=sampled negatives=10", "epochs=4 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
     sg_error err = {0};
-    static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"}};
+    static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
+                                      {"hstu", HSTU " negatives=7"},
+                                      {"gru4rec", GRU4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const char *one = place("t1"), *two = place("t2"), *four = place("t4");
@@ -155,15 +172,15 @@ static void refuses_to_resume_with_other_options(void **state)
     assert_string_equal(err.message, expected);
 }
 
-static void learns_the_chain(void **state)
+static void learns_the_chain(const char *model, const char *options, const char *how)
 {
-    (void)state;
     sg_error err = {0};
     const char *dir = place("learn");
     char *path = sg_path_join(dir, "training.jsonl");
     sg_buf log = {0};
 
-    if (train_once("tiger", TIGER " dropout=0", dir, "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10", false, 2, -1, &err))
+    sg_dir_remove(dir, &err);
+    if (train_once(model, options, dir, how, false, 2, -1, &err))
         fail_msg("%s", err.message);
     assert_int_equal(sg_file_read(&log, path, 1 << 20, &err), SG_OK);
     double best = 0;
@@ -174,14 +191,37 @@ static void learns_the_chain(void **state)
     sg_free(path);
 }
 
+static void tiger_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("tiger", TIGER " dropout=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
+static void hstu_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("hstu", HSTU " dropout=0 negatives=20", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("hstu", HSTU " dropout=0 loss=ce softmax=true", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
+static void gru4rec_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumes_tiger_bit_for_bit),
         cmocka_unit_test(resumes_sasrec_with_sparse_tables_bit_for_bit),
+        cmocka_unit_test(resumes_hstu_bit_for_bit),
+        cmocka_unit_test(resumes_gru4rec_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
-        cmocka_unit_test(learns_the_chain),
+        cmocka_unit_test(tiger_learns_the_chain),
+        cmocka_unit_test(hstu_learns_the_chain),
+        cmocka_unit_test(gru4rec_learns_the_chain),
     };
     sg_error err;
 

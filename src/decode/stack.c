@@ -1,0 +1,147 @@
+/* stack.c - decoder blocks over cached keys and values.
+ *
+ * A prefix attends to the codes it was made of, wherever their rows lie: beams are dropped and copied, so these are scattered over
+ * the cache. All prefixes of a sequence attend to the same memory and are computed together. */
+#include "decode/stack.h"
+
+#include "math/attention.h"
+#include "math/gemm.h"
+
+#include <string.h>
+
+enum { ROWS = 16 }; /* prefixes in a piece */
+
+static int inner_of(const sg_stack *s)
+{
+    return s->spec.block->spec.heads * s->spec.block->spec.head_dim;
+}
+
+sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_tensor *memory, const int32_t *tokens, int cap,
+                        sg_error *err)
+{
+    size_t numbers;
+
+    *s = (sg_stack){.spec = *spec, .graph = g, .tokens = tokens, .cap = cap};
+    numbers = (size_t)spec->layers * (size_t)spec->levels * (size_t)inner_of(s);
+    s->cross_k = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_k);
+    s->cross_v = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_v);
+    s->k = sg_scratch(g, (size_t)cap, numbers * sizeof *s->k);
+    s->v = sg_scratch(g, (size_t)cap, numbers * sizeof *s->v);
+    for (int i = 0; i < 2; i++)
+        s->path[i] = sg_scratch(g, (size_t)cap * (size_t)spec->levels, sizeof *s->path[i]);
+    if (sg_graph_status(g, err))
+        return sg_graph_status(g, err);
+    for (int i = 0; i < spec->layers; i++) {
+        s->cross_k[i] = sg_linear(g, memory, spec->block[i].cross.k, spec->block[i].cross.kb);
+        s->cross_v[i] = sg_linear(g, memory, spec->block[i].cross.v, spec->block[i].cross.vb);
+    }
+    return sg_graph_status(g, err);
+}
+
+/* Where the keys of each row's codes lie, (n, level + 1): those of its parent, then its own. */
+static int32_t *take_paths(sg_stack *s, const sg_beam_rows *rows)
+{
+    const int level = rows->level, levels = s->spec.levels;
+    int32_t *packed = sg_scratch(s->graph, (size_t)rows->n * (size_t)(level + 1), sizeof *packed);
+
+    for (int r = 0; packed && r < rows->n; r++) {
+        int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels;
+
+        if (level)
+            memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels, (size_t)level * sizeof *path);
+        path[level] = level * s->cap + r;
+        memcpy(packed + (size_t)r * (size_t)(level + 1), path, (size_t)(level + 1) * sizeof *path);
+    }
+    return packed;
+}
+
+/* (heads, level + 1): what is added to the logits of a prefix's own codes; the same for every prefix. */
+static float *own_bias(const sg_stack *s, int level)
+{
+    const sg_param *b = s->spec.bias_self;
+    float *bias = b ? sg_scratch(s->graph, (size_t)b->dim[1] * (size_t)(level + 1), sizeof *bias) : NULL;
+
+    for (int t = 0; bias && t <= level; t++) {
+        const int bucket = sg_t5_bucket(t - level, false, b->dim[0], s->spec.bias_max_distance);
+
+        for (int h = 0; h < b->dim[1]; h++)
+            bias[h * (level + 1) + t] = b->value[bucket * b->dim[1] + h];
+    }
+    return bias;
+}
+
+typedef struct own_work {
+    const sg_stack *s;
+    float *out;
+    const float *q, *k, *v, *bias;
+    const int32_t *path;
+    int len;
+} own_work;
+
+static void attend_own(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const own_work *w = ctx;
+    const sg_block_spec *b = &w->s->spec.block->spec;
+    const size_t at = begin * (size_t)inner_of(w->s);
+
+    sg_attend_rows(w->out + at, w->q + at, (int)(end - begin), b->heads, b->head_dim, w->s->spec.scale, w->k, w->v,
+                   w->path + begin * (size_t)w->len, w->len, w->bias);
+}
+
+/* x + attention of each prefix to its own codes; k and v of the last one go to the cache first. */
+static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, const int32_t *path, const float *bias)
+{
+    const sg_block *b = &s->spec.block[layer];
+    const int inner = inner_of(s), dim = b->spec.dim;
+    const size_t at = (size_t)layer * (size_t)s->spec.levels * (size_t)s->cap * (size_t)inner;
+    const size_t last = at + (size_t)level * (size_t)s->cap * (size_t)inner;
+    sg_graph *g = s->graph;
+    sg_pool *pool = sg_graph_pool(g);
+    sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x), *q = sg_linear(g, normed, b->self.q, b->self.qb);
+    sg_tensor *out = q ? sg_tensor_2d(g, q->dim[0], inner) : NULL;
+
+    if (!out)
+        return NULL;
+    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.k, b->self.kb ? b->self.kb->value : NULL,
+                   s->k + last, inner);
+    sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.v, b->self.vb ? b->self.vb->value : NULL,
+                   s->v + last, inner);
+    sg_parallel_for(pool, (size_t)q->dim[0], ROWS, attend_own,
+                    &(own_work){s, out->data, q->data, s->k + at, s->v + at, bias, path, level + 1});
+    return sg_plus(g, x, sg_linear(g, out, b->self.o, b->self.ob));
+}
+
+sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
+{
+    sg_graph *g = s->graph;
+    int32_t *path, *place;
+    float *bias;
+
+    if (rows->n > s->cap)
+        return sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", s->cap, rows->n);
+    path = take_paths(s, rows);
+    place = sg_scratch(g, (size_t)rows->n, sizeof *place); /* all look back from the end of the memory */
+    bias = own_bias(s, rows->level);
+    if (!path || !place || (s->spec.bias_self && !bias))
+        return NULL;
+    for (int u = 0; u < rows->batch; u++)
+        for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++)
+            place[r] = s->tokens[u + 1] > s->tokens[u] ? s->tokens[u + 1] - s->tokens[u] - 1 : 0;
+    const sg_attention_spec cross = {.heads = s->spec.block->spec.heads,
+                                     .batch = rows->batch,
+                                     .offsets_q = rows->offsets,
+                                     .offsets_k = s->tokens,
+                                     .mask = SG_MASK_NONE,
+                                     .place_q = place,
+                                     .scale = s->spec.scale,
+                                     .bias = s->spec.bias_cross,
+                                     .bias_max_distance = s->spec.bias_max_distance};
+    for (int i = 0; i < s->spec.layers && x; i++) {
+        const sg_block *b = &s->spec.block[i];
+
+        x = self_part(s, i, rows->level, x, path, bias);
+        x = sg_heads_attend(g, &b->cross, x, sg_norm_forward(g, &b->norm_cross, x), s->cross_k[i], s->cross_v[i], &cross, 0);
+        x = sg_block_ffn(g, b, x, 0);
+    }
+    return x;
+}

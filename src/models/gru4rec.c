@@ -1,0 +1,146 @@
+/* gru4rec.c - a recurrent network over the item sequence.   [Hidasi et al., ICLR 2016; Hidasi & Karatzoglou,
+ * CIKM 2018]
+ *
+ *   x_t = E[item_t];  h_t = GRU(x_t, h_{t-1}), layer upon layer;  y_t = W_o h_t + b_o;  score(j | t) = y_t .
+ * E_j
+ *
+ * Every position is a label (the next item). loss=ce is the full softmax; sampled is the one of the papers,
+ * with uniform negatives shared by the batch. Where we differ: whole runs of events are read and learned
+ * through (no state is carried from batch to batch), the output table is the input table, and r gates the
+ * state before it is multiplied, as in the original code. */
+#include "models/sequence.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+#define GRU4REC_OPTIONS(X)                                                                                   \
+    X(int, dim, 64, 4, 4096, "width of item vectors")                                                        \
+    X(int, hidden, 128, 4, 4096, "width of the state")                                                       \
+    X(int, layers, 1, 1, 16, "recurrent layers")                                                             \
+    X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
+    X(float, dropout, 0.3, 0, 0.9, "share of the states' numbers dropped while training")                    \
+    X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(choice, loss, ce, 0, 0, "ce|bce|sampled: full softmax, binary, sampled softmax")                       \
+    X(int, negatives, 2048, 1, 65536, "loss bce, sampled: uniform negatives")                                \
+    X(bool, negatives_shared, true, 0, 1,                                                                    \
+      "one set of negatives for the whole batch instead of one a position")
+
+typedef struct gru4rec_config {
+    GRU4REC_OPTIONS(SG_OPTION_FIELD)
+} gru4rec_config;
+#define SG_OPTION_STRUCT gru4rec_config
+static const sg_option gru4rec_options[] = {GRU4REC_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+typedef struct gru4rec_layer {
+    sg_param *input, *bias, *state; /* (3 hidden, dim or hidden), (3 hidden), (3 hidden, hidden): z, r, c */
+} gru4rec_layer;
+
+typedef struct gru4rec {
+    sg_param *item, *out, *out_bias; /* (n_items, dim), (dim, hidden), (dim) */
+    gru4rec_layer *layer;            /* owned (layers) */
+    sg_runs runs;                    /* training */
+} gru4rec;
+
+static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const gru4rec_config *c = m->config;
+    gru4rec *s = m->state;
+    sg_params *ps = &m->params;
+
+    if (!(s->layer = sg_alloc_zero((size_t)c->layers, sizeof *s->layer)))
+        return sg_fail_memory(err, "gru4rec");
+    s->item = sg_param_add(ps, seed, SG_INIT_XAVIER_NORMAL, 1, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
+                           m->n_items, c->dim, "item.weight");
+    for (int i = 0; i < c->layers; i++) {
+        gru4rec_layer *l = &s->layer[i];
+
+        l->input = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, i ? c->hidden : c->dim,
+                                "layer.%d.input.weight", i);
+        l->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, 3 * c->hidden, 0,
+                               "layer.%d.input.bias", i);
+        l->state = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, c->hidden,
+                                "layer.%d.state.weight", i);
+    }
+    s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->hidden, "out.weight");
+    s->out_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "out.bias");
+    return SG_OK;
+}
+
+static void gru4rec_fini(sg_model *m)
+{
+    gru4rec *s = m->state;
+
+    sg_free(s->layer);
+    sg_runs_free(&s->runs);
+}
+
+static sg_status gru4rec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const gru4rec_config *c = m->config;
+    gru4rec *s = m->state;
+    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
+
+    *n = s->runs.n;
+    return st;
+}
+
+/* (tokens, dim) */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
+{
+    const gru4rec_config *c = m->config;
+    const gru4rec *s = m->state;
+    sg_tensor *x = sg_dropout(g, sg_embed(g, s->item, q->item, q->tokens), (float)c->dropout_input);
+
+    for (int i = 0; i < c->layers; i++) {
+        const gru4rec_layer *l = &s->layer[i];
+
+        x = sg_gru(g, sg_linear(g, x, l->input, l->bias), l->state, q->offsets, q->n);
+        x = sg_dropout(g, x, (float)c->dropout);
+    }
+    return sg_linear(g, x, s->out, s->out_bias);
+}
+
+static sg_tensor *gru4rec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                               uint64_t step)
+{
+    const gru4rec_config *c = m->config;
+    const gru4rec *s = m->state;
+    const sg_item_loss loss = {
+        .kind = c->loss, .negatives = c->negatives, .shared = c->negatives_shared, .temperature = 1};
+    sg_sequences q;
+
+    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
+        return NULL;
+    return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
+}
+
+static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const gru4rec_config *c = m->config;
+    const gru4rec *s = m->state;
+    sg_graph *g = session->graph;
+    sg_sequences q;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    if (!sg_histories_pack(&q, g, h, c->length))
+        return sg_graph_status(g, err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, false, scores, err);
+}
+
+const sg_model_class sg_model_gru4rec = {
+    .name = "gru4rec",
+    .summary = "a recurrent network over the item sequence",
+    .paper = "Hidasi et al., ICLR 2016, arXiv:1511.06939; Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847",
+    .options = gru4rec_options,
+    .n_options = sizeof gru4rec_options / sizeof *gru4rec_options,
+    .config_bytes = sizeof(gru4rec_config),
+    .state_bytes = sizeof(gru4rec),
+    .weights = gru4rec_weights,
+    .fini = gru4rec_fini,
+    .examples = gru4rec_examples,
+    .loss = gru4rec_loss,
+    .score = gru4rec_score,
+};

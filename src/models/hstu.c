@@ -1,0 +1,226 @@
+/* hstu.c - hierarchical sequential transduction units for retrieval.   [Zhai et al., ICML 2024]
+ *
+ *   x_t = sqrt(d) E[item_t] + P[t]                        positions count from the start of what is read
+ *   U, V, Q, K = SiLU(LN(x) W_uvqk)                       each block; LN without weights
+ *   a_ij = SiLU(q_i.k_j + p[j - i] + w[bucket(time of event i + 1 - time of event j)]) / length, j <= i
+ *   x = x + W_o dropout(LN(a V) * U)                      score(j | t) = cosine(x_t, E_j)
+ *
+ * As in the paper's research code, loss=sampled: softmax of score / temperature among uniform negatives. The
+ * time of the event to be guessed is known: it is when somebody asks. Where we differ: the divisor is the
+ * option `length`, not the padded length of the batch; runs of older events teach too (latest=true: as
+ * published, only the last of each user); time biases start at zero, so that they stay out on data without
+ * timestamps. loss=ce: softmax over all items of inner products with LN(x_t). */
+#include "models/sequence.h"
+
+#include "base/alloc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HSTU_OPTIONS(X)                                                                                      \
+    X(int, dim, 50, 4, 4096, "width of item and position vectors")                                           \
+    X(int, blocks, 2, 1, 64, "layers")                                                                       \
+    X(int, heads, 1, 1, 64, "attention heads")                                                               \
+    X(int, dqk, 50, 1, 1024, "width of queries and keys of a head")                                          \
+    X(int, dv, 50, 1, 1024, "width of values of a head")                                                     \
+    X(int, length, 200, 1, 32768, "events of the history that are read, the latest")                         \
+    X(choice, bias, both, 0, 0,                                                                              \
+      "both|position|time|none: what attention knows of distance; times where there are any")                \
+    X(bool, softmax, false, 0, 1, "weights of attention by softmax instead of SiLU")                         \
+    X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
+    X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(choice, loss, sampled, 0, 0,                                                                           \
+      "sampled|ce: softmax among sampled items, by cosine, or among all, by product")                        \
+    X(int, negatives, 128, 1, 65536, "loss=sampled: uniform negatives")                                      \
+    X(bool, negatives_shared, false, 0, 1,                                                                   \
+      "one set of negatives for the whole batch instead of one a position")                                  \
+    X(float, temperature, 0.05, 0.001, 100, "loss=sampled: cosines are divided by it")                       \
+    X(bool, latest, false, 0, 1, "learn only from the last run of `length` events of each user")             \
+    X(float, alpha, 2, 1, 2,                                                                                 \
+      "stochastic length: attention over runs costs length^alpha at most, the rest is left out (2: "         \
+      "nothing)")
+
+typedef struct hstu_config {
+    HSTU_OPTIONS(SG_OPTION_FIELD)
+} hstu_config;
+#define SG_OPTION_STRUCT hstu_config
+static const sg_option hstu_options[] = {HSTU_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+static const float EPS = 1e-6f, SD = 0.02f;
+enum { TIME_BUCKETS = 129 };
+
+typedef struct hstu_block {
+    sg_param *uvqk;           /* (heads (2 dv + 2 dqk), dim) */
+    sg_param *out, *out_bias; /* (dim, heads dv), (dim) */
+    sg_param *position;       /* (2 length - 1) or NULL */
+    sg_param *time;           /* (TIME_BUCKETS) or NULL */
+} hstu_block;
+
+typedef struct hstu {
+    sg_param *item, *position; /* (n_items, dim), (length, dim) */
+    hstu_block *block;         /* owned (blocks) */
+    sg_runs runs;              /* training */
+} hstu;
+
+static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const hstu_config *c = m->config;
+    hstu *s = m->state;
+    sg_params *ps = &m->params;
+    const bool both = !strcmp(c->bias, "both");
+    const int inner = c->heads * c->dv, keys = c->heads * c->dqk;
+
+    if (!(s->block = sg_alloc_zero((size_t)c->blocks, sizeof *s->block)))
+        return sg_fail_memory(err, "hstu");
+    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, SD, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
+                           m->n_items, c->dim, "item.weight");
+    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->length, c->dim,
+                               "position.weight");
+    for (int i = 0; i < c->blocks; i++) {
+        hstu_block *b = &s->block[i];
+
+        b->uvqk = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, 0, 2 * (inner + keys), c->dim,
+                               "block.%d.uvqk.weight", i);
+        b->out =
+            sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, inner, "block.%d.out.weight", i);
+        b->out_bias =
+            sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "block.%d.out.bias", i);
+        if (both || !strcmp(c->bias, "position"))
+            b->position = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, SG_PARAM_NO_DECAY, 2 * c->length - 1, 0,
+                                       "block.%d.bias.position", i);
+        if (both || !strcmp(c->bias, "time"))
+            b->time = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, TIME_BUCKETS, 0,
+                                   "block.%d.bias.time", i);
+    }
+    return SG_OK;
+}
+
+static void hstu_fini(sg_model *m)
+{
+    hstu *s = m->state;
+
+    sg_free(s->block);
+    sg_runs_free(&s->runs);
+}
+
+static sg_status hstu_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const hstu_config *c = m->config;
+    hstu *s = m->state;
+    sg_status st;
+
+    if (!strcmp(c->bias, "time") && !t->data->timestamp)
+        return sg_fail(err, SG_ERR_USAGE, "hstu: bias=time needs timestamps, %s has none", t->data->name);
+    st = sg_runs_new(&s->runs, t, c->length, c->latest, c->alpha, err);
+    *n = s->runs.n;
+    return st;
+}
+
+static sg_tensor *block_forward(sg_graph *g, const hstu_config *c, const hstu_block *b, sg_tensor *x,
+                                const sg_sequences *q)
+{
+    const int inner = c->heads * c->dv, keys = c->heads * c->dqk;
+    const sg_hstu_spec spec = {.heads = c->heads,
+                               .d_qk = c->dqk,
+                               .d_v = c->dv,
+                               .at_v = inner,
+                               .at_q = 2 * inner,
+                               .at_k = 2 * inner + keys,
+                               .batch = q->n,
+                               .offsets = q->offsets,
+                               .scale = 1,
+                               .divisor = c->softmax ? 1 : (float)c->length,
+                               .softmax = c->softmax,
+                               .position = b->position,
+                               .time = q->time ? b->time : NULL,
+                               .time_q = q->next,
+                               .time_k = q->time};
+    sg_tensor *uvqk = sg_linear_act(g, sg_layernorm(g, x, NULL, NULL, EPS), b->uvqk, NULL, SG_SILU, 0);
+    sg_tensor *av = sg_layernorm(g, sg_hstu_attention(g, uvqk, uvqk, uvqk, &spec), NULL, NULL, EPS);
+    sg_tensor *gated = sg_dropout(g, sg_times(g, av, sg_slice_cols(g, uvqk, 0, inner)), (float)c->dropout);
+
+    return sg_plus(g, x, sg_linear(g, gated, b->out, b->out_bias));
+}
+
+/* (tokens, dim) after all blocks */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
+{
+    const hstu_config *c = m->config;
+    const hstu *s = m->state;
+    int32_t *position = sg_scratch(g, (size_t)q->tokens, sizeof *position);
+    sg_tensor *x;
+
+    if (!position)
+        return NULL;
+    for (int i = 0; i < q->n; i++)
+        for (int t = q->offsets[i]; t < q->offsets[i + 1]; t++)
+            position[t] = t - q->offsets[i];
+    x = sg_scale(g, sg_embed(g, s->item, q->item, q->tokens), sqrtf((float)c->dim));
+    x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
+    for (int i = 0; i < c->blocks; i++)
+        x = block_forward(g, c, &s->block[i], x, q);
+    return strcmp(c->loss, "ce") ? x : sg_layernorm(g, x, NULL, NULL, EPS);
+}
+
+static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                            uint64_t step)
+{
+    const hstu_config *c = m->config;
+    const hstu *s = m->state;
+    const bool ce = !strcmp(c->loss, "ce");
+    const sg_item_loss loss = {.kind = c->loss,
+                               .negatives = c->negatives,
+                               .shared = c->negatives_shared,
+                               .temperature = ce ? 1 : c->temperature,
+                               .cosine = !ce};
+    sg_sequences q;
+
+    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
+        return NULL;
+    return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
+}
+
+/* Whether time biases have learned anything: they start at zero and stay there on data without timestamps. */
+static bool knows_time(const hstu *s, int blocks)
+{
+    for (int i = 0; i < blocks; i++)
+        for (int b = 0; b < TIME_BUCKETS && s->block[i].time; b++)
+            if (s->block[i].time->value[b] != 0)
+                return true;
+    return false;
+}
+
+static sg_status hstu_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const hstu_config *c = m->config;
+    const hstu *s = m->state;
+    sg_graph *g = session->graph;
+    sg_sequences q;
+
+    if (!h->timestamp && knows_time(s, c->blocks))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "hstu: this model learned from times: expected histories with timestamps");
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    if (!sg_histories_pack(&q, g, h, c->length))
+        return sg_graph_status(g, err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item,
+                          strcmp(c->loss, "ce") != 0, scores, err);
+}
+
+const sg_model_class sg_model_hstu = {
+    .name = "hstu",
+    .summary = "gated pointwise attention over the item sequence, with biases of position and time",
+    .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
+    .options = hstu_options,
+    .n_options = sizeof hstu_options / sizeof *hstu_options,
+    .config_bytes = sizeof(hstu_config),
+    .state_bytes = sizeof(hstu),
+    .weights = hstu_weights,
+    .fini = hstu_fini,
+    .examples = hstu_examples,
+    .loss = hstu_loss,
+    .score = hstu_score,
+};

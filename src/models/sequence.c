@@ -1,0 +1,203 @@
+/* sequence.c - item sequences: runs, packing, losses and scores over the item table. */
+#include "models/sequence.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "math/gemm.h"
+#include "math/math.h"
+#include "models/thin.h"
+
+#include <math.h>
+#include <string.h>
+
+sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, double alpha,
+                      sg_error *err)
+{
+    size_t cap_user = 0, cap_end = 0;
+
+    sg_runs_free(out);
+    *out = (sg_runs){.data = t->data, .length = length, .alpha = alpha};
+    for (int32_t u = 0; u < t->data->n_users; u++) {
+        const int64_t begin = t->data->user_offsets[u];
+
+        for (int64_t end = t->split->train_end[u]; end - begin >= 2; end = latest ? begin : end - length) {
+            if (!sg_grow(&out->user, &cap_user, out->n + 1, sizeof *out->user) ||
+                !sg_grow(&out->end, &cap_end, out->n + 1, sizeof *out->end))
+                return sg_fail_memory(err, "training examples");
+            out->user[out->n] = u;
+            out->end[out->n++] = end;
+        }
+    }
+    return SG_OK;
+}
+
+void sg_runs_free(sg_runs *r)
+{
+    sg_free(r->user);
+    sg_free(r->end);
+    *r = (sg_runs){0};
+}
+
+/* Arrays for out->tokens tokens; times when `timed`. */
+static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
+{
+    const size_t tokens = (size_t)out->tokens;
+
+    out->item = sg_scratch(g, tokens, sizeof *out->item);
+    out->time = timed ? sg_scratch(g, tokens, sizeof *out->time) : NULL;
+    out->next = timed ? sg_scratch(g, tokens, sizeof *out->next) : NULL;
+    return out->item && (!timed || (out->time && out->next));
+}
+
+/* n inputs of a run that begins at event `first`, all or those at `place`, each with the event after it. */
+static void pack_run(sg_sequences *out, const sg_dataset *d, int at, int64_t first, const int32_t *place,
+                     int n)
+{
+    for (int i = 0; i < n; i++) {
+        const int64_t event = first + (place ? place[i] : i);
+
+        out->item[at + i] = d->item[event];
+        out->target[at + i] = d->item[event + 1];
+        if (out->time) {
+            out->time[at + i] = d->timestamp[event];
+            out->next[at + i] = d->timestamp[event + 1];
+        }
+    }
+}
+
+bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
+                  uint64_t seed, uint64_t step)
+{
+    const sg_dataset *d = r->data;
+    int32_t *all = sg_scratch(g, (size_t)n, sizeof *all),
+            *place = sg_scratch(g, (size_t)r->length, sizeof *place);
+    float *key = sg_scratch(g, 2 * (size_t)r->length, sizeof *key);
+
+    *out = (sg_sequences){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *out->offsets)};
+    if (!out->offsets || !all || !place || !key)
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int64_t have = r->end[example[i]] - d->user_offsets[r->user[example[i]]] - 1;
+
+        all[i] = (int)(have < r->length ? have : r->length);
+        out->offsets[i] = out->tokens;
+        out->tokens +=
+            sg_thin_length(all[i], r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
+    }
+    out->offsets[n] = out->tokens;
+    if (!take_tokens(out, g, d->timestamp != NULL) ||
+        !(out->target = sg_scratch(g, (size_t)out->tokens, sizeof *out->target)))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int keep = out->offsets[i + 1] - out->offsets[i];
+        const int64_t first = r->end[example[i]] - all[i] - 1;
+        const bool part = keep < all[i];
+
+        if (part)
+            sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all[i], key, seed,
+                           sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
+        pack_run(out, d, out->offsets[i], first, part ? place : NULL, keep);
+    }
+    return true;
+}
+
+static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t first)
+{
+    const int begin = out->offsets[i], end = out->offsets[i + 1];
+
+    for (int t = begin; t < end; t++) {
+        const int64_t time = h->timestamp[first + t - begin];
+
+        out->time[t] = t > begin && time < out->time[t - 1] ? out->time[t - 1] : time;
+        if (t > begin)
+            out->next[t - 1] = out->time[t];
+    }
+    if (end > begin)
+        out->next[end - 1] = h->now ? h->now[i] : out->time[end - 1];
+}
+
+bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length)
+{
+    *out = (sg_sequences){.n = h->n,
+                          .offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *out->offsets),
+                          .last = sg_scratch(g, (size_t)h->n, sizeof *out->last)};
+    if (!out->offsets || !out->last)
+        return false;
+    for (int i = 0; i < h->n; i++) {
+        const int64_t have = h->offsets[i + 1] - h->offsets[i];
+
+        out->offsets[i] = out->tokens;
+        out->tokens += (int)(have < length ? have : length);
+        out->last[i] = have ? out->tokens - 1 : -1;
+    }
+    out->offsets[h->n] = out->tokens;
+    if (!take_tokens(out, g, h->timestamp != NULL))
+        return false;
+    for (int i = 0; i < h->n; i++) {
+        const size_t len = (size_t)(out->offsets[i + 1] - out->offsets[i]);
+        const int64_t first = h->offsets[i + 1] - (int64_t)len;
+
+        memcpy(out->item + out->offsets[i], h->item + first, len * sizeof *out->item);
+        if (out->time)
+            pack_times(out, h, i, first);
+    }
+    return true;
+}
+
+sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
+                           const sg_item_loss *spec, uint64_t seed, uint64_t step)
+{
+    const float scale = (float)(1 / spec->temperature);
+    const int n_items = table->dim[0];
+    int32_t *negative;
+
+    if (!h)
+        return NULL;
+    if (!strcmp(spec->kind, "ce"))
+        return sg_softmax_ce(g, h, table, NULL, target, NULL, scale, (float)spec->label_smoothing);
+    const size_t n_negative = (size_t)spec->negatives * (spec->shared ? 1 : (size_t)h->dim[0]);
+    if (!(negative = sg_scratch(g, n_negative, sizeof *negative)))
+        return NULL;
+    for (size_t i = 0; i < n_negative; i++)
+        negative[i] = (int32_t)sg_rng_below((uint64_t)n_items, seed, SG_RNG_NEGATIVE, step, i);
+    const sg_sampled_spec sampled = {.target = target,
+                                     .negatives = negative,
+                                     .n_neg = spec->negatives,
+                                     .shared = spec->shared,
+                                     .scale = scale,
+                                     .l2 = spec->cosine};
+    if (!strcmp(spec->kind, "sampled"))
+        return sg_sampled_ce(g, h, table, &sampled);
+    if (!strcmp(spec->kind, "bce") || n_items < 2)
+        return sg_sampled_bce(g, h, table, &sampled, 1);
+    const double alpha = (double)spec->negatives / (n_items - 1);
+    return sg_sampled_bce(g, h, table, &sampled,
+                          (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
+}
+
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
+                         sg_error *err)
+{
+    const int n = table->dim[0], dim = table->dim[1];
+    sg_graph *g = s->graph;
+    float *inverse;
+    sg_status st;
+
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, NULL, scores, n);
+    if (!cosine)
+        return SG_OK;
+    if (!(inverse =
+              sg_scratch(g, (size_t)n, sizeof *inverse))) /* the user's own length does not change ranks */
+        return sg_graph_status(g, err);
+    for (int j = 0; j < n; j++) {
+        const float *row = table->value + (size_t)j * (size_t)dim;
+
+        inverse[j] = 1 / fmaxf(sqrtf(sg_dot(row, row, (size_t)dim)), 1e-12f);
+    }
+    for (int i = 0; i < h->dim[0]; i++)
+        for (int j = 0; j < n; j++)
+            scores[(size_t)i * (size_t)n + (size_t)j] *= inverse[j];
+    return SG_OK;
+}

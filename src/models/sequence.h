@@ -1,0 +1,58 @@
+/* sequence.h - what models that read item sequences and guess the next item share: runs of training events
+ * packed into batches, histories packed for scoring, the losses over the item table, scores of all items. */
+#ifndef SG_MODELS_SEQUENCE_H
+#define SG_MODELS_SEQUENCE_H
+
+#include "models/model.h"
+
+/* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one
+ * event, so that every event but a user's first is a label exactly once. */
+typedef struct sg_runs {
+    const sg_dataset *data; /* borrowed */
+    int length;
+    double alpha;  /* below 2: long runs are read in part, models/thin.h */
+    int32_t *user; /* owned (n) */
+    int64_t *end;  /* owned (n): where the events of the run end (exclusive) */
+    size_t n;
+} sg_runs;
+
+/* latest: only the last run of each user. alpha: 2 is all of every run. */
+sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool latest, double alpha,
+                      sg_error *err);
+void sg_runs_free(sg_runs *r);
+
+/* Sequences one after the other, in step memory. */
+typedef struct sg_sequences {
+    int n, tokens;
+    int32_t *offsets; /* (n + 1) */
+    int32_t *item;    /* (tokens) */
+    int32_t *target;  /* (tokens) the next item, whether or not it is read; NULL: of histories */
+    int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
+    int64_t *time;    /* (tokens) NULL: no timestamps */
+    int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
+} sg_sequences;
+
+/* The runs of a training step. False: out of memory, the graph's error says so. */
+bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
+                  uint64_t seed, uint64_t step);
+/* The latest `length` events of each. Times that fall are raised to the one before. */
+bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
+
+typedef struct sg_item_loss {
+    const char *kind;       /* "ce", "bce", "gbce", "sampled" */
+    int negatives;          /* all but ce: uniform negatives ... */
+    bool shared;            /* ... one set for the whole batch instead of one a position */
+    double gbce_t;          /* gbce: calibration */
+    double temperature;     /* logits are divided by it */
+    double label_smoothing; /* ce */
+    bool cosine;            /* sampled: both sides to unit length */
+} sg_item_loss;
+
+/* h (tokens, dim) against rows of table (n_items, dim). */
+sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
+                           const sg_item_loss *spec, uint64_t seed, uint64_t step);
+/* scores (rows, n_items) = h table^T, each item's divided by its length when `cosine`. */
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
+                         sg_error *err);
+
+#endif
