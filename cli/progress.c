@@ -146,7 +146,7 @@ static int on_event(void *user, const sedge_event *e)
     return stop;
 }
 
-static int on_event_quiet(void *user, const sedge_event *e)
+int sg_progress_until_signal(void *user, const sedge_event *e)
 {
     (void)user;
     (void)e;
@@ -160,7 +160,7 @@ const sedge_run *sg_progress_run(const sg_args *args)
     state.terminal = isatty(STDERR_FILENO);
     state.run = (sedge_run){.size = sizeof state.run,
                             .threads = args->common.threads,
-                            .progress = args->common.quiet ? on_event_quiet : on_event};
+                            .progress = args->common.quiet ? sg_progress_until_signal : on_event};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     return &state.run;

@@ -10,5 +10,7 @@
 const sedge_run *sg_progress_run(const sg_args *args);
 void sg_progress_end(void); /* takes the bar away: call before anything else is printed */
 bool sg_progress_stopped(void); /* Ctrl-C or SIGTERM came */
+/* A progress function that draws nothing and stops after a signal. */
+int sg_progress_until_signal(void *user, const sedge_event *e);
 
 #endif

@@ -19,6 +19,7 @@ BEGIN {
     allow["eval"] = "base math nn file data index decode models"
     allow["train"] = "base math nn file data index decode models eval"
     allow["serve"] = "base math nn file data index decode models eval"
+    role["models/model.h"]; role["models/explain.h"]; role["models/prefixes.h"] # these know roles, no model
     allow["api"] = "base math nn file data text lm quantize index decode models eval train serve"
     only["dnnl"] = "src/math/onednn src/math/gemm"
     only["jansson"] = "*" # values of JSON are our own interface between modules
@@ -27,6 +28,8 @@ BEGIN {
     only["zstd"] = "src/base/reader"
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"
+    only["microhttpd"] = "src/serve/http"
+    only["sqlite"] = "src/serve/store"
     bad = 0
 }
 function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
@@ -40,8 +43,8 @@ function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
         if (to[1] == at[2]) next
         if (!(at[2] in allow)) { complain("folder " at[2] " is not in the table of scripts/check_layers.sh"); next }
         if (index(" " allow[at[2]] " ", " " to[1] " ") == 0) complain(at[2] " may not use " to[1] " (" part[2] ")")
-        if ((at[2] == "eval" || at[2] == "train" || at[2] == "serve") && to[1] == "models" && part[2] != "models/model.h")
-            complain(at[2] " may know models by models/model.h only, not " part[2])
+        if ((at[2] == "eval" || at[2] == "train" || at[2] == "serve") && to[1] == "models" && !(part[2] in role))
+            complain(at[2] " may know models by their roles (models/model.h) only, not " part[2])
     } else if (n >= 2 && part[2] != "sedge/sedge.h")
         complain(at[1] " may include the public header only, not " part[2])
 }

@@ -22,8 +22,8 @@ export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1}"
 if [ $# -eq 0 ]; then
     case "$kind" in
     # Leaving the vendor's threads out: what is checked is our pool and what runs in it.
-    tsan) set -- -R '^unit\.(pool|optim|param|beam|topk|eval|ranks|kmeans|lsa|tfidf|session)|^op\.(linear|attention|embed|softmax_ce)' ;;
-    *) set -- -L 'unit|op|fault|fuzz' ;;
+    tsan) set -- -R '^unit\.(pool|optim|param|beam|topk|eval|ranks|kmeans|lsa|tfidf|session)|^op\.(linear|attention|embed|softmax_ce)|^serve\.(api|life|batch|store)' ;;
+    *) set -- -L 'unit|op|fault|fuzz|serve' ;;
     esac
 fi
 ctest --test-dir "$build" --output-on-failure --timeout 900 -j 2 "$@"

@@ -114,7 +114,7 @@ typedef struct sedge_run {
     void *user;
 } sedge_run;
 
-/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "inspect", "compare":
+/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "inspect", "compare":
  * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
 SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
 /* All models, or one with its options. */
@@ -206,6 +206,22 @@ typedef struct sedge_recommend_params {
     size_t n_set;
 } sedge_recommend_params;
 SEDGE_API int sedge_recommend(const sedge_recommend_params *p, char **json, sedge_error *err);
+
+/* Returns once run->progress, which is called about ten times a second, asks to stop, and what was under way is answered. */
+typedef struct sedge_serve_params {
+    size_t size;
+    const sedge_run *run; /* threads: workers */
+    const char *model;
+    const char *data;     /* NULL: as in sedge_recommend */
+    const char *store;    /* SQLite file of users' events; NULL: none are kept */
+    const char *key_file; /* NULL: no keys; loopback addresses only, or: */
+    int insecure;
+    void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
+    void *log_user;
+    const char *const *set;
+    size_t n_set;
+} sedge_serve_params;
+SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 
 typedef struct sedge_reproduce_params {
     size_t size;

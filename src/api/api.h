@@ -151,14 +151,7 @@ typedef struct api_data {
 sg_status api_data_open(api_data *d, const char *dir, const char *protocol, sg_error *err); /* vectors, ids: when they are there */
 void api_data_close(api_data *d);
 
-/* *out: the dataset folder a model was trained on, when its training.json names one that is still there; else NULL. Owned by
- * the caller. */
-sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err);
-/* Items of the model and of the dataset are the same, in the same order. */
-bool api_same_items(const sg_model *m, const sg_dataset *d);
 /* The protocol a model was trained for ("loo" when it does not say). */
 const char *api_model_protocol(const sg_model *m);
-/* Title of an item of the dataset as a JSON string, or NULL when it has none. */
-json_t *api_title(const sg_dataset *d, int32_t item);
 
 #endif

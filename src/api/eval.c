@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "data/synth.h"
 #include "eval/eval.h"
+#include "serve/source.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
         (st = api_data_open(&d, p.data, o.protocol[0] ? o.protocol : api_model_protocol(m), &c.err)))
         goto done;
     spec.k = k;
-    if (!api_same_items(m, d.set)) {
+    if (!sg_same_items(m, d.set)) {
         st = sg_fail(&c.err, SG_ERR_USAGE, "%s: learned from other items than %s holds (%d and %d)", p.model, p.data, (int)m->n_items,
                      (int)d.set->n_items);
         goto done;

@@ -1,11 +1,5 @@
-/* folders.c - a dataset with its split, vectors and IDs; a model and the dataset it came from. */
+/* folders.c - a dataset with its split, vectors and IDs; the protocol of a model. */
 #include "api/api.h"
-
-#include "base/alloc.h"
-#include "base/io.h"
-#include "file/json.h"
-
-#include <string.h>
 
 static sg_status optional(sg_status st)
 {
@@ -41,58 +35,9 @@ void api_data_close(api_data *d)
     *d = (api_data){0};
 }
 
-sg_status api_model_data_dir(char **out, const char *model_dir, sg_error *err)
-{
-    char *path = sg_path_join(model_dir, "training.json");
-    json_t *training = NULL;
-    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
-
-    *out = NULL;
-    if (!st && sg_file_exists(path) && !(st = sg_json_read(&training, path, SG_JSON_BYTES_MAX, err))) {
-        const char *found = json_string_value(json_object_get(training, "data"));
-
-        if (found && sg_dir_exists(found) && !(*out = sg_strdup(found)))
-            st = sg_fail_memory(err, "path");
-    }
-    json_decref(training);
-    sg_free(path);
-    return st;
-}
-
-bool api_same_items(const sg_model *m, const sg_dataset *d)
-{
-    const sg_strings *a = &m->item_ids, *b = &d->item_ids;
-
-    if (m->n_items != d->n_items || a->n != b->n)
-        return false;
-    for (size_t i = 0; i < a->n; i++) {
-        const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
-
-        if (x.size != y.size || (x.size && memcmp(x.data, y.data, x.size) != 0))
-            return false;
-    }
-    return true;
-}
-
 const char *api_model_protocol(const sg_model *m)
 {
     const char *split = json_string_value(json_object_get(m->receipt, "split"));
 
     return split ? split : "loo";
-}
-
-json_t *api_title(const sg_dataset *d, int32_t item)
-{
-    static const char *const names[] = {"title", "movie_title", "name"};
-
-    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
-        const sg_text_column *column = sg_dataset_column(d, names[i]);
-
-        if (column) {
-            const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
-
-            return text.size ? json_stringn(text.data, text.size) : NULL;
-        }
-    }
-    return NULL;
 }

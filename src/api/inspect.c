@@ -8,6 +8,7 @@
 #include "file/json.h"
 #include "file/receipt.h"
 #include "quantize/tokenize.h"
+#include "serve/source.h"
 
 #include <string.h>
 
@@ -117,22 +118,6 @@ done:
     return st;
 }
 
-static json_t *describe(const sg_model *m)
-{
-    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:O}", "kind", "model", "model", m->class->name, "paper", m->class->paper, "items",
-                          (int)m->n_items, "users", (int)m->n_users, "options",
-                          sg_receipt_options(m->config, m->class->options, m->class->n_options), "receipt", m->receipt);
-
-    if (o && m->catalogue) {
-        json_t *codes = json_array();
-
-        for (int l = 0; l < sg_catalogue_levels(m->catalogue); l++)
-            json_array_append_new(codes, json_integer(sg_catalogue_size(m->catalogue, l)));
-        json_object_set_new(o, "catalogue", json_pack("{s:o, s:I}", "codes", codes, "bytes", (json_int_t)sg_catalogue_bytes(m->catalogue)));
-    }
-    return o;
-}
-
 static sg_status inspect_model(json_t **out, const char *path, sg_error *err)
 {
     char *file = sg_path_join(path, "training.json");
@@ -140,7 +125,7 @@ static sg_status inspect_model(json_t **out, const char *path, sg_error *err)
     json_t *training = NULL;
     sg_status st = file ? sg_model_open(&m, path, err) : sg_fail_memory(err, "path");
 
-    if (!st && !(*out = describe(m)))
+    if (!st && !(*out = sg_model_json(m)))
         st = sg_fail_memory(err, "inspection");
     if (!st && json_object_set_new(*out, "path", json_string(path)))
         st = sg_fail_memory(err, "inspection");
@@ -254,7 +239,7 @@ int sedge_model_describe(const sedge_model *m, char **json, sedge_error *err)
     api_call c;
     sg_status st = api_begin(&c, NULL, 0, NULL);
 
-    if (!(c.result = describe(m->model)))
+    if (!(c.result = sg_model_json(m->model)))
         st = sg_fail_memory(&c.err, "description");
     return api_end(&c, st, json, err);
 }

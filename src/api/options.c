@@ -5,6 +5,7 @@
 #include "data/synth.h"
 #include "file/receipt.h"
 #include "quantize/tokenize.h"
+#include "serve/serve.h"
 #include "text/lsa.h"
 #include "train/train.h"
 
@@ -199,6 +200,7 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"eval", api_eval_options, api_n_eval_options},
         {"recommend", api_recommend_options, api_n_recommend_options},
         {"inspect", api_inspect_options, api_n_inspect_options},
+        {"serve", sg_serve_options, sg_n_serve_options},
         {"compare", api_compare_options, api_n_compare_options},
     };
     api_call c;

@@ -2,43 +2,26 @@
 #include "api/session.h"
 
 #include "base/alloc.h"
-#include "base/io.h"
-
-#include <string.h>
-
-enum { HISTORY_SHOWN = 20 };
-
-static sg_status add_history(json_t *into, const sedge_session *s)
-{
-    json_t *list = json_array();
-    const size_t first = s->n_history > HISTORY_SHOWN ? s->n_history - HISTORY_SHOWN : 0;
-
-    for (size_t i = first; i < s->n_history; i++)
-        json_array_append_new(list, api_item_json(s, s->history[i]));
-    json_object_set_new(into, "history_length", json_integer((json_int_t)s->n_history));
-    return json_object_set_new(into, "history", list);
-}
+#include "serve/answer.h"
 
 static sg_status answer(api_call *c, sedge_session *s, const sedge_request *r, bool explain)
 {
     const double start = sg_now();
-    json_t *items;
     sg_status st;
 
-    if (explain) {
+    if (explain)
         st = api_session_explain(&c->result, s, r, &c->err);
-    } else if (!(st = api_session_run(s, r, &c->err))) {
-        c->result = json_pack("{s:s, s:o}", "model", sedge_model_name(s->model), "items", items = json_array());
-        for (size_t i = 0; i < s->n; i++)
-            json_array_append_new(items, api_hit_json(s, i));
-    }
+    else if (!(st = api_session_run(s, r, &c->err)) && !(c->result = json_pack("{s:s}", "model", s->source.model->class->name)))
+        st = sg_fail_memory(&c->err, "result");
+    else if (!st)
+        st = sg_answer_items(c->result, &s->source, &s->query, &c->err);
     if (st)
         return st;
     if (r->user)
         json_object_set_new(c->result, "user", json_string(r->user));
-    json_object_set_new(c->result, "unknown", json_integer((json_int_t)s->n_unknown));
+    json_object_set_new(c->result, "unknown", json_integer((json_int_t)s->query.n_unknown));
     json_object_set_new(c->result, "milliseconds", json_real(1e3 * (sg_now() - start)));
-    return add_history(c->result, s) ? sg_fail_memory(&c->err, "result") : SG_OK;
+    return sg_answer_history(c->result, &s->source, &s->query, &c->err);
 }
 
 /* A failed call of ours as our own error. */
@@ -64,7 +47,7 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
     if (st || (st = api_need(p.model, "a model folder", &c.err)) || (st = api_assign(tables, 1, p.set, p.n_set, &c.err)) ||
         (st = taken(&c, sedge_model_open(&m, p.model, &e), &e)))
         goto done;
-    if (!p.data && (st = api_model_data_dir(&data, p.model, &c.err)))
+    if (!p.data && (st = sg_source_data_dir(&data, p.model, &c.err)))
         goto done;
     p.data = p.data ? p.data : data;
     if (p.user && !p.data) {

@@ -1,6 +1,5 @@
 /* report.c - a model folder as one page: metrics beside the floors, training curves, codebook, ID tree, examples, receipt. */
 #include "api/html.h"
-#include "api/meaning.h"
 #include "api/session.h"
 
 #include "base/alloc.h"
@@ -251,7 +250,7 @@ static void put_words(page *p, int32_t first, int32_t last)
 static void put_item(page *p, int32_t item)
 {
     const sg_bytes id = sg_strings_at(&p->model->item_ids, (size_t)item);
-    json_t *title = p->meaning ? api_title(p->data->set, item) : NULL;
+    json_t *title = p->meaning ? sg_item_title(p->data->set, item) : NULL;
 
     sg_buf_puts(&p->html, "<span class=muted>");
     sg_html_bytes(&p->html, id);
@@ -546,7 +545,7 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
     p.call = &c;
     if (st || (st = api_need(q.model, "a model folder", &c.err)) || (st = api_need(q.out, "a file to write", &c.err)))
         goto done;
-    if (!q.data && (st = api_model_data_dir(&data, q.model, &c.err)))
+    if (!q.data && (st = sg_source_data_dir(&data, q.model, &c.err)))
         goto done;
     q.data = q.data ? q.data : data;
     if (sedge_model_open(&p.handle, q.model, &e) || (q.data && sedge_data_open(&p.data, q.data, &e))) {
@@ -559,7 +558,7 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
         goto done;
     }
     if ((sg_file_exists(training) && (st = sg_json_read(&p.training, training, SG_JSON_BYTES_MAX, &c.err))) ||
-        (p.data && api_same_items(p.model, p.data->set) && (st = sg_meaning_new(&p.meaning, p.data->set, &c.err))) ||
+        (p.data && sg_same_items(p.model, p.data->set) && (st = sg_meaning_new(&p.meaning, p.data->set, &c.err))) ||
         (st = find_metrics(&p, q.model, q.data, &c.err)) || (st = write_page(&p, q.model, &c.err)) ||
         (st = sg_file_write(q.out, p.html.data, p.html.size, &c.err)))
         goto done;

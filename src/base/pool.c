@@ -80,7 +80,7 @@ static void *worker_main(void *arg)
     }
 }
 
-static int cores(void)
+int sg_cores(void)
 {
     cpu_set_t set;
 
@@ -95,7 +95,7 @@ sg_status sg_pool_new(sg_pool **out, int threads, sg_error *err)
 
     *out = NULL;
     if (threads <= 0)
-        threads = cores();
+        threads = sg_cores();
     if (!(p = sg_alloc_zero(1, sizeof *p)) || !(p->workers = sg_alloc_zero((size_t)threads, sizeof *p->workers))) {
         sg_free(p);
         return sg_fail_memory(err, "thread pool");

@@ -4,7 +4,7 @@
  *   q(w) log(q(w) / p(w)),
  * its part of the Kullback-Leibler divergence: frequent in the set and rare elsewhere. Large catalogues are sampled at even
  * steps, so the work does not grow with them. */
-#include "api/meaning.h"
+#include "serve/meaning.h"
 
 #include "base/alloc.h"
 

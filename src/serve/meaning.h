@@ -1,6 +1,6 @@
 /* meaning.h - what a set of items has in common, in words of their texts. */
-#ifndef SG_API_MEANING_H
-#define SG_API_MEANING_H
+#ifndef SG_SERVE_MEANING_H
+#define SG_SERVE_MEANING_H
 
 #include "data/dataset.h"
 #include "index/catalogue.h"

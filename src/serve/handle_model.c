@@ -1,0 +1,401 @@
+/* handle_model.c - what the model is asked: recommendations, in batches where requests are alike; items; the
+ * model itself. */
+#include "serve/server.h"
+
+#include "base/alloc.h"
+#include "serve/answer.h"
+#include "serve/reply.h"
+
+#include <string.h>
+
+enum { K_USUAL = 10, USERS_SHOWN = 5 };
+
+const sg_field sg_recommend_fields[] = {
+    {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
+    {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
+     .meaning = "or any history: item ids, oldest first"},
+    {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1,
+     .meaning = "length of the list (10)"},
+    {"beam", SG_FIELD_INT, .most = offsetof(sg_serve_config, beam_max), .least = 1,
+     .meaning = "prefixes kept while decoding semantic IDs (the model's own)"},
+    {"seen", SG_FIELD_BOOL, .meaning = "items of the history may come back (false)"},
+    {"allow", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, list_max), .meaning = "only these items"},
+    {"deny", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, list_max), .meaning = "never these items"},
+    {"explain", SG_FIELD_BOOL, .meaning = "why each item is there; costs about 33 recommendations (false)"},
+    {"deadline_ms", SG_FIELD_INT, .least = 1, .meaning = "answered 504 when it has waited longer"},
+    {.name = NULL},
+};
+
+static sg_bytes text_of(const json_t *v)
+{
+    return (sg_bytes){json_string_value(v), json_string_length(v)};
+}
+
+static int int_of(const sg_job *j, const char *key, int otherwise)
+{
+    const json_t *v = json_object_get(j->body, key);
+
+    return json_is_integer(v) ? (int)json_integer_value(v) : otherwise;
+}
+
+bool sg_handle_recommend(sg_server *s, sg_job *j)
+{
+    const sg_serve_config *c = s->config;
+    const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
+    const json_t *wait = json_object_get(j->body, "deadline_ms");
+    double ms = c->deadline;
+
+    if (json_is_string(user) == json_is_array(history)) {
+        sg_reply_error(j->x, 400, "invalid_request", "user",
+                       json_is_string(user) ? "expected a user or a history, found both"
+                                            : "expected a user or a history, found neither");
+        return true;
+    }
+    if (history && json_is_array(history) && json_array_size(history) == 0) {
+        sg_reply_error(j->x, 400, "out_of_range", "history",
+                       "'history': expected at least one item, found none");
+        return true;
+    }
+    j->k = int_of(j, "k", K_USUAL < c->k_max ? K_USUAL : c->k_max);
+    j->beam = int_of(j, "beam", 0);
+    j->keep_seen = json_is_true(json_object_get(j->body, "seen"));
+    j->explain = json_is_true(json_object_get(j->body, "explain"));
+    j->filtered =
+        json_is_array(json_object_get(j->body, "allow")) || json_array_size(json_object_get(j->body, "deny"));
+    if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
+        ms = (double)json_integer_value(wait);
+    j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
+    return false;
+}
+
+bool sg_recommend_alike(void *server, const void *a, const void *b)
+{
+    const sg_job *x = a, *y = b;
+
+    (void)server;
+    return x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+           !y->filtered && !x->explain && !y->explain;
+}
+
+/* ---- a request in numbers --------------------------------------------------------------------------- */
+typedef struct adding {
+    sg_query *q;
+    const sg_source *source;
+} adding;
+
+static sg_status add_event(void *ctx, const sg_store_event *e, sg_error *err)
+{
+    const adding *a = ctx;
+    const int64_t last = a->q->n_history ? a->q->time[a->q->n_history - 1] : e->time;
+
+    /* models read times as ascending; an event that came late stands where it came */
+    return sg_query_add(a->q, a->source, e->item, e->time > last ? e->time : last, err);
+}
+
+static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, sg_bytes user, sg_error *err)
+{
+    const sg_source *source = &w->loaded->source;
+    bool erased = false;
+    sg_status st;
+
+    if (!source->data && !w->store)
+        return sg_fail(err, SG_ERR_USAGE,
+                       "users are not known here: the server has neither a dataset nor a store");
+    if (w->store && (st = sg_store_erased(w->store, user, &erased, err)))
+        return st;
+    if (source->data && !erased && (st = sg_query_add_user(q, source, user, err)) && st != SG_ERR_MISSING)
+        return st;
+    if (w->store) {
+        if (q->n_history == 0)
+            q->has_time = true;
+        if ((st = sg_store_events(w->store, user, c->history_max, add_event, &(adding){q, source}, err)))
+            return st;
+    }
+    if (q->n_history == 0)
+        return sg_fail(err, SG_ERR_MISSING,
+                       q->n_unknown ? "user '%.*s': no item of the history is in the catalogue"
+                                    : "user '%.*s' is not known",
+                       (int)user.size, user.data);
+    return SG_OK;
+}
+
+static sg_status add_history(sg_query *q, const sg_source *source, const json_t *history, sg_error *err)
+{
+    sg_status st = SG_OK;
+    json_t *id;
+    size_t i;
+
+    json_array_foreach(history, i, id) if ((st = sg_query_add(q, source, text_of(id), 0, err))) return st;
+    if (q->n_history == 0)
+        return sg_fail(err, SG_ERR_MISSING,
+                       "item '%.200s' is not in the catalogue, nor is any other of the history",
+                       json_string_value(json_array_get(history, 0)));
+    return SG_OK;
+}
+
+static sg_status add_filter(sg_query *q, const sg_source *source, const json_t *body, sg_error *err)
+{
+    const json_t *allow = json_object_get(body, "allow"), *deny = json_object_get(body, "deny");
+    const bool only = json_is_array(allow);
+    json_t *id;
+    sg_status st;
+    size_t i;
+
+    if (!only && !json_array_size(deny))
+        return SG_OK;
+    if ((st = sg_query_filter(q, source, !only, err)))
+        return st;
+    json_array_foreach(allow, i, id) sg_query_switch(q, source, text_of(id), true);
+    json_array_foreach(deny, i, id) sg_query_switch(q, source, text_of(id), false);
+    return SG_OK;
+}
+
+static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, const sg_job *j, sg_error *err)
+{
+    const json_t *user = json_object_get(j->body, "user");
+    sg_status st;
+
+    sg_query_start(q, j->k, j->beam, j->keep_seen);
+    if ((st = json_is_string(user)
+                  ? add_user(q, w, c, text_of(user), err)
+                  : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
+        return st;
+    return add_filter(q, &w->loaded->source, j->body, err);
+}
+
+/* ---- workers ---------------------------------------------------------------------------------------- */
+sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
+{
+    if (!(w->query = sg_alloc_zero((size_t)s->config->batch, sizeof *w->query)))
+        return sg_fail_memory(err, "workers");
+    return s->spec->store ? sg_store_open(&w->store, s->spec->store, err) : SG_OK;
+}
+
+static void drop_session(sg_worker *w)
+{
+    sg_session_free(w->session);
+    w->session = NULL;
+    sg_loaded_release(w->loaded);
+    w->loaded = NULL;
+}
+
+void sg_worker_fini(sg_worker *w, const sg_server *s)
+{
+    drop_session(w);
+    for (int i = 0; w->query && i < s->config->batch; i++)
+        sg_query_free(&w->query[i]);
+    sg_free(w->query);
+    sg_batch_free(&w->batch);
+    sg_store_close(w->store);
+}
+
+/* A session on the model that is served now. */
+static sg_status renew(sg_worker *w, sg_server *s, sg_error *err)
+{
+    sg_loaded *now = sg_server_loaded(s);
+    sg_status st = SG_OK;
+
+    if (now == w->loaded) {
+        sg_loaded_release(now);
+        return SG_OK;
+    }
+    drop_session(w);
+    w->loaded = now;
+    if ((st = sg_session_new(&w->session, now->source.model, NULL, err)))
+        drop_session(w);
+    return st;
+}
+
+void sg_recommend_refresh(void *server, int thread)
+{
+    sg_server *s = server;
+
+    renew(&s->worker[thread], s, NULL); /* without memory now, the next request tries again */
+}
+
+static void answer(sg_worker *w, sg_job *j, const sg_query *q)
+{
+    const sg_source *source = &w->loaded->source;
+    const json_t *user = json_object_get(j->body, "user");
+    json_t *o =
+        json_pack("{s:s, s:s, s:i, s:i}", "object", "recommendation", "model", source->model->class->name,
+                  "history_length", (int)q->n_history, "unknown", (int)q->n_unknown);
+    sg_error e;
+    sg_status st;
+
+    if (json_is_string(user))
+        json_object_set(o, "user", (json_t *)(uintptr_t)user);
+    st = j->explain ? sg_answer_explained(o, source, q, w->session, &e) : sg_answer_items(o, source, q, &e);
+    if (!st && j->explain)
+        st = sg_answer_history(o, source, q, &e);
+    if (!st) {
+        sg_reply(j->x, 200, o);
+        return;
+    }
+    json_decref(o);
+    sg_reply_status(j->x, st, &e);
+}
+
+/* Does nobody wait for it any more? Then it is answered without being computed. */
+static bool given_up(sg_server *s, sg_job *j)
+{
+    if (atomic_load(&s->abandon))
+        sg_reply_error(j->x, 503, "draining", NULL, "the server is stopping");
+    else if (sg_http_gone(j->x))
+        sg_reply_error(j->x, 499, "client_gone", NULL, "the client did not wait for its answer");
+    else if (j->deadline > 0 && sg_now() > j->deadline)
+        sg_reply_error(j->x, 504, "deadline", NULL, "the request waited longer than its deadline");
+    else
+        return false;
+    return true;
+}
+
+/* Runs the queries of jobs that are alike together. */
+static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, int n)
+{
+    const double start = sg_now();
+    sg_error e;
+    const sg_status st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+
+    sg_metrics_batch(&s->metrics, n);
+    for (int i = 0; i < n; i++) {
+        if (st)
+            sg_reply_status(job[i]->x, st, &e);
+        else
+            answer(w, job[i], q[i]);
+        sg_http_answer(job[i]->x);
+    }
+    const int us = (int)((sg_now() - start) * 1e6 / n), old = atomic_load(&s->service_us);
+
+    atomic_store(&s->service_us, old ? (7 * old + us) / 8 : us);
+}
+
+void sg_recommend_run(void *server, int thread, void **jobs, int n)
+{
+    sg_server *s = server;
+    sg_worker *w = &s->worker[thread];
+    sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
+    sg_query *query[SG_SERVE_BATCH_MAX];
+    sg_error none_error, e;
+    const sg_status none = renew(w, s, &none_error);
+    int n_live = 0;
+
+    for (int i = 0; i < n; i++) {
+        sg_job *j = jobs[i];
+        sg_status st;
+
+        if (!given_up(s, j)) {
+            if (none) {
+                sg_reply_status(j->x, none, &none_error);
+            } else if (!(st = build(&w->query[n_live], w, s->config, j, &e))) {
+                live[n_live++] = j;
+                continue;
+            } else {
+                sg_reply_status(j->x, st, &e);
+            }
+        }
+        sg_http_answer(j->x);
+    }
+    /* what was put together is alike but for one thing: whether the histories have times */
+    for (int timed = 0; timed < 2; timed++) {
+        int n_group = 0;
+
+        for (int i = 0; i < n_live; i++)
+            if (w->query[i].has_time == timed) {
+                group[n_group] = live[i];
+                query[n_group++] = &w->query[i];
+            }
+        if (n_group)
+            run_alike(s, w, group, query, n_group);
+    }
+}
+
+/* ---- what is there ---------------------------------------------------------------------------------- */
+static json_t *some_users(const sg_dataset *d)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < USERS_SHOWN && i < d->n_users; i++) {
+        const sg_bytes id = sg_strings_at(
+            &d->user_ids, (size_t)i * (size_t)(d->n_users / USERS_SHOWN ? d->n_users / USERS_SHOWN : 1));
+
+        json_array_append_new(list, json_stringn(id.data, id.size));
+    }
+    return list;
+}
+
+bool sg_handle_models(sg_server *s, sg_job *j)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const sg_source *source = &l->source;
+    json_t *model = sg_model_json(source->model);
+
+    json_object_set_new(model, "id", json_string(source->model->class->name));
+    json_object_set_new(model, "object", json_string("model"));
+    json_object_set_new(model, "created", json_integer((json_int_t)l->when));
+    json_object_set_new(model, "owned_by", json_string("sedge"));
+    json_object_set_new(model, "roles", json_pack("[s]", "recommend"));
+    json_object_set_new(model, "sha256", json_string(source->model->sha256));
+    if (source->data)
+        json_object_set_new(model, "dataset",
+                            json_pack("{s:s, s:i, s:i, s:I, s:s, s:o}", "name", source->data->name, "users",
+                                      (int)source->data->n_users, "items", (int)source->data->n_items,
+                                      "events", (json_int_t)source->data->n_events, "sha256",
+                                      source->data->sha256, "example_users", some_users(source->data)));
+    sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
+    sg_loaded_release(l);
+    return true;
+}
+
+static json_t *texts_json(const sg_dataset *d, int32_t item)
+{
+    json_t *o = json_object();
+
+    for (int c = 0; c < d->n_columns; c++) {
+        const sg_bytes text = sg_strings_at(&d->columns[c].text, (size_t)item);
+
+        if (text.size)
+            json_object_set_new(o, d->columns[c].name, json_stringn(text.data, text.size));
+    }
+    return o;
+}
+
+static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
+{
+    const sg_catalogue *c = s->model->catalogue;
+    const int levels = sg_catalogue_levels(c);
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX], node = 0;
+    json_t *id = json_array(), *path = json_array();
+
+    sg_catalogue_codes(c, item, codes);
+    for (int l = 0; l < levels; l++) {
+        node = sg_catalogue_child(c, l, node, codes[l]);
+        json_array_append_new(id, json_integer(codes[l]));
+        json_array_append_new(path, sg_source_step_json(s, codes, l + 1, node));
+    }
+    json_object_set_new(into, "semantic_id", id);
+    json_object_set_new(into, "path", path);
+}
+
+bool sg_handle_item(sg_server *s, sg_job *j)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const sg_source *source = &l->source;
+    const int32_t item = sg_source_item(source, (sg_bytes){j->id, strlen(j->id)});
+
+    if (item < 0) {
+        sg_reply_error(j->x, 404, "not_found", "id", "item '%s' is not in the catalogue", j->id);
+    } else {
+        const int32_t in_data = sg_source_data_item(source, item);
+        json_t *o = sg_source_item_json(source, item);
+
+        json_object_set_new(o, "object", json_string("item"));
+        if (in_data >= 0)
+            json_object_set_new(o, "texts", texts_json(source->data, in_data));
+        if (source->model->catalogue)
+            add_semantic_id(o, source, item);
+        sg_reply(j->x, 200, o);
+    }
+    sg_loaded_release(l);
+    return true;
+}

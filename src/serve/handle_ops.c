@@ -1,0 +1,107 @@
+/* handle_ops.c - what operators ask: is it alive, is it ready, what does it count, take the new model. */
+#include "serve/server.h"
+
+#include "serve/page.h"
+#include "serve/reply.h"
+
+bool sg_handle_health(sg_server *s, sg_job *j)
+{
+    (void)s;
+    sg_reply(j->x, 200, json_pack("{s:s}", "status", "alive"));
+    return true;
+}
+
+bool sg_handle_ready(sg_server *s, sg_job *j)
+{
+    if (s->draining)
+        sg_reply_error(j->x, 503, "draining", NULL, "the server is stopping");
+    else
+        sg_reply(j->x, 200, json_pack("{s:s}", "status", "ready"));
+    return true;
+}
+
+bool sg_handle_page(sg_server *s, sg_job *j)
+{
+    (void)s;
+    sg_buf_add(&j->x->answer, sg_page, sg_page_bytes);
+    j->x->status = 200;
+    j->x->type = "text/html; charset=utf-8";
+    return true;
+}
+
+bool sg_handle_openapi(sg_server *s, sg_job *j)
+{
+    sg_reply(j->x, 200, sg_routes_openapi(s->config));
+    return true;
+}
+
+static void gauge(sg_buf *b, const char *name, const char *help, double value)
+{
+    sg_metrics_family(b, name, "gauge", help);
+    sg_buf_printf(b, "%s %.15g\n", name, value);
+}
+
+bool sg_handle_metrics(sg_server *s, sg_job *j)
+{
+    sg_route_name name[SG_ROUTES_MAX];
+    sg_buf *b = &j->x->answer;
+    sg_loaded *l = sg_server_loaded(s);
+    const sg_model *m = l->source.model;
+
+    for (int i = 0; i < sg_n_routes; i++)
+        name[i] = (sg_route_name){sg_routes[i].method, sg_routes[i].path};
+    sg_metrics_print(b, &s->metrics, name);
+    gauge(b, "sedge_requests_in_flight",
+          "Requests that are being read, computed or answered, this one included.", s->active);
+    gauge(b, "sedge_queue_length", "Requests that wait for a worker.",
+          sg_lane_length(s->lane[SG_LANE_MODEL]));
+    gauge(b, "sedge_connections", "Open connections.", sg_http_connections(s->http));
+    gauge(b, "sedge_items", "Items of the catalogue.", m->n_items);
+    gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.",
+          (double)s->started);
+    sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
+    sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name,
+                  m->sha256, SEDGE_VERSION);
+    gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
+          (double)l->when);
+    sg_loaded_release(l);
+    j->x->status = 200;
+    j->x->type = "text/plain; version=0.0.4";
+    return true;
+}
+
+bool sg_handle_reload(sg_server *s, sg_job *j)
+{
+    (void)s;
+    (void)j;
+    return false; /* opening takes as long as it takes: not here */
+}
+
+void sg_admin_run(void *server, int thread, void **job, int n)
+{
+    sg_server *s = server;
+
+    (void)thread;
+    for (int i = 0; i < n; i++) {
+        sg_job *j = job[i];
+        sg_error e;
+
+        if (sg_server_reload(s, &e)) {
+            atomic_fetch_add(&s->metrics.reloads_bad, 1);
+            sg_server_log(s, "error", "reload failed", json_pack("{s:s}", "error", e.message));
+            sg_reply_error(j->x, 500, "reload_failed", NULL, "the old model goes on: %s", e.message);
+        } else {
+            sg_loaded *l = sg_server_loaded(s);
+
+            atomic_fetch_add(&s->metrics.reloads_good, 1);
+            sg_server_log(s, "info", "reloaded",
+                          json_pack("{s:s, s:s}", "model", l->source.model->class->name, "sha256",
+                                    l->source.model->sha256));
+            sg_reply(j->x, 200,
+                     json_pack("{s:s, s:s, s:s}", "object", "reload", "model", l->source.model->class->name,
+                               "sha256", l->source.model->sha256));
+            sg_loaded_release(l);
+        }
+        sg_http_answer(j->x);
+    }
+}

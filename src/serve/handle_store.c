@@ -1,0 +1,221 @@
+/* handle_store.c - users: what they did is appended, read, erased. One thread writes; requests that wait
+ * together share a commit. */
+#include "serve/server.h"
+
+#include "serve/reply.h"
+
+#include <string.h>
+
+enum { EVENTS_SHOWN = 100 };
+
+static const sg_field event_fields[] = {
+    {"user", SG_FIELD_TEXT, .needed = true, .meaning = "who"},
+    {"item", SG_FIELD_TEXT, .needed = true, .meaning = "what"},
+    {"timestamp", SG_FIELD_INT, .least = 0, .meaning = "when, in seconds since 1970 (now)"},
+    {"action", SG_FIELD_TEXT, .meaning = "click, buy, ..."},
+    {"id", SG_FIELD_TEXT, .meaning = "name of the event: sent again under it, it is stored once"},
+    {.name = NULL},
+};
+const sg_field sg_events_fields[] = {
+    {"events", SG_FIELD_OBJECTS, .needed = true, .most = offsetof(sg_serve_config, events_max),
+     .inner = event_fields, .meaning = "all of them are stored, or none"},
+    {.name = NULL},
+};
+
+static sg_bytes text_of(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+
+    return json_is_string(v) ? (sg_bytes){json_string_value(v), json_string_length(v)} : (sg_bytes){NULL, 0};
+}
+
+static sg_bytes id_of(const sg_job *j)
+{
+    return (sg_bytes){j->id, strlen(j->id)};
+}
+
+static bool no_store(const sg_server *s, sg_job *j)
+{
+    if (s->store_write)
+        return false;
+    sg_reply_error(j->x, 501, "no_store", NULL,
+                   "this server keeps no events; it was started without --store");
+    return true;
+}
+
+bool sg_handle_events(sg_server *s, sg_job *j)
+{
+    const json_t *events = json_object_get(j->body, "events");
+    json_t *e;
+    size_t i;
+
+    if (no_store(s, j))
+        return true;
+    sg_loaded *l = sg_server_loaded(s);
+
+    json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&l->source, text_of(e, "item")) < 0;
+    sg_loaded_release(l);
+    return false;
+}
+
+bool sg_handle_erase(sg_server *s, sg_job *j)
+{
+    return no_store(s, j);
+}
+
+/* ---- the writer ------------------------------------------------------------------------------------- */
+static sg_status append(sg_server *s, sg_job *j, sg_error *err)
+{
+    const json_t *events = json_object_get(j->body, "events"), *time_sent;
+    int n_fresh = 0, n = 0;
+    sg_status st = SG_OK;
+    json_t *o;
+    size_t i;
+
+    json_array_foreach(events, i, o)
+    {
+        bool fresh;
+        sg_store_event e = {.user = text_of(o, "user"),
+                            .item = text_of(o, "item"),
+                            .action = text_of(o, "action"),
+                            .id = text_of(o, "id"),
+                            .time = (int64_t)time(NULL)};
+
+        if (json_is_integer(time_sent = json_object_get(o, "timestamp")))
+            e.time = json_integer_value(time_sent);
+        if ((st = sg_store_add(s->store_write, &e, &fresh, err)))
+            return st;
+        n_fresh += fresh;
+        n++;
+    }
+    atomic_fetch_add(&s->metrics.events, (uint64_t)n_fresh);
+    sg_reply(j->x, 200,
+             json_pack("{s:s, s:i, s:i, s:i}", "object", "events", "stored", n_fresh, "repeated", n - n_fresh,
+                       "unknown_items", j->n_unknown));
+    return st;
+}
+
+static sg_status erase(sg_server *s, sg_job *j, sg_error *err)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const bool in_data = l->source.data && sg_dataset_user(l->source.data, id_of(j)) >= 0;
+    int64_t n = 0;
+    const sg_status st = sg_store_erase(s->store_write, id_of(j), in_data, &n, err);
+
+    sg_loaded_release(l);
+    if (!st)
+        sg_reply(j->x, 200,
+                 json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events",
+                           (json_int_t)n, "hidden_in_dataset", in_data));
+    return st;
+}
+
+/* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a
+ * thousand. */
+void sg_store_run(void *server, int thread, void **job, int n)
+{
+    sg_server *s = server;
+    bool erased = false;
+    sg_error e;
+    sg_status st = sg_store_begin(s->store_write, &e);
+
+    (void)thread;
+    for (int i = 0; !st && i < n; i++) {
+        sg_job *j = job[i];
+
+        if (j->body)
+            st = append(s, j, &e);
+        else if (!(st = erase(s, j, &e)))
+            erased = true;
+    }
+    if (!st)
+        st = sg_store_commit(s->store_write, &e);
+    if (st)
+        sg_store_rollback(s->store_write);
+    else if (erased)
+        st = sg_store_flush(s->store_write, &e);
+    if (st)
+        sg_server_log(s, "error", "store", json_pack("{s:s}", "error", e.message));
+    for (int i = 0; i < n; i++) {
+        sg_job *j = job[i];
+
+        if (st) /* whatever the answer was to be, it is not on the disk */
+            sg_reply_status(j->x, SG_ERR_IO, &e);
+        sg_http_answer(j->x);
+    }
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------- */
+typedef struct shown {
+    json_t *list;
+    const sg_source *source;
+} shown;
+
+static json_t *event_json(const sg_source *s, sg_bytes item, int64_t time, bool has_time, const char *from)
+{
+    const int32_t i = sg_source_item(s, item);
+    json_t *o = i >= 0 ? sg_source_item_json(s, i) : json_pack("{s:s%}", "item", item.data, item.size);
+
+    if (has_time)
+        json_object_set_new(o, "timestamp", json_integer((json_int_t)time));
+    json_object_set_new(o, "from", json_string(from));
+    return o;
+}
+
+static sg_status show_event(void *ctx, const sg_store_event *e, sg_error *err)
+{
+    const shown *to = ctx;
+    json_t *o = event_json(to->source, e->item, e->time, true, "store");
+
+    if (e->action.size)
+        json_object_set_new(o, "action", json_stringn(e->action.data, e->action.size));
+    return json_array_append_new(to->list, o) ? sg_fail_memory(err, "events") : SG_OK;
+}
+
+static int64_t show_dataset(json_t *list, const sg_source *s, sg_bytes user)
+{
+    const sg_dataset *d = s->data;
+    const int32_t u = d ? sg_dataset_user(s->data, user) : -1;
+    int64_t begin, end;
+
+    if (u < 0)
+        return 0;
+    begin = d->user_offsets[u];
+    end = d->user_offsets[u + 1];
+    for (int64_t e = end - begin > EVENTS_SHOWN ? end - EVENTS_SHOWN : begin; e < end; e++)
+        json_array_append_new(list, event_json(s, sg_strings_at(&d->item_ids, (size_t)d->item[e]),
+                                               d->timestamp ? d->timestamp[e] : 0, d->timestamp != NULL,
+                                               "dataset"));
+    return end - begin;
+}
+
+bool sg_handle_user(sg_server *s, sg_job *j)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const sg_bytes user = id_of(j);
+    json_t *list = json_array();
+    int64_t n_data = 0, n_store = 0;
+    bool erased = false;
+    sg_status st = SG_OK;
+    sg_error e;
+
+    if (s->store_read)
+        st = sg_store_erased(s->store_read, user, &erased, &e);
+    if (!erased)
+        n_data = show_dataset(list, &l->source, user);
+    if (!st && s->store_read && !(st = sg_store_count(s->store_read, user, &n_store, &e)))
+        st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &l->source}, &e);
+    while (json_array_size(list) > EVENTS_SHOWN)
+        json_array_remove(list, 0);
+    if (st)
+        sg_reply_status(j->x, st, &e);
+    else if (n_data + n_store == 0)
+        sg_reply_error(j->x, 404, "not_found", "id", "user '%s' is not known", j->id);
+    else
+        sg_reply(j->x, 200,
+                 json_pack("{s:s, s:s, s:I, s:I, s:O}", "object", "user", "user", j->id, "events_dataset",
+                           (json_int_t)n_data, "events_store", (json_int_t)n_store, "events", list));
+    json_decref(list);
+    sg_loaded_release(l);
+    return true;
+}

@@ -1,0 +1,92 @@
+/* loaded.c - opening a model for serving, with a look at whether it works before anybody depends on it. */
+#include "serve/loaded.h"
+
+#include "base/alloc.h"
+#include "file/manifest.h"
+#include "serve/query.h"
+
+#include <math.h>
+
+/* One request, so that a model that cannot answer never takes the place of one that can. */
+static sg_status try_request(const sg_source *s, sg_error *err)
+{
+    sg_session *session = NULL;
+    sg_query q = {0};
+    sg_status st = sg_session_new(&session, s->model, NULL, err);
+
+    sg_query_start(&q, 5, 0, true);
+    if (!st && !(st = sg_query_add(&q, s, sg_strings_at(&s->model->item_ids, 0), 0, err)))
+        st = sg_query_run(&q, session, err);
+    for (size_t i = 0; !st && i < q.n; i++)
+        if (!isfinite(q.score[i]))
+            st = sg_fail(err, SG_ERR_NUMERIC, "%s: a trial request gave the score %g", s->model->dir,
+                         (double)q.score[i]);
+    sg_query_free(&q);
+    sg_session_free(session);
+    return st;
+}
+
+static void close_all(sg_loaded *l)
+{
+    sg_model *m = l->source.model;
+    sg_dataset *d = l->source.data;
+
+    sg_source_fini(&l->source);
+    sg_dataset_close(d);
+    sg_model_free(m);
+    sg_free(l);
+}
+
+sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
+                         sg_error *err)
+{
+    sg_loaded *l = sg_alloc_zero(1, sizeof *l);
+    sg_model *m = NULL;
+    sg_dataset *d = NULL;
+    char *found = NULL;
+    sg_status st;
+
+    *out = NULL;
+    if (!l)
+        return sg_fail_memory(err, "model");
+    if ((verify && (st = sg_manifest_check(model_dir, true, err))) ||
+        (st = sg_model_open(&m, model_dir, err)) ||
+        (!data_dir && (st = sg_source_data_dir(&found, model_dir, err))))
+        goto done;
+    if (!data_dir)
+        data_dir = found;
+    if (data_dir && (st = sg_dataset_open(&d, data_dir, err)))
+        goto done;
+    sg_source_init(&l->source, m, d);
+    /* a missing index would be built by the first thread that needs it, beside others */
+    if (!m->item_index || (d && (!d->item_index || !d->user_index)))
+        st = sg_fail_memory(err, "index of ids");
+    m = NULL;
+    d = NULL;
+    if (st)
+        goto done;
+    l->when = time(NULL);
+    atomic_init(&l->held, 1);
+    if ((st = sg_source_meanings(&l->source, err)) || (verify && (st = try_request(&l->source, err))))
+        goto done;
+    *out = l;
+    l = NULL;
+done:
+    if (l)
+        close_all(l);
+    sg_dataset_close(d);
+    sg_model_free(m);
+    sg_free(found);
+    return st;
+}
+
+void sg_loaded_hold(sg_loaded *l)
+{
+    atomic_fetch_add(&l->held, 1);
+}
+
+void sg_loaded_release(sg_loaded *l)
+{
+    if (l && atomic_fetch_sub(&l->held, 1) == 1)
+        close_all(l);
+}

@@ -1,0 +1,25 @@
+/* loaded.h - a model that is being served: opened, held by whoever is at work with it, closed by the last
+ * one. */
+#ifndef SG_SERVE_LOADED_H
+#define SG_SERVE_LOADED_H
+
+#include "serve/source.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+typedef struct sg_loaded {
+    sg_source source;
+    time_t when; /* opened */
+    atomic_int held;
+} sg_loaded;
+
+/* Opens the folders and everything that requests need of them. data_dir NULL: the dataset the model learned
+ * from, when it is still there. verify: every byte against its checksum, and one request is tried. Held once.
+ */
+sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
+                         sg_error *err);
+void sg_loaded_hold(sg_loaded *l);
+void sg_loaded_release(sg_loaded *l); /* NULL is fine */
+
+#endif

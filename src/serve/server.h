@@ -1,0 +1,87 @@
+/* server.h - the parts of a running server; for the files of this folder. */
+#ifndef SG_SERVE_SERVER_H
+#define SG_SERVE_SERVER_H
+
+#include "serve/http.h"
+#include "serve/key.h"
+#include "serve/lane.h"
+#include "serve/loaded.h"
+#include "serve/metrics.h"
+#include "serve/query.h"
+#include "serve/route.h"
+#include "serve/serve.h"
+#include "serve/store.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+typedef struct sg_job { /* a request on its way; hangs on its exchange */
+    sg_exchange *x;
+    const sg_route *route;    /* NULL: none */
+    char allow[SG_ALLOW_MAX]; /* methods of a path that was asked with another */
+    char *id;                 /* owned: of the path, unescaped */
+    json_t *body;             /* owned: checked against the route's fields */
+    double deadline;          /* sg_now() after which it is not computed any more; 0: none */
+    int k, beam;
+    bool keep_seen, filtered, explain;
+    int n_unknown;  /* events of items that the model does not know */
+    char trace[33]; /* trace id of the traceparent header; empty: none */
+} sg_job;
+
+typedef struct sg_worker { /* of the model lane; its thread's own */
+    sg_loaded *loaded;     /* held, while there is a session on it */
+    sg_session *session;   /* owned */
+    sg_store *store;       /* owned; NULL: there is none */
+    sg_query *query;       /* owned (batch) */
+    sg_batch batch;
+} sg_worker;
+
+typedef struct sg_server {
+    const sg_serve_spec *spec;
+    const sg_serve_config *config; /* spec's */
+    sg_http *http;
+    sg_lane *lane[SG_N_LANES]; /* SG_LANE_HERE: NULL */
+    sg_worker *worker;         /* owned (n_workers) */
+    int n_workers;
+    sg_store *store_read, *store_write; /* the HTTP thread's, the store lane's; NULL: there is none */
+    sg_metrics metrics;
+    time_t started;
+    int active;                   /* requests between headers and done; the HTTP thread's */
+    bool draining, keyless_local; /* no keys: only loopback names are answered to */
+    atomic_bool abandon;          /* what waits is answered 503 */
+    atomic_int service_us;        /* time of a request in the model lane, smoothed */
+    pthread_mutex_t lock;         /* of the two below */
+    sg_loaded *loaded;            /* held */
+    sg_keys *keys;                /* owned; NULL: everybody may do everything */
+    pthread_mutex_t log_lock;
+} sg_server;
+
+sg_loaded *sg_server_loaded(sg_server *s); /* held for the caller */
+/* A line of the log; members is taken. */
+void sg_server_log(sg_server *s, const char *level, const char *message, json_t *members);
+sg_status sg_server_reload(sg_server *s, sg_error *err);
+
+/* Handlers, and what runs in the lanes. */
+extern const sg_field sg_recommend_fields[], sg_events_fields[];
+bool sg_handle_recommend(sg_server *s, sg_job *j);
+bool sg_handle_models(sg_server *s, sg_job *j);
+bool sg_handle_item(sg_server *s, sg_job *j);
+bool sg_handle_events(sg_server *s, sg_job *j);
+bool sg_handle_user(sg_server *s, sg_job *j);
+bool sg_handle_erase(sg_server *s, sg_job *j);
+bool sg_handle_reload(sg_server *s, sg_job *j);
+bool sg_handle_metrics(sg_server *s, sg_job *j);
+bool sg_handle_page(sg_server *s, sg_job *j);
+bool sg_handle_health(sg_server *s, sg_job *j);
+bool sg_handle_ready(sg_server *s, sg_job *j);
+bool sg_handle_openapi(sg_server *s, sg_job *j);
+
+sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);
+void sg_worker_fini(sg_worker *w, const sg_server *s);
+bool sg_recommend_alike(void *server, const void *a, const void *b);
+void sg_recommend_run(void *server, int thread, void **job, int n);
+void sg_recommend_refresh(void *server, int thread);
+void sg_store_run(void *server, int thread, void **job, int n);
+void sg_admin_run(void *server, int thread, void **job, int n);
+
+#endif

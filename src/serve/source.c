@@ -1,0 +1,153 @@
+/* source.c - a model beside the dataset it knows users and titles by. */
+#include "serve/source.h"
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
+#include "file/receipt.h"
+#include "models/prefixes.h"
+
+#include <string.h>
+
+enum { WORDS = 4 };
+
+void sg_source_init(sg_source *s, sg_model *m, sg_dataset *d)
+{
+    const char *sha = json_string_value(json_object_get(json_object_get(m->receipt, "data"), "sha256"));
+
+    *s = (sg_source){.model = m, .data = d};
+    s->same_items = d && sg_same_items(m, d);
+    s->same_users = d && sha && strcmp(sha, d->sha256) == 0;
+    sg_model_item(m, (sg_bytes){"", 0}); /* builds the indexes: from here on nothing changes */
+    if (d) {
+        sg_dataset_item(d, (sg_bytes){"", 0});
+        sg_dataset_user(d, (sg_bytes){"", 0});
+    }
+}
+
+void sg_source_fini(sg_source *s)
+{
+    json_decref(s->prefixes);
+    sg_meaning_free(s->words);
+    *s = (sg_source){0};
+}
+
+sg_status sg_source_meanings(sg_source *s, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    if (s->has_meanings || !s->model->catalogue)
+        return SG_OK;
+    if (s->model->dir)
+        st = sg_prefixes_open(&s->prefixes, s->model->dir, err);
+    if (!st && !s->prefixes && s->same_items)
+        st = sg_meaning_new(&s->words, s->data, err);
+    s->has_meanings = !st;
+    return st;
+}
+
+sg_status sg_source_data_dir(char **out, const char *model_dir, sg_error *err)
+{
+    char *path = sg_path_join(model_dir, "training.json");
+    json_t *training = NULL;
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
+
+    *out = NULL;
+    if (!st && sg_file_exists(path) && !(st = sg_json_read(&training, path, SG_JSON_BYTES_MAX, err))) {
+        const char *found = json_string_value(json_object_get(training, "data"));
+
+        if (found && sg_dir_exists(found) && !(*out = sg_strdup(found)))
+            st = sg_fail_memory(err, "path");
+    }
+    json_decref(training);
+    sg_free(path);
+    return st;
+}
+
+bool sg_same_items(const sg_model *m, const sg_dataset *d)
+{
+    const sg_strings *a = &m->item_ids, *b = &d->item_ids;
+
+    if (m->n_items != d->n_items || a->n != b->n)
+        return false;
+    for (size_t i = 0; i < a->n; i++) {
+        const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
+
+        if (x.size != y.size || (x.size && memcmp(x.data, y.data, x.size) != 0))
+            return false;
+    }
+    return true;
+}
+
+json_t *sg_item_title(const sg_dataset *d, int32_t item)
+{
+    static const char *const names[] = {"title", "movie_title", "name"};
+
+    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
+        const sg_text_column *column = sg_dataset_column(d, names[i]);
+
+        if (column) {
+            const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
+
+            return text.size ? json_stringn(text.data, text.size) : NULL;
+        }
+    }
+    return NULL;
+}
+
+int32_t sg_source_item(const sg_source *s, sg_bytes id)
+{
+    return sg_model_item(s->model, id);
+}
+
+int32_t sg_source_data_item(const sg_source *s, int32_t item)
+{
+    if (!s->data)
+        return -1;
+    return s->same_items ? item : sg_dataset_item(s->data, sg_strings_at(&s->model->item_ids, (size_t)item));
+}
+
+json_t *sg_source_item_json(const sg_source *s, int32_t item)
+{
+    const sg_bytes id = sg_strings_at(&s->model->item_ids, (size_t)item);
+    json_t *o = json_pack("{s:s%}", "item", id.data, id.size), *title;
+
+    if (o && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
+        json_object_set_new(o, "title", title);
+    return o;
+}
+
+json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
+{
+    const sg_catalogue *c = s->model->catalogue;
+    int32_t first, last;
+    json_t *step;
+
+    sg_catalogue_span(c, depth, node, &first, &last);
+    step = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
+                     (int)(last - first));
+    if (s->prefixes)
+        json_object_update_missing(step, sg_prefixes_find(s->prefixes, codes, depth));
+    else if (s->words && last - first > 1)
+        json_object_set_new(step, "words", sg_meaning_words(s->words, c, first, last, WORDS));
+    return step;
+}
+
+json_t *sg_model_json(const sg_model *m)
+{
+    json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:O}", "kind", "model", "model", m->class->name,
+                          "paper", m->class->paper, "items", (int)m->n_items, "users", (int)m->n_users,
+                          "options", sg_receipt_options(m->config, m->class->options, m->class->n_options),
+                          "receipt", m->receipt);
+
+    if (o && m->catalogue) {
+        json_t *codes = json_array();
+
+        for (int l = 0; l < sg_catalogue_levels(m->catalogue); l++)
+            json_array_append_new(codes, json_integer(sg_catalogue_size(m->catalogue, l)));
+        json_object_set_new(
+            o, "catalogue",
+            json_pack("{s:o, s:I}", "codes", codes, "bytes", (json_int_t)sg_catalogue_bytes(m->catalogue)));
+    }
+    return o;
+}

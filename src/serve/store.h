@@ -1,0 +1,49 @@
+/* store.h - what users did since the dataset was made, in SQLite: appended, read by user, erased.
+ *
+ * One handle is one connection and belongs to one thread at a time; any number may be open on a file. What a
+ * commit has returned from is on the disk: the log is synced, and a process that is killed at any moment
+ * loses nothing that was committed. */
+#ifndef SG_SERVE_STORE_H
+#define SG_SERVE_STORE_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct sg_store sg_store;
+
+typedef struct sg_store_event {
+    sg_bytes user, item, action,
+        id;       /* action, id: size 0: none. An id is stored once, whatever comes again under it */
+    int64_t time; /* seconds since 1970 */
+} sg_store_event;
+
+sg_status sg_store_open(sg_store **out, const char *path, sg_error *err); /* made when it is not there */
+void sg_store_close(sg_store *s);
+
+sg_status sg_store_begin(sg_store *s, sg_error *err);
+sg_status sg_store_add(sg_store *s, const sg_store_event *e, bool *fresh,
+                       sg_error *err); /* fresh: not there under its id */
+sg_status sg_store_commit(sg_store *s, sg_error *err);
+void sg_store_rollback(sg_store *s);
+
+/* Calls each for the latest `most` events of a user, oldest first; returns what it returned when that is no
+ * SG_OK. */
+typedef sg_status sg_store_each(void *ctx, const sg_store_event *e, sg_error *err);
+sg_status sg_store_events(sg_store *s, sg_bytes user, int most, sg_store_each *each, void *ctx,
+                          sg_error *err);
+sg_status sg_store_count(sg_store *s, sg_bytes user, int64_t *n, sg_error *err);
+/* Was the user erased? What the dataset holds of such a user is not read any more; events that came later
+ * are. */
+sg_status sg_store_erased(sg_store *s, sg_bytes user, bool *erased, sg_error *err);
+/* Removes the user's events, overwriting them, within a transaction. remember: the id stays, as erased. *n:
+ * events removed. */
+sg_status sg_store_erase(sg_store *s, sg_bytes user, bool remember, int64_t *n, sg_error *err);
+/* Moves the log into the file and empties it, so that what was erased is in neither. Outside a transaction.
+ */
+sg_status sg_store_flush(sg_store *s, sg_error *err);
+
+#endif

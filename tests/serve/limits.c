@@ -1,0 +1,452 @@
+/* limits.c - the table of limits, each at one less, the limit and one more; deadlines; who may ask. */
+#include "client.h"
+
+static server s;
+
+#define LIMITS                                                                                               \
+    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --events-max 2 --id-max 8 --depth-max " \
+    "4 --body-max 300 "                                                                                      \
+    "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 "      \
+    "--store limits.db"
+
+static int start(void **state)
+{
+    static const char *const models[] = {"markov1", "tiger", NULL};
+
+    (void)state;
+    if (make_work(models))
+        return -1;
+    server_start(&s, "tiger", LIMITS);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    assert_int_equal(server_stop(&s), 0);
+    return remove_work(state);
+}
+
+/* A body of the form PREFIX ONE, ONE, ... SUFFIX with n times ONE. */
+static char *repeated(const char *prefix, const char *one, const char *between, int n, const char *suffix)
+{
+    const size_t size = strlen(prefix) + (size_t)n * (strlen(one) + strlen(between)) + strlen(suffix) + 1;
+    char *text = calloc(1, size);
+
+    strcat(text, prefix);
+    for (int i = 0; i < n; i++) {
+        strcat(text, i ? between : "");
+        strcat(text, one);
+    }
+    return strcat(text, suffix);
+}
+
+static void limits_hold(void **state)
+{
+    static const struct {
+        const char *path, *prefix, *one, *between, *suffix;
+        int limit;
+        const char *code;
+    } cases[] = {
+        {"/v1/recommend", "{\"history\": [", "\"i3\"", ", ", "], \"k\": 1}", 4, "out_of_range"},
+        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"allow\": [", "\"i5\"", ", ", "]}", 3,
+         "out_of_range"},
+        {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"deny\": [", "\"i5\"", ", ", "]}", 3,
+         "out_of_range"},
+        {"/v1/recommend", "{\"history\": [\"i3\", \"", "x", "", "\"], \"k\": 1}", 8, "out_of_range"},
+        {"/v1/events", "{\"events\": [", "{\"user\": \"a\", \"item\": \"i3\"}", ", ", "]}", 2,
+         "out_of_range"},
+        {"/v1/events", "{\"events\": [{\"user\": \"", "u", "", "\", \"item\": \"i3\"}]}", 8, "out_of_range"},
+    };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int off = -1; off <= 1; off++) {
+            char *body = repeated(cases[c].prefix, cases[c].one, cases[c].between, cases[c].limit + off,
+                                  cases[c].suffix);
+            answer a = ask(&s, "POST", cases[c].path, body);
+
+            assert_int_equal(a.status, off > 0 ? 400 : 200);
+            if (off > 0)
+                assert_string_equal(text_at(&a, "error/code"), cases[c].code);
+            answer_free(&a);
+            free(body);
+        }
+}
+
+static void numbers_are_limited(void **state)
+{
+    static const struct {
+        const char *key;
+        int least, most;
+    } cases[] = {{"k", 1, 5}, {"beam", 1, 6}};
+
+    (void)state;
+    for (size_t c = 0; c < 2; c++)
+        for (int off = -1; off <= 1; off++)
+            for (int end = 0; end < 2; end++) {
+                const int value = (end ? cases[c].most : cases[c].least) + off;
+                const bool good = value >= cases[c].least && value <= cases[c].most;
+                char body[100];
+
+                snprintf(body, sizeof body, "{\"history\": [\"i3\"], \"%s\": %d}", cases[c].key, value);
+                assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), good ? 200 : 400);
+            }
+    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999}", 400,
+                 "out_of_range");
+    assert_error(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"k\": 99999999999999999999999}", 400,
+                 "invalid_json");
+}
+
+static void nesting_is_limited(void **state)
+{
+    (void)state;
+    /* three levels are {"events": [{...}]}: what is deeper is of a wrong type up to the limit, and not looked
+     * at beyond */
+    assert_error(&s, "POST", "/v1/events", "{\"events\": [[1]]}", 400, "invalid_type");
+    assert_error(&s, "POST", "/v1/events", "{\"events\": [[[1]]]}", 400, "invalid_type");
+    assert_error(&s, "POST", "/v1/events", "{\"events\": [[[[1]]]]}", 400, "out_of_range");
+    assert_int_equal(
+        status_of(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"[[[[[\", \"item\": \"\\\"[[[\"}]}"),
+        200);
+}
+
+static void ids_in_paths_are_limited(void **state)
+{
+    (void)state;
+    assert_error(&s, "GET", "/v1/items/1234567", NULL, 404, "not_found");
+    assert_error(&s, "GET", "/v1/items/12345678", NULL, 404, "not_found");
+    assert_error(&s, "GET", "/v1/items/123456789", NULL, 400, "out_of_range");
+    assert_error(&s, "GET", "/v1/items/%31%32%33%34%35%36%37%38", NULL, 404,
+                 "not_found"); /* as long as they are, not as they are written */
+}
+
+static void bodies_are_limited(void **state)
+{
+    (void)state;
+    for (int off = -1; off <= 1; off++) {
+        char *body = repeated("{\"history\": [\"i3\"], \"k\": 1}", " ", "", 300 + off - 27, "");
+        answer a = ask(&s, "POST", "/v1/recommend", body);
+
+        assert_int_equal(strlen(body), 300 + off);
+        assert_int_equal(a.status, off > 0 ? 413 : 200);
+        answer_free(&a);
+        free(body);
+    }
+    assert_int_equal(status_of(&s, "GET", "/healthz", NULL), 200);
+}
+
+static void headers_are_limited(void **state)
+{
+    static const char fixed[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ";
+
+    (void)state;
+    for (int off = -1; off <= 1; off++) {
+        /* counted to the end of the line before the empty one, as the vendor counts */
+        char *text = repeated(fixed, "x", "", 600 + off - (int)strlen(fixed) - 4, "\r\n\r\n");
+        const int fd = client_open(&s);
+        answer a;
+
+        assert_int_equal(strlen(text), 600 + off);
+        send_text(fd, text);
+        a = receive(fd, WAIT_MS, false);
+        assert_int_equal(a.status, off > 0 ? 431 : 200);
+        answer_free(&a);
+        close(fd);
+        free(text);
+    }
+}
+
+/* One connection more than there may be waits until another ends. */
+static void connections_are_limited(void **state)
+{
+    int fd[5];
+    answer a;
+
+    (void)state;
+    sleep_ms(50); /* those of the tests before are gone */
+    for (int n = 3; n <= 5; n++) {
+        for (int i = 0; i < n; i++) {
+            fd[i] = client_open(&s);
+            send_request(fd[i], "GET", "/healthz", "", NULL);
+            a = receive(fd[i], i < 4 ? WAIT_MS : 150, false);
+            assert_int_equal(a.status, i < 4 ? 200 : 0);
+            answer_free(&a);
+        }
+        if (n == 5) {
+            close(fd[0]);
+            a = receive(fd[4], WAIT_MS, false);
+            assert_int_equal(a.status, 200);
+            answer_free(&a);
+        }
+        for (int i = n == 5; i < n; i++)
+            close(fd[i]);
+        sleep_ms(50);
+    }
+}
+
+static void connections_of_one_address_are_limited(void **state)
+{
+    server one;
+    int fd[3];
+
+    (void)state;
+    server_start(&one, "markov1", "--threads 1 --address-max 2");
+    for (int i = 0; i < 3; i++) {
+        answer a;
+
+        fd[i] = client_open(&one);
+        send_request(fd[i], "GET", "/healthz", "", NULL);
+        a = receive(fd[i], WAIT_MS, false);
+        assert_int_equal(a.status, i < 2 ? 200 : 0); /* the third is closed at once */
+        answer_free(&a);
+    }
+    for (int i = 0; i < 3; i++)
+        close(fd[i]);
+    assert_int_equal(server_stop(&one), 0);
+}
+
+/* Milliseconds until the server ends this connection, while one byte is sent now and then; -1: it does not.
+ */
+static int cut_after(int fd, const char *first, int limit_ms)
+{
+    const double start = seconds_now();
+
+    send_text(fd, first);
+    while (seconds_now() - start < limit_ms / 1e3) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        char some[500];
+
+        if (poll(&p, 1, 30) > 0 && recv(fd, some, sizeof some, 0) <= 0)
+            return (int)((seconds_now() - start) * 1000);
+        if (!send_text(fd, "x"))
+            return (int)((seconds_now() - start) * 1000);
+    }
+    return -1;
+}
+
+static void slow_clients_are_cut(void **state)
+{
+    static const struct {
+        const char *first;
+        int deadline;
+    } cases[] = {
+        {"GET /healthz HT", 400},                                                               /* header */
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200\r\n\r\n", 400}, /* body */
+        {"", 400}, /* header, from nothing */
+    };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int fd = client_open(&s), ms = cut_after(fd, cases[c].first, cases[c].deadline + 1000);
+
+        assert_true(ms >= cases[c].deadline - 50 && ms <= cases[c].deadline + 1000);
+        close(fd);
+        assert_int_equal(status_of(&s, "GET", "/healthz", NULL), 200); /* nobody else notices */
+    }
+}
+
+/* A client that asks for megabytes and reads none of them. */
+static void clients_that_do_not_read_are_cut(void **state)
+{
+    static const char request[] = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const int fd = client_open(&s), small = 4096;
+    const double start = seconds_now();
+    double open = 2;
+
+    (void)state;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    for (int i = 0; i < 3000; i++)
+        if (send(fd, request, strlen(request), MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)strlen(request))
+            break;                                   /* the server reads no further: it waits for us */
+    while (open > 1 && seconds_now() - start < 10) { /* connections: this one, and the one that asks */
+        answer a = ask(&s, "GET", "/metrics", NULL);
+        const char *at = a.body ? strstr(a.body, "\nsedge_connections ") : NULL;
+
+        open = at ? atof(at + 19) : 2;
+        answer_free(&a);
+        sleep_ms(10);
+    }
+    assert_true(open == 1);
+    assert_true(seconds_now() - start > 0.35 &&
+                seconds_now() - start < 5); /* what it could send first took its time, too */
+    close(fd);
+}
+
+static void idle_connections_are_closed(void **state)
+{
+    const int fd = client_open(&s);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    answer a;
+    char c;
+
+    (void)state;
+    send_request(fd, "GET", "/healthz", "", NULL);
+    a = receive(fd, WAIT_MS, false);
+    assert_int_equal(a.status, 200);
+    answer_free(&a);
+    assert_int_equal(poll(&p, 1, 300), 0);
+    assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+    assert_int_equal(recv(fd, &c, 1, 0), 0);
+    close(fd);
+}
+
+/* Requests that two readers could take for different ones, and some that are none. Each ends its connection.
+ */
+static void ambiguous_requests_are_refused(void **state)
+{
+#define BODY "\r\n\r\n{\"history\": [\"i3\"]}"
+    static const struct {
+        const char *text;
+        int status; /* 0: cut without an answer */
+    } cases[] = {
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 19" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nContent-Length: 5" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 19\r\nTransfer-Encoding: "
+         "chunked" BODY,
+         400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         411},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: identity\r\n\r\n", 411},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1" BODY, 400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: +19" BODY, 400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x13" BODY, 400},
+        {"POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999" BODY, 413},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: example.com\r\n\r\n", 400},
+        {"GET /healthz HTTP/1.1\r\n\r\n", 400}, /* no host */
+        {"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", 403},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n", 403},
+        {"GET /healthz HTTP/1.1\r\nHost: localhost:1\r\nOrigin: http://localhost:1\r\n\r\n", 200},
+        {"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:99\r\n\r\n", 200},
+        {"GARBAGE\r\n\r\n", -1},
+        {"\x16\x03\x01\x02\x01\x01\xfc\x03\x03\r\n\r\n", -1}, /* someone speaks TLS */
+    };
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const int fd = client_open(&s);
+        answer a;
+
+        send_text(fd, cases[c].text);
+        a = receive(fd, cases[c].status < 0 ? 1500 : WAIT_MS, false);
+        if (cases[c].status < 0)
+            assert_true(a.status == 0 || a.status >= 400);
+        else if (a.status != cases[c].status)
+            fail_msg("case %zu: expected %d, found %d", c, cases[c].status, a.status);
+        answer_free(&a);
+        close(fd);
+    }
+    assert_int_equal(status_of(&s, "GET", "/healthz", NULL), 200);
+}
+
+/* ---- keys ------------------------------------------------------------------------------------------- */
+static void write_keys(const char *text, int mode)
+{
+    char path[100];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/keys", work);
+    f = fopen(path, "w");
+    fputs(text, f);
+    fclose(f);
+    chmod(path, (mode_t)mode);
+}
+
+static int status_with(const server *k, const char *method, const char *path, const char *key)
+{
+    char header[200] = "";
+    answer a;
+
+    if (key)
+        snprintf(header, sizeof header, "Authorization: Bearer %s\r\n", key);
+    a = ask_with(k, method, path, header, NULL);
+    const int status = a.status;
+    answer_free(&a);
+    return status;
+}
+
+static void keys_open_what_they_may(void **state)
+{
+    server k;
+
+    (void)state;
+    write_keys("# ours\nuse use-key-0123456789\r\nadmin admin-key-0123456789\n", 0600);
+    server_start(&k, "markov1", "--key-file keys --threads 1");
+    assert_int_equal(status_with(&k, "GET", "/healthz", NULL), 200);
+    assert_int_equal(status_with(&k, "GET", "/openapi.json", NULL), 200);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", NULL), 401);
+    assert_int_equal(status_with(&k, "GET", "/metrics", NULL), 401);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "use-key-012345678"), 401);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "use-key-01234567890"), 401);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", ""), 401);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "use-key-0123456789"), 200);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "admin-key-0123456789"), 200);
+    assert_int_equal(status_with(&k, "POST", "/admin/reload", NULL), 401);
+    assert_int_equal(status_with(&k, "POST", "/admin/reload", "use-key-0123456789"), 403);
+    write_keys("admin new-admin-key-0123\n", 0600); /* keys are read again with the model */
+    assert_int_equal(status_with(&k, "POST", "/admin/reload", "admin-key-0123456789"), 200);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "use-key-0123456789"), 401);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "new-admin-key-0123"), 200);
+    write_keys("nonsense\n", 0600); /* and a file that is no good changes nothing */
+    assert_int_equal(status_with(&k, "POST", "/admin/reload", "new-admin-key-0123"), 500);
+    assert_int_equal(status_with(&k, "GET", "/v1/models", "new-admin-key-0123"), 200);
+    assert_int_equal(server_stop(&k), 0);
+    assert_false(log_has(&k, "key-0123456789"));
+    assert_false(log_has(&k, "new-admin-key"));
+}
+
+static void refuses_to_start_unsafely(void **state)
+{
+    server k;
+
+    (void)state;
+    server_spawn(&k, "markov1", "--address 0.0.0.0");
+    assert_int_equal(server_wait(&k), 2);
+    assert_true(
+        log_has(&k, "address '0.0.0.0' can be reached by others: expected --key-file FILE, or --insecure"));
+    write_keys("use use-key-0123456789\n", 0640);
+    server_spawn(&k, "markov1", "--key-file keys");
+    assert_int_equal(server_wait(&k), 2);
+    assert_true(
+        log_has(&k, "keys: expected a file that only its owner can read (chmod 600), found mode 640"));
+    write_keys("use short\n", 0600);
+    server_spawn(&k, "markov1", "--key-file keys");
+    assert_int_equal(server_wait(&k), 1);
+    assert_true(log_has(&k, "keys:1: expected a key of 16 to 4096 characters, found 5"));
+    write_keys("use-key-0123456789\n", 0600);
+    server_spawn(&k, "markov1", "--key-file keys");
+    assert_int_equal(server_wait(&k), 1);
+    assert_true(log_has(&k, "keys:1: expected 'use KEY' or 'admin KEY'"));
+    assert_false(log_has(&k, "use-key-0123456789"));
+    server_spawn(&k, "markov1", "--address localhost");
+    assert_int_equal(server_wait(&k), 2);
+    server_spawn(&k, "nowhere", "");
+    assert_int_equal(server_wait(&k), 1);
+    server_spawn(&k, "markov1", "--k-maxx 3");
+    assert_int_equal(server_wait(&k), 2);
+    assert_true(log_has(&k, "did you mean '--k-max'?"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(numbers_are_limited),
+        cmocka_unit_test(nesting_is_limited),
+        cmocka_unit_test(ids_in_paths_are_limited),
+        cmocka_unit_test(bodies_are_limited),
+        cmocka_unit_test(headers_are_limited),
+        cmocka_unit_test(connections_are_limited),
+        cmocka_unit_test(connections_of_one_address_are_limited),
+        cmocka_unit_test(slow_clients_are_cut),
+        cmocka_unit_test(clients_that_do_not_read_are_cut),
+        cmocka_unit_test(idle_connections_are_closed),
+        cmocka_unit_test(ambiguous_requests_are_refused),
+        cmocka_unit_test(keys_open_what_they_may),
+        cmocka_unit_test(refuses_to_start_unsafely),
+    };
+
+    return cmocka_run_group_tests(tests, start, stop);
+}
