@@ -36,6 +36,8 @@
     X(bool, negatives_shared, false, 0, 1,                                                                   \
       "one set of negatives for the whole batch instead of one a position")                                  \
     X(float, temperature, 0.05, 0.001, 100, "loss=sampled: cosines are divided by it")                       \
+    X(float, position_sd, 0, 0, 10,                                                                          \
+      "standard deviation of position vectors at the start (0: 1 / sqrt(dim), as published)")                \
     X(bool, latest, false, 0, 1, "learn only from the last run of `length` events of each user")             \
     X(float, alpha, 2, 1, 2,                                                                                 \
       "stochastic length: attention over runs costs length^alpha at most, the rest is left out (2: "         \
@@ -71,13 +73,13 @@ static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_params *ps = &m->params;
     const bool both = !strcmp(c->bias, "both");
     const int inner = c->heads * c->dv, keys = c->heads * c->dqk;
+    const float sd = c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim);
 
     if (!(s->block = sg_alloc_zero((size_t)c->blocks, sizeof *s->block)))
         return sg_fail_memory(err, "hstu");
     s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, SD, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
-    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->length, c->dim,
-                               "position.weight");
+    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, sd, 0, c->length, c->dim, "position.weight");
     for (int i = 0; i < c->blocks; i++) {
         hstu_block *b = &s->block[i];
 

@@ -381,6 +381,42 @@ static void the_receipt_names_what_was_done(void **state)
     shop_fini(&s);
 }
 
+/* Event e of the data happens at 10 e: a request for the test target of user u comes when that target does. */
+static sg_status check_times(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    extern const sg_model_class sg_model_star;
+
+    for (int i = 0; i < h->n; i++) {
+        const int64_t events = h->offsets[i + 1] - h->offsets[i], last = h->timestamp[h->offsets[i + 1] - 1];
+
+        assert_int_equal(h->now[i], last + 10);
+        assert_int_equal(last - h->timestamp[h->offsets[i]], 10 * (events - 1));
+    }
+    return sg_model_star.score(session, h, scores, err);
+}
+
+static void a_request_comes_when_its_target_does(void **state)
+{
+    (void)state;
+    shop s;
+    sg_model *m;
+
+    shop_init(&s, USERS, ITEMS, 8);
+    int64_t *time = sg_alloc_array((size_t)s.data.n_events, sizeof *time);
+    for (int64_t e = 0; e < s.data.n_events; e++)
+        time[e] = 10 * e;
+    s.data.timestamp = time;
+    m = shop_model(&s, "star", NULL, NULL);
+    sg_model_class class = *m->class, *plain = (sg_model_class *)(uintptr_t)m->class;
+    class.score = check_times;
+    m->class = &class;
+    json_decref(evaluate(m, &s, &(sg_eval_spec){.test = true}, NULL));
+    m->class = plain;
+    sg_free(time);
+    sg_model_free(m);
+    shop_fini(&s);
+}
+
 static void mistakes_are_named(void **state)
 {
     (void)state;
@@ -553,6 +589,7 @@ int main(void)
         cmocka_unit_test(cold_targets_are_counted_apart),
         cmocka_unit_test(a_subset_is_the_same_one_each_time),
         cmocka_unit_test(the_receipt_names_what_was_done),
+        cmocka_unit_test(a_request_comes_when_its_target_does),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(trec_files_hold_lists_and_targets),
         cmocka_unit_test(paired_tests_tell_runs_apart),
