@@ -15,8 +15,8 @@ say synth -o "$out/shop" --users 2000 --items 500
 say stats "$out/shop"
 say embed "$out/shop" --dim 64
 say tokenize "$out/shop" --codes 32
-say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 dropout=0.05 softmax=legal init_sd=0.05 batch=64 epochs=12 lr=0.002 \
-    schedule=linear valid_every=2 valid_users=1000
+say train tiger "$out/shop" -o "$out/tiger" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 dropout=0.05 label_smoothing=0.1 softmax=legal \
+    prefix_vectors=true content=2 init_sd=0.02 lr=0.002 schedule=linear batch=32 epochs=25 valid_every=5 valid_users=1000
 say eval "$out/tiger" "$out/shop"
 "$sedge" eval "$out/tiger" "$out/shop" -q --json >"$out/tiger/eval.json" # the page shows these figures
 user=$("$sedge" inspect "$out/shop" --json | sed 's/.*"example_user": "\([^"]*\)".*/\1/')
