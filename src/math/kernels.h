@@ -69,7 +69,7 @@ enum { SG_PANEL = 16 }; /* columns that gather_sum works on at once */
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, gather_sum, (float *y, const float *x, const int32_t *index, const float *value, size_t n))                \
     X(size_t, nearest, (const float *dot, const float *norm, size_t n, float *least))                                  \
-    X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
+    X(void, adamw, (float *w, float *m, float *v, float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;
 typedef struct sg_kernels {
