@@ -167,8 +167,3 @@ double sg_total_sq(const float *x, size_t n)
 {
     return sg_kernels_best()->sum_sq(x, n);
 }
-
-void sg_adamw_kernel(float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a)
-{
-    sg_kernels_best()->adamw(w, m, v, g, n, a);
-}

@@ -81,7 +81,7 @@ typedef struct sg_pairs {
     /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
     X(void, panels, (float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out,      \
                      int first, int n))                                                                                \
-    X(void, adamw, (float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a))
+    X(void, adamw, (float *w, float *m, float *v, float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;
 typedef struct sg_kernels {

@@ -24,13 +24,11 @@ double sg_total(const float *x, size_t n);                        /* in double, 
 double sg_total_sq(const float *x, size_t n);
 void sg_log_softmax(float *x, size_t n);                        /* in place */
 
-/* One AdamW update of n numbers: m = beta1 m + (1 - beta1) g', v = beta2 v + (1 - beta2) g'^2 with g' = grad_scale g,
- * w = decay w - lr m / (sqrt(v) + eps). The caller folds the bias corrections in: with c_i = 1 - beta_i^step,
- * lr = rate sqrt(c_2) / c_1, eps = epsilon sqrt(c_2); decay = 1 - rate weight_decay. */
+/* One AdamW update of n numbers with g' = clip g:  m = beta1 m + (1 - beta1) g',  v = beta2 v + (1 - beta2) g'^2,
+ * w = keep w - step m / (root sqrt(v) + eps),  g = 0. The caller folds the bias corrections into step and root. */
 typedef struct sg_adamw {
-    float lr, beta1, beta2, eps, decay, grad_scale;
+    float clip, beta1, rest1, beta2, rest2, step, root, eps, keep; /* rest = 1 - beta, taken in double */
 } sg_adamw;
-void sg_adamw_kernel(float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a);
 
 /* The k largest of score (n) in descending order, ties by lower index; returns how many (min(k, n) less -inf and NaN). */
 size_t sg_topk(int32_t *index, float *value, size_t k, const float *score, size_t n);

@@ -11,6 +11,7 @@
 #include "nn/optim.h"
 
 #include "base/alloc.h"
+#include "math/kernels.h"
 #include "nn/piece.h"
 
 #include <float.h>
@@ -139,20 +140,12 @@ static inline float flush(float x)
     return fabsf(x) < FLT_MIN ? 0 : x;
 }
 
-static void adamw(const rule *r, float *restrict w, float *restrict g, float *restrict m, float *restrict v, size_t n,
-                  float decay)
+static void adamw(const rule *r, float *w, float *g, float *m, float *v, size_t n, float decay)
 {
-    const float b1 = r->b1, c1 = r->c1, b2 = r->b2, c2 = r->c2, clip = r->clip, root = r->root, eps = r->eps;
-    const float step = r->step, keep = 1 - decay;
+    const sg_adamw a = {.clip = r->clip, .beta1 = r->b1, .rest1 = r->c1, .beta2 = r->b2, .rest2 = r->c2, .step = r->step,
+                        .root = r->root, .eps = r->eps, .keep = 1 - decay};
 
-    for (size_t i = 0; i < n; i++) {
-        const float gi = g[i] * clip;
-
-        m[i] = flush(b1 * m[i] + c1 * gi);
-        v[i] = flush(b2 * v[i] + c2 * gi * gi);
-        w[i] = w[i] * keep - step * m[i] / (sqrtf(v[i]) * root + eps);
-        g[i] = 0;
-    }
+    sg_kernels_best()->adamw(w, m, v, g, n, &a);
 }
 
 static void adagrad(const rule *r, float *restrict w, float *restrict g, float *restrict v, size_t n, float decay)

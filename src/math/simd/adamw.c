@@ -1,19 +1,25 @@
-/* adamw.c - one AdamW update of n numbers, each array read and written once.   [Loshchilov & Hutter 2019, alg. 2]
- * m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w = w decay - lr m / (sqrt(v) + eps), with the bias corrections inside
- * lr and eps. */
+/* adamw.c - one AdamW update of n numbers, each array read and written once.   [Loshchilov & Hutter 2019, alg. 2] */
 #include "math/simd/simd.h"
 
+#include <float.h>
 #include <math.h>
 
-void SG_KERNEL(adamw)(float *w, float *m, float *v, const float *g, size_t n, const sg_adamw *a)
+/* A moment without gradients shrinks into the subnormal numbers and stays there, a hundred times slower to handle. */
+static inline float flush(float x)
 {
-    const float b1 = a->beta1, b2 = a->beta2, c1 = 1 - b1, c2 = 1 - b2, lr = a->lr, eps = a->eps, decay = a->decay;
+    return fabsf(x) < FLT_MIN ? 0 : x;
+}
+
+void SG_KERNEL(adamw)(float *restrict w, float *restrict m, float *restrict v, float *restrict g, size_t n, const sg_adamw *given)
+{
+    const sg_adamw a = *given;
 
     for (size_t i = 0; i < n; i++) {
-        const float x = g[i] * a->grad_scale;
+        const float x = g[i] * a.clip;
 
-        m[i] = b1 * m[i] + c1 * x;
-        v[i] = b2 * v[i] + c2 * (x * x);
-        w[i] = w[i] * decay - lr * m[i] / (sqrtf(v[i]) + eps);
+        m[i] = flush(a.beta1 * m[i] + a.rest1 * x);
+        v[i] = flush(a.beta2 * v[i] + a.rest2 * (x * x));
+        w[i] = w[i] * a.keep - a.step * m[i] / (sqrtf(v[i]) * a.root + a.eps);
+        g[i] = 0;
     }
 }
