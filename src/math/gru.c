@@ -1,13 +1,15 @@
 /* gru.c - packed gated recurrent unit.   [Cho et al. 2014; as a recommender: Hidasi et al. 2016]
  *
- *   z = s(xz + Uz h), r = s(xr + Ur h), c = tanh(xc + Uc (r h)), h' = (1 - z) h + z c      h = 0 before a
- * sequence
+ *   z = s(xz + Uz h);  r = s(xr + Ur h);  c = tanh(xc + Uc (r h));  h' = (1 - z) h + z c      h = 0 before a sequence
  *
- * x (tokens, 3 d): what the input gives to z, r, c (a linear layer with bias); U (3 d, d): Uz, Ur, Uc; out
- * (tokens, d): states. Backward: with up = dh' + what comes from the next step, dac = up z (1 - c^2), daz =
- * up (c - h) z (1 - z), dar = (Uc^T dac) h r (1 - r), dh = up (1 - z) + r (Uc^T dac) + Uz^T daz + Ur^T dar;
- * dx = (daz, dar, dac);  dU = sum of da h^T, for Uc of dac (r h)^T. Sequences are sorted by length and walk
- * in groups of SG_GRU_ROWS, a group a piece; dU is two products at the end. */
+ * x (tokens, 3 d): what the input gives to z, r, c (a linear layer with bias); U (3 d, d): Uz, Ur, Uc; out (tokens, d): states.
+ * Backward, with up = dh' + what comes from the next step:
+ *
+ *   dac = up z (1 - c^2);  daz = up (c - h) z (1 - z);  dar = (Uc^T dac) h r (1 - r)
+ *   dh  = up (1 - z) + r (Uc^T dac) + Uz^T daz + Ur^T dar
+ *   dx  = (daz, dar, dac);  dU = sum of da h^T, for Uc of dac (r h)^T
+ *
+ * Sequences are sorted by length and walk in groups of SG_GRU_ROWS, a group a piece; dU is two products at the end. */
 #include "math/gru.h"
 
 #include "math/gemm.h"

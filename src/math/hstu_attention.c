@@ -1,10 +1,11 @@
-/* hstu_attention.c - packed pointwise attention with relative position and time bias.   [Zhai et al. 2024,
- * arXiv:2402.17152, eq. 2]
+/* hstu_attention.c - packed pointwise attention with relative position and time bias.
+ *   [Zhai et al. 2024, arXiv:2402.17152, eq. 2]
  *
- *   l_ij = scale q_i.k_j + P[j - i + N - 1] + T[bucket(time_q_i - time_k_j)];  a_ij = SiLU(l_ij) / divisor
- * for j <= i out_i = sum_j a_ij v_j                                softmax: a_ij = exp(l_ij - lse_i) /
- * divisor dv_j = sum_i a_ij dout_i;  dl_ij = SiLU'(l_ij) dout_i.v_j / divisor;  dq, dk, dP, dT follow from dl
- * as l from q, k, P, T
+ *   l_ij  = scale q_i.k_j + P[j - i + N - 1] + T[bucket(time_q_i - time_k_j)]    for j <= i
+ *   a_ij  = SiLU(l_ij) / divisor          softmax: a_ij = exp(l_ij - lse_i) / divisor
+ *   out_i = sum_j a_ij v_j
+ *   dv_j  = sum_i a_ij dout_i
+ *   dl_ij = SiLU'(l_ij) dout_i.v_j / divisor;    dq, dk, dP, dT follow from dl as l from q, k, P, T
  *
  * q, k (tokens, heads * d_qk), v and out (tokens, heads * d_v), perhaps inside wider rows. f32 throughout.
  * Nothing of size n^2 is kept: weights and time buckets are worked out again, tile by tile. A piece is some

@@ -6,9 +6,9 @@
 #include <math.h>
 
 typedef struct sums {
-    double *mean;    /* owned (n_rows, dim) */
-    double *centre;  /* owned (dim) */
-    int32_t *count;  /* owned (n_rows) */
+    double *mean;   /* owned (n_rows, dim) */
+    double *centre; /* owned (dim) */
+    int32_t *count; /* owned (n_rows) */
 } sums;
 
 static void add_items(sums *s, const sg_vectors *v, const int32_t *row, int per, int dim)
@@ -48,8 +48,8 @@ static double finish(sums *s, int32_t n_rows, int dim)
     return named ? sqrt(sum_sq / ((double)named * dim)) : 0;
 }
 
-sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *row, int per, int32_t n_rows, int dim,
-                          double spread, sg_error *err)
+sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *row, int per, int32_t n_rows,
+                          int dim, double spread, sg_error *err)
 {
     const sg_vectors *v = t->vectors;
     sums s;

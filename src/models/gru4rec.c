@@ -1,8 +1,6 @@
-/* gru4rec.c - a recurrent network over the item sequence.   [Hidasi et al., ICLR 2016; Hidasi & Karatzoglou,
- * CIKM 2018]
+/* gru4rec.c - a recurrent network over the item sequence.   [Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018]
  *
- *   x_t = E[item_t];  h_t = GRU(x_t, h_{t-1}), layer upon layer;  y_t = W_o h_t + b_o;  score(j | t) = y_t .
- * E_j
+ *   x_t = E[item_t];  h_t = GRU(x_t, h_{t-1}), layer upon layer;  y_t = W_o h_t + b_o;  score(j | t) = y_t . E_j
  *
  * Every position is a label (the next item). loss=ce is the full softmax; sampled is the one of the papers,
  * with uniform negatives shared by the batch. Where we differ: whole runs of events are read and learned

@@ -18,25 +18,28 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SASREC_OPTIONS(X)                                                                                              \
-    X(int, dim, 64, 4, 4096, "width of item and position vectors")                                                     \
-    X(int, layers, 2, 0, 64, "transformer blocks")                                                                     \
-    X(int, heads, 2, 1, 64, "attention heads; dim must be a multiple")                                                 \
-    X(int, ffn, 256, 4, 16384, "inner width of the feed-forward part")                                                 \
-    X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                                     \
-    X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                                      \
-    X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")                 \
-    X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                                  \
-    X(choice, loss, ce, 0, 0, "ce|bce|gbce|sampled: full softmax, binary, calibrated binary, sampled softmax")         \
-    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: uniform negatives")                                     \
-    X(bool, negatives_shared, true, 0, 1, "one set of negatives for the whole batch instead of one a position")        \
-    X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                                \
-    X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                                   \
-    X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                            \
-    X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                          \
-    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                            \
-    X(float, content, 0, 0, 100, "item vectors of this many times init_sd are added to the vectors at the start (0: none)") \
-    X(bool, tied, true, 0, 1, "output table = input table")                                                            \
+#define SASREC_OPTIONS(X)                                                                                    \
+    X(int, dim, 64, 4, 4096, "width of item and position vectors")                                           \
+    X(int, layers, 2, 0, 64, "transformer blocks")                                                           \
+    X(int, heads, 2, 1, 64, "attention heads; dim must be a multiple")                                       \
+    X(int, ffn, 256, 4, 16384, "inner width of the feed-forward part")                                       \
+    X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
+    X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                            \
+    X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
+    X(choice, loss, ce, 0, 0,                                                                                \
+      "ce|bce|gbce|sampled: full softmax, binary, calibrated binary, sampled softmax")                       \
+    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: uniform negatives")                           \
+    X(bool, negatives_shared, true, 0, 1,                                                                    \
+      "one set of negatives for the whole batch instead of one a position")                                  \
+    X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                      \
+    X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
+    X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
+    X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                \
+    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
+    X(float, content, 0, 0, 100,                                                                             \
+      "item vectors of this many times init_sd are added to the vectors at the start (0: none)")             \
+    X(bool, tied, true, 0, 1, "output table = input table")                                                  \
     X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
 
 typedef struct sasrec_config {
@@ -73,11 +76,14 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
         return sg_fail_memory(err, "sasrec");
     const int sparse = !strcmp(c->loss, "ce") && c->tied ? 0 : SG_PARAM_SPARSE;
-    s->item = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, sparse, m->n_items, c->dim, "item.weight");
+    s->item = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, sparse, m->n_items, c->dim,
+                           "item.weight");
     s->out = c->tied ? s->item
                      : sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd,
-                                    !strcmp(c->loss, "ce") ? 0 : SG_PARAM_SPARSE, m->n_items, c->dim, "out.weight");
-    s->position = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, 0, c->length, c->dim, "position.weight");
+                                    !strcmp(c->loss, "ce") ? 0 : SG_PARAM_SPARSE, m->n_items, c->dim,
+                                    "out.weight");
+    s->position = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, 0, c->length, c->dim,
+                               "position.weight");
     for (int i = 0; i < c->layers; i++) {
         char name[32];
 
@@ -159,7 +165,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     return sg_norm_forward(g, &s->norm, x);
 }
 
-static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                              uint64_t step)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
@@ -188,7 +195,8 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, c->cosine, scores, err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, c->cosine, scores,
+                          err);
 }
 
 const sg_model_class sg_model_sasrec = {

@@ -3,24 +3,27 @@
  * A T5-style encoder-decoder reads the codes of the latest items and writes the codes of the next one:
  *
  *   encoder  [user] a1 .. aL b1 .. bL ...         relative position bias, shared by the layers of a stack
- *   decoder  BOS d1 .. d(L-1)  ->  d1 .. dL       cross-entropy over the codes of the level, mean over the L tokens
+ *   decoder  BOS d1 .. d(L-1)  ->  d1 .. dL       cross-entropy over the codes of the level, mean over L tokens
  *
  * Token of code c at level l: first(l) + c; then BOS; then the hashed user tokens.
  *
- * prefix_vectors=true adds to the vector of code c at level l > 1 one of the prefix it ends, as prefix n-grams do for ranking
- * models [Zheng et al. 2025, arXiv:2504.02137]: what the model reads then tells items apart as an item table would, what it
- * writes are still codes. Prefixes start at zero, so an item that was never trained on is read by its codes alone.
+ * prefix_vectors=true adds to the vector of code c at level l > 1 one of the prefix it ends, as prefix n-grams
+ * do for ranking models [Zheng et al. 2025, arXiv:2504.02137]: what the model reads then tells items apart as
+ * an item table would, what it writes are still codes. Prefixes start at zero, so an item that was never
+ * trained on is read by its codes alone; with content > 0 they start at what their items' vectors say.
  *
- * softmax=legal trains on the question that constrained decoding asks: which of the codes that exist after this prefix? The model
- * need not learn which tuples are items, and with prefix_vectors the answers are told apart by their whole prefix too.
+ * softmax=legal trains on the question that constrained decoding asks: which of the codes that exist after
+ * this prefix? The model need not learn which tuples are items, and with prefix_vectors the answers are told
+ * apart by their whole prefix too.
  *
- * cross_bias=true gives the decoder's look at the history a relative position bias, counted back from its end. T5 has none: a
- * bidirectional encoder can mark the last item itself. One that is causal by item cannot, since it does not know where a target's
- * history ends.
+ * cross_bias=true gives the decoder's look at the history a relative position bias, counted back from its end.
+ * T5 has none: a bidirectional encoder can mark the last item itself. One that is causal by item cannot, since
+ * it does not know where a target's history ends.
  *
- * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is bidirectional.
- * augment=user, the default, asks all targets of a user at once: the encoder is causal by item (an item sees itself whole and
- * all before it), so one encoder pass serves every prefix: a target at position t reads the first t items of it. */
+ * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is
+ * bidirectional. augment=user, the default, asks all targets of a user at once: the encoder is causal by item
+ * (an item sees itself whole and all before it), so one encoder pass serves every prefix: a target at position
+ * t reads the first t items of it. */
 #include "models/model.h"
 
 #include "base/alloc.h"
@@ -35,28 +38,33 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TIGER_OPTIONS(X)                                                                                               \
-    X(int, dim, 128, 4, 4096, "width of token vectors")                                                                \
-    X(int, layers, 4, 1, 64, "encoder blocks, and as many decoder blocks")                                             \
-    X(int, heads, 6, 1, 64, "attention heads")                                                                         \
-    X(int, head_dim, 64, 4, 512, "width of an attention head")                                                         \
-    X(int, ffn, 1024, 4, 16384, "inner width of the feed-forward part")                                                \
-    X(choice, act, relu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                                  \
-    X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                                         \
-    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                                      \
-    X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                                     \
-    X(choice, augment, user, 0, 0, "user|prefix: all targets of a user in one pass, or every prefix an example (paper)") \
-    X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")                 \
-    X(bool, prefix_vectors, false, 0, 1, "a token also carries a vector of its whole prefix, not its code alone")       \
-    X(float, content, 0, 0, 10, "prefix_vectors: prefixes start from item vectors of this spread (0: from nothing)") \
-    X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is (T5: it does not)")             \
-    X(int, buckets, 32, 4, 512, "relative position buckets")                                                           \
-    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                         \
-    X(bool, tied, true, 0, 1, "output table = input table")                                                            \
-    X(float, init_sd, 1, 0.0001, 10, "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster") \
-    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")                      \
-    X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")                     \
-    X(choice, softmax, level, 0, 0, "level|legal: loss over all codes of the level (paper), or over codes that exist")     \
+#define TIGER_OPTIONS(X)                                                                                     \
+    X(int, dim, 128, 4, 4096, "width of token vectors")                                                      \
+    X(int, layers, 4, 1, 64, "encoder blocks, and as many decoder blocks")                                   \
+    X(int, heads, 6, 1, 64, "attention heads")                                                               \
+    X(int, head_dim, 64, 4, 512, "width of an attention head")                                               \
+    X(int, ffn, 1024, 4, 16384, "inner width of the feed-forward part")                                      \
+    X(choice, act, relu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
+    X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                               \
+    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
+    X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                           \
+    X(choice, augment, user, 0, 0,                                                                           \
+      "user|prefix: all targets of a user in one pass, or every prefix an example (paper)")                  \
+    X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")       \
+    X(bool, prefix_vectors, false, 0, 1,                                                                     \
+      "a token also carries a vector of its whole prefix, not its code alone")                               \
+    X(float, content, 0, 0, 10,                                                                              \
+      "prefix_vectors: prefixes start from item vectors of this spread (0: from nothing)")                   \
+    X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is (T5: it does not)")   \
+    X(int, buckets, 32, 4, 512, "relative position buckets")                                                 \
+    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")               \
+    X(bool, tied, true, 0, 1, "output table = input table")                                                  \
+    X(float, init_sd, 1, 0.0001, 10,                                                                         \
+      "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster")             \
+    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
+    X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")           \
+    X(choice, softmax, level, 0, 0,                                                                          \
+      "level|legal: loss over all codes of the level (paper), or over codes that exist")                     \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")
 
 typedef struct tiger_config {
@@ -68,26 +76,26 @@ static const sg_option tiger_options[] = {TIGER_OPTIONS(SG_OPTION_ROW)};
 
 typedef struct example {
     int32_t user;
-    int64_t begin;        /* first event the encoder reads */
-    int64_t first, last;  /* events that are targets; the encoder reads up to last - 1 */
+    int64_t begin;       /* first event the encoder reads */
+    int64_t first, last; /* events that are targets; the encoder reads up to last - 1 */
 } example;
 
 typedef struct tiger {
     int levels;
     int32_t first[SG_LEVELS_MAX], size[SG_LEVELS_MAX]; /* token range of each level */
     int32_t bos, user0;
-    sg_param *token, *head;        /* (tokens, dim), (codes, dim) or the token table */
-    sg_param *prefix;              /* (prefixes of two codes and more, dim), or NULL */
+    sg_param *token, *head;                  /* (tokens, dim), (codes, dim) or the token table */
+    sg_param *prefix;                        /* (prefixes of two codes and more, dim), or NULL */
     int32_t first_prefix[SG_LEVELS_MAX + 2]; /* row of the first prefix of this length */
-    int32_t *node;                 /* owned: (n_items, levels) row of each prefix of an item, -1 for a single code */
+    int32_t *node; /* owned: (n_items, levels) row of each prefix of an item, -1 for a single code */
     sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
-    sg_block *enc, *dec;           /* owned (layers) */
+    sg_block *enc, *dec;                        /* owned (layers) */
     sg_norm norm_enc, norm_dec;
     const sg_dataset *data; /* training: borrowed */
     example *examples;      /* owned */
 } tiger;
 
-/* ---- weights ------------------------------------------------------------------------------------------------- */
+/* ---- weights ------------------------------------------------------------------------------------------- */
 static sg_status number_prefixes(const sg_model *m, tiger *s, sg_error *err)
 {
     const sg_catalogue *c = m->catalogue;
@@ -146,18 +154,24 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, "tiger");
-    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n + 1 + c->user_tokens, c->dim, "token.weight");
-    s->head = c->tied ? s->token : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n, c->dim, "head.weight");
+    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
+                            n + 1 + c->user_tokens, c->dim, "token.weight");
+    s->head = c->tied ? s->token
+                      : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n,
+                                     c->dim, "head.weight");
     if (c->prefix_vectors) {
         if (number_prefixes(m, s, err))
             return SG_ERR_MEMORY;
-        s->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE, s->first_prefix[s->levels + 1],
-                                 c->dim, "prefix.weight");
+        s->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
+                                 s->first_prefix[s->levels + 1], c->dim, "prefix.weight");
     }
-    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
-    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
+    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "encoder.bias.weight");
+    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "decoder.bias.weight");
     if (c->cross_bias)
-        s->bias_cross = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "cross.bias.weight");
+        s->bias_cross = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                                     "cross.bias.weight");
     for (int i = 0; i < c->layers; i++) {
         snprintf(name, sizeof name, "encoder.%d", i);
         sg_block_declare(&s->enc[i], ps, seed, &spec, name);
@@ -220,7 +234,7 @@ static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const in
     return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
 }
 
-/* ---- the encoder --------------------------------------------------------------------------------------------- */
+/* ---- the encoder --------------------------------------------------------------------------------------- */
 /* Items to encoder tokens. Sequence i owns item[offsets[i]] .. item[offsets[i + 1]]. */
 typedef struct source {
     int batch;
@@ -295,7 +309,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
     return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
 }
 
-/* ---- training ------------------------------------------------------------------------------------------------ */
+/* ---- training ------------------------------------------------------------------------------------------ */
 static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
 {
     const tiger_config *c = m->config;
@@ -321,7 +335,8 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
                 last = end - 1;
             if (!sg_grow(&s->examples, &cap, *n + 1, sizeof *s->examples))
                 return sg_fail_memory(err, "tiger examples");
-            s->examples[(*n)++] = (example){u, last - begin > c->history ? last - c->history : begin, first, last};
+            s->examples[(*n)++] =
+                (example){u, last - begin > c->history ? last - c->history : begin, first, last};
             first = last + 1;
         }
     }
@@ -345,7 +360,8 @@ static sg_tensor *legal_loss(const sg_model *m, sg_graph *g, sg_tensor *x, const
         for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
             const sg_children next = sg_catalogue_children(m->catalogue, l, node);
 
-            node = sg_catalogue_child(m->catalogue, l, node, m->codes[(size_t)item[t] * (size_t)s->levels + (size_t)l]);
+            node = sg_catalogue_child(m->catalogue, l, node,
+                                      m->codes[(size_t)item[t] * (size_t)s->levels + (size_t)l]);
             offsets[r] = n;
             target[r] = node - next.first;
             n += next.n;
@@ -374,7 +390,8 @@ static sg_tensor *legal_loss(const sg_model *m, sg_graph *g, sg_tensor *x, const
                                               .label_smoothing = (float)c->label_smoothing});
 }
 
-static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed, uint64_t step)
+static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,
+                             uint64_t step)
 {
     const tiger_config *c = m->config;
     const tiger *s = m->state;
@@ -405,7 +422,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     int32_t *arrays = sg_scratch(g, 7 * (size_t)R, sizeof *arrays);
     if (!item || !own || !target_item || !arrays)
         return NULL;
-    int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R, *target = arrays + 4 * R;
+    int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R,
+            *target = arrays + 4 * R;
     int32_t *prefix = arrays + 5 * R, *place = arrays + 6 * R;
     int r = 0, t = 0;
     for (int i = 0; i < n; i++) {
@@ -419,7 +437,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
             own[t++] = r;
             for (int l = 0; l < L; l++, r++) {
                 id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
-                prefix[r] = s->prefix && l ? s->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
+                prefix[r] =
+                    s->prefix && l ? s->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
                 limit[r] = extra + (int32_t)(ev - e->begin) * L;
                 place[r] = limit[r] - 1;
                 begin[r] = s->first[l];
@@ -458,7 +477,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
     if (!strcmp(c->softmax, "legal"))
         return legal_loss(m, g, x, target_item, targets);
-    return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c), (float)c->label_smoothing);
+    return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c),
+                               (float)c->label_smoothing);
 }
 
 /* ---- decoding

@@ -18,7 +18,8 @@ static void rows_are_centred_means_of_their_items(void **state)
     float *out;
     sg_error err;
 
-    assert_int_equal(sg_content_rows(&out, &(sg_train_data){.vectors = &vectors}, row, 2, 4, 3, 0.5, &err), SG_OK);
+    assert_int_equal(sg_content_rows(&out, &(sg_train_data){.vectors = &vectors}, row, 2, 4, 3, 0.5, &err),
+                     SG_OK);
     for (int i = 0; i < 12; i++)
         assert_true(fabs((double)out[i] - expected[i] * 0.5 / rms) < 1e-6); /* f32 */
     sg_free(out);
@@ -62,7 +63,8 @@ static void kit_fini(kit *k)
 /* What content adds to row r of a weight: `factor` times the centred mean of items first .. first + n - 1, then zeros. */
 static void assert_adds(const kit *k, const char *weight, int r, int first, int n, double factor)
 {
-    const sg_param *a = sg_params_find(&k->without->params, weight), *b = sg_params_find(&k->with->params, weight);
+    const sg_param *a = sg_params_find(&k->without->params, weight),
+                   *b = sg_params_find(&k->with->params, weight);
 
     for (int j = 0; j < a->dim[1]; j++) {
         const size_t at = (size_t)r * (size_t)a->dim[1] + (size_t)j;
@@ -70,7 +72,8 @@ static void assert_adds(const kit *k, const char *weight, int r, int first, int 
 
         for (int i = first; j < DIM && i < first + n; i++)
             mean += ((double)k->v[i * DIM + j] - k->centre[j]) / n;
-        assert_true(fabs((double)b->value[at] - (double)a->value[at] - factor * mean) < 1e-5); /* f32 sums of about 1 */
+        assert_true(fabs((double)b->value[at] - (double)a->value[at] - factor * mean) <
+                    1e-5); /* f32 sums of about 1 */
     }
 }
 
@@ -109,7 +112,8 @@ static void tiger_adds_means_to_prefixes_and_first_codes(void **state)
     kit k;
     double sum_sq = 0;
 
-    kit_init(&k, "tiger", "dim=8 layers=1 heads=1 head_dim=8 ffn=8 history=6 prefix_vectors=true init_sd=0.1");
+    kit_init(&k, "tiger",
+             "dim=8 layers=1 heads=1 head_dim=8 ffn=8 history=6 prefix_vectors=true init_sd=0.1");
     for (int i = 0; i < ITEMS; i++)
         sum_sq += 2 * square_sum(&k, i, 1) + (i % WIDTH ? 0 : square_sum(&k, i, WIDTH));
     const double factor = 2 * 0.1 / sqrt(sum_sq / ((2 * ITEMS + ITEMS / WIDTH) * DIM));
