@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "math/graph.h"
 #include "models/model.h"
 
 #include <setjmp.h>
@@ -112,6 +113,47 @@ static inline sg_model *tiny_model(tiny *t, const char *name, const char *option
     if (sg_model_build(m, &t->train, seed, &err))
         fail_msg("%s", err.message);
     return m;
+}
+
+/* The loss of the first n examples, without dropout. */
+static inline double tiny_loss(sg_model *m, int n)
+{
+    sg_error err = {0};
+    sg_graph *g;
+    uint32_t example[64];
+    double value;
+
+    assert_in_range(n, 0, 64);
+    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+    sg_graph_begin(g, SG_INFER, 1, 0);
+    for (int i = 0; i < n; i++)
+        example[i] = (uint32_t)i;
+    const sg_tensor *loss = m->class->loss(m, g, example, n, 1, 0);
+    if (sg_graph_status(g, &err))
+        fail_msg("%s", err.message);
+    value = loss->data[0];
+    sg_graph_free(g);
+    return value;
+}
+
+static inline sg_status tiny_ask(sg_model *m, const sg_histories *h, float *scores, sg_error *err)
+{
+    sg_session *s;
+    sg_status st;
+
+    assert_int_equal(sg_session_new(&s, m, NULL, err), SG_OK);
+    st = m->class->score(s, h, scores, err);
+    sg_session_free(s);
+    return st;
+}
+
+/* Scores of all items after each history. */
+static inline void tiny_score(sg_model *m, const sg_histories *h, float *scores)
+{
+    sg_error err = {0};
+
+    if (tiny_ask(m, h, scores, &err))
+        fail_msg("%s", err.message);
 }
 
 #endif

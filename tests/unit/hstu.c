@@ -2,49 +2,9 @@
  * times. */
 #include "tiny.h"
 
-#include "math/graph.h"
-
 #include <math.h>
 
 #define SMALL "dim=10 blocks=2 heads=2 dqk=6 dv=7 length=8 dropout=0 dropout_input=0 "
-
-static double loss_of(sg_model *m, int n_examples)
-{
-    sg_error err = {0};
-    sg_graph *g;
-    uint32_t example[64];
-    double value;
-
-    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
-    sg_graph_begin(g, SG_INFER, 1, 0);
-    for (int i = 0; i < n_examples; i++)
-        example[i] = (uint32_t)i;
-    const sg_tensor *loss = m->class->loss(m, g, example, n_examples, 1, 0);
-    if (sg_graph_status(g, &err))
-        fail_msg("%s", err.message);
-    value = loss->data[0];
-    sg_graph_free(g);
-    return value;
-}
-
-static sg_status ask(sg_model *m, const sg_histories *h, float *out, sg_error *err)
-{
-    sg_session *s;
-    sg_status st;
-
-    assert_int_equal(sg_session_new(&s, m, NULL, err), SG_OK);
-    st = m->class->score(s, h, out, err);
-    sg_session_free(s);
-    return st;
-}
-
-static void score(sg_model *m, const sg_histories *h, float *out)
-{
-    sg_error err = {0};
-
-    if (ask(m, h, out, &err))
-        fail_msg("%s", err.message);
-}
 
 /* Every weight becomes a number of the size that training would make of it. */
 static void shake(sg_model *m)
@@ -165,7 +125,7 @@ static void equals_the_formulas(void **state)
             x[i][d] = sqrt(DIM) * e[item[i] * DIM + d] + position[i * DIM + d];
     refer_block(m, 0, x, time, next);
     refer_block(m, 1, x, time, next);
-    score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = item, .timestamp = time, .now = &now},
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = item, .timestamp = time, .now = &now},
           scores);
     for (int j = 0; j < ITEMS; j++) {
         double dot = 0, length = 0;
@@ -209,7 +169,7 @@ static void training_loss_equals_scores_of_prefixes(void **state)
         for (int e = 1; e < end; e++) {
             double most = -1e30, total = 0;
 
-            score(
+            tiny_score(
                 m,
                 &(sg_histories){
                     .n = 1, .offsets = (int64_t[]){0, e}, .item = t.item, .timestamp = time, .now = &time[e]},
@@ -220,7 +180,7 @@ static void training_loss_equals_scores_of_prefixes(void **state)
                 total += exp(scores[i] - most);
             sum += most + log(total) - scores[t.item[e]];
         }
-        assert_true(fabs(loss_of(m, 1) - sum / (end - 1)) < 1e-4);
+        assert_true(fabs(tiny_loss(m, 1) - sum / (end - 1)) < 1e-4);
         sg_model_free(m);
         tiny_free(&t);
     }
@@ -238,16 +198,16 @@ static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **
     sg_model *m = tiny_model(&t, "hstu", SMALL, 3);
     shake(m);
     const int64_t offsets[] = {0, 5, 5, 30}, now[] = {time[5], time[5], time[30]};
-    score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item, .timestamp = time, .now = now}, all);
+    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item, .timestamp = time, .now = now}, all);
     for (int i = 0; i < 3; i++) {
-        score(m,
+        tiny_score(m,
               &(sg_histories){
                   .n = 1, .offsets = offsets + i, .item = t.item, .timestamp = time, .now = now + i},
               one);
         for (int j = 0; j < ITEMS; j++)
             assert_true(fabsf(one[j] - all[i * ITEMS + j]) < 1e-5f);
     }
-    score(m,
+    tiny_score(m,
           &(sg_histories){.n = 1,
                           .offsets = (int64_t[]){0, 8},
                           .item = t.item + 22,
@@ -274,11 +234,11 @@ static void the_time_of_the_request_matters(void **state)
     tiny_new(&t, 5, ITEMS, 9, 4);
     sg_model *m = tiny_model(&t, "hstu", SMALL, 3);
     shake(m);
-    score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time}, a);
-    score(m,
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time}, a);
+    tiny_score(m,
           &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = raised, .now = &time[2]},
           b);
-    score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time, .now = &later},
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time, .now = &later},
           c);
     for (int i = 0; i < ITEMS; i++) {
         assert_true(
@@ -302,10 +262,10 @@ static void a_model_that_learned_from_times_wants_them(void **state)
 
     tiny_new(&t, 5, ITEMS, 9, 4);
     sg_model *m = tiny_model(&t, "hstu", SMALL, 3);
-    assert_int_equal(ask(m, &h, scores, &err), SG_OK); /* nothing learned yet */
+    assert_int_equal(tiny_ask(m, &h, scores, &err), SG_OK); /* nothing learned yet */
     assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
     shake(m);
-    assert_int_equal(ask(m, &h, scores, &err), SG_ERR_USAGE);
+    assert_int_equal(tiny_ask(m, &h, scores, &err), SG_ERR_USAGE);
     assert_string_equal(err.message,
                         "hstu: this model learned from times: expected histories with timestamps");
     sg_model_free(m);
@@ -338,7 +298,7 @@ static void every_option_gives_a_finite_loss(void **state)
         assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
         assert_true(strstr(options[i], "latest") ? n == 20
                                                  : n > 40); /* users of 22 events on average, runs of 8 */
-        const double loss = loss_of(m, 20);
+        const double loss = tiny_loss(m, 20);
         assert_true(isfinite(loss) && loss > 0);
         sg_model_free(m);
         tiny_free(&t);

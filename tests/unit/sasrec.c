@@ -1,41 +1,9 @@
 /* sasrec.c - what the sequential model promises: prefix consistency, the losses, the tied table. */
 #include "tiny.h"
 
-#include "math/graph.h"
-
 #include <math.h>
 
 #define SMALL "dim=16 layers=2 heads=2 ffn=24 length=8 dropout=0 dropout_input=0 "
-
-static double loss_of(sg_model *m, int n_users)
-{
-    sg_error err = {0};
-    sg_graph *g;
-    uint32_t example[64];
-    double value;
-
-    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
-    sg_graph_begin(g, SG_INFER, 1, 0);
-    for (int i = 0; i < n_users; i++)
-        example[i] = (uint32_t)i;
-    const sg_tensor *loss = m->class->loss(m, g, example, n_users, 1, 0);
-    if (sg_graph_status(g, &err))
-        fail_msg("%s", err.message);
-    value = loss->data[0];
-    sg_graph_free(g);
-    return value;
-}
-
-static void score(sg_model *m, const int32_t *item, const int64_t *offsets, int n, float *out)
-{
-    sg_error err = {0};
-    sg_session *s;
-
-    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
-    if (m->class->score(s, &(sg_histories){.n = n, .offsets = offsets, .item = item}, out, &err))
-        fail_msg("%s", err.message);
-    sg_session_free(s);
-}
 
 /* Mean cross-entropy in training equals -log softmax of the scores asked prefix by prefix (positions count from the end, so one
  * event only has the same position in both: the position table is zeroed to compare). */
@@ -61,14 +29,14 @@ static void training_loss_equals_scores_of_prefixes(void **state)
     for (int e = 1; e < end; e++) {
         double most = -1e30, total = 0;
 
-        score(m, t.item, (int64_t[]){0, e}, 1, scores);
+        tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, e}, .item = t.item}, scores);
         for (int i = 0; i < ITEMS; i++)
             most = fmax(most, scores[i]);
         for (int i = 0; i < ITEMS; i++)
             total += exp(scores[i] - most);
         sum += most + log(total) - scores[t.item[e]];
     }
-    assert_true(fabs(loss_of(m, 1) - sum / (end - 1)) < 1e-4);
+    assert_true(fabs(tiny_loss(m, 1) - sum / (end - 1)) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
 }
@@ -83,13 +51,14 @@ static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **
     tiny_new(&t, 10, ITEMS, 30, 5);
     sg_model *m = tiny_model(&t, "sasrec", SMALL, 3);
     const int64_t offsets[] = {0, 5, 5, 30};
-    score(m, t.item, offsets, 3, all);
+    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item}, all);
     for (int i = 0; i < 3; i++) {
-        score(m, t.item, offsets + i, 1, one);
+        tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets + i, .item = t.item}, one);
         for (int j = 0; j < ITEMS; j++)
             assert_true(fabsf(one[j] - all[i * ITEMS + j]) < 1e-5f);
     }
-    score(m, t.item + 22, (int64_t[]){0, 8}, 1, one); /* length=8: only the latest eight matter */
+    /* length=8: only the latest eight matter */
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 8}, .item = t.item + 22}, one);
     for (int j = 0; j < ITEMS; j++)
         assert_true(fabsf(one[j] - all[2 * ITEMS + j]) < 1e-5f);
     sg_model_free(m);
@@ -111,7 +80,7 @@ static void every_loss_is_finite_and_every_event_but_the_first_is_a_label(void *
         sg_model *m = tiny_model(&t, "sasrec", losses[i], 3);
         assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
         assert_true(n >= 20);
-        const double loss = loss_of(m, 20);
+        const double loss = tiny_loss(m, 20);
         assert_true(isfinite(loss) && loss > 0);
         sg_model_free(m);
         tiny_free(&t);

@@ -1,28 +1,9 @@
 /* tiger.c - what the generative model promises: one encoder pass serves every prefix, decoding is legal and exact. */
 #include "tiny.h"
 
-#include "math/graph.h"
-
 #include <math.h>
 
 #define SMALL "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=6 dropout=0 "
-
-static double loss_of(sg_model *m, const uint32_t *example, int n)
-{
-    sg_error err = {0};
-    sg_graph *g;
-    sg_tensor *loss;
-    double value;
-
-    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
-    sg_graph_begin(g, SG_INFER, 1, 0);
-    loss = m->class->loss(m, g, example, n, 1, 0);
-    if (sg_graph_status(g, &err))
-        fail_msg("%s", err.message);
-    value = loss->data[0];
-    sg_graph_free(g);
-    return value;
-}
 
 /* log-probability of every item after a history, by a beam as wide as the catalogue */
 static void score_all(sg_model *m, const int32_t *item, int n, int32_t user, int beam, int k, int32_t *out, float *score)
@@ -59,9 +40,6 @@ static void training_loss_equals_decoded_scores(const char *options)
     for (size_t i = 0; prefix && i < prefix->count; i++)
         prefix->value[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
     assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
-    uint32_t example[16];
-    for (uint32_t i = 0; i < n; i++)
-        example[i] = i;
     for (int e = 1; e < end; e++) {
         int found = 0;
 
@@ -73,7 +51,7 @@ static void training_loss_equals_decoded_scores(const char *options)
             }
         assert_int_equal(found, 1);
     }
-    assert_true(fabs(loss_of(m, example, (int)n) - sum / (end - 1)) < 1e-4);
+    assert_true(fabs(tiny_loss(m, (int)n) - sum / (end - 1)) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
 }
