@@ -121,7 +121,7 @@ void sg_html_card(sg_buf *b, const char *label, const char *value, const char *n
 }
 
 /* ---- plots -------------------------------------------------------------------------------------------------------------- */
-enum { WIDTH = 380, HEIGHT = 210, LEFT = 54, RIGHT = 14, TOP = 10, BOTTOM = 38, TICKS = 5 };
+enum { WIDTH = 380, HEIGHT = 210, LEFT = 54, RIGHT = 26, TOP = 10, BOTTOM = 38, TICKS = 5 };
 
 typedef struct scale {
     double low, high, step;
