@@ -7,6 +7,7 @@
 #include "math/graph.h"
 #include "models/model.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -154,6 +155,52 @@ static inline void tiny_score(sg_model *m, const sg_histories *h, float *scores)
 
     if (tiny_ask(m, h, scores, &err))
         fail_msg("%s", err.message);
+}
+
+/* Mean over events 1 .. end - 1 of the first user of -log softmax of the scores after the events before it. */
+static inline double tiny_prefix_loss(sg_model *m, const tiny *t, int end)
+{
+    const int n = m->n_items;
+    double sum = 0;
+    float *scores = sg_alloc_array((size_t)n, sizeof *scores);
+
+    assert_non_null(scores);
+    for (int e = 1; e < end; e++) {
+        double most = -1e30, total = 0;
+
+        tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, e}, .item = t->item}, scores);
+        for (int i = 0; i < n; i++)
+            most = scores[i] > most ? scores[i] : most;
+        for (int i = 0; i < n; i++)
+            total += exp(scores[i] - most);
+        sum += most + log(total) - scores[t->item[e]];
+    }
+    sg_free(scores);
+    return sum / (end - 1);
+}
+
+/* A model that reads 8 events: histories of 5, 0 and 25 score alike in one batch and alone, and of the long one
+ * the latest 8 matter. */
+static inline void tiny_check_batch(const char *class, const char *options)
+{
+    enum { ITEMS = 20 };
+    tiny t;
+    float all[3 * ITEMS], one[ITEMS];
+
+    tiny_new(&t, 10, ITEMS, 30, 5);
+    sg_model *m = tiny_model(&t, class, options, 3);
+    const int64_t offsets[] = {0, 5, 5, 30};
+    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item}, all);
+    for (int i = 0; i < 3; i++) {
+        tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets + i, .item = t.item}, one);
+        for (int j = 0; j < ITEMS; j++)
+            assert_true(fabsf(one[j] - all[i * ITEMS + j]) < 1e-5f);
+    }
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 8}, .item = t.item + 22}, one);
+    for (int j = 0; j < ITEMS; j++)
+        assert_true(fabsf(one[j] - all[2 * ITEMS + j]) < 1e-5f);
+    sg_model_free(m);
+    tiny_free(&t);
 }
 
 #endif

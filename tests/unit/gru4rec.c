@@ -14,8 +14,6 @@ static void training_loss_equals_scores_of_prefixes(void **state)
     sg_error err = {0};
     tiny t;
     size_t n;
-    double sum = 0;
-    float scores[ITEMS];
 
     tiny_new(&t, 1, ITEMS, 9, 4);
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
@@ -23,17 +21,7 @@ static void training_loss_equals_scores_of_prefixes(void **state)
     sg_model *m = tiny_model(&t, "gru4rec", SMALL, 3);
     assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
     assert_int_equal(n, 1);
-    for (int e = 1; e < end; e++) {
-        double most = -1e30, total = 0;
-
-        tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, e}, .item = t.item}, scores);
-        for (int i = 0; i < ITEMS; i++)
-            most = fmax(most, scores[i]);
-        for (int i = 0; i < ITEMS; i++)
-            total += exp(scores[i] - most);
-        sum += most + log(total) - scores[t.item[e]];
-    }
-    assert_true(fabs(tiny_loss(m, 1) - sum / (end - 1)) < 1e-4);
+    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
 }
@@ -41,24 +29,7 @@ static void training_loss_equals_scores_of_prefixes(void **state)
 static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **state)
 {
     (void)state;
-    tiny t;
-    float all[3 * ITEMS], one[ITEMS];
-
-    tiny_new(&t, 10, ITEMS, 30, 5);
-    sg_model *m = tiny_model(&t, "gru4rec", SMALL, 3);
-    const int64_t offsets[] = {0, 5, 5, 30};
-    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item}, all);
-    for (int i = 0; i < 3; i++) {
-        tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets + i, .item = t.item}, one);
-        for (int j = 0; j < ITEMS; j++)
-            assert_true(fabsf(one[j] - all[i * ITEMS + j]) < 1e-5f);
-    }
-    /* length=8: only the latest eight matter */
-    tiny_score(m, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 8}, .item = t.item + 22}, one);
-    for (int j = 0; j < ITEMS; j++)
-        assert_true(fabsf(one[j] - all[2 * ITEMS + j]) < 1e-5f);
-    sg_model_free(m);
-    tiny_free(&t);
+    tiny_check_batch("gru4rec", SMALL);
 }
 
 static void every_loss_is_finite(void **state)
