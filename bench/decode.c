@@ -223,7 +223,7 @@ static void bench_beam(const sg_model *m, const asked *a, int beam, bool complet
         stop("out of memory");
     need_sg(sg_session_new(&s, m, NULL, &err), &err);
     s->beam = beam;
-    s->complete = complete;
+    s->plain = !complete;
     snprintf(name, sizeof name, "%s %d beams%s", m->class->name, beam, complete ? " completed" : "");
     time_alone(name, s, a, list, score);
     time_batches(name, s, a);

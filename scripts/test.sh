@@ -8,12 +8,16 @@ generator=$(command -v ninja >/dev/null 2>&1 && echo "-G Ninja" || true)
 started=$(date +%s)
 failed=
 
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
 step() { # NAME COMMAND...
     name=$1
     shift
     begin=$(date +%s)
     echo "== $name"
-    if "$@"; then
+    { "$@" 2>&1 && echo ok >"$logs/$name.ok" || true; } | tee "$logs/$name"
+    if [ -e "$logs/$name.ok" ]; then
         echo "== $name: ok, $(($(date +%s) - begin)) s"
     else
         echo "== $name: FAILED, $(($(date +%s) - begin)) s"
@@ -36,5 +40,8 @@ step threads scripts/sanitize.sh tsan
 step fuzz scripts/fuzz.sh
 
 echo "== before the tests: $(($(date +%s) - started)) s${failed:+, FAILED:$failed}"
-ctest --test-dir build --output-on-failure -j 2 || exit 1
-[ -z "$failed" ]
+ctest --test-dir build --output-on-failure -j 2 || failed="$failed tests"
+for name in $failed; do
+    [ ! -e "$logs/$name" ] || { echo "== the end of what $name printed"; tail -n 60 "$logs/$name"; }
+done
+[ -z "$failed" ] || { echo "== FAILED:$failed"; exit 1; }

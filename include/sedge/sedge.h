@@ -67,7 +67,7 @@ typedef struct sedge_session_params {
     const sedge_data *data; /* borrowed; needed for requests by user id and for titles in explanations; NULL: none */
     int threads;            /* 0: one */
     int beam;               /* prefixes kept while decoding semantic IDs; 0: the model's default */
-    int complete;           /* 1: search again where the beam may have missed an item */
+    int plain;              /* 1: no second search where the beam may have missed an item */
 } sedge_session_params;
 SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
 SEDGE_API void sedge_session_free(sedge_session *s);

@@ -93,7 +93,7 @@ typedef struct api_train_config {
     X(int, bootstrap, 1000, 0, 1000000, "resamples over users for 95 % intervals (0: none)")                                    \
     X(int, users, 0, 0, 2147483647, "cases asked, a fixed random subset (0: all)")                                              \
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
-    X(bool, complete, false, 0, 1, "search again where the beam may have missed an item: lists are then exact, nearly always")   \
+    X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
     X(int, batch, 0, 0, 1000000, "cases scored at once (0: a good one)")                                                        \
     X(bool, floors, true, 0, 1, "pop, markov1 and itemknn on the same cases stand beside the result")                           \
@@ -107,7 +107,7 @@ typedef struct api_eval_config {
 #define API_RECOMMEND_OPTIONS(X)                                                                                                \
     X(int, k, 10, 1, 100000, "length of the list")                                                                              \
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
-    X(bool, complete, false, 0, 1, "search again where the beam may have missed an item: lists are then exact, nearly always")   \
+    X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(bool, seen, false, 0, 1, "items of the history may come back")
 typedef struct api_recommend_config {
     API_RECOMMEND_OPTIONS(SG_OPTION_FIELD)

@@ -40,7 +40,7 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
         .bootstrap = o->bootstrap,
         .users_max = o->users,
         .beam = o->beam,
-        .complete = o->complete,
+        .plain = o->plain,
         .batch = o->batch,
         .exact = o->exact,
         .floors = o->floors,

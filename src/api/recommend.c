@@ -57,7 +57,7 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
     }
     if (p.data && (st = taken(&c, sedge_data_open(&d, p.data, &e), &e)))
         goto done;
-    const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .complete = o.complete};
+    const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .plain = o.plain};
 
     if ((st = taken(&c, sedge_session_new(&s, m, &sp, &e), &e)))
         goto done;

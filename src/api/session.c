@@ -107,7 +107,7 @@ int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_ses
     else
         st = SG_OK;
     if (!st && !(st = sg_session_new(&s->session, m->model, s->pool, &e))) {
-        s->session->complete = p.complete != 0;
+        s->session->plain = p.plain != 0;
         *out = s;
         s = NULL;
     }

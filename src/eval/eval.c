@@ -226,7 +226,7 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
         (st = sg_receipt_put(r, "list_length", json_integer(e->k[e->n_k - 1]), err)) ||
         (st = sg_receipt_text(r, "ties", ties[e->ties], err)) ||
         (st = sg_receipt_put(r, "beam", json_integer(e->beam), err)) ||
-        (st = sg_receipt_put(r, "complete", json_boolean(e->complete), err)) ||
+        (st = sg_receipt_put(r, "plain", json_boolean(e->plain), err)) ||
         (st = sg_receipt_put(r, "seed", json_integer((json_int_t)e->seed), err)) ||
         (st = sg_receipt_put(r, "bootstrap", json_integer(e->bootstrap), err)) ||
         (st = sg_receipt_text(r, "precision", "f32", err)) ||
@@ -341,7 +341,7 @@ done:
 sg_status sg_eval_select(double *ndcg10, double *recall10, const sg_model *m, const sg_train_data *t,
                          int64_t users_max, sg_pool *pool, sg_error *err)
 {
-    const sg_eval_spec e = {.users_max = users_max, .unfiltered = true};
+    const sg_eval_spec e = {.users_max = users_max, .unfiltered = true, .plain = true};
     sg_ranks r;
     sg_metric_values v;
     sg_status st;

@@ -24,7 +24,7 @@ typedef struct sg_eval_spec {
     int bootstrap;     /* resamples for confidence intervals (0: none; default of the command: 1000) */
     int64_t users_max; /* 0: all; else a pseudo-random subset of the cases, the same for a given seed */
     int beam;          /* generative models; 0: their default */
-    bool complete;     /* they search again where the beam may have missed an item */
+    bool plain;        /* they do not search again where the beam may have missed an item */
     int batch;         /* 0: a good one; changes no number */
     bool exact;        /* rank by score even where the model makes lists and can do both */
     bool floors;       /* also evaluate pop, markov1, itemknn on the same cases (kept in DATA/floors.json) */

@@ -154,7 +154,7 @@ static sg_status batch_new(batch *b, const sg_model *m, size_t rows, sg_pool *po
     if ((st = sg_session_new(&b->session, m, pool, err)))
         return st;
     b->session->beam = b->spec->eval->beam;
-    b->session->complete = b->spec->eval->complete;
+    b->session->plain = b->spec->eval->plain;
     for (size_t i = 0; i < b->ranks->n; i++) {
         const size_t n = (size_t)(b->ranks->offsets[i + 1] - b->ranks->offsets[i]);
 

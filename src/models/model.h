@@ -113,7 +113,7 @@ struct sg_session {
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
-    bool complete;         /* they search again for what the beam may have missed */
+    bool plain;            /* they do not search again for what the beam may have missed */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
 };

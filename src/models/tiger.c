@@ -614,14 +614,12 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = session->model->n_items,
-              wide = session->complete && beam < items / WIDER ? WIDER * beam : items;
-    const int most = session->complete ? wide
-                     : beam < items    ? beam
-                                       : items; /* prefixes of a user at a level */
+    const int items = session->model->n_items;
+    const int wide = session->plain ? beam : beam < items / WIDER ? WIDER * beam : items;
+    const int most = wide < items ? wide : items; /* prefixes of a user at a level */
     sg_beam_spec spec = {.beam = beam,
                          .k = k,
-                         .complete = session->complete ? most : 0,
+                         .complete = session->plain ? 0 : most,
                          .renormalise = renormalises(c),
                          .allow = f ? f->allow : NULL};
     sg_status st;

@@ -136,7 +136,7 @@ static void ask_all(const sg_model *m, const tiny *t, int users, int together, b
 
     assert_int_equal(sg_session_new(&s, m, pool, &err), SG_OK);
     s->beam = 6;
-    s->complete = complete;
+    s->plain = !complete;
     for (int u = 0; u < users; u += together) {
         const sg_histories h = {.n = users - u < together ? users - u : together, .offsets = t->user_offsets + u, .item = t->item};
 
