@@ -13,7 +13,7 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, port, 8080, 0, 65535, "port to listen at (0: a free one, named in the log)")                                        \
     X(int, queue, 256, 1, 1000000, "requests that wait for a worker; more are answered 429 with Retry-After")                  \
     X(int, batch, 16, 1, SG_SERVE_BATCH_MAX, "waiting requests of the same kind that a worker computes together")              \
-    X(int, batch_wait, 0, 0, 1000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
+    X(int, batch_wait, 0, 0, 10000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \
     X(int, drain, 10000, 0, 3600000, "milliseconds that requests under way have left when the server is asked to stop")        \
     X(choice, log, requests, 0, 0, "requests|errors|off: which answers have a line in the log")                                \

@@ -60,13 +60,16 @@ static void same_together_as_alone(const char *model)
     int fd[N];
 
     server_start(&one, model, "--threads 1 --batch 1");
-    server_start(&many, model, "--threads 1 --batch 8 --batch-wait 1000000"); /* until all eight are there */
+    server_start(&many, model, "--threads 1 --batch 8 --batch-wait " WINDOW_US);
     for (int i = 0; i < N; i++) {
         print_body(body, i);
         alone[i] = ask(&one, "POST", "/v1/recommend", body);
         assert_int_equal(alone[i].status, 200);
         assert_int_equal(json_array_size(member(alone[i].json, "items")), 6);
         fd[i] = client_open(&many);
+    }
+    for (int i = 0; i < N; i++) {
+        print_body(body, i);
         send_request(fd[i], "POST", "/v1/recommend", "", body);
     }
     for (int i = 0; i < N; i++) {

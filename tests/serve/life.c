@@ -1,14 +1,14 @@
 /* life.c - overload, deadlines, draining, and a new model under load.
  *
- * A worker that waits 0.6 s for its batch to fill is a worker that is busy for 0.6 s: batches are of two
- * alike requests, and those sent here differ in k. */
+ * A worker that waits for its batch to fill is a worker that is busy: batches are of two alike requests, and
+ * those sent here differ in k. */
 #include "client.h"
 
 #include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define BUSY "--threads 1 --batch 2 --batch-wait 600000 --queue 1 "
+#define BUSY "--threads 1 --batch 2 --batch-wait " WINDOW_US " --queue 1 "
 
 static int start(void **state)
 {
