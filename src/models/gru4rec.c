@@ -125,7 +125,8 @@ static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, false, scores, err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, NULL, false, scores,
+                          err);
 }
 
 const sg_model_class sg_model_gru4rec = {

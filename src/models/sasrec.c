@@ -98,23 +98,11 @@ static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    int32_t *row;
-    float *start;
-    sg_status st;
+    const double spread = c->content * c->init_sd;
+    sg_status st = SG_OK;
 
-    if (c->content == 0)
-        return SG_OK;
-    if (!(row = sg_alloc_array((size_t)m->n_items, sizeof *row)))
-        return sg_fail_memory(err, "sasrec");
-    for (int32_t i = 0; i < m->n_items; i++)
-        row[i] = i;
-    if (!(st = sg_content_rows(&start, t, row, 1, m->n_items, c->dim, c->content * c->init_sd, err))) {
-        sg_axpy(s->item->value, 1, start, s->item->count);
-        if (s->out != s->item)
-            sg_axpy(s->out->value, 1, start, s->out->count);
-        sg_free(start);
-    }
-    sg_free(row);
+    if (spread > 0 && !(st = sg_content_add(s->item, t, spread, err)) && s->out != s->item)
+        st = sg_content_add(s->out, t, spread, err);
     return st;
 }
 
@@ -141,7 +129,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    int32_t *position = sg_scratch(g, (size_t)q->tokens, sizeof *position);
+    const int32_t *position = sg_places_from_end(g, q);
     const sg_attention_spec spec = {.heads = c->heads,
                                     .batch = q->n,
                                     .offsets_q = q->offsets,
@@ -153,9 +141,6 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
 
     if (!position)
         return NULL;
-    for (int b = 0; b < q->n; b++)
-        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
-            position[i] = q->offsets[b + 1] - 1 - i;
     x = sg_embed(g, s->item, q->item, q->tokens);
     if (c->scale_input)
         x = sg_scale(g, x, sqrtf((float)c->dim));
@@ -195,8 +180,8 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, c->cosine, scores,
-                          err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, NULL, c->cosine,
+                          scores, err);
 }
 
 const sg_model_class sg_model_sasrec = {

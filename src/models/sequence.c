@@ -101,6 +101,31 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
     return true;
 }
 
+bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n)
+{
+    const sg_dataset *d = r->data;
+
+    *out = (sg_sequences){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *out->offsets)};
+    if (!out->offsets)
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int64_t have = r->end[example[i]] - d->user_offsets[r->user[example[i]]];
+
+        out->offsets[i] = out->tokens;
+        out->tokens += (int)(have < r->length + 1 ? have : r->length + 1);
+    }
+    out->offsets[n] = out->tokens;
+    if (!take_tokens(out, g, false))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int len = out->offsets[i + 1] - out->offsets[i];
+
+        memcpy(out->item + out->offsets[i], d->item + r->end[example[i]] - len,
+               (size_t)len * sizeof *out->item);
+    }
+    return true;
+}
+
 static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t first)
 {
     const int begin = out->offsets[i], end = out->offsets[i + 1];
@@ -144,6 +169,35 @@ bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, in
     return true;
 }
 
+bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q)
+{
+    *out = (sg_sequences){.n = q->n,
+                          .tokens = q->tokens + q->n,
+                          .offsets = sg_scratch(g, (size_t)q->n + 1, sizeof *out->offsets),
+                          .last = sg_scratch(g, (size_t)q->n, sizeof *out->last)};
+    if (!out->offsets || !out->last || !take_tokens(out, g, false))
+        return false;
+    for (int i = 0; i <= q->n; i++)
+        out->offsets[i] = q->offsets[i] + i;
+    for (int i = 0; i < q->n; i++) {
+        memcpy(out->item + out->offsets[i], q->item + q->offsets[i],
+               (size_t)(q->offsets[i + 1] - q->offsets[i]) * sizeof *out->item);
+        out->last[i] = out->offsets[i + 1] - 1;
+        out->item[out->last[i]] = -1;
+    }
+    return true;
+}
+
+int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q)
+{
+    int32_t *place = sg_scratch(g, (size_t)q->tokens, sizeof *place);
+
+    for (int b = 0; place && b < q->n; b++)
+        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
+            place[i] = q->offsets[b + 1] - 1 - i;
+    return place;
+}
+
 sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
                            const sg_item_loss *spec, uint64_t seed, uint64_t step)
 {
@@ -175,8 +229,8 @@ sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int
                           (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
 }
 
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
-                         sg_error *err)
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
+                         float *scores, sg_error *err)
 {
     const int n = table->dim[0], dim = table->dim[1];
     sg_graph *g = s->graph;
@@ -185,7 +239,8 @@ sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosi
 
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, NULL, scores, n);
+    sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, bias ? bias->value : NULL,
+                   scores, n);
     if (!cosine)
         return SG_OK;
     if (!(inverse =

@@ -35,8 +35,14 @@ typedef struct sg_sequences {
 /* The runs of a training step. False: out of memory, the graph's error says so. */
 bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
                   uint64_t seed, uint64_t step);
+/* All their events, the last one too, without targets and times. */
+bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n);
 /* The latest `length` events of each. Times that fall are raised to the one before. */
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
+/* One more token, without item (-1), at the end of every sequence; no times. */
+bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q);
+/* (tokens) places counted from the end of each sequence, so that a window can slide. NULL: out of memory. */
+int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q);
 
 typedef struct sg_item_loss {
     const char *kind;       /* "ce", "bce", "gbce", "sampled" */
@@ -51,8 +57,8 @@ typedef struct sg_item_loss {
 /* h (tokens, dim) against rows of table (n_items, dim). */
 sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
                            const sg_item_loss *spec, uint64_t seed, uint64_t step);
-/* scores (rows, n_items) = h table^T, each item's divided by its length when `cosine`. */
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
-                         sg_error *err);
+/* scores (rows, n_items) = h table^T + bias (n_items) or NULL, each item's divided by its length when `cosine`. */
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
+                         float *scores, sg_error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #define HSTU "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
 
 #define GRU4REC "dim=16 hidden=20 length=8"
+#define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
 
@@ -138,13 +139,20 @@ static void resumes_gru4rec_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("gru4rec", GRU4REC " loss=sampled negatives=10", "epochs=4 batch=8 lr=0.01");
 }
 
+static void resumes_bert4rec_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("bert4rec", BERT4REC, "epochs=4 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
     sg_error err = {0};
     static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
                                       {"hstu", HSTU " negatives=7"},
-                                      {"gru4rec", GRU4REC}};
+                                      {"gru4rec", GRU4REC},
+                                      {"bert4rec", BERT4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const char *one = place("t1"), *two = place("t2"), *four = place("t4");
@@ -210,6 +218,12 @@ static void gru4rec_learns_the_chain(void **state)
     learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
+static void bert4rec_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("bert4rec", BERT4REC " dropout=0 dropout_input=0", "epochs=60 batch=8 lr=0.01 patience=0 valid_every=20");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,11 +231,13 @@ int main(void)
         cmocka_unit_test(resumes_sasrec_with_sparse_tables_bit_for_bit),
         cmocka_unit_test(resumes_hstu_bit_for_bit),
         cmocka_unit_test(resumes_gru4rec_bit_for_bit),
+        cmocka_unit_test(resumes_bert4rec_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),
         cmocka_unit_test(hstu_learns_the_chain),
         cmocka_unit_test(gru4rec_learns_the_chain),
+        cmocka_unit_test(bert4rec_learns_the_chain),
     };
     sg_error err;
 
