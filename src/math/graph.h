@@ -223,6 +223,9 @@ sg_tensor *sg_sampled_ce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sa
 /* Binary cross-entropy with negatives: mean over rows of -log s(pos)^beta - sum log(1 - s(neg)); beta = 1: SASRec's BCE.
  * gBCE (Petrov & Macdonald 2023): beta = alpha (t (1 - 1/alpha) + 1/alpha), alpha = n_neg / (n - 1). */
 sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta);
+/* GRU4Rec's ranking losses, negatives weighted by their softmax (Hidasi & Karatzoglou 2018); reg: of BPR-max, on their scores. */
+sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float reg);
+sg_tensor *sg_sampled_top1_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec);
 /* Binary cross-entropy on logits x (count) against labels y in [0, 1], weights or NULL; weighted mean, scalar. */
 sg_tensor *sg_bce_logits(sg_graph *g, sg_tensor *x, const float *y, const float *weight);
 
