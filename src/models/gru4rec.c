@@ -2,8 +2,10 @@
  *
  *   x_t = E[item_t];  h_t = GRU(x_t, h_{t-1}), layer upon layer;  y_t = W_o h_t + b_o;  score(j | t) = y_t . E_j
  *
- * Every position is a label (the next item). loss=ce is the full softmax; sampled is the one of the papers,
- * with uniform negatives shared by the batch. Where we differ: whole runs of events are read and learned
+ * Every position is a label (the next item). loss=ce is the full softmax. The losses of the papers are sampled, bpr_max and
+ * top1_max, over the labels of the batch (negatives_batch=true) and drawn items (negatives_alpha=0.5, logq=1 in their best
+ * settings). Their code takes each negative's own odds off its logit; here it is the log of how often an item is expected in
+ * the mixture of both. Where we differ: whole runs of events are read and learned
  * through (no state is carried from batch to batch), the output table is the input table, and r gates the
  * state before it is multiplied, as in the original code. */
 #include "models/sequence.h"
@@ -19,10 +21,11 @@
     X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
     X(float, dropout, 0.3, 0, 0.9, "share of the states' numbers dropped while training")                    \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
-    X(choice, loss, ce, 0, 0, "ce|bce|sampled: full softmax, binary, sampled softmax")                       \
-    X(int, negatives, 2048, 1, 65536, "loss bce, sampled: uniform negatives")                                \
-    X(bool, negatives_shared, true, 0, 1,                                                                    \
-      "one set of negatives for the whole batch instead of one a position")
+    X(choice, loss, ce, 0, 0,                                                                                \
+      "ce|bce|sampled|bpr_max|top1_max: full softmax, binary, sampled softmax, ranking losses")              \
+    X(int, negatives, 2048, 1, 65536, "all losses but ce: negatives drawn")                                  \
+    SG_NEGATIVE_OPTIONS(X)                                                                                   \
+    X(float, bpr_reg, 1, 0, 1000, "loss=bpr_max: weight of the squared scores of negatives")
 
 typedef struct gru4rec_config {
     GRU4REC_OPTIONS(SG_OPTION_FIELD)
@@ -39,6 +42,7 @@ typedef struct gru4rec {
     sg_param *item, *out, *out_bias; /* (n_items, dim), (dim, hidden), (dim) */
     gru4rec_layer *layer;            /* owned (layers) */
     sg_runs runs;                    /* training */
+    sg_sampler from;
 } gru4rec;
 
 static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -47,6 +51,8 @@ static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
     gru4rec *s = m->state;
     sg_params *ps = &m->params;
 
+    if (c->negatives_batch && !c->negatives_shared)
+        return sg_fail(err, SG_ERR_USAGE, "negatives_batch: expected negatives_shared=true beside it");
     if (!(s->layer = sg_alloc_zero((size_t)c->layers, sizeof *s->layer)))
         return sg_fail_memory(err, "gru4rec");
     s->item = sg_param_add(ps, seed, SG_INIT_XAVIER_NORMAL, 1, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
@@ -72,6 +78,7 @@ static void gru4rec_fini(sg_model *m)
 
     sg_free(s->layer);
     sg_runs_free(&s->runs);
+    sg_sampler_free(&s->from);
 }
 
 static sg_status gru4rec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
@@ -81,7 +88,7 @@ static sg_status gru4rec_examples(sg_model *m, const sg_train_data *t, size_t *n
     const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
     *n = s->runs.n;
-    return st;
+    return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
 
 /* (tokens, dim) */
@@ -105,8 +112,14 @@ static sg_tensor *gru4rec_loss(sg_model *m, sg_graph *g, const uint32_t *example
 {
     const gru4rec_config *c = m->config;
     const gru4rec *s = m->state;
-    const sg_item_loss loss = {
-        .kind = c->loss, .negatives = c->negatives, .shared = c->negatives_shared, .temperature = 1};
+    const sg_item_loss loss = {.kind = c->loss,
+                               .negatives = c->negatives,
+                               .shared = c->negatives_shared,
+                               .batch = c->negatives_batch,
+                               .from = &s->from,
+                               .logq = c->logq,
+                               .bpr_reg = c->bpr_reg,
+                               .temperature = 1};
     sg_sequences q;
 
     if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))

@@ -5,7 +5,8 @@
  *
  * Every position is a label (the next item). The paper trains with one uniform negative and binary cross-entropy
  * (loss=bce, negatives=1); full softmax (loss=ce), the default, is what most of its reported defeats were missing.
- * gBCE: Petrov & Macdonald, RecSys 2023. Where we differ from the paper's code: pre-norm blocks throughout (theirs
+ * gBCE: Petrov & Macdonald, RecSys 2023. Its strongest kin, eSASRec (Tikhonovich et al., RecSys 2025), is this model with the
+ * blocks of LiGR (Borisyuk et al. 2025: gate=true, gated=true, act=silu) and loss=sampled. Where we differ from the paper's code: pre-norm blocks throughout (theirs
  * normalises the query only), position vectors are aligned to the end of the sequence. */
 #include "models/sequence.h"
 
@@ -27,11 +28,12 @@
     X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                            \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
     X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
+    X(bool, gated, false, 0, 1, "feed-forward part act(x w1) * (x w3) w2; with act=silu: SwiGLU")            \
+    X(bool, gate, false, 0, 1, "what a block adds to its input passes a gate, sigmoid(x w + b) (LiGR)")      \
     X(choice, loss, ce, 0, 0,                                                                                \
       "ce|bce|gbce|sampled: full softmax, binary, calibrated binary, sampled softmax")                       \
-    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: uniform negatives")                           \
-    X(bool, negatives_shared, true, 0, 1,                                                                    \
-      "one set of negatives for the whole batch instead of one a position")                                  \
+    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: negatives drawn")                             \
+    SG_NEGATIVE_OPTIONS(X)                                                                                   \
     X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                      \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
     X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
@@ -55,6 +57,7 @@ typedef struct sasrec {
     sg_norm norm;
     sg_act act;
     sg_runs runs; /* training */
+    sg_sampler from;
 } sasrec;
 
 static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -66,6 +69,8 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
                                 .head_dim = c->dim / c->heads,
                                 .ffn = c->ffn,
                                 .bias = true,
+                                .gated = c->gated,
+                                .gate = c->gate,
                                 .eps = 1e-8f,
                                 .act = !strcmp(c->act, "relu")   ? SG_RELU
                                        : !strcmp(c->act, "gelu") ? SG_GELU
@@ -73,6 +78,8 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
 
     if (c->dim % c->heads)
         return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
+    if (c->negatives_batch && !c->negatives_shared)
+        return sg_fail(err, SG_ERR_USAGE, "negatives_batch: expected negatives_shared=true beside it");
     if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
         return sg_fail_memory(err, "sasrec");
     const int sparse = !strcmp(c->loss, "ce") && c->tied ? 0 : SG_PARAM_SPARSE;
@@ -112,6 +119,7 @@ static void sasrec_fini(sg_model *m)
 
     sg_free(s->block);
     sg_runs_free(&s->runs);
+    sg_sampler_free(&s->from);
 }
 
 static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
@@ -121,7 +129,7 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
     const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
     *n = s->runs.n;
-    return st;
+    return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
 
 /* (tokens, dim) after all blocks and the final norm */
@@ -158,6 +166,9 @@ static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
     const sg_item_loss loss = {.kind = c->loss,
                                .negatives = c->negatives,
                                .shared = c->negatives_shared,
+                               .batch = c->negatives_batch,
+                               .from = &s->from,
+                               .logq = c->logq,
                                .gbce_t = c->gbce_t,
                                .temperature = c->temperature,
                                .label_smoothing = c->label_smoothing,

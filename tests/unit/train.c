@@ -150,8 +150,10 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
     (void)state;
     sg_error err = {0};
     static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
+                                      {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
                                       {"hstu", HSTU " negatives=7"},
                                       {"gru4rec", GRU4REC},
+                                      {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
                                       {"bert4rec", BERT4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
