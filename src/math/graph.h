@@ -186,6 +186,11 @@ typedef struct sg_hstu_spec {
 sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
 int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
 
+/* Additive attention (Li et al. 2017): out_i = sum over visible j of (w . sigmoid(q_i + k_j)) v_j, weights not normalised. q (tokens_q, d),
+ * k (tokens_k, d), v (tokens_k, any), w (d). Causal, positions counted from the end of each sequence as in SG_MASK_CAUSAL. */
+sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, sg_param *w, const int32_t *offsets_q,
+                                 const int32_t *offsets_k, int batch);
+
 /* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);

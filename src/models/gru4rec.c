@@ -11,7 +11,9 @@
 #include "models/sequence.h"
 
 #include "base/alloc.h"
+#include "nn/recurrent.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define GRU4REC_OPTIONS(X)                                                                                   \
@@ -34,13 +36,9 @@ typedef struct gru4rec_config {
 static const sg_option gru4rec_options[] = {GRU4REC_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
-typedef struct gru4rec_layer {
-    sg_param *input, *bias, *state; /* (3 hidden, dim or hidden), (3 hidden), (3 hidden, hidden): z, r, c */
-} gru4rec_layer;
-
 typedef struct gru4rec {
     sg_param *item, *out, *out_bias; /* (n_items, dim), (dim, hidden), (dim) */
-    gru4rec_layer *layer;            /* owned (layers) */
+    sg_recurrent *layer;             /* owned (layers) */
     sg_runs runs;                    /* training */
     sg_sampler from;
 } gru4rec;
@@ -58,14 +56,10 @@ static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->item = sg_param_add(ps, seed, SG_INIT_XAVIER_NORMAL, 1, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
     for (int i = 0; i < c->layers; i++) {
-        gru4rec_layer *l = &s->layer[i];
+        char name[32];
 
-        l->input = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, i ? c->hidden : c->dim,
-                                "layer.%d.input.weight", i);
-        l->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, 3 * c->hidden, 0,
-                               "layer.%d.input.bias", i);
-        l->state = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, c->hidden,
-                                "layer.%d.state.weight", i);
+        snprintf(name, sizeof name, "layer.%d", i);
+        sg_recurrent_declare(&s->layer[i], ps, seed, c->hidden, i ? c->hidden : c->dim, name);
     }
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->hidden, "out.weight");
     s->out_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "out.bias");
@@ -99,9 +93,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     sg_tensor *x = sg_dropout(g, sg_embed(g, s->item, q->item, q->tokens), (float)c->dropout_input);
 
     for (int i = 0; i < c->layers; i++) {
-        const gru4rec_layer *l = &s->layer[i];
-
-        x = sg_gru(g, sg_linear(g, x, l->input, l->bias), l->state, q->offsets, q->n);
+        x = sg_recurrent_forward(g, &s->layer[i], x, q->offsets, q->n);
         x = sg_dropout(g, x, (float)c->dropout);
     }
     return sg_linear(g, x, s->out, s->out_bias);

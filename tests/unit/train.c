@@ -11,6 +11,7 @@
 #define HSTU "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
 
 #define GRU4REC "dim=16 hidden=20 length=8"
+#define NARM "dim=16 hidden=20 length=8"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
@@ -154,6 +155,7 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
                                       {"hstu", HSTU " negatives=7"},
                                       {"gru4rec", GRU4REC},
                                       {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
+                                      {"narm", NARM},
                                       {"bert4rec", BERT4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
@@ -220,6 +222,12 @@ static void gru4rec_learns_the_chain(void **state)
     learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
+static void narm_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("narm", NARM " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
 static void bert4rec_learns_the_chain(void **state)
 {
     (void)state;
@@ -239,6 +247,7 @@ int main(void)
         cmocka_unit_test(tiger_learns_the_chain),
         cmocka_unit_test(hstu_learns_the_chain),
         cmocka_unit_test(gru4rec_learns_the_chain),
+        cmocka_unit_test(narm_learns_the_chain),
         cmocka_unit_test(bert4rec_learns_the_chain),
     };
     sg_error err;
