@@ -33,6 +33,7 @@ typedef struct sg_param {
     bool frozen;        /* no gradient, no update */
     bool decay;         /* weight decay applies */
     bool sparse;        /* (rows, dim) table read by sg_embed: gradient rows are valid for `touched` only */
+    bool ball;          /* sparse: a row that an update leaves longer than 1 is cut back to length 1 */
     int32_t *touched;   /* sparse: row numbers with a gradient in this step, ascending, each once */
     int32_t n_touched;
     uint8_t *is_touched;/* sparse: (rows) flags behind `touched` */
@@ -231,6 +232,8 @@ sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_s
 /* GRU4Rec's ranking losses, negatives weighted by their softmax (Hidasi & Karatzoglou 2018); reg: of BPR-max, on their scores. */
 sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float reg);
 sg_tensor *sg_sampled_top1_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec);
+/* Mean over rows of max(0, margin + |a - p|^2 - |a - n|^2), scalar: a, p, n of one shape. */
+sg_tensor *sg_triplet(sg_graph *g, sg_tensor *a, sg_tensor *p, sg_tensor *n, float margin);
 /* Binary cross-entropy on logits x (count) against labels y in [0, 1], weights or NULL; weighted mean, scalar. */
 sg_tensor *sg_bce_logits(sg_graph *g, sg_tensor *x, const float *y, const float *weight);
 
