@@ -179,6 +179,54 @@ static inline double tiny_prefix_loss(sg_model *m, const tiny *t, int end)
     return sum / (end - 1);
 }
 
+/* Gradients of every weight against central differences of the loss of 6 examples, at a few places of each. Sparse tables
+ * have a gradient in the rows of the step alone. */
+static inline void tiny_check_gradient(const char *class, const char *options)
+{
+    enum { EXAMPLES = 6, PROBES = 6 };
+    sg_error err = {0};
+    uint32_t example[EXAMPLES] = {0, 1, 2, 3, 4, 5};
+    sg_graph *g;
+    size_t n;
+    tiny t;
+
+    tiny_new(&t, 10, 12, 12, 4);
+    sg_model *m = tiny_model(&t, class, options, 3);
+    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+    assert_true(n >= EXAMPLES);
+    assert_int_equal(sg_params_need_grads(&m->params, &err), SG_OK);
+    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+    sg_graph_begin(g, SG_TRAIN, 1, 0);
+    sg_tensor *loss = m->class->loss(m, g, example, EXAMPLES, 1, 0);
+    if (sg_graph_status(g, &err) || sg_backward(g, loss, &err))
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < m->params.n; i++) {
+        sg_param *p = m->params.list[i];
+
+        for (uint64_t k = 0; k < PROBES; k++) {
+            const size_t at = (size_t)sg_rng_below(p->count, 1, SG_RNG_TEST, i + 1000, k), d = (size_t)p->dim[p->rank - 1];
+            const bool known = !p->sparse || (p->is_touched && p->is_touched[at / d]);
+            const double found = known ? (double)p->grad[at] : 0;
+            const float keep = p->value[at], step = 4e-3f;
+
+            p->value[at] = keep + step;
+            p->version++;
+            double slope = tiny_loss(m, EXAMPLES);
+            p->value[at] = keep - step;
+            p->version++;
+            slope = (slope - tiny_loss(m, EXAMPLES)) / (2 * (double)step);
+            p->value[at] = keep;
+            p->version++;
+            /* f32 losses of a few units carry some 1e-6: 3e-4 in the slope; the rest is what the step is too long */
+            if (fabs(found - slope) > 3e-4 + 1e-2 * fabs(slope))
+                fail_msg("%s[%zu]: gradient %g, slope %g", p->name, at, found, slope);
+        }
+    }
+    sg_graph_free(g);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
 /* A model that reads 8 events: histories of 5, 0 and 25 score alike in one batch and alone, and of the long one
  * the latest 8 matter. */
 static inline void tiny_check_batch(const char *class, const char *options)

@@ -33,6 +33,7 @@ typedef struct sg_param {
     bool frozen;        /* no gradient, no update */
     bool decay;         /* weight decay applies */
     bool sparse;        /* (rows, dim) table read by sg_embed: gradient rows are valid for `touched` only */
+    bool ball;          /* sparse: a row that an update leaves longer than 1 is cut back to length 1 */
     int32_t *touched;   /* sparse: row numbers with a gradient in this step, ascending, each once */
     int32_t n_touched;
     uint8_t *is_touched;/* sparse: (rows) flags behind `touched` */
@@ -186,6 +187,11 @@ typedef struct sg_hstu_spec {
 sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
 int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
 
+/* Additive attention (Li et al. 2017): out_i = sum over visible j of (w . sigmoid(q_i + k_j)) v_j, weights not normalised. q (tokens_q, d),
+ * k (tokens_k, d), v (tokens_k, any), w (d). Causal, positions counted from the end of each sequence as in SG_MASK_CAUSAL. */
+sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, sg_param *w, const int32_t *offsets_q,
+                                 const int32_t *offsets_k, int batch);
+
 /* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
@@ -223,6 +229,11 @@ sg_tensor *sg_sampled_ce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sa
 /* Binary cross-entropy with negatives: mean over rows of -log s(pos)^beta - sum log(1 - s(neg)); beta = 1: SASRec's BCE.
  * gBCE (Petrov & Macdonald 2023): beta = alpha (t (1 - 1/alpha) + 1/alpha), alpha = n_neg / (n - 1). */
 sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta);
+/* GRU4Rec's ranking losses, negatives weighted by their softmax (Hidasi & Karatzoglou 2018); reg: of BPR-max, on their scores. */
+sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float reg);
+sg_tensor *sg_sampled_top1_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec);
+/* Mean over rows of max(0, margin + |a - p|^2 - |a - n|^2), scalar: a, p, n of one shape. */
+sg_tensor *sg_triplet(sg_graph *g, sg_tensor *a, sg_tensor *p, sg_tensor *n, float margin);
 /* Binary cross-entropy on logits x (count) against labels y in [0, 1], weights or NULL; weighted mean, scalar. */
 sg_tensor *sg_bce_logits(sg_graph *g, sg_tensor *x, const float *y, const float *weight);
 

@@ -1,8 +1,11 @@
-/* sampled_ce.c - a row's target against sampled negatives: softmax cross-entropy, and binary cross-entropy (BCE, gBCE).
+/* sampled_ce.c - a row's target against sampled negatives: softmax cross-entropy, binary cross-entropy (BCE, gBCE), and the
+ * ranking losses of GRU4Rec.
  *
  *   l_0 = scale x.w_t - logq_t      l_j = scale x.w_j - logq_j, left out when j = t      (l2: x and w at unit length)
  *   softmax: log(e^l_0 + sum_j e^l_j) - l_0        binary: -beta log s(l_0) - sum_j log(1 - s(l_j))      mean over rows
- *                                       [Klenitskiy & Vasilev 2023; Kang & McAuley 2018; Petrov & Macdonald 2023, gBCE]
+ *   with s_j the softmax of l_j over the negatives:   BPR-max: -log sum_j s_j s(l_0 - l_j) + reg sum_j s_j l_j^2
+ *                                                     TOP1-max: sum_j s_j (s(l_j - l_0) + s(l_j^2))
+ *    [Klenitskiy & Vasilev 2023; Kang & McAuley 2018; Petrov & Macdonald 2023, gBCE; Hidasi & Karatzoglou 2018]
  *
  * x (rows, d), table (n, d). The table rows in use are copied once, each id once, normalised when l2 asks for it; all
  * else works on that copy. Gradients: every table row is owned by one piece, which adds its places in batch order. */
@@ -17,11 +20,15 @@ enum { ROWS = 32, IDS = 32 }; /* per piece */
 enum { PLACES = 128 };        /* of an id, handled at once */
 static const float EPS = 1e-6f; /* lengths below it count as it */
 
+typedef enum loss_kind { SOFTMAX, BINARY, BPR_MAX, TOP1_MAX } loss_kind;
+
 typedef struct sampled {
+    loss_kind kind;
     sg_tensor *x;
     sg_param *table;
     const float *logq;   /* (ids.n) of the copied table rows, or NULL */
-    float scale, beta;   /* beta < 0: softmax */
+    float scale;
+    float extra;         /* BINARY: beta; BPR_MAX: reg */
     bool shared, l2;
     int d, n_rows, n_neg;
     size_t ld;           /* numbers from row to row of the copies: d up to whole vectors, zeros after d */
@@ -34,6 +41,7 @@ typedef struct sampled {
     float *l0;           /* (n_rows): logits of the targets, then their gradient */
     float *l;            /* (n_rows, n_neg): logits, then their gradient */
     double *loss;        /* (n_rows) */
+    float *work;         /* BPR_MAX, TOP1_MAX: per thread (2, n_neg) */
     float *dxs, *dneg;   /* backward: (n_rows, ld), (n_neg, ld) */
     float *dx;
     float up;            /* of the loss, times scale */
@@ -93,6 +101,92 @@ static double binary_row(float *l0, float *l, size_t n, float beta)
     return loss + (double)k->softplus_row(l, n);
 }
 
+/* Softmax of l into s; numbers left out become 0 in both. False: none is left. */
+static bool softmax_of_negatives(float *s, float *l, size_t n)
+{
+    const sg_kernels *k = sg_kernels_best();
+    const float most = k->max(l, n);
+    float sum;
+
+    if (most == -INFINITY)
+        return false;
+    k->exp_rows(s, l, n, most, &sum);
+    k->scale(s, 1 / sum, s, n);
+    for (size_t j = 0; j < n; j++)
+        l[j] = l[j] == -INFINITY ? 0 : l[j];
+    return true;
+}
+
+/* With A = sum s_j p_j, p_j = s(l_0 - l_j), R = sum s_j l_j^2:   dl_0 = -sum s_j p_j (1 - p_j) / A
+ * dl_j = -s_j (p_j - A - p_j (1 - p_j)) / A + reg s_j (l_j^2 - R + 2 l_j).   1e-24 as in the published code. */
+static double bpr_max_row(float *l0, float *l, size_t n, float reg, float *s)
+{
+    const sg_kernels *k = sg_kernels_best();
+    float *p = s + n;
+    double slope = 0, r = 0;
+
+    for (size_t j = 0; j < n; j++) {
+        p[j] = *l0 - l[j];
+        r += (double)(s[j] * l[j]) * (double)l[j];
+    }
+    k->act(SG_SIGMOID, p, p, n);
+    const double a = (double)k->dot(s, p, n) + 1e-24;
+    const float each = (float)(1 / a), mean = (float)a, mean_sq = (float)r;
+    for (size_t j = 0; j < n; j++) {
+        const float along = p[j] * (1 - p[j]);
+
+        slope += (double)(s[j] * along);
+        l[j] = s[j] * (reg * (l[j] * l[j] - mean_sq + 2 * l[j]) - each * (p[j] - mean - along));
+    }
+    *l0 = (float)(-slope / a);
+    return (double)reg * r - log(a);
+}
+
+/* With t_j = s(l_j - l_0) + s(l_j^2), T = sum s_j t_j, s' = s (1 - s):   dl_0 = -sum s_j s'(l_j - l_0)
+ * dl_j = s_j (t_j - T + s'(l_j - l_0) + 2 l_j s'(l_j^2)) */
+static double top1_max_row(float *l0, float *l, size_t n, float *s)
+{
+    const sg_kernels *k = sg_kernels_best();
+    float *p = s + n;
+    double slope = 0, t = 0;
+
+    for (size_t j = 0; j < n; j++)
+        p[j] = l[j] - *l0;
+    k->act(SG_SIGMOID, p, p, n);
+    for (size_t j = 0; j < n; j++)
+        t += (double)(s[j] * (p[j] + 1 / (1 + expf(-l[j] * l[j]))));
+    for (size_t j = 0; j < n; j++) {
+        const float large = 1 / (1 + expf(-l[j] * l[j])), along = p[j] * (1 - p[j]);
+
+        slope += (double)(s[j] * along);
+        l[j] = s[j] * (p[j] + large - (float)t + along + 2 * l[j] * large * (1 - large));
+    }
+    *l0 = (float)-slope;
+    return t;
+}
+
+/* l of a row in which every negative was left out: no loss, no gradient */
+static double nothing_row(float *l0, float *l, size_t n)
+{
+    *l0 = 0;
+    memset(l, 0, n * sizeof *l);
+    return 0;
+}
+
+static double row_loss(const sampled *p, float *l0, float *l, int thread)
+{
+    const size_t n = (size_t)p->n_neg;
+    float *work = p->work ? p->work + 2 * n * (size_t)thread : NULL;
+
+    if (p->kind == SOFTMAX)
+        return softmax_row(l0, l, n);
+    if (p->kind == BINARY)
+        return binary_row(l0, l, n, p->extra);
+    if (!softmax_of_negatives(work, l, n))
+        return nothing_row(l0, l, n);
+    return p->kind == BPR_MAX ? bpr_max_row(l0, l, n, p->extra, work) : top1_max_row(l0, l, n, work);
+}
+
 static void forward_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const sampled *p = ctx;
@@ -111,7 +205,7 @@ static void forward_rows(void *ctx, size_t piece, size_t begin, size_t end, int 
             l[j] -= neg[j] == UINT32_MAX ? 0 : p->logq[neg[j]];
         for (size_t j = 0; j < n; j++)
             l[j] = neg[j] == target || neg[j] == UINT32_MAX ? -INFINITY : l[j];
-        p->loss[r] = p->beta < 0 ? softmax_row(&p->l0[r], l, n) : binary_row(&p->l0[r], l, n, p->beta);
+        p->loss[r] = row_loss(p, &p->l0[r], l, thread);
     }
 }
 
@@ -281,7 +375,8 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
     return true;
 }
 
-static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta)
+static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, loss_kind kind,
+                               float extra)
 {
     const int d = table->rank == 2 ? table->dim[1] : 0;
     double loss = 0;
@@ -294,7 +389,7 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
         return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: x and table '%s' do not fit, or no negatives", table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (sampled){.x = x, .table = table, .scale = spec->scale, .beta = beta, .d = d,
+    *p = (sampled){.kind = kind, .x = x, .table = table, .scale = spec->scale, .extra = extra, .d = d,
                    .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg,
                    .ld = ((size_t)d + 15) / 16 * 16};
     if (!gather(g, p, spec, (int)(x->count / (size_t)d)))
@@ -302,6 +397,11 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     p->l0 = sg_scratch(g, (size_t)p->n_rows, sizeof *p->l0);
     p->l = sg_scratch(g, (size_t)p->n_rows * (size_t)p->n_neg, sizeof *p->l);
     p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
+    if (kind == BPR_MAX || kind == TOP1_MAX) {
+        p->work = sg_scratch(g, 2 * (size_t)p->n_neg * (size_t)sg_pool_threads(sg_graph_pool(g)), sizeof *p->work);
+        if (!p->work)
+            return NULL;
+    }
     out = sg_tensor_new(g, 1, (int[]){1});
     if (!p->l0 || !p->l || !p->loss || !out)
         return NULL;
@@ -319,10 +419,20 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
 
 sg_tensor *sg_sampled_ce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec)
 {
-    return sampled_loss(g, x, table, spec, -1);
+    return sampled_loss(g, x, table, spec, SOFTMAX, 0);
 }
 
 sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float beta)
 {
-    return sampled_loss(g, x, table, spec, beta);
+    return sampled_loss(g, x, table, spec, BINARY, beta);
+}
+
+sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float reg)
+{
+    return sampled_loss(g, x, table, spec, BPR_MAX, reg);
+}
+
+sg_tensor *sg_sampled_top1_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec)
+{
+    return sampled_loss(g, x, table, spec, TOP1_MAX, 0);
 }

@@ -2,6 +2,7 @@
 #include "models/content.h"
 
 #include "base/alloc.h"
+#include "math/math.h"
 
 #include <math.h>
 
@@ -73,4 +74,23 @@ sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *ro
     sg_free(s.centre);
     sg_free(s.count);
     return *out ? SG_OK : sg_fail_memory(err, "content");
+}
+
+sg_status sg_content_add(sg_param *table, const sg_train_data *t, double spread, sg_error *err)
+{
+    const int32_t n = table->dim[0];
+    int32_t *row = sg_alloc_array((size_t)n, sizeof *row);
+    float *start;
+    sg_status st;
+
+    if (!row)
+        return sg_fail_memory(err, "content");
+    for (int32_t i = 0; i < n; i++)
+        row[i] = i;
+    if (!(st = sg_content_rows(&start, t, row, 1, n, table->dim[1], spread, err))) {
+        sg_axpy(table->value, 1, start, table->count);
+        sg_free(start);
+    }
+    sg_free(row);
+    return st;
 }

@@ -10,5 +10,7 @@
  * SG_ERR_MISSING without vectors. *out is owned by the caller (sg_free). */
 sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *row, int per, int32_t n_rows, int dim,
                           double spread, sg_error *err);
+/* The vectors of all items, as above, are added to the rows of an item table (n_items, dim). */
+sg_status sg_content_add(sg_param *table, const sg_train_data *t, double spread, sg_error *err);
 
 #endif

@@ -2,14 +2,18 @@
  *
  *   x_t = E[item_t];  h_t = GRU(x_t, h_{t-1}), layer upon layer;  y_t = W_o h_t + b_o;  score(j | t) = y_t . E_j
  *
- * Every position is a label (the next item). loss=ce is the full softmax; sampled is the one of the papers,
- * with uniform negatives shared by the batch. Where we differ: whole runs of events are read and learned
+ * Every position is a label (the next item). loss=ce is the full softmax. The losses of the papers are sampled, bpr_max and
+ * top1_max, over the labels of the batch (negatives_batch=true) and drawn items (negatives_alpha=0.5, logq=1 in their best
+ * settings). Their code takes each negative's own odds off its logit; here it is the log of how often an item is expected in
+ * the mixture of both. Where we differ: whole runs of events are read and learned
  * through (no state is carried from batch to batch), the output table is the input table, and r gates the
  * state before it is multiplied, as in the original code. */
 #include "models/sequence.h"
 
 #include "base/alloc.h"
+#include "nn/recurrent.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define GRU4REC_OPTIONS(X)                                                                                   \
@@ -19,10 +23,11 @@
     X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
     X(float, dropout, 0.3, 0, 0.9, "share of the states' numbers dropped while training")                    \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
-    X(choice, loss, ce, 0, 0, "ce|bce|sampled: full softmax, binary, sampled softmax")                       \
-    X(int, negatives, 2048, 1, 65536, "loss bce, sampled: uniform negatives")                                \
-    X(bool, negatives_shared, true, 0, 1,                                                                    \
-      "one set of negatives for the whole batch instead of one a position")
+    X(choice, loss, ce, 0, 0,                                                                                \
+      "ce|bce|sampled|bpr_max|top1_max: full softmax, binary, sampled softmax, ranking losses")              \
+    X(int, negatives, 2048, 1, 65536, "all losses but ce: negatives drawn")                                  \
+    SG_NEGATIVE_OPTIONS(X)                                                                                   \
+    X(float, bpr_reg, 1, 0, 1000, "loss=bpr_max: weight of the squared scores of negatives")
 
 typedef struct gru4rec_config {
     GRU4REC_OPTIONS(SG_OPTION_FIELD)
@@ -31,14 +36,11 @@ typedef struct gru4rec_config {
 static const sg_option gru4rec_options[] = {GRU4REC_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
-typedef struct gru4rec_layer {
-    sg_param *input, *bias, *state; /* (3 hidden, dim or hidden), (3 hidden), (3 hidden, hidden): z, r, c */
-} gru4rec_layer;
-
 typedef struct gru4rec {
     sg_param *item, *out, *out_bias; /* (n_items, dim), (dim, hidden), (dim) */
-    gru4rec_layer *layer;            /* owned (layers) */
+    sg_recurrent *layer;             /* owned (layers) */
     sg_runs runs;                    /* training */
+    sg_sampler from;
 } gru4rec;
 
 static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -47,19 +49,17 @@ static sg_status gru4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
     gru4rec *s = m->state;
     sg_params *ps = &m->params;
 
+    if (c->negatives_batch && !c->negatives_shared)
+        return sg_fail(err, SG_ERR_USAGE, "negatives_batch: expected negatives_shared=true beside it");
     if (!(s->layer = sg_alloc_zero((size_t)c->layers, sizeof *s->layer)))
         return sg_fail_memory(err, "gru4rec");
     s->item = sg_param_add(ps, seed, SG_INIT_XAVIER_NORMAL, 1, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
     for (int i = 0; i < c->layers; i++) {
-        gru4rec_layer *l = &s->layer[i];
+        char name[32];
 
-        l->input = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, i ? c->hidden : c->dim,
-                                "layer.%d.input.weight", i);
-        l->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, 3 * c->hidden, 0,
-                               "layer.%d.input.bias", i);
-        l->state = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, 3 * c->hidden, c->hidden,
-                                "layer.%d.state.weight", i);
+        snprintf(name, sizeof name, "layer.%d", i);
+        sg_recurrent_declare(&s->layer[i], ps, seed, c->hidden, i ? c->hidden : c->dim, name);
     }
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->hidden, "out.weight");
     s->out_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "out.bias");
@@ -72,6 +72,7 @@ static void gru4rec_fini(sg_model *m)
 
     sg_free(s->layer);
     sg_runs_free(&s->runs);
+    sg_sampler_free(&s->from);
 }
 
 static sg_status gru4rec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
@@ -81,7 +82,7 @@ static sg_status gru4rec_examples(sg_model *m, const sg_train_data *t, size_t *n
     const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
     *n = s->runs.n;
-    return st;
+    return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
 
 /* (tokens, dim) */
@@ -92,9 +93,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     sg_tensor *x = sg_dropout(g, sg_embed(g, s->item, q->item, q->tokens), (float)c->dropout_input);
 
     for (int i = 0; i < c->layers; i++) {
-        const gru4rec_layer *l = &s->layer[i];
-
-        x = sg_gru(g, sg_linear(g, x, l->input, l->bias), l->state, q->offsets, q->n);
+        x = sg_recurrent_forward(g, &s->layer[i], x, q->offsets, q->n);
         x = sg_dropout(g, x, (float)c->dropout);
     }
     return sg_linear(g, x, s->out, s->out_bias);
@@ -105,8 +104,14 @@ static sg_tensor *gru4rec_loss(sg_model *m, sg_graph *g, const uint32_t *example
 {
     const gru4rec_config *c = m->config;
     const gru4rec *s = m->state;
-    const sg_item_loss loss = {
-        .kind = c->loss, .negatives = c->negatives, .shared = c->negatives_shared, .temperature = 1};
+    const sg_item_loss loss = {.kind = c->loss,
+                               .negatives = c->negatives,
+                               .shared = c->negatives_shared,
+                               .batch = c->negatives_batch,
+                               .from = &s->from,
+                               .logq = c->logq,
+                               .bpr_reg = c->bpr_reg,
+                               .temperature = 1};
     sg_sequences q;
 
     if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
@@ -125,7 +130,8 @@ static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, false, scores, err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, NULL, false, scores,
+                          err);
 }
 
 const sg_model_class sg_model_gru4rec = {

@@ -208,7 +208,7 @@ static sg_status hstu_score(sg_session *session, const sg_histories *h, float *s
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item,
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, NULL,
                           strcmp(c->loss, "ce") != 0, scores, err);
 }
 

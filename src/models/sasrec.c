@@ -5,7 +5,8 @@
  *
  * Every position is a label (the next item). The paper trains with one uniform negative and binary cross-entropy
  * (loss=bce, negatives=1); full softmax (loss=ce), the default, is what most of its reported defeats were missing.
- * gBCE: Petrov & Macdonald, RecSys 2023. Where we differ from the paper's code: pre-norm blocks throughout (theirs
+ * gBCE: Petrov & Macdonald, RecSys 2023. Its strongest kin, eSASRec (Tikhonovich et al., RecSys 2025), is this model with the
+ * blocks of LiGR (Borisyuk et al. 2025: gate=true, gated=true, act=silu) and loss=sampled. Where we differ from the paper's code: pre-norm blocks throughout (theirs
  * normalises the query only), position vectors are aligned to the end of the sequence. */
 #include "models/sequence.h"
 
@@ -27,11 +28,12 @@
     X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                            \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
     X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
+    X(bool, gated, false, 0, 1, "feed-forward part act(x w1) * (x w3) w2; with act=silu: SwiGLU")            \
+    X(bool, gate, false, 0, 1, "what a block adds to its input passes a gate, sigmoid(x w + b) (LiGR)")      \
     X(choice, loss, ce, 0, 0,                                                                                \
       "ce|bce|gbce|sampled: full softmax, binary, calibrated binary, sampled softmax")                       \
-    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: uniform negatives")                           \
-    X(bool, negatives_shared, true, 0, 1,                                                                    \
-      "one set of negatives for the whole batch instead of one a position")                                  \
+    X(int, negatives, 128, 1, 65536, "loss bce, gbce, sampled: negatives drawn")                             \
+    SG_NEGATIVE_OPTIONS(X)                                                                                   \
     X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                      \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
     X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
@@ -55,6 +57,7 @@ typedef struct sasrec {
     sg_norm norm;
     sg_act act;
     sg_runs runs; /* training */
+    sg_sampler from;
 } sasrec;
 
 static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -66,6 +69,8 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
                                 .head_dim = c->dim / c->heads,
                                 .ffn = c->ffn,
                                 .bias = true,
+                                .gated = c->gated,
+                                .gate = c->gate,
                                 .eps = 1e-8f,
                                 .act = !strcmp(c->act, "relu")   ? SG_RELU
                                        : !strcmp(c->act, "gelu") ? SG_GELU
@@ -73,6 +78,8 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
 
     if (c->dim % c->heads)
         return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
+    if (c->negatives_batch && !c->negatives_shared)
+        return sg_fail(err, SG_ERR_USAGE, "negatives_batch: expected negatives_shared=true beside it");
     if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
         return sg_fail_memory(err, "sasrec");
     const int sparse = !strcmp(c->loss, "ce") && c->tied ? 0 : SG_PARAM_SPARSE;
@@ -98,23 +105,11 @@ static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    int32_t *row;
-    float *start;
-    sg_status st;
+    const double spread = c->content * c->init_sd;
+    sg_status st = SG_OK;
 
-    if (c->content == 0)
-        return SG_OK;
-    if (!(row = sg_alloc_array((size_t)m->n_items, sizeof *row)))
-        return sg_fail_memory(err, "sasrec");
-    for (int32_t i = 0; i < m->n_items; i++)
-        row[i] = i;
-    if (!(st = sg_content_rows(&start, t, row, 1, m->n_items, c->dim, c->content * c->init_sd, err))) {
-        sg_axpy(s->item->value, 1, start, s->item->count);
-        if (s->out != s->item)
-            sg_axpy(s->out->value, 1, start, s->out->count);
-        sg_free(start);
-    }
-    sg_free(row);
+    if (spread > 0 && !(st = sg_content_add(s->item, t, spread, err)) && s->out != s->item)
+        st = sg_content_add(s->out, t, spread, err);
     return st;
 }
 
@@ -124,6 +119,7 @@ static void sasrec_fini(sg_model *m)
 
     sg_free(s->block);
     sg_runs_free(&s->runs);
+    sg_sampler_free(&s->from);
 }
 
 static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
@@ -133,7 +129,7 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
     const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
 
     *n = s->runs.n;
-    return st;
+    return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
 
 /* (tokens, dim) after all blocks and the final norm */
@@ -141,7 +137,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    int32_t *position = sg_scratch(g, (size_t)q->tokens, sizeof *position);
+    const int32_t *position = sg_places_from_end(g, q);
     const sg_attention_spec spec = {.heads = c->heads,
                                     .batch = q->n,
                                     .offsets_q = q->offsets,
@@ -153,9 +149,6 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
 
     if (!position)
         return NULL;
-    for (int b = 0; b < q->n; b++)
-        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
-            position[i] = q->offsets[b + 1] - 1 - i;
     x = sg_embed(g, s->item, q->item, q->tokens);
     if (c->scale_input)
         x = sg_scale(g, x, sqrtf((float)c->dim));
@@ -173,6 +166,9 @@ static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
     const sg_item_loss loss = {.kind = c->loss,
                                .negatives = c->negatives,
                                .shared = c->negatives_shared,
+                               .batch = c->negatives_batch,
+                               .from = &s->from,
+                               .logq = c->logq,
                                .gbce_t = c->gbce_t,
                                .temperature = c->temperature,
                                .label_smoothing = c->label_smoothing,
@@ -195,8 +191,8 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, c->cosine, scores,
-                          err);
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, NULL, c->cosine,
+                          scores, err);
 }
 
 const sg_model_class sg_model_sasrec = {

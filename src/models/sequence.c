@@ -101,6 +101,31 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
     return true;
 }
 
+bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n)
+{
+    const sg_dataset *d = r->data;
+
+    *out = (sg_sequences){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *out->offsets)};
+    if (!out->offsets)
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int64_t have = r->end[example[i]] - d->user_offsets[r->user[example[i]]];
+
+        out->offsets[i] = out->tokens;
+        out->tokens += (int)(have < r->length + 1 ? have : r->length + 1);
+    }
+    out->offsets[n] = out->tokens;
+    if (!take_tokens(out, g, false))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int len = out->offsets[i + 1] - out->offsets[i];
+
+        memcpy(out->item + out->offsets[i], d->item + r->end[example[i]] - len,
+               (size_t)len * sizeof *out->item);
+    }
+    return true;
+}
+
 static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t first)
 {
     const int begin = out->offsets[i], end = out->offsets[i + 1];
@@ -144,39 +169,156 @@ bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, in
     return true;
 }
 
+bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q)
+{
+    *out = (sg_sequences){.n = q->n,
+                          .tokens = q->tokens + q->n,
+                          .offsets = sg_scratch(g, (size_t)q->n + 1, sizeof *out->offsets),
+                          .last = sg_scratch(g, (size_t)q->n, sizeof *out->last)};
+    if (!out->offsets || !out->last || !take_tokens(out, g, false))
+        return false;
+    for (int i = 0; i <= q->n; i++)
+        out->offsets[i] = q->offsets[i] + i;
+    for (int i = 0; i < q->n; i++) {
+        memcpy(out->item + out->offsets[i], q->item + q->offsets[i],
+               (size_t)(q->offsets[i + 1] - q->offsets[i]) * sizeof *out->item);
+        out->last[i] = out->offsets[i + 1] - 1;
+        out->item[out->last[i]] = -1;
+    }
+    return true;
+}
+
+int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q)
+{
+    int32_t *place = sg_scratch(g, (size_t)q->tokens, sizeof *place);
+
+    for (int b = 0; place && b < q->n; b++)
+        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
+            place[i] = q->offsets[b + 1] - 1 - i;
+    return place;
+}
+
+sg_status sg_sampler_new(sg_sampler *out, const sg_train_data *t, double alpha, sg_error *err)
+{
+    const size_t n = (size_t)t->data->n_items;
+    double events = 0, odds = 0;
+
+    sg_sampler_free(out);
+    out->upto = alpha > 0 ? sg_alloc_zero(n, sizeof *out->upto) : NULL;
+    out->label = sg_alloc_zero(n, sizeof *out->label);
+    if (!out->label || (alpha > 0 && !out->upto))
+        return sg_fail_memory(err, "sampler of negatives");
+    for (int32_t u = 0; u < t->data->n_users; u++)
+        for (int64_t e = t->data->user_offsets[u]; e < t->split->train_end[u]; e++, events++)
+            out->label[t->data->item[e]]++;
+    for (size_t i = 0; i < n; i++) {
+        odds += out->label[i] > 0 ? pow(out->label[i], alpha) : 0;
+        if (out->upto)
+            out->upto[i] = odds;
+        out->label[i] /= events;
+    }
+    return SG_OK;
+}
+
+void sg_sampler_free(sg_sampler *s)
+{
+    sg_free(s->upto);
+    sg_free(s->label);
+    *s = (sg_sampler){0};
+}
+
+static int32_t draw(const sg_sampler *from, int32_t n_items, uint64_t seed, uint64_t step, uint64_t i)
+{
+    int32_t low = 0, high = n_items - 1;
+
+    if (!from || !from->upto)
+        return (int32_t)sg_rng_below((uint64_t)n_items, seed, SG_RNG_NEGATIVE, step, i);
+    const double u = sg_rng_double(seed, SG_RNG_NEGATIVE, step, i) * from->upto[n_items - 1];
+    while (low < high) { /* the first with u < upto */
+        const int32_t middle = low + (high - low) / 2;
+
+        if (u < from->upto[middle])
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Negatives into spec: the labels of the batch, if asked for, then those drawn. */
+static bool take_negatives(sg_graph *g, sg_sampled_spec *spec, const sg_item_loss *loss, int rows,
+                           int32_t n_items, uint64_t seed, uint64_t step)
+{
+    const size_t drawn = (size_t)loss->negatives * (loss->shared ? 1 : (size_t)rows);
+    int32_t *negative = sg_scratch(g, drawn + (size_t)rows, sizeof *negative);
+    size_t n = 0;
+
+    if (!negative)
+        return false;
+    for (int r = 0; loss->batch && r < rows; r++)
+        if (spec->target[r] >= 0)
+            negative[n++] = spec->target[r];
+    spec->n_neg = (int)n + loss->negatives;
+    for (size_t i = 0; i < drawn; i++)
+        negative[n++] = draw(loss->from, n_items, seed, step, i);
+    spec->negatives = negative;
+    return true;
+}
+
+/* logq log(how many of the negatives are expected to be item i), for the items at hand. */
+static bool correct_logits(sg_graph *g, sg_sampled_spec *spec, const sg_item_loss *loss, int rows,
+                           int32_t n_items)
+{
+    const sg_sampler *from = loss->from;
+    const int n_negative = spec->n_neg * (spec->shared ? 1 : rows), labels = spec->n_neg - loss->negatives;
+    float *logq = sg_scratch(g, (size_t)n_items, sizeof *logq);
+
+    for (int k = 0; logq && k < rows + n_negative; k++) {
+        const int32_t i = k < rows ? spec->target[k] : spec->negatives[k - rows];
+        double share = 1.0 / n_items;
+
+        if (i < 0)
+            continue;
+        if (from && from->upto)
+            share = (from->upto[i] - (i ? from->upto[i - 1] : 0)) / from->upto[n_items - 1];
+        const double expected = loss->negatives * share + (labels ? labels * from->label[i] : 0);
+        logq[i] = (float)(loss->logq * log(fmax(expected, 1e-12)));
+    }
+    spec->logq = logq;
+    return logq != NULL;
+}
+
 sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
                            const sg_item_loss *spec, uint64_t seed, uint64_t step)
 {
     const float scale = (float)(1 / spec->temperature);
     const int n_items = table->dim[0];
-    int32_t *negative;
+    sg_sampled_spec sampled = {.target = target, .shared = spec->shared, .scale = scale, .l2 = spec->cosine};
 
     if (!h)
         return NULL;
     if (!strcmp(spec->kind, "ce"))
         return sg_softmax_ce(g, h, table, NULL, target, NULL, scale, (float)spec->label_smoothing);
-    const size_t n_negative = (size_t)spec->negatives * (spec->shared ? 1 : (size_t)h->dim[0]);
-    if (!(negative = sg_scratch(g, n_negative, sizeof *negative)))
+    if (!take_negatives(g, &sampled, spec, h->dim[0], n_items, seed, step))
         return NULL;
-    for (size_t i = 0; i < n_negative; i++)
-        negative[i] = (int32_t)sg_rng_below((uint64_t)n_items, seed, SG_RNG_NEGATIVE, step, i);
-    const sg_sampled_spec sampled = {.target = target,
-                                     .negatives = negative,
-                                     .n_neg = spec->negatives,
-                                     .shared = spec->shared,
-                                     .scale = scale,
-                                     .l2 = spec->cosine};
-    if (!strcmp(spec->kind, "sampled"))
+    if (!strcmp(spec->kind, "bpr_max"))
+        return sg_sampled_bpr_max(g, h, table, &sampled, (float)spec->bpr_reg);
+    if (!strcmp(spec->kind, "top1_max"))
+        return sg_sampled_top1_max(g, h, table, &sampled);
+    if (!strcmp(spec->kind, "sampled")) {
+        if (spec->logq > 0 && !correct_logits(g, &sampled, spec, h->dim[0], n_items))
+            return NULL;
         return sg_sampled_ce(g, h, table, &sampled);
+    }
     if (!strcmp(spec->kind, "bce") || n_items < 2)
         return sg_sampled_bce(g, h, table, &sampled, 1);
-    const double alpha = (double)spec->negatives / (n_items - 1);
+    const double alpha = (double)sampled.n_neg / (n_items - 1);
     return sg_sampled_bce(g, h, table, &sampled,
                           (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
 }
 
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
-                         sg_error *err)
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
+                         float *scores, sg_error *err)
 {
     const int n = table->dim[0], dim = table->dim[1];
     sg_graph *g = s->graph;
@@ -185,7 +327,8 @@ sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosi
 
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, NULL, scores, n);
+    sg_gemm_linear(s->pool, sg_graph_precision(g), h->dim[0], h->data, dim, table, bias ? bias->value : NULL,
+                   scores, n);
     if (!cosine)
         return SG_OK;
     if (!(inverse =

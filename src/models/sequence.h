@@ -35,13 +35,40 @@ typedef struct sg_sequences {
 /* The runs of a training step. False: out of memory, the graph's error says so. */
 bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n,
                   uint64_t seed, uint64_t step);
+/* All their events, the last one too, without targets and times. */
+bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n);
 /* The latest `length` events of each. Times that fall are raised to the one before. */
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
+/* One more token, without item (-1), at the end of every sequence; no times. */
+bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q);
+/* (tokens) places counted from the end of each sequence, so that a window can slide. NULL: out of memory. */
+int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q);
+
+/* Where negatives come from, for the option table of a model whose losses sample. */
+#define SG_NEGATIVE_OPTIONS(X)                                                                               \
+    X(bool, negatives_shared, true, 0, 1,                                                                    \
+      "one set of negatives for the whole batch instead of one a position")                                  \
+    X(float, negatives_alpha, 0, 0, 1,                                                                       \
+      "negatives are drawn in proportion to (training events)^alpha (0: uniform)")                           \
+    X(bool, negatives_batch, false, 0, 1, "all labels of the batch are negatives, too")                      \
+    X(float, logq, 0, 0, 1,                                                                                  \
+      "loss=sampled: this times log(how often a draw is expected to bring an item) is taken off its logits")
+
+typedef struct sg_sampler {
+    double *upto;  /* owned (n_items): running sum of (training events)^alpha; NULL: uniform */
+    double *label; /* owned (n_items): share of an item among the training events */
+} sg_sampler;
+sg_status sg_sampler_new(sg_sampler *out, const sg_train_data *t, double alpha, sg_error *err);
+void sg_sampler_free(sg_sampler *s);
 
 typedef struct sg_item_loss {
-    const char *kind;       /* "ce", "bce", "gbce", "sampled" */
-    int negatives;          /* all but ce: uniform negatives ... */
+    const char *kind;       /* "ce", "bce", "gbce", "sampled", "bpr_max", "top1_max" */
+    int negatives;          /* all but ce: how many are drawn ... */
     bool shared;            /* ... one set for the whole batch instead of one a position */
+    bool batch;             /* shared: the targets are negatives, too */
+    const sg_sampler *from; /* NULL: uniform */
+    double logq;            /* sampled: share of the correction of logits for how often an item is drawn */
+    double bpr_reg;         /* bpr_max: weight of the negatives' squared scores */
     double gbce_t;          /* gbce: calibration */
     double temperature;     /* logits are divided by it */
     double label_smoothing; /* ce */
@@ -51,8 +78,8 @@ typedef struct sg_item_loss {
 /* h (tokens, dim) against rows of table (n_items, dim). */
 sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int32_t *target,
                            const sg_item_loss *spec, uint64_t seed, uint64_t step);
-/* scores (rows, n_items) = h table^T, each item's divided by its length when `cosine`. */
-sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, bool cosine, float *scores,
-                         sg_error *err);
+/* scores (rows, n_items) = h table^T + bias (n_items) or NULL, each item's divided by its length when `cosine`. */
+sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
+                         float *scores, sg_error *err);
 
 #endif

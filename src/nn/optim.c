@@ -228,6 +228,15 @@ static void norm_body(void *ctx, size_t number, size_t begin, size_t end, int th
         o->pieces[i].sum_sq = sg_param_piece_sum_sq(o->pieces[i].slot->param, o->pieces[i].number);
 }
 
+static void cut_to_unit_ball(float *w, size_t n)
+{
+    const double length = sqrt(sg_sum_sq(w, n));
+    const float c = (float)((1 - 1e-6) / length); /* so that rounding does not leave it outside */
+
+    for (size_t i = 0; length > 1 && i < n; i++)
+        w[i] *= c;
+}
+
 static void update_body(void *ctx, size_t number, size_t begin, size_t end, int thread)
 {
     const step_ctx *c = ctx;
@@ -244,6 +253,8 @@ static void update_body(void *ctx, size_t number, size_t begin, size_t end, int 
         for (size_t k = from; p->sparse && k < to; k++) {
             p->is_touched[p->touched[k]] = 0;
             update_run(&c->rule, s, (size_t)p->touched[k] * dim, dim);
+            if (p->ball)
+                cut_to_unit_ball(p->value + (size_t)p->touched[k] * dim, dim);
         }
     }
 }

@@ -112,6 +112,7 @@ sg_param *sg_param_add(sg_params *ps, uint64_t seed, sg_init init, float scale, 
     p->dim[1] = cols;
     p->decay = !(flags & SG_PARAM_NO_DECAY);
     p->sparse = (flags & SG_PARAM_SPARSE) && cols;
+    p->ball = (flags & SG_PARAM_BALL) && p->sparse;
     p->frozen = flags & SG_PARAM_FROZEN;
     p->version = 1;
     if (!sg_mul(&p->count, (size_t)rows, cols ? (size_t)cols : 1) ||

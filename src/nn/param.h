@@ -20,7 +20,8 @@ typedef struct sg_params {
     bool bare;       /* set before declaring: values are neither taken nor initialised, sg_param_map will give them */
 } sg_params;
 
-enum { SG_PARAM_SPARSE = 1, SG_PARAM_NO_DECAY = 2, SG_PARAM_FROZEN = 4 };
+/* BALL: with SPARSE, rows stay within the unit ball. */
+enum { SG_PARAM_SPARSE = 1, SG_PARAM_NO_DECAY = 2, SG_PARAM_FROZEN = 4, SG_PARAM_BALL = 8 };
 
 /* Declares a weight and initialises it from (seed, name), whatever the order: N(0, sd), U(+-sqrt(6/(in+out))), ...
  * scale: sd of NORMAL and TRUNC_NORMAL (cut at 2 sd), gain of XAVIER. (rows, cols) is (out, in); cols 0: a vector.

@@ -1,8 +1,10 @@
-/* transformer.c - pre-norm transformer block.   [Vaswani et al. 2017; T5: Raffel et al. 2020]
+/* transformer.c - pre-norm transformer block.   [Vaswani et al. 2017; T5: Raffel et al. 2020; gates: LiGR, Borisyuk et al. 2025]
  *
  *   x = x + drop(O attend(Q n(x), K n(x), V n(x)))
  *   x = x + drop(O attend(Q n(x), K m, V m))          with a memory m only
- *   x = x + drop(W2 drop(act(W1 n(x))))               gated: act(W1 n(x)) * (W3 n(x)) */
+ *   x = x + drop(W2 drop(act(W1 n(x))))               gated: act(W1 n(x)) * (W3 n(x))
+ *
+ * With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -49,6 +51,8 @@ static void declare_heads(sg_heads *h, sg_params *ps, uint64_t seed, const sg_bl
     declare_linear(&h->k, &h->kb, ps, seed, &(linear_spec){prefix, "k", inner, s->dim, s->bias, sd_in});
     declare_linear(&h->v, &h->vb, ps, seed, &(linear_spec){prefix, "v", inner, s->dim, s->bias, sd_in});
     declare_linear(&h->o, &h->ob, ps, seed, &(linear_spec){prefix, "o", s->dim, inner, s->bias, sd_out});
+    if (s->gate)
+        declare_linear(&h->gate, &h->gateb, ps, seed, &(linear_spec){prefix, "gate", s->dim, s->dim, true, 0});
 }
 
 void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_spec *s, const char *prefix)
@@ -75,6 +79,16 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
     if (s->gated)
         declare_linear(&b->w3, NULL, ps, seed, &(linear_spec){name, "w3", s->ffn, s->dim, false, sd_in});
     declare_linear(&b->w2, &b->b2, ps, seed, &(linear_spec){name, "w2", s->dim, s->ffn, s->bias, sd_out});
+    if (s->gate)
+        declare_linear(&b->gate, &b->gateb, ps, seed, &(linear_spec){name, "gate", s->dim, s->dim, true, 0});
+}
+
+/* x + drop(y), y through the gate when there is one */
+static sg_tensor *add_to(sg_graph *g, sg_tensor *x, sg_tensor *y, sg_param *gate, sg_param *gateb, float dropout)
+{
+    if (gate)
+        y = sg_times(g, y, sg_linear_act(g, x, gate, gateb, SG_SIGMOID, 0));
+    return sg_add_dropout(g, x, y, dropout);
 }
 
 sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
@@ -82,7 +96,7 @@ sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tens
 {
     sg_tensor *q = sg_linear(g, normed, h->q, h->qb);
 
-    return sg_add_dropout(g, x, sg_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob), dropout);
+    return add_to(g, x, sg_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob), h->gate, h->gateb, dropout);
 }
 
 sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
@@ -93,7 +107,7 @@ sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float drop
     if (b->w3)
         inner = sg_times(g, inner, sg_linear(g, n, b->w3, NULL));
     inner = sg_dropout(g, inner, dropout);
-    return sg_add_dropout(g, x, sg_linear(g, inner, b->w2, b->b2), dropout);
+    return add_to(g, x, sg_linear(g, inner, b->w2, b->b2), b->gate, b->gateb, dropout);
 }
 
 sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,

@@ -11,6 +11,7 @@ typedef struct sg_block_spec {
     bool rms;      /* RMSNorm without bias (T5); else LayerNorm */
     bool bias;     /* linear layers have biases */
     bool gated;    /* feed-forward act(x w1) * (x w3) w2 */
+    bool gate;     /* what attention and feed-forward add to x is multiplied by s(x wg + b) first (LiGR) */
     bool cross;    /* a second attention, over a memory */
     bool t5_init;  /* q: N(0, (dim head_dim)^-1/2), k, v, wi: N(0, dim^-1/2), o, wo by their fan-in; no attention scale */
     float eps;
@@ -23,13 +24,14 @@ typedef struct sg_norm {
 
 typedef struct sg_heads { /* weights of one attention; biases NULL when the spec has none */
     sg_param *q, *k, *v, *o, *qb, *kb, *vb, *ob;
+    sg_param *gate, *gateb;
 } sg_heads;
 
 typedef struct sg_block {
     sg_block_spec spec;
     sg_norm norm_self, norm_cross, norm_ffn;
     sg_heads self, cross;
-    sg_param *w1, *b1, *w2, *b2, *w3;
+    sg_param *w1, *b1, *w2, *b2, *w3, *gate, *gateb;
 } sg_block;
 
 /* Names: PREFIX.self.q.weight, PREFIX.norm_self.weight, PREFIX.ffn.w1.weight, ... */

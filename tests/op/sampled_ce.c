@@ -9,20 +9,26 @@ typedef struct setup {
     int rows, n, d, n_neg;
     bool shared, logq, l2, sparse;
     float scale, beta; /* beta < 0: softmax */
+    int max;           /* 1: BPR-max with reg = beta, 2: TOP1-max */
 } setup;
 
 static const setup setups[] = {
-    {"ce shared", 9, 20, 4, 6, true, false, false, false, 1, -1},
-    {"ce own", 9, 20, 4, 6, false, false, false, true, 1, -1},
-    {"ce one", 1, 1, 1, 1, true, false, false, false, 1, -1},
-    {"ce logq", 30, 40, 16, 12, true, true, false, true, 1.5f, -1},
-    {"ce own logq", 70, 50, 33, 20, false, true, false, false, 0.5f, -1},
-    {"ce cosine", 40, 30, 8, 15, true, true, true, true, 10, -1},
-    {"ce own cosine", 25, 30, 17, 3, false, false, true, false, 5, -1},
-    {"bce", 40, 30, 8, 1, false, false, false, true, 1, 1},
-    {"bce shared", 33, 60, 20, 80, true, false, false, false, 1, 1},
-    {"gbce", 40, 61, 8, 16, false, false, false, true, 1, 0.27f},
-    {"bce cosine", 20, 30, 8, 7, true, true, true, false, 4, 1},
+    {"ce shared", 9, 20, 4, 6, true, false, false, false, 1, -1, 0},
+    {"ce own", 9, 20, 4, 6, false, false, false, true, 1, -1, 0},
+    {"ce one", 1, 1, 1, 1, true, false, false, false, 1, -1, 0},
+    {"ce logq", 30, 40, 16, 12, true, true, false, true, 1.5f, -1, 0},
+    {"ce own logq", 70, 50, 33, 20, false, true, false, false, 0.5f, -1, 0},
+    {"ce cosine", 40, 30, 8, 15, true, true, true, true, 10, -1, 0},
+    {"ce own cosine", 25, 30, 17, 3, false, false, true, false, 5, -1, 0},
+    {"bce", 40, 30, 8, 1, false, false, false, true, 1, 1, 0},
+    {"bce shared", 33, 60, 20, 80, true, false, false, false, 1, 1, 0},
+    {"gbce", 40, 61, 8, 16, false, false, false, true, 1, 0.27f, 0},
+    {"bce cosine", 20, 30, 8, 7, true, true, true, false, 4, 1, 0},
+    {"bpr max", 40, 30, 8, 12, true, false, false, false, 1, 0.3f, 1},
+    {"bpr max own", 33, 61, 17, 20, false, false, false, true, 2, 0, 1},
+    {"bpr max alone", 1, 1, 4, 3, true, false, false, false, 1, 1, 1}, /* every negative is the target */
+    {"top1 max", 40, 30, 8, 12, true, false, false, false, 1, 0, 2},
+    {"top1 max own", 33, 61, 17, 20, false, false, false, true, 2, 0, 2},
 };
 
 typedef struct run {
@@ -59,6 +65,9 @@ static sg_tensor *build(op_case *c)
     const run *r = c->user;
     const sg_sampled_spec spec = spec_of(r);
 
+    if (r->s->max)
+        return r->s->max == 1 ? sg_sampled_bpr_max(c->graph, op_in(c, 0), &c->param[1], &spec, r->s->beta)
+                              : sg_sampled_top1_max(c->graph, op_in(c, 0), &c->param[1], &spec);
     if (r->s->beta < 0)
         return sg_sampled_ce(c->graph, op_in(c, 0), &c->param[1], &spec);
     return sg_sampled_bce(c->graph, op_in(c, 0), &c->param[1], &spec, r->s->beta);
@@ -81,6 +90,31 @@ static double logit(const op_case *c, int row, int item)
     return r->s->scale * xw - (r->s->logq ? r->logq[item] : 0);
 }
 
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+static double refer_max(const op_case *c, int row, const int32_t *negative)
+{
+    const run *r = c->user;
+    const double own = logit(c, row, r->target[row]);
+    double sum = 0, right = 0, square = 0, wrong = 0;
+
+    for (int j = 0; j < r->s->n_neg; j++) {
+        if (negative[j] < 0 || negative[j] == r->target[row])
+            continue;
+        const double l = logit(c, row, negative[j]), e = exp(l);
+        sum += e;
+        right += e * sigmoid(own - l);
+        square += e * l * l;
+        wrong += e * (sigmoid(l - own) + sigmoid(l * l));
+    }
+    if (sum == 0)
+        return 0;
+    return r->s->max == 1 ? -log(right / sum) + r->s->beta * square / sum : wrong / sum;
+}
+
 static double refer(const op_case *c)
 {
     const run *r = c->user;
@@ -94,6 +128,11 @@ static double refer(const op_case *c)
 
         if (r->target[i] < 0)
             continue;
+        rows++;
+        if (s->max) {
+            loss += refer_max(c, i, negative);
+            continue;
+        }
         own = logit(c, i, r->target[i]);
         sum = exp(own);
         for (int j = 0; j < s->n_neg; j++) {
@@ -102,8 +141,7 @@ static double refer(const op_case *c)
             sum += exp(logit(c, i, negative[j]));
             rest -= log(1 - 1 / (1 + exp(-logit(c, i, negative[j]))));
         }
-        loss += s->beta < 0 ? log(sum) - own : rest - s->beta * log(1 / (1 + exp(-own)));
-        rows++;
+        loss += s->beta < 0 ? log(sum) - own : rest - s->beta * log(sigmoid(own));
     }
     return loss / rows;
 }
@@ -138,7 +176,7 @@ static void gradients_are_differences_and_threads_agree(void **state)
 static void all_negatives_equal_the_full_softmax(void **state)
 {
     (void)state;
-    static const setup s = {"all", 50, 80, 12, 80, true, false, false, false, 1.3f, -1};
+    static const setup s = {"all", 50, 80, 12, 80, true, false, false, false, 1.3f, -1, 0};
     op_case c;
     run r;
 

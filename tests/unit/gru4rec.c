@@ -36,7 +36,10 @@ static void every_loss_is_finite(void **state)
 {
     (void)state;
     static const char *const options[] = {SMALL, SMALL "loss=bce negatives=1 negatives_shared=false",
-                                          SMALL "loss=sampled negatives=6"};
+                                          SMALL "loss=sampled negatives=6",
+                                          SMALL "loss=sampled negatives=6 negatives_batch=true logq=1",
+                                          SMALL "loss=bpr_max negatives=6 negatives_alpha=0.5",
+                                          SMALL "loss=top1_max negatives=6 negatives_batch=true"};
 
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         sg_error err = {0};
@@ -53,12 +56,21 @@ static void every_loss_is_finite(void **state)
     }
 }
 
+static void the_gradient_is_the_slope(void **state)
+{
+    (void)state;
+    tiny_check_gradient("gru4rec", SMALL);
+    tiny_check_gradient("gru4rec", SMALL "loss=bpr_max negatives=6 negatives_batch=true bpr_reg=0.5");
+    tiny_check_gradient("gru4rec", SMALL "loss=sampled negatives=6 negatives_alpha=0.75 logq=1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_loss_equals_scores_of_prefixes),
         cmocka_unit_test(a_batch_scores_like_its_members_and_an_empty_history_is_fine),
         cmocka_unit_test(every_loss_is_finite),
+        cmocka_unit_test(the_gradient_is_the_slope),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,10 +7,9 @@
 
 /* Mean cross-entropy in training equals -log softmax of the scores asked prefix by prefix (positions count from the end, so one
  * event only has the same position in both: the position table is zeroed to compare). */
-static void training_loss_equals_scores_of_prefixes(void **state)
+static void loss_equals_scores_of_prefixes(const char *options)
 {
     enum { ITEMS = 12 };
-    (void)state;
     sg_error err = {0};
     tiny t;
     size_t n;
@@ -18,7 +17,7 @@ static void training_loss_equals_scores_of_prefixes(void **state)
     tiny_new(&t, 1, ITEMS, 9, 4);
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
     const int end = (int)t.split->train_end[0];
-    sg_model *m = tiny_model(&t, "sasrec", SMALL "init_sd=0.3", 3);
+    sg_model *m = tiny_model(&t, "sasrec", options, 3);
     sg_param *position = sg_params_find(&m->params, "position.weight");
     memset(position->value, 0, position->count * sizeof(float));
     position->version++;
@@ -27,6 +26,20 @@ static void training_loss_equals_scores_of_prefixes(void **state)
     assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
+}
+
+static void training_loss_equals_scores_of_prefixes(void **state)
+{
+    (void)state;
+    loss_equals_scores_of_prefixes(SMALL "init_sd=0.3");
+    loss_equals_scores_of_prefixes(SMALL "init_sd=0.3 gate=true gated=true act=silu");
+}
+
+static void the_gradient_is_the_slope(void **state)
+{
+    (void)state;
+    tiny_check_gradient("sasrec", SMALL "init_sd=0.3 gate=true gated=true act=silu");
+    tiny_check_gradient("sasrec", SMALL "init_sd=0.3 loss=sampled negatives=6 negatives_batch=true logq=1");
 }
 
 static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **state)
@@ -39,7 +52,9 @@ static void every_loss_is_finite_and_every_event_but_the_first_is_a_label(void *
 {
     (void)state;
     static const char *losses[] = {SMALL "loss=ce", SMALL "loss=ce tied=false label_smoothing=0.1", SMALL "loss=bce negatives=1 negatives_shared=false",
-                                   SMALL "loss=gbce negatives=4", SMALL "loss=sampled negatives=6 cosine=true temperature=0.05"};
+                                   SMALL "loss=gbce negatives=4", SMALL "loss=sampled negatives=6 cosine=true temperature=0.05",
+                                   SMALL "loss=sampled negatives=6 negatives_batch=true negatives_alpha=1 logq=1",
+                                   SMALL "gate=true gated=true act=silu loss=sampled negatives=6 logq=1"};
 
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
         sg_error err = {0};
@@ -52,6 +67,59 @@ static void every_loss_is_finite_and_every_event_but_the_first_is_a_label(void *
         assert_true(n >= 20);
         const double loss = tiny_loss(m, 20);
         assert_true(isfinite(loss) && loss > 0);
+        sg_model_free(m);
+        tiny_free(&t);
+    }
+}
+
+/* All scores equal: a corrected loss is log(sum of found_j / expected_j) and log(expected) of the target, where item j was found
+ * found_j times among the negatives (the target once). Counted here: the events of training, and the labels of the batch. */
+static double corrected_loss(const tiny *t, int drawn, bool batch)
+{
+    enum { ITEMS = 15 };
+    double events[ITEMS] = {0}, label[ITEMS] = {0}, all = 0, labels = 0, loss = 0;
+
+    for (int32_t u = 0; u < t->data.n_users; u++)
+        for (int64_t e = t->user_offsets[u]; e < t->split->train_end[u]; e++, all++) {
+            events[t->item[e]]++;
+            label[t->item[e]] += e > t->user_offsets[u];
+            labels += e > t->user_offsets[u];
+        }
+    for (int i = 0; i < ITEMS; i++) {
+        double sum = 0;
+
+        for (int j = 0; j < ITEMS; j++) {
+            const double share = events[j] / all, expected = batch ? drawn / (double)ITEMS + labels * share : drawn * share;
+            const double found = batch ? drawn / (double)ITEMS + label[j] : expected;
+
+            sum += (i == j ? 1 : found) / expected;
+            loss += i == j ? label[i] / labels * log(expected) : 0;
+        }
+        loss += label[i] / labels * log(sum);
+    }
+    return loss;
+}
+
+static void logits_are_corrected_for_the_odds_of_the_draw(void **state)
+{
+    (void)state;
+    static const char *options[] = {SMALL "loss=sampled negatives=60000 negatives_alpha=1 logq=1",
+                                    SMALL "loss=sampled negatives=1 negatives_batch=true logq=1"};
+
+    for (int i = 0; i < 2; i++) {
+        sg_error err = {0};
+        tiny t;
+        size_t n;
+
+        tiny_new(&t, 12, 15, 20, 5);
+        sg_model *m = tiny_model(&t, "sasrec", options[i], 3);
+        sg_param *item = sg_params_find(&m->params, "item.weight");
+        memset(item->value, 0, item->count * sizeof(float));
+        assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+        assert_true(n < 64);
+        const double expected = corrected_loss(&t, i ? 1 : 60000, i);
+        /* 4000 draws an item: 1.6 % each, 0.4 % of the sum of 15; the one drawn: 0.1 of the sum of 15 */
+        assert_true(fabs(tiny_loss(m, (int)n) - expected) < (i ? 0.02 : 0.012));
         sg_model_free(m);
         tiny_free(&t);
     }
@@ -79,6 +147,8 @@ int main(void)
         cmocka_unit_test(training_loss_equals_scores_of_prefixes),
         cmocka_unit_test(a_batch_scores_like_its_members_and_an_empty_history_is_fine),
         cmocka_unit_test(every_loss_is_finite_and_every_event_but_the_first_is_a_label),
+        cmocka_unit_test(the_gradient_is_the_slope),
+        cmocka_unit_test(logits_are_corrected_for_the_odds_of_the_draw),
         cmocka_unit_test(refuses_heads_that_do_not_divide),
     };
 

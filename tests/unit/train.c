@@ -11,6 +11,9 @@
 #define HSTU "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
 
 #define GRU4REC "dim=16 hidden=20 length=8"
+#define NARM "dim=16 hidden=20 length=8"
+#define ATTREC "dim=16 length=4"
+#define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
 
@@ -138,13 +141,24 @@ static void resumes_gru4rec_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("gru4rec", GRU4REC " loss=sampled negatives=10", "epochs=4 batch=8 lr=0.01");
 }
 
+static void resumes_bert4rec_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("bert4rec", BERT4REC, "epochs=4 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
     sg_error err = {0};
     static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
+                                      {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
                                       {"hstu", HSTU " negatives=7"},
-                                      {"gru4rec", GRU4REC}};
+                                      {"gru4rec", GRU4REC},
+                                      {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
+                                      {"narm", NARM},
+                                      {"attrec", ATTREC},
+                                      {"bert4rec", BERT4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const char *one = place("t1"), *two = place("t2"), *four = place("t4");
@@ -172,7 +186,7 @@ static void refuses_to_resume_with_other_options(void **state)
     assert_string_equal(err.message, expected);
 }
 
-static void learns_the_chain(const char *model, const char *options, const char *how)
+static double best_on_the_chain(const char *model, const char *options, const char *how)
 {
     sg_error err = {0};
     const char *dir = place("learn");
@@ -186,9 +200,15 @@ static void learns_the_chain(const char *model, const char *options, const char 
     double best = 0;
     for (const char *p = log.data; (p = strstr(p, "\"ndcg10\":")); p++)
         best = strtod(p + 9, NULL) > best ? strtod(p + 9, NULL) : best;
-    assert_true(best > 0.6); /* 90 % of steps go to the next item; by chance the NDCG@10 of 30 items is 0.15 */
     sg_buf_free(&log);
     sg_free(path);
+    return best;
+}
+
+static void learns_the_chain(const char *model, const char *options, const char *how)
+{
+    assert_true(best_on_the_chain(model, options, how) > 0.6); /* 90 % of steps go to the next item; by chance the NDCG@10 of 30
+                                                                  items is 0.15 */
 }
 
 static void tiger_learns_the_chain(void **state)
@@ -210,6 +230,26 @@ static void gru4rec_learns_the_chain(void **state)
     learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
+static void narm_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("narm", NARM " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
+static void attrec_learns_the_chain(void **state)
+{
+    (void)state;
+    /* a distance knows no direction: the last item itself is nearest, then both its neighbours, 1 / log2(3) or 1 / log2(4) */
+    assert_true(best_on_the_chain("attrec", "dim=16 length=1 targets=1 weight=0 init_sd=0.1",
+                                  "epochs=60 batch=32 lr=0.01 patience=0 valid_every=20") > 0.45);
+}
+
+static void bert4rec_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("bert4rec", BERT4REC " dropout=0 dropout_input=0", "epochs=60 batch=8 lr=0.01 patience=0 valid_every=20");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,11 +257,15 @@ int main(void)
         cmocka_unit_test(resumes_sasrec_with_sparse_tables_bit_for_bit),
         cmocka_unit_test(resumes_hstu_bit_for_bit),
         cmocka_unit_test(resumes_gru4rec_bit_for_bit),
+        cmocka_unit_test(resumes_bert4rec_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),
         cmocka_unit_test(hstu_learns_the_chain),
         cmocka_unit_test(gru4rec_learns_the_chain),
+        cmocka_unit_test(narm_learns_the_chain),
+        cmocka_unit_test(attrec_learns_the_chain),
+        cmocka_unit_test(bert4rec_learns_the_chain),
     };
     sg_error err;
 
