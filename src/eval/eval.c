@@ -304,7 +304,7 @@ sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const
 {
     const double start = sg_now();
     job j = {.model = m, .data = t, .pool = pool};
-    json_t *result = json_object(), *floors = NULL;
+    json_t *result = json_object(), *floors = NULL, *answers = NULL;
     double asked;
     sg_status st;
 
@@ -317,6 +317,9 @@ sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const
     if ((st = put_metrics(result, &j, err)) ||
         (spec->bootstrap > 0 && (st = put_intervals(result, &j, err))) || (st = put_cold(result, &j, err)))
         goto done;
+    if (m->class->rank && ((st = sg_answers_json(&answers, m, t, &j.spec, pool, progress, err)) ||
+                           (st = sg_receipt_put(result, "ranking", json_incref(answers), err))))
+        goto done;
     if (spec->floors && ((st = sg_floors(&floors, t, &j.spec, pool, progress, err)) ||
                          (st = sg_receipt_put(result, "floors", json_incref(floors), err))))
         goto done;
@@ -328,6 +331,7 @@ sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const
     result = NULL;
 done:
     json_decref(floors);
+    json_decref(answers);
     json_decref(result);
     sg_trec_abort(j.trec);
     sg_ranks_free(&j.ranks);
@@ -338,21 +342,30 @@ done:
     return st;
 }
 
-sg_status sg_eval_select(double *ndcg10, double *recall10, const sg_model *m, const sg_train_data *t,
-                         int64_t users_max, sg_pool *pool, sg_error *err)
+const char *const *sg_eval_select_names(const sg_model *m)
+{
+    static const char *const lists[] = {"ndcg@10", "recall@10"}, *const answers[] = {"auc", "ne"};
+
+    return m->class->rank ? answers : lists;
+}
+
+sg_status sg_eval_select(double value[2], const sg_model *m, const sg_train_data *t, int64_t users_max,
+                         sg_pool *pool, sg_error *err)
 {
     const sg_eval_spec e = {.users_max = users_max, .unfiltered = true, .plain = true};
     sg_ranks r;
     sg_metric_values v;
     sg_status st;
 
+    if (m->class->rank)
+        return sg_answers_mean(&value[0], &value[1], m, t, &e, pool, err);
     if ((st = sg_ranks_run(&r, m, t,
                            &(sg_ranks_spec){.eval = &e, .want = {true, false}, .k = 10, .stage = "validate"},
                            pool, NULL, err)))
         return st;
     v = sg_ranks_mean(&r, SG_UNFILTERED, 10);
-    *ndcg10 = v.ndcg;
-    *recall10 = v.recall;
+    value[0] = v.ndcg;
+    value[1] = v.recall;
     sg_ranks_free(&r);
     return SG_OK;
 }

@@ -34,14 +34,15 @@ typedef struct sg_eval_spec {
     const char *per_user_path; /* safetensors with each case's ranks, for paired tests, or NULL */
 } sg_eval_spec;
 
-/* *out = {"metrics": {"unfiltered": {"recall@10": ...}, "filtered": {...}}, "intervals": ..., "cold": ...,
- * "floors": ..., "receipt": {...}, "seconds": s}; owned by the caller. */
+/* *out = {"metrics": {"unfiltered": {"recall@10": ...}, "filtered": {...}}, "ranking": {"liked": {"auc": ...}}
+ * of models that rank candidates, "intervals": ..., "cold": ..., "floors": ..., "receipt": {...}, "seconds": s}; owned by the caller. */
 sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
                   sg_pool *pool, const sg_progress *progress, sg_error *err);
-/* The number used for model selection: NDCG@10, history unfiltered, on (a subset of) the validation cases.
- * Cheap. */
-sg_status sg_eval_select(double *ndcg10, double *recall10, const sg_model *m, const sg_train_data *t,
-                         int64_t users_max, sg_pool *pool, sg_error *err);
+/* What model selection goes by, on (a subset of) the validation cases: value[0], more is better, and one to
+ * look at. NDCG@10 and recall@10, history unfiltered; of models that rank candidates AUC and NE. Cheap. */
+sg_status sg_eval_select(double value[2], const sg_model *m, const sg_train_data *t, int64_t users_max,
+                         sg_pool *pool, sg_error *err);
+const char *const *sg_eval_select_names(const sg_model *m); /* (2) "ndcg@10", "recall@10" */
 /* Paired comparison of two per-user files: difference of means, bootstrap interval, two-sided p (paired
  * bootstrap, and randomisation test), for recall and NDCG at 5, 10 and 20. */
 sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, int resamples, uint64_t seed,
@@ -65,6 +66,19 @@ typedef struct sg_metric_values {
 sg_metric_values sg_metrics_ranks(const int32_t *rank, int n, int k);
 /* list (n) best first, -1: no item there; relevant (n_relevant): item numbers, each counted once. */
 sg_metric_values sg_metrics_list(const int32_t *list, int n, const int32_t *relevant, int n_relevant, int k);
+
+/* Probabilities against what happened. NaN where there is nothing to divide by. */
+typedef struct sg_answer_values {
+    int64_t n, positives;
+    double log_loss;    /* mean of -log of the probability given to what happened, probabilities cut at 1e-7 */
+    double ne;          /* that over the entropy of the mean label: 1 is always saying the base rate */
+    double auc;         /* a positive above a negative, ties half */
+    double gauc;        /* AUC inside each user who has both, weighted by the user's answers */
+    double calibration; /* sum of probabilities over positives */
+} sg_answer_values;
+/* p, y (0 or 1), user (n). */
+sg_status sg_metrics_answers(sg_answer_values *out, const float *p, const uint8_t *y, const int32_t *user, size_t n,
+                             sg_error *err);
 
 /* What all lists together show. */
 typedef struct sg_exposure {

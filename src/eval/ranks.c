@@ -32,7 +32,7 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static sg_status choose_cases(sg_ranks *r, const sg_split *s, const sg_eval_spec *spec, sg_error *err)
+sg_status sg_ranks_choose(sg_ranks *r, const sg_split *s, const sg_eval_spec *spec, sg_error *err)
 {
     const sg_case *all = spec->test ? s->test : s->valid;
     const size_t n = spec->test ? s->n_test : s->n_valid;
@@ -101,7 +101,9 @@ typedef struct batch {
     int64_t *offsets; /* owned, behind h */
     int32_t *item, *user;
     int64_t *timestamp, *now;
-    size_t cap_item, cap_timestamp;
+    int32_t *action;
+    float *rating;
+    size_t cap_item, cap_timestamp, cap_action, cap_rating;
     float *scores;    /* owned (rows, n_items); NULL when ranked by lists */
     int32_t *list[2]; /* owned (rows, k), NULL when not wanted */
     float *list_score[2];
@@ -120,6 +122,8 @@ static void batch_free(batch *b)
     sg_free(b->user);
     sg_free(b->timestamp);
     sg_free(b->now);
+    sg_free(b->action);
+    sg_free(b->rating);
     sg_free(b->scores);
     for (int f = 0; f < 2; f++) {
         sg_free(b->list[f]);
@@ -202,18 +206,30 @@ static sg_status fill_batch(batch *b, size_t first, size_t n, sg_error *err)
         b->now[i] = d->timestamp ? d->timestamp[c->target_begin] : 0;
         if (!sg_grow(&b->item, &b->cap_item, events + len + 1, sizeof *b->item) ||
             (d->timestamp &&
-             !sg_grow(&b->timestamp, &b->cap_timestamp, events + len + 1, sizeof *b->timestamp)))
+             !sg_grow(&b->timestamp, &b->cap_timestamp, events + len + 1, sizeof *b->timestamp)) ||
+            (d->action && !sg_grow(&b->action, &b->cap_action, events + len + 1, sizeof *b->action)) ||
+            (d->rating && !sg_grow(&b->rating, &b->cap_rating, events + len + 1, sizeof *b->rating)))
             return sg_fail_memory(err, "histories");
         if (len)
             memcpy(b->item + events, d->item + c->begin, len * sizeof *b->item);
         if (d->timestamp && len)
             memcpy(b->timestamp + events, d->timestamp + c->begin, len * sizeof *b->timestamp);
+        if (d->action && len)
+            memcpy(b->action + events, d->action + c->begin, len * sizeof *b->action);
+        if (d->rating && len)
+            memcpy(b->rating + events, d->rating + c->begin, len * sizeof *b->rating);
         events += len;
     }
     b->offsets[n] = (int64_t)events;
     b->first = first;
-    b->h = (sg_histories){(int)n, b->offsets, b->item, d->timestamp ? b->timestamp : NULL, b->user,
-                          d->timestamp ? b->now : NULL};
+    b->h = (sg_histories){.n = (int)n,
+                          .offsets = b->offsets,
+                          .item = b->item,
+                          .timestamp = d->timestamp ? b->timestamp : NULL,
+                          .user = b->user,
+                          .now = d->timestamp ? b->now : NULL,
+                          .action = d->action ? b->action : NULL,
+                          .rating = d->rating ? b->rating : NULL};
     return SG_OK;
 }
 
@@ -360,7 +376,7 @@ sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t,
     sg_status st;
 
     *out = (sg_ranks){0};
-    if ((st = check_items(m, t->data, err)) || (st = choose_cases(&r, t->split, spec->eval, err)) ||
+    if ((st = check_items(m, t->data, err)) || (st = sg_ranks_choose(&r, t->split, spec->eval, err)) ||
         (st = collect_targets(&r, t->data, spec->want, err)))
         goto done;
     while (by_score(m, spec->eval) && rows > 8 && rows * (size_t)m->n_items > SCORES_MAX)

@@ -18,7 +18,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PAD = 16 }; /* keys past the end that kernels may look at */
+enum { PAD = SG_HSTU_PAD };
 
 typedef struct plan {
     sg_hstu_spec spec;
@@ -43,9 +43,7 @@ int sg_hstu_bucket(int64_t seconds, int buckets)
     return bucket < buckets - 1 ? bucket : buckets - 1;
 }
 
-/* From a to b, 0 when b is earlier. False beyond INT32_MAX - 1 seconds, 68 years: ages are 32 bits, and
- * INT32_MAX is the edge of buckets that nobody can be in. */
-static bool seconds_after(int32_t *after, int64_t a, int64_t b)
+bool sg_hstu_seconds(int32_t *after, int64_t a, int64_t b)
 {
     const uint64_t x = b > a ? (uint64_t)b - (uint64_t)a : 0;
 
@@ -53,7 +51,7 @@ static bool seconds_after(int32_t *after, int64_t a, int64_t b)
     return x < INT32_MAX;
 }
 
-static void find_least(int32_t *least, int buckets)
+void sg_hstu_least(int32_t *least, int buckets)
 {
     least[0] = INT32_MIN;
     for (int b = 1; b < buckets; b++) {
@@ -68,7 +66,7 @@ static void find_least(int32_t *least, int buckets)
 
 /* ---- one head of one sequence -------------------------------------------------------------------------- */
 
-static void copy_in(float *to, size_t width, const float *from, size_t ld, int rows, int d)
+void sg_hstu_copy_in(float *to, size_t width, const float *from, size_t ld, int rows, int d)
 {
     for (int r = 0; r < rows; r++, to += width, from += ld) {
         memcpy(to, from, (size_t)d * sizeof *to);
@@ -93,14 +91,15 @@ static sg_hstu_head head_of(const plan *p, size_t i, float *work, float **rest)
     float *q = work, *k = q + (size_t)n * p->w_qk, *v = k + (size_t)n * p->w_qk,
           *out = v + (size_t)n * p->w_v;
 
-    copy_in(q, p->w_qk, p->q->data + (size_t)first * ld_q + (size_t)(s->at_q + h * s->d_qk), ld_q, n,
+    sg_hstu_copy_in(q, p->w_qk, p->q->data + (size_t)first * ld_q + (size_t)(s->at_q + h * s->d_qk), ld_q, n,
             s->d_qk);
-    copy_in(k, p->w_qk, p->k->data + (size_t)first * ld_k + (size_t)(s->at_k + h * s->d_qk), ld_k, n,
+    sg_hstu_copy_in(k, p->w_qk, p->k->data + (size_t)first * ld_k + (size_t)(s->at_k + h * s->d_qk), ld_k, n,
             s->d_qk);
-    copy_in(v, p->w_v, p->v->data + (size_t)first * ld_v + (size_t)(s->at_v + h * s->d_v), ld_v, n, s->d_v);
+    sg_hstu_copy_in(v, p->w_v, p->v->data + (size_t)first * ld_v + (size_t)(s->at_v + h * s->d_v), ld_v, n, s->d_v);
     *rest = out + (size_t)n * p->w_v;
     return (sg_hstu_head){
         .n = n,
+        .n_k = n,
         .d_qk = (int)p->w_qk,
         .d_v = (int)p->w_v,
         .q = q,
@@ -149,8 +148,8 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
         float *dout = work;
 
         if (a.lse)
-            copy_in(a.out, p->w_v, p->out->data + at, ld, a.n, s->d_v);
-        copy_in(dout, p->w_v, p->out->grad + at, ld, a.n, s->d_v);
+            sg_hstu_copy_in(a.out, p->w_v, p->out->data + at, ld, a.n, s->d_v);
+        sg_hstu_copy_in(dout, p->w_v, p->out->grad + at, ld, a.n, s->d_v);
         a.dout = dout;
         a.dq = dout + v;
         a.dk = a.dq + qk;
@@ -216,7 +215,7 @@ static void hstu_backward(sg_graph *g, sg_tensor *out, void *saved)
     sg_arena_back(sg_graph_arena(g), mark);
 }
 
-static bool check(sg_graph *g, const sg_tensor *x, const char *name, const sg_hstu_spec *s, int at, int d)
+bool sg_hstu_check(sg_graph *g, const sg_tensor *x, const char *name, const sg_hstu_spec *s, int at, int d)
 {
     if (x->rank == 2 && s->heads > 0 && d > 0 && at >= 0 && at <= x->dim[1] &&
         d <= (x->dim[1] - at) / s->heads)
@@ -276,14 +275,14 @@ static bool copy_times(sg_graph *g, plan *p, size_t tokens)
     p->time_k = sg_scratch(g, tokens + PAD, sizeof *p->time_k);
     if (!p->least || !p->time_q || !p->time_k)
         return false;
-    find_least(p->least, buckets);
+    sg_hstu_least(p->least, buckets);
     for (int i = 0; i < s->batch; i++)
         for (int r = s->offsets[i], first = r; r < s->offsets[i + 1]; r++) {
             if (r > first && s->time_k[r] < s->time_k[r - 1])
                 return sg_graph_fail(g, SG_ERR_USAGE, "hstu: times of sequence %d fall at token %d", i,
                                      r - first) != NULL;
-            if (!seconds_after(&p->time_k[r], s->time_k[first], s->time_k[r]) ||
-                !seconds_after(&p->time_q[r], s->time_k[first], s->time_q[r]))
+            if (!sg_hstu_seconds(&p->time_k[r], s->time_k[first], s->time_k[r]) ||
+                !sg_hstu_seconds(&p->time_q[r], s->time_k[first], s->time_q[r]))
                 return sg_graph_fail(g, SG_ERR_USAGE,
                                      "hstu: times of sequence %d span more than 68 years, expected seconds",
                                      i) != NULL;
@@ -312,15 +311,15 @@ sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor 
 
     if (!q || !k || !v || !(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    if (!check(g, q, "q", spec, spec->at_q, spec->d_qk) || !check(g, k, "k", spec, spec->at_k, spec->d_qk) ||
-        !check(g, v, "v", spec, spec->at_v, spec->d_v))
+    if (!sg_hstu_check(g, q, "q", spec, spec->at_q, spec->d_qk) || !sg_hstu_check(g, k, "k", spec, spec->at_k, spec->d_qk) ||
+        !sg_hstu_check(g, v, "v", spec, spec->at_v, spec->d_v))
         return NULL;
     if (q->dim[0] != k->dim[0] || k->dim[0] != v->dim[0] || spec->batch < 0 || !(spec->divisor > 0))
         return sg_graph_fail(g, SG_ERR_USAGE, "hstu: expected q, k, v of one length and a divisor above 0");
     const size_t tokens = (size_t)q->dim[0];
     *p = (plan){.spec = *spec, .q = q, .k = k, .v = v};
-    p->w_qk = ((size_t)spec->d_qk + PAD - 1) / PAD * PAD;
-    p->w_v = ((size_t)spec->d_v + PAD - 1) / PAD * PAD;
+    p->w_qk = sg_hstu_width(spec->d_qk);
+    p->w_v = sg_hstu_width(spec->d_v);
     if (!copy_offsets(g, p, (int)tokens) || (spec->position && !spread_position(g, p)) ||
         (spec->time && !copy_times(g, p, tokens)))
         return NULL;

@@ -11,11 +11,9 @@
  * published, only the last of each user); time biases start at zero, so that they stay out on data without
  * timestamps. loss=ce: softmax over all items of inner products with LN(x_t). */
 #include "models/sequence.h"
-
-#include "base/alloc.h"
+#include "nn/hstu.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define HSTU_OPTIONS(X)                                                                                      \
@@ -50,20 +48,10 @@ typedef struct hstu_config {
 static const sg_option hstu_options[] = {HSTU_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
-static const float EPS = 1e-6f, SD = 0.02f;
-enum { TIME_BUCKETS = 129 };
-
-typedef struct hstu_block {
-    sg_param *uvqk;           /* (heads (2 dv + 2 dqk), dim) */
-    sg_param *out, *out_bias; /* (dim, heads dv), (dim) */
-    sg_param *position;       /* (2 length - 1) or NULL */
-    sg_param *time;           /* (TIME_BUCKETS) or NULL */
-} hstu_block;
-
 typedef struct hstu {
     sg_param *item, *position; /* (n_items, dim), (length, dim) */
-    hstu_block *block;         /* owned (blocks) */
-    sg_runs runs;              /* training */
+    sg_hstu stack;
+    sg_runs runs; /* training */
 } hstu;
 
 static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -72,38 +60,30 @@ static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
     hstu *s = m->state;
     sg_params *ps = &m->params;
     const bool both = !strcmp(c->bias, "both");
-    const int inner = c->heads * c->dv, keys = c->heads * c->dqk;
     const float sd = c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim);
+    const sg_hstu_shape shape = {.dim = c->dim,
+                                 .blocks = c->blocks,
+                                 .heads = c->heads,
+                                 .d_qk = c->dqk,
+                                 .d_v = c->dv,
+                                 .length = c->length,
+                                 .divisor = (float)c->length,
+                                 .position = both || !strcmp(c->bias, "position"),
+                                 .time = both || !strcmp(c->bias, "time"),
+                                 .softmax = c->softmax,
+                                 .dropout = (float)c->dropout};
 
-    if (!(s->block = sg_alloc_zero((size_t)c->blocks, sizeof *s->block)))
-        return sg_fail_memory(err, "hstu");
-    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, SD, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
+    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 0.02f, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, sd, 0, c->length, c->dim, "position.weight");
-    for (int i = 0; i < c->blocks; i++) {
-        hstu_block *b = &s->block[i];
-
-        b->uvqk = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, 0, 2 * (inner + keys), c->dim,
-                               "block.%d.uvqk.weight", i);
-        b->out =
-            sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, inner, "block.%d.out.weight", i);
-        b->out_bias =
-            sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "block.%d.out.bias", i);
-        if (both || !strcmp(c->bias, "position"))
-            b->position = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, SG_PARAM_NO_DECAY, 2 * c->length - 1, 0,
-                                       "block.%d.bias.position", i);
-        if (both || !strcmp(c->bias, "time"))
-            b->time = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, TIME_BUCKETS, 0,
-                                   "block.%d.bias.time", i);
-    }
-    return SG_OK;
+    return sg_hstu_declare(&s->stack, ps, seed, &shape, err);
 }
 
 static void hstu_fini(sg_model *m)
 {
     hstu *s = m->state;
 
-    sg_free(s->block);
+    sg_hstu_fini(&s->stack);
     sg_runs_free(&s->runs);
 }
 
@@ -118,32 +98,6 @@ static sg_status hstu_examples(sg_model *m, const sg_train_data *t, size_t *n, s
     st = sg_runs_new(&s->runs, t, c->length, c->latest, c->alpha, err);
     *n = s->runs.n;
     return st;
-}
-
-static sg_tensor *block_forward(sg_graph *g, const hstu_config *c, const hstu_block *b, sg_tensor *x,
-                                const sg_sequences *q)
-{
-    const int inner = c->heads * c->dv, keys = c->heads * c->dqk;
-    const sg_hstu_spec spec = {.heads = c->heads,
-                               .d_qk = c->dqk,
-                               .d_v = c->dv,
-                               .at_v = inner,
-                               .at_q = 2 * inner,
-                               .at_k = 2 * inner + keys,
-                               .batch = q->n,
-                               .offsets = q->offsets,
-                               .scale = 1,
-                               .divisor = c->softmax ? 1 : (float)c->length,
-                               .softmax = c->softmax,
-                               .position = b->position,
-                               .time = q->time ? b->time : NULL,
-                               .time_q = q->next,
-                               .time_k = q->time};
-    sg_tensor *uvqk = sg_linear_act(g, sg_layernorm(g, x, NULL, NULL, EPS), b->uvqk, NULL, SG_SILU, 0);
-    sg_tensor *av = sg_layernorm(g, sg_hstu_attention(g, uvqk, uvqk, uvqk, &spec), NULL, NULL, EPS);
-    sg_tensor *gated = sg_dropout(g, sg_times(g, av, sg_slice_cols(g, uvqk, 0, inner)), (float)c->dropout);
-
-    return sg_plus(g, x, sg_linear(g, gated, b->out, b->out_bias));
 }
 
 /* (tokens, dim) after all blocks */
@@ -161,9 +115,9 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
             position[t] = t - q->offsets[i];
     x = sg_scale(g, sg_embed(g, s->item, q->item, q->tokens), sqrtf((float)c->dim));
     x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
-    for (int i = 0; i < c->blocks; i++)
-        x = block_forward(g, c, &s->block[i], x, q);
-    return strcmp(c->loss, "ce") ? x : sg_layernorm(g, x, NULL, NULL, EPS);
+    x = sg_hstu_forward(
+        g, &s->stack, x, &(sg_hstu_tokens){.n = q->n, .offsets = q->offsets, .time_q = q->next, .time_k = q->time});
+    return strcmp(c->loss, "ce") ? x : sg_layernorm(g, x, NULL, NULL, 1e-6f);
 }
 
 static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
@@ -184,16 +138,6 @@ static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, i
     return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
 }
 
-/* Whether time biases have learned anything: they start at zero and stay there on data without timestamps. */
-static bool knows_time(const hstu *s, int blocks)
-{
-    for (int i = 0; i < blocks; i++)
-        for (int b = 0; b < TIME_BUCKETS && s->block[i].time; b++)
-            if (s->block[i].time->value[b] != 0)
-                return true;
-    return false;
-}
-
 static sg_status hstu_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
 {
     const sg_model *m = session->model;
@@ -202,7 +146,7 @@ static sg_status hstu_score(sg_session *session, const sg_histories *h, float *s
     sg_graph *g = session->graph;
     sg_sequences q;
 
-    if (!h->timestamp && knows_time(s, c->blocks))
+    if (!h->timestamp && sg_hstu_knows_time(&s->stack))
         return sg_fail(err, SG_ERR_USAGE,
                        "hstu: this model learned from times: expected histories with timestamps");
     sg_graph_begin(g, SG_INFER, 0, 0);

@@ -22,6 +22,8 @@ typedef struct sg_histories {
     const int64_t *timestamp; /* NULL: none */
     const int32_t *user;      /* (n) user numbers of the dataset, -1: unknown; NULL: all unknown */
     const int64_t *now;       /* (n) time of the request; NULL: that of the last event */
+    const int32_t *action;    /* what was done with each item, in the dataset's numbers; NULL: unknown */
+    const float *rating;      /* NULL: unknown */
 } sg_histories;
 
 /* What to leave out, per request. */
@@ -73,6 +75,12 @@ typedef struct sg_model_class {
                            sg_error *err);
     /* Models over semantic IDs, optional: log-probability of each code of n items for one history, (n, levels). */
     sg_status (*path)(sg_session *s, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err);
+    /* Role rank, optional: answers to yes-or-no questions ("liked") about n candidates, shown to the one history of h at
+     * h->now: probabilities (n, tasks). label: what event e says, 1 yes, 0 no, -1 nothing. */
+    sg_status (*rank)(sg_session *s, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err);
+    int (*tasks)(const sg_model *m);
+    void (*task_name)(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes);
+    int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
     void (*session_fini)(sg_session *s);
 } sg_model_class;

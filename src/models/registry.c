@@ -1,11 +1,22 @@
-/* registry.c - every model this build knows; a new one is its file and a line here. */
+/* registry.c - the models, in the order in which `sedge models` lists them. */
 #include "models/model.h"
 
-extern const sg_model_class sg_model_pop, sg_model_markov1, sg_model_itemknn, sg_model_star, sg_model_gru4rec,
-    sg_model_narm, sg_model_attrec, sg_model_sasrec, sg_model_bert4rec, sg_model_hstu, sg_model_tiger;
+#define MODELS(X)                                                                                            \
+    X(pop)                                                                                                   \
+    X(markov1)                                                                                               \
+    X(itemknn)                                                                                               \
+    X(star)                                                                                                  \
+    X(gru4rec)                                                                                               \
+    X(narm)                                                                                                  \
+    X(attrec)                                                                                                \
+    X(sasrec)                                                                                                \
+    X(bert4rec)                                                                                              \
+    X(hstu)                                                                                                  \
+    X(hstu_rank)                                                                                             \
+    X(tiger)
 
-const sg_model_class *const sg_model_classes[] = {
-    &sg_model_pop,      &sg_model_markov1, &sg_model_itemknn, &sg_model_star,
-    &sg_model_gru4rec,  &sg_model_narm,    &sg_model_attrec,  &sg_model_sasrec,
-    &sg_model_bert4rec, &sg_model_hstu,    &sg_model_tiger,   NULL,
-};
+#define DECLARED(name) extern const sg_model_class sg_model_##name;
+MODELS(DECLARED)
+
+#define LISTED(name) &sg_model_##name,
+const sg_model_class *const sg_model_classes[] = {MODELS(LISTED) NULL};

@@ -134,7 +134,7 @@ sg_status sg_checkpoint_save(const char *dir, const sg_model *m, const sg_optim 
         desc[i] = (sg_tensor_desc){.name = a[i].name, .dtype = SG_DT_F32, .rank = 1, .dim = {a[i].count}, .data = a[i].data};
     snprintf(numbers, sizeof numbers,
              "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a", s->step, s->best_step,
-             s->since_best, s->skipped, s->loss_n, sg_optim_steps(o), s->best_ndcg, s->best_recall, s->loss_sum, s->seconds);
+             s->since_best, s->skipped, s->loss_n, sg_optim_steps(o), s->best_metric[0], s->best_metric[1], s->loss_sum, s->seconds);
     const sg_meta meta[] = {{"format", "sedge-checkpoint-1"},
                             {"identity", same.data},
                             {"log", s->log.data ? s->log.data : ""},
@@ -169,7 +169,7 @@ static sg_status read_state(const char *path, const sg_tensors *t, const array *
                        (int)strcspn(found + word, " "), found + word, (int)strcspn(same + word, " "), same + word);
     }
     if (sscanf(numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la", &s->step,
-               &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_ndcg, &s->best_recall, &s->loss_sum,
+               &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_metric[0], &s->best_metric[1], &s->loss_sum,
                &s->seconds) != 10)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected ten counters, found '%.100s'", path, numbers);
     for (size_t i = 0; i < n; i++) {

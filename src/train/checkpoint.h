@@ -11,7 +11,7 @@ typedef struct sg_train_state {
     int64_t best_step;  /* -1: none yet */
     int64_t since_best; /* validations */
     int64_t skipped;    /* steps without a finite gradient */
-    double best_ndcg, best_recall;
+    double best_metric[2]; /* as sg_eval_select gave them */
     double loss_sum; /* since the last validation */
     int64_t loss_n;
     double seconds;

@@ -105,10 +105,9 @@ static void move_average(loop *l)
         }
 }
 
-static sg_status remember_best(loop *l, double ndcg, double recall, sg_error *err)
+static sg_status remember_best(loop *l, const double metric[2], sg_error *err)
 {
-    l->state.best_ndcg = ndcg;
-    l->state.best_recall = recall;
+    memcpy(l->state.best_metric, metric, sizeof l->state.best_metric);
     l->state.best_step = l->state.step;
     l->state.since_best = 0;
     for (size_t i = 0; i < l->m->params.n; i++)
@@ -116,34 +115,51 @@ static sg_status remember_best(loop *l, double ndcg, double recall, sg_error *er
     return SG_OK;
 }
 
+/* "ndcg@10" is ndcg10 in training.jsonl. */
+typedef struct log_text {
+    char text[32];
+} log_text;
+
+static log_text log_key(const char *name)
+{
+    log_text key = {{0}};
+
+    for (size_t i = 0; *name && i + 1 < sizeof key.text; name++)
+        if (*name != '@')
+            key.text[i++] = *name;
+    return key;
+}
+
 static sg_status validate(loop *l, sg_error *err)
 {
-    double ndcg = 0, recall = 0;
     const double loss = l->state.loss_n ? l->state.loss_sum / (double)l->state.loss_n : 0;
+    const char *const *name = sg_eval_select_names(l->m);
+    double found[2];
     sg_status st;
 
     swap_average(l);
-    if (!(st = sg_eval_select(&ndcg, &recall, l->m, l->data, l->spec->config.valid_users, l->pool, err))) {
+    if (!(st = sg_eval_select(found, l->m, l->data, l->spec->config.valid_users, l->pool, err))) {
         l->state.since_best++;
-        if (l->state.best_step < 0 || ndcg > l->state.best_ndcg)
-            st = remember_best(l, ndcg, recall, err);
+        if (l->state.best_step < 0 || found[0] > l->state.best_metric[0])
+            st = remember_best(l, found, err);
     }
     swap_average(l);
     if (st)
         return st;
     const sg_optim_spec spec = optim_spec(&l->spec->config, l->total);
     sg_buf_printf(&l->state.log,
-                  "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"ndcg10\":%.6f,\"recall10\":%.6f,\"best\":%s,"
+                  "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%.6f,\"%s\":%.6f,\"best\":%s,"
                   "\"seconds\":%.2f}\n",
                   (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss,
-                  sg_schedule_lr(&spec, l->state.step), ndcg, recall, l->state.since_best ? "false" : "true", elapsed(l));
+                  sg_schedule_lr(&spec, l->state.step), log_key(name[0]).text, found[0], log_key(name[1]).text, found[1],
+                  l->state.since_best ? "false" : "true", elapsed(l));
     if (l->state.log.failed)
         return sg_fail_memory(err, "training log");
     l->state.loss_sum = 0;
     l->state.loss_n = 0;
-    return sg_progress_say(l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation ndcg@10 %.4f, recall@10 %.4f%s",
-                           (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, ndcg, recall,
-                           l->state.since_best ? "" : " (best so far)");
+    return sg_progress_say(l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation %s %.4f, %s %.4f%s",
+                           (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, name[0], found[0],
+                           name[1], found[1], l->state.since_best ? "" : " (best so far)");
 }
 
 static sg_status one_step(loop *l, sg_error *err)
@@ -299,10 +315,11 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
                               l.state.step ? ", resumed" : "")) ||
         (st = run(&l, err)) || (st = finish(&l, err)))
         goto done;
+    const char *const *names = sg_eval_select_names(m);
     *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:f, s:f}, s:I, s:f}", "model", m->class->name, "weights",
                         (json_int_t)sg_params_count(&m->params), "steps", (json_int_t)l.state.step, "epochs",
                         (double)l.state.step / (double)l.per_epoch, "best_step", (json_int_t)l.state.best_step, "best_valid",
-                        "ndcg@10", l.state.best_ndcg, "recall@10", l.state.best_recall, "skipped_steps",
+                        names[0], l.state.best_metric[0], names[1], l.state.best_metric[1], "skipped_steps",
                         (json_int_t)l.state.skipped, "seconds", elapsed(&l));
     if (!*report)
         st = sg_fail_memory(err, "training report");

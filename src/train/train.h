@@ -25,7 +25,7 @@
     X(bool, row_wise, false, 0, 1, "one second moment per table row instead of per number")                             \
     X(float, valid_every, 1, 0.0001, 1000000, "epochs between validations")                                             \
     X(int, valid_users, 0, 0, 1000000000, "users of the validation split asked each time (0: all; same ones each time)") \
-    X(int, patience, 10, 0, 1000000, "validations without a better NDCG@10 before stopping (0: never)")                 \
+    X(int, patience, 10, 0, 1000000, "validations without a better NDCG@10 (AUC) before stopping (0: never)")           \
     X(float, checkpoint_every, 1, 0.0001, 1000000, "epochs between checkpoints")                                        \
     X(float, ema, 0, 0, 0.99999, "decay of an average of the weights, used for validation and kept (0: off)")
 

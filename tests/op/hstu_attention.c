@@ -375,6 +375,7 @@ static void instruction_sets_agree(void **state)
             continue;
         memset(g, 0, sizeof grad[at]);
         const sg_hstu_head head = {.n = N,
+                                   .n_k = N,
                                    .d_qk = D,
                                    .d_v = D,
                                    .q = q,

@@ -55,7 +55,7 @@ static void edit(const char *dir, const char *name, const char *from, const char
 
 static void lists_of(int32_t *item, float *score, const sg_model *m, const shop *s, int k, bool seen)
 {
-    const sg_histories h = {s->data.n_users, s->offsets, s->item, NULL, NULL, NULL};
+    const sg_histories h = {.n = s->data.n_users, .offsets = s->offsets, .item = s->item};
     sg_session *session;
     sg_error err;
 
@@ -138,7 +138,7 @@ static void a_catalogue_comes_back(void **state)
                                         "layers=1", "beam=10", NULL};
     const int64_t offsets[] = {0, 3, 4};
     const int32_t history[] = {3, 9, 5, 17};
-    const sg_histories h = {2, offsets, history, NULL, (const int32_t[]){0, -1}, NULL};
+    const sg_histories h = {.n = 2, .offsets = offsets, .item = history, .user = (const int32_t[]){0, -1}};
     int32_t codes[ITEMS * 2], a[2 * K], b[2 * K], back_codes[2];
     sg_ids ids = {.n = ITEMS, .levels = 2, .size = {5, 8}, .codes = codes};
     float x[2 * K], y[2 * K];
@@ -242,17 +242,17 @@ static void lists_hold_only_what_is_allowed(void **state)
     m = shop_model(&s, "pop", NULL, NULL);
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
     allow[4] = allow[7] = allow[30] = 1;
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){1, offsets, history, NULL, NULL, NULL},
+    assert_int_equal(sg_session_recommend(session, &(sg_histories){.n = 1, .offsets = offsets, .item = history},
                                           &(sg_filter){.seen = true, .allow = allow}, 5, item, score, &err),
                      SG_OK);
     assert_true((item[0] == 7 && item[1] == 30) || (item[0] == 30 && item[1] == 7));
     assert_int_equal(item[2], -1);
     assert_int_equal(sg_session_recommend(session,
-                                          &(sg_histories){1, offsets, (const int32_t[]){3, 40}, NULL, NULL, NULL},
+                                          &(sg_histories){.n = 1, .offsets = offsets, .item = (const int32_t[]){3, 40}},
                                           NULL, 5, item, score, &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message, "history: expected item numbers from 0 to 39, found 40");
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){1, offsets, history, NULL, NULL, NULL}, NULL, 0,
+    assert_int_equal(sg_session_recommend(session, &(sg_histories){.n = 1, .offsets = offsets, .item = history}, NULL, 0,
                                           item, score, &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message, "k: expected at least 1, found 0");

@@ -18,10 +18,10 @@ static int up(int n) /* to whole vectors */
     return (n + SG_LANES - 1) / SG_LANES * SG_LANES;
 }
 
-/* Keys of the tile c0 .. c0 + n - 1 that row r sees: the first of them, this many. */
-static int row_end(int r, int c0, int n)
+/* Keys of the tile c0 .. c0 + n - 1 that a row standing at key `at` sees: the first of them, this many. */
+static int row_end(int at, int c0, int n)
 {
-    const int end = r + 1 - c0;
+    const int end = at + 1 - c0;
 
     return end < 0 ? 0 : end < n ? end : n;
 }
@@ -92,8 +92,20 @@ typedef struct tile {
     const sg_hstu_head *a;
     const float *kt, *vt; /* (d_qk, up(n)), (d_v, up(n)) */
     int c0, n;
+    int shift;   /* row r stands at key r + shift */
     int *bucket; /* (rows of the sequence) of the last key looked at */
 } tile;
+
+static int shift_of(const sg_hstu_head *a)
+{
+    return a->bias ? a->n_k : a->n_k - a->n;
+}
+
+/* The first row that sees a key of the tile. */
+static int row_begin(const tile *t)
+{
+    return t->c0 > t->shift ? t->c0 - t->shift : 0;
+}
 
 /* Products of rows r .. r + m - 1 with the tile's first `end` keys (whole vectors): s = gain x kt */
 static void group_product(float *s, size_t ld, const tile *t, const float *x, const float *xt, int d, int m,
@@ -124,8 +136,10 @@ static inline sg_vf biased(sg_vf x, const tile *t, int r, int c, int end, int *b
 {
     const sg_hstu_head *a = t->a;
 
+    if (a->bias)
+        return x + sg_load(a->bias + t->c0 + c);
     if (a->position)
-        x += sg_load(a->position + (t->c0 + c - r));
+        x += sg_load(a->position + (t->c0 + c - r - t->shift));
     if (a->time) {
         const clock now = clock_at(a, r, t->c0 + c, t->c0 + end);
 
@@ -197,17 +211,18 @@ static void softmax_sums(tile *t, float *kt, float *s, float *most)
         most[r] = -INFINITY;
         a->lse[r] = 0;
     }
-    for (t->c0 = 0; t->c0 < a->n; t->c0 += KEYS) {
-        t->n = a->n - t->c0 < KEYS ? a->n - t->c0 : KEYS;
+    for (t->c0 = 0; t->c0 < a->n_k; t->c0 += KEYS) {
+        t->n = a->n_k - t->c0 < KEYS ? a->n_k - t->c0 : KEYS;
         tile_transpose(kt, (size_t)up(t->n), a->k + (size_t)t->c0 * (size_t)a->d_qk, (size_t)a->d_qk, t->n,
                        a->d_qk);
-        for (int r = t->c0; r < a->n; r += ROWS) {
+        for (int r = row_begin(t); r < a->n; r += ROWS) {
             const int m = a->n - r < ROWS ? a->n - r : ROWS;
 
             group_product(s, KEYS, t, a->q + (size_t)r * (size_t)a->d_qk, kt, a->d_qk, m,
-                          up(row_end(r + m - 1, t->c0, t->n)), a->scale);
+                          up(row_end(r + m - 1 + t->shift, t->c0, t->n)), a->scale);
             for (int i = 0; i < m; i++)
-                row_lse(s + i * KEYS, t, r + i, row_end(r + i, t->c0, t->n), most + r + i, a->lse + r + i);
+                row_lse(s + i * KEYS, t, r + i, row_end(r + i + t->shift, t->c0, t->n), most + r + i,
+                        a->lse + r + i);
         }
     }
     for (int r = 0; r < a->n; r++)
@@ -217,7 +232,7 @@ static void softmax_sums(tile *t, float *kt, float *s, float *most)
 void SG_KERNEL(hstu)(const sg_hstu_head *a, float *work)
 {
     float *kt = work, *s = kt + (size_t)a->d_qk * KEYS, *most = s + ROWS * KEYS;
-    tile t = {.a = a, .kt = kt, .bucket = (int *)(void *)(most + a->n)};
+    tile t = {.a = a, .kt = kt, .shift = shift_of(a), .bucket = (int *)(void *)(most + a->n)};
     float ones[ROWS], inv[ROWS];
 
     if (a->lse)
@@ -227,18 +242,20 @@ void SG_KERNEL(hstu)(const sg_hstu_head *a, float *work)
         inv[i] = a->inv;
     }
     reset_clocks(&t);
-    for (t.c0 = 0; t.c0 < a->n; t.c0 += KEYS) {
-        const int n_rows = a->n - t.c0, rows = group_rows(n_rows);
+    if (a->n_k == 0)
+        memset(a->out, 0, (size_t)a->n * (size_t)a->d_v * sizeof *a->out);
+    for (t.c0 = 0; t.c0 < a->n_k; t.c0 += KEYS) {
+        const int begin = row_begin(&t), rows = group_rows(a->n - begin);
 
-        t.n = n_rows < KEYS ? n_rows : KEYS;
+        t.n = a->n_k - t.c0 < KEYS ? a->n_k - t.c0 : KEYS;
         tile_transpose(kt, (size_t)up(t.n), a->k + (size_t)t.c0 * (size_t)a->d_qk, (size_t)a->d_qk, t.n,
                        a->d_qk);
-        for (int r = t.c0; r < a->n; r += rows) {
-            const int m = a->n - r < rows ? a->n - r : rows, end = row_end(r + m - 1, t.c0, t.n);
+        for (int r = begin; r < a->n; r += rows) {
+            const int m = a->n - r < rows ? a->n - r : rows, end = row_end(r + m - 1 + t.shift, t.c0, t.n);
 
             group_product(s, KEYS, &t, a->q + (size_t)r * (size_t)a->d_qk, kt, a->d_qk, m, up(end), a->scale);
             for (int i = 0; i < m; i++)
-                row_weights(s + i * KEYS, &t, r + i, row_end(r + i, t.c0, t.n), up(end));
+                row_weights(s + i * KEYS, &t, r + i, row_end(r + i + t.shift, t.c0, t.n), up(end));
             tile_product(&(tile_job){.k = end,
                                      .a = s,
                                      .a_ld = KEYS,

@@ -1,0 +1,556 @@
+/* hstu_rank.c - ranking candidates by transducing items and what was done with them.   [Zhai et al., ICML 2024]
+ *
+ *   tokens     x_0 a_0 x_1 a_1 ...        sqrt(d) E[item], A[action], + P[place]
+ *   h          HSTU layers over all tokens (nn/hstu.h), each at the time of its event
+ *   p(task)    sigmoid(W_2 SiLU(W_1 LN(h at x_i) + b_1) + b_2): asked of the item before its action is seen, so that
+ *              the item meets the history in every layer (target-aware)
+ *   retrieval  softmax of cosine(h at a_i, E) / temperature among uniform negatives, where event i + 1 is a positive one
+ *
+ * label=rating: one task, "liked", a rating of at least `like`; the action token is the rating in halves.
+ * label=action: a task for each action, "was it this one". Scoring keeps the keys and values of a user's history from
+ * request to request and asks candidates in microbatches (M-FALCON); when the history outgrows `length` events, it is
+ * cut an eighth at a time, so that kept keys serve several requests. Recommending goes by the retrieval head where it
+ * was trained, else by the probability of task `goal` of every item.
+ * Where we differ: both tokens of an event carry its own time, the request's for a candidate, so that what is kept
+ * does not depend on when somebody asks next; the divisor is the most tokens there can be, not the batch's longest.
+ * target_aware=false is the ablation: logits from h at a_{i-1} times E[item] instead of h at x_i. */
+#include "models/sequence.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "models/thin.h"
+#include "nn/hstu.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HSTU_RANK_OPTIONS(X)                                                                                 \
+    X(choice, label, rating, 0, 0, "rating|action: what is predicted, and what is read of past events")      \
+    X(float, like, 4, -1000000, 1000000, "label=rating: liked is a rating from here on")                     \
+    X(int, actions, 3, 1, 1024, "label=action: how many actions there are")                                  \
+    X(int, goal, 0, 0, 1023, "the task that makes an event positive and that recommending goes by")          \
+    X(int, dim, 64, 4, 4096, "width of item, action and position vectors")                                   \
+    X(int, blocks, 2, 1, 64, "layers")                                                                       \
+    X(int, heads, 2, 1, 64, "attention heads")                                                               \
+    X(int, dqk, 32, 1, 1024, "width of queries and keys of a head")                                          \
+    X(int, dv, 32, 1, 1024, "width of values of a head")                                                     \
+    X(int, hidden, 64, 1, 4096, "width inside the head that predicts")                                       \
+    X(int, length, 100, 2, 16384, "events of the history that are read, the latest; two tokens each")        \
+    X(choice, bias, both, 0, 0,                                                                              \
+      "both|position|time|none: what attention knows of distance; times where there are any")                \
+    X(bool, softmax, false, 0, 1, "weights of attention by softmax instead of SiLU")                         \
+    X(bool, target_aware, true, 0, 1, "candidates go through the layers; else only the history does")        \
+    X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
+    X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(float, retrieval, 0, 0, 1000, "weight of the retrieval loss (0: ranking alone)")                       \
+    X(int, negatives, 128, 1, 65536, "retrieval: uniform negatives of a position")                           \
+    X(float, temperature, 0.05, 0.001, 100, "retrieval: cosines are divided by it")                          \
+    X(float, alpha, 2, 1, 2,                                                                                 \
+      "stochastic length: attention over runs costs length^alpha at most, the rest is left out (2: nothing)")
+
+typedef struct hstu_rank_config {
+    HSTU_RANK_OPTIONS(SG_OPTION_FIELD)
+} hstu_rank_config;
+#define SG_OPTION_STRUCT hstu_rank_config
+static const sg_option hstu_rank_options[] = {HSTU_RANK_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+enum { RATINGS = 21, MICROBATCH = 512 }; /* ratings 0, 0.5, ... 10 */
+static const float EPS = 1e-6f;
+
+typedef struct hstu_rank {
+    sg_param *item, *action, *position;        /* (n_items, dim), (actions or ratings, dim), (2 length + 1, dim) */
+    sg_param *inner, *inner_bias, *out, *bias; /* (hidden, dim), (hidden), (tasks, hidden), (tasks) */
+    sg_hstu stack;
+    sg_runs runs; /* training */
+} hstu_rank;
+
+/* ---- tasks and tokens ---------------------------------------------------------------------------------- */
+
+static bool by_rating(const hstu_rank_config *c)
+{
+    return !strcmp(c->label, "rating");
+}
+
+static int hstu_rank_tasks(const sg_model *m)
+{
+    const hstu_rank_config *c = m->config;
+
+    return by_rating(c) ? 1 : c->actions;
+}
+
+static void hstu_rank_task_name(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes)
+{
+    const char *name = json_string_value(json_array_get(json_object_get(d->about, "actions"), (size_t)task));
+
+    if (by_rating(m->config))
+        snprintf(text, bytes, "liked");
+    else if (name)
+        snprintf(text, bytes, "%s", name);
+    else
+        snprintf(text, bytes, "action %d", task);
+}
+
+static int hstu_rank_label(const sg_model *m, const sg_dataset *d, int64_t e, int task)
+{
+    const hstu_rank_config *c = m->config;
+
+    if (by_rating(c))
+        return d->rating ? (double)d->rating[e] >= c->like : -1;
+    return d->action ? d->action[e] == task : -1;
+}
+
+/* Row of the action table; -1: unknown, a token without a vector of its own. */
+static int32_t action_row(const hstu_rank_config *c, const int32_t *action, const float *rating, int64_t e)
+{
+    if (by_rating(c)) {
+        const float halves = rating ? roundf(2 * rating[e]) : -1;
+
+        return !rating ? -1 : halves > 0 ? (int32_t)fminf(halves, RATINGS - 1) : 0;
+    }
+    return action && action[e] >= 0 && action[e] < c->actions ? action[e] : -1;
+}
+
+static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const hstu_rank_config *c = m->config;
+    hstu_rank *s = m->state;
+    sg_params *ps = &m->params;
+    const bool both = !strcmp(c->bias, "both");
+    const int tasks = hstu_rank_tasks(m), tokens = 2 * c->length + 1;
+    const sg_hstu_shape shape = {.dim = c->dim,
+                                 .blocks = c->blocks,
+                                 .heads = c->heads,
+                                 .d_qk = c->dqk,
+                                 .d_v = c->dv,
+                                 .length = tokens,
+                                 .divisor = (float)tokens,
+                                 .position = both || !strcmp(c->bias, "position"),
+                                 .time = both || !strcmp(c->bias, "time"),
+                                 .softmax = c->softmax,
+                                 .dropout = (float)c->dropout};
+
+    if (c->goal >= tasks)
+        return sg_fail(err, SG_ERR_USAGE, "hstu-rank: goal: expected a task from 0 to %d, found %d", tasks - 1,
+                       c->goal);
+    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 0.02f, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
+    s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
+                             by_rating(c) ? RATINGS : c->actions, c->dim, "action.weight");
+    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, tokens, c->dim,
+                               "position.weight");
+    s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->dim, "head.inner.weight");
+    s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
+    s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks, c->hidden, "head.out.weight");
+    s->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks, 0, "head.out.bias");
+    return sg_hstu_declare(&s->stack, ps, seed, &shape, err);
+}
+
+static void hstu_rank_fini(sg_model *m)
+{
+    hstu_rank *s = m->state;
+
+    sg_hstu_fini(&s->stack);
+    sg_runs_free(&s->runs);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------- */
+
+/* n tokens: item and action rows (-1: none), places. */
+static sg_tensor *embed(sg_graph *g, const hstu_rank *s, const int32_t *item, const int32_t *action,
+                        const int32_t *place, int n)
+{
+    sg_tensor *x = sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1]));
+
+    if (action)
+        x = sg_plus(g, x, sg_embed(g, s->action, action, n));
+    return sg_plus(g, x, sg_embed(g, s->position, place, n));
+}
+
+/* What the head reads of items shown after a history: h at the item, or, not target-aware, h before it and the item. */
+static sg_tensor *meet(sg_graph *g, const hstu_rank *s, sg_tensor *before, const int32_t *item, int n)
+{
+    return sg_times(g, sg_layernorm(g, before, NULL, NULL, EPS),
+                    sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1])));
+}
+
+static sg_tensor *logits(sg_graph *g, const hstu_rank *s, sg_tensor *x)
+{
+    return sg_linear(g, sg_linear_act(g, x, s->inner, s->inner_bias, SG_SILU, 0), s->out, s->bias);
+}
+
+/* ---- training ------------------------------------------------------------------------------------------ */
+
+static sg_status hstu_rank_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const hstu_rank_config *c = m->config;
+    const sg_dataset *d = t->data;
+    hstu_rank *s = m->state;
+    sg_status st;
+
+    if (by_rating(c) ? !d->rating : !d->action)
+        return sg_fail(err, SG_ERR_USAGE, "hstu-rank: label=%s needs %ss, %s has none", c->label, c->label, d->name);
+    if (!strcmp(c->bias, "time") && !d->timestamp)
+        return sg_fail(err, SG_ERR_USAGE, "hstu-rank: bias=time needs timestamps, %s has none", d->name);
+    for (int64_t e = 0; !by_rating(c) && e < d->n_events; e++)
+        if (d->action[e] < 0 || d->action[e] >= c->actions)
+            return sg_fail(err, SG_ERR_USAGE, "hstu-rank: actions=%d: event %lld has action %d", c->actions,
+                           (long long)e, (int)d->action[e]);
+    st = sg_runs_new(&s->runs, t, c->length, false, c->alpha, err);
+    *n = s->runs.n;
+    return st;
+}
+
+typedef struct batch {
+    int n, tokens, events;
+    int32_t *offsets;               /* (n + 1) */
+    int32_t *item, *action, *place; /* (tokens) */
+    int64_t *time;                  /* (tokens) */
+    int32_t *next;                  /* (tokens) the item after an action, where that event is positive; else -1 */
+    int32_t *row, *before, *shown;  /* (events) token of the item, the one before it (-1: none), the item */
+    float *y, *weight;              /* (events, tasks) */
+} batch;
+
+static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
+{
+    const size_t tokens = 2 * (size_t)most, events = (size_t)most;
+
+    b->item = sg_scratch(g, tokens, sizeof *b->item);
+    b->action = sg_scratch(g, tokens, sizeof *b->action);
+    b->place = sg_scratch(g, tokens, sizeof *b->place);
+    b->time = sg_scratch(g, tokens, sizeof *b->time);
+    b->next = sg_scratch(g, tokens, sizeof *b->next);
+    b->row = sg_scratch(g, events, sizeof *b->row);
+    b->before = sg_scratch(g, events, sizeof *b->before);
+    b->shown = sg_scratch(g, events, sizeof *b->shown);
+    b->y = sg_scratch(g, events, (size_t)tasks * sizeof *b->y);
+    b->weight = sg_scratch(g, events, (size_t)tasks * sizeof *b->weight);
+    return b->item && b->action && b->place && b->time && b->next && b->row && b->before && b->shown && b->y && b->weight;
+}
+
+static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t next, int64_t time)
+{
+    b->item[b->tokens] = item;
+    b->action[b->tokens] = action;
+    b->next[b->tokens] = next;
+    b->time[b->tokens] = time;
+    b->place[b->tokens] = b->tokens - first;
+    b->tokens++;
+}
+
+/* Event e of a sequence that began at token `first`; the last one's action is not read. */
+static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, bool learns, bool last)
+{
+    const hstu_rank_config *c = m->config;
+    const int tasks = hstu_rank_tasks(m);
+    const int64_t time = d->timestamp ? d->timestamp[e] : 0;
+
+    b->row[b->events] = b->tokens;
+    b->before[b->events] = b->tokens > first ? b->tokens - 1 : -1;
+    b->shown[b->events] = d->item[e];
+    for (int i = 0; i < tasks; i++) {
+        b->y[b->events * tasks + i] = (float)(hstu_rank_label(m, d, e, i) == 1);
+        b->weight[b->events * tasks + i] = (float)learns;
+    }
+    b->events++;
+    add_token(b, first, d->item[e], -1, -1, time);
+    if (!last)
+        add_token(b, first, -1, action_row(c, d->action, d->rating, e),
+                  hstu_rank_label(m, d, e + 1, c->goal) == 1 ? d->item[e + 1] : -1, time);
+}
+
+/* The runs of a step. An event that two runs share is learned where it has a history: in the earlier one. */
+static bool pack(batch *b, sg_graph *g, const sg_model *m, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+{
+    const hstu_rank *s = m->state;
+    const sg_runs *r = &s->runs;
+    const sg_dataset *d = r->data;
+    int32_t *place = sg_scratch(g, (size_t)r->length, sizeof *place);
+    float *key = sg_scratch(g, 2 * (size_t)r->length, sizeof *key);
+
+    *b = (batch){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *b->offsets)};
+    if (!b->offsets || !place || !key || !take_batch(b, g, n * (r->length + 1), hstu_rank_tasks(m)))
+        return false;
+    for (int i = 0; i < n; i++) {
+        const int64_t begin = d->user_offsets[r->user[example[i]]], end = r->end[example[i]];
+        const int all = (int)(end - begin - 1 < r->length ? end - begin - 1 : r->length);
+        const int64_t first = end - all - 1;
+        const int keep = sg_thin_length(all, r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
+        const int at = b->offsets[i] = b->tokens;
+
+        if (keep < all)
+            sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all, key, seed,
+                           sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
+        for (int j = 0; j < keep; j++)
+            add_event(b, m, d, first + (keep < all ? place[j] : j), at, j > 0 || first == begin, false);
+        add_event(b, m, d, end - 1, at, true, true);
+    }
+    b->offsets[n] = b->tokens;
+    return true;
+}
+
+static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+{
+    const hstu_rank_config *c = m->config;
+    const hstu_rank *s = m->state;
+    const sg_item_loss retrieval = {
+        .kind = "sampled", .negatives = c->negatives, .temperature = c->temperature, .cosine = true};
+    sg_tensor *x, *h, *asked, *loss;
+    batch b;
+
+    if (!pack(&b, g, m, example, n, seed, step))
+        return NULL;
+    x = sg_dropout(g, embed(g, s, b.item, b.action, b.place, b.tokens), (float)c->dropout_input);
+    const bool timed = s->runs.data->timestamp != NULL;
+    h = sg_hstu_forward(g, &s->stack, x,
+                        &(sg_hstu_tokens){b.n, b.offsets, timed ? b.time : NULL, timed ? b.time : NULL});
+    asked = c->target_aware ? sg_layernorm(g, sg_rows(g, h, b.row, b.events), NULL, NULL, EPS)
+                            : meet(g, s, sg_rows(g, h, b.before, b.events), b.shown, b.events);
+    loss = sg_bce_logits(g, logits(g, s, asked), b.y, b.weight);
+    if (c->retrieval > 0)
+        loss = sg_plus(g, loss,
+                       sg_scale(g, sg_sum(g, sg_item_loss_of(g, h, s->item, b.next, &retrieval, seed, step)),
+                                (float)c->retrieval));
+    return loss;
+}
+
+/* ---- scoring ------------------------------------------------------------------------------------------- */
+
+typedef struct reader { /* of one session: what the cache holds */
+    sg_hstu_cache cache;
+    int32_t *item, *action; /* owned (length): of the events read */
+    int64_t *time;          /* owned (length) */
+    int n;
+    float *last; /* owned (dim): h at the last token */
+} reader;
+
+static void hstu_rank_session_fini(sg_session *session)
+{
+    reader *r = session->state;
+
+    if (r->cache.stack)
+        sg_hstu_cache_free(&r->cache);
+    sg_free(r->item);
+    sg_free(r->action);
+    sg_free(r->time);
+    sg_free(r->last);
+    *r = (reader){0};
+}
+
+static sg_status start_reading(sg_session *session, sg_error *err)
+{
+    const hstu_rank_config *c = session->model->config;
+    const hstu_rank *s = session->model->state;
+    reader *r = session->state;
+    sg_status st;
+
+    if (r->last)
+        return SG_OK;
+    hstu_rank_session_fini(session); /* of a start that ran out of memory */
+    if ((st = sg_hstu_cache_new(&r->cache, &s->stack, 2 * c->length, err)))
+        return st;
+    r->item = sg_alloc_array((size_t)c->length, sizeof *r->item);
+    r->action = sg_alloc_array((size_t)c->length, sizeof *r->action);
+    r->time = sg_alloc_array((size_t)c->length, sizeof *r->time);
+    if (!r->item || !r->action || !r->time || !(r->last = sg_alloc_zero((size_t)c->dim, sizeof *r->last)))
+        return sg_fail_memory(err, "history of the session");
+    return SG_OK;
+}
+
+static int64_t window_begin(const sg_histories *h, int i, int length)
+{
+    const int64_t have = h->offsets[i + 1] - h->offsets[i], step = length / 8 > 0 ? length / 8 : 1;
+
+    return h->offsets[i] + (have > length ? (have - length + step - 1) / step * step : 0);
+}
+
+/* How many events of the history, from event `begin`, the cache holds already. */
+static int kept(const reader *r, const hstu_rank_config *c, const sg_histories *h, int64_t begin, int n)
+{
+    int i = 0;
+
+    for (int64_t last = INT64_MIN; i < n && i < r->n; i++) {
+        const int64_t time = h->timestamp ? h->timestamp[begin + i] : 0;
+
+        last = i && time < last ? last : time; /* times that fall are raised to the one before */
+        if (r->item[i] != h->item[begin + i] || r->action[i] != action_row(c, h->action, h->rating, begin + i) ||
+            r->time[i] != last)
+            break;
+    }
+    return i;
+}
+
+static sg_status append(sg_session *session, const sg_histories *h, int64_t begin, int n, sg_error *err)
+{
+    const hstu_rank_config *c = session->model->config;
+    const hstu_rank *s = session->model->state;
+    reader *r = session->state;
+    const int first = r->n, tokens = 2 * (n - first);
+    sg_graph *g = session->graph;
+    sg_status st;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    int32_t *item = sg_scratch(g, (size_t)tokens, sizeof *item), *action = sg_scratch(g, (size_t)tokens, sizeof *action);
+    int32_t *place = sg_scratch(g, (size_t)tokens, sizeof *place);
+    int64_t *time = sg_scratch(g, (size_t)tokens, sizeof *time);
+    if (!item || !action || !place || !time)
+        return sg_graph_status(g, err);
+    for (int i = first, t = 0; i < n; i++, t += 2) {
+        r->item[i] = item[t] = h->item[begin + i];
+        r->action[i] = action[t + 1] = action_row(c, h->action, h->rating, begin + i);
+        r->time[i] = h->timestamp ? h->timestamp[begin + i] : 0;
+        if (i && r->time[i] < r->time[i - 1])
+            r->time[i] = r->time[i - 1];
+        item[t + 1] = action[t] = -1;
+        time[t] = time[t + 1] = r->time[i];
+        place[t] = 2 * i;
+        place[t + 1] = 2 * i + 1;
+    }
+    const sg_tensor *x =
+        sg_hstu_cache_append(g, &r->cache, embed(g, s, item, action, place, tokens), time);
+    if ((st = sg_graph_status(g, err))) {
+        sg_hstu_cache_cut(&r->cache, r->n = 0); /* r->last is not that of the events that were left */
+        return st;
+    }
+    r->n = n;
+    memcpy(r->last, x->data + (size_t)(tokens - 1) * (size_t)c->dim, (size_t)c->dim * sizeof *r->last);
+    return SG_OK;
+}
+
+/* Leaves history i of h in the session's cache. */
+static sg_status read_history(sg_session *session, const sg_histories *h, int i, sg_error *err)
+{
+    const hstu_rank_config *c = session->model->config;
+    const hstu_rank *s = session->model->state;
+    reader *r = session->state;
+    const int64_t begin = window_begin(h, i, c->length);
+    const int n = (int)(h->offsets[i + 1] - begin);
+    sg_status st;
+
+    if (!h->timestamp && sg_hstu_knows_time(&s->stack))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "hstu-rank: this model learned from times: expected histories with timestamps");
+    if ((st = start_reading(session, err)))
+        return st;
+    int same = kept(r, c, h, begin, n);
+    if (same == n && r->n > n && n > 0)
+        same--; /* only the state of the last token of all is kept */
+    if (same < r->n) {
+        sg_hstu_cache_cut(&r->cache, 2 * same);
+        r->n = same;
+    }
+    if (n == 0)
+        memset(r->last, 0, (size_t)c->dim * sizeof *r->last);
+    return same < n ? append(session, h, begin, n, err) : SG_OK;
+}
+
+/* Logits of n candidates after the history in the cache, in the graph until its next begin. */
+static sg_tensor *ask(sg_session *session, const int32_t *item, int n, int64_t now)
+{
+    const hstu_rank_config *c = session->model->config;
+    const hstu_rank *s = session->model->state;
+    reader *r = session->state;
+    sg_graph *g = session->graph;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place);
+    if (!place)
+        return NULL;
+    for (int i = 0; i < n; i++)
+        place[i] = c->target_aware ? 2 * r->n : 0;
+    if (c->target_aware)
+        return logits(g, s,
+                      sg_layernorm(g, sg_hstu_cache_ask(g, &r->cache, embed(g, s, item, NULL, place, n), now), NULL,
+                                   NULL, EPS));
+    return logits(g, s, meet(g, s, sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n), item, n));
+}
+
+static int64_t request_time(const reader *r, const sg_histories *h, int i)
+{
+    const int64_t last = r->n ? r->time[r->n - 1] : 0;
+
+    return h->now ? h->now[i] : last;
+}
+
+static sg_status hstu_rank_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p,
+                                sg_error *err)
+{
+    const size_t tasks = (size_t)hstu_rank_tasks(session->model);
+    sg_status st = read_history(session, h, 0, err);
+
+    for (int first = 0; !st && first < n; first += MICROBATCH) {
+        const int m = n - first < MICROBATCH ? n - first : MICROBATCH;
+        const sg_tensor *y = ask(session, item + first, m, request_time(session->state, h, 0));
+
+        if ((st = sg_graph_status(session->graph, err)))
+            break;
+        for (size_t j = 0; j < (size_t)m * tasks; j++)
+            p[(size_t)first * tasks + j] = 1 / (1 + expf(-y->data[j]));
+    }
+    return st;
+}
+
+/* Logits of task `goal` of every item. */
+static sg_status score_by_goal(sg_session *session, int64_t now, float *scores, sg_error *err)
+{
+    const hstu_rank_config *c = session->model->config;
+    const int32_t n_items = session->model->n_items;
+    const size_t tasks = (size_t)hstu_rank_tasks(session->model);
+    int32_t item[MICROBATCH];
+    sg_status st = SG_OK;
+
+    for (int32_t first = 0; !st && first < n_items; first += MICROBATCH) {
+        const int n = n_items - first < MICROBATCH ? n_items - first : MICROBATCH;
+
+        for (int i = 0; i < n; i++)
+            item[i] = first + i;
+        const sg_tensor *y = ask(session, item, n, now);
+        if ((st = sg_graph_status(session->graph, err)))
+            break;
+        for (int i = 0; i < n; i++)
+            scores[first + i] = y->data[(size_t)i * tasks + (size_t)c->goal];
+    }
+    return st;
+}
+
+static sg_status hstu_rank_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    const hstu_rank_config *c = session->model->config;
+    const hstu_rank *s = session->model->state;
+    reader *r = session->state;
+    sg_graph *g = session->graph;
+    sg_status st = SG_OK;
+
+    for (int i = 0; !st && i < h->n; i++, scores += session->model->n_items) {
+        if ((st = read_history(session, h, i, err)))
+            break;
+        if (c->retrieval > 0) {
+            sg_graph_begin(g, SG_INFER, 0, 0);
+            st = sg_item_scores(session, sg_input(g, r->last, 2, (int[]){1, c->dim}), s->item, true, scores, err);
+        } else {
+            st = score_by_goal(session, request_time(r, h, i), scores, err);
+        }
+    }
+    return st;
+}
+
+const sg_model_class sg_model_hstu_rank = {
+    .name = "hstu-rank",
+    .summary = "ranks candidates: HSTU over items and the actions on them, many candidates at the price of few",
+    .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
+    .options = hstu_rank_options,
+    .n_options = sizeof hstu_rank_options / sizeof *hstu_rank_options,
+    .config_bytes = sizeof(hstu_rank_config),
+    .state_bytes = sizeof(hstu_rank),
+    .weights = hstu_rank_weights,
+    .fini = hstu_rank_fini,
+    .examples = hstu_rank_examples,
+    .loss = hstu_rank_loss,
+    .score = hstu_rank_score,
+    .rank = hstu_rank_rank,
+    .tasks = hstu_rank_tasks,
+    .task_name = hstu_rank_task_name,
+    .label = hstu_rank_label,
+    .session_bytes = sizeof(reader),
+    .session_fini = hstu_rank_session_fini,
+};
