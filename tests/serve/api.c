@@ -94,6 +94,18 @@ static void says_what_is_wrong_with_a_request(void **state)
     assert_error(&s, "POST", "/v1/recommend", "", 400, "invalid_json");
     assert_error(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"item\": \"b\"}]}", 501,
                  "no_store");
+    a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"histroy\": [\"i3\"]}");
+    assert_string_equal(text_at(&a, "error/param"), "histroy"); /* what was sent; the message names what was meant */
+    assert_string_equal(text_at(&a, "error/message"), "unknown parameter 'histroy' (did you mean 'history'?)");
+    answer_free(&a);
+    a = ask(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"itme\": \"b\"}]}");
+    assert_string_equal(text_at(&a, "error/param"), "events[0].itme");
+    answer_free(&a);
+    a = ask(&s, "POST", "/v1/recommend",
+            "{\"\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
+            "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\": 1}");
+    assert_int_equal(strlen(text_at(&a, "error/param")), 90); /* cut between characters of three bytes */
+    answer_free(&a);
     a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", 4]}");
     assert_string_equal(text_at(&a, "error/param"), "history[1]");
     assert_string_equal(text_at(&a, "error/message"), "'history[1]': expected a string, found 4");

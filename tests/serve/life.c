@@ -82,6 +82,43 @@ static void overload_is_answered_at_once(void **state)
     assert_int_equal(server_stop(&s), 0);
 }
 
+/* Explanations take long. Once the server knows that, of a crowd that comes together those are answered whose wait is short, and
+ * the others are told at once; with time to wait, all are answered. */
+static int turned_away(const char *options)
+{
+    enum { CROWD = 30 };
+    static const char body[] = "{\"history\": [\"i3\", \"i14\"], \"explain\": true}";
+    int fd[CROWD], n = 0;
+    server s;
+
+    server_start(&s, "tiger", options);
+    assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), 200);
+    for (int i = 0; i < CROWD; i++) {
+        fd[i] = client_open(&s);
+        send_request(fd[i], "POST", "/v1/recommend", "", body);
+    }
+    for (int i = 0; i < CROWD; i++) {
+        answer a = receive(fd[i], WAIT_MS, false);
+
+        assert_true(a.status == 200 || a.status == 429);
+        if (a.status == 429)
+            assert_true(has_header(&a, "Retry-After: 1"));
+        n += a.status == 429;
+        answer_free(&a);
+        close(fd[i]);
+    }
+    assert_true(metric(&s, "sedge_queue_length") == 0);
+    assert_int_equal(server_stop(&s), 0);
+    return n;
+}
+
+static void the_queue_is_as_long_as_its_wait(void **state)
+{
+    (void)state;
+    assert_in_range(turned_away("--threads 1 --batch 1 --queue-ms 1"), 1, 29);
+    assert_int_equal(turned_away("--threads 1 --batch 1 --queue-ms 100000"), 0);
+}
+
 static void late_requests_are_not_computed(void **state)
 {
     server s;
@@ -304,6 +341,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overload_is_answered_at_once),
+        cmocka_unit_test(the_queue_is_as_long_as_its_wait),
         cmocka_unit_test(late_requests_are_not_computed),
         cmocka_unit_test(requests_of_clients_that_left_are_not_computed),
         cmocka_unit_test(drains_before_it_ends),
