@@ -21,6 +21,7 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, k_max, 100, 1, 100000, "limit: length of a list")                                                                   \
     X(int, beam_max, 200, 1, 1000000, "limit: prefixes kept while decoding semantic IDs")                                      \
     X(int, history_max, 1000, 1, 1000000, "limit: items of a history; of a stored user the latest are read")                   \
+    X(int, rank_max, 1000, 1, 1000000, "limit: items to score in one request")                                                \
     X(int, list_max, 10000, 1, 10000000, "limit: items in allow, and in deny")                                                 \
     X(int, events_max, 1000, 1, 1000000, "limit: events in one request")                                                       \
     X(int, id_max, 255, 1, 65536, "limit: bytes of an id")                                                                     \

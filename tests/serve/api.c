@@ -74,6 +74,87 @@ static void filters_hold(void **state)
     answer_free(&a);
 }
 
+/* An item scores what it scores in a list of all, wherever it stands there and in the request. */
+static void scores_the_items_it_is_given(void **state)
+{
+    answer all = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", \"i14\"], \"k\": 80, \"beam\": 80, \"seen\": true}");
+    answer a = ask(&s, "POST", "/v1/rank",
+                   "{\"history\": [\"i3\", \"i14\"], \"items\": [\"i7\", \"what\", \"i3\", \"i44\", \"i7\", \"i60\"]}");
+    int best = 0;
+
+    (void)state;
+    assert_int_equal(a.status, 200);
+    assert_int_equal(json_array_size(member(all.json, "items")), 80);
+    assert_int_equal(json_array_size(member(a.json, "items")), 6);
+    assert_string_equal(text_at(&a, "items/1/item"), "what");
+    assert_true(json_is_null(member(a.json, "items/1/score")) && json_is_null(member(a.json, "items/1/rank")));
+    for (int i = 0; i < 6; i++) {
+        char path[40];
+        int found = 0;
+
+        if (i == 1)
+            continue;
+        for (int k = 0; k < 80; k++) {
+            char where[40];
+
+            snprintf(path, sizeof path, "items/%d/item", i);
+            snprintf(where, sizeof where, "items/%d/item", k);
+            if (strcmp(text_at(&a, path), text_at(&all, where)) != 0)
+                continue;
+            snprintf(path, sizeof path, "items/%d/score", i);
+            snprintf(where, sizeof where, "items/%d/score", k);
+            assert_true(number_at(&a, path) == number_at(&all, where));
+            found++;
+        }
+        assert_int_equal(found, 1);
+        snprintf(path, sizeof path, "items/%d/rank", i);
+        assert_in_range((int)number_at(&a, path), 1, 4);
+        best += number_at(&a, path) == 1 && i != 4; /* i7 is there twice */
+    }
+    assert_int_equal(best, 1);
+    answer_free(&all);
+    answer_free(&a);
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"]}", 400, "missing_parameter");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": []}", 400, "out_of_range");
+    assert_error(&s, "POST", "/v1/rank", "{\"items\": [\"i3\"]}", 400, "invalid_request");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"what\", \"why\"]}", 404, "not_found");
+    assert_error(&s, "POST", "/v1/rank", "{\"user\": \"nobody\", \"items\": [\"i3\"]}", 404, "not_found");
+}
+
+static void puts_a_list_in_a_new_order(void **state)
+{
+    static const char *const given[] = {"i7", "i44", "i60", "i9"};
+    answer a = ask(&s, "POST", "/v1/rank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    answer b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    char path[40];
+
+    (void)state;
+    assert_int_equal(json_array_size(member(b.json, "results")), 4);
+    for (int r = 0; r < 4; r++) {
+        snprintf(path, sizeof path, "results/%d/index", r);
+        const int index = (int)number_at(&b, path);
+
+        assert_in_range(index, 0, 3);
+        snprintf(path, sizeof path, "results/%d/item", r);
+        assert_string_equal(text_at(&b, path), given[index]);
+        snprintf(path, sizeof path, "results/%d/relevance_score", r);
+        const double score = number_at(&b, path);
+
+        snprintf(path, sizeof path, "items/%d/score", index);
+        assert_true(score == number_at(&a, path));
+        snprintf(path, sizeof path, "items/%d/rank", index);
+        assert_true(number_at(&a, path) == r + 1);
+    }
+    answer_free(&a);
+    answer_free(&b);
+    b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"], \"top_n\": 2}");
+    assert_int_equal(json_array_size(member(b.json, "results")), 2);
+    answer_free(&b);
+    b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"]}");
+    assert_int_equal(json_array_size(member(b.json, "results")), 3); /* what the model does not know has no place */
+    answer_free(&b);
+}
+
 static void says_what_is_wrong_with_a_request(void **state)
 {
     answer a;
@@ -201,7 +282,7 @@ static void describes_what_it_routes(void **state)
             assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
         answer_free(&b);
     }
-    assert_int_equal(n, 12);
+    assert_int_equal(n, 14);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
@@ -303,6 +384,8 @@ int main(void)
         cmocka_unit_test(recommends_what_the_command_does),
         cmocka_unit_test(recommends_to_users),
         cmocka_unit_test(filters_hold),
+        cmocka_unit_test(scores_the_items_it_is_given),
+        cmocka_unit_test(puts_a_list_in_a_new_order),
         cmocka_unit_test(says_what_is_wrong_with_a_request),
         cmocka_unit_test(shows_the_model_and_its_items),
         cmocka_unit_test(knows_its_paths_and_methods),
