@@ -345,6 +345,54 @@ static void logs_routes_and_traces_but_nobodys_name(void **state)
     assert_false(log_has(&s, "secret-user"));
 }
 
+/* What is asked for as gzip is the same text, shorter; what is short already stays as it is. */
+static void answers_as_gzip_when_asked(void **state)
+{
+    static const char *const takes[] = {"gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1"};
+    static const char *const takes_not[] = {"", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzipped"};
+    answer plain = ask(&s, "GET", "/openapi.json", NULL), a;
+    char header[80], path[100];
+    FILE *f;
+
+    (void)state;
+    assert_true(has_header(&plain, "Vary: Accept-Encoding"));
+    for (size_t i = 0; i < sizeof takes / sizeof *takes; i++) {
+        char *length;
+
+        snprintf(header, sizeof header, "Accept-Encoding: %s\r\n", takes[i]);
+        a = ask_with(&s, "GET", "/openapi.json", header, NULL);
+        assert_int_equal(a.status, 200);
+        assert_true(has_header(&a, "Content-Encoding: gzip"));
+        assert_non_null(length = strstr(a.head, "Content-Length: "));
+        assert_true(2 * atol(length + 16) < (long)strlen(plain.body));
+        snprintf(path, sizeof path, "%s/packed", work);
+        assert_non_null(f = fopen(path, "w"));
+        assert_int_equal(fwrite(a.body, (size_t)atol(length + 16), 1, f), 1);
+        fclose(f);
+        snprintf(path, sizeof path, "%s/plain", work);
+        assert_non_null(f = fopen(path, "w"));
+        fputs(plain.body, f);
+        fclose(f);
+        assert_int_equal(shell("gzip -dc <packed | cmp - plain"), 0);
+        answer_free(&a);
+    }
+    for (size_t i = 0; i < sizeof takes_not / sizeof *takes_not; i++) {
+        snprintf(header, sizeof header, "Accept-Encoding: %s\r\n", takes_not[i]);
+        a = ask_with(&s, "GET", "/openapi.json", header, NULL);
+        assert_string_equal(a.body, plain.body);
+        assert_null(strstr(a.head, "Content-Encoding"));
+        answer_free(&a);
+    }
+    a = ask_with(&s, "GET", "/healthz", "Accept-Encoding: gzip\r\n", NULL);
+    assert_null(strstr(a.head, "Content-Encoding"));
+    answer_free(&a);
+    a = ask_with(&s, "POST", "/v1/recommend", "Accept-Encoding: gzip\r\n", "{\"history\": [\"i3\"], \"k\": 50}"); /* a worker's */
+    assert_int_equal(a.status, 200);
+    assert_true(has_header(&a, "Content-Encoding: gzip"));
+    answer_free(&a);
+    answer_free(&plain);
+}
+
 static void answers_many_requests_on_one_connection(void **state)
 {
     const int fd = client_open(&s);
@@ -393,6 +441,7 @@ int main(void)
         cmocka_unit_test(the_page_stands_alone),
         cmocka_unit_test(metrics_are_well_formed_and_count),
         cmocka_unit_test(logs_routes_and_traces_but_nobodys_name),
+        cmocka_unit_test(answers_as_gzip_when_asked),
         cmocka_unit_test(answers_many_requests_on_one_connection),
     };
 
