@@ -24,7 +24,7 @@ BEGIN {
     only["dnnl"] = "src/math/onednn src/math/gemm"
     only["jansson"] = "*" # values of JSON are our own interface between modules
     only["yaml"] = "src/file/yaml"
-    only["zlib"] = "src/base/reader"
+    only["zlib"] = "src/base/reader src/serve/gzip"
     only["zstd"] = "src/base/reader"
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"

@@ -114,7 +114,7 @@ typedef struct sedge_run {
     void *user;
 } sedge_run;
 
-/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "inspect", "compare":
+/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
  * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
 SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
 /* All models, or one with its options. */
@@ -222,6 +222,20 @@ typedef struct sedge_serve_params {
     size_t n_set;
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
+
+/* Load on a server that runs somewhere: requests are sent when they are due, and times count from then. */
+typedef struct sedge_bench_params {
+    size_t size;
+    const sedge_run *run;
+    const char *url;       /* http://HOST:PORT */
+    const char *data;      /* dataset folder whose users are asked for; or: */
+    const char *bodies;    /* file with a request body in each line */
+    const char *key_file;  /* the server's: its first key is sent; NULL: none */
+    const char *csv, *svg; /* histogram of the times to write; NULL: none */
+    const char *const *set;
+    size_t n_set;
+} sedge_bench_params;
+SEDGE_API int sedge_bench(const sedge_bench_params *p, char **json, sedge_error *err);
 
 typedef struct sedge_reproduce_params {
     size_t size;

@@ -5,6 +5,7 @@
 #include "data/synth.h"
 #include "file/receipt.h"
 #include "quantize/tokenize.h"
+#include "serve/load.h"
 #include "serve/serve.h"
 #include "text/lsa.h"
 #include "train/train.h"
@@ -201,6 +202,7 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"recommend", api_recommend_options, api_n_recommend_options},
         {"inspect", api_inspect_options, api_n_inspect_options},
         {"serve", sg_serve_options, sg_n_serve_options},
+        {"bench", sg_load_options, sg_n_load_options},
         {"compare", api_compare_options, api_n_compare_options},
     };
     api_call c;

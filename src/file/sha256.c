@@ -1,4 +1,4 @@
-/* sha256.c - the plain algorithm, sixteen rounds unrolled. */
+/* sha256.c - the plain algorithm, sixteen rounds unrolled; on processors with instructions for it, those. */
 #include "file/sha256.h"
 
 #include "base/alloc.h"
@@ -8,6 +8,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
 
 enum { READ_BYTES = 1 << 18 };
 
@@ -54,7 +58,7 @@ static inline uint32_t load32(const unsigned char *p)
 #define HIGH(x) (rotr(x, 17) ^ rotr(x, 19) ^ (x) >> 10)
 #define NEXT(i) (w[i] += w[((i) + 9) & 15] + LOW(w[((i) + 1) & 15]) + HIGH(w[((i) + 14) & 15]))
 
-static void hash_blocks(uint32_t state[8], const unsigned char *p, size_t blocks)
+static void hash_plain(uint32_t state[8], const unsigned char *p, size_t blocks)
 {
     uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
 
@@ -77,9 +81,69 @@ static void hash_blocks(uint32_t state[8], const unsigned char *p, size_t blocks
     state[4] = e, state[5] = f, state[6] = g, state[7] = h;
 }
 
+#if defined(__x86_64__)
+/* The instructions keep the state as words a b e f and c d g h, do two rounds at once, and make four words of the schedule from
+ * the sixteen before. [Intel SHA Extensions, 2013] */
+__attribute__((target("sha,sse4.1"))) static void hash_fast(uint32_t state[8], const unsigned char *p, size_t blocks)
+{
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)state), 0xb1);
+    const __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(state + 4)), 0x1b);
+    __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xf0);
+
+    for (; blocks; blocks--, p += 64) {
+        const __m128i abef_start = abef, cdgh_start = cdgh;
+        __m128i w[4];
+
+        for (int i = 0; i < 16; i++) { /* four rounds */
+            __m128i *now = &w[i & 3], in;
+
+            if (i < 4)
+                *now = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), big_endian);
+            else
+                *now = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(*now, w[(i + 1) & 3]),
+                                                          _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4)),
+                                            w[(i + 3) & 3]);
+            in = _mm_add_epi32(*now, _mm_loadu_si128((const __m128i *)(k + 4 * i)));
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, in);
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(in, 0x0e));
+        }
+        abef = _mm_add_epi32(abef, abef_start);
+        cdgh = _mm_add_epi32(cdgh, cdgh_start);
+    }
+    const __m128i feba = _mm_shuffle_epi32(abef, 0x1b), dchg = _mm_shuffle_epi32(cdgh, 0xb1);
+
+    _mm_storeu_si128((__m128i *)state, _mm_blend_epi16(feba, dchg, 0xf0));
+    _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+static bool is_fast_here(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+}
+#else
+#define hash_fast hash_plain
+
+static bool is_fast_here(void)
+{
+    return false;
+}
+#endif
+
+static void hash_blocks(sg_sha256 *h, const unsigned char *p, size_t blocks)
+{
+    if (h->fast)
+        hash_fast(h->state, p, blocks);
+    else
+        hash_plain(h->state, p, blocks);
+}
+
 void sg_sha256_init(sg_sha256 *h)
 {
-    *h = (sg_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+    *h = (sg_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
+                     .fast = is_fast_here()};
 }
 
 void sg_sha256_add(sg_sha256 *h, const void *data, size_t size)
@@ -96,9 +160,9 @@ void sg_sha256_add(sg_sha256 *h, const void *data, size_t size)
         size -= take;
         if (waiting + take < 64)
             return;
-        hash_blocks(h->state, h->block, 1);
+        hash_blocks(h, h->block, 1);
     }
-    hash_blocks(h->state, p, size / 64);
+    hash_blocks(h, p, size / 64);
     if (size % 64)
         memcpy(h->block, p + size / 64 * 64, size % 64);
 }

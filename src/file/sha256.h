@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,7 @@ typedef struct sg_sha256 {
     uint32_t state[8];
     uint64_t bytes;           /* hashed so far */
     unsigned char block[64];  /* bytes % 64 of them wait */
+    bool fast;                /* by instructions of the processor */
 } sg_sha256;
 
 void sg_sha256_init(sg_sha256 *h);

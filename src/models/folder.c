@@ -27,8 +27,9 @@ static const char *const own_files[] = {"config.json",   "model.safetensors", "i
                                         "catalogue.bin", "README.md",         SG_MANIFEST_NAME};
 enum { N_OWN_FILES = sizeof own_files / sizeof *own_files };
 
-/* Folders up to this size are hashed when opened; of larger ones only the sizes are checked. */
-#define HASH_BYTES_MAX ((size_t)256 << 20)
+/* Folders up to this size are hashed when opened, which takes a tenth of a second at most; of larger ones only the sizes are
+ * checked. */
+#define HASH_BYTES_MAX ((size_t)64 << 20)
 
 /* ---- writing ---- */
 

@@ -1,4 +1,4 @@
-/* registry.c - the models, in the order in which `sedge models` lists them. */
+/* registry.c - every model this build knows, in the order of `sedge models`; a new one is its file and a line here. */
 #include "models/model.h"
 
 #define MODELS(X)                                                                                            \

@@ -11,11 +11,13 @@
 
 enum { REASONS = 3, HISTORY_SHOWN = 20 };
 
-/* A float in the digits it has: 0.3744, not 0.3743635416030884. */
-static json_t *score_json(float x)
+/* 0.3744, not 0.3743635416030884 */
+json_t *sg_score_json(float x)
 {
     char text[32];
 
+    if (!isfinite(x))
+        return json_null();
     snprintf(text, sizeof text, "%.7g", (double)x);
     return json_real(strtod(text, NULL));
 }
@@ -26,7 +28,7 @@ static json_t *hit_json(const sg_source *s, const sg_query *q, size_t i)
 
     json_object_set_new(o, "rank", json_integer((json_int_t)i + 1));
     json_object_update_new(o, sg_source_item_json(s, q->item[i]));
-    json_object_set_new(o, "score", score_json(q->score[i]));
+    json_object_set_new(o, "score", sg_score_json(q->score[i]));
     return o;
 }
 
@@ -42,7 +44,7 @@ static json_t *reasons_json(const sg_explanation *x, const sg_source *s, const s
         json_t *o = sg_source_item_json(s, q->history[event]);
 
         json_object_set_new(o, "position", json_integer((json_int_t)event + 1));
-        json_object_set_new(o, "effect", score_json(effect[order[r]]));
+        json_object_set_new(o, "effect", sg_score_json(effect[order[r]]));
         json_array_append_new(list, o);
     }
     return list;
@@ -61,7 +63,7 @@ static json_t *path_json(const sg_source *s, const sg_explanation *x, size_t i)
         node = sg_catalogue_child(s->model->catalogue, (int)l, node, codes[l]);
         o = sg_source_step_json(s, codes, (int)l + 1, node);
         if (x->logp)
-            json_object_set_new(o, "probability", score_json(expf(x->logp[i * levels + l])));
+            json_object_set_new(o, "probability", sg_score_json(expf(x->logp[i * levels + l])));
         json_array_append_new(path, o);
     }
     return path;

@@ -4,6 +4,7 @@
 
 #include "serve/query.h"
 
+json_t *sg_score_json(float x); /* a score in the digits it has; one that is not finite: null */
 /* Adds "items": [{"rank", "item", "title", "score"}] to an object. */
 sg_status sg_answer_items(json_t *into, const sg_source *s, const sg_query *q, sg_error *err);
 /* The same with "path", the way down the semantic ID with what each prefix means, and "because", the events

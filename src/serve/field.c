@@ -1,6 +1,7 @@
 /* field.c - bodies against their table. Every id and list is limited before anything is done with it. */
 #include "serve/field.h"
 
+#include "base/utf8.h"
 #include "file/json.h"
 #include "serve/reply.h"
 
@@ -123,19 +124,23 @@ static bool check_value(sg_exchange *x, const char *param, const sg_field *f, co
     return json_is_boolean(v) || wrong_type(x, param, "true or false", v);
 }
 
-static bool unknown_key(sg_exchange *x, const char *key, const sg_field *table)
+static bool unknown_key(sg_exchange *x, const char *where, const char *key, const sg_field *table)
 {
     const char *known[KNOWN_MAX], *near;
+    char param[PARAM_MAX];
     size_t n = 0;
 
     for (; table[n].name && n < KNOWN_MAX; n++)
         known[n] = table[n].name;
     near = sg_nearest(key, known, n);
+    snprintf(param, sizeof param, *where ? "%s.%.30s" : "%s%.90s", where, key);
+    while (!sg_utf8_valid(param, strlen(param))) /* a long key is cut, but not within a character */
+        param[strlen(param) - 1] = 0;
     if (near)
-        sg_reply_error(x, 400, "unknown_parameter", near, "unknown parameter '%.100s' (did you mean '%s'?)",
-                       key, near);
+        sg_reply_error(x, 400, "unknown_parameter", param, "unknown parameter '%s' (did you mean '%s'?)", param,
+                       near);
     else
-        sg_reply_error(x, 400, "unknown_parameter", NULL, "unknown parameter '%.100s'", key);
+        sg_reply_error(x, 400, "unknown_parameter", param, "unknown parameter '%s'", param);
     return false;
 }
 
@@ -156,7 +161,7 @@ static bool check_object(sg_exchange *x, const char *where, const sg_field *tabl
         while (f->name && strcmp(f->name, key) != 0)
             f++;
         if (!f->name)
-            return unknown_key(x, key, table);
+            return unknown_key(x, where, key, table);
         snprintf(param, sizeof param, *where ? "%s.%s" : "%s%s", where, f->name);
         if (!json_is_null(v) && !check_value(x, param, f, v, c))
             return false;

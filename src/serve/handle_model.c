@@ -38,7 +38,7 @@ static int int_of(const sg_job *j, const char *key, int otherwise)
     return json_is_integer(v) ? (int)json_integer_value(v) : otherwise;
 }
 
-bool sg_handle_recommend(sg_server *s, sg_job *j)
+bool sg_take_history(sg_server *s, sg_job *j)
 {
     const sg_serve_config *c = s->config;
     const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
@@ -49,22 +49,31 @@ bool sg_handle_recommend(sg_server *s, sg_job *j)
         sg_reply_error(j->x, 400, "invalid_request", "user",
                        json_is_string(user) ? "expected a user or a history, found both"
                                             : "expected a user or a history, found neither");
-        return true;
+        return false;
     }
     if (history && json_is_array(history) && json_array_size(history) == 0) {
         sg_reply_error(j->x, 400, "out_of_range", "history",
                        "'history': expected at least one item, found none");
-        return true;
+        return false;
     }
+    if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
+        ms = (double)json_integer_value(wait);
+    j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
+    return true;
+}
+
+bool sg_handle_recommend(sg_server *s, sg_job *j)
+{
+    const sg_serve_config *c = s->config;
+
+    if (!sg_take_history(s, j))
+        return true;
     j->k = int_of(j, "k", K_USUAL < c->k_max ? K_USUAL : c->k_max);
     j->beam = int_of(j, "beam", 0);
     j->keep_seen = json_is_true(json_object_get(j->body, "seen"));
     j->explain = json_is_true(json_object_get(j->body, "explain"));
     j->filtered =
         json_is_array(json_object_get(j->body, "allow")) || json_array_size(json_object_get(j->body, "deny"));
-    if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
-        ms = (double)json_integer_value(wait);
-    j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
     return false;
 }
 
@@ -160,7 +169,8 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
                   ? add_user(q, w, c, text_of(user), err)
                   : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
         return st;
-    return add_filter(q, &w->loaded->source, j->body, err);
+    return j->items ? sg_rank_filter(q, &w->loaded->source, j->items, err)
+                    : add_filter(q, &w->loaded->source, j->body, err);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------------- */
@@ -217,15 +227,17 @@ static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 {
     const sg_source *source = &w->loaded->source;
     const json_t *user = json_object_get(j->body, "user");
-    json_t *o =
-        json_pack("{s:s, s:s, s:i, s:i}", "object", "recommendation", "model", source->model->class->name,
-                  "history_length", (int)q->n_history, "unknown", (int)q->n_unknown);
+    json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
+                          source->model->class->name, "history_length", (int)q->n_history, "unknown",
+                          (int)q->n_unknown);
     sg_error e;
     sg_status st;
 
     if (json_is_string(user))
         json_object_set(o, "user", (json_t *)(uintptr_t)user);
-    st = j->explain ? sg_answer_explained(o, source, q, w->session, &e) : sg_answer_items(o, source, q, &e);
+    st = j->items     ? sg_rank_answer(o, source, q, j, &e)
+         : j->explain ? sg_answer_explained(o, source, q, w->session, &e)
+                      : sg_answer_items(o, source, q, &e);
     if (!st && j->explain)
         st = sg_answer_history(o, source, q, &e);
     if (!st) {

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/progress.h"
+#include "serve/gzip.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -27,7 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, SWEEPS_PER_SECOND = 10 };
+enum { BACKLOG = 1024, SWEEPS_PER_SECOND = 10, GZIP_LEAST = 1024 /* less fits into a packet anyway */ };
 
 typedef struct connection {
     struct connection *next, *previous;
@@ -54,6 +55,7 @@ typedef struct sg_http_line {
     sg_exchange x;
     atomic_int state;
     bool reading; /* the headers were good: the body is being read */
+    bool takes_gzip, is_gzip;
 } sg_http_line;
 
 static void set_deadline(connection *c, double seconds)
@@ -75,6 +77,10 @@ static bool add_headers(struct MHD_Response *r, const sg_exchange *x)
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'") == MHD_YES;
 
+    if (x->answer.size >= GZIP_LEAST || x->line->is_gzip)
+        good = good && MHD_add_response_header(r, "Vary", "Accept-Encoding") == MHD_YES;
+    if (x->line->is_gzip)
+        good = good && MHD_add_response_header(r, "Content-Encoding", "gzip") == MHD_YES;
     if (x->allow)
         good = good && MHD_add_response_header(r, "Allow", x->allow) == MHD_YES;
     if (x->status == 401)
@@ -86,6 +92,12 @@ static bool add_headers(struct MHD_Response *r, const sg_exchange *x)
         good = good && MHD_add_response_header(r, "Retry-After", seconds) == MHD_YES;
     }
     return good;
+}
+
+/* On whichever thread has made the answer: that of HTTP has enough to do. */
+static void pack(sg_http_line *l)
+{
+    l->is_gzip = l->takes_gzip && !l->x.answer.failed && l->x.answer.size >= GZIP_LEAST && sg_gzip(&l->x.answer);
 }
 
 static enum MHD_Result send_answer(sg_http_line *l)
@@ -133,6 +145,7 @@ void sg_http_answer(sg_exchange *x)
     struct MHD_Connection *mhd = l->mhd;
     const sg_http *h = l->http;
 
+    pack(l);
     if (atomic_exchange(&l->state, ANSWERED) == SUSPENDED)
         resume(h, mhd);
 }
@@ -216,6 +229,7 @@ static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char 
         return send_answer(l);
     }
     l->reading = true;
+    l->takes_gzip = sg_gzip_accepted(sg_http_header(&l->x, "Accept-Encoding"));
     return MHD_YES;
 }
 
@@ -239,8 +253,10 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
         return atomic_load(&l->state) == ANSWERED ? send_answer(l) : MHD_YES;
     l->reading = false;
     set_deadline(l->connection, 0);
-    if (h->spec.request(h->spec.ctx, &l->x))
+    if (h->spec.request(h->spec.ctx, &l->x)) {
+        pack(l);
         return send_answer(l);
+    }
     int open = OPEN;
 
     if (atomic_load(&l->state) == ANSWERED)

@@ -59,7 +59,7 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
         goto done;
     sg_source_init(&l->source, m, d);
     /* a missing index would be built by the first thread that needs it, beside others */
-    if (!m->item_index || (d && (!d->item_index || !d->user_index)))
+    if (!m->item_index || (d && (!d->user_index || (!l->source.same_items && !d->item_index))))
         st = sg_fail_memory(err, "index of ids");
     m = NULL;
     d = NULL;

@@ -9,6 +9,10 @@
 const sg_route sg_routes[] = {
     {"POST", "/v1/recommend", SG_SCOPE_USE, SG_LANE_MODEL, sg_handle_recommend, sg_recommend_fields,
      "application/json", "The items that come next, for a user or any history"},
+    {"POST", "/v1/rank", SG_SCOPE_USE, SG_LANE_MODEL, sg_handle_rank, sg_rank_fields, "application/json",
+     "What these items score, for a user or any history"},
+    {"POST", "/v1/rerank", SG_SCOPE_USE, SG_LANE_MODEL, sg_handle_rerank, sg_rerank_fields, "application/json",
+     "A list of items in a new order, best first"},
     {"GET", "/v1/models", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_models, NULL, "application/json",
      "The model: options, counts, receipt"},
     {"GET", "/v1/items/{id}", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_item, NULL, "application/json",

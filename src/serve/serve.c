@@ -264,10 +264,26 @@ static bool on_headers(void *ctx, sg_exchange *x)
     return false;
 }
 
-/* Time until the queue of the model lane has room again, in whole seconds. */
+/* Seconds until this many requests that wait are answered, by what requests took lately. */
+static double expected_wait(sg_server *s, int waiting)
+{
+    return 1e-6 * atomic_load(&s->service_us) * waiting / s->n_workers;
+}
+
+/* A queue of fixed length is too short for a fast model or too long for a slow one; what a caller minds is the wait. A batch for
+ * each worker may always wait, so that a request which takes longer than the limit by itself does not close the door. */
+static bool has_room(sg_server *s, const sg_job *j)
+{
+    const sg_serve_config *c = s->config;
+    const int waiting = j->route->lane == SG_LANE_MODEL ? sg_lane_length(s->lane[SG_LANE_MODEL]) : 0;
+
+    return waiting < c->batch * s->n_workers || expected_wait(s, waiting) * 1e3 <= c->queue_ms;
+}
+
+/* Time until the queue of the model lane is empty, in whole seconds. */
 static int retry_after(sg_server *s)
 {
-    const double seconds = 1e-6 * atomic_load(&s->service_us) * s->config->queue / s->n_workers;
+    const double seconds = expected_wait(s, sg_lane_length(s->lane[SG_LANE_MODEL]));
 
     return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)(seconds + 0.5);
 }
@@ -285,7 +301,7 @@ static bool on_request(void *ctx, sg_exchange *x)
     }
     if (!j->route->fields || (j->body = sg_fields_read(x, j->route->fields, s->config)))
         answered = j->route->handle(s, j);
-    if (!answered && !sg_lane_put(s->lane[j->route->lane], j)) {
+    if (!answered && !(has_room(s, j) && sg_lane_put(s->lane[j->route->lane], j))) {
         x->retry_after = retry_after(s);
         sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s",
                        x->retry_after);

@@ -12,7 +12,8 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(text, address, "127.0.0.1", 0, 64, "address to listen at; one that others can reach needs --key-file or --insecure")     \
     X(int, port, 8080, 0, 65535, "port to listen at (0: a free one, named in the log)")                                        \
     X(int, queue, 256, 1, 1000000, "requests that wait for a worker; more are answered 429 with Retry-After")                  \
-    X(int, batch, 16, 1, SG_SERVE_BATCH_MAX, "waiting requests of the same kind that a worker computes together")              \
+    X(int, queue_ms, 10, 1, 3600000, "milliseconds that a request may be expected to wait; more, beyond a batch for each worker: 429") \
+    X(int, batch, 8, 1, SG_SERVE_BATCH_MAX, "waiting requests of the same kind that a worker computes together")              \
     X(int, batch_wait, 0, 0, 10000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \
     X(int, drain, 10000, 0, 3600000, "milliseconds that requests under way have left when the server is asked to stop")        \
@@ -20,6 +21,7 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, k_max, 100, 1, 100000, "limit: length of a list")                                                                   \
     X(int, beam_max, 200, 1, 1000000, "limit: prefixes kept while decoding semantic IDs")                                      \
     X(int, history_max, 1000, 1, 1000000, "limit: items of a history; of a stored user the latest are read")                   \
+    X(int, rank_max, 1000, 1, 1000000, "limit: items to score in one request")                                                \
     X(int, list_max, 10000, 1, 10000000, "limit: items in allow, and in deny")                                                 \
     X(int, events_max, 1000, 1, 1000000, "limit: events in one request")                                                       \
     X(int, id_max, 255, 1, 65536, "limit: bytes of an id")                                                                     \

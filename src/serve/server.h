@@ -24,6 +24,8 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     double deadline;          /* sg_now() after which it is not computed any more; 0: none */
     int k, beam;
     bool keep_seen, filtered, explain;
+    const json_t *items; /* borrowed from body: only these are scored, wherever they stand; NULL: the best of all are found */
+    bool best_first;     /* of items: as results, not in their own order */
     int n_unknown;  /* events of items that the model does not know */
     char trace[33]; /* trace id of the traceparent header; empty: none */
 } sg_job;
@@ -62,8 +64,10 @@ void sg_server_log(sg_server *s, const char *level, const char *message, json_t 
 sg_status sg_server_reload(sg_server *s, sg_error *err);
 
 /* Handlers, and what runs in the lanes. */
-extern const sg_field sg_recommend_fields[], sg_events_fields[];
+extern const sg_field sg_recommend_fields[], sg_rank_fields[], sg_rerank_fields[], sg_events_fields[];
 bool sg_handle_recommend(sg_server *s, sg_job *j);
+bool sg_handle_rank(sg_server *s, sg_job *j);
+bool sg_handle_rerank(sg_server *s, sg_job *j);
 bool sg_handle_models(sg_server *s, sg_job *j);
 bool sg_handle_item(sg_server *s, sg_job *j);
 bool sg_handle_events(sg_server *s, sg_job *j);
@@ -75,6 +79,11 @@ bool sg_handle_page(sg_server *s, sg_job *j);
 bool sg_handle_health(sg_server *s, sg_job *j);
 bool sg_handle_ready(sg_server *s, sg_job *j);
 bool sg_handle_openapi(sg_server *s, sg_job *j);
+
+/* The user or history and the deadline of a body. False: x holds the error. */
+bool sg_take_history(sg_server *s, sg_job *j);
+sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items, sg_error *err); /* nothing but the items */
+sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const sg_job *j, sg_error *err);
 
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);
 void sg_worker_fini(sg_worker *w, const sg_server *s);

@@ -19,10 +19,10 @@ void sg_source_init(sg_source *s, sg_model *m, sg_dataset *d)
     s->same_items = d && sg_same_items(m, d);
     s->same_users = d && sha && strcmp(sha, d->sha256) == 0;
     sg_model_item(m, (sg_bytes){"", 0}); /* builds the indexes: from here on nothing changes */
-    if (d) {
-        sg_dataset_item(d, (sg_bytes){"", 0});
+    if (d)
         sg_dataset_user(d, (sg_bytes){"", 0});
-    }
+    if (d && !s->same_items)
+        sg_dataset_item(d, (sg_bytes){"", 0});
 }
 
 void sg_source_fini(sg_source *s)

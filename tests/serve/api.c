@@ -74,6 +74,87 @@ static void filters_hold(void **state)
     answer_free(&a);
 }
 
+/* An item scores what it scores in a list of all, wherever it stands there and in the request. */
+static void scores_the_items_it_is_given(void **state)
+{
+    answer all = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", \"i14\"], \"k\": 80, \"beam\": 80, \"seen\": true}");
+    answer a = ask(&s, "POST", "/v1/rank",
+                   "{\"history\": [\"i3\", \"i14\"], \"items\": [\"i7\", \"what\", \"i3\", \"i44\", \"i7\", \"i60\"]}");
+    int best = 0;
+
+    (void)state;
+    assert_int_equal(a.status, 200);
+    assert_int_equal(json_array_size(member(all.json, "items")), 80);
+    assert_int_equal(json_array_size(member(a.json, "items")), 6);
+    assert_string_equal(text_at(&a, "items/1/item"), "what");
+    assert_true(json_is_null(member(a.json, "items/1/score")) && json_is_null(member(a.json, "items/1/rank")));
+    for (int i = 0; i < 6; i++) {
+        char path[40];
+        int found = 0;
+
+        if (i == 1)
+            continue;
+        for (int k = 0; k < 80; k++) {
+            char where[40];
+
+            snprintf(path, sizeof path, "items/%d/item", i);
+            snprintf(where, sizeof where, "items/%d/item", k);
+            if (strcmp(text_at(&a, path), text_at(&all, where)) != 0)
+                continue;
+            snprintf(path, sizeof path, "items/%d/score", i);
+            snprintf(where, sizeof where, "items/%d/score", k);
+            assert_true(number_at(&a, path) == number_at(&all, where));
+            found++;
+        }
+        assert_int_equal(found, 1);
+        snprintf(path, sizeof path, "items/%d/rank", i);
+        assert_in_range((int)number_at(&a, path), 1, 4);
+        best += number_at(&a, path) == 1 && i != 4; /* i7 is there twice */
+    }
+    assert_int_equal(best, 1);
+    answer_free(&all);
+    answer_free(&a);
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"]}", 400, "missing_parameter");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": []}", 400, "out_of_range");
+    assert_error(&s, "POST", "/v1/rank", "{\"items\": [\"i3\"]}", 400, "invalid_request");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"what\", \"why\"]}", 404, "not_found");
+    assert_error(&s, "POST", "/v1/rank", "{\"user\": \"nobody\", \"items\": [\"i3\"]}", 404, "not_found");
+}
+
+static void puts_a_list_in_a_new_order(void **state)
+{
+    static const char *const given[] = {"i7", "i44", "i60", "i9"};
+    answer a = ask(&s, "POST", "/v1/rank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    answer b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    char path[40];
+
+    (void)state;
+    assert_int_equal(json_array_size(member(b.json, "results")), 4);
+    for (int r = 0; r < 4; r++) {
+        snprintf(path, sizeof path, "results/%d/index", r);
+        const int index = (int)number_at(&b, path);
+
+        assert_in_range(index, 0, 3);
+        snprintf(path, sizeof path, "results/%d/item", r);
+        assert_string_equal(text_at(&b, path), given[index]);
+        snprintf(path, sizeof path, "results/%d/relevance_score", r);
+        const double score = number_at(&b, path);
+
+        snprintf(path, sizeof path, "items/%d/score", index);
+        assert_true(score == number_at(&a, path));
+        snprintf(path, sizeof path, "items/%d/rank", index);
+        assert_true(number_at(&a, path) == r + 1);
+    }
+    answer_free(&a);
+    answer_free(&b);
+    b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"], \"top_n\": 2}");
+    assert_int_equal(json_array_size(member(b.json, "results")), 2);
+    answer_free(&b);
+    b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"]}");
+    assert_int_equal(json_array_size(member(b.json, "results")), 3); /* what the model does not know has no place */
+    answer_free(&b);
+}
+
 static void says_what_is_wrong_with_a_request(void **state)
 {
     answer a;
@@ -94,6 +175,18 @@ static void says_what_is_wrong_with_a_request(void **state)
     assert_error(&s, "POST", "/v1/recommend", "", 400, "invalid_json");
     assert_error(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"item\": \"b\"}]}", 501,
                  "no_store");
+    a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"histroy\": [\"i3\"]}");
+    assert_string_equal(text_at(&a, "error/param"), "histroy"); /* what was sent; the message names what was meant */
+    assert_string_equal(text_at(&a, "error/message"), "unknown parameter 'histroy' (did you mean 'history'?)");
+    answer_free(&a);
+    a = ask(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"itme\": \"b\"}]}");
+    assert_string_equal(text_at(&a, "error/param"), "events[0].itme");
+    answer_free(&a);
+    a = ask(&s, "POST", "/v1/recommend",
+            "{\"\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
+            "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\": 1}");
+    assert_int_equal(strlen(text_at(&a, "error/param")), 90); /* cut between characters of three bytes */
+    answer_free(&a);
     a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", 4]}");
     assert_string_equal(text_at(&a, "error/param"), "history[1]");
     assert_string_equal(text_at(&a, "error/message"), "'history[1]': expected a string, found 4");
@@ -189,7 +282,7 @@ static void describes_what_it_routes(void **state)
             assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
         answer_free(&b);
     }
-    assert_int_equal(n, 12);
+    assert_int_equal(n, 14);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
@@ -252,6 +345,54 @@ static void logs_routes_and_traces_but_nobodys_name(void **state)
     assert_false(log_has(&s, "secret-user"));
 }
 
+/* What is asked for as gzip is the same text, shorter; what is short already stays as it is. */
+static void answers_as_gzip_when_asked(void **state)
+{
+    static const char *const takes[] = {"gzip", "deflate, GZIP;q=0.5", "*", "br, *;q=0.1"};
+    static const char *const takes_not[] = {"", "br", "gzip;q=0", "gzip;q=0.000, *", "*;q=0", "gzipped"};
+    answer plain = ask(&s, "GET", "/openapi.json", NULL), a;
+    char header[80], path[100];
+    FILE *f;
+
+    (void)state;
+    assert_true(has_header(&plain, "Vary: Accept-Encoding"));
+    for (size_t i = 0; i < sizeof takes / sizeof *takes; i++) {
+        char *length;
+
+        snprintf(header, sizeof header, "Accept-Encoding: %s\r\n", takes[i]);
+        a = ask_with(&s, "GET", "/openapi.json", header, NULL);
+        assert_int_equal(a.status, 200);
+        assert_true(has_header(&a, "Content-Encoding: gzip"));
+        assert_non_null(length = strstr(a.head, "Content-Length: "));
+        assert_true(2 * atol(length + 16) < (long)strlen(plain.body));
+        snprintf(path, sizeof path, "%s/packed", work);
+        assert_non_null(f = fopen(path, "w"));
+        assert_int_equal(fwrite(a.body, (size_t)atol(length + 16), 1, f), 1);
+        fclose(f);
+        snprintf(path, sizeof path, "%s/plain", work);
+        assert_non_null(f = fopen(path, "w"));
+        fputs(plain.body, f);
+        fclose(f);
+        assert_int_equal(shell("gzip -dc <packed | cmp - plain"), 0);
+        answer_free(&a);
+    }
+    for (size_t i = 0; i < sizeof takes_not / sizeof *takes_not; i++) {
+        snprintf(header, sizeof header, "Accept-Encoding: %s\r\n", takes_not[i]);
+        a = ask_with(&s, "GET", "/openapi.json", header, NULL);
+        assert_string_equal(a.body, plain.body);
+        assert_null(strstr(a.head, "Content-Encoding"));
+        answer_free(&a);
+    }
+    a = ask_with(&s, "GET", "/healthz", "Accept-Encoding: gzip\r\n", NULL);
+    assert_null(strstr(a.head, "Content-Encoding"));
+    answer_free(&a);
+    a = ask_with(&s, "POST", "/v1/recommend", "Accept-Encoding: gzip\r\n", "{\"history\": [\"i3\"], \"k\": 50}"); /* a worker's */
+    assert_int_equal(a.status, 200);
+    assert_true(has_header(&a, "Content-Encoding: gzip"));
+    answer_free(&a);
+    answer_free(&plain);
+}
+
 static void answers_many_requests_on_one_connection(void **state)
 {
     const int fd = client_open(&s);
@@ -291,6 +432,8 @@ int main(void)
         cmocka_unit_test(recommends_what_the_command_does),
         cmocka_unit_test(recommends_to_users),
         cmocka_unit_test(filters_hold),
+        cmocka_unit_test(scores_the_items_it_is_given),
+        cmocka_unit_test(puts_a_list_in_a_new_order),
         cmocka_unit_test(says_what_is_wrong_with_a_request),
         cmocka_unit_test(shows_the_model_and_its_items),
         cmocka_unit_test(knows_its_paths_and_methods),
@@ -298,6 +441,7 @@ int main(void)
         cmocka_unit_test(the_page_stands_alone),
         cmocka_unit_test(metrics_are_well_formed_and_count),
         cmocka_unit_test(logs_routes_and_traces_but_nobodys_name),
+        cmocka_unit_test(answers_as_gzip_when_asked),
         cmocka_unit_test(answers_many_requests_on_one_connection),
     };
 

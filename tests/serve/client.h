@@ -51,6 +51,14 @@ static double seconds_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* How often a test repeats what may go wrong rarely: a few times, or as often as SEDGE_SERVE_ROUNDS says. */
+static int rounds(int usual)
+{
+    const char *asked = getenv("SEDGE_SERVE_ROUNDS");
+
+    return asked && atoi(asked) > 0 ? atoi(asked) : usual;
+}
+
 static void sleep_ms(int ms)
 {
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);

@@ -4,7 +4,7 @@
 static server s;
 
 #define LIMITS                                                                                               \
-    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --events-max 2 --id-max 8 --depth-max " \
+    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --rank-max 2 --events-max 2 --id-max 8 --depth-max " \
     "4 --body-max 300 "                                                                                      \
     "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 "      \
     "--store limits.db"
@@ -53,6 +53,8 @@ static void limits_hold(void **state)
         {"/v1/recommend", "{\"history\": [\"i3\"], \"k\": 1, \"deny\": [", "\"i5\"", ", ", "]}", 3,
          "out_of_range"},
         {"/v1/recommend", "{\"history\": [\"i3\", \"", "x", "", "\"], \"k\": 1}", 8, "out_of_range"},
+        {"/v1/rank", "{\"history\": [\"i3\"], \"items\": [", "\"i5\"", ", ", "]}", 2, "out_of_range"},
+        {"/v1/rerank", "{\"history\": [\"i3\"], \"items\": [", "\"i5\"", ", ", "]}", 2, "out_of_range"},
         {"/v1/events", "{\"events\": [", "{\"user\": \"a\", \"item\": \"i3\"}", ", ", "]}", 2,
          "out_of_range"},
         {"/v1/events", "{\"events\": [{\"user\": \"", "u", "", "\", \"item\": \"i3\"}]}", 8, "out_of_range"},

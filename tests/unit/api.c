@@ -85,7 +85,7 @@ static void names_the_nearest_option(void **state)
 
 static void describes_every_option(void **state)
 {
-    static const char *const verbs[] = {"import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "inspect", "compare"};
+    static const char *const verbs[] = {"import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare"};
     sedge_error err;
 
     (void)state;
