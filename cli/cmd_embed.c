@@ -9,7 +9,8 @@ static struct {
 } arg;
 
 static const sg_opt options[] = {
-    SG_OPT_STRING('e', "encoder", &arg.encoder, "NAME", "lsa: tf-idf over word and character n-grams, randomised SVD (default)"),
+    SG_OPT_STRING('e', "encoder", &arg.encoder, "NAME",
+                  "lsa: tf-idf over word and character n-grams, randomised SVD (default); or the folder of a model"),
     SG_OPT_STRING(0, "vectors", &arg.vectors, "FILE", "instead of encoding: vectors from a .npy or .safetensors file"),
     SG_OPT_STRING(0, "tensor", &arg.tensor, "NAME", "which tensor of the .safetensors file (default: the first that fits)"),
     SG_OPT_STRING(0, "ids", &arg.ids, "FILE", "item ids, one a line, that say which row is which"),
@@ -44,8 +45,10 @@ const sg_verb sg_verb_embed = {
     .name = "embed",
     .words = "DATA",
     .summary = "Item text to vectors, or vectors made elsewhere",
-    .about = "The vectors lie in DATA/vectors.safetensors. The built-in encoder needs no download.",
-    .examples = "  sedge embed shop --encoder lsa\n  sedge embed shop --vectors t5.npy --ids items.txt",
+    .about = "The vectors lie in DATA/vectors.safetensors. The built-in encoder needs no download. A model is a Hugging Face or "
+             "sentence-transformers folder of the BERT family (MiniLM, E5, BGE): config.json, model.safetensors, tokenizer.json.",
+    .examples = "  sedge embed shop --encoder lsa\n  sedge embed shop --encoder all-MiniLM-L6-v2 --columns title\n"
+                "  sedge embed shop --vectors t5.npy --ids items.txt",
     .least = 1,
     .most = 1,
     .options = options,

@@ -5,7 +5,9 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "file/receipt.h"
+#include "lm/sentence.h"
 #include "quantize/tokenize.h"
+#include "text/columns.h"
 #include "text/lsa.h"
 
 #include <stdio.h>
@@ -24,54 +26,145 @@ static sg_status report_vectors(json_t **out, const sg_dataset *d, const char *s
     return *out ? SG_OK : sg_fail_memory(err, "report");
 }
 
-static sg_status encode(api_call *c, const sg_dataset *d, const sg_lsa_config *o)
+/* The option of the built-in encoder that model folders share. */
+static api_table columns_table(sg_lsa_config *o)
 {
-    json_t *options = sg_receipt_options(o, sg_lsa_options, sg_n_lsa_options);
+    return (api_table){o, sg_options_find(sg_lsa_options, sg_n_lsa_options, "columns"), 1};
+}
+
+/* {"columns": ..., "prefix": ...}: how vectors came about, kept beside them. */
+static sg_status options_text(sg_buf *out, const api_table *tables, size_t n, sg_error *err)
+{
+    json_t *all = json_object();
+    int bad = !all;
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *part = sg_receipt_options(tables[i].config, tables[i].row, tables[i].n);
+
+        bad |= !part || json_object_update(all, part);
+        json_decref(part);
+    }
+    if (!bad)
+        sg_json_print_compact(out, all);
+    json_decref(all);
+    return bad || out->failed ? sg_fail_memory(err, "options") : SG_OK;
+}
+
+/* Writes the vectors and tells what the report of every encoder tells. */
+static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim, const char *encoder, const api_table *tables,
+                      size_t n_tables)
+{
     sg_buf text = {0};
+    sg_status st = options_text(&text, tables, n_tables, &c->err);
+
+    if (!st)
+        st = sg_vectors_save(d, vectors, d->n_items, dim, encoder, text.data, &c->err);
+    if (!st && (json_object_set_new(c->result, "encoder", json_string(encoder)) ||
+                json_object_set_new(c->result, "items", json_integer(d->n_items)) ||
+                json_object_set_new(c->result, "dim", json_integer(dim))))
+        st = sg_fail_memory(&c->err, "report");
+    sg_buf_free(&text);
+    return st;
+}
+
+static sg_status encode_lsa(api_call *c, const sg_dataset *d, const char *const *set, size_t n_set)
+{
+    sg_lsa_config o;
+    const api_table table = {&o, sg_lsa_options, sg_n_lsa_options};
     float *vectors = NULL;
     int32_t dim = 0;
     sg_pool *pool;
     sg_status st;
 
-    if (options)
-        sg_json_print_compact(&text, options);
-    if (!options || text.failed)
-        st = sg_fail_memory(&c->err, "options");
-    else if (!(st = api_pool(c, &pool)) && !(st = sg_lsa_encode(&vectors, &dim, d, o, pool, &c->progress, &c->result, &c->err)))
-        st = sg_vectors_save(d, vectors, d->n_items, dim, "lsa", text.data, &c->err);
-    if (!st && (json_object_set_new(c->result, "encoder", json_string("lsa")) ||
-                json_object_set_new(c->result, "items", json_integer(d->n_items)) ||
-                json_object_set_new(c->result, "dim", json_integer(dim))))
-        st = sg_fail_memory(&c->err, "report");
+    api_defaults(&table, 1);
+    if (!(st = api_assign(&table, 1, set, n_set, &c->err)) && !(st = api_pool(c, &pool)) &&
+        !(st = sg_lsa_encode(&vectors, &dim, d, &o, pool, &c->progress, &c->result, &c->err)))
+        st = keep(c, d, vectors, dim, "lsa", &table, 1);
     sg_free(vectors);
-    sg_buf_free(&text);
-    json_decref(options);
     return st;
+}
+
+/* One text an item; bytes of all of them in `all`. */
+static sg_status item_texts(sg_bytes **out, sg_buf *all, const sg_dataset *d, const char *columns, sg_error *err)
+{
+    const size_t n = (size_t)d->n_items;
+    size_t *end = sg_alloc_array(n + 1, sizeof *end);
+    sg_bytes *text = sg_alloc_array(n, sizeof *text);
+    sg_text_plan plan = {0};
+    sg_status st = end && text ? sg_text_plan_new(&plan, d, columns, err) : sg_fail_memory(err, "item texts");
+
+    for (size_t i = 0; !st && i < n; i++) {
+        sg_text_plan_join(all, &plan, i);
+        end[i] = all->size;
+    }
+    if (!st && all->failed)
+        st = sg_fail_memory(err, "item texts");
+    for (size_t i = 0; !st && i < n; i++) {
+        const size_t begin = i ? end[i - 1] : 0;
+
+        text[i] = (sg_bytes){all->data ? all->data + begin : "", end[i] - begin};
+    }
+    sg_text_plan_free(&plan);
+    sg_free(end);
+    if (st)
+        sg_free(text);
+    else
+        *out = text;
+    return st;
+}
+
+static sg_status encode_model(api_call *c, const sg_dataset *d, const char *dir, const char *const *set, size_t n_set)
+{
+    sg_sentence_config o;
+    sg_lsa_config columns;
+    const api_table tables[] = {columns_table(&columns), {&o, sg_sentence_options, sg_n_sentence_options}};
+    sg_sentence *model = NULL;
+    sg_bytes *text = NULL;
+    sg_buf all = {0};
+    float *vectors = NULL;
+    int32_t dim = 0;
+    sg_pool *pool;
+    sg_status st;
+
+    api_defaults(tables, 2);
+    if (!(st = api_assign(tables, 2, set, n_set, &c->err)) && !(st = sg_sentence_open(&model, dir, &c->err)) &&
+        !(st = item_texts(&text, &all, d, columns.columns, &c->err)) && !(st = api_pool(c, &pool)) &&
+        !(st = sg_sentence_encode(&vectors, &dim, model, text, (size_t)d->n_items, &o, pool, &c->progress, &c->result, &c->err)))
+        st = keep(c, d, vectors, dim, dir, tables, 2);
+    sg_free(vectors);
+    sg_free(text);
+    sg_buf_free(&all);
+    sg_sentence_close(model);
+    return st;
+}
+
+static sg_status check_encoder(const char *encoder, sg_error *err)
+{
+    static const char *const encoders[] = {"lsa"};
+    const char *near;
+
+    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_dir_exists(encoder))
+        return SG_OK;
+    near = sg_nearest(encoder, encoders, 1);
+    if (near)
+        return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s' (did you mean '%s'?)", encoder, near);
+    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa or the folder of a model", encoder);
 }
 
 int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
 {
-    static const char *const encoders[] = {"lsa"};
     sedge_embed_params p;
-    sg_lsa_config o;
-    const api_table tables[] = {{&o, sg_lsa_options, sg_n_lsa_options}};
     api_call c;
     sg_dataset *d = NULL;
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
-    api_defaults(tables, 1);
-    if (!st && p.encoder && strcmp(p.encoder, "lsa") != 0) {
-        const char *near = sg_nearest(p.encoder, encoders, 1);
-
-        st = near ? sg_fail(&c.err, SG_ERR_USAGE, "unknown encoder '%s' (did you mean '%s'?)", p.encoder, near)
-                  : sg_fail(&c.err, SG_ERR_USAGE, "unknown encoder '%s': this build has lsa", p.encoder);
-    }
     if (!st && p.encoder && p.vectors)
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected an encoder or a file of vectors, found both");
-    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
+    if (!st && !(st = check_encoder(p.encoder, &c.err)) && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err))) {
         if (!p.vectors)
-            st = encode(&c, d, &o);
+            st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, p.encoder, p.set, p.n_set)
+                                                            : encode_lsa(&c, d, p.set, p.n_set);
         else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)))
             st = report_vectors(&c.result, d, p.vectors, &c.err);
     }

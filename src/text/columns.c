@@ -162,6 +162,22 @@ void sg_text_plan_free(sg_text_plan *p)
     *p = (sg_text_plan){0};
 }
 
+void sg_text_plan_join(sg_buf *out, const sg_text_plan *p, size_t item)
+{
+    const size_t begin = out->size;
+
+    for (int i = 0; i < p->n; i++) {
+        const sg_column_plan *c = &p->list[i];
+        const sg_bytes text = sg_strings_at(&c->column->text, item);
+
+        if (c->kind == SG_COLUMN_SKIPPED || c->numbers || !text.size)
+            continue;
+        if (out->size > begin)
+            sg_buf_putc(out, ' ');
+        sg_buf_add(out, text.data, text.size);
+    }
+}
+
 const char *sg_column_kind_name(sg_column_kind kind)
 {
     static const char *const names[] = {"skipped", "text", "path", "category"};

@@ -29,6 +29,9 @@ typedef struct sg_text_plan {
 /* names: comma separated, in that order; "" or NULL: all columns. Unknown name: an error that lists the known ones. */
 sg_status sg_text_plan_new(sg_text_plan *out, const sg_dataset *d, const char *names, sg_error *err);
 void sg_text_plan_free(sg_text_plan *p);
+/* Appends what an item's columns say, one after the other with a space between, as one text for a language model; bare numbers
+ * that stand for a category are left out. */
+void sg_text_plan_join(sg_buf *out, const sg_text_plan *p, size_t item);
 const char *sg_column_kind_name(sg_column_kind kind);
 
 #endif

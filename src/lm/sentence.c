@@ -1,0 +1,363 @@
+/* sentence.c - texts through tokenizer, encoder and pooling, many at once.
+ *
+ * Texts are sorted by length, longest first, and cut into batches of about BATCH_TOKENS tokens; a thread takes a batch as a whole
+ * and works on it alone: nothing is padded, nobody waits for the other inside a layer, and what a layer makes stays in the
+ * thread's own cache. Batches depend on the texts alone, and a row of a product does not depend on the others. */
+#include "lm/sentence.h"
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
+#include "lm/bert.h"
+#include "lm/pooling.h"
+#include "math/gemm.h"
+#include "text/tokenizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SG_OPTION_STRUCT sg_sentence_config
+const sg_option sg_sentence_options[] = {SG_SENTENCE_OPTIONS(SG_OPTION_ROW)};
+const size_t sg_n_sentence_options = sizeof sg_sentence_options / sizeof *sg_sentence_options;
+
+enum { CONFIG_MOST = 16 << 20, GRAIN_TEXTS = 64, BATCH_TOKENS = 512, ROUND = 8 /* batches a thread between two words about progress */ };
+
+struct sg_sentence {
+    sg_weights *weights;     /* owned */
+    sg_tokenizer *tokenizer; /* owned */
+    sg_bert bert;
+    sg_pooling pooling;
+    int tokens;              /* that a text may have */
+};
+
+/* ---- the folder ---------------------------------------------------------------------------------------------------------- */
+static sg_status read_length(sg_sentence *s, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "sentence_bert_config.json");
+    json_t *root = NULL;
+    int64_t most = sg_bert_tokens_max(&s->bert);
+    sg_status st = SG_OK;
+
+    if (!path)
+        return sg_fail_memory(err, "path");
+    if (sg_file_exists(path) && !(st = sg_json_read(&root, path, CONFIG_MOST, err)) &&
+        json_is_integer(json_object_get(root, "max_seq_length")))
+        st = sg_json_need_int(&most, root, "max_seq_length", 1, INT32_MAX, path, err);
+    s->tokens = most < sg_bert_tokens_max(&s->bert) ? (int)most : sg_bert_tokens_max(&s->bert);
+    json_decref(root);
+    sg_free(path);
+    return st;
+}
+
+static sg_status open_encoder(sg_sentence *s, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "config.json");
+    sg_bert_config c;
+    json_t *root = NULL;
+    sg_status st;
+
+    if (!path)
+        return sg_fail_memory(err, "path");
+    if (!(st = sg_json_read(&root, path, CONFIG_MOST, err)) && !(st = sg_bert_config_read(&c, root, path, err)) &&
+        !(st = sg_weights_open(&s->weights, dir, err)))
+        st = sg_bert_open(&s->bert, &c, s->weights, err);
+    json_decref(root);
+    sg_free(path);
+    return st;
+}
+
+sg_status sg_sentence_open(sg_sentence **out, const char *dir, sg_error *err)
+{
+    sg_sentence *s = sg_alloc_zero(1, sizeof *s);
+    sg_status st;
+
+    *out = NULL;
+    if (!s)
+        return sg_fail_memory(err, dir);
+    if (!(st = open_encoder(s, dir, err)) && !(st = sg_tokenizer_open(&s->tokenizer, dir, err)) &&
+        !(st = sg_pooling_open(&s->pooling, dir, s->bert.config.dim, err)) && !(st = read_length(s, dir, err)) &&
+        sg_tokenizer_size(s->tokenizer) > s->bert.config.vocab)
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", dir,
+                     s->bert.config.vocab, (int)sg_tokenizer_size(s->tokenizer));
+    if (st) {
+        sg_sentence_close(s);
+        return st;
+    }
+    *out = s;
+    return SG_OK;
+}
+
+void sg_sentence_close(sg_sentence *s)
+{
+    if (!s)
+        return;
+    sg_bert_close(&s->bert);
+    sg_pooling_close(&s->pooling);
+    sg_tokenizer_close(s->tokenizer);
+    sg_weights_close(s->weights);
+    sg_free(s);
+}
+
+/* ---- texts to tokens ----------------------------------------------------------------------------------------------------- */
+typedef struct encoded {
+    int32_t *id; /* owned */
+    int32_t n;
+    int32_t cut; /* 1: the text had more */
+    size_t text; /* which one */
+} encoded;
+
+typedef struct worker { /* one a thread */
+    sg_encoder *encoder;
+    sg_graph *graph;
+    sg_buf with_prefix;
+    float *pool_work;
+    sg_status st;
+    sg_error err;
+} worker;
+
+typedef struct job {
+    const sg_sentence *s;
+    const sg_bytes *text;
+    size_t n;
+    const char *prefix;
+    size_t tokens; /* at most, in a text */
+    int width;
+    sg_precision precision;
+    encoded *list;  /* (n) */
+    size_t *batch;  /* (n_batches + 1): where each begins in list */
+    size_t n_batches, first; /* first: batch that piece 0 of this round is */
+    float *vectors; /* (n, width) */
+    worker *workers;
+} job;
+
+static sg_status tokenize(const job *j, worker *w, size_t i)
+{
+    /* one token more than is wanted tells whether anything was cut: one that the template does not add */
+    const sg_encode_how how = {.literal = true, .most = j->tokens + 1};
+    sg_bytes text = j->text[i];
+    encoded *e = &j->list[i];
+    const int32_t *id;
+    size_t n;
+    sg_status st;
+
+    if (*j->prefix) {
+        w->with_prefix.size = 0;
+        sg_buf_puts(&w->with_prefix, j->prefix);
+        sg_buf_add(&w->with_prefix, text.data, text.size);
+        if (w->with_prefix.failed)
+            return sg_fail_memory(&w->err, "text");
+        text = (sg_bytes){w->with_prefix.data, w->with_prefix.size};
+    }
+    if ((st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
+        return st;
+    e->cut = n > j->tokens;
+    if (e->cut && (st = sg_encoder_run(&id, &n, w->encoder, text, &(sg_encode_how){.literal = true, .most = j->tokens}, &w->err)))
+        return st;
+    e->n = (int32_t)(n < j->tokens ? n : j->tokens);
+    e->text = i;
+    if (!(e->id = sg_alloc_array(n + 1, sizeof *e->id)))
+        return sg_fail_memory(&w->err, "tokens");
+    if (n)
+        memcpy(e->id, id, (size_t)e->n * sizeof *id);
+    return SG_OK;
+}
+
+static void tokenize_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const job *j = ctx;
+    worker *w = &j->workers[thread];
+
+    for (size_t i = begin; i < end && !w->st; i++)
+        w->st = tokenize(j, w, i);
+}
+
+static int longest_first(const void *a, const void *b)
+{
+    const encoded *x = a, *y = b;
+
+    return x->n != y->n ? (x->n < y->n) - (x->n > y->n) : (x->text > y->text) - (x->text < y->text);
+}
+
+/* Batches are a piece's work, so they are cut by the texts alone: at least one text, then as many as stay within BATCH_TOKENS. */
+static void cut_batches(job *j)
+{
+    size_t tokens = 0;
+
+    for (size_t i = 0; i < j->n; i++) {
+        if (i == 0 || tokens + (size_t)j->list[i].n > BATCH_TOKENS) {
+            j->batch[j->n_batches++] = i;
+            tokens = 0;
+        }
+        tokens += (size_t)j->list[i].n;
+    }
+    j->batch[j->n_batches] = j->n;
+}
+
+/* ---- tokens to vectors --------------------------------------------------------------------------------------------------- */
+static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
+{
+    const size_t batch = end - first;
+    int32_t *offsets, *id;
+    size_t n = 0;
+
+    sg_graph_begin(w->graph, SG_INFER, 0, 0);
+    for (size_t i = first; i < end; i++)
+        n += (size_t)j->list[i].n;
+    offsets = sg_scratch(w->graph, batch + 1, sizeof *offsets);
+    id = sg_scratch(w->graph, n, sizeof *id);
+    if (offsets && id) {
+        offsets[0] = 0;
+        for (size_t i = 0; i < batch; i++) {
+            const encoded *e = &j->list[first + i];
+
+            offsets[i + 1] = offsets[i] + e->n;
+            memcpy(id + offsets[i], e->id, (size_t)e->n * sizeof *id);
+        }
+        const sg_tensor *x = n ? sg_bert_forward(w->graph, &j->s->bert, id, NULL, offsets, (int)batch) : NULL;
+
+        for (size_t i = 0; i < batch; i++) {
+            float *to = j->vectors + j->list[first + i].text * (size_t)j->width;
+            const size_t length = (size_t)j->list[first + i].n;
+
+            if (!length) /* no token, not even one around: nothing to say */
+                memset(to, 0, (size_t)j->width * sizeof *to);
+            else if (x)
+                sg_pooling_run(to, j->width, &j->s->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1], length, w->pool_work);
+        }
+    }
+    return sg_graph_status(w->graph, &w->err);
+}
+
+static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const job *j = ctx;
+    worker *w = &j->workers[thread];
+
+    for (size_t i = begin; i < end && !w->st; i++)
+        w->st = run_batch(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+}
+
+static sg_status failure_of(const job *j, int threads, sg_error *err)
+{
+    for (int t = 0; t < threads; t++)
+        if (j->workers[t].st) {
+            *err = j->workers[t].err;
+            return j->workers[t].st;
+        }
+    return SG_OK;
+}
+
+static sg_status make_vectors(job *j, sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    const int threads = sg_pool_threads(pool);
+    const size_t round = (size_t)threads * ROUND;
+    sg_status st = SG_OK;
+
+    for (j->first = 0; j->first < j->n_batches && !st; j->first += round) {
+        const size_t n = j->n_batches - j->first < round ? j->n_batches - j->first : round;
+
+        sg_parallel_for(pool, n, 1, batch_body, j);
+        if (!(st = failure_of(j, threads, err)))
+            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "embed",
+                                                                 .unit = "texts",
+                                                                 .done = (double)j->batch[j->first + n],
+                                                                 .total = (double)j->n,
+                                                                 .loss = (double)NAN},
+                                  err);
+    }
+    return st;
+}
+
+/* ---- all together -------------------------------------------------------------------------------------------------------- */
+static sg_status workers_new(job *j, int threads, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    if (!(j->workers = sg_alloc_zero((size_t)threads, sizeof *j->workers)))
+        return sg_fail_memory(err, "encoder");
+    for (int t = 0; t < threads && !st; t++) {
+        worker *w = &j->workers[t];
+
+        if (!(st = sg_encoder_new(&w->encoder, j->s->tokenizer, err)) && !(st = sg_graph_new(&w->graph, NULL, j->precision, err)) &&
+            !(w->pool_work = sg_alloc_array(sg_pooling_floats(&j->s->pooling), sizeof *w->pool_work)))
+            st = sg_fail_memory(err, "encoder");
+    }
+    return st;
+}
+
+static void workers_free(job *j, int threads)
+{
+    for (int t = 0; j->workers && t < threads; t++) {
+        sg_encoder_free(j->workers[t].encoder);
+        sg_graph_free(j->workers[t].graph);
+        sg_buf_free(&j->workers[t].with_prefix);
+        sg_free(j->workers[t].pool_work);
+    }
+    sg_free(j->workers);
+}
+
+static sg_status make_report(json_t **out, const job *j, double seconds, sg_error *err)
+{
+    json_int_t tokens = 0, cut = 0, empty = 0;
+    sg_buf pooling = {0};
+
+    for (size_t i = 0; i < j->n; i++) {
+        tokens += j->list[i].n;
+        cut += j->list[i].cut;
+        empty += j->text[j->list[i].text].size == 0;
+    }
+    for (int i = 0; i < SG_N_POOLERS; i++)
+        if (j->s->pooling.use[i])
+            sg_buf_printf(&pooling, pooling.size ? ", %s" : "%s", sg_pooler_name((sg_pooler)i));
+    *out = json_pack("{s:I, s:i, s:I, s:I, s:I, s:i, s:s, s:b, s:s, s:f}", "texts", (json_int_t)j->n, "dim", j->width, "empty", empty,
+                     "tokens", tokens, "texts_cut", cut, "tokens_max", (int)j->tokens, "pooling", pooling.failed ? "" : pooling.data,
+                     "unit_length", j->s->pooling.unit, "precision", j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
+    sg_buf_free(&pooling);
+    return *out ? SG_OK : sg_fail_memory(err, "report");
+}
+
+sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text, size_t n,
+                             const sg_sentence_config *c, sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
+{
+    const double start = sg_now();
+    const int threads = sg_pool_threads(pool);
+    job j = {.s = s, .text = text, .n = n, .prefix = c->prefix, .tokens = (size_t)s->tokens, .width = s->pooling.out};
+    sg_status st;
+
+    *vectors = NULL;
+    *report = NULL;
+    if (c->tokens > sg_bert_tokens_max(&s->bert))
+        return sg_fail(err, SG_ERR_USAGE, "tokens: expected at most %d, found %d", sg_bert_tokens_max(&s->bert), c->tokens);
+    if (c->width > s->pooling.out)
+        return sg_fail(err, SG_ERR_USAGE, "width: expected at most %d, found %d", s->pooling.out, c->width);
+    j.tokens = c->tokens ? (size_t)c->tokens : j.tokens;
+    j.width = c->width ? c->width : j.width;
+    j.precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    j.list = sg_alloc_zero(n, sizeof *j.list);
+    j.batch = sg_alloc_array(n + 1, sizeof *j.batch);
+    j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
+    if (!j.list || !j.batch || !j.vectors)
+        st = sg_fail_memory(err, "vectors");
+    else if (!(st = workers_new(&j, threads, err))) {
+        sg_parallel_for(pool, n, GRAIN_TEXTS, tokenize_body, &j);
+        if (!(st = failure_of(&j, threads, err))) {
+            qsort(j.list, n, sizeof *j.list, longest_first);
+            cut_batches(&j);
+            if (!(st = make_vectors(&j, pool, progress, err)))
+                st = make_report(report, &j, sg_now() - start, err);
+        }
+    }
+    for (size_t i = 0; j.list && i < n; i++)
+        sg_free(j.list[i].id);
+    workers_free(&j, threads);
+    sg_free(j.list);
+    sg_free(j.batch);
+    if (st) {
+        sg_free(j.vectors);
+        return st;
+    }
+    *vectors = j.vectors;
+    *dim = j.width;
+    return SG_OK;
+}
