@@ -12,7 +12,7 @@ BEGIN {
     allow["data"] = "base file"
     allow["text"] = "base math file data"
     allow["lm"] = "base math nn file text"
-    allow["quantize"] = "base math nn file data text"
+    allow["quantize"] = "base math nn file data text index"
     allow["index"] = "base file"
     allow["decode"] = "base math nn file index"
     allow["models"] = "base math nn file data text lm quantize index decode"

@@ -530,7 +530,7 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
                          const sg_beam_spec *spec, sg_beam_step *step, void *ctx, sg_pool *pool,
                          sg_arena *arena, sg_error *err)
 {
-    const size_t items = (size_t)sg_catalogue_items(c);
+    const size_t items = (size_t)sg_catalogue_nodes(c, sg_catalogue_levels(c));
     const size_t beam = (size_t)(spec->beam > spec->k ? spec->beam : spec->k);
     search s = {
         .c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .item = item, .score = score};

@@ -50,7 +50,7 @@ typedef struct sg_beam_spec {
 sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
                          sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err);
 
-/* Log-probability of every item, (batch, n_items), by the same step function: the catalogue is walked in runs of neighbouring
+/* Log-probability of every item, (batch, n_items), -inf where a snapshot has none, by the same step function: the catalogue is walked in runs of neighbouring
  * prefixes so that no call has more than max(rows_max, batch) rows (rows_max 0: 4096). */
 sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool renormalise, int rows_max,
                           sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err);

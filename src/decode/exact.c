@@ -10,6 +10,7 @@
 #include "decode/legal.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdatomic.h>
 
 typedef struct run { /* neighbours of one level */
@@ -170,6 +171,9 @@ sg_status sg_exact_scores(float *scores, const sg_catalogue *c, int batch, bool 
         w.cap = (size_t)parents;
     if ((st = take_memory(&w, pool, arena, err)))
         return st;
+    if (sg_catalogue_nodes(c, w.levels) < sg_catalogue_items(c)) /* a snapshot has free numbers */
+        for (size_t i = 0; i < (size_t)batch * (size_t)sg_catalogue_items(c); i++)
+            scores[i] = -INFINITY;
     for (int32_t begin = 0; begin < parents; begin += (int32_t)w.cap) {
         take_run(&w, begin, parents - begin < (int32_t)w.cap ? parents : begin + (int32_t)w.cap);
         for (int u = 0; u < batch; u++)

@@ -41,8 +41,12 @@ static void mark_leaves(uint64_t *leaves, const sg_catalogue *c, const uint8_t *
             }
         }
         for (const size_t end = n - i < 8 ? n : i + 8; i < end; i++)
-            if (allow[i])
-                sg_bits_set(leaves, (size_t)sg_catalogue_leaf(c, (int32_t)i));
+            if (allow[i]) {
+                const int32_t leaf = sg_catalogue_leaf(c, (int32_t)i);
+
+                if (leaf >= 0) /* a snapshot has free numbers */
+                    sg_bits_set(leaves, (size_t)leaf);
+            }
     }
 }
 
@@ -50,7 +54,7 @@ sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *a
                           sg_arena *arena, sg_error *err)
 {
     const int levels = sg_catalogue_levels(c);
-    const size_t n = (size_t)sg_catalogue_items(c);
+    const size_t n = (size_t)sg_catalogue_nodes(c, levels);
     lift_job job = {c, a, 0};
     uint32_t sum = 0;
 
@@ -66,7 +70,7 @@ sg_status sg_allowed_init(sg_allowed *a, const sg_catalogue *c, const uint8_t *a
             return sg_fail_memory(err, "allowed items");
         job.level = l;
         if (l == levels)
-            mark_leaves(a->alive[l], c, allow, n);
+            mark_leaves(a->alive[l], c, allow, (size_t)sg_catalogue_items(c));
         else
             sg_parallel_for(pool, nodes, 1 << 14, lift_nodes, &job); /* pieces own whole words */
     }
@@ -103,9 +107,12 @@ void sg_denied_init(sg_denied *d, const sg_catalogue *c, const sg_allowed *a, co
     size_t kept = 0;
 
     *d = (sg_denied){0, node};
-    for (int32_t i = 0; i < n; i++)
-        if (item[i] >= 0 && item[i] < n_items)
-            spare[kept++] = UINT64_MAX - (uint64_t)sg_catalogue_leaf(c, item[i]);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t leaf = item[i] >= 0 && item[i] < n_items ? sg_catalogue_leaf(c, item[i]) : -1;
+
+        if (leaf >= 0)
+            spare[kept++] = UINT64_MAX - (uint64_t)leaf;
+    }
     sg_key_sort(spare, kept); /* ascending leaves */
     for (size_t i = 0; i < kept; i++) {
         const int32_t leaf = (int32_t)(UINT64_MAX - spare[i]);

@@ -49,10 +49,13 @@ sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item
 
     if (n < 1)
         return SG_OK;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         if (item[i] < 0 || item[i] >= sg_catalogue_items(c))
             return sg_fail(err, SG_ERR_USAGE, "path: expected item numbers from 0 to %d, found %d",
                            sg_catalogue_items(c) - 1, item[i]);
+        if (sg_catalogue_leaf(c, item[i]) < 0)
+            return sg_fail(err, SG_ERR_MISSING, "path: no item %d", item[i]);
+    }
     for (int l = 0; l < levels; l++)
         ld = sg_catalogue_size(c, l) > ld ? sg_catalogue_size(c, l) : ld;
     ld = (ld + 15) & ~15;

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
-#include "index/bits.h"
+#include "index/twig.h"
 
 #include <assert.h>
 #include <string.h>
@@ -28,6 +28,7 @@ bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image
         SIZE_MAX / 8) /* 32-bit machines: all levels together stay below that */
         return false;
     c->levels = (int)h->levels;
+    c->items = n;
     c->image = image;
     for (int l = 0; l < c->levels; l++) {
         sg_image_level *v = &c->level[l];
@@ -245,6 +246,7 @@ sg_status sg_catalogue_open(sg_catalogue **out, const char *path, sg_error *err)
 
 sg_status sg_catalogue_save(const sg_catalogue *c, const char *path, sg_error *err)
 {
+    assert(!c->root);
     return sg_file_write(path, c->image, c->bytes, err);
 }
 
@@ -267,7 +269,7 @@ int sg_catalogue_levels(const sg_catalogue *c)
 
 int32_t sg_catalogue_items(const sg_catalogue *c)
 {
-    return (int32_t)c->level[c->levels - 1].children;
+    return (int32_t)c->items;
 }
 
 int32_t sg_catalogue_size(const sg_catalogue *c, int level)
@@ -283,16 +285,6 @@ int32_t sg_catalogue_nodes(const sg_catalogue *c, int level)
 size_t sg_catalogue_bytes(const sg_catalogue *c)
 {
     return c->bytes;
-}
-
-/* The first child of a node; for the number past the last node: the number past the last child. */
-static uint32_t first_child(const sg_image_level *v, uint32_t node)
-{
-    if (v->first)
-        return v->first[node];
-    if (node == v->nodes)
-        return v->children;
-    return (uint32_t)sg_bits_select(v->bits, v->sample[node / SG_IMAGE_SAMPLE], node % SG_IMAGE_SAMPLE);
 }
 
 /* The next set bit after child i, or the number of children. */
@@ -316,6 +308,8 @@ void sg_catalogue_prefetch(const sg_catalogue *c, int level, int32_t node)
 {
     const sg_image_level *v = &c->level[level];
 
+    if (c->root)
+        return;
     if (v->first)
         __builtin_prefetch(v->first + node);
     else
@@ -324,8 +318,11 @@ void sg_catalogue_prefetch(const sg_catalogue *c, int level, int32_t node)
 
 sg_children sg_catalogue_children(const sg_catalogue *c, int level, int32_t node)
 {
+    if (c->root)
+        return sg_twig_children(c, level, (uint32_t)node);
+
     const sg_image_level *v = &c->level[level];
-    const uint32_t first = first_child(v, (uint32_t)node);
+    const uint32_t first = sg_image_first_child(v, (uint32_t)node);
     const uint32_t last = v->first ? v->first[node + 1] : next_start(v, first);
 
     return (sg_children){
@@ -354,6 +351,9 @@ int32_t sg_catalogue_child(const sg_catalogue *c, int level, int32_t node, int32
 
 int32_t sg_catalogue_parent(const sg_catalogue *c, int level, int32_t node)
 {
+    if (c->root)
+        return sg_twig_parent(c, level, (uint32_t)node);
+
     const sg_image_level *v = &c->level[level - 1];
     const uint32_t child = (uint32_t)node;
     const uint32_t *start = v->first ? v->first : v->sample;
@@ -374,16 +374,27 @@ int32_t sg_catalogue_parent(const sg_catalogue *c, int level, int32_t node)
 
 int32_t sg_catalogue_item(const sg_catalogue *c, int32_t leaf)
 {
+    if (c->root)
+        return sg_twig_item(c, (uint32_t)leaf);
     return (int32_t)sg_packed_get(c->leaf_item, c->width, (size_t)leaf);
 }
 
 int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item)
 {
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
+
+    if (c->root)
+        return sg_twig_leaf(c, item, codes);
     return (int32_t)sg_packed_get(c->item_leaf, c->width, (size_t)item);
 }
 
 void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes)
 {
+    if (c->root) {
+        sg_twig_leaf(c, item, codes);
+        return;
+    }
+
     int32_t node = sg_catalogue_leaf(c, item);
 
     for (int l = c->levels; l > 0; l--) {
@@ -398,9 +409,13 @@ void sg_catalogue_span(const sg_catalogue *c, int level, int32_t node, int32_t *
 {
     uint32_t begin = (uint32_t)node, end = begin + 1;
 
+    if (c->root) {
+        sg_twig_span(c, level, begin, first, last);
+        return;
+    }
     for (int l = level; l < c->levels; l++) {
-        begin = first_child(&c->level[l], begin);
-        end = first_child(&c->level[l], end);
+        begin = sg_image_first_child(&c->level[l], begin);
+        end = sg_image_first_child(&c->level[l], end);
     }
     *first = (int32_t)begin;
     *last = (int32_t)end;
@@ -438,9 +453,13 @@ void sg_catalogue_lift(const sg_catalogue *c, int level, const uint64_t *below, 
 
     if (begin >= end)
         return;
+    if (c->root) {
+        sg_twig_lift(c, level, below, above, (uint32_t)begin, (uint32_t)end);
+        return;
+    }
     if (v->bits) {
-        lift_words(v, below, above, (uint32_t)begin, first_child(v, (uint32_t)begin),
-                   first_child(v, (uint32_t)end));
+        lift_words(v, below, above, (uint32_t)begin, sg_image_first_child(v, (uint32_t)begin),
+                   sg_image_first_child(v, (uint32_t)end));
         return;
     }
     for (int32_t node = begin; node < end; node++)

@@ -2,7 +2,8 @@
  *
  * Tuples are sorted; node of level l = a distinct prefix of l codes, numbered in sorted order within its level. Level 0
  * has one node, the root. The children of a node are consecutive nodes of the next level, with ascending codes. Every
- * prefix leads to at least one item. A catalogue never changes: any number of threads may read one. */
+ * prefix leads to at least one item. A catalogue never changes: any number of threads may read one. One that takes in
+ * new items is a living catalogue (living.h): each of its snapshots is read like any other catalogue. */
 #ifndef SG_INDEX_CATALOGUE_H
 #define SG_INDEX_CATALOGUE_H
 
@@ -27,7 +28,7 @@ sg_status sg_catalogue_save(const sg_catalogue *c, const char *path, sg_error *e
 void sg_catalogue_free(sg_catalogue *c);
 
 int sg_catalogue_levels(const sg_catalogue *c);
-int32_t sg_catalogue_items(const sg_catalogue *c);
+int32_t sg_catalogue_items(const sg_catalogue *c); /* item numbers are below it; in a snapshot some may be free */
 int32_t sg_catalogue_size(const sg_catalogue *c, int level);      /* codes of this level */
 int32_t sg_catalogue_nodes(const sg_catalogue *c, int level);     /* prefixes of this length, 0 .. levels */
 size_t sg_catalogue_bytes(const sg_catalogue *c);                 /* in memory and as a file */
@@ -47,8 +48,8 @@ void sg_catalogue_prefetch(const sg_catalogue *c, int level, int32_t node); /* a
 int32_t sg_catalogue_child(const sg_catalogue *c, int level, int32_t node, int32_t code); /* -1: none */
 int32_t sg_catalogue_parent(const sg_catalogue *c, int level, int32_t node); /* node of level - 1; level 1 .. levels */
 int32_t sg_catalogue_item(const sg_catalogue *c, int32_t leaf);  /* node of the last level -> item */
-int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item);
-void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes); /* (levels) */
+int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item);  /* -1: not in this snapshot */
+void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes); /* (levels), of an item that has a leaf */
 /* Items below a node: leaves *first .. *last (exclusive) of the last level. */
 void sg_catalogue_span(const sg_catalogue *c, int level, int32_t node, int32_t *first, int32_t *last);
 /* Bit sets over nodes: sets bit v of above (nodes of level) for v in begin .. end-1 when a bit of below (nodes of level + 1) is set

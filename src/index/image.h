@@ -16,6 +16,7 @@
 #include "index/catalogue.h"
 
 #include "base/io.h"
+#include "index/bits.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the catalogue is mapped as it is: little-endian only"
@@ -44,15 +45,35 @@ typedef struct sg_image_level { /* from the nodes of one level to their children
     const uint16_t *code16;
 } sg_image_level;
 
+struct sg_twig;
+struct sg_hints;
+
 struct sg_catalogue {
     int levels, width;
+    uint32_t items; /* item numbers are below it */
     sg_image_level level[SG_CATALOGUE_LEVELS_MAX];
     const uint64_t *leaf_item, *item_leaf;
     size_t bytes;
     const char *image; /* owned, borrowed or inside map */
     char *owned;       /* the image when it is ours */
     sg_map map;        /* the open file */
+
+    /* A snapshot of a living catalogue (twig.h) has no image of its own, and `level` holds its counts only: */
+    const struct sg_twig *root; /* NULL: not a snapshot */
+    const sg_catalogue *base;
+    const struct sg_hints *hints;
+    uint64_t version;
 };
+
+/* The first child of a node; for the number past the last node: the number past the last child. */
+static inline uint32_t sg_image_first_child(const sg_image_level *v, uint32_t node)
+{
+    if (v->first)
+        return v->first[node];
+    if (node == v->nodes)
+        return v->children;
+    return (uint32_t)sg_bits_select(v->bits, v->sample[node / SG_IMAGE_SAMPLE], node % SG_IMAGE_SAMPLE);
+}
 
 /* Places the parts of an image with this header, checked by the caller (image NULL: only its size is found); c->bytes
  * is the size that the file must have. False when it does not fit this machine. */

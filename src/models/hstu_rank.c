@@ -526,7 +526,7 @@ static sg_status hstu_rank_score(sg_session *session, const sg_histories *h, flo
             break;
         if (c->retrieval > 0) {
             sg_graph_begin(g, SG_INFER, 0, 0);
-            st = sg_item_scores(session, sg_input(g, r->last, 2, (int[]){1, c->dim}), s->item, true, scores, err);
+            st = sg_item_scores(session, sg_input(g, r->last, 2, (int[]){1, c->dim}), s->item, NULL, true, scores, err);
         } else {
             st = score_by_goal(session, request_time(r, h, i), scores, err);
         }
