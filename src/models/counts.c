@@ -369,9 +369,10 @@ static void score_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
     for (size_t i = begin; i < end; i++) {
         const int64_t have = h->offsets[i + 1] - h->offsets[i], n = have < v->latest ? have : v->latest;
         float *scores = j->scores + i * j->n_items;
-        double weight = v->mean && n ? 1 / (double)n : 1;
+        double weight = v->mean && n ? v->weight / (double)n : v->weight;
 
-        memcpy(scores, v->share, j->n_items * sizeof *scores);
+        if (v->share)
+            memcpy(scores, v->share, j->n_items * sizeof *scores);
         for (int64_t e = h->offsets[i + 1]; v->rows && e-- > h->offsets[i + 1] - n; weight *= v->decay) {
             const int64_t *row = v->rows->offsets + h->item[e];
 

@@ -44,12 +44,13 @@ sg_status sg_sparse_build(sg_model *m, const char *name, int32_t top, sg_sparse_
 /* Finds those arrays again and checks every offset and item number. */
 sg_status sg_sparse_need(sg_sparse *out, const sg_model *m, const char *name, sg_error *err);
 
-/* How the models above this file score: share (n_items), plus the rows of the `latest` last events of the
- * history, the last one times 1, each earlier one times `decay` of the one after it; `mean`: divided by
- * how many there were. */
+/* How the models above this file score: share (n_items), plus `weight` times the rows of the `latest` last
+ * events of the history, the last one times 1, each earlier one times `decay` of the one after it; `mean`:
+ * divided by how many there were. */
 typedef struct sg_sparse_vote {
-    const float *share;
+    const float *share;    /* NULL: what is in scores already */
     const sg_sparse *rows; /* NULL: share alone */
+    double weight;
     int64_t latest;
     double decay;
     bool mean;

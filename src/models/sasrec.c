@@ -6,13 +6,15 @@
  * Every position is a label (the next item). The paper trains with one uniform negative and binary cross-entropy
  * (loss=bce, negatives=1); full softmax (loss=ce), the default, is what most of its reported defeats were missing.
  * gBCE: Petrov & Macdonald, RecSys 2023. Its strongest kin, eSASRec (Tikhonovich et al., RecSys 2025), is this model with the
- * blocks of LiGR (Borisyuk et al. 2025: gate=true, gated=true, act=silu) and loss=sampled. Where we differ from the paper's code: pre-norm blocks throughout (theirs
- * normalises the query only), position vectors are aligned to the end of the sequence. */
+ * blocks of LiGR (Borisyuk et al. 2025: gate=true, gated=true, act=silu) and loss=sampled. Where we differ from the
+ * paper's code: pre-norm blocks throughout (theirs normalises the query only), position vectors are aligned to the end of
+ * the sequence. Beyond it, `star`: what few numbers an item cannot keep, which items come together, is looked up. */
 #include "models/sequence.h"
 
 #include "base/alloc.h"
 #include "math/math.h"
 #include "models/content.h"
+#include "models/star.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -41,6 +43,8 @@
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
     X(float, content, 0, 0, 100,                                                                             \
       "item vectors of this many times init_sd are added to the vectors at the start (0: none)")             \
+    X(float, star, 0, 0, 10000, "scores of STAR times this are added to the logits when items are recommended (0: none)") \
+    X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")      \
     X(bool, tied, true, 0, 1, "output table = input table")                                                  \
     X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
 
@@ -58,6 +62,7 @@ typedef struct sasrec {
     sg_act act;
     sg_runs runs; /* training */
     sg_sampler from;
+    sg_star star;
 } sasrec;
 
 static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -101,6 +106,14 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     return SG_OK;
 }
 
+static sg_status sasrec_ready(sg_model *m, sg_error *err)
+{
+    const sasrec_config *c = m->config;
+    sasrec *s = m->state;
+
+    return c->star > 0 ? sg_star_need(&s->star, m, c->star, err) : SG_OK;
+}
+
 static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const sasrec_config *c = m->config;
@@ -110,6 +123,8 @@ static sg_status sasrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
 
     if (spread > 0 && !(st = sg_content_add(s->item, t, spread, err)) && s->out != s->item)
         st = sg_content_add(s->out, t, spread, err);
+    if (!st && c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
+        st = sasrec_ready(m, err); /* validation asks before training ends */
     return st;
 }
 
@@ -191,8 +206,9 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!sg_histories_pack(&q, g, h, c->length))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, NULL, c->cosine,
-                          scores, err);
+    const sg_status st = sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, NULL,
+                                        c->cosine, scores, err);
+    return st || c->star == 0 ? st : sg_sparse_score(session, h, &s->star.vote, scores);
 }
 
 const sg_model_class sg_model_sasrec = {
@@ -205,6 +221,7 @@ const sg_model_class sg_model_sasrec = {
     .state_bytes = sizeof(sasrec),
     .weights = sasrec_weights,
     .init = sasrec_init,
+    .ready = sasrec_ready,
     .fini = sasrec_fini,
     .examples = sasrec_examples,
     .loss = sasrec_loss,

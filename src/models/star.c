@@ -15,7 +15,7 @@
  *
  * Where we differ from the paper: no language model (tf-idf of our own, or vectors from any encoder), no
  * ratings, no second stage. The defaults were chosen on the validation events of Amazon Beauty. */
-#include "models/counts.h"
+#include "models/star.h"
 
 #include "base/alloc.h"
 #include "math/gemm.h"
@@ -268,10 +268,8 @@ static void near_row(void *ctx, int32_t i, sg_accumulator *a)
         }
 }
 
-static sg_status star_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
-                          sg_error *err)
+static sg_status build(sg_model *m, const star_config *c, const sg_train_data *t, sg_pool *pool, sg_error *err)
 {
-    const star_config *c = m->config;
     const uint64_t dim = (uint64_t)m->n_items;
     star_job j = {.config = c, .data = t->data, .n_items = m->n_items, .threads = sg_pool_threads(pool)};
     int64_t *count;
@@ -300,7 +298,31 @@ done:
     return st;
 }
 
+static sg_status star_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                          sg_error *err)
+{
+    return build(m, m->config, t, pool, err);
+}
+
 /* ---- use ---- */
+
+sg_status sg_star_fit(sg_model *m, double a, const sg_train_data *t, sg_error *err)
+{
+    star_config c;
+
+    sg_options_init(&c, star_options, sizeof star_options / sizeof *star_options);
+    c.a = a;
+    return build(m, &c, t, NULL, err);
+}
+
+sg_status sg_star_need(sg_star *out, const sg_model *m, double weight, sg_error *err)
+{
+    star_config c;
+
+    sg_options_init(&c, star_options, sizeof star_options / sizeof *star_options);
+    out->vote = (sg_sparse_vote){.rows = &out->near, .latest = c.n, .decay = c.decay, .mean = true, .weight = weight};
+    return sg_sparse_need(&out->near, m, "near", err);
+}
 
 static sg_status star_ready(sg_model *m, sg_error *err)
 {
@@ -325,7 +347,7 @@ static sg_status star_score(sg_session *s, const sg_histories *h, float *scores,
     const star_config *c = s->model->config;
     const star *m = s->model->state;
     const sg_sparse_vote vote = {
-        .share = m->share, .rows = &m->near, .latest = c->n, .decay = c->decay, .mean = true};
+        .share = m->share, .rows = &m->near, .latest = c->n, .decay = c->decay, .mean = true, .weight = 1};
 
     return sg_sparse_score(s, h, &vote, scores);
 }

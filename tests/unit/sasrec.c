@@ -125,6 +125,37 @@ static void logits_are_corrected_for_the_odds_of_the_draw(void **state)
     }
 }
 
+/* Its weights are those of a model without it, so the scores differ by STAR's. */
+static void star_is_added_to_the_scores(void **state)
+{
+    (void)state;
+    enum { ITEMS = 15 };
+    static const char *options[] = {SMALL, SMALL "star=10 star_text=0"};
+    float scores[3][2 * ITEMS];
+    sg_error err = {0};
+    tiny t;
+
+    tiny_new(&t, 20, ITEMS, 20, 5);
+    const sg_histories h = {.n = 2, .offsets = (int64_t[]){0, 4, 4}, .item = t.item};
+    for (int i = 0; i < 2; i++) {
+        sg_model *m = tiny_model(&t, "sasrec", options[i], 3);
+
+        tiny_score(m, &h, scores[i]);
+        sg_model_free(m);
+    }
+    sg_model *star = tiny_model(&t, "star", "a=0 pop=0", 3);
+    assert_int_equal(sg_model_fit(star, &t.train, NULL, NULL, &err), SG_OK);
+    tiny_score(star, &h, scores[2]);
+    double most = 0;
+    for (int i = 0; i < 2 * ITEMS; i++) {
+        most = fmax(most, fabs((double)scores[2][i]));
+        assert_true(fabs((double)scores[1][i] - scores[0][i] - 10 * scores[2][i]) < 1e-5);
+    }
+    assert_true(most > 0.01);
+    sg_model_free(star);
+    tiny_free(&t);
+}
+
 static void refuses_heads_that_do_not_divide(void **state)
 {
     (void)state;
@@ -149,6 +180,7 @@ int main(void)
         cmocka_unit_test(every_loss_is_finite_and_every_event_but_the_first_is_a_label),
         cmocka_unit_test(the_gradient_is_the_slope),
         cmocka_unit_test(logits_are_corrected_for_the_odds_of_the_draw),
+        cmocka_unit_test(star_is_added_to_the_scores),
         cmocka_unit_test(refuses_heads_that_do_not_divide),
     };
 
