@@ -181,18 +181,16 @@ static inline double tiny_prefix_loss(sg_model *m, const tiny *t, int end)
 
 /* Gradients of every weight against central differences of the loss of 6 examples, at a few places of each. Sparse tables
  * have a gradient in the rows of the step alone. */
-static inline void tiny_check_gradient(const char *class, const char *options)
+static inline void tiny_check_gradient_of(tiny *t, const char *class, const char *options)
 {
     enum { EXAMPLES = 6, PROBES = 6 };
     sg_error err = {0};
     uint32_t example[EXAMPLES] = {0, 1, 2, 3, 4, 5};
     sg_graph *g;
     size_t n;
-    tiny t;
 
-    tiny_new(&t, 10, 12, 12, 4);
-    sg_model *m = tiny_model(&t, class, options, 3);
-    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+    sg_model *m = tiny_model(t, class, options, 3);
+    assert_int_equal(m->class->examples(m, &t->train, &n, &err), SG_OK);
     assert_true(n >= EXAMPLES);
     assert_int_equal(sg_params_need_grads(&m->params, &err), SG_OK);
     assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
@@ -224,6 +222,14 @@ static inline void tiny_check_gradient(const char *class, const char *options)
     }
     sg_graph_free(g);
     sg_model_free(m);
+}
+
+static inline void tiny_check_gradient(const char *class, const char *options)
+{
+    tiny t;
+
+    tiny_new(&t, 10, 12, 12, 4);
+    tiny_check_gradient_of(&t, class, options);
     tiny_free(&t);
 }
 
