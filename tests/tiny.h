@@ -201,7 +201,7 @@ static inline void tiny_check_gradient_of(tiny *t, const char *class, const char
     for (size_t i = 0; i < m->params.n; i++) {
         sg_param *p = m->params.list[i];
 
-        for (uint64_t k = 0; k < PROBES; k++) {
+        for (uint64_t k = 0; k < PROBES && !p->frozen; k++) {
             const size_t at = (size_t)sg_rng_below(p->count, 1, SG_RNG_TEST, i + 1000, k), d = (size_t)p->dim[p->rank - 1];
             const bool known = !p->sparse || (p->is_touched && p->is_touched[at / d]);
             const double found = known ? (double)p->grad[at] : 0;

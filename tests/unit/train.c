@@ -14,6 +14,7 @@
 #define NARM "dim=16 hidden=20 length=8"
 #define ATTREC "dim=16 length=4"
 #define S3REC "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=2 attributes=0"
+#define RECGPT "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
@@ -154,6 +155,12 @@ static void resumes_s3rec_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("s3rec", S3REC, "epochs=2 batch=8 lr=0.01");
 }
 
+static void resumes_recgpt_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("recgpt", RECGPT, "epochs=2 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
@@ -165,6 +172,7 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
                                       {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
                                       {"narm", NARM},
                                       {"s3rec", S3REC},
+                                      {"recgpt", RECGPT},
                                       {"attrec", ATTREC},
                                       {"bert4rec", BERT4REC}};
 
@@ -281,6 +289,12 @@ static void pretraining_comes_first_and_is_not_validated(void **state)
     sg_free(path);
 }
 
+static void recgpt_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("recgpt", RECGPT " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
 static void bert4rec_learns_the_chain(void **state)
 {
     (void)state;
@@ -296,6 +310,7 @@ int main(void)
         cmocka_unit_test(resumes_gru4rec_bit_for_bit),
         cmocka_unit_test(resumes_bert4rec_bit_for_bit),
         cmocka_unit_test(resumes_s3rec_bit_for_bit),
+        cmocka_unit_test(resumes_recgpt_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),
@@ -305,6 +320,7 @@ int main(void)
         cmocka_unit_test(attrec_learns_the_chain),
         cmocka_unit_test(s3rec_learns_the_chain_after_pretraining),
         cmocka_unit_test(pretraining_comes_first_and_is_not_validated),
+        cmocka_unit_test(recgpt_learns_the_chain),
         cmocka_unit_test(bert4rec_learns_the_chain),
     };
     sg_error err;
