@@ -13,14 +13,12 @@
  * unknown to training has no vector. */
 #include "models/sequence.h"
 
-#include "base/alloc.h"
 #include "base/rng.h"
 #include "math/gemm.h"
 #include "math/math.h"
 #include "nn/transformer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define RECGPT_OPTIONS(X)                                                                                    \
@@ -51,9 +49,8 @@ enum { SCORED = 128 };             /* rows of scores that are held at once */
 
 typedef struct net {
     sg_param *item, *user, *position,
-        *generated;  /* (n_items, dim), (n_users, dim), (length, dim), (1, dim) */
-    sg_block *block; /* owned (layers) */
-    sg_norm norm;
+        *generated; /* (n_items, dim), (n_users, dim), (length, dim), (1, dim) */
+    sg_tower tower;
 } net;
 
 typedef struct recgpt {
@@ -74,17 +71,9 @@ static sg_status declare_net(net *n, sg_model *m, uint64_t seed, const char *pre
     const recgpt_config *c = m->config;
     sg_params *ps = &m->params;
     const float sd = (float)c->init_sd;
-    const sg_block_spec spec = {.dim = c->dim,
-                                .heads = c->heads,
-                                .head_dim = c->dim / c->heads,
-                                .ffn = c->ffn,
-                                .bias = true,
-                                .eps = 1e-8f,
-                                .act = SG_GELU};
-    char name[48];
+    const sg_block_spec spec = {
+        .dim = c->dim, .heads = c->heads, .ffn = c->ffn, .bias = true, .eps = 1e-8f, .act = SG_GELU};
 
-    if (c->layers && !(n->block = sg_alloc_zero((size_t)c->layers, sizeof *n->block)))
-        return sg_fail_memory(err, "recgpt");
     n->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "%sitem.weight", prefix);
     n->user = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, SG_PARAM_SPARSE, m->n_users, c->dim, "%suser.weight",
@@ -92,13 +81,7 @@ static sg_status declare_net(net *n, sg_model *m, uint64_t seed, const char *pre
     n->position =
         sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->length, c->dim, "%sposition.weight", prefix);
     n->generated = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, 1, c->dim, "%sgenerated.weight", prefix);
-    for (int i = 0; i < c->layers; i++) {
-        snprintf(name, sizeof name, "%sblock.%d", prefix, i);
-        sg_block_declare(&n->block[i], ps, seed, &spec, name);
-    }
-    snprintf(name, sizeof name, "%snorm", prefix);
-    sg_norm_declare(&n->norm, ps, c->dim, false, 1e-8f, name);
-    return SG_OK;
+    return sg_tower_declare(&n->tower, ps, seed, c->layers, &spec, prefix, err);
 }
 
 static sg_status recgpt_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -108,8 +91,6 @@ static sg_status recgpt_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_params *ps = &m->params;
     sg_status st;
 
-    if (c->dim % c->heads)
-        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
     if ((st = declare_net(&s->learns, m, seed, "", err)) || !c->prompts)
         return st;
     s->n_learns = ps->n;
@@ -125,8 +106,8 @@ static void recgpt_fini(sg_model *m)
 {
     recgpt *s = m->state;
 
-    sg_free(s->learns.block);
-    sg_free(s->shown.block);
+    sg_tower_free(&s->learns.tower);
+    sg_tower_free(&s->shown.tower);
     sg_runs_free(&s->runs);
 }
 
@@ -178,23 +159,14 @@ static bool tokens_of(tokens *t, sg_graph *g, const sg_sequences *q, const int32
 static sg_tensor *encode(const sg_model *m, sg_graph *g, const net *n, const tokens *t, bool learning)
 {
     const recgpt_config *c = m->config;
-    const float dropout = learning ? (float)c->dropout : 0;
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = t->q.n,
-                                    .offsets_q = t->q.offsets,
-                                    .offsets_k = t->q.offsets,
-                                    .mask = SG_MASK_CAUSAL,
-                                    .scale = 1 / sqrtf((float)(c->dim / c->heads)),
-                                    .dropout = dropout};
     sg_tensor *x = sg_scale(g, sg_embed(g, n->item, t->q.item, t->q.tokens), sqrtf((float)c->dim));
 
     x = sg_plus(g, x, sg_embed(g, n->position, t->place, t->q.tokens));
     x = sg_plus(g, x, sg_embed(g, n->user, t->user, t->q.tokens));
     x = sg_plus(g, x, sg_embed(g, n->generated, t->generated, t->q.tokens));
     x = sg_dropout(g, x, learning ? (float)c->dropout_input : 0);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &n->block[i], x, &spec, NULL, NULL, dropout);
-    return sg_norm_forward(g, &n->norm, x);
+    return sg_tower_forward(g, &n->tower, x, t->q.offsets, t->q.n, SG_MASK_CAUSAL,
+                            learning ? (float)c->dropout : 0);
 }
 
 /* ---- what would have been shown ------------------------------------------------------------------------------------ */

@@ -15,13 +15,10 @@
  * from pre-training to fine-tuning; loss=ce, the default, is the full softmax (theirs: loss=bce). */
 #include "models/sequence.h"
 
-#include "base/alloc.h"
 #include "base/rng.h"
 #include "models/attributes.h"
 #include "nn/transformer.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define S3REC_OPTIONS(X)                                                                                     \
@@ -61,8 +58,8 @@ typedef struct s3rec {
     sg_param *item, *mask, *position;   /* (n_items, dim), (1, dim), (length + 1, dim) */
     sg_param *attribute;                /* (attributes, dim), NULL: none */
     sg_param *map[TASKS], *bias[TASKS]; /* (dim, dim), (dim) */
-    sg_norm norm_input, norm;
-    sg_block *block;  /* owned (layers) */
+    sg_norm norm_input;
+    sg_tower tower;
     sg_runs runs;     /* training */
     sg_attributes of; /* of the items; training */
 } s3rec;
@@ -74,32 +71,17 @@ static sg_status s3rec_weights(sg_model *m, uint64_t seed, sg_error *err)
     s3rec *s = m->state;
     sg_params *ps = &m->params;
     const float sd = (float)c->init_sd;
-    const sg_block_spec spec = {.dim = c->dim,
-                                .heads = c->heads,
-                                .head_dim = c->dim / c->heads,
-                                .ffn = c->ffn,
-                                .bias = true,
-                                .eps = EPS,
-                                .act = SG_GELU};
+    const sg_block_spec spec = {
+        .dim = c->dim, .heads = c->heads, .ffn = c->ffn, .bias = true, .eps = EPS, .act = SG_GELU};
+    sg_status st;
 
-    if (c->dim % c->heads)
-        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
-    if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
-        return sg_fail_memory(err, "s3rec");
     s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
     /* pre-training reads a run with the event that is only a label later */
     s->position = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->length + 1, c->dim, "position.weight");
     sg_norm_declare(&s->norm_input, ps, c->dim, false, EPS, "norm_input");
-    for (int i = 0; i < c->layers; i++) {
-        char name[32];
-
-        snprintf(name, sizeof name, "block.%d", i);
-        sg_block_declare(&s->block[i], ps, seed, &spec, name);
-    }
-    sg_norm_declare(&s->norm, ps, c->dim, false, EPS, "norm");
-    if (!c->pretrain)
-        return SG_OK;
+    if ((st = sg_tower_declare(&s->tower, ps, seed, c->layers, &spec, "", err)) || !c->pretrain)
+        return st;
     s->mask = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, 1, c->dim, "mask.weight");
     if (c->attributes)
         s->attribute =
@@ -116,7 +98,7 @@ static void s3rec_fini(sg_model *m)
 {
     s3rec *s = m->state;
 
-    sg_free(s->block);
+    sg_tower_free(&s->tower);
     sg_runs_free(&s->runs);
     sg_attributes_free(&s->of);
 }
@@ -152,13 +134,6 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
     const s3rec *s = m->state;
     const int32_t *place = sg_places_from_end(g, q);
     int32_t *hidden = sg_scratch(g, (size_t)q->tokens, sizeof *hidden);
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = q->n,
-                                    .offsets_q = q->offsets,
-                                    .offsets_k = q->offsets,
-                                    .mask = mask,
-                                    .scale = 1 / sqrtf((float)(c->dim / c->heads)),
-                                    .dropout = (float)c->dropout};
     sg_tensor *x;
 
     if (!place || !hidden)
@@ -169,9 +144,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
     if (mask == SG_MASK_NONE)
         x = sg_plus(g, x, sg_embed(g, s->mask, hidden, q->tokens));
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_input, x), (float)c->dropout_input);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->block[i], x, &spec, NULL, NULL, (float)c->dropout);
-    return sg_norm_forward(g, &s->norm, x);
+    return sg_tower_forward(g, &s->tower, x, q->offsets, q->n, mask, (float)c->dropout);
 }
 
 /* ---- pre-training ------------------------------------------------------------------------------------------------ */
