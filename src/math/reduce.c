@@ -12,6 +12,7 @@ typedef struct work {
     double *part; /* a piece each */
     float *dx;
     const float *x, *y, *weight;
+    float *slope; /* binary cross-entropy: s(x) */
     float c;
     bool add;
 } work;
@@ -167,18 +168,28 @@ sg_tensor *sg_sum_sq_rows(sg_graph *g, sg_tensor *x, sg_tensor *y)
 typedef struct saved_bce {
     sg_tensor *x;
     float *y, *weight; /* weight: NULL when all are 1 */
+    float *slope;      /* s(x), when all weights are 1 */
     float c;           /* 1 / sum of weights */
 } saved_bce;
+
+enum { BCE_ROW = 64 }; /* numbers summed in f32 */
 
 static void bce_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const work *w = ctx;
     double sum = 0;
 
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = begin; i < end && w->slope; i += BCE_ROW) {
+        const size_t n = end - i < BCE_ROW ? end - i : BCE_ROW;
+
+        memcpy(w->slope + i, w->x + i, n * sizeof *w->slope);
+        sum += (double)sg_kernels_best()->softplus_row(w->slope + i, n) -
+               (double)sg_kernels_best()->dot(w->x + i, w->y + i, n);
+    }
+    for (size_t i = begin; i < end && !w->slope; i++) {
         const double z = w->x[i];
 
-        sum += (w->weight ? w->weight[i] : 1) * (fmax(z, 0) - z * w->y[i] + log1p(exp(-fabs(z))));
+        sum += w->weight[i] * (fmax(z, 0) - z * w->y[i] + log1p(exp(-fabs(z))));
     }
     w->part[piece] = sum;
 }
@@ -187,8 +198,10 @@ static void bce_back_body(void *ctx, size_t piece, size_t begin, size_t end, int
 {
     const work *w = ctx;
 
-    for (size_t i = begin; i < end; i++) {
-        const float c = w->c * (w->weight ? w->weight[i] : 1);
+    for (size_t i = begin; i < end && w->slope; i++)
+        w->dx[i] = w->c * (w->slope[i] - w->y[i]) + (w->add ? w->dx[i] : 0);
+    for (size_t i = begin; i < end && !w->slope; i++) {
+        const float c = w->c * w->weight[i];
 
         w->dx[i] = c * (1 / (1 + expf(-w->x[i])) - w->y[i]) + (w->add ? w->dx[i] : 0);
     }
@@ -198,7 +211,7 @@ static void bce_back(sg_graph *g, sg_tensor *out, void *saved)
 {
     const saved_bce *s = saved;
     bool fresh;
-    work w = {.dx = sg_grad_fresh(g, s->x, &fresh), .x = s->x->data, .y = s->y, .weight = s->weight};
+    work w = {.dx = sg_grad_fresh(g, s->x, &fresh), .x = s->x->data, .y = s->y, .weight = s->weight, .slope = s->slope};
 
     w.c = s->c * out->grad[0];
     w.add = !fresh;
@@ -223,11 +236,12 @@ sg_tensor *sg_bce_logits(sg_graph *g, sg_tensor *x, const float *y, const float 
     if (!x || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_bce){.x = x};
-    if (!(s->y = keep(g, y, x->count)) || (weight && !(s->weight = keep(g, weight, x->count))))
+    if (!(s->y = keep(g, y, x->count)) || (weight && !(s->weight = keep(g, weight, x->count))) ||
+        (!weight && !(s->slope = sg_scratch(g, x->count, sizeof *s->slope))))
         return NULL;
     const double total = weight ? sg_kernels_best()->sum(weight, x->count) : (double)x->count;
     const double c = total > 0 ? 1 / total : 0;
-    work w = {.x = x->data, .y = s->y, .weight = s->weight};
+    work w = {.x = x->data, .y = s->y, .weight = s->weight, .slope = s->slope};
     s->c = (float)c;
     if (!(z = scalar(g, c * join(g, x->count, bce_body, &w))))
         return NULL;

@@ -402,7 +402,7 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
         if (!p->work)
             return NULL;
     }
-    out = sg_tensor_new(g, 1, (int[]){1});
+    out = sg_tensor_new(g, 0, NULL);
     if (!p->l0 || !p->l || !p->loss || !out)
         return NULL;
     if (p->shared && p->n_rows > 0)

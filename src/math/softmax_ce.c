@@ -323,7 +323,7 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
     p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
     p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
     p->work = sg_scratch(g, threads * SG_CE_TILE * SG_CE_BLOCK, sizeof *p->work);
-    p->out = sg_tensor_new(g, 1, (int[]){1});
+    p->out = sg_tensor_new(g, 0, NULL);
     if (learns && x->needs_grad && !(p->dxs = sg_scratch(g, (size_t)p->n_rows * (size_t)d, sizeof *p->dxs)))
         return NULL;
     if (!p->lse || !p->coef || !p->loss || !p->work || !p->out)

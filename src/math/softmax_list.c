@@ -157,7 +157,7 @@ sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *
 {
     const size_t rows = x ? sg_height(x) : 0;
     const size_t n = x ? (size_t)spec->offsets[rows] : 0;
-    sg_tensor *out = x ? sg_tensor_new(g, 1, (int[]){1}) : NULL;
+    sg_tensor *out = x ? sg_tensor_new(g, 0, NULL) : NULL;
     lists *w = sg_scratch(g, 1, sizeof *w);
     double loss = 0;
     size_t asked = 0;

@@ -12,13 +12,10 @@
  * instead of ten times before training. */
 #include "models/sequence.h"
 
-#include "base/alloc.h"
 #include "base/rng.h"
 #include "models/content.h"
 #include "nn/transformer.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define BERT4REC_OPTIONS(X)                                                                                  \
@@ -49,9 +46,9 @@ static const float EPS = 1e-8f;
 typedef struct bert4rec {
     sg_param *item, *item_bias, *mask, *position; /* (n_items, dim), (n_items), (1, dim), (length, dim) */
     sg_param *head, *head_bias;                   /* (dim, dim), (dim) */
-    sg_norm norm_input, norm, norm_head;
-    sg_block *block; /* owned (layers) */
-    sg_runs runs;    /* training */
+    sg_norm norm_input, norm_head;
+    sg_tower tower;
+    sg_runs runs; /* training */
 } bert4rec;
 
 static sg_status bert4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
@@ -60,30 +57,17 @@ static sg_status bert4rec_weights(sg_model *m, uint64_t seed, sg_error *err)
     bert4rec *s = m->state;
     sg_params *ps = &m->params;
     const float sd = (float)c->init_sd;
-    const sg_block_spec spec = {.dim = c->dim,
-                                .heads = c->heads,
-                                .head_dim = c->dim / c->heads,
-                                .ffn = c->ffn,
-                                .bias = true,
-                                .eps = EPS,
-                                .act = SG_GELU};
+    const sg_block_spec spec = {
+        .dim = c->dim, .heads = c->heads, .ffn = c->ffn, .bias = true, .eps = EPS, .act = SG_GELU};
+    sg_status st;
 
-    if (c->dim % c->heads)
-        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
-    if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
-        return sg_fail_memory(err, "bert4rec");
     s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, m->n_items, c->dim, "item.weight");
     s->item_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, m->n_items, 0, "item.bias");
     s->mask = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, 1, c->dim, "mask.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->length, c->dim, "position.weight");
     sg_norm_declare(&s->norm_input, ps, c->dim, false, EPS, "norm_input");
-    for (int i = 0; i < c->layers; i++) {
-        char name[32];
-
-        snprintf(name, sizeof name, "block.%d", i);
-        sg_block_declare(&s->block[i], ps, seed, &spec, name);
-    }
-    sg_norm_declare(&s->norm, ps, c->dim, false, EPS, "norm");
+    if ((st = sg_tower_declare(&s->tower, ps, seed, c->layers, &spec, "", err)))
+        return st;
     s->head = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "head.weight");
     s->head_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "head.bias");
     sg_norm_declare(&s->norm_head, ps, c->dim, false, EPS, "norm_head");
@@ -102,7 +86,7 @@ static void bert4rec_fini(sg_model *m)
 {
     bert4rec *s = m->state;
 
-    sg_free(s->block);
+    sg_tower_free(&s->tower);
     sg_runs_free(&s->runs);
 }
 
@@ -123,13 +107,6 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
     const bert4rec *s = m->state;
     const int32_t *position = sg_places_from_end(g, q);
     int32_t *mask = sg_scratch(g, (size_t)q->tokens, sizeof *mask);
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = q->n,
-                                    .offsets_q = q->offsets,
-                                    .offsets_k = q->offsets,
-                                    .mask = SG_MASK_NONE,
-                                    .scale = 1 / sqrtf((float)(c->dim / c->heads)),
-                                    .dropout = (float)c->dropout};
     sg_tensor *x;
 
     if (!position || !mask)
@@ -139,9 +116,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
     x = sg_plus(g, sg_embed(g, s->item, q->item, q->tokens), sg_embed(g, s->mask, mask, q->tokens));
     x = sg_plus(g, x, sg_embed(g, s->position, position, q->tokens));
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_input, x), (float)c->dropout_input);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->block[i], x, &spec, NULL, NULL, (float)c->dropout);
-    x = sg_norm_forward(g, &s->norm, sg_rows(g, x, row, n));
+    x = sg_rows(g, sg_tower_forward(g, &s->tower, x, q->offsets, q->n, SG_MASK_NONE, (float)c->dropout), row,
+                n);
     return sg_norm_forward(g, &s->norm_head, sg_linear_act(g, x, s->head, s->head_bias, SG_GELU, 0));
 }
 

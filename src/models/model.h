@@ -67,6 +67,9 @@ typedef struct sg_model_class {
     /* (b) examples + loss: the loop in src/train draws batches of example numbers and calls loss. */
     sg_status (*examples)(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err); /* may keep state for loss */
     sg_tensor *(*loss)(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step);
+    /* Epochs of another task before those that were asked for: nothing is validated in them. loss finds the epoch at hand in
+     * m->epoch. NULL: none. */
+    int (*pretrain)(const sg_model *m);
 
     /* Role recommend, one or both ways. score: (n, n_items) for all items, higher is better; -inf: never.
      * recommend: (n, k) best first, item -1 where fewer than k were found. A class without it gets top-k of score. */
@@ -104,6 +107,7 @@ struct sg_model {
     sg_model_array *arrays; /* owned */
     size_t n_arrays, cap_arrays;
     int32_t n_items, n_users;
+    int64_t epoch; /* of training at hand, from 0 */
     sg_strings item_ids; /* of the catalogue; borrowed from items_file or the dataset, which must then outlive the model */
     sg_catalogue *catalogue; /* owned; NULL for models without semantic IDs */
     int32_t *codes;          /* owned: (n_items, levels) of the catalogue, or NULL */

@@ -11,6 +11,8 @@
     X(attrec)                                                                                                \
     X(sasrec)                                                                                                \
     X(bert4rec)                                                                                              \
+    X(s3rec)                                                                                                 \
+    X(recgpt)                                                                                                \
     X(hstu)                                                                                                  \
     X(hstu_rank)                                                                                             \
     X(tiger)

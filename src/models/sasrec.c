@@ -11,14 +11,11 @@
  * the sequence. Beyond it, `star`: what few numbers an item cannot keep, which items come together, is looked up. */
 #include "models/sequence.h"
 
-#include "base/alloc.h"
-#include "math/math.h"
 #include "models/content.h"
 #include "models/star.h"
 #include "nn/transformer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SASREC_OPTIONS(X)                                                                                    \
@@ -57,8 +54,7 @@ static const sg_option sasrec_options[] = {SASREC_OPTIONS(SG_OPTION_ROW)};
 
 typedef struct sasrec {
     sg_param *item, *position, *out; /* (n_items, dim), (length, dim), (n_items, dim): out = item when tied */
-    sg_block *block;                 /* owned (layers) */
-    sg_norm norm;
+    sg_tower tower;
     sg_act act;
     sg_runs runs; /* training */
     sg_sampler from;
@@ -71,7 +67,6 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     sasrec *s = m->state;
     const sg_block_spec spec = {.dim = c->dim,
                                 .heads = c->heads,
-                                .head_dim = c->dim / c->heads,
                                 .ffn = c->ffn,
                                 .bias = true,
                                 .gated = c->gated,
@@ -81,12 +76,8 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
                                        : !strcmp(c->act, "gelu") ? SG_GELU
                                                                  : SG_SILU};
 
-    if (c->dim % c->heads)
-        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", c->dim, c->heads);
     if (c->negatives_batch && !c->negatives_shared)
         return sg_fail(err, SG_ERR_USAGE, "negatives_batch: expected negatives_shared=true beside it");
-    if (c->layers && !(s->block = sg_alloc_zero((size_t)c->layers, sizeof *s->block)))
-        return sg_fail_memory(err, "sasrec");
     const int sparse = !strcmp(c->loss, "ce") && c->tied ? 0 : SG_PARAM_SPARSE;
     s->item = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, sparse, m->n_items, c->dim,
                            "item.weight");
@@ -96,14 +87,7 @@ static sg_status sasrec_weights(sg_model *m, uint64_t seed, sg_error *err)
                                     "out.weight");
     s->position = sg_param_add(&m->params, seed, SG_INIT_NORMAL, (float)c->init_sd, 0, c->length, c->dim,
                                "position.weight");
-    for (int i = 0; i < c->layers; i++) {
-        char name[32];
-
-        snprintf(name, sizeof name, "block.%d", i);
-        sg_block_declare(&s->block[i], &m->params, seed, &spec, name);
-    }
-    sg_norm_declare(&s->norm, &m->params, c->dim, false, 1e-8f, "norm");
-    return SG_OK;
+    return sg_tower_declare(&s->tower, &m->params, seed, c->layers, &spec, "", err);
 }
 
 static sg_status sasrec_ready(sg_model *m, sg_error *err)
@@ -132,7 +116,7 @@ static void sasrec_fini(sg_model *m)
 {
     sasrec *s = m->state;
 
-    sg_free(s->block);
+    sg_tower_free(&s->tower);
     sg_runs_free(&s->runs);
     sg_sampler_free(&s->from);
 }
@@ -153,13 +137,6 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
     const int32_t *position = sg_places_from_end(g, q);
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = q->n,
-                                    .offsets_q = q->offsets,
-                                    .offsets_k = q->offsets,
-                                    .mask = SG_MASK_CAUSAL,
-                                    .scale = 1 / sqrtf((float)(c->dim / c->heads)),
-                                    .dropout = (float)c->dropout};
     sg_tensor *x;
 
     if (!position)
@@ -168,9 +145,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     if (c->scale_input)
         x = sg_scale(g, x, sqrtf((float)c->dim));
     x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->block[i], x, &spec, NULL, NULL, (float)c->dropout);
-    return sg_norm_forward(g, &s->norm, x);
+    return sg_tower_forward(g, &s->tower, x, q->offsets, q->n, SG_MASK_CAUSAL, (float)c->dropout);
 }
 
 static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,

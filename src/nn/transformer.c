@@ -7,6 +7,8 @@
  * With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
 #include "nn/transformer.h"
 
+#include "base/alloc.h"
+
 #include <math.h>
 #include <stdio.h>
 
@@ -123,4 +125,49 @@ sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const 
                             sg_linear(g, memory, b->cross.v, b->cross.vb), cross, dropout);
     }
     return sg_block_ffn(g, b, x, dropout);
+}
+
+sg_status sg_tower_declare(sg_tower *s, sg_params *ps, uint64_t seed, int layers, const sg_block_spec *spec, const char *prefix,
+                           sg_error *err)
+{
+    sg_block_spec each = *spec;
+    char name[64];
+
+    if (spec->dim % spec->heads)
+        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", spec->dim, spec->heads);
+    each.head_dim = spec->dim / spec->heads;
+    if (layers && !(s->block = sg_alloc_zero((size_t)layers, sizeof *s->block)))
+        return sg_fail_memory(err, "transformer blocks");
+    s->n = layers;
+    for (int i = 0; i < layers; i++) {
+        snprintf(name, sizeof name, "%sblock.%d", prefix, i);
+        sg_block_declare(&s->block[i], ps, seed, &each, name);
+    }
+    snprintf(name, sizeof name, "%snorm", prefix);
+    sg_norm_declare(&s->norm, ps, spec->dim, spec->rms, spec->eps, name);
+    return SG_OK;
+}
+
+void sg_tower_free(sg_tower *s)
+{
+    sg_free(s->block);
+    *s = (sg_tower){0};
+}
+
+sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
+                            float dropout)
+{
+    for (int i = 0; i < s->n; i++) {
+        const sg_block_spec *b = &s->block[i].spec;
+        const sg_attention_spec self = {.heads = b->heads,
+                                        .batch = batch,
+                                        .offsets_q = offsets,
+                                        .offsets_k = offsets,
+                                        .mask = mask,
+                                        .scale = 1 / sqrtf((float)b->head_dim),
+                                        .dropout = dropout};
+
+        x = sg_block_forward(g, &s->block[i], x, &self, NULL, NULL, dropout);
+    }
+    return sg_norm_forward(g, &s->norm, x);
 }

@@ -43,6 +43,21 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
 sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
                             sg_tensor *memory, const sg_attention_spec *cross, float dropout);
 
+/* Blocks one after the other and a norm at the end: the encoder of models that read one packed batch of sequences. */
+typedef struct sg_tower {
+    sg_block *block; /* owned (n) */
+    int n;
+    sg_norm norm;
+} sg_tower;
+
+/* spec->head_dim is dim / heads; SG_ERR_USAGE when heads is no divisor. Names: PREFIXblock.0.(...), PREFIXnorm.weight. */
+sg_status sg_tower_declare(sg_tower *s, sg_params *ps, uint64_t seed, int layers, const sg_block_spec *spec, const char *prefix,
+                           sg_error *err);
+void sg_tower_free(sg_tower *s);
+/* Self-attention of each sequence, rows offsets[i] .. offsets[i + 1] - 1 of x, under the mask. */
+sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
+                            float dropout);
+
 /* The three parts, for decoders that keep K and V: q of normalised x; attention output back onto x; feed-forward. */
 sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
                            const sg_attention_spec *spec, float dropout);

@@ -33,6 +33,7 @@ typedef struct loop {
     uint32_t *order; /* (n): permutation of this epoch */
     size_t n;        /* examples */
     int64_t per_epoch, total;
+    int64_t pretrain; /* steps before the first that may be validated */
     int64_t next_valid, next_checkpoint; /* steps */
     double seconds_before, started;
     int bad;
@@ -175,6 +176,7 @@ static sg_status one_step(loop *l, sg_error *err)
 
     if (in_epoch == 0 || l->state.step == l->state.resumed_at)
         sg_rng_permutation(l->order, (uint32_t)l->n, seed, SG_RNG_SHUFFLE, (uint64_t)(l->state.step / l->per_epoch));
+    l->m->epoch = l->state.step / l->per_epoch;
     sg_graph_begin(l->graph, SG_TRAIN, seed, (uint64_t)l->state.step);
     loss = l->m->class->loss(l->m, l->graph, l->order + begin, batch, seed, (uint64_t)l->state.step);
     if ((st = sg_graph_status(l->graph, err)) || (st = sg_backward(l->graph, loss, err)))
@@ -194,6 +196,10 @@ static sg_status one_step(loop *l, sg_error *err)
         l->state.loss_n++;
     }
     l->state.step++;
+    if (l->state.step == l->pretrain) { /* the losses of another task */
+        l->state.loss_sum = 0;
+        l->state.loss_n = 0;
+    }
     move_average(l);
     return sg_progress_tick(l->progress,
                             &(sg_progress_event){.stage = "train",
@@ -232,7 +238,7 @@ static sg_status run(loop *l, sg_error *err)
                 sg_checkpoint_save(l->dir, l->m, l->optim, (l->state.seconds = elapsed(l), &l->state), l->spec, &other);
             return st;
         }
-        if (l->state.step % every_valid == 0 || l->state.step >= l->total)
+        if (l->state.step > l->pretrain && (l->state.step % every_valid == 0 || l->state.step >= l->total))
             if ((st = validate(l, err)))
                 return st;
         if (l->state.step % every_checkpoint == 0 && !finished(l))
@@ -294,7 +300,8 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
         return sg_fail(err, SG_ERR_USAGE, "%s: expected training examples from 1 to 2^32 - 1, found %zu (is the split right?)",
                        t->data->dir, l.n);
     l.per_epoch = (int64_t)sg_pieces(l.n, (size_t)c->batch);
-    l.total = c->epochs * l.per_epoch;
+    l.pretrain = m->class->pretrain ? m->class->pretrain(m) * l.per_epoch : 0;
+    l.total = l.pretrain + c->epochs * l.per_epoch;
     if (c->steps && c->steps < l.total)
         l.total = c->steps;
     const sg_optim_spec how = optim_spec(c, l.total);

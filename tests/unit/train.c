@@ -13,6 +13,8 @@
 #define GRU4REC "dim=16 hidden=20 length=8"
 #define NARM "dim=16 hidden=20 length=8"
 #define ATTREC "dim=16 length=4"
+#define S3REC "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=2 attributes=0"
+#define RECGPT "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
@@ -147,6 +149,18 @@ static void resumes_bert4rec_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("bert4rec", BERT4REC, "epochs=4 batch=8 lr=0.01");
 }
 
+static void resumes_s3rec_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("s3rec", S3REC, "epochs=2 batch=8 lr=0.01");
+}
+
+static void resumes_recgpt_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("recgpt", RECGPT, "epochs=2 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
@@ -157,6 +171,8 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
                                       {"gru4rec", GRU4REC},
                                       {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
                                       {"narm", NARM},
+                                      {"s3rec", S3REC},
+                                      {"recgpt", RECGPT},
                                       {"attrec", ATTREC},
                                       {"bert4rec", BERT4REC}};
 
@@ -244,6 +260,41 @@ static void attrec_learns_the_chain(void **state)
                                   "epochs=60 batch=32 lr=0.01 patience=0 valid_every=20") > 0.45);
 }
 
+static void s3rec_learns_the_chain_after_pretraining(void **state)
+{
+    (void)state;
+    learns_the_chain("s3rec", S3REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
+/* Two epochs of pre-training are not validated and come on top. */
+static void pretraining_comes_first_and_is_not_validated(void **state)
+{
+    (void)state;
+    sg_error err = {0};
+    const char *dir = place("pretrain");
+    char *path = sg_path_join(dir, "training.jsonl");
+    sg_buf log = {0};
+
+    sg_dir_remove(dir, &err);
+    if (train_once("s3rec", S3REC, dir, "epochs=2 batch=8", false, 1, -1, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(sg_file_read(&log, path, 1 << 20, &err), SG_OK);
+    for (int epoch = 1; epoch <= 5; epoch++) {
+        char what[32];
+
+        snprintf(what, sizeof what, "\"epoch\":%d.0000", epoch);
+        assert_int_equal(strstr(log.data, what) != NULL, epoch == 3 || epoch == 4);
+    }
+    sg_buf_free(&log);
+    sg_free(path);
+}
+
+static void recgpt_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("recgpt", RECGPT " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
 static void bert4rec_learns_the_chain(void **state)
 {
     (void)state;
@@ -258,6 +309,8 @@ int main(void)
         cmocka_unit_test(resumes_hstu_bit_for_bit),
         cmocka_unit_test(resumes_gru4rec_bit_for_bit),
         cmocka_unit_test(resumes_bert4rec_bit_for_bit),
+        cmocka_unit_test(resumes_s3rec_bit_for_bit),
+        cmocka_unit_test(resumes_recgpt_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),
@@ -265,6 +318,9 @@ int main(void)
         cmocka_unit_test(gru4rec_learns_the_chain),
         cmocka_unit_test(narm_learns_the_chain),
         cmocka_unit_test(attrec_learns_the_chain),
+        cmocka_unit_test(s3rec_learns_the_chain_after_pretraining),
+        cmocka_unit_test(pretraining_comes_first_and_is_not_validated),
+        cmocka_unit_test(recgpt_learns_the_chain),
         cmocka_unit_test(bert4rec_learns_the_chain),
     };
     sg_error err;
