@@ -6,9 +6,10 @@
 #include "serve/answer.h"
 #include "serve/reply.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { K_USUAL = 10, USERS_SHOWN = 5 };
+enum { K_USUAL = 10, USERS_SHOWN = 5, CHILDREN_SHOWN = 512, ITEMS_SHOWN = 24 };
 
 const sg_field sg_recommend_fields[] = {
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
@@ -355,6 +356,82 @@ bool sg_handle_models(sg_server *s, sg_job *j)
                                       "events", (json_int_t)source->data->n_events, "sha256",
                                       source->data->sha256, "example_users", some_users(source->data)));
     sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
+    sg_loaded_release(l);
+    return true;
+}
+
+bool sg_handle_training(sg_server *s, sg_job *j)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    json_t *o = json_pack("{s:s, s:s}", "object", "training", "model", l->source.model->class->name);
+
+    json_object_update(o, l->training);
+    sg_reply(j->x, 200, o);
+    sg_loaded_release(l);
+    return true;
+}
+
+/* "12,3" as codes; their number, or -1: it is no list of codes, or too long. */
+static int read_codes(int32_t *codes, int most, const char *text)
+{
+    int n = 0;
+
+    for (char *end; text && *text; text = *end ? end + 1 : end) {
+        const long code = strtol(text, &end, 10);
+
+        if (n == most || end == text || *text < '0' || *text > '9' || code > INT32_MAX || (*end && (*end != ',' || !end[1])))
+            return -1;
+        codes[n++] = (int32_t)code;
+    }
+    return n;
+}
+
+/* Everything here is looked up, nothing counted: it runs on the thread of HTTP. */
+static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_t node)
+{
+    const sg_catalogue *c = s->model->catalogue;
+    json_t *o = depth ? sg_source_child_json(s, codes, depth, node) : json_pack("{s:i, s:i}", "level", 0, "items", (int)s->model->n_items);
+    json_t *children = json_array(), *items = json_array(), *path = json_array();
+    int32_t first, last;
+
+    for (int l = 0; l < depth; l++)
+        json_array_append_new(path, json_integer(codes[l]));
+    sg_catalogue_span(c, depth, node, &first, &last);
+    if (depth < sg_catalogue_levels(c)) {
+        const sg_children below = sg_catalogue_children(c, depth, node);
+
+        json_object_set_new(o, "n_children", json_integer(below.n));
+        for (int32_t i = 0; i < below.n && i < CHILDREN_SHOWN; i++) {
+            codes[depth] = sg_child_code(&below, i);
+            json_array_append_new(children, sg_source_child_json(s, codes, depth + 1, below.first + i));
+        }
+    }
+    for (int32_t leaf = first; leaf < last && last - first <= ITEMS_SHOWN; leaf++)
+        json_array_append_new(items, sg_source_item_json(s, sg_catalogue_item(c, leaf)));
+    json_object_set_new(o, "object", json_string("prefix"));
+    json_object_set_new(o, "codes", path);
+    json_object_set_new(o, "children", children);
+    json_object_set_new(o, "below", items);
+    return o;
+}
+
+bool sg_handle_prefix(sg_server *s, sg_job *j)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const sg_catalogue *c = l->source.model->catalogue;
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX + 1], node = 0;
+    const int depth = c ? read_codes(codes, sg_catalogue_levels(c), j->id) : 0;
+
+    for (int i = 0; c && i < depth && node >= 0; i++)
+        node = sg_catalogue_child(c, i, node, codes[i]);
+    if (!c)
+        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", l->source.model->class->name);
+    else if (depth < 0)
+        sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3", sg_catalogue_levels(c));
+    else if (node < 0)
+        sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'", j->id);
+    else
+        sg_reply(j->x, 200, prefix_json(&l->source, codes, depth, node));
     sg_loaded_release(l);
     return true;
 }

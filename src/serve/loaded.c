@@ -2,10 +2,15 @@
 #include "serve/loaded.h"
 
 #include "base/alloc.h"
+#include "base/io.h"
+#include "file/json.h"
 #include "file/manifest.h"
 #include "serve/query.h"
 
 #include <math.h>
+#include <string.h>
+
+enum { TRAINING_BYTES_MAX = 4 << 20 };
 
 /* One request, so that a model that cannot answer never takes the place of one that can. */
 static sg_status try_request(const sg_source *s, sg_error *err)
@@ -31,10 +36,35 @@ static void close_all(sg_loaded *l)
     sg_model *m = l->source.model;
     sg_dataset *d = l->source.data;
 
+    json_decref(l->training);
     sg_source_fini(&l->source);
     sg_dataset_close(d);
     sg_model_free(m);
     sg_free(l);
+}
+
+/* training.json and training.jsonl, which no model needs: what is not there, or cannot be read, is left out. */
+static json_t *read_training(const char *dir)
+{
+    char *report = sg_path_join(dir, "training.json"), *rows = sg_path_join(dir, "training.jsonl");
+    json_t *all = json_object(), *curve = json_array(), *value;
+    sg_buf text = {0};
+
+    if (report && !sg_json_read(&value, report, TRAINING_BYTES_MAX, NULL)) {
+        json_object_set(all, "report", json_object_get(value, "report"));
+        json_decref(value);
+    }
+    if (rows && !sg_file_read(&text, rows, TRAINING_BYTES_MAX, NULL))
+        for (size_t at = 0, n; at < text.size; at += n + 1) {
+            n = strcspn(text.data + at, "\n");
+            if (n && !sg_json_parse(&value, (sg_bytes){text.data + at, n}, rows, NULL))
+                json_array_append_new(curve, value);
+        }
+    json_object_set_new(all, "curve", curve);
+    sg_buf_free(&text);
+    sg_free(report);
+    sg_free(rows);
+    return all;
 }
 
 sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
@@ -66,6 +96,7 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     if (st)
         goto done;
     l->when = time(NULL);
+    l->training = read_training(model_dir);
     atomic_init(&l->held, 1);
     if ((st = sg_source_meanings(&l->source, err)) || (verify && (st = try_request(&l->source, err))))
         goto done;

@@ -10,7 +10,8 @@
 
 typedef struct sg_loaded {
     sg_source source;
-    time_t when; /* opened */
+    time_t when;      /* opened */
+    json_t *training; /* owned: {"report", "curve"}, what the folder keeps of the training */
     atomic_int held;
 } sg_loaded;
 

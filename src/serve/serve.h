@@ -12,7 +12,7 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(text, address, "127.0.0.1", 0, 64, "address to listen at; one that others can reach needs --key-file or --insecure")     \
     X(int, port, 8080, 0, 65535, "port to listen at (0: a free one, named in the log)")                                        \
     X(int, queue, 256, 1, 1000000, "requests that wait for a worker; more are answered 429 with Retry-After")                  \
-    X(int, queue_ms, 10, 1, 3600000, "milliseconds that a request may be expected to wait; more, beyond a batch for each worker: 429") \
+    X(int, queue_ms, 5,  1, 3600000, "milliseconds that a request may be expected to wait; more, beyond a batch for each worker: 429") \
     X(int, batch, 8, 1, SG_SERVE_BATCH_MAX, "waiting requests of the same kind that a worker computes together")              \
     X(int, batch_wait, 0, 0, 10000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \

@@ -69,6 +69,8 @@ bool sg_handle_recommend(sg_server *s, sg_job *j);
 bool sg_handle_rank(sg_server *s, sg_job *j);
 bool sg_handle_rerank(sg_server *s, sg_job *j);
 bool sg_handle_models(sg_server *s, sg_job *j);
+bool sg_handle_training(sg_server *s, sg_job *j);
+bool sg_handle_prefix(sg_server *s, sg_job *j);
 bool sg_handle_item(sg_server *s, sg_job *j);
 bool sg_handle_events(sg_server *s, sg_job *j);
 bool sg_handle_user(sg_server *s, sg_job *j);

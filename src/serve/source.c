@@ -117,18 +117,27 @@ json_t *sg_source_item_json(const sg_source *s, int32_t item)
     return o;
 }
 
+json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
+{
+    int32_t first, last;
+    json_t *child;
+
+    sg_catalogue_span(s->model->catalogue, depth, node, &first, &last);
+    child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
+                      (int)(last - first));
+    if (s->prefixes)
+        json_object_update_missing(child, sg_prefixes_find(s->prefixes, codes, depth));
+    return child;
+}
+
 json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
 {
     const sg_catalogue *c = s->model->catalogue;
+    json_t *step = sg_source_child_json(s, codes, depth, node);
     int32_t first, last;
-    json_t *step;
 
     sg_catalogue_span(c, depth, node, &first, &last);
-    step = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
-                     (int)(last - first));
-    if (s->prefixes)
-        json_object_update_missing(step, sg_prefixes_find(s->prefixes, codes, depth));
-    else if (s->words && last - first > 1)
+    if (!s->prefixes && s->words && last - first > 1)
         json_object_set_new(step, "words", sg_meaning_words(s->words, c, first, last, WORDS));
     return step;
 }

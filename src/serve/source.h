@@ -41,6 +41,8 @@ int32_t sg_source_data_item(const sg_source *s,
 json_t *sg_source_item_json(const sg_source *s, int32_t item); /* {"item", "title"}; NULL: out of memory */
 /* One step down a semantic ID: {"level", "code", "items"} and what the prefix codes[0 .. depth - 1], which
  * ends at `node`, means. */
+/* The same without what would have to be counted first: for long lists. */
+json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth, int32_t node);
 json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth, int32_t node);
 
 #endif

@@ -226,6 +226,77 @@ static void shows_the_model_and_its_items(void **state)
     answer_free(&a);
 }
 
+/* From the root to the leaves by the codes that each answer names: every item is met once, at the ID that it says it has. */
+static int count_below(const char *prefix, int *items)
+{
+    char path[100];
+    answer a, b;
+    json_t *child;
+    size_t i;
+    int sum = 0, n;
+
+    snprintf(path, sizeof path, *prefix ? "/v1/prefixes/%s" : "/v1/prefixes", prefix);
+    a = ask(&s, "GET", path, NULL);
+    assert_int_equal(a.status, 200);
+    n = (int)number_at(&a, "items");
+    assert_int_equal(json_array_size(member(a.json, "children")), (size_t)number_at(&a, "n_children"));
+    json_array_foreach(member(a.json, "children"), i, child)
+    {
+        const int code = (int)json_integer_value(json_object_get(child, "code"));
+
+        snprintf(path, sizeof path, *prefix ? "%s,%d" : "%s%d", prefix, code);
+        const int below = count_below(path, items);
+
+        assert_int_equal(below, (int)json_integer_value(json_object_get(child, "items")));
+        sum += below;
+    }
+    if (i == 0) {
+        assert_int_equal(json_array_size(member(a.json, "below")), 1);
+        snprintf(path, sizeof path, "/v1/items/%s", text_at(&a, "below/0/item"));
+        b = ask(&s, "GET", path, NULL);
+        assert_true(json_equal(member(b.json, "semantic_id"), member(a.json, "codes")));
+        answer_free(&b);
+        ++*items;
+    } else {
+        assert_int_equal(sum, n);
+    }
+    answer_free(&a);
+    return n;
+}
+
+static void the_tree_of_ids_can_be_browsed(void **state)
+{
+    static const char *const wrong[] = {"x", "1,", ",1", "1,,2", "1,2,3,4,5,6,7,8,9", "-1", "99999999999999999999", "1 "};
+    int items = 0;
+
+    (void)state;
+    assert_int_equal(count_below("", &items), 80);
+    assert_int_equal(items, 80);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char path[100];
+
+        snprintf(path, sizeof path, "/v1/prefixes/%s", wrong[i]);
+        if (wrong[i][1] == ' ')
+            snprintf(path, sizeof path, "/v1/prefixes/1%%20");
+        assert_error(&s, "GET", path, NULL, 400, "invalid_request");
+    }
+    assert_error(&s, "GET", "/v1/prefixes/77", NULL, 404, "not_found");
+    assert_error(&s, "GET", "/v1/prefixes/1,2147483647", NULL, 404, "not_found");
+}
+
+static void shows_how_the_model_learned(void **state)
+{
+    answer a = ask(&s, "GET", "/v1/training", NULL);
+
+    (void)state;
+    assert_true(json_array_size(member(a.json, "curve")) >= 1);
+    assert_true(number_at(&a, "curve/0/step") > 0);
+    assert_true(number_at(&a, "curve/0/loss") > 0);
+    assert_true(number_at(&a, "report/weights") > 0);
+    assert_null(member(a.json, "data")); /* paths of this machine are nobody's business */
+    answer_free(&a);
+}
+
 static void knows_its_paths_and_methods(void **state)
 {
     answer a = ask(&s, "DELETE", "/v1/recommend", NULL);
@@ -282,7 +353,7 @@ static void describes_what_it_routes(void **state)
             assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
         answer_free(&b);
     }
-    assert_int_equal(n, 14);
+    assert_int_equal(n, 17);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
@@ -436,6 +507,8 @@ int main(void)
         cmocka_unit_test(puts_a_list_in_a_new_order),
         cmocka_unit_test(says_what_is_wrong_with_a_request),
         cmocka_unit_test(shows_the_model_and_its_items),
+        cmocka_unit_test(the_tree_of_ids_can_be_browsed),
+        cmocka_unit_test(shows_how_the_model_learned),
         cmocka_unit_test(knows_its_paths_and_methods),
         cmocka_unit_test(describes_what_it_routes),
         cmocka_unit_test(the_page_stands_alone),
