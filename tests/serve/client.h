@@ -36,8 +36,10 @@ enum {
 
 /* Microseconds in which a test must have done something: tests that count on it wait it out, so it is longer only where all is slow. */
 #ifdef SEDGE_SANITIZED
+#define SANITIZED true
 #define WINDOW_US "4000000"
 #else
+#define SANITIZED false
 #define WINDOW_US "1000000"
 #endif
 

@@ -86,7 +86,7 @@ static void overload_is_answered_at_once(void **state)
  * the others are told at once; with time to wait, all are answered. */
 static int turned_away(const char *options)
 {
-    enum { CROWD = 30 };
+    enum { CROWD = 16 };
     static const char body[] = "{\"history\": [\"i3\", \"i14\"], \"explain\": true}";
     int fd[CROWD], n = 0;
     server s;
@@ -115,7 +115,7 @@ static int turned_away(const char *options)
 static void the_queue_is_as_long_as_its_wait(void **state)
 {
     (void)state;
-    assert_in_range(turned_away("--threads 1 --batch 1 --queue-ms 1"), 1, 29);
+    assert_in_range(turned_away("--threads 1 --batch 1 --queue-ms 1"), 1, 15);
     assert_int_equal(turned_away("--threads 1 --batch 1 --queue-ms 100000"), 0);
 }
 
@@ -348,7 +348,9 @@ static void reloads_without_a_failed_request(void **state)
     }
     print_message("%d reloads, half of them of a bent folder: %d requests, 0 failed, memory %ld KiB at half time, %ld at the end\n", n,
                   atomic_load(&l[0].asked) + atomic_load(&l[1].asked), kib, anonymous_kib(&s));
-    assert_true(anonymous_kib(&s) < kib + 2048); /* what the allocator keeps varies by that much; a leaked model would not fit */
+    /* what the allocator keeps varies by that much; leaked models would not fit. Sanitizers keep what was freed, and find leaks
+     * by themselves. */
+    assert_true(SANITIZED || anonymous_kib(&s) < kib + 2048);
     /* as many files and mappings as at the start, once the last worker has let go of the others */
     for (int ms = 0; ms < WAIT_MS && (count_files(&s) > files || count_maps(&s) > maps); ms += 5)
         sleep_ms(5);
