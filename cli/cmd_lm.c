@@ -68,8 +68,7 @@ const sg_verb sg_verb_lm = {
     .words = "generate|score|embed MODEL",
     .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, SmolLM2, Qwen2,\n"
-             "Qwen3) for generate and score, encoders of the BERT family for embed. Weights of a .gguf file stay in\n"
-             "their few bits.",
+             "Qwen3), and for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.",
     .examples = "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length 64\n"
                 "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
                 "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors",
