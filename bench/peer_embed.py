@@ -82,7 +82,7 @@ def main():
                 return self.model(input_ids=x, attention_mask=mask).last_hidden_state
 
         axes = {0: "batch", 1: "tokens"}
-        torch.onnx.export(Hidden(), (example, example), path, input_names=["x", "mask"], output_names=["h"], dynamo=False,
+        torch.onnx.export(Hidden().eval(), (example, example), path, input_names=["x", "mask"], output_names=["h"], dynamo=False,
                           dynamic_axes={"x": axes, "mask": axes, "h": axes}, opset_version=17)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = a.threads

@@ -45,8 +45,9 @@ const sg_verb sg_verb_embed = {
     .name = "embed",
     .words = "DATA",
     .summary = "Item text to vectors, or vectors made elsewhere",
-    .about = "The vectors lie in DATA/vectors.safetensors. The built-in encoder needs no download. A model is a Hugging Face or "
-             "sentence-transformers folder of the BERT family (MiniLM, E5, BGE): config.json, model.safetensors, tokenizer.json.",
+    .about = "The vectors lie in DATA/vectors.safetensors. The built-in encoder needs no download. A model is a\n"
+             "Hugging Face or sentence-transformers folder of the BERT family (MiniLM, E5, BGE): config.json,\n"
+             "model.safetensors, tokenizer.json.",
     .examples = "  sedge embed shop --encoder lsa\n  sedge embed shop --encoder all-MiniLM-L6-v2 --columns title\n"
                 "  sedge embed shop --vectors t5.npy --ids items.txt",
     .least = 1,

@@ -114,7 +114,7 @@ typedef struct sedge_run {
     void *user;
 } sedge_run;
 
-/* Options of "import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
+/* Options of "import", "synth", "embed", "lm", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
  * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
 SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
 /* All models, or one with its options. */
@@ -159,6 +159,25 @@ typedef struct sedge_embed_params {
     size_t n_set;
 } sedge_embed_params;
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
+
+/* A language model by itself. generate: continues the prompt, or answers it (chat). score: how likely texts are after the prompt.
+ * embed: vectors of texts, by an encoder's folder, as a .safetensors file. */
+typedef struct sedge_lm_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model;  /* a Hugging Face folder or a .gguf file */
+    const char *prompt; /* generate: what to continue; score: what stands before every text; NULL: nothing */
+    const char *system; /* chat: the system's turn; NULL: the template's own */
+    int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
+    const char *text;   /* score, embed: one text, or ... */
+    const char *file;   /* ... a file with a text a line */
+    const char *out;    /* embed: the file to write */
+    const char *const *set;
+    size_t n_set;
+} sedge_lm_params;
+SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
+SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
+SEDGE_API int sedge_lm_embed(const sedge_lm_params *p, char **json, sedge_error *err);
 
 typedef struct sedge_tokenize_params {
     size_t size;

@@ -143,7 +143,7 @@ static sg_status check_encoder(const char *encoder, sg_error *err)
     static const char *const encoders[] = {"lsa"};
     const char *near;
 
-    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_dir_exists(encoder))
+    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_dir_exists(encoder) || sg_file_exists(encoder))
         return SG_OK;
     near = sg_nearest(encoder, encoders, 1);
     if (near)

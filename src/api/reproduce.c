@@ -247,12 +247,27 @@ static int do_synth(chain *c, const set_list *options, sedge_error *e)
     return sedge_synth(&p, NULL, e);
 }
 
+/* "encoder" stands among the options of the recipe, though it is a parameter of its own. */
 static int do_embed(chain *c, const set_list *options, sedge_error *e)
 {
-    const sedge_embed_params p = {
-        .size = sizeof p, .run = c->run, .data = c->data, .set = set_of(options), .n_set = options->n};
+    static const char encoder[] = "encoder=";
+    const char **set = sg_alloc_array(options->n + 1, sizeof *set);
+    sedge_embed_params p = {.size = sizeof p, .run = c->run, .data = c->data, .set = set};
+    int st;
 
-    return sedge_embed(&p, NULL, e);
+    if (!set) {
+        sg_fail_memory(c->err, "options");
+        return api_error(e, c->err, SG_ERR_MEMORY);
+    }
+    for (size_t i = 0; i < options->n; i++) {
+        if (strncmp(options->item[i], encoder, sizeof encoder - 1) == 0)
+            p.encoder = options->item[i] + sizeof encoder - 1;
+        else
+            set[p.n_set++] = options->item[i];
+    }
+    st = sedge_embed(&p, NULL, e);
+    sg_free(set);
+    return st;
 }
 
 static int do_tokenize(chain *c, const set_list *options, sedge_error *e)

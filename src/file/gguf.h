@@ -55,6 +55,13 @@ const sg_gguf_tensor *sg_gguf_tensor_find(const sg_gguf *g, const char *name);  
 const char *sg_gguf_type_name(int type); /* "Q4_K"; of types not known here too */
 size_t sg_gguf_block(int type);          /* values of a block; 0: not known here */
 
+/* What a type of few bits is made of: value i is scale[i / block] * q[i] + least[i / block] with q of `bits` bits (4 or 8), up to the
+ * last rounding of sg_gguf_decode. False: the type has no such form (F32, F16, BF16, not known here). */
+bool sg_gguf_split_form(int *bits, int *block, int type);
+/* The same n values from `first` on as sg_gguf_decode; q (n), scale and least (n / block). */
+sg_status sg_gguf_split(uint16_t *q, float *scale, float *least, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n,
+                        sg_error *err);
+
 /* Values first .. first + n as f32; both are multiples of the block. [ggml-quants] */
 sg_status sg_gguf_decode(float *out, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n, sg_error *err);
 

@@ -57,8 +57,11 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
     sg_status st;
 
     *out = (sg_bert_config){0};
-    if ((st = sg_json_need_string(&type, config, "model_type", where, err)) ||
-        (st = read_size(&out->dim, config, "hidden_size", 1 << 16, where, err)) ||
+    if ((st = sg_json_need_string(&type, config, "model_type", where, err)))
+        return st;
+    if (strcmp(type, "bert") != 0 && strcmp(type, "roberta") != 0 && strcmp(type, "xlm-roberta") != 0)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'model_type': expected bert, roberta or xlm-roberta, found '%.100s'", where, type);
+    if ((st = read_size(&out->dim, config, "hidden_size", 1 << 16, where, err)) ||
         (st = read_size(&out->layers, config, "num_hidden_layers", 1000, where, err)) ||
         (st = read_size(&out->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
         (st = read_size(&out->ffn, config, "intermediate_size", 1 << 20, where, err)) ||
@@ -68,8 +71,6 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
         (st = read_act(&out->act, config, where, err)) ||
         (json_object_get(config, "layer_norm_eps") && (st = sg_json_need_real(&eps, config, "layer_norm_eps", where, err))))
         return st;
-    if (strcmp(type, "bert") != 0 && strcmp(type, "roberta") != 0 && strcmp(type, "xlm-roberta") != 0)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'model_type': expected bert, roberta or xlm-roberta, found '%.100s'", where, type);
     if (out->dim % out->heads)
         return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d", where, out->heads, out->dim);
     if (!(eps >= 0 && eps < 1))

@@ -196,6 +196,16 @@ void sg_pooling_close(sg_pooling *p)
     *p = (sg_pooling){0};
 }
 
+sg_status sg_pooling_only(sg_pooling *p, sg_pooler pooler, sg_error *err)
+{
+    if (p->n_dense)
+        return sg_fail(err, SG_ERR_USAGE, "pooling: the model has a dense layer behind its own");
+    for (int i = 0; i < SG_N_POOLERS; i++)
+        p->use[i] = i == (int)pooler;
+    p->out = p->in;
+    return SG_OK;
+}
+
 /* ---- one text ------------------------------------------------------------------------------------------------------------ */
 static void pool(float *out, sg_pooler how, const float *x, size_t n, size_t d)
 {

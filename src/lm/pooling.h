@@ -27,6 +27,8 @@ typedef struct sg_pooling {
 /* modules.json of the folder and what it names; without it: the mean, as it is. dim: width of hidden states. */
 sg_status sg_pooling_open(sg_pooling *out, const char *dir, int dim, sg_error *err);
 void sg_pooling_close(sg_pooling *p);
+/* This pooler instead of those of the folder, which must have no dense layer behind them. */
+sg_status sg_pooling_only(sg_pooling *p, sg_pooler pooler, sg_error *err);
 const char *sg_pooler_name(sg_pooler p);
 
 size_t sg_pooling_floats(const sg_pooling *p); /* of work */

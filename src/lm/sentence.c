@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "lm/bert.h"
+#include "lm/llama.h"
 #include "lm/pooling.h"
 #include "math/gemm.h"
 #include "text/tokenizer.h"
@@ -24,10 +25,12 @@ const size_t sg_n_sentence_options = sizeof sg_sentence_options / sizeof *sg_sen
 enum { CONFIG_MOST = 16 << 20, GRAIN_TEXTS = 64, BATCH_TOKENS = 512, ROUND = 8 /* batches a thread between two words about progress */ };
 
 struct sg_sentence {
-    sg_weights *weights;     /* owned */
-    sg_tokenizer *tokenizer; /* owned */
+    sg_weights *weights;           /* owned; NULL: the decoder's */
+    const sg_tokenizer *tokenizer; /* owned, or the decoder's */
     sg_bert bert;
+    sg_llama *decoder;             /* owned; NULL: bert */
     sg_pooling pooling;
+    int places;              /* tokens that the model knows */
     int tokens;              /* that a text may have */
 };
 
@@ -36,7 +39,7 @@ static sg_status read_length(sg_sentence *s, const char *dir, sg_error *err)
 {
     char *path = sg_path_join(dir, "sentence_bert_config.json");
     json_t *root = NULL;
-    int64_t most = sg_bert_tokens_max(&s->bert);
+    int64_t most = s->places;
     sg_status st = SG_OK;
 
     if (!path)
@@ -44,42 +47,84 @@ static sg_status read_length(sg_sentence *s, const char *dir, sg_error *err)
     if (sg_file_exists(path) && !(st = sg_json_read(&root, path, CONFIG_MOST, err)) &&
         json_is_integer(json_object_get(root, "max_seq_length")))
         st = sg_json_need_int(&most, root, "max_seq_length", 1, INT32_MAX, path, err);
-    s->tokens = most < sg_bert_tokens_max(&s->bert) ? (int)most : sg_bert_tokens_max(&s->bert);
+    s->tokens = most < s->places ? (int)most : s->places;
     json_decref(root);
     sg_free(path);
     return st;
 }
 
-static sg_status open_encoder(sg_sentence *s, const char *dir, sg_error *err)
+static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *dir, sg_error *err)
 {
-    char *path = sg_path_join(dir, "config.json");
+    sg_tokenizer *t = NULL;
     sg_bert_config c;
-    json_t *root = NULL;
     sg_status st;
 
-    if (!path)
-        return sg_fail_memory(err, "path");
-    if (!(st = sg_json_read(&root, path, CONFIG_MOST, err)) && !(st = sg_bert_config_read(&c, root, path, err)) &&
-        !(st = sg_weights_open(&s->weights, dir, err)))
-        st = sg_bert_open(&s->bert, &c, s->weights, err);
+    if ((st = sg_bert_config_read(&c, config, where, err)) || (st = sg_weights_open(&s->weights, dir, err)) ||
+        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = sg_tokenizer_open(&t, dir, err)))
+        return st;
+    s->tokenizer = t;
+    s->places = sg_bert_tokens_max(&s->bert);
+    if (sg_tokenizer_size(t) > c.vocab)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", dir,
+                       c.vocab, (int)sg_tokenizer_size(t));
+    return SG_OK;
+}
+
+static sg_status open_decoder(sg_sentence *s, const char *path, sg_error *err)
+{
+    const sg_status st = sg_llama_open(&s->decoder, path, err);
+
+    if (st)
+        return st;
+    s->tokenizer = sg_llama_tokenizer(s->decoder);
+    s->places = sg_llama_config_of(s->decoder)->places;
+    return SG_OK;
+}
+
+static bool is_decoder(const json_t *config)
+{
+    static const char *const types[] = {"llama", "qwen2", "qwen3"};
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+
+    for (size_t i = 0; type && i < sizeof types / sizeof *types; i++)
+        if (strcmp(type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "config.json");
+    json_t *root = NULL;
+    sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
+
+    if (!st)
+        st = is_decoder(root) ? open_decoder(s, dir, err) : open_encoder(s, root, path, dir, err);
+    if (!st)
+        st = sg_pooling_open(&s->pooling, dir, s->decoder ? sg_llama_config_of(s->decoder)->dim : s->bert.config.dim, err);
+    if (!st)
+        st = read_length(s, dir, err);
     json_decref(root);
     sg_free(path);
     return st;
 }
 
-sg_status sg_sentence_open(sg_sentence **out, const char *dir, sg_error *err)
+sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
 {
     sg_sentence *s = sg_alloc_zero(1, sizeof *s);
     sg_status st;
 
     *out = NULL;
     if (!s)
-        return sg_fail_memory(err, dir);
-    if (!(st = open_encoder(s, dir, err)) && !(st = sg_tokenizer_open(&s->tokenizer, dir, err)) &&
-        !(st = sg_pooling_open(&s->pooling, dir, s->bert.config.dim, err)) && !(st = read_length(s, dir, err)) &&
-        sg_tokenizer_size(s->tokenizer) > s->bert.config.vocab)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", dir,
-                     s->bert.config.vocab, (int)sg_tokenizer_size(s->tokenizer));
+        return sg_fail_memory(err, path);
+    if (sg_dir_exists(path)) {
+        st = open_folder(s, path, err);
+    } else if (!(st = open_decoder(s, path, err))) { /* a .gguf file says nothing of poolers */
+        const int dim = sg_llama_config_of(s->decoder)->dim;
+
+        s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true};
+        s->tokens = s->places;
+    }
     if (st) {
         sg_sentence_close(s);
         return st;
@@ -94,7 +139,9 @@ void sg_sentence_close(sg_sentence *s)
         return;
     sg_bert_close(&s->bert);
     sg_pooling_close(&s->pooling);
-    sg_tokenizer_close(s->tokenizer);
+    if (!s->decoder)
+        sg_tokenizer_close((sg_tokenizer *)(uintptr_t)s->tokenizer);
+    sg_llama_close(s->decoder);
     sg_weights_close(s->weights);
     sg_free(s);
 }
@@ -110,6 +157,8 @@ typedef struct encoded {
 typedef struct worker { /* one a thread */
     sg_encoder *encoder;
     sg_graph *graph;
+    sg_reading *reading; /* of a decoder, else NULL */
+    float *states;       /* (longest text, dim) of a decoder */
     sg_buf with_prefix;
     float *pool_work;
     sg_status st;
@@ -118,6 +167,7 @@ typedef struct worker { /* one a thread */
 
 typedef struct job {
     const sg_sentence *s;
+    sg_pooling pooling; /* borrows from s */
     const sg_bytes *text;
     size_t n;
     const char *prefix;
@@ -223,10 +273,44 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             if (!length) /* no token, not even one around: nothing to say */
                 memset(to, 0, (size_t)j->width * sizeof *to);
             else if (x)
-                sg_pooling_run(to, j->width, &j->s->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1], length, w->pool_work);
+                sg_pooling_run(to, j->width, &j->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1], length, w->pool_work);
         }
     }
     return sg_graph_status(w->graph, &w->err);
+}
+
+/* A decoder reads one text after the other. */
+static sg_status run_texts(const job *j, worker *w, size_t first, size_t end)
+{
+    sg_status st = SG_OK;
+
+    for (size_t i = first; i < end && !st; i++) {
+        const encoded *e = &j->list[i];
+        float *to = j->vectors + e->text * (size_t)j->width;
+
+        sg_reading_cut(w->reading, 0);
+        if (!e->n)
+            memset(to, 0, (size_t)j->width * sizeof *to);
+        else if (!(st = sg_reading_states(w->reading, e->id, e->n, w->states, &w->err)))
+            sg_pooling_run(to, j->width, &j->pooling, w->states, (size_t)e->n, w->pool_work);
+    }
+    return st;
+}
+
+/* Sessions with room for the longest text. */
+static sg_status readings_new(job *j, int threads, sg_error *err)
+{
+    const int longest = j->n && j->list[0].n > 0 ? j->list[0].n : 1;
+    sg_status st = SG_OK;
+
+    for (int t = 0; t < threads && !st && j->s->decoder; t++) {
+        worker *w = &j->workers[t];
+
+        if (!(st = sg_reading_new(&w->reading, j->s->decoder, longest, NULL, err)) &&
+            !(w->states = sg_alloc_array((size_t)longest * (size_t)j->pooling.in, sizeof *w->states)))
+            st = sg_fail_memory(err, "states");
+    }
+    return st;
 }
 
 static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -235,7 +319,7 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
     worker *w = &j->workers[thread];
 
     for (size_t i = begin; i < end && !w->st; i++)
-        w->st = run_batch(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+        w->st = (j->s->decoder ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -280,7 +364,7 @@ static sg_status workers_new(job *j, int threads, sg_error *err)
         worker *w = &j->workers[t];
 
         if (!(st = sg_encoder_new(&w->encoder, j->s->tokenizer, err)) && !(st = sg_graph_new(&w->graph, NULL, j->precision, err)) &&
-            !(w->pool_work = sg_alloc_array(sg_pooling_floats(&j->s->pooling), sizeof *w->pool_work)))
+            !(w->pool_work = sg_alloc_array(sg_pooling_floats(&j->pooling), sizeof *w->pool_work)))
             st = sg_fail_memory(err, "encoder");
     }
     return st;
@@ -291,6 +375,8 @@ static void workers_free(job *j, int threads)
     for (int t = 0; j->workers && t < threads; t++) {
         sg_encoder_free(j->workers[t].encoder);
         sg_graph_free(j->workers[t].graph);
+        sg_reading_free(j->workers[t].reading);
+        sg_free(j->workers[t].states);
         sg_buf_free(&j->workers[t].with_prefix);
         sg_free(j->workers[t].pool_work);
     }
@@ -308,13 +394,26 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
         empty += j->text[j->list[i].text].size == 0;
     }
     for (int i = 0; i < SG_N_POOLERS; i++)
-        if (j->s->pooling.use[i])
+        if (j->pooling.use[i])
             sg_buf_printf(&pooling, pooling.size ? ", %s" : "%s", sg_pooler_name((sg_pooler)i));
     *out = json_pack("{s:I, s:i, s:I, s:I, s:I, s:i, s:s, s:b, s:s, s:f}", "texts", (json_int_t)j->n, "dim", j->width, "empty", empty,
                      "tokens", tokens, "texts_cut", cut, "tokens_max", (int)j->tokens, "pooling", pooling.failed ? "" : pooling.data,
-                     "unit_length", j->s->pooling.unit, "precision", j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
+                     "unit_length", j->pooling.unit, "precision", j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
     return *out ? SG_OK : sg_fail_memory(err, "report");
+}
+
+static sg_status choose_pooler(sg_pooling *p, const char *name, sg_error *err)
+{
+    static const struct {
+        const char *name;
+        sg_pooler pooler;
+    } choices[] = {{"cls", SG_POOL_CLS}, {"max", SG_POOL_MAX}, {"mean", SG_POOL_MEAN}, {"last", SG_POOL_LAST}};
+
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (strcmp(name, choices[i].name) == 0)
+            return sg_pooling_only(p, choices[i].pooler, err);
+    return SG_OK;
 }
 
 sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text, size_t n,
@@ -322,18 +421,20 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
 {
     const double start = sg_now();
     const int threads = sg_pool_threads(pool);
-    job j = {.s = s, .text = text, .n = n, .prefix = c->prefix, .tokens = (size_t)s->tokens, .width = s->pooling.out};
+    job j = {.s = s, .text = text, .n = n, .prefix = c->prefix, .tokens = (size_t)s->tokens, .pooling = s->pooling};
     sg_status st;
 
     *vectors = NULL;
     *report = NULL;
-    if (c->tokens > sg_bert_tokens_max(&s->bert))
-        return sg_fail(err, SG_ERR_USAGE, "tokens: expected at most %d, found %d", sg_bert_tokens_max(&s->bert), c->tokens);
-    if (c->width > s->pooling.out)
-        return sg_fail(err, SG_ERR_USAGE, "width: expected at most %d, found %d", s->pooling.out, c->width);
+    if ((st = choose_pooler(&j.pooling, c->pooling, err)))
+        return st;
+    if (c->tokens > s->places)
+        return sg_fail(err, SG_ERR_USAGE, "tokens: expected at most %d, found %d", s->places, c->tokens);
+    if (c->width > j.pooling.out)
+        return sg_fail(err, SG_ERR_USAGE, "width: expected at most %d, found %d", j.pooling.out, c->width);
     j.tokens = c->tokens ? (size_t)c->tokens : j.tokens;
-    j.width = c->width ? c->width : j.width;
-    j.precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    j.width = c->width ? c->width : j.pooling.out;
+    j.precision = s->decoder ? SG_F32 : strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
     j.list = sg_alloc_zero(n, sizeof *j.list);
     j.batch = sg_alloc_array(n + 1, sizeof *j.batch);
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
@@ -344,7 +445,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);
             cut_batches(&j);
-            if (!(st = make_vectors(&j, pool, progress, err)))
+            if (!(st = readings_new(&j, threads, err)) && !(st = make_vectors(&j, pool, progress, err)))
                 st = make_report(report, &j, sg_now() - start, err);
         }
     }

@@ -1,6 +1,6 @@
-/* sentence.h - text to vectors by an encoder in a Hugging Face or sentence-transformers folder.
+/* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or by a decoder in a GGUF file.
  *
- *   config.json, model.safetensors, tokenizer.json    the encoder (lm/bert.h)
+ *   config.json, model.safetensors, tokenizer.json    the encoder (lm/bert.h) or decoder (lm/llama.h)
  *   modules.json, 1_Pooling, 2_Dense, ..._Normalize   what becomes of its hidden states; without modules.json: their mean */
 #ifndef SG_LM_SENTENCE_H
 #define SG_LM_SENTENCE_H
@@ -16,7 +16,8 @@
     X(text, prefix, "", 0, 255, "model folders: put before every text (e5: \"passage: \", for questions \"query: \")")  \
     X(int, tokens, 0, 0, 1048576, "model folders: tokens of a text that are read (0: as the folder says)")              \
     X(int, width, 0, 0, 65536, "model folders: vectors are cut to this many numbers before they get unit length (0: all)") \
-    X(choice, precision, auto, 0, 0, "auto|f32|bf16: model folders: arithmetic of matrix products")
+    X(choice, pooling, auto, 0, 0, "auto|cls|max|mean|last: model folders: which hidden states make the vector (auto: as the folder says)") \
+    X(choice, precision, auto, 0, 0, "auto|f32|bf16: model folders: arithmetic of matrix products (of a decoder: always f32)")
 
 typedef struct sg_sentence_config {
     SG_SENTENCE_OPTIONS(SG_OPTION_FIELD)
@@ -25,7 +26,7 @@ extern const sg_option sg_sentence_options[];
 extern const size_t sg_n_sentence_options;
 
 typedef struct sg_sentence sg_sentence; /* read-only once open: any number of threads may use it */
-sg_status sg_sentence_open(sg_sentence **out, const char *dir, sg_error *err);
+sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 void sg_sentence_close(sg_sentence *s);
 
 /* *vectors: (n, *dim), owned by the caller. Equal texts, equal vectors, whatever stands beside them. report: tokens, texts cut,

@@ -163,7 +163,7 @@ const sg_gguf *sg_weights_gguf(const sg_weights *w)
 }
 
 /* ---- tensors ------------------------------------------------------------------------------------------------------------- */
-static const sg_file_tensor *find(const sg_weights *w, const char *name)
+const sg_file_tensor *sg_weights_find(const sg_weights *w, const char *name)
 {
     for (size_t i = 0; i < w->n_files; i++) {
         const sg_file_tensor *t = sg_tensors_find(w->file[i], name);
@@ -176,7 +176,7 @@ static const sg_file_tensor *find(const sg_weights *w, const char *name)
 
 bool sg_weights_has(const sg_weights *w, const char *name)
 {
-    return w->gguf ? sg_gguf_tensor_find(w->gguf, name) != NULL : find(w, name) != NULL;
+    return w->gguf ? sg_gguf_tensor_find(w->gguf, name) != NULL : sg_weights_find(w, name) != NULL;
 }
 
 /* rank and dims of p against those found, slowest first */
@@ -222,9 +222,38 @@ static sg_status load_gguf(const sg_weights *w, sg_param *p, const char *name, s
     return sg_gguf_decode(p->value, w->gguf, t, 0, t->count, err);
 }
 
+static sg_status read_tensor(float *out, const sg_weights *w, const sg_file_tensor *t, size_t first, size_t n, sg_error *err)
+{
+    if (t->dtype != SG_DT_F32 && t->dtype != SG_DT_F16 && t->dtype != SG_DT_BF16)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected F32, F16 or BF16, found %s", w->path, t->name,
+                       sg_dtype_name(t->dtype));
+    if (first > t->count || n > t->count - first)
+        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%.200s' has %zu numbers", w->path, t->name, t->count);
+    if (t->dtype == SG_DT_F32)
+        memcpy(out, (const char *)t->data + 4 * first, 4 * n);
+    for (size_t i = 0; i < n && t->dtype != SG_DT_F32; i++) {
+        uint16_t half;
+
+        memcpy(&half, (const char *)t->data + 2 * (first + i), sizeof half);
+        out[i] = t->dtype == SG_DT_F16 ? sg_f16_to_f32(half) : sg_bf16_to_f32(half);
+    }
+    return SG_OK;
+}
+
+sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n, sg_error *err)
+{
+    const sg_gguf_tensor *packed = w->gguf ? sg_gguf_tensor_find(w->gguf, name) : NULL;
+    const sg_file_tensor *t = w->gguf ? NULL : sg_weights_find(w, name);
+
+    if (packed)
+        return sg_gguf_decode(out, w->gguf, packed, first, n, err);
+    return t ? read_tensor(out, w, t, first, n, err)
+             : sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", w->path, name);
+}
+
 static sg_status load_tensors(const sg_weights *w, sg_param *p, const char *name, sg_error *err)
 {
-    const sg_file_tensor *t = find(w, name);
+    const sg_file_tensor *t = sg_weights_find(w, name);
     sg_status st;
 
     if (!t)
@@ -235,22 +264,9 @@ static sg_status load_tensors(const sg_weights *w, sg_param *p, const char *name
         sg_param_map(p, t->data);
         return SG_OK;
     }
-    if (t->dtype != SG_DT_F32 && t->dtype != SG_DT_F16 && t->dtype != SG_DT_BF16)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected F32, F16 or BF16, found %s", w->path, name,
-                       sg_dtype_name(t->dtype));
     if (!take(p))
         return sg_fail_memory(err, name);
-    if (t->dtype == SG_DT_F32) {
-        memcpy(p->value, t->data, t->bytes);
-        return SG_OK;
-    }
-    for (size_t i = 0; i < t->count; i++) {
-        uint16_t half;
-
-        memcpy(&half, (const char *)t->data + 2 * i, sizeof half);
-        p->value[i] = t->dtype == SG_DT_F16 ? sg_f16_to_f32(half) : sg_bf16_to_f32(half);
-    }
-    return SG_OK;
+    return read_tensor(p->value, w, t, 0, t->count, err);
 }
 
 sg_status sg_weights_load(const sg_weights *w, sg_param *p, const char *name, sg_error *err)

@@ -15,6 +15,7 @@ typedef struct sg_drop {
 struct sg_attend;    /* math/attention.h */
 struct sg_hstu_head; /* math/hstu_attention.h */
 struct sg_gru_group; /* math/gru.h */
+struct sg_blocks;    /* math/blocks.h */
 
 enum {
     SG_PANEL = 16,      /* columns that gather_sum works on at once */
@@ -81,6 +82,7 @@ typedef struct sg_pairs {
     /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
     X(void, panels, (float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out,      \
                      int first, int n))                                                                                \
+    X(void, blocks, (float *y, const float *x, const float *sums, int rows, const struct sg_blocks *b, int panel))     \
     X(void, adamw, (float *w, float *m, float *v, float *g, size_t n, const sg_adamw *a))
 
 #define SG_KERNEL_FIELD(type, name, args)  type(*name) args;

@@ -1,6 +1,7 @@
 /* bert.c - whole folders of encoders give the vectors of transformers and sentence-transformers (bert.py wrote them). */
 #include "base/alloc.h"
 #include "file/safetensors.h"
+#include "lm/chat.h"
 #include "lm/sentence.h"
 
 #include <math.h>
@@ -146,12 +147,55 @@ static void prefix_width_and_tokens(void **state)
     sg_sentence_close(s);
 }
 
+/* A decoder's last states, pooled: the mean when nothing is said, or the last one. */
+static void decoders_embed_too(void **state)
+{
+    (void)state;
+    enum { DIM = 32 };
+    const sg_bytes text[2] = {bytes_of("the cat"), bytes_of("a")};
+    sg_sentence *s = open_model("qwen3");
+    sg_token_list ids = {0};
+    sg_sentence_config c;
+    sg_reading *r;
+    sg_llama *m;
+    float states[16 * DIM], *v;
+    json_t *report;
+    int32_t dim;
+    sg_error err;
+
+    assert_int_equal(sg_llama_open(&m, TEST_SOURCE_DIR "/tests/parity/qwen3", &err), SG_OK);
+    assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
+    assert_int_equal(sg_text_tokens(&ids, sg_llama_tokenizer(m), text[0], true, &err), SG_OK);
+    assert_int_equal(ids.n, 6);
+    assert_int_equal(sg_reading_states(r, ids.id, 6, states, &err), SG_OK);
+    sg_options_init(&c, sg_sentence_options, sg_n_sentence_options);
+    for (int last = 0; last < 2; last++) {
+        snprintf(c.pooling, sizeof c.pooling, last ? "last" : "auto");
+        assert_int_equal(sg_sentence_encode(&v, &dim, s, text, 2, &c, NULL, NULL, &report, &err), SG_OK);
+        assert_int_equal(dim, DIM);
+        for (int k = 0; k < DIM; k++) {
+            double mean = 0;
+
+            for (int t = 0; t < 6; t++)
+                mean += (double)states[t * DIM + k] / 6;
+            assert_true(fabs((double)v[k] - (last ? (double)states[5 * DIM + k] : mean)) <= 1e-6);
+        }
+        json_decref(report);
+        sg_free(v);
+    }
+    sg_free(ids.id);
+    sg_reading_free(r);
+    sg_llama_close(m);
+    sg_sentence_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bert_mean),
         cmocka_unit_test(roberta_every_pooler_and_a_dense_layer),
         cmocka_unit_test(prefix_width_and_tokens),
+        cmocka_unit_test(decoders_embed_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,10 +69,45 @@ static void reads_values_that_the_package_wrote(void **state)
     sg_gguf_close(g);
 }
 
+static void takes_blocks_apart(void **state)
+{
+    (void)state;
+    static const char *const types[] = {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+    sg_gguf *g = open_file();
+    float whole[1024], scale[64], least[64];
+    uint16_t q[1024];
+    int bits, block;
+    sg_error err;
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        const sg_gguf_tensor *t = sg_gguf_tensor_find(g, types[i]);
+        const size_t n = t->count < 1024 ? t->count : 1024;
+
+        assert_true(sg_gguf_split_form(&bits, &block, t->type));
+        assert_int_equal(sg_gguf_decode(whole, g, t, 0, n, &err), SG_OK);
+        assert_int_equal(sg_gguf_split(q, scale, least, g, t, 0, n, &err), SG_OK);
+        for (size_t k = 0; k < n; k++) {
+            const double s = (double)scale[k / (size_t)block], m = (double)least[k / (size_t)block], want = (double)whole[k];
+            const double off = s * q[k] + m - want;
+
+            assert_true(q[k] < 1 << bits);
+            /* decode rounds two products and their sum */
+            if (!((off < 0 ? -off : off) <= 2e-7 * ((s < 0 ? -s : s) * q[k] + (m < 0 ? -m : m))))
+                fail_msg("%s: value %zu: expected %g, found %g", types[i], k, want, s * q[k] + m);
+        }
+    }
+    const sg_gguf_tensor *plain = sg_gguf_tensor_find(g, "F16");
+    assert_false(sg_gguf_split_form(&bits, &block, plain->type));
+    assert_false(sg_gguf_split_form(&bits, &block, 99));
+    assert_false(sg_gguf_split_form(&bits, &block, -1));
+    assert_int_equal(sg_gguf_split(q, scale, least, g, plain, 0, 32, &err), SG_ERR_USAGE);
+    sg_gguf_close(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_every_type_to_the_same_bits),
+        cmocka_unit_test(decodes_every_type_to_the_same_bits), cmocka_unit_test(takes_blocks_apart),
         cmocka_unit_test(reads_values_that_the_package_wrote),
     };
 

@@ -1,0 +1,27 @@
+/* chat.h - a conversation as the tokens that a chat model was trained on. What people wrote is text: a special token spelled in it
+ * stays text, and nobody can forge a turn. */
+#ifndef SG_LM_CHAT_H
+#define SG_LM_CHAT_H
+
+#include "lm/llama.h"
+
+typedef struct sg_turn {
+    const char *role; /* system, user, assistant */
+    sg_bytes text;
+} sg_turn;
+
+typedef struct sg_token_list {
+    int32_t *id; /* owned */
+    size_t n, cap;
+} sg_token_list;
+
+/* Appends the turns and the head of the assistant's answer. Known is ChatML (SmolLM2, Qwen), by the template in the model's files;
+ * another template, or none: an error. */
+sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, sg_error *err);
+/* The token that ends a turn; -1: none. */
+int32_t sg_chat_end(const sg_llama *m);
+
+/* Appends the tokens of a text, with those that the tokenizer puts around. literal: as in sg_encode_how. */
+sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal, sg_error *err);
+
+#endif

@@ -1,0 +1,1 @@
+sedge lm translate model
