@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Seconds a training step of PyTorch on the models, data and batches of sedge: SASRec and TIGER.
+"""Seconds a training step of PyTorch on the models, data and batches of sedge: SASRec, HSTU and TIGER.
 
-    python3 bench/peer_torch.py DATA sasrec|tiger [OPTION=VALUE...] [--precisions f32,bf16] [--layouts packed,padded] [--compile]
+    python3 bench/peer_torch.py DATA sasrec|hstu|tiger [OPTION=VALUE...] [--precisions f32,bf16] [--layouts packed,padded] [--compile]
 
 DATA is a dataset folder of sedge, for tiger with semantic IDs. OPTION=VALUE are options of `sedge train` (src/models/sasrec.c,
-src/models/tiger.c, src/train/train.h); those that are no option here are refused. Step b of S takes the examples b, b + S ..., as
+src/models/hstu.c, src/models/tiger.c, src/train/train.h); those that are no option here are refused. Step b of S takes the examples b, b + S ..., as
 bench/train.c does. A step is forward, backward, gradient clipping and AdamW (fused); making the batch is not in it.
 
 Written to be fast: everything but attention runs on real tokens only (layout packed; padded is the usual way), logits exist only
@@ -29,6 +29,8 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file
 
 SASREC = {"dim": 64, "layers": 2, "heads": 2, "ffn": 256, "length": 50, "dropout": 0.3, "dropout_input": 0.3}
+HSTU = {"dim": 50, "blocks": 2, "heads": 1, "dqk": 50, "dv": 50, "length": 200, "dropout": 0.2, "dropout_input": 0.2,
+        "negatives": 128, "temperature": 0.05, "bias": "both", "loss": "sampled"}
 TIGER = {"dim": 128, "layers": 4, "heads": 6, "head_dim": 64, "ffn": 1024, "dropout": 0.1, "history": 20, "augment": "user",
          "prefix_vectors": False, "cross_bias": True, "init_sd": 1.0, "softmax": "level", "buckets": 32, "bucket_distance": 128}
 TRAIN = {"batch": 256, "steps": 20, "lr": 0.001, "beta1": 0.9, "beta2": 0.98, "weight_decay": 0.0, "clip": 1.0}
@@ -134,6 +136,98 @@ def sasrec_batch(o, part, data, packed):
     at = torch.from_numpy(place)
     return (torch.from_numpy(item), torch.from_numpy(position.copy()), Layout(at, len(part), longest, packed),
             None if packed else at, target), len(target)
+
+
+# ---- HSTU: as in the research code, but buckets of time once a step instead of once a layer --------------------------------
+
+class Buckets(torch.autograd.Function):
+    """table[bucket] with a gradient by counting, which is several times quicker than that of an embedding."""
+    @staticmethod
+    def forward(ctx, table, bucket):
+        ctx.save_for_backward(bucket)
+        ctx.size = len(table)
+        return table.index_select(0, bucket.view(-1)).view(bucket.shape)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.bincount(ctx.saved_tensors[0].view(-1), grad.reshape(-1).float(), ctx.size), None
+
+
+class HstuBlock(nn.Module):
+    def __init__(self, o):
+        super().__init__()
+        self.o, inner = o, o.heads * (o.dqk + o.dv)
+        self.uvqk = nn.Parameter(torch.randn(o.dim, 2 * inner) * 0.02)
+        self.out = nn.Linear(o.heads * o.dv, o.dim)
+        self.position = nn.Parameter(torch.randn(2 * o.length - 1) * 0.02)
+        self.time = nn.Parameter(torch.zeros(129))
+
+    def forward(self, x, rows, at, bucket, seen):
+        o, (batch, n) = self.o, rows.shape
+        u, v, q, k = F.silu(F.layer_norm(x, x.shape[1:], eps=1e-6) @ self.uvqk).split(
+            [o.heads * o.dv, o.heads * o.dv, o.heads * o.dqk, o.heads * o.dqk], 1)
+
+        def split(t):
+            return rows.spread(t).view(batch, n, o.heads, -1).transpose(1, 2)
+        a = split(q) @ split(k).transpose(2, 3)
+        if o.bias in ("both", "position"):
+            a = a + self.position[at]
+        if bucket is not None:
+            a = a + Buckets.apply(self.time, bucket)[:, None]
+        a = F.silu(a) * seen
+        y = rows.gather((a.to(q.dtype) @ split(v)).transpose(1, 2))
+        return x + self.out(F.dropout(F.layer_norm(y, y.shape[1:], eps=1e-6) * u, o.dropout))
+
+
+class Hstu(nn.Module):
+    def __init__(self, o, items):
+        super().__init__()
+        self.o = o
+        self.item, self.position = nn.Embedding(items, o.dim), nn.Embedding(o.length, o.dim)
+        nn.init.normal_(self.item.weight, 0, 0.02)
+        nn.init.normal_(self.position.weight, 0, o.dim ** -0.5)
+        self.blocks = nn.ModuleList(HstuBlock(o) for _ in range(o.blocks))
+
+    def forward(self, item, position, rows, kept, target, time, now):
+        o, n = self.o, rows.shape[1]
+        x = F.dropout(self.item(item) * math.sqrt(o.dim) + self.position(position), o.dropout_input)
+        at = torch.arange(n)
+        at = at[None] - at[:, None] + o.length - 1
+        seen = torch.ones(n, n).tril() / o.length
+        bucket = None
+        if time is not None and o.bias in ("both", "time"):
+            age = (now[:, :, None] - time[:, None]).abs().clamp(min=1)
+            bucket = (torch.log(age.float()) / 0.301).int().clamp(max=128)
+        for b in self.blocks:
+            x = b(x, rows, at, bucket, seen)
+        x = x if kept is None else x.index_select(0, kept)
+        if o.loss == "ce":
+            return F.cross_entropy(F.layer_norm(x, x.shape[1:], eps=1e-6) @ self.item.weight.T, target)
+        other = torch.randint(self.item.num_embeddings, (len(x), o.negatives))
+        x, table = F.normalize(x.float(), dim=1, eps=1e-6), F.normalize(self.item.weight, dim=1, eps=1e-6)
+        if len(table) < 64 * o.negatives:  # one product and a choice of its numbers is quicker than fetching rows
+            every = x @ table.T
+            right, wrong = every.gather(1, target[:, None]), every.gather(1, other)
+        else:
+            right = (x * F.embedding(target, table)).sum(1, keepdim=True)
+            wrong = (F.embedding(other, table) @ x[:, :, None]).squeeze(2)
+        wrong = wrong.float()
+        logit = torch.cat([right.float(), wrong.masked_fill(other == target[:, None], -5e4)], 1) / o.temperature
+        return F.cross_entropy(logit, torch.zeros(len(x), dtype=torch.long))
+
+
+def hstu_batch(o, part, data, packed):
+    (item, _, rows, kept, target), n = sasrec_batch(o, part, data, packed)
+    shape, place = rows.shape, rows.place if packed else kept
+    position = torch.from_numpy(np.concatenate([np.arange(end - begin - 1) for begin, end in part]))
+    position = position if packed else torch.zeros(shape[0] * shape[1], dtype=torch.long).index_copy(0, place, position)
+    time = now = None
+    if data.time is not None:
+        def padded(ahead):
+            t = torch.from_numpy(np.concatenate([data.time[begin + ahead:end - 1 + ahead] for begin, end in part]))
+            return torch.zeros(shape[0] * shape[1], dtype=torch.long).index_copy(0, place, t).view(shape)
+        time, now = padded(0), padded(1)
+    return (item, position, rows, kept, target, time, now), n
 
 
 # ---- TIGER ------------------------------------------------------------------------------------------------------------------
@@ -317,9 +411,9 @@ class Data:
 
 
 def options(model, given):
-    known = {**(SASREC if model == "sasrec" else TIGER), **TRAIN}
+    known = {**{"sasrec": SASREC, "hstu": HSTU, "tiger": TIGER}[model], **TRAIN}
     # what makes no difference to the time of a step, or is the only way there is here
-    fixed = {"loss": "ce", "epochs": None, "valid_every": None, "valid_users": None, "patience": None, "schedule": None, "warmup": None}
+    fixed = {"loss": "ce", "alpha": "2", "epochs": None, "valid_every": None, "valid_users": None, "patience": None, "schedule": None, "warmup": None}
     for text in given:
         key, _, value = text.partition("=")
         if key in known:
@@ -332,8 +426,8 @@ def options(model, given):
 
 def time_steps(o, model_name, data, runs, precision, packed, compiled):
     torch.manual_seed(1)
-    make = sasrec_batch if model_name == "sasrec" else tiger_batch
-    model = Sasrec(o, data.n_items) if model_name == "sasrec" else Tiger(o, data)
+    make = {"sasrec": sasrec_batch, "hstu": hstu_batch, "tiger": tiger_batch}[model_name]
+    model = Tiger(o, data) if model_name == "tiger" else {"sasrec": Sasrec, "hstu": Hstu}[model_name](o, data.n_items)
     call = torch.compile(model, dynamic=True) if compiled else model
     optim = torch.optim.AdamW(model.parameters(), lr=o.lr, betas=(o.beta1, o.beta2), eps=1e-8, weight_decay=o.weight_decay,
                               fused=True)
@@ -362,7 +456,7 @@ def time_steps(o, model_name, data, runs, precision, packed, compiled):
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("data")
-    a.add_argument("model", choices=["sasrec", "tiger"])
+    a.add_argument("model", choices=["sasrec", "hstu", "tiger"])
     a.add_argument("option", nargs="*")
     a.add_argument("--precisions", default="f32,bf16")
     a.add_argument("--layouts", default="packed,padded")
@@ -375,10 +469,11 @@ def main():
     events = load_file(os.path.join(a.data, "events.safetensors"))
     data = Data()
     data.item, offsets = events["item"].astype(np.int64), events["user_offsets"].astype(np.int64)
+    data.time = events.get("timestamp")
     data.n_items = int(data.item.max()) + 1
     if a.model == "tiger":
         tiger_prepare(data, a.data)
-    runs = (sasrec_examples if a.model == "sasrec" else tiger_examples)(o, offsets)
+    runs = (tiger_examples if a.model == "tiger" else sasrec_examples)(o, offsets)
     print("program,version,model,layout,precision,threads,median_s,least_s,cpu_s,steps,steps_an_epoch,targets_a_step")
     for compiled in (False, True) if a.compile else (False,):
         for packed in a.layouts.split(","):

@@ -25,6 +25,7 @@ both() { # NAME MODEL OPTION...
 echo "case,program,version,model,layout,precision,threads,median_s,least_s,cpu_s,steps,steps_an_epoch,targets_a_step"
 {
     both sasrec sasrec batch=128 dropout=0.3 dropout_input=0.5
+    both hstu hstu batch=128
     # shellcheck disable=SC2086
     both tiger-recipe-user tiger $recipe augment=user
     # shellcheck disable=SC2086
