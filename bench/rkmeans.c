@@ -42,7 +42,7 @@ static void write_npy(const char *path, const float *x, size_t n, size_t dim)
     memset(header, ' ', sizeof header);
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
     snprintf(header + 10, 117, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", n, dim);
-    header[strlen(header)] = ' ';
+    header[10 + strlen(header + 10)] = ' ';
     header[127] = '\n';
     if (!f || fwrite(header, 1, 128, f) != 128 || fwrite(x, dim * sizeof *x, n, f) != n || fclose(f)) {
         perror(path);

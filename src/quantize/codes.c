@@ -23,6 +23,7 @@ void sg_codes_fini(sg_codes *c)
 {
     sg_free(c->codes);
     sg_free(c->book);
+    sg_free(c->rotation);
     sg_free(c->shift);
     sg_free(c->scale);
     sg_free(c->latent);
@@ -44,7 +45,7 @@ static void add_tensor(sg_tensor_desc *list, size_t *n, const char *name, sg_dty
 sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const char *method, const char *options,
                         const json_t *report, sg_error *err)
 {
-    sg_tensor_desc *list = sg_alloc_array(c->network.n + 5, sizeof *list);
+    sg_tensor_desc *list = sg_alloc_array(c->network.n + 6, sizeof *list);
     char *path = sg_path_join(d->dir, SG_DATASET_IDS);
     sg_buf text = {0};
     sg_status st;
@@ -60,6 +61,7 @@ sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const c
     add_tensor(list, &n, "codes", SG_DT_I32, 2, (int64_t[]){c->n, c->levels}, c->codes);
     add_tensor(list, &n, "sizes", SG_DT_I32, 1, (int64_t[]){c->levels}, c->size);
     add_tensor(list, &n, "codebooks", SG_DT_F32, 3, (int64_t[]){c->book_levels, c->book_codes, c->book_dim}, c->book);
+    add_tensor(list, &n, "rotation", SG_DT_F32, 2, (int64_t[]){dim, dim}, c->rotation);
     add_tensor(list, &n, "shift", SG_DT_F32, 1, (int64_t[]){dim}, c->shift);
     add_tensor(list, &n, "scale", SG_DT_F32, 1, (int64_t[]){dim}, c->scale);
     for (size_t i = 0; i < c->network.n; i++) {

@@ -1,5 +1,5 @@
-/* encode.c - new items through frozen codebooks: the network if there is one, level by level the nearest centre, then the
- * tokenizer's collision rule against the IDs that are taken. */
+/* encode.c - new items through frozen codebooks: the network or the rotation if there is one, level by level the nearest
+ * centre of what is left or of the level's part, then the tokenizer's collision rule against the IDs that are taken. */
 #include "quantize/encode.h"
 
 #include "base/alloc.h"
@@ -7,6 +7,7 @@
 #include "file/json.h"
 #include "math/gemm.h"
 #include "math/math.h"
+#include "quantize/kmeans.h"
 #include "quantize/quantize.h"
 
 #include <stdio.h>
@@ -26,6 +27,8 @@ struct sg_encoder {
     const float *book, *shift, *scale; /* borrowed; shift and scale may be NULL */
     int n_layers;
     layer layers[LAYERS_MAX];
+    const float *rotation; /* borrowed: (dim, dim) or NULL */
+    bool product; /* each level has its own part of the vector, book_dim wide */
     bool next;
 };
 
@@ -81,14 +84,16 @@ static sg_status read_policy(sg_encoder *e, sg_error *err)
 
 static sg_status read_file(sg_encoder *e, const char *path, sg_error *err)
 {
-    const sg_file_tensor *book, *size;
+    const sg_file_tensor *book, *size, *turn;
+    const char *method;
     sg_status st;
 
     if ((st = sg_tensors_open(&e->file, path, err)))
         return st;
+    method = sg_tensors_meta(e->file, "method");
     if (!sg_tensors_find(e->file, "codebooks"))
         return sg_fail(err, SG_ERR_USAGE, "%s: method '%s' keeps no codebooks: new items cannot be encoded", path,
-                       sg_tensors_meta(e->file, "method") ? sg_tensors_meta(e->file, "method") : "unknown");
+                       method ? method : "unknown");
     if ((st = sg_tensors_need(&book, e->file, "codebooks", SG_DT_F32, 3, (int64_t[]){-1, -1, -1}, err)) ||
         (st = sg_tensors_need(&size, e->file, "sizes", SG_DT_I32, 1, (int64_t[]){-1}, err)) || (st = read_layers(e, err)))
         return st;
@@ -101,7 +106,15 @@ static sg_status read_file(sg_encoder *e, const char *path, sg_error *err)
     e->book_codes = (int)book->dim[1];
     e->book_dim = (int)book->dim[2];
     e->book = book->data;
-    e->dim = e->n_layers ? e->layers[0].in : e->book_dim;
+    e->product = method && (strcmp(method, "pq") == 0 || strcmp(method, "opq") == 0);
+    e->dim = e->product ? e->book_dim * e->levels : e->n_layers ? e->layers[0].in : e->book_dim;
+    if (e->product && e->n_layers)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: method '%s' has no network, and the file has one", path, method);
+    if ((turn = sg_tensors_find(e->file, "rotation"))) {
+        if ((st = sg_tensors_need(&turn, e->file, "rotation", SG_DT_F32, 2, (int64_t[]){e->dim, e->dim}, err)))
+            return st;
+        e->rotation = turn->data;
+    }
     e->widest = e->dim > e->widest ? e->dim : e->widest;
     if ((st = read_scaling(&e->shift, e, "shift", err)) || (st = read_scaling(&e->scale, e, "scale", err)))
         return st;
@@ -148,6 +161,10 @@ static void latents(const sg_encoder *e, float *a, float *b, const float *x, siz
 
     for (size_t i = 0; i < rows * dim; i++)
         a[i] = e->shift ? (x[i] - e->shift[i % dim]) * e->scale[i % dim] : x[i];
+    if (e->rotation) {
+        sg_gemm(NULL, SG_F32, false, false, (int)rows, e->dim, e->dim, 1, a, e->dim, e->rotation, e->dim, 0, b, e->dim);
+        memcpy(a, b, rows * dim * sizeof *a);
+    }
     for (int i = 0; i < e->n_layers; i++) {
         const layer *l = &e->layers[i];
         const size_t out = (size_t)l->out;
@@ -162,6 +179,28 @@ static void latents(const sg_encoder *e, float *a, float *b, const float *x, siz
     }
 }
 
+/* Codes of latents a (rows, dense), which are used up; b is scratch. */
+static sg_status codes_of(const sg_encoder *e, int32_t *codes, float *a, float *b, size_t rows, sg_pool *pool, sg_error *err)
+{
+    const size_t part = (size_t)e->book_dim, levels = (size_t)e->levels;
+
+    if (!e->product)
+        return sg_residual_codes(codes, NULL, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err);
+    for (size_t l = 0; l < levels; l++) {
+        int32_t level[ROWS];
+        sg_status st;
+
+        for (size_t i = 0; i < rows; i++)
+            memcpy(b + i * part, a + (i * levels + l) * part, part * sizeof *b);
+        if ((st = sg_assign(level, NULL, b, rows, e->book_dim, e->book + l * (size_t)e->book_codes * part, e->book_codes, pool,
+                            err)))
+            return st;
+        for (size_t i = 0; i < rows; i++)
+            codes[i * levels + l] = level[i];
+    }
+    return SG_OK;
+}
+
 sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, size_t n, sg_pool *pool, sg_error *err)
 {
     const size_t most = n < ROWS ? n : ROWS;
@@ -172,8 +211,7 @@ sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, 
         const size_t rows = n - i < most ? n - i : most;
 
         latents(e, a, b, x + i * (size_t)e->dim, rows);
-        st = sg_residual_codes(codes + i * (size_t)e->levels, NULL, a, rows, e->book_dim, e->book, e->levels, e->book_codes,
-                               pool, err);
+        st = codes_of(e, codes + i * (size_t)e->levels, a, b, rows, pool, err);
     }
     sg_free(a);
     sg_free(b);
@@ -264,12 +302,12 @@ sg_status sg_encoder_place(const sg_encoder *e, int32_t *codes, const float *x, 
         st = sg_fail_memory(err, "codes of a new item");
     } else {
         latents(e, a, b, x, 1);
-        st = sg_residual_codes(codes, NULL, a, 1, e->book_dim, e->book, e->levels, e->book_codes, NULL, err);
+        st = codes_of(e, codes, a, b, 1, NULL, err);
     }
-    if (st == SG_OK) { /* a: what all levels left; what the last one was given is that and its centre */
+    if (st == SG_OK && !e->product) /* a: what all levels left; what the last one was given is that and its centre */
         sg_axpy(a, 1, e->book + (size_t)(e->levels - 1) * each + (size_t)codes[e->levels - 1] * width, width);
-        st = place(e, codes, a, c, err);
-    }
+    if (st == SG_OK)
+        st = place(e, codes, e->product ? a + (size_t)(e->levels - 1) * width : a, c, err);
     sg_free(a);
     sg_free(b);
     return st;

@@ -8,7 +8,7 @@
 
 typedef struct sg_encoder sg_encoder;
 
-sg_status sg_encoder_open(sg_encoder **out, const char *path, sg_error *err); /* of rkmeans and rqvae */
+sg_status sg_encoder_open(sg_encoder **out, const char *path, sg_error *err); /* methods with codebooks */
 void sg_encoder_close(sg_encoder *e);
 int sg_encoder_dim(const sg_encoder *e);    /* of an item's vector */
 int sg_encoder_levels(const sg_encoder *e); /* codes before the collision digit */

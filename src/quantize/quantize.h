@@ -14,11 +14,13 @@ typedef struct sg_codes {
     bool digit;                  /* the last level is a collision digit */
     int book_levels, book_codes, book_dim;
     float *book;                 /* owned: codebooks (book_levels, book_codes, book_dim), or NULL */
+    bool product;                /* the codebooks are those of parts of the latent, side by side; else of residuals */
+    float *rotation;             /* owned: (dim, dim) latent = x rotation, or NULL */
     float *shift, *scale;        /* owned: (dim of the vectors) inputs are (x - shift) * scale, or NULL */
-    float *latent;               /* owned: (n, book_dim) what the codebooks approximate; NULL: the inputs themselves */
+    float *latent;               /* owned: (n, book_dim or, product, dim) what the codebooks approximate; NULL: the inputs */
     double error[SG_LEVELS_MAX]; /* share of the variance (of the latents, rqvae) left after each level; NaN: unknown */
     double reconstruction;       /* share of the inputs' variance that the codes lose; NaN: unknown */
-    sg_params network;           /* rqvae: encoder and decoder */
+    sg_params network;           /* encoder and decoder, of methods that learn a latent */
 } sg_codes;
 
 sg_status sg_codes_init(sg_codes *c, int32_t n, int levels, int32_t codes, sg_error *err); /* error NaN, no codebooks */
@@ -33,10 +35,15 @@ typedef struct sg_quantize_data {
     uint32_t n_fit;
 } sg_quantize_data;
 
-sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                     const sg_progress *progress, sg_error *err);
-sg_status sg_rqvae(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                   const sg_progress *progress, sg_error *err);
+/* Fills out->codes and what it knows beside them; may change levels and sizes. */
+typedef sg_status sg_quantizer(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                               const sg_progress *progress, sg_error *err);
+sg_quantizer sg_rkmeans, sg_pq, sg_opq, sg_hkmeans, sg_random_codes, sg_atomic_codes, sg_naive_codes;
+sg_quantizer sg_autoencode; /* rqvae, vqvae, fsq, lfq */
+
+/* Even codes: the most probable centre after Sinkhorn's rounds. *worst: how far a column sum is from even, as a share. */
+sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
+                      double epsilon, sg_error *err);
 double sg_energy(const float *x, size_t n, size_t dim);   /* sum of squares */
 double sg_variance(const float *x, size_t n, size_t dim); /* sum of squares about the mean of the rows */
 /* Greedy codes of latents z (n, dim): level by level the nearest centre of what is left; z becomes what is left at the end.

@@ -1,7 +1,8 @@
 /* rkmeans.c - residual k-means: level l clusters what the levels before it left.     [Q4 rq-kmeans of GRID, 2025]
  *
  * r_0 = x;  c_l = argmin_k |r_{l-1} - e^l_k|^2;  r_l = r_{l-1} - e^l_{c_l};  x ~ sum of e^l_{c_l}
- * The first level splits the catalogue coarsely, the next ones refine. No network, one pass of k-means a level. */
+ * The first level splits the catalogue coarsely, the next ones refine. No network, one pass of k-means a level. The last
+ * one may hand out its codes evenly instead (sinkhorn.c). */
 #include "quantize/quantize.h"
 
 #include "base/alloc.h"
@@ -142,6 +143,13 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
 
         if ((st = fit_level(&w, &stats, d, centre, &spec, pool, progress, err)))
             goto done;
+        if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0) {
+            double worst;
+
+            if ((st = sg_sinkhorn(w.code, &worst, w.left, n, d->dim, centre, c->codes, c->epsilon, err)) ||
+                (st = sg_progress_say(progress, err, "tokenize", "sinkhorn: columns within %.2g %% of even", 100 * worst)))
+                goto done;
+        }
         for (size_t i = 0; i < n; i++)
             out->codes[i * (size_t)out->levels + (size_t)l] = w.code[i];
         subtract(w.left, w.code, n, (size_t)d->dim, centre);

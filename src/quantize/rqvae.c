@@ -1,10 +1,12 @@
-/* rqvae.c - residual quantisation of a learned latent.         [Lee et al. 2022, arXiv:2203.01941; Rajput et al. 2023]
+/* rqvae.c - residual quantisation of a learned latent; with one level that is VQ-VAE, with a grid (grid.c) in place of the
+ * codebooks FSQ and LFQ.       [Lee et al. 2022, arXiv:2203.01941; Rajput et al. 2023; van den Oord et al. 2017]
  *
  *   z = encoder(x);  r_0 = z;  c_l = argmin_k |r_{l-1} - e^l_k|^2;  r_l = r_{l-1} - sg(e^l_{c_l});  x' = decoder(sum_l e^l_{c_l})
  *   L = |x - x'|^2 + sum_l ( |sg r_{l-1} - e^l_{c_l}|^2 + beta |r_{l-1} - sg e^l_{c_l}|^2 ), mean over the items of a batch
  *
  * Encoder and decoder are ReLU MLPs, D -> hidden -> latent and back; the gradient of x' goes straight through the sum of
- * codes to z. With codebook=ema the second term is replaced by running means:
+ * codes to z, or turned with it (straight.c). With simvq the codes are e = C W^T, C fixed points, W learned: a step
+ * moves all codes, used or not. [Zhu et al. 2024] With codebook=ema the second term is replaced by running means:
  *   N_k = g N_k + (1 - g) n_k;  m_k = g m_k + (1 - g) sum of r;  e_k = m_k / N_k
  * Codes nobody used during an epoch are put on latents of its last batch. The rate falls along a cosine to a twentieth,
  * so that codes come to rest. */
@@ -15,6 +17,7 @@
 #include "math/gemm.h"
 #include "math/math.h"
 #include "nn/optim.h"
+#include "quantize/grid.h"
 #include "quantize/kmeans.h"
 
 #include <math.h>
@@ -30,6 +33,7 @@ typedef struct net {
     sg_param *enc_w[WIDTHS_MAX + 1], *enc_b[WIDTHS_MAX + 1];
     sg_param *dec_w[WIDTHS_MAX + 1], *dec_b[WIDTHS_MAX + 1];
     sg_param *book[SG_LEVELS_MAX]; /* (codes, latent) */
+    sg_param *map[SG_LEVELS_MAX];  /* simvq: (latent, latent), else NULL */
 } net;
 
 typedef struct trainer {
@@ -38,6 +42,8 @@ typedef struct trainer {
     sg_pool *pool;
     const sg_progress *progress;
     sg_params *params;
+    sg_grid grid; /* without numbers: codebooks */
+    int levels, latent;
     net net;
     sg_graph *graph;
     sg_optim *optim;
@@ -56,7 +62,7 @@ typedef struct trainer {
 
 /* ---- the network ---------------------------------------------------------------------------------------------- */
 
-static sg_status parse_widths(net *m, int dim, const sg_tokenize_config *c, sg_error *err)
+static sg_status parse_widths(net *m, int dim, int latent, const sg_tokenize_config *c, sg_error *err)
 {
     const char *at = c->hidden;
 
@@ -71,7 +77,7 @@ static sg_status parse_widths(net *m, int dim, const sg_tokenize_config *c, sg_e
         m->widths[++m->n] = (int)width;
         at = *end ? end + 1 : end;
     }
-    m->widths[++m->n] = c->latent;
+    m->widths[++m->n] = latent;
     return SG_OK;
 }
 
@@ -89,9 +95,17 @@ static void declare(trainer *t)
         t->net.dec_w[i] = sg_param_add(t->params, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, w[j], w[j + 1], "decoder.%d.weight", i);
         t->net.dec_b[i] = sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, w[j], 0, "decoder.%d.bias", i);
     }
-    for (int l = 0; l < c->levels; l++)
-        t->net.book[l] = sg_param_add(t->params, seed, SG_INIT_NORMAL, 1 / (float)c->codes,
-                                      strcmp(c->codebook, "ema") == 0 ? SG_PARAM_FROZEN : 0, c->codes, c->latent, "codebook.%d", l);
+    for (int l = 0; !t->grid.numbers && l < t->levels; l++) {
+        const bool fixed = c->simvq || strcmp(c->codebook, "ema") == 0;
+
+        t->net.book[l] = sg_param_add(t->params, seed, SG_INIT_NORMAL, 1 / (float)c->codes, fixed ? SG_PARAM_FROZEN : 0, c->codes,
+                                      c->latent, "codebook.%d", l);
+        if (!c->simvq)
+            continue;
+        t->net.map[l] = sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, c->latent, c->latent, "codebook.%d.map", l);
+        for (int i = 0; t->net.map[l] && i < c->latent; i++) /* from the identity on */
+            t->net.map[l]->value[i * c->latent + i] = 1;
+    }
 }
 
 static sg_tensor *encoder(sg_graph *g, const net *m, sg_tensor *x)
@@ -117,7 +131,7 @@ static sg_tensor *decoder(sg_graph *g, const net *m, sg_tensor *z)
 /* out (n, last width) = encoder or decoder of x, in tiles, without a tape, in f32 */
 static sg_status infer(trainer *t, float *out, const float *x, size_t n, bool decode, sg_error *err)
 {
-    const int from = decode ? t->config->latent : t->data->dim, to = decode ? t->data->dim : t->config->latent;
+    const int from = decode ? t->latent : t->data->dim, to = decode ? t->data->dim : t->latent;
     sg_graph *g;
     sg_status st = sg_graph_new(&g, t->pool, SG_F32, err);
 
@@ -155,7 +169,7 @@ static sg_status init_books(trainer *t, sg_error *err)
         memcpy(x + i * dim, row_of(t, t->order[i]), dim * sizeof *x);
     if (st == SG_OK)
         st = infer(t, z, x, n, false, err);
-    for (int l = 0; st == SG_OK && l < c->levels; l++) {
+    for (int l = 0; st == SG_OK && l < t->levels; l++) {
         const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = 1,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         float *centre = t->net.book[l]->value;
@@ -215,7 +229,7 @@ static void restart_dead(trainer *t, int epoch)
 {
     const size_t codes = (size_t)t->config->codes, latent = (size_t)t->config->latent, rows = (size_t)t->config->batch;
 
-    for (int l = 0; l < t->config->levels; l++)
+    for (int l = 0; l < t->levels; l++)
         for (size_t k = 0; k < codes; k++) {
             const uint64_t where = (uint64_t)epoch * SG_LEVELS_MAX + (uint64_t)l;
 
@@ -230,33 +244,56 @@ static void restart_dead(trainer *t, int epoch)
 
 /* ---- a step --------------------------------------------------------------------------------------------------- */
 
+static bool moves_by_means(const trainer *t)
+{
+    return !t->grid.numbers && !t->config->simvq && t->net.book[0]->frozen;
+}
+
 /* z -> sum of codes, with the loss terms of the codebooks in *loss; notes codes and what each level was given. */
 static sg_tensor *quantise(trainer *t, sg_tensor *z, sg_tensor **loss, sg_error *err)
 {
     const sg_tokenize_config *c = t->config;
-    const bool ema = t->net.book[0]->frozen;
-    const size_t rows = (size_t)c->batch, latent = (size_t)c->latent;
+    const size_t rows = (size_t)c->batch, latent = (size_t)t->latent;
     sg_graph *g = t->graph;
     sg_tensor *r = z, *sum = NULL;
 
-    for (int l = 0; l < c->levels && r; l++) {
+    for (int l = 0; l < t->levels && r; l++) {
         int32_t *code = t->code + (size_t)l * rows;
-        sg_tensor *e, *near;
+        sg_tensor *book = NULL, *e, *near;
 
+        if (c->simvq && !(book = sg_linear(g, sg_leaf(g, t->net.book[l]), t->net.map[l], NULL)))
+            return NULL;
         memcpy(t->residual + (size_t)l * rows * latent, r->data, (size_t)t->in_batch * latent * sizeof(float));
-        if (sg_assign(code, NULL, r->data, (size_t)t->in_batch, c->latent, t->net.book[l]->value, c->codes, t->pool, err))
+        if (sg_assign(code, NULL, r->data, (size_t)t->in_batch, t->latent, book ? book->data : t->net.book[l]->value, c->codes,
+                      t->pool, err))
             return sg_graph_fail(g, err ? err->status : SG_ERR_MEMORY, "%s", err ? err->message : "out of memory: codes");
         for (int i = 0; i < t->in_batch; i++)
             t->used[(size_t)l * (size_t)c->codes + (size_t)code[i]]++;
-        e = sg_embed(g, t->net.book[l], code, t->in_batch);
+        e = book ? sg_rows(g, book, code, t->in_batch) : sg_embed(g, t->net.book[l], code, t->in_batch);
         near = sg_scale(g, sg_sum_sq_rows(g, r, sg_stop(g, e)), (float)c->beta);
-        if (!ema)
+        if (!moves_by_means(t))
             near = sg_plus(g, near, sg_sum_sq_rows(g, sg_stop(g, r), e));
         *loss = *loss ? sg_plus(g, *loss, near) : near;
         r = sg_minus(g, r, sg_stop(g, e));
         sum = sum ? sg_plus(g, sum, sg_stop(g, e)) : sg_stop(g, e);
     }
-    return sum ? sg_straight_through(g, sum, z) : NULL;
+    if (!sum)
+        return NULL;
+    return strcmp(c->gradient, "rotation") == 0 ? sg_rotate_through(g, sum, z) : sg_straight_through(g, sum, z);
+}
+
+/* The same on a grid. */
+static sg_tensor *quantise_on_grid(trainer *t, sg_tensor *z, sg_tensor **loss)
+{
+    const size_t rows = (size_t)t->in_batch, codes = (size_t)t->grid.codes;
+
+    if (!z)
+        return NULL;
+    memcpy(t->residual, z->data, z->count * sizeof(float));
+    sg_grid_codes(t->code, t->residual, rows, t->levels, &t->grid);
+    for (size_t i = 0; i < rows * (size_t)t->levels; i++)
+        t->used[i % (size_t)t->levels * codes + (size_t)t->code[i]]++;
+    return sg_grid_quantise(t->graph, &t->grid, z, t->config, loss);
 }
 
 static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err)
@@ -272,14 +309,15 @@ static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err
         memcpy(t->batch + (size_t)i * dim, row_of(t, t->order[first + (uint32_t)i]), dim * sizeof *t->batch);
     sg_graph_begin(g, SG_TRAIN, (uint64_t)c->seed, number);
     x = sg_input(g, t->batch, 2, (int[]){t->in_batch, t->data->dim});
-    sg_tensor *codes = quantise(t, encoder(g, &t->net, x), &loss, err);
+    sg_tensor *z = encoder(g, &t->net, x);
+    sg_tensor *codes = t->grid.numbers ? quantise_on_grid(t, z, &loss) : quantise(t, z, &loss, err);
     lost = sg_sum_sq_rows(g, decoder(g, &t->net, codes), x);
-    loss = sg_plus(g, lost, loss);
+    loss = loss ? sg_plus(g, lost, loss) : lost;
     if ((st = sg_backward(g, loss, err)) || (st = sg_optim_step(t->optim, t->pool, NULL, err)))
         return st;
     t->loss += (double)loss->data[0] * t->in_batch / t->n;
     t->lost += (double)lost->data[0] * t->in_batch / t->n;
-    for (int l = 0; l < c->levels && t->net.book[0]->frozen; l++)
+    for (int l = 0; moves_by_means(t) && l < t->levels; l++)
         move_means(t, l);
     return SG_OK;
 }
@@ -289,10 +327,10 @@ static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err
 /* "254/256/250 of 256 codes used, perplexity 201/190/180" */
 static void describe_usage(const trainer *t, char text[320])
 {
-    const size_t codes = (size_t)t->config->codes;
+    const size_t codes = (size_t)(t->grid.numbers ? t->grid.codes : t->config->codes);
     char used[128] = "", worth[128] = "";
 
-    for (int l = 0; l < t->config->levels; l++) {
+    for (int l = 0; l < t->levels; l++) {
         const size_t a = strlen(used), b = strlen(worth);
         double entropy = 0;
         int count = 0;
@@ -328,64 +366,86 @@ static sg_status report_epoch(const trainer *t, int epoch, double variance, sg_e
 static sg_status train(trainer *t, double variance, sg_error *err)
 {
     const sg_tokenize_config *c = t->config;
-    const size_t books = (size_t)c->levels * (size_t)c->codes;
+    const bool books = !t->grid.numbers;
+    const size_t codes = (size_t)(books ? c->codes : t->grid.codes);
     uint64_t number = 0;
     sg_status st;
 
     sg_rng_permutation(t->order, t->n, (uint64_t)c->seed, SG_RNG_SHUFFLE, 0);
-    if (c->kmeans_init && (st = init_books(t, err)))
+    if (books && c->kmeans_init && (st = init_books(t, err)))
         return st;
-    for (int l = 0; l < c->levels; l++)
-        for (size_t k = 0; k < (size_t)c->codes; k++)
+    for (int l = 0; books && l < t->levels; l++)
+        for (size_t k = 0; k < codes; k++)
             start_means(t, l, k);
     for (int epoch = 0; epoch < c->epochs; epoch++) {
-        memset(t->used, 0, books * sizeof *t->used);
+        memset(t->used, 0, (size_t)t->levels * codes * sizeof *t->used);
         t->loss = t->lost = 0;
         sg_rng_permutation(t->order, t->n, (uint64_t)c->seed, SG_RNG_SHUFFLE, (uint64_t)epoch + 1);
         for (uint32_t i = 0; i < t->n; i += (uint32_t)c->batch)
             if ((st = step(t, i, number++, err))) {
-                char where[64];
+                char where[320];
 
-                snprintf(where, sizeof where, "rqvae, epoch %d (a smaller lr may help)", epoch + 1);
+                snprintf(where, sizeof where, "%s, epoch %d (a smaller lr may help)", c->method, epoch + 1);
                 return st == SG_ERR_NUMERIC ? sg_error_prefix(err, where) : st;
             }
         if ((st = report_epoch(t, epoch, variance, err)))
             return st;
-        if (c->restart_dead && epoch + 1 < c->epochs)
+        if (books && !c->simvq && c->restart_dead && epoch + 1 < c->epochs)
             restart_dead(t, epoch);
     }
+    return SG_OK;
+}
+
+/* Codebooks as they are searched, and codes of the latents; left becomes what no code took. */
+static sg_status encode_by_books(trainer *t, sg_codes *out, float *left, sg_error *err)
+{
+    const sg_tokenize_config *c = t->config;
+    const size_t n = (size_t)t->data->n, latent = (size_t)t->latent, each = (size_t)c->codes * latent;
+    const double before = sg_variance(out->latent, n, latent) / (double)n;
+    sg_status st;
+
+    if (!(out->book = sg_alloc_array((size_t)t->levels, each * sizeof *out->book)))
+        return sg_fail_memory(err, "codebooks");
+    out->book_levels = t->levels;
+    out->book_codes = c->codes;
+    out->book_dim = t->latent;
+    for (int l = 0; l < t->levels; l++) {
+        float *book = out->book + (size_t)l * each;
+
+        if (c->simvq)
+            sg_gemm(NULL, SG_F32, false, true, c->codes, t->latent, t->latent, 1, t->net.book[l]->value, t->latent,
+                    t->net.map[l]->value, t->latent, 0, book, t->latent);
+        else
+            memcpy(book, t->net.book[l]->value, each * sizeof *book);
+    }
+    if ((st = sg_residual_codes(out->codes, out->error, left, n, t->latent, out->book, t->levels, c->codes, t->pool, err)))
+        return st;
+    for (int l = 0; l < t->levels; l++)
+        out->error[l] = before > 0 ? out->error[l] / before : 0;
     return SG_OK;
 }
 
 /* Latents of all items, their codes, and how well the decoder gets the inputs back. */
 static sg_status encode_all(trainer *t, sg_codes *out, sg_error *err)
 {
-    const sg_tokenize_config *c = t->config;
-    const size_t n = (size_t)t->data->n, latent = (size_t)c->latent, dim = (size_t)t->data->dim, each = (size_t)c->codes * latent;
+    const size_t n = (size_t)t->data->n, latent = (size_t)t->latent, dim = (size_t)t->data->dim;
     float *left = sg_alloc_array(n, latent * sizeof *left), *back = sg_alloc_array(n, dim * sizeof *back);
     double before, lost = 0;
     sg_status st;
 
     out->latent = sg_alloc_array(n, latent * sizeof *out->latent);
-    out->book = sg_alloc_array((size_t)c->levels, each * sizeof *out->book);
-    out->book_levels = c->levels;
-    out->book_codes = c->codes;
-    out->book_dim = c->latent;
-    if (!left || !back || !out->latent || !out->book) {
-        st = sg_fail_memory(err, "rqvae");
+    if (!left || !back || !out->latent) {
+        st = sg_fail_memory(err, t->config->method);
         goto done;
     }
-    for (int l = 0; l < c->levels; l++)
-        memcpy(out->book + (size_t)l * each, t->net.book[l]->value, each * sizeof *out->book);
     if ((st = infer(t, out->latent, t->data->x, n, false, err)))
         goto done;
     memcpy(left, out->latent, n * latent * sizeof *left);
-    if ((st = sg_residual_codes(out->codes, out->error, left, n, c->latent, out->book, c->levels, c->codes, t->pool, err)))
+    if (t->grid.numbers)
+        sg_grid_codes(out->codes, left, n, t->levels, &t->grid);
+    else if ((st = encode_by_books(t, out, left, err)))
         goto done;
-    before = sg_variance(out->latent, n, latent) / (double)n;
-    for (int l = 0; l < c->levels; l++)
-        out->error[l] = before > 0 ? out->error[l] / before : 0;
-    for (size_t i = 0; i < n * latent; i++)
+    for (size_t i = 0; !t->grid.numbers && i < n * latent; i++)
         left[i] = out->latent[i] - left[i]; /* the sum of the codes */
     if ((st = infer(t, back, left, n, true, err)))
         goto done;
@@ -402,14 +462,15 @@ done:
 static sg_status trainer_init(trainer *t, sg_error *err)
 {
     const sg_tokenize_config *c = t->config;
-    const size_t rows = (size_t)c->batch, levels = (size_t)c->levels, codes = (size_t)c->codes, latent = (size_t)c->latent;
+    const size_t rows = (size_t)c->batch, levels = (size_t)t->levels, latent = (size_t)t->latent;
+    const size_t codes = (size_t)(t->grid.numbers ? t->grid.codes : c->codes), books = t->grid.numbers ? 0 : codes;
     const uint32_t steps = (t->n + (uint32_t)c->batch - 1) / (uint32_t)c->batch;
     const sg_optim_spec spec = {.kind = strcmp(c->optimizer, "adagrad") == 0 ? SG_OPTIM_ADAGRAD : SG_OPTIM_ADAMW,
                                 .lr = c->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .accumulator = 0.1,
                                 .schedule = SG_SCHEDULE_COSINE, .total = (int64_t)steps * c->epochs, .lr_floor = 0.05};
     sg_status st;
 
-    if ((st = parse_widths(&t->net, t->data->dim, c, err)))
+    if ((st = parse_widths(&t->net, t->data->dim, t->latent, c, err)))
         return st;
     declare(t);
     t->order = sg_alloc_array(t->n, sizeof *t->order);
@@ -417,24 +478,32 @@ static sg_status trainer_init(trainer *t, sg_error *err)
     t->code = sg_alloc_array(levels * rows, sizeof *t->code);
     t->residual = sg_alloc_array(levels * rows, latent * sizeof *t->residual);
     t->used = sg_alloc_zero(levels * codes, sizeof *t->used);
-    t->weight = sg_alloc_array(levels * codes, sizeof *t->weight);
-    t->mean = sg_alloc_array(levels * codes, latent * sizeof *t->mean);
-    t->sum = sg_alloc_array(codes, latent * sizeof *t->sum);
+    t->weight = sg_alloc_array(levels * books, sizeof *t->weight);
+    t->mean = sg_alloc_array(levels * books, latent * sizeof *t->mean);
+    t->sum = sg_alloc_array(books, latent * sizeof *t->sum);
     if (!t->order || !t->batch || !t->code || !t->residual || !t->used || !t->weight || !t->mean || !t->sum)
-        return sg_fail_memory(err, "rqvae");
+        return sg_fail_memory(err, c->method);
     if ((st = sg_optim_new(&t->optim, t->params, &spec, err)))
         return st;
     return sg_graph_new(&t->graph, t->pool, sg_precision_best(), err);
 }
 
-sg_status sg_rqvae(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                   const sg_progress *progress, sg_error *err)
+sg_status sg_autoencode(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                        const sg_progress *progress, sg_error *err)
 {
     trainer t = {.data = d, .config = c, .pool = pool, .progress = progress, .params = &out->network,
-                 .n = d->fit ? d->n_fit : (uint32_t)d->n};
-    sg_status st;
+                 .n = d->fit ? d->n_fit : (uint32_t)d->n, .levels = strcmp(c->method, "vqvae") == 0 ? 1 : c->levels,
+                 .latent = c->latent};
+    sg_status st = SG_OK;
 
-    if ((st = trainer_init(&t, err)) ||
+    if (strcmp(c->method, "fsq") == 0 || strcmp(c->method, "lfq") == 0) {
+        st = sg_grid_init(&t.grid, c, err);
+        t.latent = t.levels * t.grid.numbers;
+    }
+    out->levels = t.levels;
+    for (int l = 0; t.grid.numbers && l < t.levels; l++)
+        out->size[l] = t.grid.codes;
+    if (st || (st = trainer_init(&t, err)) ||
         (st = train(&t, sg_variance(d->x, (size_t)d->n, (size_t)d->dim) / d->n, err)))
         goto done;
     st = encode_all(&t, out, err);

@@ -2,7 +2,6 @@
 #include "quantize/tokenize.h"
 
 #include "base/alloc.h"
-#include "base/rng.h"
 #include "data/split.h"
 #include "file/json.h"
 #include "math/math.h"
@@ -15,8 +14,8 @@
 const sg_option sg_tokenize_options[] = {SG_TOKENIZE_OPTIONS(SG_OPTION_ROW)};
 const size_t sg_n_tokenize_options = sizeof sg_tokenize_options / sizeof *sg_tokenize_options;
 
-/* Shift and scale of the inputs, from the rows that teach. standardise: each number to mean 0, variance 1. Else rqvae
- * still gets mean 0 and variance 1 over all numbers together, so that lr means the same for every encoder. */
+/* Shift and scale of the inputs, from the rows that teach. standardise: each number to mean 0, variance 1. Else what
+ * learns a latent still gets mean 0 and variance 1 over all numbers together, so that lr means the same for every encoder. */
 static sg_status prepare(sg_codes *out, float *x, const sg_quantize_data *d, bool each, sg_error *err)
 {
     const size_t dim = (size_t)d->dim, n = d->fit ? d->n_fit : (size_t)d->n;
@@ -78,13 +77,7 @@ static sg_status trained_items(uint32_t **fit, uint32_t *n_fit, const sg_dataset
     return st;
 }
 
-static void random_codes(sg_codes *out, const sg_tokenize_config *c)
-{
-    for (size_t i = 0; i < (size_t)out->n * (size_t)out->levels; i++)
-        out->codes[i] = (int32_t)sg_rng_below((uint64_t)c->codes, (uint64_t)c->seed, SG_RNG_KMEANS, i, 0);
-}
-
-/* What the last level quantised: z less the codes before it. */
+/* What the last level quantised: z less the codes before it, or its part of z. */
 static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error *err)
 {
     const float *z = c->latent ? c->latent : x;
@@ -94,8 +87,9 @@ static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error
 
     if (!left)
         return sg_fail_memory(err, "free codes");
-    memcpy(left, z, (size_t)c->n * width * sizeof *left);
     for (size_t i = 0; i < (size_t)c->n; i++)
+        memcpy(left + i * width, z + (c->product ? ((i + 1) * (size_t)c->levels - 1) * width : i * width), width * sizeof *left);
+    for (size_t i = 0; !c->product && i < (size_t)c->n; i++)
         for (int l = 0; l + 1 < c->levels; l++)
             sg_axpy(left + i * width, -1, c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
                     width);
@@ -119,26 +113,41 @@ static void print_options(sg_buf *out, const sg_tokenize_config *c)
     json_decref(options);
 }
 
-/* Quantises and makes unique; *before: the doctor's view of the codes as the method gave them. */
+static const struct method {
+    const char *name;
+    sg_quantizer *run;
+    bool scaled; /* inputs come with mean 0 and variance 1 */
+    bool blind;  /* does not look at them */
+} methods[] = {
+    {"rkmeans", sg_rkmeans, false, false},       {"rqvae", sg_autoencode, true, false},
+    {"vqvae", sg_autoencode, true, false},       {"fsq", sg_autoencode, true, false},
+    {"lfq", sg_autoencode, true, false},         {"pq", sg_pq, false, false},
+    {"opq", sg_opq, false, false},               {"hkmeans", sg_hkmeans, false, false},
+    {"atomic", sg_atomic_codes, false, true},    {"naive", sg_naive_codes, false, true},
+    {"random", sg_random_codes, false, true},
+};
+
+/* Quantises and makes unique; *report: the doctor's view of the codes as the method gave them. */
 static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_quantize_data *d, const sg_tokenize_config *c,
                             sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    const bool rqvae = strcmp(c->method, "rqvae") == 0, random = strcmp(c->method, "random") == 0;
+    const bool next = strcmp(c->collision, "next") == 0;
+    const struct method *m = methods;
     sg_codes plain;
     sg_status st = SG_OK;
 
-    if (!random && (rqvae || c->standardise) && (st = prepare(out, x, d, c->standardise, err)))
+    while (strcmp(m->name, c->method) != 0) /* the choice was checked with the options */
+        m++;
+    if (!m->blind && (m->scaled || c->standardise) && (st = prepare(out, x, d, c->standardise, err)))
         return st;
-    if (random)
-        random_codes(out, c);
-    else if ((st = rqvae ? sg_rqvae(out, d, c, pool, progress, err) : sg_rkmeans(out, d, c, pool, progress, err)))
+    if ((st = m->run(out, d, c, pool, progress, err)))
         return st;
     plain = *out; /* borrowed view: the doctor looks at the codes before anything made them unique */
     if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
         return st;
-    if (!random && strcmp(c->collision, "next") == 0)
-        return reassign_clashes(out, d->x, d->dim, err);
-    return sg_collisions_append(out, err);
+    if (next && !out->book && !m->blind)
+        return sg_fail(err, SG_ERR_USAGE, "collision=next: %s has no codebook whose nearest free code could be taken", m->name);
+    return next && out->book ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
 }
 
 static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize_config *config)

@@ -1,4 +1,4 @@
-/* tokenize.h - item vectors to semantic IDs: residual k-means, RQ-VAE; collision digit; the codebook doctor. */
+/* tokenize.h - item vectors to semantic IDs by one of the methods; collision digit; the codebook doctor. */
 #ifndef SG_QUANTIZE_TOKENIZE_H
 #define SG_QUANTIZE_TOKENIZE_H
 
@@ -10,13 +10,20 @@
 #include <jansson.h>
 
 #define SG_TOKENIZE_OPTIONS(X)                                                                                      \
-    X(choice, method, rkmeans, 0, 0, "rkmeans|rqvae|random: residual k-means, RQ-VAE, or random codes as a control")  \
+    X(choice, method, rkmeans, 0, 0,                                                                                \
+      "rkmeans|rqvae|vqvae|fsq|lfq|pq|opq|hkmeans|atomic|naive|random: residual k-means, RQ-VAE, one level of it, grid or "   \
+      "sign codes of a learned latent, product quantisers, hierarchical k-means; controls: item numbers, their digits, chance") \
     X(int, levels, 3, 1, 8, "codes per item before the collision digit")                                            \
     X(int, codes, 256, 2, 65536, "codes per level")                                                                 \
     X(bool, standardise, false, 0, 1, "inputs to mean 0, variance 1 per dimension first")                           \
     X(int, iterations, 50, 1, 10000, "k-means: Lloyd iterations at most")                                           \
     X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
     X(bool, balanced, false, 0, 1, "k-means: every code gets as many items as any other")                           \
+    X(choice, last, nearest, 0, 0, "nearest|sinkhorn: the last code of rkmeans; sinkhorn shares the items evenly")    \
+    X(float, epsilon, 0.003, 0.0001, 10, "sinkhorn: how soft; distances are divided by half their range")           \
+    X(int, branch, 10, 2, 65536, "hkmeans: parts of a cluster that is split")                                       \
+    X(int, leaf, 100, 1, 65536, "hkmeans: items of a cluster that is not split any more")                           \
+    X(int, rotations, 20, 0, 10000, "opq: rounds of turning the space and moving the centres")                      \
     X(choice, collision, append, 0, 0, "append|next: items with equal codes get one more code, or the nearest free last code") \
     X(int, epochs, 500, 1, 1000000, "rqvae: passes over the items")                                                 \
     X(int, batch, 1024, 8, 1000000, "rqvae: items a step")                                                          \
@@ -24,7 +31,12 @@
     X(choice, optimizer, adamw, 0, 0, "adamw|adagrad: rqvae optimizer")                                             \
     X(text, hidden, "512,256,128", 0, 255, "rqvae: widths of the encoder, mirrored in the decoder")                 \
     X(int, latent, 32, 2, 1024, "rqvae: width of the quantised vector")                                             \
-    X(float, beta, 0.25, 0, 10, "rqvae: weight of the commitment term")                                             \
+    X(text, grid, "8,6,5", 0, 255, "fsq: steps of each number of a level's latent; their product is the number of codes") \
+    X(float, entropy, 0.1, 0, 1000, "lfq: weight of sharp codes and even use; codes is a power of 2")               \
+    X(float, sharpness, 100, 0.001, 10000, "lfq: inverse temperature of the codes' probabilities")                  \
+    X(choice, gradient, ste, 0, 0, "ste|rotation: how the gradient passes the rqvae codes")                         \
+    X(bool, simvq, false, 0, 1, "rqvae: codebooks are a learned linear map of fixed points")                        \
+    X(float, beta, 0.25, 0, 10, "rqvae, lfq: weight of the commitment term")                                             \
     X(choice, codebook, ema, 0, 0, "grad|ema: how rqvae codebooks move")                                            \
     X(float, ema_decay, 0.99, 0, 0.99999, "rqvae, codebook=ema: decay")                                             \
     X(bool, kmeans_init, true, 0, 1, "codes start from k-means++ (rqvae: k-means of the first latents), else at random")                 \

@@ -25,9 +25,13 @@ static void tokenize(const shop *s, const char *const *set, sg_ids *ids, sg_enco
 
 static void gives_the_codes_of_the_tokenizer(void **state)
 {
-    static const char *const sets[][8] = {
+    static const char *const sets[][9] = {
         {"method=rkmeans", "levels=3", "codes=8", NULL},
         {"method=rkmeans", "levels=2", "codes=30", "standardise=true", NULL},
+        {"method=pq", "levels=4", "codes=20", NULL},
+        {"method=opq", "levels=4", "codes=20", "rotations=5", "standardise=true", NULL},
+        {"method=vqvae", "codes=24", "epochs=3", "batch=64", "hidden=24", "latent=8", NULL},
+        {"method=rqvae", "simvq=true", "levels=2", "codes=12", "epochs=3", "batch=64", "hidden=24", NULL},
         {"method=rqvae", "levels=3", "codes=12", "epochs=5", "batch=64", "hidden=24,20", "latent=8", NULL},
     };
     const shop *s = *state;

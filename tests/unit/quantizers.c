@@ -1,0 +1,379 @@
+/* quantizers.c - pq.c, hkmeans.c, grid.c, straight.c, sinkhorn.c, controls.c: the invariants of each method. */
+#include "quantize/grid.h"
+#include "quantize/kmeans.h"
+#include "quantize/quantize.h"
+#include "unit/vector_shop.h"
+
+#include <math.h>
+
+static sg_tokenize_config config(const char *const *set)
+{
+    sg_tokenize_config c;
+
+    sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
+    for (; *set; set++)
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL), SG_OK);
+    return c;
+}
+
+static json_t *tokenize(const shop *s, const char *const *set, sg_pool *pool, sg_ids *ids)
+{
+    const sg_tokenize_config c = config(set);
+    json_t *report;
+    sg_error err = {0};
+
+    if (sg_tokenize(s->data, &c, pool, NULL, &report, &err) || sg_ids_open(ids, s->data, &err)) /* unique, in range */
+        fail_msg("%s", err.message);
+    return report;
+}
+
+static double number(const json_t *report, int level, const char *key)
+{
+    return json_number_value(level < 0 ? json_object_get(report, key)
+                                       : json_object_get(json_array_get(json_object_get(report, "levels"), (size_t)level), key));
+}
+
+#define SET(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* Every method gives unique IDs and a doctor's report, and the same bytes at 1 and 4 threads. */
+static void same_bytes_on_any_threads(void **state)
+{
+    static const char *const methods[] = {"vqvae", "fsq", "lfq", "pq", "opq", "hkmeans", "atomic", "naive"};
+    const shop *s = *state;
+    sg_pool *pool;
+    sg_error err;
+
+    assert_int_equal(sg_pool_new(&pool, 4, &err), SG_OK);
+    for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
+        char method[32];
+        sg_ids one, four;
+
+        snprintf(method, sizeof method, "method=%s", methods[m]);
+        const char *const *set = SET(method, "levels=2", "codes=16", "epochs=3", "batch=64", "hidden=24", "latent=8",
+                                     "grid=4,4", "rotations=3", "leaf=40", "branch=4", "iterations=8");
+        json_t *report = tokenize(s, set, NULL, &one);
+
+        assert_true(number(report, 0, "used") > 1);
+        json_decref(report);
+        json_decref(tokenize(s, set, pool, &four));
+        assert_int_equal(one.levels, four.levels);
+        assert_memory_equal(one.codes, four.codes, (size_t)(N * one.levels) * sizeof *one.codes);
+        sg_ids_close(&one);
+        sg_ids_close(&four);
+    }
+    sg_pool_free(pool);
+}
+
+/* opq is never worse than pq, its rotation is one, and the codebooks decode to the error that is reported. */
+static void opq_is_not_worse_than_pq(void **state)
+{
+    const shop *s = *state;
+    sg_ids ids;
+    json_t *report = tokenize(s, SET("method=pq", "levels=4", "codes=8"), NULL, &ids);
+    const double pq = number(report, -1, "reconstruction_error");
+    const sg_file_tensor *book, *turn;
+    double left = 0, mean[DIM] = {0}, all = 0;
+    sg_error err;
+
+    for (int l = 1; l < 4; l++)
+        assert_true(number(report, l, "error") < number(report, l - 1, "error"));
+    json_decref(report);
+    sg_ids_close(&ids);
+    report = tokenize(s, SET("method=opq", "levels=4", "codes=8", "rotations=15"), NULL, &ids);
+    const double opq = number(report, -1, "reconstruction_error");
+
+    assert_true(opq <= pq * (1 + 1e-6) && opq < 0.97 * pq);
+    assert_int_equal(sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){4, 8, DIM / 4}, &err), SG_OK);
+    assert_int_equal(sg_tensors_need(&turn, ids.file, "rotation", SG_DT_F32, 2, (int64_t[]){DIM, DIM}, &err), SG_OK);
+    const float *r = turn->data;
+    for (int a = 0; a < DIM; a++)
+        for (int b = 0; b < DIM; b++) {
+            double dot = 0;
+
+            for (int k = 0; k < DIM; k++)
+                dot += (double)r[k * DIM + a] * (double)r[k * DIM + b];
+            assert_true(fabs(dot - (a == b)) < 1e-4);
+        }
+    for (int i = 0; i < N * DIM; i++)
+        mean[i % DIM] += (double)s->vectors[i] / N;
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < DIM; k++) {
+            const double x = (double)s->vectors[i * DIM + k] - mean[k];
+            double y = 0;
+
+            for (int j = 0; j < DIM; j++)
+                y += (double)s->vectors[i * DIM + j] * (double)r[j * DIM + k];
+            y -= (double)((const float *)book->data)[((k / 4) * 8 + ids.codes[i * ids.levels + k / 4]) * 4 + k % 4];
+            left += y * y;
+            all += x * x;
+        }
+    assert_true(fabs(left / all - opq) < 1e-4);
+    json_decref(report);
+    sg_ids_close(&ids);
+}
+
+/* Leaves are small, items of one leaf share the path, and paths are not prefixes of each other. */
+static void splits_until_leaves_are_small(void **state)
+{
+    const shop *s = *state;
+    sg_ids ids;
+    int32_t most = 0, pairs_same = 0, pairs_shelf = 0;
+
+    json_decref(tokenize(s, SET("method=hkmeans", "branch=4", "leaf=20"), NULL, &ids));
+    assert_true(ids.levels >= 4); /* 600 items in 4 * 4 * .. leaves of 20 need three splits */
+    for (int l = 0; l + 1 < ids.levels; l++)
+        assert_int_equal(ids.size[l], 4);
+    for (int i = 0; i < N; i++) {
+        int32_t leaf = 0;
+
+        for (int j = 0; j < N; j++) {
+            const bool same = memcmp(ids.codes + i * ids.levels, ids.codes + j * ids.levels,
+                                     (size_t)(ids.levels - 1) * sizeof *ids.codes) == 0;
+
+            leaf += same;
+            pairs_same += same;
+            pairs_shelf += same && shelf_of(i) == shelf_of(j);
+        }
+        most = leaf > most ? leaf : most;
+    }
+    assert_true(most <= 20);
+    assert_int_equal(ids.size[ids.levels - 1], most); /* the running number */
+    assert_true(pairs_shelf > 0.9 * pairs_same);
+    sg_ids_close(&ids);
+}
+
+static void controls_know_nothing(void **state)
+{
+    const shop *s = *state;
+    sg_ids ids;
+
+    json_decref(tokenize(s, SET("method=atomic"), NULL, &ids));
+    assert_int_equal(ids.levels, 1);
+    assert_int_equal(ids.size[0], N);
+    assert_int_equal(ids.codes[17], 17);
+    sg_ids_close(&ids);
+    json_decref(tokenize(s, SET("method=naive"), NULL, &ids));
+    assert_int_equal(ids.levels, 3);
+    assert_int_equal(ids.codes[407 * 3] * 100 + ids.codes[407 * 3 + 1] * 10 + ids.codes[407 * 3 + 2], 407);
+    sg_ids_close(&ids);
+}
+
+static void sinkhorn_shares_items_evenly(void **state)
+{
+    enum { ITEMS = 2000, CODES = 16 };
+    static float x[ITEMS * 2], centre[CODES * 2];
+    static int32_t code[ITEMS];
+    int32_t count[2][CODES] = {{0}}, most[2] = {0};
+    double worst;
+    sg_error err;
+
+    (void)state;
+    for (int i = 0; i < ITEMS; i++) /* nearly all near centre 0 */
+        for (int d = 0; d < 2; d++)
+            x[2 * i + d] = (float)(0.3 * sg_rng_normal(4, SG_RNG_TEST, (uint64_t)i, (uint64_t)d));
+    for (int k = 0; k < CODES * 2; k++)
+        centre[k] = k < 2 ? 0 : (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
+    assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, 0.05, &err), SG_OK);
+    assert_true(worst < 0.01);
+    for (int i = 0; i < ITEMS; i++)
+        count[0][code[i]]++;
+    assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
+    for (int i = 0; i < ITEMS; i++)
+        count[1][code[i]]++;
+    for (int k = 0; k < CODES; k++)
+        for (int way = 0; way < 2; way++)
+            most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
+    assert_true(2 * most[0] < most[1]);
+}
+
+/* Every place of the grid has its own code, and what is on the grid stays where it is. */
+static void rounds_to_the_grid(void **state)
+{
+    sg_tokenize_config c = config(SET("method=fsq", "grid=8,6,5"));
+    uint8_t seen[240] = {0};
+    sg_grid grid;
+    sg_error err;
+    int n = 0;
+
+    (void)state;
+    assert_int_equal(sg_grid_init(&grid, &c, &err), SG_OK);
+    assert_int_equal(grid.codes, 240);
+    for (uint64_t i = 0; i < 20000; i++) {
+        float z[3];
+        int32_t code;
+
+        for (int k = 0; k < 3; k++)
+            z[k] = (float)(2 * sg_rng_normal(6, SG_RNG_TEST, i, (uint64_t)k));
+        sg_grid_codes(&code, z, 1, 1, &grid);
+        assert_true(code >= 0 && code < 240);
+        n += !seen[code];
+        seen[code] = 1;
+        for (int k = 0; k < 3; k++)
+            assert_true(z[k] >= -1 && z[k] <= 1);
+        assert_true(fabsf(z[0] * 4 - rintf(z[0] * 4)) < 1e-6f && fabsf(z[2] * 2 - rintf(z[2] * 2)) < 1e-6f);
+        assert_int_equal((int)rintf(z[0] * 4) + 4 + 8 * ((int)rintf(z[1] * 3) + 3) + 48 * ((int)rintf(z[2] * 2) + 2), code);
+    }
+    assert_int_equal(n, 240);
+    snprintf(c.grid, sizeof c.grid, "8,x");
+    assert_int_equal(sg_grid_init(&grid, &c, &err), SG_ERR_USAGE);
+    c = config(SET("method=lfq", "codes=100"));
+    assert_int_equal(sg_grid_init(&grid, &c, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "lfq: expected codes to be a power of 2 up to 16384, found 100");
+}
+
+/* ---- gradients ------------------------------------------------------------------------------------------------ */
+
+typedef sg_tensor *loss_fn(sg_graph *g, sg_tensor *z);
+
+static sg_tensor *entropy_loss(sg_graph *g, sg_tensor *z)
+{
+    return sg_sign_entropy(g, z, 0.8f);
+}
+
+static double value_at(loss_fn *fn, sg_params *params, float *grad)
+{
+    sg_param *p = params->list[0];
+    sg_graph *g;
+    sg_error err;
+    double value;
+
+    assert_int_equal(sg_params_need_grads(params, &err), SG_OK);
+    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+    sg_graph_begin(g, SG_TRAIN, 1, 0);
+    sg_tensor *loss = fn(g, sg_leaf(g, p));
+    assert_non_null(loss);
+    value = (double)loss->data[0];
+    if (grad) {
+        memset(p->grad, 0, p->count * sizeof *grad);
+        assert_int_equal(sg_backward(g, loss, &err), SG_OK);
+        memcpy(grad, p->grad, p->count * sizeof *grad);
+    }
+    sg_graph_free(g);
+    return value;
+}
+
+static void entropy_has_its_gradient(void **state)
+{
+    sg_params params = {0};
+    sg_param *p = sg_param_add(&params, 1, SG_INIT_NORMAL, 0.5f, 0, 6, 3, "z");
+    float grad[18];
+
+    (void)state;
+    value_at(entropy_loss, &params, grad);
+    for (int i = 0; i < 18; i++) {
+        const float z = p->value[i], h = 1e-2f;
+        double slope;
+
+        p->value[i] = z + h;
+        slope = value_at(entropy_loss, &params, NULL);
+        p->value[i] = z - h;
+        slope = (slope - value_at(entropy_loss, &params, NULL)) / (2 * (double)h);
+        p->value[i] = z;
+        assert_true(fabs(slope - (double)grad[i]) < 2e-3); /* h^2 times the third derivative, of order 10 here */
+    }
+    sg_params_free(&params);
+}
+
+static sg_tensor *turned_sum(sg_graph *g, sg_tensor *z)
+{
+    static const float q[] = {0.5f, -1, 2, 0, 0, 0}, w[] = {1, 2, -1, 3, 1, 1};
+    sg_tensor *value = sg_input(g, q, 2, (int[]){2, 3});
+
+    return sg_sum(g, sg_times(g, sg_rotate_through(g, value, z), sg_input(g, w, 2, (int[]){2, 3})));
+}
+
+/* dz = lambda R^T dq with R written out, which takes z to q; where q is zero the gradient is copied. */
+static void rotation_turns_the_gradient(void **state)
+{
+    static const double q[] = {0.5, -1, 2}, w[] = {1, 2, -1};
+    sg_params params = {0};
+    sg_param *p = sg_param_add(&params, 2, SG_INIT_NORMAL, 1, 0, 2, 3, "z");
+    double z[3], r[3], turn[3][3], nz = 0, nq = 0, nr = 0;
+    float grad[6];
+
+    (void)state;
+    value_at(turned_sum, &params, grad);
+    for (int i = 0; i < 3; i++) {
+        z[i] = (double)p->value[i];
+        nz += z[i] * z[i];
+        nq += q[i] * q[i];
+    }
+    nz = sqrt(nz);
+    nq = sqrt(nq);
+    for (int i = 0; i < 3; i++) {
+        r[i] = z[i] / nz + q[i] / nq;
+        nr += r[i] * r[i];
+    }
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++)
+            turn[i][j] = nq / nz * ((i == j) - 2 * r[i] * r[j] / nr + 2 * q[i] / nq * z[j] / nz);
+    for (int i = 0; i < 3; i++) {
+        double forward = 0, back = 0;
+
+        for (int j = 0; j < 3; j++) {
+            forward += turn[i][j] * z[j];
+            back += turn[j][i] * w[j];
+        }
+        assert_true(fabs(forward - q[i]) < 1e-6);
+        assert_true(fabs(back - (double)grad[i]) < 1e-4);
+    }
+    assert_true(grad[3] == 3 && grad[4] == 1 && grad[5] == 1);
+    sg_params_free(&params);
+}
+
+/* Entropy terms use more of the codes and make them sharp; both learned variants of rqvae still learn. */
+static void learned_bottlenecks_learn(void **state)
+{
+    const shop *s = *state;
+    static const char *const ways[][2] = {
+        {"method=rqvae", "gradient=rotation"}, {"method=rqvae", "simvq=true"}, {"method=fsq", "grid=5,5"},
+        {"method=lfq", "entropy=0.1"},         {"method=vqvae", "gradient=ste"}};
+
+    for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+        double lost[2];
+
+        for (int longer = 0; longer < 2; longer++) {
+            sg_ids ids;
+            json_t *report = tokenize(s, SET(ways[k][0], ways[k][1], "levels=2", "codes=32", "batch=128", "hidden=32", "latent=8",
+                                             longer ? "epochs=60" : "epochs=1"), NULL, &ids);
+
+            lost[longer] = number(report, -1, "reconstruction_error");
+            json_decref(report);
+            sg_ids_close(&ids);
+        }
+        assert_true(lost[1] < 0.6 * lost[0]);
+    }
+}
+
+static void says_what_cannot_be(void **state)
+{
+    const shop *s = *state;
+    static const char *const sets[][3] = {{"method=pq", "levels=3", NULL},
+                                          {"method=hkmeans", "collision=next", NULL},
+                                          {"method=hkmeans", "text_only_train=true", NULL}};
+    static const char *const messages[] = {"pq: expected levels that divide the 16 numbers of a vector, found 3",
+                                           "collision=next: hkmeans has no codebook whose nearest free code could be taken",
+                                           "hkmeans keeps no centres to encode other items with: text_only_train has to be off"};
+
+    for (int k = 0; k < 3; k++) {
+        const sg_tokenize_config c = config(sets[k]);
+        json_t *report;
+        sg_error err;
+
+        assert_int_equal(sg_tokenize(s->data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
+        assert_string_equal(err.message, messages[k]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(same_bytes_on_any_threads),   cmocka_unit_test(opq_is_not_worse_than_pq),
+        cmocka_unit_test(splits_until_leaves_are_small), cmocka_unit_test(controls_know_nothing),
+        cmocka_unit_test(sinkhorn_shares_items_evenly), cmocka_unit_test(rounds_to_the_grid),
+        cmocka_unit_test(entropy_has_its_gradient),    cmocka_unit_test(rotation_turns_the_gradient),
+        cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
+    };
+
+    return cmocka_run_group_tests(tests, open_shop, close_shop);
+}
