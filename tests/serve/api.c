@@ -370,6 +370,10 @@ static void metrics_are_well_formed_and_count(void **state)
     assert_int_equal(a.status, 200);
     assert_true(has_header(&a, "Content-Type: text/plain; version=0.0.4"));
     assert_non_null(strstr(a.body, "sedge_model_info{model=\"tiger\",sha256=\""));
+    assert_non_null(line = strstr(a.body, "\nprocess_open_fds "));
+    assert_in_range(atoi(line + 18), 8, 64); /* the log, the port, epoll, this connection */
+    assert_non_null(line = strstr(a.body, "\nprocess_resident_memory_bytes "));
+    assert_true(atof(line + 31) > 1e6);
     line = strstr(a.body, "sedge_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"} ");
     before = line ? atof(strchr(line, '}') + 1) : 0;
     for (line = strtok_r(a.body, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
