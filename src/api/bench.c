@@ -235,6 +235,9 @@ static sg_status write_svg(const sg_load_result *r, const sg_load_config *c, con
         put_bars(&p, &r->other, &r->good, "other");
         put_axis(&p);
     }
+    if (r->other.n)
+        sg_buf_printf(&p.svg, "<text x=\"%d\" y=\"18\">bars: <tspan class=\"good\">%llu good</tspan>, <tspan class=\"other\">%llu others</tspan></text>\n",
+                      LEFT, (unsigned long long)r->good.n, (unsigned long long)r->other.n);
     if (r->good.n) {
         put_mark(&p, &r->good, .5, "p50", 4);
         put_mark(&p, &r->good, .99, "p99", 18);
