@@ -31,7 +31,10 @@ static int run(const sg_args *args)
     const char *what = args->words.item[0], *const known[] = {"serve"};
 
     if (strcmp(what, known[0]) != 0)
-        return sg_usage(args, sedge_nearest(what, known, 1) ? "unknown bench '%s' (did you mean 'serve'?)" : "unknown bench '%s'", what);
+        return sg_usage(args,
+                        sedge_nearest(what, known, 1) ? "unknown bench '%s' (did you mean 'serve'?)"
+                                                      : "unknown bench '%s'",
+                        what);
     const sedge_bench_params p = {.size = sizeof p,
                                   .run = sg_progress_run(args),
                                   .url = args->words.n > 1 ? args->words.item[1] : "http://127.0.0.1:8080",
@@ -53,11 +56,15 @@ const sg_verb sg_verb_bench = {
     .name = "bench",
     .words = "serve [URL]",
     .summary = "Load on a running server: requests when they are due, times from when they were due",
-    .about = "Requests are sent at their times whether or not earlier ones are answered, so a server that stands still is charged for "
-             "every request of\nthat while. Users are drawn by Zipf's law. Times are those of answers 200 to 299; 'sent_late' is from due "
-             "to sent, and tells whether\nthe load came from this side as it should. URL is http://127.0.0.1:8080 when it is left out.",
-    .examples = "  sedge bench serve --data shop --rate 200 --seconds 30 --svg times.svg\n"
-                "  sedge bench serve http://10.0.0.7:8080 --bodies bodies.jsonl --rate 2000 --arrivals fixed --json",
+    .about = "Requests are sent at their times whether or not earlier ones are answered, so a server that "
+             "stands still is charged for "
+             "every request of\nthat while. Users are drawn by Zipf's law. Times are those of answers 200 to "
+             "299; 'sent_late' is from due "
+             "to sent, and tells whether\nthe load came from this side as it should. URL is "
+             "http://127.0.0.1:8080 when it is left out.",
+    .examples =
+        "  sedge bench serve --data shop --rate 200 --seconds 30 --svg times.svg\n"
+        "  sedge bench serve http://10.0.0.7:8080 --bodies bodies.jsonl --rate 2000 --arrivals fixed --json",
     .least = 1,
     .most = 2,
     .options = options,

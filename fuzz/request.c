@@ -70,6 +70,9 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "POST /v1/recommend\n{\"user\": \"u1\", \"history\": null}",
         ("POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": "
          "\"buy\", \"id\": \"e\"}]}"),
+        "POST /v1/rank\n{\"history\": [\"i3\"], \"items\": [\"i7\", \"i44\"], \"deadline_ms\": 7}",
+        "POST /v1/rerank\n{\"user\": \"u1\", \"items\": [\"i7\"], \"top_n\": 3}",
+        "GET /v1/prefixes/12,3",
         "GET /v1/items/a%2Fb%00",
         "DELETE /v1/users/%c3%a9",
         "HEAD /healthz",

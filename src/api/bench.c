@@ -43,7 +43,8 @@ static sg_status read_bodies(bodies *b, const sedge_bench_params *p, sg_error *e
     sg_status st;
 
     if (!p->data == !p->bodies)
-        return sg_fail(err, SG_ERR_USAGE, "expected a dataset whose users are asked for, or a file of bodies, found %s",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected a dataset whose users are asked for, or a file of bodies, found %s",
                        p->data ? "both" : "neither");
     if (p->data) {
         if (!(st = sg_dataset_open(&b->data, p->data, err)))
@@ -60,7 +61,8 @@ static sg_status read_bodies(bodies *b, const sedge_bench_params *p, sg_error *e
             return sg_fail_memory(err, "bodies");
         b->line[b->n++] = (sg_bytes){b->text.data + at, size};
     }
-    return b->n ? SG_OK : sg_fail(err, SG_ERR_FORMAT, "%s: expected a body in each line, found nothing", p->bodies);
+    return b->n ? SG_OK
+                : sg_fail(err, SG_ERR_FORMAT, "%s: expected a body in each line, found nothing", p->bodies);
 }
 
 /* The first key of a server's key file: "use KEY". */
@@ -70,7 +72,8 @@ static sg_status read_key(char key[KEY_MAX], const char *path, sg_error *err)
     sg_status st = path ? sg_file_read(&text, path, KEY_FILE_MAX, err) : SG_OK;
 
     key[0] = 0;
-    for (const char *line = text.data; !st && line && *line && !key[0]; line += strcspn(line, "\n"), line += *line == '\n')
+    for (const char *line = text.data; !st && line && *line && !key[0];
+         line += strcspn(line, "\n"), line += *line == '\n')
         if (*line != '#' && sscanf(line, "%*s %500[!-~]", key) != 1)
             key[0] = 0;
     sg_buf_free(&text);
@@ -92,10 +95,12 @@ static json_t *result_json(const sg_load_result *r, const sedge_bench_params *p,
         double q;
     } quantiles[] = {{"p50_ms", .5}, {"p90_ms", .9}, {"p95_ms", .95}, {"p99_ms", .99}, {"p99.9_ms", .999}};
     json_t *statuses = json_object();
-    json_t *o = json_pack("{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:o, s:I, s:I, s:I}", "url", p->url, "path", c->path, "arrivals",
-                          c->arrivals, "rate", c->rate, "seconds", round(r->seconds * 1e3) / 1e3, "requests", (json_int_t)r->due, "good",
-                          (json_int_t)r->good.n, "goodput", round((double)r->good.n / r->seconds * 1e2) / 1e2, "statuses", statuses,
-                          "timeouts", (json_int_t)r->timeouts, "broken", (json_int_t)r->broken, "never_sent", (json_int_t)r->late);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:o, s:I, s:I, s:I}", "url", p->url,
+                          "path", c->path, "arrivals", c->arrivals, "rate", c->rate, "seconds",
+                          round(r->seconds * 1e3) / 1e3, "requests", (json_int_t)r->due, "good",
+                          (json_int_t)r->good.n, "goodput", round((double)r->good.n / r->seconds * 1e2) / 1e2,
+                          "statuses", statuses, "timeouts", (json_int_t)r->timeouts, "broken",
+                          (json_int_t)r->broken, "never_sent", (json_int_t)r->late);
 
     for (int i = 0; i < SG_LOAD_STATUSES && r->answers[i].n; i++) {
         char name[16];
@@ -136,7 +141,15 @@ static sg_status write_csv(const sg_load_result *r, const char *path, sg_error *
 }
 
 /* ---- the picture ----------------------------------------------------------------------------------------- */
-enum { WIDTH = 760, HEIGHT = 300, LEFT = 60, RIGHT = 20, TOP = 46, BOTTOM = 46, TOGETHER = 8 /* buckets of a bar */ };
+enum {
+    WIDTH = 760,
+    HEIGHT = 300,
+    LEFT = 60,
+    RIGHT = 20,
+    TOP = 46,
+    BOTTOM = 46,
+    TOGETHER = 8 /* buckets of a bar */
+};
 
 typedef struct picture {
     sg_buf svg;
@@ -171,13 +184,18 @@ static void put_bars(picture *p, const sg_spread *s, const sg_spread *below, con
 {
     sg_buf_printf(&p->svg, "<g class=\"%s\">", class);
     for (int i = p->first; i <= p->last; i++) {
-        const double unit = (double)(HEIGHT - TOP - BOTTOM) / (double)p->most, under = below ? (double)bar(below, i) * unit : 0;
+        const double unit = (double)(HEIGHT - TOP - BOTTOM) / (double)p->most,
+                     under = below ? (double)bar(below, i) * unit : 0;
         const double high = (double)bar(s, i) * unit, x = x_of_bucket(p, i * TOGETHER);
 
         if (high > 0)
-            sg_buf_printf(&p->svg, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%.4g to %.4g ms: %llu</title></rect>", x,
-                          HEIGHT - BOTTOM - under - high, fmax(x_of_bucket(p, (i + 1) * TOGETHER) - x - 0.5, 0.5), high,
-                          1e3 * sg_spread_edge(i * TOGETHER), 1e3 * sg_spread_edge((i + 1) * TOGETHER), (unsigned long long)bar(s, i));
+            sg_buf_printf(&p->svg,
+                          "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%.4g to %.4g "
+                          "ms: %llu</title></rect>",
+                          x, HEIGHT - BOTTOM - under - high,
+                          fmax(x_of_bucket(p, (i + 1) * TOGETHER) - x - 0.5, 0.5), high,
+                          1e3 * sg_spread_edge(i * TOGETHER), 1e3 * sg_spread_edge((i + 1) * TOGETHER),
+                          (unsigned long long)bar(s, i));
     }
     sg_buf_puts(&p->svg, "</g>\n");
 }
@@ -192,12 +210,18 @@ static void put_axis(picture *p)
             const double at = step * pow(10, power);
 
             if (at >= low && at <= high)
-                sg_buf_printf(&p->svg, "<path class=\"line\" d=\"M%.1f %dv5\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n",
+                sg_buf_printf(&p->svg,
+                              "<path class=\"line\" d=\"M%.1f %dv5\"/><text x=\"%.1f\" y=\"%d\" "
+                              "text-anchor=\"middle\">%g</text>\n",
                               x_of(p, at), HEIGHT - BOTTOM, x_of(p, at), HEIGHT - BOTTOM + 18, at * 1e3);
         }
-    sg_buf_printf(&p->svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">milliseconds from being due to the end of the answer</text>\n",
+    sg_buf_printf(&p->svg,
+                  "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">milliseconds from being due to the end of "
+                  "the answer</text>\n",
                   (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8);
-    sg_buf_printf(&p->svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%llu</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">0</text>\n",
+    sg_buf_printf(&p->svg,
+                  "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%llu</text><text x=\"%d\" y=\"%d\" "
+                  "text-anchor=\"end\">0</text>\n",
                   LEFT - 6, TOP + 5, (unsigned long long)p->most, LEFT - 6, HEIGHT - BOTTOM);
 }
 
@@ -207,8 +231,10 @@ static void put_mark(picture *p, const sg_spread *s, double q, const char *name,
     const double at = sg_spread_quantile(s, q), x = x_of(p, at);
     const bool right = x > WIDTH - 130;
 
-    sg_buf_printf(&p->svg, "<path class=\"mark\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\"%s>%s %.3g ms</text>\n", x, HEIGHT - BOTTOM,
-                  TOP - up, right ? x - 4 : x + 4, TOP - up + 6, right ? " text-anchor=\"end\"" : "", name, at * 1e3);
+    sg_buf_printf(&p->svg,
+                  "<path class=\"mark\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\"%s>%s %.3g ms</text>\n",
+                  x, HEIGHT - BOTTOM, TOP - up, right ? x - 4 : x + 4, TOP - up + 6,
+                  right ? " text-anchor=\"end\"" : "", name, at * 1e3);
 }
 
 static sg_status write_svg(const sg_load_result *r, const sg_load_config *c, const char *path, sg_error *err)
@@ -225,9 +251,11 @@ static sg_status write_svg(const sg_load_result *r, const sg_load_config *c, con
     }
     sg_buf_printf(&p.svg,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" role=\"img\">"
-                  "<style>svg{background:#fff}text{font:13px system-ui,sans-serif;fill:#333}.good{fill:#2463c9}.other{fill:#c2410c}"
+                  "<style>svg{background:#fff}text{font:13px "
+                  "system-ui,sans-serif;fill:#333}.good{fill:#2463c9}.other{fill:#c2410c}"
                   ".line{stroke:#888;fill:none}.mark{stroke:#333;stroke-dasharray:4 3}"
-                  "@media(prefers-color-scheme:dark){svg{background:#15171c}text{fill:#ddd}.good{fill:#6ea0f5}.other{fill:#f08a54}"
+                  "@media(prefers-color-scheme:dark){svg{background:#15171c}text{fill:#ddd}.good{fill:#"
+                  "6ea0f5}.other{fill:#f08a54}"
                   ".mark{stroke:#ddd}}</style>\n<title>%llu requests at %g a second</title>\n",
                   WIDTH, HEIGHT, (unsigned long long)r->due, c->rate);
     if (p.first >= 0) {
@@ -235,6 +263,11 @@ static sg_status write_svg(const sg_load_result *r, const sg_load_config *c, con
         put_bars(&p, &r->other, &r->good, "other");
         put_axis(&p);
     }
+    if (r->other.n)
+        sg_buf_printf(&p.svg,
+                      "<text x=\"%d\" y=\"18\">bars: <tspan class=\"good\">%llu good</tspan>, <tspan "
+                      "class=\"other\">%llu others</tspan></text>\n",
+                      LEFT, (unsigned long long)r->good.n, (unsigned long long)r->other.n);
     if (r->good.n) {
         put_mark(&p, &r->good, .5, "p50", 4);
         put_mark(&p, &r->good, .99, "p99", 18);
@@ -258,8 +291,9 @@ int sedge_bench(const sedge_bench_params *given, char **json, sedge_error *err)
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.url, "the address of a server", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
-        !(st = read_bodies(&b, &p, &c.err)) && !(st = read_key(key, p.key_file, &c.err))) {
+    if (!st && !(st = api_need(p.url, "the address of a server", &c.err)) &&
+        !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) && !(st = read_bodies(&b, &p, &c.err)) &&
+        !(st = read_key(key, p.key_file, &c.err))) {
         const sg_load_spec spec = {.config = &o,
                                    .url = p.url,
                                    .key = key[0] ? key : NULL,

@@ -137,8 +137,8 @@ static bool unknown_key(sg_exchange *x, const char *where, const char *key, cons
     while (!sg_utf8_valid(param, strlen(param))) /* a long key is cut, but not within a character */
         param[strlen(param) - 1] = 0;
     if (near)
-        sg_reply_error(x, 400, "unknown_parameter", param, "unknown parameter '%s' (did you mean '%s'?)", param,
-                       near);
+        sg_reply_error(x, 400, "unknown_parameter", param, "unknown parameter '%s' (did you mean '%s'?)",
+                       param, near);
     else
         sg_reply_error(x, 400, "unknown_parameter", param, "unknown parameter '%s'", param);
     return false;

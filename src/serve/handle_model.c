@@ -379,7 +379,8 @@ static int read_codes(int32_t *codes, int most, const char *text)
     for (char *end; text && *text; text = *end ? end + 1 : end) {
         const long code = strtol(text, &end, 10);
 
-        if (n == most || end == text || *text < '0' || *text > '9' || code > INT32_MAX || (*end && (*end != ',' || !end[1])))
+        if (n == most || end == text || *text < '0' || *text > '9' || code > INT32_MAX ||
+            (*end && (*end != ',' || !end[1])))
             return -1;
         codes[n++] = (int32_t)code;
     }
@@ -390,7 +391,8 @@ static int read_codes(int32_t *codes, int most, const char *text)
 static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_t node)
 {
     const sg_catalogue *c = s->model->catalogue;
-    json_t *o = depth ? sg_source_child_json(s, codes, depth, node) : json_pack("{s:i, s:i}", "level", 0, "items", (int)s->model->n_items);
+    json_t *o = depth ? sg_source_child_json(s, codes, depth, node)
+                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)s->model->n_items);
     json_t *children = json_array(), *items = json_array(), *path = json_array();
     int32_t first, last;
 
@@ -427,9 +429,11 @@ bool sg_handle_prefix(sg_server *s, sg_job *j)
     if (!c)
         sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", l->source.model->class->name);
     else if (depth < 0)
-        sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3", sg_catalogue_levels(c));
+        sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3",
+                       sg_catalogue_levels(c));
     else if (node < 0)
-        sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'", j->id);
+        sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'",
+                       j->id);
     else
         sg_reply(j->x, 200, prefix_json(&l->source, codes, depth, node));
     sg_loaded_release(l);

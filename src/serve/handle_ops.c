@@ -4,6 +4,10 @@
 #include "serve/page.h"
 #include "serve/reply.h"
 
+#include <dirent.h>
+#include <stdio.h>
+#include <unistd.h>
+
 bool sg_handle_health(sg_server *s, sg_job *j)
 {
     (void)s;
@@ -41,6 +45,26 @@ static void gauge(sg_buf *b, const char *name, const char *help, double value)
     sg_buf_printf(b, "%s %.15g\n", name, value);
 }
 
+/* What the system says of this process, under the names that every Prometheus client has for it; nothing where /proc is not there. */
+static void print_process(sg_buf *b)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long pages, files = -3; /* ".", "..", and the folder itself */
+    DIR *d;
+
+    if (f && fscanf(f, "%*d %ld", &pages) == 1)
+        gauge(b, "process_resident_memory_bytes", "Memory of the process, mapped model files included.",
+              (double)pages * (double)sysconf(_SC_PAGESIZE));
+    if (f)
+        fclose(f);
+    if (!(d = opendir("/proc/self/fd")))
+        return;
+    while (readdir(d))
+        files++;
+    closedir(d);
+    gauge(b, "process_open_fds", "Open files and connections of the process.", (double)files);
+}
+
 bool sg_handle_metrics(sg_server *s, sg_job *j)
 {
     sg_route_name name[SG_ROUTES_MAX];
@@ -65,6 +89,7 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
     sg_loaded_release(l);
+    print_process(b);
     j->x->status = 200;
     j->x->type = "text/plain; version=0.0.4";
     return true;

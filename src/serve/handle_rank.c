@@ -8,18 +8,24 @@
 #include "serve/answer.h"
 #include "serve/reply.h"
 
-#define WHOM                                                                                                               \
-    {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                                       \
-        {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),                                        \
-         .meaning = "or any history: item ids, oldest first"},                                                             \
-        {"items", SG_FIELD_TEXTS, .needed = true, .most = offsetof(sg_serve_config, rank_max),                             \
-         .meaning = "the items to score; those of the history may be among them"}
-#define DEADLINE {"deadline_ms", SG_FIELD_INT, .least = 1, .meaning = "answered 504 when it has waited longer"}
+#define WHOM                                                                                                 \
+    {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                         \
+        {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),                          \
+         .meaning = "or any history: item ids, oldest first"},                                               \
+    {                                                                                                        \
+        "items", SG_FIELD_TEXTS, .needed = true, .most = offsetof(sg_serve_config, rank_max),                \
+                                 .meaning = "the items to score; those of the history may be among them"     \
+    }
+#define DEADLINE                                                                                             \
+    {                                                                                                        \
+        "deadline_ms", SG_FIELD_INT, .least = 1, .meaning = "answered 504 when it has waited longer"         \
+    }
 
 const sg_field sg_rank_fields[] = {WHOM, DEADLINE, {.name = NULL}};
 const sg_field sg_rerank_fields[] = {
     WHOM,
-    {"top_n", SG_FIELD_INT, .most = offsetof(sg_serve_config, rank_max), .least = 1, .meaning = "length of the answer (all)"},
+    {"top_n", SG_FIELD_INT, .most = offsetof(sg_serve_config, rank_max), .least = 1,
+     .meaning = "length of the answer (all)"},
     DEADLINE,
     {.name = NULL},
 };
@@ -72,7 +78,8 @@ sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items, s
         known += item_at(s, items, i) >= 0;
     }
     if (!st && !known)
-        return sg_fail(err, SG_ERR_MISSING, "item '%.200s' is not in the catalogue, nor is any other of the items",
+        return sg_fail(err, SG_ERR_MISSING,
+                       "item '%.200s' is not in the catalogue, nor is any other of the items",
                        json_string_value(json_array_get(items, 0)));
     return st;
 }

@@ -97,7 +97,8 @@ static bool add_headers(struct MHD_Response *r, const sg_exchange *x)
 /* On whichever thread has made the answer: that of HTTP has enough to do. */
 static void pack(sg_http_line *l)
 {
-    l->is_gzip = l->takes_gzip && !l->x.answer.failed && l->x.answer.size >= GZIP_LEAST && sg_gzip(&l->x.answer);
+    l->is_gzip =
+        l->takes_gzip && !l->x.answer.failed && l->x.answer.size >= GZIP_LEAST && sg_gzip(&l->x.answer);
 }
 
 static enum MHD_Result send_answer(sg_http_line *l)

@@ -49,12 +49,12 @@ typedef struct load {
     socklen_t address_size;
     char host[300];
     int epoll, timer;
-    wire *wires;   /* owned (connections) */
-    int *free;     /* owned (connections): wires without a request, the latest used last */
+    wire *wires; /* owned (connections) */
+    int *free;   /* owned (connections): wires without a request, the latest used last */
     int n_free, n_open;
-    double *share;   /* owned (n_bodies): summed up over ranks */
-    uint32_t *order; /* owned (n_bodies): body of a rank */
-    char *scratch;   /* owned (SCRATCH) */
+    double *share;     /* owned (n_bodies): summed up over ranks */
+    uint32_t *order;   /* owned (n_bodies): body of a rank */
+    char *scratch;     /* owned (SCRATCH) */
     double begin, end; /* of what is counted */
     double due;        /* of the next request */
     uint64_t number;   /* of it */
@@ -75,7 +75,8 @@ static sg_status make_shares(load *l, sg_error *err)
     const size_t n = l->spec->n_bodies;
     double sum = 0;
 
-    if (n > UINT32_MAX || !(l->share = sg_alloc_array(n, sizeof *l->share)) || !(l->order = sg_alloc_array(n, sizeof *l->order)))
+    if (n > UINT32_MAX || !(l->share = sg_alloc_array(n, sizeof *l->share)) ||
+        !(l->order = sg_alloc_array(n, sizeof *l->order)))
         return sg_fail_memory(err, "bodies");
     for (size_t i = 0; i < n; i++)
         l->share[i] = sum += pow((double)(i + 1), -l->c->zipf);
@@ -258,7 +259,8 @@ static bool read_some(load *l, wire *w, ssize_t *n)
 {
     const bool head = !w->has_head;
 
-    *n = head ? recv(w->fd, w->head + w->n_head, HEAD_MAX - w->n_head, 0) : recv(w->fd, l->scratch, SCRATCH, 0);
+    *n = head ? recv(w->fd, w->head + w->n_head, HEAD_MAX - w->n_head, 0)
+              : recv(w->fd, l->scratch, SCRATCH, 0);
     if (*n < 0 && (errno == EAGAIN || errno == EINTR))
         return true;
     if (*n <= 0) {
@@ -412,7 +414,8 @@ static sg_status turn(load *l, double tick, sg_error *err)
 static sg_status run(load *l, sg_error *err)
 {
     const double start_time = sg_now();
-    sg_progress_event e = {.stage = "load", .unit = "seconds", .total = l->c->warmup + l->c->seconds, .loss = (double)NAN};
+    sg_progress_event e = {
+        .stage = "load", .unit = "seconds", .total = l->c->warmup + l->c->seconds, .loss = (double)NAN};
     double tick = start_time;
     sg_status st = SG_OK;
 

@@ -24,10 +24,11 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     double deadline;          /* sg_now() after which it is not computed any more; 0: none */
     int k, beam;
     bool keep_seen, filtered, explain;
-    const json_t *items; /* borrowed from body: only these are scored, wherever they stand; NULL: the best of all are found */
-    bool best_first;     /* of items: as results, not in their own order */
-    int n_unknown;  /* events of items that the model does not know */
-    char trace[33]; /* trace id of the traceparent header; empty: none */
+    const json_t *
+        items; /* borrowed from body: only these are scored, wherever they stand; NULL: the best of all are found */
+    bool best_first; /* of items: as results, not in their own order */
+    int n_unknown;   /* events of items that the model does not know */
+    char trace[33];  /* trace id of the traceparent header; empty: none */
 } sg_job;
 
 typedef struct sg_worker { /* of the model lane; its thread's own */
@@ -84,7 +85,8 @@ bool sg_handle_openapi(sg_server *s, sg_job *j);
 
 /* The user or history and the deadline of a body. False: x holds the error. */
 bool sg_take_history(sg_server *s, sg_job *j);
-sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items, sg_error *err); /* nothing but the items */
+sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
+                         sg_error *err); /* nothing but the items */
 sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const sg_job *j, sg_error *err);
 
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);

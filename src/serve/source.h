@@ -10,10 +10,11 @@
 
 /* Once made it only changes through sg_source_meanings; any number of threads may read it. */
 typedef struct sg_source {
-    sg_model *model;  /* borrowed; its index of ids is built */
-    sg_dataset *data; /* borrowed, or NULL; its index of users is built, and that of items unless same_items */
-    bool same_items;  /* item numbers of data and model are the same */
-    bool same_users;  /* data is what the model was trained on: user numbers mean the same */
+    sg_model *model; /* borrowed; its index of ids is built */
+    sg_dataset
+        *data;       /* borrowed, or NULL; its index of users is built, and that of items unless same_items */
+    bool same_items; /* item numbers of data and model are the same */
+    bool same_users; /* data is what the model was trained on: user numbers mean the same */
     bool has_meanings;
     json_t *prefixes;  /* owned: what prefixes mean, by the model folder; or else ... */
     sg_meaning *words; /* owned: ... by the texts of the dataset; or NULL, both */

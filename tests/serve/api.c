@@ -77,9 +77,11 @@ static void filters_hold(void **state)
 /* An item scores what it scores in a list of all, wherever it stands there and in the request. */
 static void scores_the_items_it_is_given(void **state)
 {
-    answer all = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\", \"i14\"], \"k\": 80, \"beam\": 80, \"seen\": true}");
-    answer a = ask(&s, "POST", "/v1/rank",
-                   "{\"history\": [\"i3\", \"i14\"], \"items\": [\"i7\", \"what\", \"i3\", \"i44\", \"i7\", \"i60\"]}");
+    answer all = ask(&s, "POST", "/v1/recommend",
+                     "{\"history\": [\"i3\", \"i14\"], \"k\": 80, \"beam\": 80, \"seen\": true}");
+    answer a = ask(
+        &s, "POST", "/v1/rank",
+        "{\"history\": [\"i3\", \"i14\"], \"items\": [\"i7\", \"what\", \"i3\", \"i44\", \"i7\", \"i60\"]}");
     int best = 0;
 
     (void)state;
@@ -87,7 +89,8 @@ static void scores_the_items_it_is_given(void **state)
     assert_int_equal(json_array_size(member(all.json, "items")), 80);
     assert_int_equal(json_array_size(member(a.json, "items")), 6);
     assert_string_equal(text_at(&a, "items/1/item"), "what");
-    assert_true(json_is_null(member(a.json, "items/1/score")) && json_is_null(member(a.json, "items/1/rank")));
+    assert_true(json_is_null(member(a.json, "items/1/score")) &&
+                json_is_null(member(a.json, "items/1/rank")));
     for (int i = 0; i < 6; i++) {
         char path[40];
         int found = 0;
@@ -117,15 +120,18 @@ static void scores_the_items_it_is_given(void **state)
     assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"]}", 400, "missing_parameter");
     assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": []}", 400, "out_of_range");
     assert_error(&s, "POST", "/v1/rank", "{\"items\": [\"i3\"]}", 400, "invalid_request");
-    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"what\", \"why\"]}", 404, "not_found");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"what\", \"why\"]}", 404,
+                 "not_found");
     assert_error(&s, "POST", "/v1/rank", "{\"user\": \"nobody\", \"items\": [\"i3\"]}", 404, "not_found");
 }
 
 static void puts_a_list_in_a_new_order(void **state)
 {
     static const char *const given[] = {"i7", "i44", "i60", "i9"};
-    answer a = ask(&s, "POST", "/v1/rank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
-    answer b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    answer a =
+        ask(&s, "POST", "/v1/rank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
+    answer b =
+        ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"i60\", \"i9\"]}");
     char path[40];
 
     (void)state;
@@ -147,11 +153,13 @@ static void puts_a_list_in_a_new_order(void **state)
     }
     answer_free(&a);
     answer_free(&b);
-    b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"], \"top_n\": 2}");
+    b = ask(&s, "POST", "/v1/rerank",
+            "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"], \"top_n\": 2}");
     assert_int_equal(json_array_size(member(b.json, "results")), 2);
     answer_free(&b);
     b = ask(&s, "POST", "/v1/rerank", "{\"user\": \"u1\", \"items\": [\"i7\", \"i44\", \"what\", \"i7\"]}");
-    assert_int_equal(json_array_size(member(b.json, "results")), 3); /* what the model does not know has no place */
+    assert_int_equal(json_array_size(member(b.json, "results")),
+                     3); /* what the model does not know has no place */
     answer_free(&b);
 }
 
@@ -176,14 +184,17 @@ static void says_what_is_wrong_with_a_request(void **state)
     assert_error(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"item\": \"b\"}]}", 501,
                  "no_store");
     a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"histroy\": [\"i3\"]}");
-    assert_string_equal(text_at(&a, "error/param"), "histroy"); /* what was sent; the message names what was meant */
-    assert_string_equal(text_at(&a, "error/message"), "unknown parameter 'histroy' (did you mean 'history'?)");
+    assert_string_equal(text_at(&a, "error/param"),
+                        "histroy"); /* what was sent; the message names what was meant */
+    assert_string_equal(text_at(&a, "error/message"),
+                        "unknown parameter 'histroy' (did you mean 'history'?)");
     answer_free(&a);
     a = ask(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"a\", \"itme\": \"b\"}]}");
     assert_string_equal(text_at(&a, "error/param"), "events[0].itme");
     answer_free(&a);
     a = ask(&s, "POST", "/v1/recommend",
-            "{\"\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
+            "{\"\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
+            "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac"
             "\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\u20ac\": 1}");
     assert_int_equal(strlen(text_at(&a, "error/param")), 90); /* cut between characters of three bytes */
     answer_free(&a);
@@ -266,7 +277,8 @@ static int count_below(const char *prefix, int *items)
 
 static void the_tree_of_ids_can_be_browsed(void **state)
 {
-    static const char *const wrong[] = {"x", "1,", ",1", "1,,2", "1,2,3,4,5,6,7,8,9", "-1", "99999999999999999999", "1 "};
+    static const char *const wrong[] = {
+        "x", "1,", ",1", "1,,2", "1,2,3,4,5,6,7,8,9", "-1", "99999999999999999999", "1 "};
     int items = 0;
 
     (void)state;
@@ -370,6 +382,10 @@ static void metrics_are_well_formed_and_count(void **state)
     assert_int_equal(a.status, 200);
     assert_true(has_header(&a, "Content-Type: text/plain; version=0.0.4"));
     assert_non_null(strstr(a.body, "sedge_model_info{model=\"tiger\",sha256=\""));
+    assert_non_null(line = strstr(a.body, "\nprocess_open_fds "));
+    assert_in_range(atoi(line + 18), 8, 64); /* the log, the port, epoll, this connection */
+    assert_non_null(line = strstr(a.body, "\nprocess_resident_memory_bytes "));
+    assert_true(atof(line + 31) > 1e6);
     line = strstr(a.body, "sedge_requests_total{method=\"GET\",route=\"/healthz\",status=\"200\"} ");
     before = line ? atof(strchr(line, '}') + 1) : 0;
     for (line = strtok_r(a.body, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
@@ -457,7 +473,8 @@ static void answers_as_gzip_when_asked(void **state)
     a = ask_with(&s, "GET", "/healthz", "Accept-Encoding: gzip\r\n", NULL);
     assert_null(strstr(a.head, "Content-Encoding"));
     answer_free(&a);
-    a = ask_with(&s, "POST", "/v1/recommend", "Accept-Encoding: gzip\r\n", "{\"history\": [\"i3\"], \"k\": 50}"); /* a worker's */
+    a = ask_with(&s, "POST", "/v1/recommend", "Accept-Encoding: gzip\r\n",
+                 "{\"history\": [\"i3\"], \"k\": 50}"); /* a worker's */
     assert_int_equal(a.status, 200);
     assert_true(has_header(&a, "Content-Encoding: gzip"));
     answer_free(&a);

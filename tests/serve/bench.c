@@ -18,7 +18,8 @@ static json_t *bench(const server *s, const char *options)
     json_t *result;
 
     snprintf(path, sizeof path, "%s/result", work);
-    assert_int_equal(shell("sedge bench serve http://127.0.0.1:%d -q --json %s >result", s->port, options), 0);
+    assert_int_equal(shell("sedge bench serve http://127.0.0.1:%d -q --json %s >result", s->port, options),
+                     0);
     result = json_load_file(path, 0, NULL);
     assert_non_null(result);
     return result;
@@ -72,14 +73,17 @@ static void every_request_that_is_due_is_sent_and_counted(void **state)
 
     (void)state;
     server_start(&s, "markov1", "--threads 1 --queue-ms 10000");
-    r = bench(&s, "--data shop --rate 200 --seconds 1 --warmup 0.2 --arrivals fixed --k 3 --csv t.csv --svg t.svg");
+    r = bench(
+        &s, "--data shop --rate 200 --seconds 1 --warmup 0.2 --arrivals fixed --k 3 --csv t.csv --svg t.svg");
     assert_true(number(r, "requests") >= 199 && number(r, "requests") <= 201);
     assert_true(number(r, "good") == number(r, "requests"));
     assert_true(answers(r, "200") == number(r, "good"));
     assert_true(number(r, "timeouts") + number(r, "broken") + number(r, "never_sent") == 0);
-    assert_true(number(r, "p50_ms") > 0 && number(r, "p50_ms") <= number(r, "p99_ms") && number(r, "p99_ms") <= number(r, "max_ms"));
+    assert_true(number(r, "p50_ms") > 0 && number(r, "p50_ms") <= number(r, "p99_ms") &&
+                number(r, "p99_ms") <= number(r, "max_ms"));
     /* what the server saw: the counted ones and those of the warm-up */
-    assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"200\"}") >= number(r, "requests") + 38);
+    assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"200\"}") >=
+                number(r, "requests") + 38);
     csv = read_work("t.csv");
     assert_int_equal(strncmp(csv, "from_ms,to_ms,good,other\n", 25), 0);
     for (char *line = strchr(csv, '\n') + 1, *end; (end = strchr(line, '\n')); line = end + 1) {
@@ -135,7 +139,8 @@ static void standing_still_is_charged(void **state)
             slow += good;
     }
     assert_true(number(r, "good") == number(r, "requests"));
-    assert_true(slow >= 25); /* of 40 those that were due in its first 300 ms; a busy machine may only add to them */
+    assert_true(slow >=
+                25); /* of 40 those that were due in its first 300 ms; a busy machine may only add to them */
     assert_true(number(r, "max_ms") >= 350);
     free(csv);
     json_decref(r);
@@ -163,11 +168,13 @@ static void no_request_is_waited_for_longer_than_its_time(void **state)
     (void)state;
     server_start(&s, "markov1", "--threads 1");
     assert_int_equal(pthread_create(&thread, NULL, stand_still_for_long, &s), 0);
-    r = bench(&s, "--data shop --rate 50 --seconds 1 --warmup 0 --arrivals fixed --timeout 0.3 --connections 2");
+    r = bench(&s,
+              "--data shop --rate 50 --seconds 1 --warmup 0 --arrivals fixed --timeout 0.3 --connections 2");
     pthread_join(thread, NULL);
     assert_true(number(r, "timeouts") >= 2);
     assert_true(number(r, "never_sent") >= 5);
-    assert_true(number(r, "good") + number(r, "timeouts") + number(r, "never_sent") + number(r, "broken") == number(r, "requests"));
+    assert_true(number(r, "good") + number(r, "timeouts") + number(r, "never_sent") + number(r, "broken") ==
+                number(r, "requests"));
     assert_true(number(r, "max_ms") < 400);
     assert_true(number(r, "connections") <= 2);
     json_decref(r);
@@ -180,7 +187,8 @@ static void answers_are_told_apart_by_status(void **state)
     server s;
 
     (void)state;
-    assert_int_equal(shell("printf '{\"history\": [\"i3\"]}\\n{\"history\": 7}\\n\\n{\"user\": \"nobody\"}' >bodies"), 0);
+    assert_int_equal(
+        shell("printf '{\"history\": [\"i3\"]}\\n{\"history\": 7}\\n\\n{\"user\": \"nobody\"}' >bodies"), 0);
     assert_int_equal(shell("printf '# ours\\nuse 0123456789abcdef\\n' >keys && chmod 600 keys"), 0);
     server_start(&s, "markov1", "--threads 1 --key-file keys --queue-ms 10000");
     r = bench(&s, "--bodies bodies --rate 300 --seconds 0.5 --warmup 0 --zipf 0 --key-file keys");

@@ -346,8 +346,9 @@ static void reloads_without_a_failed_request(void **state)
         assert_true(atomic_load(&l[i].asked) >= 2 * n);
         assert_int_equal(l[i].failed, 0);
     }
-    print_message("%d reloads, half of them of a bent folder: %d requests, 0 failed, memory %ld KiB at half time, %ld at the end\n", n,
-                  atomic_load(&l[0].asked) + atomic_load(&l[1].asked), kib, anonymous_kib(&s));
+    print_message("%d reloads, half of them of a bent folder: %d requests, 0 failed, memory %ld KiB at half "
+                  "time, %ld at the end\n",
+                  n, atomic_load(&l[0].asked) + atomic_load(&l[1].asked), kib, anonymous_kib(&s));
     /* what the allocator keeps varies by that much; leaked models would not fit. Sanitizers keep what was freed, and find leaks
      * by themselves. */
     assert_true(SANITIZED || anonymous_kib(&s) < kib + 2048);
@@ -367,7 +368,8 @@ static void reloads_without_a_failed_request(void **state)
 static void slow_clients_hinder_nobody(void **state)
 {
     enum { SLOW = 400, FAST = 100 };
-    static const char head[] = "POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n{\"history\": [";
+    static const char head[] =
+        "POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n{\"history\": [";
     static const char line[] = "GET /healthz HTTP/1.1\r\nX-Slow: ";
     int fd[SLOW], left = SLOW, files;
     double worst = 0, begin;

@@ -4,7 +4,8 @@
 static server s;
 
 #define LIMITS                                                                                               \
-    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --rank-max 2 --events-max 2 --id-max 8 --depth-max " \
+    "--threads 1 --k-max 5 --beam-max 6 --history-max 4 --list-max 3 --rank-max 2 --events-max 2 --id-max "  \
+    "8 --depth-max "                                                                                         \
     "4 --body-max 300 "                                                                                      \
     "--header-max 600 --connections-max 4 --header-ms 400 --body-ms 400 --idle-ms 1500 --write-ms 400 "      \
     "--store limits.db"

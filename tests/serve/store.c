@@ -230,7 +230,8 @@ static void nothing_acknowledged_is_lost(void **state)
     assert_true(n >= n_rounds);
     server_start(&k, "markov1", "--threads 1 --store killed.db --log errors");
     assert_known(&k, acknowledged, n, 1);
-    print_message("killed %d times: of %d events %d were acknowledged, and all of these are there\n", n_rounds, sent, n);
+    print_message("killed %d times: of %d events %d were acknowledged, and all of these are there\n",
+                  n_rounds, sent, n);
     free(acknowledged);
     assert_int_equal(server_stop(&k), 0);
 }
