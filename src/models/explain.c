@@ -16,7 +16,8 @@ enum { EVENTS = 32 };
 typedef struct variants { /* row 0: the whole history; row r: without event first + r - 1 */
     sg_histories h;
     int64_t *offsets, *timestamp, *now;
-    int32_t *item, *user;
+    int32_t *item, *user, *action;
+    float *rating;
     uint8_t *allow;
     int32_t *found; /* (rows, n) */
     float *score;
@@ -29,6 +30,8 @@ static void variants_free(variants *v)
     sg_free(v->now);
     sg_free(v->item);
     sg_free(v->user);
+    sg_free(v->action);
+    sg_free(v->rating);
     sg_free(v->allow);
     sg_free(v->found);
     sg_free(v->score);
@@ -48,6 +51,8 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
         !(v->now = sg_alloc_array(rows, sizeof *v->now)) ||
         !(v->item = sg_alloc_array(events, sizeof *v->item)) ||
         !(v->user = sg_alloc_array(rows, sizeof *v->user)) ||
+        !(v->action = sg_alloc_array(events, sizeof *v->action)) ||
+        !(v->rating = sg_alloc_array(events, sizeof *v->rating)) ||
         !(v->allow = sg_alloc_zero((size_t)m->n_items, 1)) ||
         !(v->found = sg_alloc_array(pairs, sizeof *v->found)) ||
         !(v->score = sg_alloc_array(pairs, sizeof *v->score)))
@@ -59,6 +64,8 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
         for (int64_t e = 0; e < have; e++)
             if (r == 0 || e != x->first_event + (int64_t)r - 1) {
                 v->timestamp[at] = h->timestamp ? h->timestamp[begin + e] : 0;
+                v->action[at] = h->action ? h->action[begin + e] : 0;
+                v->rating[at] = h->rating ? h->rating[begin + e] : 0;
                 v->item[at++] = h->item[begin + e];
             }
     }
@@ -70,7 +77,9 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
                           .item = v->item,
                           .timestamp = h->timestamp ? v->timestamp : NULL,
                           .user = h->user ? v->user : NULL,
-                          .now = h->now ? v->now : NULL};
+                          .now = h->now ? v->now : NULL,
+                          .action = h->action ? v->action : NULL,
+                          .rating = h->rating ? v->rating : NULL};
     return SG_OK;
 }
 

@@ -13,6 +13,8 @@ void sg_query_start(sg_query *q, int k, int beam, bool keep_seen)
     q->keep_seen = keep_seen;
     q->n_history = q->n_unknown = q->n = 0;
     q->has_time = q->has_allow = false;
+    q->action = NULL;
+    q->rating = NULL;
     q->user = -1;
 }
 
@@ -48,6 +50,8 @@ sg_status sg_query_add(sg_query *q, const sg_source *s, sg_bytes item, int64_t t
 {
     const sg_status st = make_room(q, 1, err);
 
+    q->action = NULL; /* not known of this one */
+    q->rating = NULL;
     if (!st)
         add_item(q, sg_source_item(s, item), time);
     return st;
@@ -69,6 +73,10 @@ sg_status sg_query_add_user(sg_query *q, const sg_source *s, sg_bytes user, sg_e
 
     if ((st = make_room(q, (size_t)(end - begin), err)))
         return st;
+    if (s->model->class->rank && s->same_items && q->n_history == 0) {
+        q->action = d->action ? d->action + begin : NULL;
+        q->rating = d->rating ? d->rating + begin : NULL;
+    }
     for (int64_t e = begin; e < end; e++)
         add_item(q,
                  s->same_items ? d->item[e]
@@ -107,7 +115,9 @@ sg_histories sg_query_histories(const sg_query *q, int64_t offsets[2])
                           .offsets = offsets,
                           .item = q->history,
                           .timestamp = q->has_time ? q->time : NULL,
-                          .user = q->user >= 0 ? &q->user : NULL};
+                          .user = q->user >= 0 ? &q->user : NULL,
+                          .action = q->action,
+                          .rating = q->rating};
 }
 
 static sg_status room_for_hits(sg_query *q, sg_error *err)
@@ -140,7 +150,7 @@ sg_status sg_query_run(sg_query *q, sg_session *session, sg_error *err)
 bool sg_query_alike(const sg_query *a, const sg_query *b)
 {
     return a->k == b->k && a->beam == b->beam && a->keep_seen == b->keep_seen && a->has_time == b->has_time &&
-           !a->has_allow && !b->has_allow;
+           !a->has_allow && !b->has_allow && !a->action && !b->action && !a->rating && !b->rating;
 }
 
 void sg_batch_free(sg_batch *b)

@@ -12,6 +12,8 @@ typedef struct sg_query {
     int64_t *time;    /* owned (n_history); valid when has_time */
     size_t n_history, cap_history, cap_time;
     bool has_time;
+    const int32_t *action; /* (n_history) borrowed from the dataset, for models that rank by what was done; NULL: unknown */
+    const float *rating;   /* the same */
     int32_t user;     /* number of the model's user, -1: unknown */
     size_t n_unknown; /* items of the history that the model does not know: left out */
     uint8_t *allow;   /* owned (n_items); valid when has_allow */

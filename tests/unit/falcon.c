@@ -43,7 +43,7 @@ static void begin(setup *s, bool softmax, int threads)
     assert_int_equal(sg_hstu_declare(&s->stack, &s->params, 1, &shape, &err), SG_OK);
     for (size_t i = 0; i < s->params.n; i++)
         for (size_t j = 0; j < s->params.list[i]->count; j++)
-            s->params.list[i]->value[j] = 0.5f * (float)sg_rng_normal(3, SG_RNG_TEST, i, j);
+            s->params.list[i]->value[j] = 0.25f * (float)sg_rng_normal(3, SG_RNG_TEST, i, j);
     for (size_t i = 0; i < (LENGTH + MOST) * DIM; i++)
         s->x[i] = (float)sg_rng_normal(4, SG_RNG_TEST, 0, i);
     for (int i = 0; i < LENGTH; i++)
