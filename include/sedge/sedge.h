@@ -68,6 +68,10 @@ typedef struct sedge_session_params {
     int threads;            /* 0: one */
     int beam;               /* prefixes kept while decoding semantic IDs; 0: the model's default */
     int plain;              /* 1: no second search where the beam may have missed an item */
+    int groups;             /* above 1: the beam in so many groups whose first codes keep apart, by `diversity` in log-probability */
+    double diversity;
+    double temperature;     /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
+    uint64_t seed;
 } sedge_session_params;
 SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
 SEDGE_API void sedge_session_free(sedge_session *s);

@@ -57,7 +57,9 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
     }
     if (p.data && (st = taken(&c, sedge_data_open(&d, p.data, &e), &e)))
         goto done;
-    const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .plain = o.plain};
+    const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .plain = o.plain,
+                                     .groups = o.groups, .diversity = o.diversity, .temperature = o.temperature,
+                                     .seed = (uint64_t)o.seed};
 
     if ((st = taken(&c, sedge_session_new(&s, m, &sp, &e), &e)))
         goto done;

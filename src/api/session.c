@@ -108,6 +108,10 @@ int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_ses
         st = SG_OK;
     if (!st && !(st = sg_session_new(&s->session, m->model, s->pool, &e))) {
         s->session->plain = p.plain != 0;
+        s->session->groups = p.groups;
+        s->session->diversity = (float)p.diversity;
+        s->session->temperature = (float)p.temperature;
+        s->session->seed = p.seed;
         *out = s;
         s = NULL;
     }

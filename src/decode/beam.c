@@ -400,6 +400,12 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
             return sg_fail(err, SG_ERR_USAGE,
                            "beam search: level %d: expected a temperature above 0, found %g", l + 1,
                            (double)spec->temperature[l]);
+    if (spec->groups > 1 && (spec->complete > 0 || spec->temperature || spec->cold))
+        return sg_fail(err, SG_ERR_USAGE, "beam search: groups cannot be completed, drawn or mixed with unseen items");
+    for (int l = 0; spec->groups > 1 && l < sg_catalogue_levels(c); l++)
+        if (!(spec->diversity[l] >= 0) || !isfinite(spec->diversity[l]))
+            return sg_fail(err, SG_ERR_USAGE, "beam search: level %d: expected a diversity of at least 0, found %g", l + 1,
+                           (double)spec->diversity[l]);
     if (spec->complete > 0 && (spec->temperature || spec->cold))
         return sg_fail(err, SG_ERR_USAGE,
                        "beam search: what is drawn or mixed with unseen items cannot be completed");
@@ -540,6 +546,8 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
         return SG_OK;
     if ((st = check_spec(c, batch, spec, err)))
         return st;
+    if (spec->groups > 1)
+        return sg_diverse_search(item, score, c, batch, spec, step, ctx, pool, arena, err);
     s.width = spec->complete > 0 && (size_t)spec->complete > beam ? (size_t)spec->complete : beam;
     s.width = s.width < items ? s.width : items;
     if ((st = take_memory(&s, pool, arena, err)) ||

@@ -30,6 +30,11 @@ typedef struct sg_beam_spec {
     const int64_t *deny_offsets; /* (batch + 1) and items per user that may not be returned (the history); NULL: none */
     const int32_t *deny;
 
+    /* Diverse beam search (diverse.c): groups > 1 of beam / groups beams each; a code counts diversity[level] less for each
+     * beam of an earlier group that took it at this level. Not with complete, temperature or cold. */
+    int groups;
+    const float *diversity; /* (levels) each >= 0; with groups > 1 */
+
     /* Sampling without replacement instead of the most probable (Gumbel top-k over the tree, Kool et al. 2019): the k items
      * come in the order they were drawn, item by item from softmax(logits / temperature[level]) over what is allowed. The
      * score stays the sum of log-probabilities at temperature 1. */

@@ -615,16 +615,28 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam = beam_asked > k ? beam_asked : k;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
     const int items = session->model->n_items;
-    const int wide = session->plain ? beam : beam < items / WIDER ? WIDER * beam : items;
-    const int most = wide < items ? wide : items; /* prefixes of a user at a level */
+    const int groups = session->groups > 1 ? session->groups : 1;
+    const bool again = !session->plain && groups == 1 && !(session->temperature > 0);
+    const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
+    const int most = groups > 1     ? (beam + groups - 1) / groups * groups
+                     : wide < items ? wide
+                                    : items; /* prefixes of a user at a level */
+    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {session->diversity}; /* first codes keep apart, the others need not */
+    float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
                          .k = k,
-                         .complete = session->plain ? 0 : most,
+                         .groups = groups,
+                         .diversity = diversity,
+                         .temperature = session->temperature > 0 ? temperature : NULL,
+                         .seed = session->seed,
+                         .complete = again ? most : 0,
                          .renormalise = renormalises(c),
                          .allow = f ? f->allow : NULL};
     sg_status st;
     decoder d;
 
+    for (int l = 0; l < SG_CATALOGUE_LEVELS_MAX; l++)
+        temperature[l] = session->temperature;
     for (int first = 0; first < h->n; first += users) {
         const int n = h->n - first < users ? h->n - first : users;
 
@@ -633,6 +645,15 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
         if (f && f->seen) {
             spec.deny_offsets = h->offsets + first;
             spec.deny = h->item;
+        }
+        if (spec.temperature) { /* a user's draw does not depend on how users are put together */
+            uint64_t *draw = sg_arena_take_array(sg_graph_arena(session->graph), (size_t)n, sizeof *draw);
+
+            if (!draw)
+                return sg_fail_memory(err, "draws");
+            for (int i = 0; i < n; i++)
+                draw[i] = (uint64_t)(first + i);
+            spec.draw = draw;
         }
         if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
                                  session->model->catalogue, n, &spec, decoder_step, &d, session->pool,

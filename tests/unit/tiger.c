@@ -177,6 +177,61 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     sg_pool_free(pool);
 }
 
+/* Groups and draws: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
+static void lists_may_be_spread_or_drawn(void **state)
+{
+    enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 4 };
+    static const struct way {
+        int groups;
+        float temperature;
+        uint64_t seed;
+    } ways[WAYS] = {{3, 0, 0}, {1, 2, 7}, {1, 2, 7}, {1, 2, 8}};
+    int32_t item[WAYS][USERS * K];
+    float score[WAYS][USERS * K];
+    sg_error err = {0};
+    tiny t;
+
+    (void)state;
+    tiny_new(&t, USERS, ITEMS, 9, 8);
+    sg_model *m = tiny_model(&t, "tiger", SMALL, 5);
+    for (int w = 0; w < WAYS; w++) {
+        const sg_histories h = {.n = USERS, .offsets = t.user_offsets, .item = t.item};
+        sg_session *s;
+
+        assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+        s->beam = 8;
+        s->groups = ways[w].groups;
+        s->diversity = 1;
+        s->temperature = ways[w].temperature;
+        s->seed = ways[w].seed;
+        if (sg_session_recommend(s, &h, NULL, K, item[w], score[w], &err))
+            fail_msg("%s", err.message);
+        sg_session_free(s);
+        for (int u = 0; u < USERS; u++) {
+            int32_t all[ITEMS];
+            float exact[ITEMS];
+
+            score_all(m, t.item + t.user_offsets[u], (int)(t.user_offsets[u + 1] - t.user_offsets[u]), u, ITEMS, ITEMS, all, exact);
+            for (int i = 0; i < K; i++) {
+                int found = 0;
+
+                for (int j = 0; j < i; j++)
+                    assert_int_not_equal(item[w][u * K + i], item[w][u * K + j]);
+                for (int j = 0; j < ITEMS; j++)
+                    if (all[j] == item[w][u * K + i]) {
+                        assert_true(fabsf(exact[j] - score[w][u * K + i]) < 1e-3f);
+                        found++;
+                    }
+                assert_int_equal(found, 1);
+            }
+        }
+    }
+    assert_memory_equal(item[1], item[2], sizeof item[1]);
+    assert_true(memcmp(item[1], item[3], sizeof item[1]) != 0);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +240,7 @@ int main(void)
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
         cmocka_unit_test(long_histories_keep_the_latest_and_make_each_target_once),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
+        cmocka_unit_test(lists_may_be_spread_or_drawn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
