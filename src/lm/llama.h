@@ -17,7 +17,7 @@ typedef struct sg_llama_config {
     bool tied;     /* the word table is the output matrix */
     bool permuted; /* GGUF of arch llama: rows of q and k are interleaved */
     float eps, theta;
-    int end;       /* token that ends a text; -1: none */
+    int end; /* token that ends a text; -1: none */
 } sg_llama_config;
 
 /* config.json of a folder, or the key-values of a GGUF file; `where` begins what errors say. */
@@ -27,7 +27,8 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
 typedef struct sg_llama sg_llama;
 sg_status sg_llama_open(sg_llama **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 /* Over weights and a tokenizer (NULL: none) that the caller keeps and closes afterwards. */
-sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t, sg_error *err);
+sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t,
+                        sg_error *err);
 void sg_llama_close(sg_llama *m);
 const sg_llama_config *sg_llama_config_of(const sg_llama *m);
 const sg_tokenizer *sg_llama_tokenizer(const sg_llama *m);

@@ -84,8 +84,10 @@ static sg_status chat(void *ctx, sg_error *err)
 static void opening_survives_every_fault(void **state)
 {
     (void)state;
-    static const char *const encoders[] = {TEST_SOURCE_DIR "/tests/parity/bert", TEST_SOURCE_DIR "/tests/parity/roberta"};
-    static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2", TEST_SOURCE_DIR "/tests/parity/llama.gguf"};
+    static const char *const encoders[] = {TEST_SOURCE_DIR "/tests/parity/bert",
+                                           TEST_SOURCE_DIR "/tests/parity/roberta"};
+    static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2",
+                                           TEST_SOURCE_DIR "/tests/parity/llama.gguf"};
 
     for (size_t i = 0; i < 2; i++) {
         path = encoders[i];
@@ -101,7 +103,8 @@ static void opening_survives_every_fault(void **state)
 static void loading_weights_survives_every_fault(void **state)
 {
     (void)state;
-    static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2", TEST_SOURCE_DIR "/tests/parity/llama",
+    static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2",
+                                           TEST_SOURCE_DIR "/tests/parity/llama",
                                            TEST_SOURCE_DIR "/tests/parity/llama.gguf"};
     sg_error err;
 
