@@ -176,7 +176,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"num_key_value_heads\":2,"
         "\"head_dim\":16,\"intermediate_size\":64,\"vocab_size\":40,\"max_position_embeddings\":64,\"rms_"
         "norm_eps\":1e-6,"
-        "\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"default\"},\"tie_word_embeddings\":true,\"eos_token_"
+        "\"rope_theta\":1e6,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+        "\"original_max_position_embeddings\":8192},\"tie_word_embeddings\":true,\"eos_token_"
         "id\":[1,2],"
         "\"hidden_act\":\"silu\"}",
     };

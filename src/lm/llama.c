@@ -40,6 +40,7 @@ struct sg_llama {
     sg_params params;              /* norms, biases, dense matrices */
     layer *layer;                  /* owned */
     sg_param *norm;
+    sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
     sg_matrix output;
     const char *words; /* name of the word table */
 };
@@ -102,6 +103,34 @@ static int token_of(const json_t *value)
     return id >= 0 && id <= INT32_MAX ? (int)id : -1;
 }
 
+static sg_status read_scaling(sg_rope_scaling *out, const json_t *o, const char *key, const char *where,
+                              sg_error *err)
+{
+    const json_t *type = json_object_get(o, json_object_get(o, "rope_type") ? "rope_type" : "type");
+    const char *name = type ? json_string_value(type) : "default";
+    sg_status st;
+
+    if (name && strcmp(name, "default") == 0)
+        return SG_OK;
+    out->by_wavelength = name && strcmp(name, "llama3") == 0;
+    if (!out->by_wavelength && (!name || strcmp(name, "linear") != 0))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected the type default, linear or llama3, found %s",
+                       where, key, sg_json_describe(type, (char[64]){0}));
+    if ((st = sg_json_need_real(&out->factor, o, "factor", where, err)) ||
+        (out->by_wavelength &&
+         ((st = sg_json_need_real(&out->low, o, "low_freq_factor", where, err)) ||
+          (st = sg_json_need_real(&out->high, o, "high_freq_factor", where, err)) ||
+          (st = sg_json_need_real(&out->original, o, "original_max_position_embeddings", where, err)))))
+        return st;
+    if (!(out->factor >= 1 && out->factor <= 1e6) ||
+        (out->by_wavelength &&
+         !(out->low > 0 && out->high > out->low && out->high <= 1e6 && out->original >= 1)))
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: '%s': expected factor >= 1 and 0 < low_freq_factor < high_freq_factor", where,
+                       key);
+    return SG_OK;
+}
+
 /* theta stands in the config itself, or in what newer files call rope_parameters. */
 static sg_status read_rotation(sg_llama_config *out, const json_t *config, const char *where, sg_error *err)
 {
@@ -112,11 +141,9 @@ static sg_status read_rotation(sg_llama_config *out, const json_t *config, const
 
     for (size_t i = 0; i < 2; i++) {
         const json_t *o = json_object_get(config, keys[i]);
-        const json_t *type = json_object_get(o, json_object_get(o, "rope_type") ? "rope_type" : "type");
 
-        if (type && (!json_is_string(type) || strcmp(json_string_value(type), "default") != 0))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected the type default, found %s", where,
-                           keys[i], sg_json_describe(type, (char[64]){0}));
+        if ((st = read_scaling(&out->scaling, o, keys[i], where, err)))
+            return st;
         if (has(o, "rope_theta"))
             from = o;
     }
@@ -134,7 +161,7 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
     double eps = 1e-6;
     sg_status st;
 
-    *c = (sg_llama_config){.end = -1};
+    *c = (sg_llama_config){.end = -1, .scaling = {.factor = 1}};
     if ((st = sg_json_need_string(&type, config, "model_type", where, err)))
         return st;
     const bool qwen2 = strcmp(type, "qwen2") == 0, qwen3 = strcmp(type, "qwen3") == 0;
@@ -201,7 +228,7 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
     char key[160];
     sg_status st;
 
-    *c = (sg_llama_config){.end = -1};
+    *c = (sg_llama_config){.end = -1, .scaling = {.factor = 1}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (arch.size == strlen(known[i]) && memcmp(arch.data, known[i], arch.size) == 0)
             name = known[i];
@@ -225,9 +252,17 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
     c->theta = (float)sg_gguf_number_or(file, key, 10000);
     snprintf(key, sizeof key, "%s.rope.scaling.type", name);
     const sg_bytes scaling = sg_gguf_string(file, key);
-    if ((scaling.size && !(scaling.size == 4 && memcmp(scaling.data, "none", 4) == 0)) ||
-        sg_gguf_tensor_find(file, "rope_freqs.weight"))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: scaled rotation is not supported", where);
+    const bool linear = scaling.size == 6 && memcmp(scaling.data, "linear", 6) == 0;
+    if (scaling.size && !linear && !(scaling.size == 4 && memcmp(scaling.data, "none", 4) == 0))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected none or linear, found '%.*s'", where, key,
+                       (int)(scaling.size < 100 ? scaling.size : 100), scaling.data);
+    if (linear) {
+        snprintf(key, sizeof key, "%s.rope.scaling.factor", name);
+        c->scaling.factor = sg_gguf_number_or(file, key, 1);
+        if (!(c->scaling.factor >= 1 && c->scaling.factor <= 1e6))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected a number from 1 to 1e6, found %g", where,
+                           key, c->scaling.factor);
+    }
     snprintf(key, sizeof key, "%s.rope.dimension_count", name);
     if (sg_gguf_number_or(file, key, c->head_dim) != c->head_dim)
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %d, the width of a head, found %g", where, key,
@@ -339,6 +374,13 @@ static sg_status load_all(sg_llama *m, sg_error *err)
                              c->vocab, c->dim, 0, err)) ||
         (st = load_vector(&l, &m->norm, l.names->norm + l.skip, c->dim)))
         return st;
+    if (l.names == &names_gguf && sg_weights_has(m->weights, "rope_freqs.weight") &&
+        (st = load_vector(&l, &m->slower, "rope_freqs.weight", c->head_dim / 2)))
+        return st;
+    for (int i = 0; m->slower && i < c->head_dim / 2; i++)
+        if (!(m->slower->value[i] > 0))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'rope_freqs.weight': expected numbers above 0",
+                           sg_weights_name(m->weights));
     for (l.i = 0; l.i < c->layers && !st; l.i++)
         st = load_layer(&l, &m->layer[l.i]);
     return st;
@@ -481,6 +523,23 @@ static size_t most_sums(const sg_llama *m)
     return most;
 }
 
+/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
+static double frequency_of(const sg_llama *m, int i)
+{
+    const sg_rope_scaling *s = &m->config.scaling;
+    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
+    const double turns = s->original * f / (2 * 3.14159265358979323846);
+
+    if (m->slower)
+        return f / (double)m->slower->value[i];
+    if (!s->by_wavelength || turns < s->low)
+        return f / s->factor;
+    if (turns > s->high)
+        return f;
+    const double fast = (turns - s->low) / (s->high - s->low);
+    return (1 - fast) * f / s->factor + fast * f;
+}
+
 sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
 {
     const sg_llama_config *c = &m->config;
@@ -532,7 +591,7 @@ sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_poo
         at += (parts[i] + 15) / 16 * 16;
     }
     for (int i = 0; i < c->head_dim / 2; i++)
-        r->frequency[i] = pow((double)c->theta, -2.0 * i / c->head_dim);
+        r->frequency[i] = frequency_of(m, i);
     *out = r;
     return SG_OK;
 }

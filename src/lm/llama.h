@@ -10,6 +10,15 @@
 
 #include <jansson.h>
 
+/* Frequencies of the rotation, for texts longer than a model first knew: all divided by `factor` (linear), or only the slow ones, with
+ * a slope between (llama3). factor 1: as they are. In a GGUF file the divisors themselves are a tensor. */
+typedef struct sg_rope_scaling {
+    double factor;
+    bool by_wavelength; /* llama3 */
+    double low, high,
+        original; /* slower than original / low a turn: divided; faster than original / high: not */
+} sg_rope_scaling;
+
 typedef struct sg_llama_config {
     int dim, layers, heads, kv_heads, head_dim, ffn, vocab, places;
     bool qkv_bias; /* Qwen2 */
@@ -17,6 +26,7 @@ typedef struct sg_llama_config {
     bool tied;     /* the word table is the output matrix */
     bool permuted; /* GGUF of arch llama: rows of q and k are interleaved */
     float eps, theta;
+    sg_rope_scaling scaling;
     int end; /* token that ends a text; -1: none */
 } sg_llama_config;
 

@@ -109,6 +109,12 @@ static void llama_gguf_interleaved_and_quantised(void **state)
     check("llama.gguf", "llama.gguf.expected.safetensors");
 }
 
+static void llama3_scales_its_rotation(void **state)
+{
+    (void)state;
+    check("llama3", "llama3/expected.safetensors");
+}
+
 static void qwen2_has_biases(void **state)
 {
     (void)state;
@@ -216,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_folder),
         cmocka_unit_test(llama_gguf_interleaved_and_quantised),
+        cmocka_unit_test(llama3_scales_its_rotation),
         cmocka_unit_test(qwen2_has_biases),
         cmocka_unit_test(qwen3_has_norms_of_heads),
         cmocka_unit_test(limits),

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "lm/bert.h"
+#include "lm/llama.h"
 #include "lm/sentence.h"
 
 #include "../scratch.h"
@@ -82,6 +83,43 @@ static void configs(void **state)
                 "\"intermediate_size\": 40, \"vocab_size\": 15, \"max_position_embeddings\": 2, "
                 "\"type_vocab_size\": 2, \"pad_token_id\": 1}",
                 "c: 'max_position_embeddings': expected more than 2, found 2");
+}
+
+#define DECODER                                                                                              \
+    "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "    \
+    "\"intermediate_size\": 64, \"vocab_size\": 40, \"max_position_embeddings\": 64"
+
+static void decoder_says(const char *text, const char *message)
+{
+    json_t *root;
+    sg_llama_config c;
+    sg_error err;
+
+    assert_int_equal(sg_json_parse(&root, (sg_bytes){text, strlen(text)}, "c", &err), SG_OK);
+    if (sg_llama_config_read(&c, root, "c", &err) == SG_OK)
+        assert_null(message);
+    else
+        assert_string_equal(err.message, message ? message : "");
+    json_decref(root);
+}
+
+static void decoder_configs(void **state)
+{
+    (void)state;
+    decoder_says(DECODER "}", NULL);
+    decoder_says(DECODER ", \"rope_scaling\": null, \"num_key_value_heads\": null, \"head_dim\": null}", NULL);
+    decoder_says(DECODER ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}", NULL);
+    decoder_says("{\"model_type\": \"gpt2\"}", "c: 'model_type': expected llama, qwen2 or qwen3, found 'gpt2'");
+    decoder_says(DECODER ", \"num_key_value_heads\": 3}",
+                 "c: expected heads that share keys and values evenly, found 4 heads for 3");
+    decoder_says(DECODER ", \"head_dim\": 5}", "c: expected heads of an even width, found 5");
+    decoder_says(DECODER ", \"hidden_act\": \"gelu\"}", "c: 'hidden_act': expected silu, found 'gelu'");
+    decoder_says(DECODER ", \"mlp_bias\": true}", "c: 'mlp_bias': true is not supported");
+    decoder_says(DECODER ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}",
+                 "c: 'rope_scaling': expected the type default, linear or llama3, found \"yarn\"");
+    decoder_says(DECODER ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}",
+                 "c: 'rope_scaling': expected factor >= 1 and 0 < low_freq_factor < high_freq_factor");
+    decoder_says(DECODER ", \"rope_theta\": 0}", "c: expected a base of rotation from 1 to 1e12, found 0");
 }
 
 /* A copy of the small encoder of tests/parity with one file changed (NULL: removed) does not open, for this reason. */
@@ -215,6 +253,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(configs),
+        cmocka_unit_test(decoder_configs),
         cmocka_unit_test(folders),
         cmocka_unit_test(sharded),
     };
