@@ -50,7 +50,8 @@ int main(int argc, char **argv)
         return 2;
     }
     sg_options_init(&c, sg_sentence_options, sg_n_sentence_options);
-    if ((argc > 4 && sg_options_set(&c, sg_sentence_options, sg_n_sentence_options, "precision", argv[4], &err)) ||
+    if ((argc > 4 &&
+         sg_options_set(&c, sg_sentence_options, sg_n_sentence_options, "precision", argv[4], &err)) ||
         sg_pool_new(&pool, threads, &err) || sg_file_read_any(&all, argv[2], (size_t)1 << 32, &err) ||
         sg_sentence_open(&model, argv[1], &err))
         stop(&err);
@@ -67,10 +68,12 @@ int main(int argc, char **argv)
             stop(&err);
         value[r] = (double)n / (sg_now() - start);
         snprintf(name, sizeof name, "embed %s %s (%zu texts, %lld tokens)", sg_path_base(argv[1]),
-                 json_string_value(json_object_get(report, "precision")), n, (long long)json_integer_value(json_object_get(report, "tokens")));
+                 json_string_value(json_object_get(report, "precision")), n,
+                 (long long)json_integer_value(json_object_get(report, "tokens")));
         json_decref(report);
         if (argc > 5 &&
-            sg_tensors_write(argv[5], &(sg_tensor_desc){"vectors", SG_DT_F32, 2, {n, (uint64_t)dim}, vectors}, 1, NULL, 0, &err))
+            sg_tensors_write(argv[5], &(sg_tensor_desc){"vectors", SG_DT_F32, 2, {n, (uint64_t)dim}, vectors},
+                             1, NULL, 0, &err))
             stop(&err);
         sg_free(vectors);
     }

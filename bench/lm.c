@@ -15,9 +15,11 @@ static void stop(const sg_error *err)
 
 int main(int argc, char **argv)
 {
-    static const char text[] = "A recommender engineer opens the log of a shop and reads it line by line: who bought what, when, and what "
+    static const char text[] = "A recommender engineer opens the log of a shop and reads it line by line: "
+                               "who bought what, when, and what "
                                "came after. ";
-    const int threads = argc > 2 ? atoi(argv[2]) : 0, n_prompt = argc > 3 ? atoi(argv[3]) : 256, length = argc > 4 ? atoi(argv[4]) : 64;
+    const int threads = argc > 2 ? atoi(argv[2]) : 0, n_prompt = argc > 3 ? atoi(argv[3]) : 256,
+              length = argc > 4 ? atoi(argv[4]) : 64;
     double read[REPEATS], write[REPEATS];
     sg_generate_config c;
     sg_llama *m;

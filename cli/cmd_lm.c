@@ -13,8 +13,10 @@ static struct {
 } arg;
 
 static const sg_opt options[] = {
-    SG_OPT_STRING('p', "prompt", &arg.prompt, "TEXT", "generate: what to continue; score: what stands before every text"),
-    SG_OPT_FLAG('c', "chat", &arg.chat, "the prompt is a user's turn, in the form that the model was trained on"),
+    SG_OPT_STRING('p', "prompt", &arg.prompt, "TEXT",
+                  "generate: what to continue; score: what stands before every text"),
+    SG_OPT_FLAG('c', "chat", &arg.chat,
+                "the prompt is a user's turn, in the form that the model was trained on"),
     SG_OPT_STRING(0, "system", &arg.system, "TEXT", "chat: the system's turn (default: the template's own)"),
     SG_OPT_STRING(0, "text", &arg.text, "TEXT", "score, embed: one text"),
     SG_OPT_STRING('f', "file", &arg.file, "FILE", "score, embed: a text a line"),
@@ -39,7 +41,9 @@ static int run(const sg_args *args)
         const char *name;
         int (*call)(const sedge_lm_params *, char **, sedge_error *);
         sg_print *print;
-    } tasks[] = {{"generate", sedge_lm_generate, print_text}, {"score", sedge_lm_score, print}, {"embed", sedge_lm_embed, print}};
+    } tasks[] = {{"generate", sedge_lm_generate, print_text},
+                 {"score", sedge_lm_score, print},
+                 {"embed", sedge_lm_embed, print}};
     const sedge_lm_params p = {.size = sizeof p,
                                .run = sg_progress_run(args),
                                .model = args->words.item[1],
@@ -67,11 +71,15 @@ const sg_verb sg_verb_lm = {
     .name = "lm",
     .words = "generate|score|embed MODEL",
     .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts",
-    .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, SmolLM2, Qwen2,\n"
-             "Qwen3), and for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.",
-    .examples = "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length 64\n"
-                "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
-                "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors",
+    .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
+             "SmolLM2, Qwen2,\n"
+             "Qwen3), and for embed encoders of the BERT family, too. Weights of a .gguf file stay in their "
+             "few bits.",
+    .examples =
+        "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
+        "64\n"
+        "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
+        "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors",
     .least = 2,
     .most = 2,
     .options = options,

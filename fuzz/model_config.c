@@ -22,7 +22,8 @@ static void try_bert(const json_t *config)
         FUZZ_CHECK(strncmp(err.message, "fuzz:", 5) == 0 && !strchr(err.message, '\n'));
         return;
     }
-    FUZZ_CHECK(c.dim > 0 && c.heads > 0 && c.dim % c.heads == 0 && c.ffn > 0 && c.vocab > 0 && c.places > c.place_first);
+    FUZZ_CHECK(c.dim > 0 && c.heads > 0 && c.dim % c.heads == 0 && c.ffn > 0 && c.vocab > 0 &&
+               c.places > c.place_first);
     FUZZ_CHECK(c.layers > 0 && c.layers <= 1000);
     FUZZ_CHECK(sg_tensors_parse(&file, (sg_bytes){empty, 16}, "fuzz", &err) == SG_OK);
     FUZZ_CHECK(sg_weights_over(&w, file, NULL, &err) == SG_OK);
@@ -33,7 +34,8 @@ static void try_bert(const json_t *config)
 
 static void check_llama(const sg_llama_config *c)
 {
-    FUZZ_CHECK(c->dim > 0 && c->layers > 0 && c->layers <= 1000 && c->heads > 0 && c->kv_heads > 0 && c->heads % c->kv_heads == 0);
+    FUZZ_CHECK(c->dim > 0 && c->layers > 0 && c->layers <= 1000 && c->heads > 0 && c->kv_heads > 0 &&
+               c->heads % c->kv_heads == 0);
     FUZZ_CHECK(c->head_dim > 0 && c->head_dim % 2 == 0 && c->ffn > 0 && c->vocab > 0 && c->places > 0);
     FUZZ_CHECK(c->eps >= 0 && c->theta >= 1 && c->end >= -1);
 }
@@ -120,14 +122,17 @@ static void put_gguf(sg_buf *b)
     static const struct {
         const char *key;
         uint32_t value;
-    } values[] = {{"llama.embedding_length", 32}, {"llama.block_count", 1}, {"llama.attention.head_count", 2},
-                  {"llama.feed_forward_length", 32}, {"llama.context_length", 8}, {"llama.vocab_size", 2}};
+    } values[] = {{"llama.embedding_length", 32},    {"llama.block_count", 1},
+                  {"llama.attention.head_count", 2}, {"llama.feed_forward_length", 32},
+                  {"llama.context_length", 8},       {"llama.vocab_size", 2}};
     static const struct {
         const char *name;
         uint64_t rows; /* 0: a vector */
-    } tensors[] = {{"token_embd.weight", 2}, {"output_norm.weight", 0}, {"blk.0.attn_norm.weight", 0}, {"blk.0.ffn_norm.weight", 0},
-                   {"blk.0.attn_q.weight", 32}, {"blk.0.attn_k.weight", 32}, {"blk.0.attn_v.weight", 32}, {"blk.0.attn_output.weight", 32},
-                   {"blk.0.ffn_gate.weight", 32}, {"blk.0.ffn_up.weight", 32}, {"blk.0.ffn_down.weight", 32}};
+    } tensors[] = {
+        {"token_embd.weight", 2},     {"output_norm.weight", 0},        {"blk.0.attn_norm.weight", 0},
+        {"blk.0.ffn_norm.weight", 0}, {"blk.0.attn_q.weight", 32},      {"blk.0.attn_k.weight", 32},
+        {"blk.0.attn_v.weight", 32},  {"blk.0.attn_output.weight", 32}, {"blk.0.ffn_gate.weight", 32},
+        {"blk.0.ffn_up.weight", 32},  {"blk.0.ffn_down.weight", 32}};
     const size_t n_values = sizeof values / sizeof *values, n_tensors = sizeof tensors / sizeof *tensors;
 
     sg_buf_puts(b, "GGUF");
@@ -158,14 +163,22 @@ static void put_gguf(sg_buf *b)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "{\"model_type\":\"bert\",\"hidden_size\":24,\"num_hidden_layers\":2,\"num_attention_heads\":3,\"intermediate_size\":40,"
-        "\"vocab_size\":30,\"max_position_embeddings\":16,\"type_vocab_size\":2,\"hidden_act\":\"gelu\",\"layer_norm_eps\":1e-12,"
+        "{\"model_type\":\"bert\",\"hidden_size\":24,\"num_hidden_layers\":2,\"num_attention_heads\":3,"
+        "\"intermediate_size\":40,"
+        "\"vocab_size\":30,\"max_position_embeddings\":16,\"type_vocab_size\":2,\"hidden_act\":\"gelu\","
+        "\"layer_norm_eps\":1e-12,"
         "\"position_embedding_type\":\"absolute\",\"pad_token_id\":0}",
-        "{\"model_type\":\"xlm-roberta\",\"hidden_size\":65536,\"num_hidden_layers\":1,\"num_attention_heads\":4096,\"intermediate_size\":"
-        "1048576,\"vocab_size\":16777216,\"max_position_embeddings\":514,\"type_vocab_size\":1,\"pad_token_id\":1}",
-        "{\"model_type\":\"qwen3\",\"hidden_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
-        "\"head_dim\":16,\"intermediate_size\":64,\"vocab_size\":40,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-6,"
-        "\"rope_theta\":1e6,\"rope_scaling\":{\"type\":\"default\"},\"tie_word_embeddings\":true,\"eos_token_id\":[1,2],"
+        "{\"model_type\":\"xlm-roberta\",\"hidden_size\":65536,\"num_hidden_layers\":1,\"num_attention_"
+        "heads\":4096,\"intermediate_size\":"
+        "1048576,\"vocab_size\":16777216,\"max_position_embeddings\":514,\"type_vocab_size\":1,\"pad_token_"
+        "id\":1}",
+        "{\"model_type\":\"qwen3\",\"hidden_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":4,"
+        "\"num_key_value_heads\":2,"
+        "\"head_dim\":16,\"intermediate_size\":64,\"vocab_size\":40,\"max_position_embeddings\":64,\"rms_"
+        "norm_eps\":1e-6,"
+        "\"rope_theta\":1e6,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+        "\"original_max_position_embeddings\":8192},\"tie_word_embeddings\":true,\"eos_token_"
+        "id\":[1,2],"
         "\"hidden_act\":\"silu\"}",
     };
 

@@ -28,7 +28,8 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
 
     *n = 0;
     if (!p->text == !p->file)
-        return sg_fail(err, SG_ERR_USAGE, "expected a text or a file of texts, found %s", p->text ? "both" : "neither");
+        return sg_fail(err, SG_ERR_USAGE, "expected a text or a file of texts, found %s",
+                       p->text ? "both" : "neither");
     if (p->text) {
         if (!sg_grow(out, &cap, 1, sizeof **out))
             return sg_fail_memory(err, "texts");
@@ -85,26 +86,31 @@ static sg_status generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = sg_llama_open(&m, p->model, &c->err)) && !(st = prompt_tokens(&prompt, m, p, &c->err)) && !(st = api_pool(c, &pool))) {
+    if (!(st = sg_llama_open(&m, p->model, &c->err)) && !(st = prompt_tokens(&prompt, m, p, &c->err)) &&
+        !(st = api_pool(c, &pool))) {
         const int most = sg_llama_config_of(m)->places;
         const size_t want = prompt.n + (size_t)o->length;
 
         if (prompt.n == 0)
             st = sg_fail(&c->err, SG_ERR_USAGE, "expected a prompt, found nothing");
         else if (prompt.n >= (size_t)most)
-            st = sg_fail(&c->err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", most, prompt.n);
+            st = sg_fail(&c->err, SG_ERR_USAGE,
+                         "prompt: expected fewer tokens than the %d that the model knows, found %zu", most,
+                         prompt.n);
         else if (!(st = sg_reading_new(&r, m, want < (size_t)most ? (int)want : most, pool, &c->err))) {
             sg_generate_config within = *o;
 
             within.length = want < (size_t)most ? o->length : most - (int)prompt.n;
-            st = sg_generate(&out, &ended, seconds, r, m, &prompt, p->chat ? sg_chat_end(m) : -1, &within, &c->progress, &c->err);
+            st = sg_generate(&out, &ended, seconds, r, m, &prompt, p->chat ? sg_chat_end(m) : -1, &within,
+                             &c->progress, &c->err);
         }
     }
     if (!st && !(st = sg_tokenizer_decode(&text, sg_llama_tokenizer(m), out.id, out.n, true, &c->err))) {
         sg_utf8_clean(&clean, text.data ? text.data : "", text.size);
-        c->result = json_pack("{s:o, s:I, s:I, s:s, s:f, s:f}", "text", json_stringn(clean.data ? clean.data : "", clean.size),
-                              "prompt_tokens", (json_int_t)prompt.n, "tokens", (json_int_t)out.n, "stopped", ended ? "end" : "length",
-                              "seconds_prompt", seconds[0], "seconds", seconds[1]);
+        c->result = json_pack("{s:o, s:I, s:I, s:s, s:f, s:f}", "text",
+                              json_stringn(clean.data ? clean.data : "", clean.size), "prompt_tokens",
+                              (json_int_t)prompt.n, "tokens", (json_int_t)out.n, "stopped",
+                              ended ? "end" : "length", "seconds_prompt", seconds[0], "seconds", seconds[1]);
         if (!c->result || clean.failed)
             st = sg_fail_memory(&c->err, "result");
     }
@@ -124,7 +130,8 @@ typedef struct scores {
     json_int_t tokens; /* that something stood before */
 } scores;
 
-static sg_status score_text(scores *s, sg_reading *r, const sg_llama *m, const sg_token_list *prompt, sg_bytes text, sg_error *err)
+static sg_status score_text(scores *s, sg_reading *r, const sg_llama *m, const sg_token_list *prompt,
+                            sg_bytes text, sg_error *err)
 {
     const sg_encode_how rest = {.bare = true, .literal = true};
     sg_token_list ids = {0};
@@ -161,7 +168,8 @@ static sg_status score_text(scores *s, sg_reading *r, const sg_llama *m, const s
             sum += logp[i];
         s->sum += sum;
         s->tokens += (json_int_t)counted;
-        if (json_array_append_new(s->list, json_pack("{s:f, s:I}", "logp", sum, "tokens", (json_int_t)counted)))
+        if (json_array_append_new(s->list,
+                                  json_pack("{s:f, s:I}", "logp", sum, "tokens", (json_int_t)counted)))
             st = sg_fail_memory(err, "result");
     }
     sg_free(logp);
@@ -190,20 +198,23 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
         for (size_t i = 0; i < n; i++)
             longest = text[i].size > longest ? text[i].size : longest;
         longest += prompt.n + 16;
-        if (!(st = sg_reading_new(&r, m, longest < (size_t)known ? (int)longest : known, pool, &c->err)) && prompt.n)
+        if (!(st = sg_reading_new(&r, m, longest < (size_t)known ? (int)longest : known, pool, &c->err)) &&
+            prompt.n)
             st = sg_reading_feed(r, prompt.id, (int)prompt.n, NULL, &c->err);
     }
     for (size_t i = 0; i < n && !st; i++)
         if (!(st = score_text(&s, r, m, &prompt, text[i], &c->err)))
-            st = sg_progress_tick(&c->progress, &(sg_progress_event){.stage = "score",
-                                                                     .unit = "texts",
-                                                                     .done = (double)i + 1,
-                                                                     .total = (double)n,
-                                                                     .loss = (double)NAN},
+            st = sg_progress_tick(&c->progress,
+                                  &(sg_progress_event){.stage = "score",
+                                                       .unit = "texts",
+                                                       .done = (double)i + 1,
+                                                       .total = (double)n,
+                                                       .loss = (double)NAN},
                                   &c->err);
     if (!st) {
-        c->result = json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", s.tokens, "logp", s.sum, "perplexity",
-                              s.tokens ? exp(-s.sum / (double)s.tokens) : 1.0, "list", s.list);
+        c->result =
+            json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", s.tokens, "logp", s.sum,
+                      "perplexity", s.tokens ? exp(-s.sum / (double)s.tokens) : 1.0, "list", s.list);
         st = c->result ? SG_OK : sg_fail_memory(&c->err, "result");
     }
     json_decref(s.list);
@@ -227,8 +238,9 @@ static sg_status embed(api_call *c, const sedge_lm_params *p, const sg_sentence_
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) && !(st = read_texts(&text, &n, &all, p, &c->err)) &&
-        !(st = sg_sentence_open(&m, p->model, &c->err)) && !(st = api_pool(c, &pool)) &&
+    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) &&
+        !(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_sentence_open(&m, p->model, &c->err)) &&
+        !(st = api_pool(c, &pool)) &&
         !(st = sg_sentence_encode(&vectors, &dim, m, text, n, o, pool, &c->progress, &c->result, &c->err))) {
         const sg_tensor_desc tensor = {"vectors", SG_DT_F32, 2, {n, (uint64_t)dim}, vectors};
 

@@ -26,7 +26,11 @@ static sg_status read_act(sg_act *out, const json_t *config, const char *where, 
     static const struct {
         const char *name;
         sg_act act;
-    } known[] = {{"gelu", SG_GELU}, {"gelu_new", SG_GELU_TANH}, {"gelu_pytorch_tanh", SG_GELU_TANH}, {"relu", SG_RELU}, {"silu", SG_SILU}};
+    } known[] = {{"gelu", SG_GELU},
+                 {"gelu_new", SG_GELU_TANH},
+                 {"gelu_pytorch_tanh", SG_GELU_TANH},
+                 {"relu", SG_RELU},
+                 {"silu", SG_SILU}};
     const json_t *value = json_object_get(config, "hidden_act");
     const char *name = value ? json_string_value(value) : "gelu";
 
@@ -35,11 +39,12 @@ static sg_status read_act(sg_act *out, const json_t *config, const char *where, 
             *out = known[i].act;
             return SG_OK;
         }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_act': expected gelu, gelu_new, relu or silu, found %s", where,
-                   sg_json_describe(value, (char[64]){0}));
+    return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_act': expected gelu, gelu_new, relu or silu, found %s",
+                   where, sg_json_describe(value, (char[64]){0}));
 }
 
-static sg_status read_size(int *out, const json_t *config, const char *key, int64_t most, const char *where, sg_error *err)
+static sg_status read_size(int *out, const json_t *config, const char *key, int64_t most, const char *where,
+                           sg_error *err)
 {
     int64_t x = 0;
     const sg_status st = sg_json_need_int(&x, config, key, 1, most, where, err);
@@ -60,7 +65,9 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
     if ((st = sg_json_need_string(&type, config, "model_type", where, err)))
         return st;
     if (strcmp(type, "bert") != 0 && strcmp(type, "roberta") != 0 && strcmp(type, "xlm-roberta") != 0)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'model_type': expected bert, roberta or xlm-roberta, found '%.100s'", where, type);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'model_type': expected bert, roberta or xlm-roberta, found '%.100s'", where,
+                       type);
     if ((st = read_size(&out->dim, config, "hidden_size", 1 << 16, where, err)) ||
         (st = read_size(&out->layers, config, "num_hidden_layers", 1000, where, err)) ||
         (st = read_size(&out->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
@@ -69,15 +76,18 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
         (st = read_size(&out->places, config, "max_position_embeddings", 1 << 20, where, err)) ||
         (st = read_size(&out->types, config, "type_vocab_size", 1 << 10, where, err)) ||
         (st = read_act(&out->act, config, where, err)) ||
-        (json_object_get(config, "layer_norm_eps") && (st = sg_json_need_real(&eps, config, "layer_norm_eps", where, err))))
+        (json_object_get(config, "layer_norm_eps") &&
+         (st = sg_json_need_real(&eps, config, "layer_norm_eps", where, err))))
         return st;
     if (out->dim % out->heads)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d", where, out->heads, out->dim);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d",
+                       where, out->heads, out->dim);
     if (!(eps >= 0 && eps < 1))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'layer_norm_eps': expected a number from 0 to 1, found %g", where, eps);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'layer_norm_eps': expected a number from 0 to 1, found %g",
+                       where, eps);
     if (places && (!json_is_string(places) || strcmp(json_string_value(places), "absolute") != 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'position_embedding_type': expected absolute, found %s", where,
-                       sg_json_describe(places, (char[64]){0}));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'position_embedding_type': expected absolute, found %s",
+                       where, sg_json_describe(places, (char[64]){0}));
     out->eps = (float)eps;
     if (strcmp(type, "bert") != 0) {
         if ((st = sg_json_need_int(&pad, config, "pad_token_id", 0, out->places, where, err)))
@@ -85,8 +95,8 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
         out->place_first = (int)pad + 1;
     }
     if (out->place_first >= out->places)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'max_position_embeddings': expected more than %d, found %d", where, out->place_first,
-                       out->places);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'max_position_embeddings': expected more than %d, found %d",
+                       where, out->place_first, out->places);
     return SG_OK;
 }
 
@@ -122,7 +132,8 @@ static void declare_layer(sg_bert_layer *l, sg_params *ps, const sg_bert_config 
 static sg_status load(const sg_weights *w, sg_param *p, sg_error *err)
 {
     static const char *const prefix[] = {"", "bert.", "roberta."};
-    static const char *const old[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}};
+    static const char *const old[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                         {"LayerNorm.bias", "LayerNorm.beta"}};
     char name[160];
 
     for (size_t i = 0; i < 3; i++) {
@@ -178,17 +189,19 @@ int sg_bert_tokens_max(const sg_bert *b)
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------------------------- */
-static sg_tensor *embed(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch)
+static sg_tensor *embed(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
+                        const int32_t *offsets, int batch)
 {
     const int n = offsets[batch];
-    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place), *zero = type ? NULL : sg_scratch(g, (size_t)n, sizeof *zero);
+    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place),
+            *zero = type ? NULL : sg_scratch(g, (size_t)n, sizeof *zero);
 
     if (!place || (!type && !zero))
         return NULL;
     for (int i = 0; i < batch; i++) {
         if (offsets[i + 1] - offsets[i] > sg_bert_tokens_max(b))
-            return sg_graph_fail(g, SG_ERR_USAGE, "expected texts of at most %d tokens, found %d", sg_bert_tokens_max(b),
-                                 offsets[i + 1] - offsets[i]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "expected texts of at most %d tokens, found %d",
+                                 sg_bert_tokens_max(b), offsets[i + 1] - offsets[i]);
         for (int t = offsets[i]; t < offsets[i + 1]; t++)
             place[t] = b->config.place_first + t - offsets[i];
     }
@@ -198,7 +211,8 @@ static sg_tensor *embed(sg_graph *g, const sg_bert *b, const int32_t *id, const 
     return sg_norm_forward(g, &b->norm, sg_plus(g, x, sg_embed(g, b->place, place, n)));
 }
 
-sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch)
+sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
+                           const int32_t *offsets, int batch)
 {
     const sg_bert_config *c = &b->config;
     const sg_attention_spec spec = {.heads = c->heads,
@@ -211,7 +225,8 @@ sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, con
 
     for (int i = 0; i < c->layers && x; i++) {
         const sg_bert_layer *l = &b->layer[i];
-        sg_tensor *k = sg_linear(g, x, l->heads.k, l->heads.kb), *v = sg_linear(g, x, l->heads.v, l->heads.vb);
+        sg_tensor *k = sg_linear(g, x, l->heads.k, l->heads.kb),
+                  *v = sg_linear(g, x, l->heads.v, l->heads.vb);
 
         x = sg_norm_forward(g, &l->norm_self, sg_heads_attend(g, &l->heads, x, x, k, v, &spec, 0));
         sg_tensor *inner = sg_linear_act(g, x, l->w1, l->b1, c->act, 0);

@@ -25,11 +25,13 @@ typedef struct sg_bert { /* read-only once open, for any number of threads */
 
 /* config.json of a folder; `where` begins what errors say. */
 sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const char *where, sg_error *err);
-sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w, sg_error *err); /* w must outlive it */
+sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w,
+                       sg_error *err); /* w must outlive it */
 void sg_bert_close(sg_bert *b);
 int sg_bert_tokens_max(const sg_bert *b);
 
 /* Last hidden states (tokens, dim); sequence i owns ids offsets[i] .. offsets[i + 1] - 1. type: (tokens) or NULL: all 0. */
-sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch);
+sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
+                           const int32_t *offsets, int batch);
 
 #endif

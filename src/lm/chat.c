@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define START "<|im_start|>"
-#define END "<|im_end|>"
+#define END   "<|im_end|>"
 
 static bool add(sg_token_list *out, const int32_t *id, size_t n)
 {
@@ -20,7 +20,8 @@ static bool add(sg_token_list *out, const int32_t *id, size_t n)
     return true;
 }
 
-static sg_status encode(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, const sg_encode_how *how, sg_error *err)
+static sg_status encode(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, const sg_encode_how *how,
+                        sg_error *err)
 {
     sg_encoder *e;
     const int32_t *id;
@@ -33,20 +34,25 @@ static sg_status encode(sg_token_list *out, const sg_tokenizer *t, sg_bytes text
     return st;
 }
 
-sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal, sg_error *err)
+sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal,
+                         sg_error *err)
 {
     return encode(out, t, text, &(sg_encode_how){.literal = literal}, err);
 }
 
 int32_t sg_chat_end(const sg_llama *m)
 {
-    return strstr(sg_llama_chat_template(m), START) ? sg_tokenizer_find(sg_llama_tokenizer(m), (sg_bytes){END, strlen(END)}) : -1;
+    return strstr(sg_llama_chat_template(m), START)
+               ? sg_tokenizer_find(sg_llama_tokenizer(m), (sg_bytes){END, strlen(END)})
+               : -1;
 }
 
 /* <|im_start|>, then "ROLE\nTEXT" as one text, since a tokenizer may join what stands at the seam. */
-static sg_status add_turn(sg_token_list *out, const sg_tokenizer *t, const char *role, sg_bytes text, bool closed, sg_error *err)
+static sg_status add_turn(sg_token_list *out, const sg_tokenizer *t, const char *role, sg_bytes text,
+                          bool closed, sg_error *err)
 {
-    const int32_t start = sg_tokenizer_find(t, (sg_bytes){START, strlen(START)}), end = sg_tokenizer_find(t, (sg_bytes){END, strlen(END)});
+    const int32_t start = sg_tokenizer_find(t, (sg_bytes){START, strlen(START)}),
+                  end = sg_tokenizer_find(t, (sg_bytes){END, strlen(END)});
     const sg_encode_how how = {.bare = true, .literal = true};
     sg_buf b = {0};
     sg_status st;
@@ -68,14 +74,16 @@ static sg_status add_turn(sg_token_list *out, const sg_tokenizer *t, const char 
 
 sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, sg_error *err)
 {
-    static const char *const systems[] = {"You are a helpful AI assistant named SmolLM, trained by Hugging Face",
-                                          "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
-                                          "You are a helpful assistant."};
+    static const char *const systems[] = {
+        "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+        "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+        "You are a helpful assistant."};
     const char *template = sg_llama_chat_template(m), *system = NULL;
     const sg_tokenizer *t = sg_llama_tokenizer(m);
     sg_status st = SG_OK;
 
-    if (!strstr(template, START) || sg_chat_end(m) < 0 || sg_tokenizer_find(t, (sg_bytes){START, strlen(START)}) < 0)
+    if (!strstr(template, START) || sg_chat_end(m) < 0 ||
+        sg_tokenizer_find(t, (sg_bytes){START, strlen(START)}) < 0)
         return sg_fail(err, SG_ERR_MISSING, "expected a model with a ChatML template, found %s",
                        *template ? "another template" : "no template");
     for (size_t i = 0; i < sizeof systems / sizeof *systems && !system; i++)

@@ -22,6 +22,7 @@ sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *t
 int32_t sg_chat_end(const sg_llama *m);
 
 /* Appends the tokens of a text, with those that the tokenizer puts around. literal: as in sg_encode_how. */
-sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal, sg_error *err);
+sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal,
+                         sg_error *err);
 
 #endif

@@ -10,8 +10,9 @@
 const sg_option sg_generate_options[] = {SG_GENERATE_OPTIONS(SG_OPTION_ROW)};
 const size_t sg_n_generate_options = sizeof sg_generate_options / sizeof *sg_generate_options;
 
-sg_status sg_generate(sg_token_list *out, bool *ended, double seconds[2], sg_reading *r, const sg_llama *m, const sg_token_list *prompt,
-                      int32_t end, const sg_generate_config *c, const sg_progress *progress, sg_error *err)
+sg_status sg_generate(sg_token_list *out, bool *ended, double seconds[2], sg_reading *r, const sg_llama *m,
+                      const sg_token_list *prompt, int32_t end, const sg_generate_config *c,
+                      const sg_progress *progress, sg_error *err)
 {
     const size_t vocab = (size_t)sg_llama_config_of(m)->vocab;
     const sg_sampling how = {c->temperature, c->top_k, c->top_p, c->min_p, (uint64_t)c->seed};
@@ -37,11 +38,12 @@ sg_status sg_generate(sg_token_list *out, bool *ended, double seconds[2], sg_rea
         else
             out->id[out->n++] = id;
         if (!st && step + 1 < c->length && !(st = sg_reading_feed(r, &id, 1, logits, err)))
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "generate",
-                                                                 .unit = "tokens",
-                                                                 .done = step + 1,
-                                                                 .total = c->length,
-                                                                 .loss = (double)NAN},
+            st = sg_progress_tick(progress,
+                                  &(sg_progress_event){.stage = "generate",
+                                                       .unit = "tokens",
+                                                       .done = step + 1,
+                                                       .total = c->length,
+                                                       .loss = (double)NAN},
                                   err);
     }
     seconds[1] = sg_now() - start;

@@ -19,7 +19,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHUNK = 128 /* tokens that go through all layers at once */, LOGIT_ROWS = 16 /* of them through the output matrix */, CONFIG_MOST = 64 << 20, GRAIN = 1 << 14 };
+enum {
+    CHUNK = 128 /* tokens that go through all layers at once */,
+    LOGIT_ROWS = 16 /* of them through the output matrix */,
+    CONFIG_MOST = 64 << 20,
+    GRAIN = 1 << 14
+};
 
 typedef struct layer {
     sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm;
@@ -35,6 +40,7 @@ struct sg_llama {
     sg_params params;              /* norms, biases, dense matrices */
     layer *layer;                  /* owned */
     sg_param *norm;
+    sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
     sg_matrix output;
     const char *words; /* name of the word table */
 };
@@ -47,13 +53,14 @@ struct sg_reading {
     double *frequency; /* owned: (head_dim / 2) */
     float *memory;     /* owned: all of the below, for CHUNK tokens */
     float *x, *n, *q, *a, *gate, *up, *turn, *sums, *logits, *work;
-    int32_t *lo, *hi;  /* owned: (CHUNK) keys that a token sees */
+    int32_t *lo, *hi;   /* owned: (CHUNK) keys that a token sees */
     size_t work_floats; /* a thread */
-    const float *last; /* of logits: those after the last token; NULL: not worked out */
+    const float *last;  /* of logits: those after the last token; NULL: not worked out */
 };
 
 /* ---- config.json --------------------------------------------------------------------------------------------------------- */
-static sg_status read_int(int *out, const json_t *config, const char *key, int64_t most, const char *where, sg_error *err)
+static sg_status read_int(int *out, const json_t *config, const char *key, int64_t most, const char *where,
+                          sg_error *err)
 {
     int64_t x = 0;
     const sg_status st = sg_json_need_int(&x, config, key, 1, most, where, err);
@@ -72,14 +79,18 @@ static bool has(const json_t *config, const char *key)
 static sg_status check_sizes(const sg_llama_config *c, const char *where, sg_error *err)
 {
     if (c->heads % c->kv_heads)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected heads that share keys and values evenly, found %d heads for %d", where, c->heads,
-                       c->kv_heads);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected heads that share keys and values evenly, found %d heads for %d", where,
+                       c->heads, c->kv_heads);
     if (c->head_dim % 2)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected heads of an even width, found %d", where, c->head_dim);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected heads of an even width, found %d", where,
+                       c->head_dim);
     if (!(c->eps >= 0 && c->eps < 1))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an epsilon of norms from 0 to 1, found %g", where, (double)c->eps);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an epsilon of norms from 0 to 1, found %g", where,
+                       (double)c->eps);
     if (!(c->theta >= 1 && c->theta <= 1e12f))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a base of rotation from 1 to 1e12, found %g", where, (double)c->theta);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a base of rotation from 1 to 1e12, found %g", where,
+                       (double)c->theta);
     return SG_OK;
 }
 
@@ -92,6 +103,34 @@ static int token_of(const json_t *value)
     return id >= 0 && id <= INT32_MAX ? (int)id : -1;
 }
 
+static sg_status read_scaling(sg_rope_scaling *out, const json_t *o, const char *key, const char *where,
+                              sg_error *err)
+{
+    const json_t *type = json_object_get(o, json_object_get(o, "rope_type") ? "rope_type" : "type");
+    const char *name = type ? json_string_value(type) : "default";
+    sg_status st;
+
+    if (name && strcmp(name, "default") == 0)
+        return SG_OK;
+    out->by_wavelength = name && strcmp(name, "llama3") == 0;
+    if (!out->by_wavelength && (!name || strcmp(name, "linear") != 0))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected the type default, linear or llama3, found %s",
+                       where, key, sg_json_describe(type, (char[64]){0}));
+    if ((st = sg_json_need_real(&out->factor, o, "factor", where, err)) ||
+        (out->by_wavelength &&
+         ((st = sg_json_need_real(&out->low, o, "low_freq_factor", where, err)) ||
+          (st = sg_json_need_real(&out->high, o, "high_freq_factor", where, err)) ||
+          (st = sg_json_need_real(&out->original, o, "original_max_position_embeddings", where, err)))))
+        return st;
+    if (!(out->factor >= 1 && out->factor <= 1e6) ||
+        (out->by_wavelength &&
+         !(out->low > 0 && out->high > out->low && out->high <= 1e6 && out->original >= 1)))
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: '%s': expected factor >= 1 and 0 < low_freq_factor < high_freq_factor", where,
+                       key);
+    return SG_OK;
+}
+
 /* theta stands in the config itself, or in what newer files call rope_parameters. */
 static sg_status read_rotation(sg_llama_config *out, const json_t *config, const char *where, sg_error *err)
 {
@@ -102,11 +141,9 @@ static sg_status read_rotation(sg_llama_config *out, const json_t *config, const
 
     for (size_t i = 0; i < 2; i++) {
         const json_t *o = json_object_get(config, keys[i]);
-        const json_t *type = json_object_get(o, json_object_get(o, "rope_type") ? "rope_type" : "type");
 
-        if (type && (!json_is_string(type) || strcmp(json_string_value(type), "default") != 0))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected the type default, found %s", where, keys[i],
-                           sg_json_describe(type, (char[64]){0}));
+        if ((st = read_scaling(&out->scaling, o, keys[i], where, err)))
+            return st;
         if (has(o, "rope_theta"))
             from = o;
     }
@@ -124,12 +161,13 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
     double eps = 1e-6;
     sg_status st;
 
-    *c = (sg_llama_config){.end = -1};
+    *c = (sg_llama_config){.end = -1, .scaling = {.factor = 1}};
     if ((st = sg_json_need_string(&type, config, "model_type", where, err)))
         return st;
     const bool qwen2 = strcmp(type, "qwen2") == 0, qwen3 = strcmp(type, "qwen3") == 0;
     if (!qwen2 && !qwen3 && strcmp(type, "llama") != 0)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'model_type': expected llama, qwen2 or qwen3, found '%.100s'", where, type);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'model_type': expected llama, qwen2 or qwen3, found '%.100s'",
+                       where, type);
     if ((st = read_int(&c->dim, config, "hidden_size", 1 << 16, where, err)) ||
         (st = read_int(&c->layers, config, "num_hidden_layers", 1000, where, err)) ||
         (st = read_int(&c->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
@@ -139,14 +177,16 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
         return st;
     c->kv_heads = c->heads;
     c->head_dim = c->dim / c->heads;
-    if ((has(config, "num_key_value_heads") && (st = read_int(&c->kv_heads, config, "num_key_value_heads", c->heads, where, err))) ||
+    if ((has(config, "num_key_value_heads") &&
+         (st = read_int(&c->kv_heads, config, "num_key_value_heads", c->heads, where, err))) ||
         (has(config, "head_dim") && (st = read_int(&c->head_dim, config, "head_dim", 1 << 12, where, err))) ||
         (has(config, "rms_norm_eps") && (st = sg_json_need_real(&eps, config, "rms_norm_eps", where, err))) ||
         (has(config, "hidden_act") && (st = sg_json_need_string(&act, config, "hidden_act", where, err))) ||
         (st = read_rotation(c, config, where, err)))
         return st;
     if (!has(config, "head_dim") && c->dim % c->heads)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d", where, c->heads, c->dim);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d",
+                       where, c->heads, c->dim);
     if (strcmp(act, "silu") != 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_act': expected silu, found '%.100s'", where, act);
     for (size_t i = 0; i < sizeof unknown_flags / sizeof *unknown_flags; i++)
@@ -163,7 +203,8 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
 }
 
 /* ---- key-values of a GGUF file --------------------------------------------------------------------------------------------- */
-static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const char *key, double otherwise, double most, sg_error *err)
+static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const char *key, double otherwise,
+                          double most, sg_error *err)
 {
     char name[160];
     double x;
@@ -171,7 +212,8 @@ static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const
     snprintf(name, sizeof name, "%s.%s", arch, key);
     x = sg_gguf_number_or(file, name, otherwise);
     if (!(x >= 1 && x <= most && x == floor(x)))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from 1 to %.0f, found %g", sg_gguf_name(file), name, most, x);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from 1 to %.0f, found %g",
+                       sg_gguf_name(file), name, most, x);
     *out = (int)x;
     return SG_OK;
 }
@@ -186,12 +228,13 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
     char key[160];
     sg_status st;
 
-    *c = (sg_llama_config){.end = -1};
+    *c = (sg_llama_config){.end = -1, .scaling = {.factor = 1}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (arch.size == strlen(known[i]) && memcmp(arch.data, known[i], arch.size) == 0)
             name = known[i];
     if (!name)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'general.architecture': expected llama, qwen2 or qwen3, found '%.*s'", where,
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'general.architecture': expected llama, qwen2 or qwen3, found '%.*s'", where,
                        (int)(arch.size < 100 ? arch.size : 100), arch.data ? arch.data : "");
     if ((st = gguf_int(&c->dim, file, name, "embedding_length", 0, 1 << 16, err)) ||
         (st = gguf_int(&c->layers, file, name, "block_count", 0, 1000, err)) ||
@@ -199,7 +242,8 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
         (st = gguf_int(&c->kv_heads, file, name, "attention.head_count_kv", c->heads, c->heads, err)) ||
         (st = gguf_int(&c->head_dim, file, name, "attention.key_length", c->dim / c->heads, 1 << 12, err)) ||
         (st = gguf_int(&c->ffn, file, name, "feed_forward_length", 0, 1 << 20, err)) ||
-        (st = gguf_int(&c->vocab, file, name, "vocab_size", tokens ? (double)tokens->count : 0, 1 << 24, err)) ||
+        (st = gguf_int(&c->vocab, file, name, "vocab_size", tokens ? (double)tokens->count : 0, 1 << 24,
+                       err)) ||
         (st = gguf_int(&c->places, file, name, "context_length", 0, 1 << 28, err)))
         return st;
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", name);
@@ -208,12 +252,21 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
     c->theta = (float)sg_gguf_number_or(file, key, 10000);
     snprintf(key, sizeof key, "%s.rope.scaling.type", name);
     const sg_bytes scaling = sg_gguf_string(file, key);
-    if ((scaling.size && !(scaling.size == 4 && memcmp(scaling.data, "none", 4) == 0)) || sg_gguf_tensor_find(file, "rope_freqs.weight"))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: scaled rotation is not supported", where);
+    const bool linear = scaling.size == 6 && memcmp(scaling.data, "linear", 6) == 0;
+    if (scaling.size && !linear && !(scaling.size == 4 && memcmp(scaling.data, "none", 4) == 0))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected none or linear, found '%.*s'", where, key,
+                       (int)(scaling.size < 100 ? scaling.size : 100), scaling.data);
+    if (linear) {
+        snprintf(key, sizeof key, "%s.rope.scaling.factor", name);
+        c->scaling.factor = sg_gguf_number_or(file, key, 1);
+        if (!(c->scaling.factor >= 1 && c->scaling.factor <= 1e6))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected a number from 1 to 1e6, found %g", where,
+                           key, c->scaling.factor);
+    }
     snprintf(key, sizeof key, "%s.rope.dimension_count", name);
     if (sg_gguf_number_or(file, key, c->head_dim) != c->head_dim)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %d, the width of a head, found %g", where, key, c->head_dim,
-                       sg_gguf_number_or(file, key, 0));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %d, the width of a head, found %g", where, key,
+                       c->head_dim, sg_gguf_number_or(file, key, 0));
     const double end = sg_gguf_number_or(file, "tokenizer.ggml.eos_token_id", -1);
     c->end = end >= 0 && end < c->vocab ? (int)end : -1;
     c->permuted = strcmp(name, "llama") == 0;
@@ -225,18 +278,20 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------- */
 typedef struct naming { /* of a container; %d is the layer */
-    const char *words, *norm, *output, *norm_self, *norm_ffn, *q, *k, *v, *o, *gate, *up, *down, *q_norm, *k_norm;
+    const char *words, *norm, *output, *norm_self, *norm_ffn, *q, *k, *v, *o, *gate, *up, *down, *q_norm,
+        *k_norm;
 } naming;
 
-static const naming names_gguf = {"token_embd.weight", "output_norm.weight", "output.weight",
-                                  "blk.%d.attn_norm", "blk.%d.ffn_norm", "blk.%d.attn_q", "blk.%d.attn_k", "blk.%d.attn_v",
-                                  "blk.%d.attn_output", "blk.%d.ffn_gate", "blk.%d.ffn_up", "blk.%d.ffn_down", "blk.%d.attn_q_norm",
-                                  "blk.%d.attn_k_norm"};
+static const naming names_gguf = {
+    "token_embd.weight", "output_norm.weight", "output.weight",      "blk.%d.attn_norm",   "blk.%d.ffn_norm",
+    "blk.%d.attn_q",     "blk.%d.attn_k",      "blk.%d.attn_v",      "blk.%d.attn_output", "blk.%d.ffn_gate",
+    "blk.%d.ffn_up",     "blk.%d.ffn_down",    "blk.%d.attn_q_norm", "blk.%d.attn_k_norm"};
 #define AT "model.layers.%d."
-static const naming names_folder = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight",
-                                    AT "input_layernorm", AT "post_attention_layernorm", AT "self_attn.q_proj", AT "self_attn.k_proj",
-                                    AT "self_attn.v_proj", AT "self_attn.o_proj", AT "mlp.gate_proj", AT "mlp.up_proj",
-                                    AT "mlp.down_proj", AT "self_attn.q_norm", AT "self_attn.k_norm"};
+static const naming names_folder = {
+    "model.embed_tokens.weight",   "model.norm.weight",   "lm_head.weight",      AT "input_layernorm",
+    AT "post_attention_layernorm", AT "self_attn.q_proj", AT "self_attn.k_proj", AT "self_attn.v_proj",
+    AT "self_attn.o_proj",         AT "mlp.gate_proj",    AT "mlp.up_proj",      AT "mlp.down_proj",
+    AT "self_attn.q_norm",         AT "self_attn.k_norm"};
 #undef AT
 
 typedef struct loader {
@@ -270,22 +325,27 @@ static sg_status load_matrix(const loader *l, sg_matrix *out, const char *format
 {
     char name[128];
 
-    return sg_matrix_open(out, &l->m->params, l->m->weights, full(l, name, format, ".weight"), rows, in, half, l->err);
+    return sg_matrix_open(out, &l->m->params, l->m->weights, full(l, name, format, ".weight"), rows, in, half,
+                          l->err);
 }
 
 static sg_status load_layer(const loader *l, layer *y)
 {
     const sg_llama_config *c = &l->m->config;
     const naming *n = l->names;
-    const int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim, half = c->permuted ? c->head_dim / 2 : 0;
+    const int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim,
+              half = c->permuted ? c->head_dim / 2 : 0;
     char name[128];
     sg_status st;
 
     if ((st = load_vector(l, &y->norm_self, full(l, name, n->norm_self, ".weight"), c->dim)) ||
         (st = load_vector(l, &y->norm_ffn, full(l, name, n->norm_ffn, ".weight"), c->dim)) ||
-        (st = load_matrix(l, &y->q, n->q, q, c->dim, half)) || (st = load_matrix(l, &y->k, n->k, kv, c->dim, half)) ||
-        (st = load_matrix(l, &y->v, n->v, kv, c->dim, 0)) || (st = load_matrix(l, &y->o, n->o, c->dim, q, 0)) ||
-        (st = load_matrix(l, &y->gate, n->gate, c->ffn, c->dim, 0)) || (st = load_matrix(l, &y->up, n->up, c->ffn, c->dim, 0)) ||
+        (st = load_matrix(l, &y->q, n->q, q, c->dim, half)) ||
+        (st = load_matrix(l, &y->k, n->k, kv, c->dim, half)) ||
+        (st = load_matrix(l, &y->v, n->v, kv, c->dim, 0)) ||
+        (st = load_matrix(l, &y->o, n->o, c->dim, q, 0)) ||
+        (st = load_matrix(l, &y->gate, n->gate, c->ffn, c->dim, 0)) ||
+        (st = load_matrix(l, &y->up, n->up, c->ffn, c->dim, 0)) ||
         (st = load_matrix(l, &y->down, n->down, c->dim, c->ffn, 0)))
         return st;
     if (c->qkv_bias && ((st = load_vector(l, &y->q_bias, full(l, name, n->q, ".bias"), q)) ||
@@ -304,20 +364,30 @@ static sg_status load_all(sg_llama *m, sg_error *err)
     loader l = {.m = m, .names = sg_weights_gguf(m->weights) ? &names_gguf : &names_folder, .err = err};
     sg_status st;
 
-    if (l.names == &names_folder && !sg_weights_has(m->weights, l.names->words) && sg_weights_has(m->weights, l.names->words + 6))
+    if (l.names == &names_folder && !sg_weights_has(m->weights, l.names->words) &&
+        sg_weights_has(m->weights, l.names->words + 6))
         l.skip = 6;
     m->words = l.names->words + l.skip;
     if (!(m->layer = sg_alloc_zero((size_t)c->layers, sizeof *m->layer)))
         return sg_fail_memory(err, "layers");
-    if ((st = sg_matrix_open(&m->output, &m->params, m->weights, c->tied ? m->words : l.names->output, c->vocab, c->dim, 0, err)) ||
+    if ((st = sg_matrix_open(&m->output, &m->params, m->weights, c->tied ? m->words : l.names->output,
+                             c->vocab, c->dim, 0, err)) ||
         (st = load_vector(&l, &m->norm, l.names->norm + l.skip, c->dim)))
         return st;
+    if (l.names == &names_gguf && sg_weights_has(m->weights, "rope_freqs.weight") &&
+        (st = load_vector(&l, &m->slower, "rope_freqs.weight", c->head_dim / 2)))
+        return st;
+    for (int i = 0; m->slower && i < c->head_dim / 2; i++)
+        if (!(m->slower->value[i] > 0))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'rope_freqs.weight': expected numbers above 0",
+                           sg_weights_name(m->weights));
     for (l.i = 0; l.i < c->layers && !st; l.i++)
         st = load_layer(&l, &m->layer[l.i]);
     return st;
 }
 
-sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t, sg_error *err)
+sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t,
+                        sg_error *err)
 {
     sg_llama *m = sg_alloc_zero(1, sizeof *m);
     sg_status st;
@@ -327,7 +397,8 @@ sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weigh
         return sg_fail_memory(err, "model");
     *m = (sg_llama){.config = *c, .weights = w, .tokenizer = t, .params = {.bare = true}};
     if (t && sg_tokenizer_size(t) > c->vocab)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
                      sg_weights_name(w), c->vocab, (int)sg_tokenizer_size(t));
     else
         st = load_all(m, err);
@@ -403,8 +474,10 @@ sg_status sg_llama_open(sg_llama **out, const char *path, sg_error *err)
 
     *out = NULL;
     if (!(st = sg_weights_open(&w, path, err)) &&
-        !(st = sg_weights_gguf(w) ? read_gguf(&c, &chat, sg_weights_gguf(w), err) : read_folder(&c, &chat, path, err)) &&
-        !(st = sg_weights_gguf(w) ? sg_tokenizer_from_gguf(&t, sg_weights_gguf(w), err) : sg_tokenizer_open(&t, path, err)))
+        !(st = sg_weights_gguf(w) ? read_gguf(&c, &chat, sg_weights_gguf(w), err)
+                                  : read_folder(&c, &chat, path, err)) &&
+        !(st = sg_weights_gguf(w) ? sg_tokenizer_from_gguf(&t, sg_weights_gguf(w), err)
+                                  : sg_tokenizer_open(&t, path, err)))
         st = sg_llama_over(out, &c, w, t, err);
     if (st) {
         sg_tokenizer_close(t);
@@ -450,19 +523,49 @@ static size_t most_sums(const sg_llama *m)
     return most;
 }
 
+/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
+static double frequency_of(const sg_llama *m, int i)
+{
+    const sg_rope_scaling *s = &m->config.scaling;
+    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
+    const double turns = s->original * f / (2 * 3.14159265358979323846);
+
+    if (m->slower)
+        return f / (double)m->slower->value[i];
+    if (!s->by_wavelength || turns < s->low)
+        return f / s->factor;
+    if (turns > s->high)
+        return f;
+    const double fast = (turns - s->low) / (s->high - s->low);
+    return (1 - fast) * f / s->factor + fast * f;
+}
+
 sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
 {
     const sg_llama_config *c = &m->config;
-    const size_t q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim, dim = (size_t)c->dim;
-    const size_t sums = most_sums(m), work = (sg_attend_head_floats(CHUNK, (size_t)places + CHUNK, (size_t)c->head_dim) + 15) / 16 * 16;
-    const size_t parts[] = {CHUNK * dim, CHUNK * dim, CHUNK * q, CHUNK * q, CHUNK * (size_t)c->ffn, CHUNK * (size_t)c->ffn,
-                            CHUNK * (size_t)c->head_dim, sums, LOGIT_ROWS * (size_t)c->vocab, work * (size_t)sg_pool_threads(pool)};
+    const size_t q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim,
+                 dim = (size_t)c->dim;
+    const size_t sums = most_sums(m),
+                 work = (sg_attend_head_floats(CHUNK, (size_t)places + CHUNK, (size_t)c->head_dim) + 15) /
+                        16 * 16;
+    const size_t parts[] = {CHUNK * dim,
+                            CHUNK * dim,
+                            CHUNK * q,
+                            CHUNK * q,
+                            CHUNK * (size_t)c->ffn,
+                            CHUNK * (size_t)c->ffn,
+                            CHUNK * (size_t)c->head_dim,
+                            sums,
+                            LOGIT_ROWS * (size_t)c->vocab,
+                            work * (size_t)sg_pool_threads(pool)};
     sg_reading *r;
     size_t n = 0, cache;
 
     *out = NULL;
     if (places < 1 || places > c->places)
-        return sg_fail(err, SG_ERR_USAGE, "expected room for 1 to %d tokens, as many as the model knows, found %d", c->places, places);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected room for 1 to %d tokens, as many as the model knows, found %d", c->places,
+                       places);
     if (!(r = sg_alloc_zero(1, sizeof *r)))
         return sg_fail_memory(err, "session");
     *r = (sg_reading){.m = m, .pool = pool, .places = places, .work_floats = work};
@@ -480,14 +583,15 @@ sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_poo
         sg_reading_free(r);
         return sg_fail_memory(err, "session");
     }
-    float **const to[] = {&r->x, &r->n, &r->q, &r->a, &r->gate, &r->up, &r->turn, &r->sums, &r->logits, &r->work};
+    float **const to[] = {&r->x,  &r->n,    &r->q,    &r->a,      &r->gate,
+                          &r->up, &r->turn, &r->sums, &r->logits, &r->work};
     float *at = r->memory;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *to[i] = at;
         at += (parts[i] + 15) / 16 * 16;
     }
     for (int i = 0; i < c->head_dim / 2; i++)
-        r->frequency[i] = pow((double)c->theta, -2.0 * i / c->head_dim);
+        r->frequency[i] = frequency_of(m, i);
     *out = r;
     return SG_OK;
 }
@@ -532,7 +636,8 @@ static void angles(sg_reading *r, int n)
     const size_t half = (size_t)r->m->config.head_dim / 2;
 
     for (size_t t = 0; t < (size_t)n; t++)
-        for (size_t i = 0; i < half; i++) { /* in double: positions times slow frequencies lose digits in float */
+        for (size_t i = 0; i < half;
+             i++) { /* in double: positions times slow frequencies lose digits in float */
             const double angle = (double)((size_t)r->length + t) * r->frequency[i];
 
             r->turn[t * 2 * half + i] = (float)cos(angle);
@@ -636,11 +741,12 @@ static void run_layer(sg_reading *r, int i, int n)
 static sg_status check_tokens(const sg_reading *r, const int32_t *id, int n, sg_error *err)
 {
     if (n < 0 || n > r->places - r->length)
-        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d", r->places - r->length,
-                       r->places, n);
+        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d",
+                       r->places - r->length, r->places, n);
     for (int i = 0; i < n; i++)
         if (id[i] < 0 || id[i] >= r->m->config.vocab)
-            return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i, r->m->config.vocab, (int)id[i]);
+            return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i,
+                           r->m->config.vocab, (int)id[i]);
     return SG_OK;
 }
 
@@ -651,7 +757,8 @@ static sg_status run_chunk(sg_reading *r, const int32_t *id, int n, sg_error *er
     sg_status st = SG_OK;
 
     for (int t = 0; t < n && !st; t++)
-        st = sg_weights_read(r->x + (size_t)t * dim, r->m->weights, r->m->words, (size_t)id[t] * dim, dim, err);
+        st = sg_weights_read(r->x + (size_t)t * dim, r->m->weights, r->m->words, (size_t)id[t] * dim, dim,
+                             err);
     if (st)
         return st;
     for (int t = 0; t < n; t++)
@@ -707,11 +814,13 @@ sg_status sg_reading_score(sg_reading *r, const int32_t *id, int n, double *logp
     for (int at = 0, here; at < n && !st; at += here) {
         here = n - at < CHUNK ? n - at : CHUNK;
         st = run_chunk(r, id + at, here, err);
-        for (int t = 0, rows; t < here && !st; t += rows) { /* the last ones are kept: what comes next may be scored, too */
+        for (int t = 0, rows; t < here && !st;
+             t += rows) { /* the last ones are kept: what comes next may be scored, too */
             rows = here - t < LOGIT_ROWS ? here - t : LOGIT_ROWS;
             make_logits(r, r->n + (size_t)t * dim, rows);
             for (int i = 0; i < rows && at + t + i + 1 < n; i++)
-                logp[at + t + i + 1] = log_probability(r->logits + (size_t)i * vocab, vocab, id[at + t + i + 1]);
+                logp[at + t + i + 1] =
+                    log_probability(r->logits + (size_t)i * vocab, vocab, id[at + t + i + 1]);
         }
     }
     return st;

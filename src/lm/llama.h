@@ -10,6 +10,15 @@
 
 #include <jansson.h>
 
+/* Frequencies of the rotation, for texts longer than a model first knew: all divided by `factor` (linear), or only the slow ones, with
+ * a slope between (llama3). factor 1: as they are. In a GGUF file the divisors themselves are a tensor. */
+typedef struct sg_rope_scaling {
+    double factor;
+    bool by_wavelength; /* llama3 */
+    double low, high,
+        original; /* slower than original / low a turn: divided; faster than original / high: not */
+} sg_rope_scaling;
+
 typedef struct sg_llama_config {
     int dim, layers, heads, kv_heads, head_dim, ffn, vocab, places;
     bool qkv_bias; /* Qwen2 */
@@ -17,7 +26,8 @@ typedef struct sg_llama_config {
     bool tied;     /* the word table is the output matrix */
     bool permuted; /* GGUF of arch llama: rows of q and k are interleaved */
     float eps, theta;
-    int end;       /* token that ends a text; -1: none */
+    sg_rope_scaling scaling;
+    int end; /* token that ends a text; -1: none */
 } sg_llama_config;
 
 /* config.json of a folder, or the key-values of a GGUF file; `where` begins what errors say. */
@@ -27,7 +37,8 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
 typedef struct sg_llama sg_llama;
 sg_status sg_llama_open(sg_llama **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 /* Over weights and a tokenizer (NULL: none) that the caller keeps and closes afterwards. */
-sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t, sg_error *err);
+sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t,
+                        sg_error *err);
 void sg_llama_close(sg_llama *m);
 const sg_llama_config *sg_llama_config_of(const sg_llama *m);
 const sg_tokenizer *sg_llama_tokenizer(const sg_llama *m);

@@ -18,12 +18,14 @@ static size_t stored_row(int r, int half)
     return (size_t)(group * 2 * half + in_group % half * 2 + in_group / half);
 }
 
-static sg_status open_gguf_blocks(sg_matrix *m, const sg_weights *w, const sg_gguf_tensor *t, int bits, int block, int half, sg_error *err)
+static sg_status open_gguf_blocks(sg_matrix *m, const sg_weights *w, const sg_gguf_tensor *t, int bits,
+                                  int block, int half, sg_error *err)
 {
     const size_t in = (size_t)m->in, n = in / (size_t)block;
     uint16_t *q = sg_alloc_array(in, sizeof *q);
     float *scale = sg_alloc_array(n, sizeof *scale), *least = sg_alloc_array(n, sizeof *least);
-    sg_status st = q && scale && least ? sg_blocks_new(&m->blocks, m->out, m->in, bits, block, err) : sg_fail_memory(err, t->name);
+    sg_status st = q && scale && least ? sg_blocks_new(&m->blocks, m->out, m->in, bits, block, err)
+                                       : sg_fail_memory(err, t->name);
 
     for (int r = 0; r < m->out && !st; r++)
         if (!(st = sg_gguf_split(q, scale, least, sg_weights_gguf(w), t, stored_row(r, half) * in, in, err)))
@@ -38,7 +40,8 @@ static sg_status open_bf16(sg_matrix *m, const sg_file_tensor *t, sg_error *err)
 {
     const size_t in = (size_t)m->in;
     uint16_t *q = sg_alloc_array(in, sizeof *q);
-    const sg_status st = q ? sg_blocks_new(&m->blocks, m->out, m->in, 16, BF16_BLOCK, err) : sg_fail_memory(err, t->name);
+    const sg_status st =
+        q ? sg_blocks_new(&m->blocks, m->out, m->in, 16, BF16_BLOCK, err) : sg_fail_memory(err, t->name);
 
     for (int r = 0; r < m->out && !st; r++) {
         memcpy(q, (const char *)t->data + 2 * in * (size_t)r, 2 * in);
@@ -48,7 +51,8 @@ static sg_status open_bf16(sg_matrix *m, const sg_file_tensor *t, sg_error *err)
     return st;
 }
 
-static sg_status open_dense(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int half, sg_error *err)
+static sg_status open_dense(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int half,
+                            sg_error *err)
 {
     const size_t in = (size_t)m->in;
     sg_param *p = m->dense = sg_param_add(ps, 0, SG_INIT_ZERO, 0, SG_PARAM_FROZEN, m->out, m->in, "%s", name);
@@ -74,17 +78,20 @@ static sg_status check(const sg_weights *w, const char *name, int rows, int in, 
     const uint64_t found_in = rank != 2 ? 0 : packed ? packed->dim[0] : t->dim[1];
 
     if (!packed && !t)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w), name);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w),
+                       name);
     if (rank != 2)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d), found %d dimensions", sg_weights_name(w), name, rows, in,
-                       rank);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d), found %d dimensions",
+                       sg_weights_name(w), name, rows, in, rank);
     if (found_rows != (uint64_t)rows || found_in != (uint64_t)in)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d), found (%llu, %llu)", sg_weights_name(w), name, rows, in,
-                       (unsigned long long)found_rows, (unsigned long long)found_in);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d), found (%llu, %llu)",
+                       sg_weights_name(w), name, rows, in, (unsigned long long)found_rows,
+                       (unsigned long long)found_in);
     return SG_OK;
 }
 
-sg_status sg_matrix_open(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int rows, int in, int half, sg_error *err)
+sg_status sg_matrix_open(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int rows, int in,
+                         int half, sg_error *err)
 {
     const sg_gguf *gguf = sg_weights_gguf(w);
     const sg_file_tensor *t = sg_weights_find(w, name);
@@ -112,7 +119,8 @@ size_t sg_matrix_floats(const sg_matrix *m, int rows)
     return m->dense ? 0 : sg_blocks_sums(&m->blocks, rows);
 }
 
-void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y, float *scratch)
+void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y,
+                     float *scratch)
 {
     if (m->dense)
         sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->dense, bias, y, m->out);

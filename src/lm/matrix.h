@@ -13,11 +13,13 @@ typedef struct sg_matrix {
 
 /* The tensor `name`, (rows, in). half > 0: each group of 2 half rows is stored with its two halves interleaved, as the converter to
  * GGUF leaves q and k of arch llama, and comes out in the usual order. ps holds what is dense. */
-sg_status sg_matrix_open(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int rows, int in, int half, sg_error *err);
+sg_status sg_matrix_open(sg_matrix *m, sg_params *ps, const sg_weights *w, const char *name, int rows, int in,
+                         int half, sg_error *err);
 void sg_matrix_close(sg_matrix *m);
 
 /* y (rows, out) = x (rows, in) m^T + bias (NULL: none); scratch of sg_matrix_floats numbers. */
 size_t sg_matrix_floats(const sg_matrix *m, int rows);
-void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y, float *scratch);
+void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y,
+                     float *scratch);
 
 #endif

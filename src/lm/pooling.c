@@ -39,7 +39,8 @@ static sg_status read_config(json_t **out, const char *path, sg_error *err)
     sg_status st = sg_json_read(out, path, JSON_MOST, err);
 
     if (!st && !json_is_object(*out)) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object, found %s", path, sg_json_describe(*out, (char[64]){0}));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object, found %s", path,
+                     sg_json_describe(*out, (char[64]){0}));
         json_decref(*out);
         *out = NULL;
     }
@@ -57,14 +58,16 @@ static sg_status read_poolers(sg_pooling *p, const json_t *config, const char *w
         n += p->use[i];
     }
     if (!n)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a pooling mode that is known here, found none", where);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a pooling mode that is known here, found none",
+                       where);
     if (json_is_false(json_object_get(config, "include_prompt")))
         return sg_fail(err, SG_ERR_FORMAT, "%s: 'include_prompt': false is not supported", where);
     p->out = n * p->in;
     return SG_OK;
 }
 
-static sg_status read_dense(sg_pooling *p, const char *dir, const json_t *config, const char *where, sg_error *err)
+static sg_status read_dense(sg_pooling *p, const char *dir, const json_t *config, const char *where,
+                            sg_error *err)
 {
     const char *act = json_string_value(json_object_get(config, "activation_function"));
     const size_t size = act ? strlen(act) : 0;
@@ -82,7 +85,8 @@ static sg_status read_dense(sg_pooling *p, const char *dir, const json_t *config
         return st;
     d->tanh = size >= 4 && strcmp(act + size - 4, "Tanh") == 0;
     if (!d->tanh && (size < 8 || strcmp(act + size - 8, "Identity") != 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'activation_function': expected Tanh or Identity, found %s", where,
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'activation_function': expected Tanh or Identity, found %s",
+                       where,
                        sg_json_describe(json_object_get(config, "activation_function"), (char[64]){0}));
     const bool bias = !json_is_false(json_object_get(config, "bias"));
     sg_param *w = sg_param_add(&ps, 0, SG_INIT_ZERO, 0, 0, (int)out, (int)in, "linear.weight");
@@ -112,7 +116,8 @@ static sg_status read_dense(sg_pooling *p, const char *dir, const json_t *config
 }
 
 /* One entry of modules.json after the encoder itself. */
-static sg_status add_module(sg_pooling *p, bool *pooled, const char *dir, const char *type, const char *path, sg_error *err)
+static sg_status add_module(sg_pooling *p, bool *pooled, const char *dir, const char *type, const char *path,
+                            sg_error *err)
 {
     const char *dot = strrchr(type, '.'), *kind = dot ? dot + 1 : type;
     char *folder = sg_path_join(dir, path), *file = folder ? sg_path_join(folder, "config.json") : NULL;
@@ -131,7 +136,8 @@ static sg_status add_module(sg_pooling *p, bool *pooled, const char *dir, const 
         if (!(st = read_config(&config, file, err)))
             st = read_dense(p, folder, config, file, err);
     } else {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s/modules.json: a module '%.100s' is not supported in this place", dir, type);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s/modules.json: a module '%.100s' is not supported in this place",
+                     dir, type);
     }
     json_decref(config);
     sg_free(folder);
@@ -147,17 +153,22 @@ static sg_status read_modules(sg_pooling *p, const char *dir, const char *path, 
     sg_status st = sg_json_read(&root, path, JSON_MOST, err);
 
     if (!st && !json_is_array(root))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an array, found %s", path, sg_json_describe(root, (char[64]){0}));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an array, found %s", path,
+                     sg_json_describe(root, (char[64]){0}));
     json_array_foreach(st ? NULL : root, i, module)
     {
         const char *type, *at;
 
-        if ((st = sg_json_need_string(&type, module, "type", path, err)) || (st = sg_json_need_string(&at, module, "path", path, err)))
+        if ((st = sg_json_need_string(&type, module, "type", path, err)) ||
+            (st = sg_json_need_string(&at, module, "path", path, err)))
             break;
         if (i == 0) /* the encoder: its files are those of the folder */
-            st = *at ? sg_fail(err, SG_ERR_FORMAT, "%s: expected the encoder in the folder itself, found '%.100s'", path, at) : SG_OK;
+            st = *at ? sg_fail(err, SG_ERR_FORMAT,
+                               "%s: expected the encoder in the folder itself, found '%.100s'", path, at)
+                     : SG_OK;
         else if (*at == '/' || strstr(at, ".."))
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a folder inside this one, found '%.100s'", path, at);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a folder inside this one, found '%.100s'", path,
+                         at);
         else
             st = add_module(p, &pooled, dir, type, at, err);
         if (st)

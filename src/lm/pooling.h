@@ -7,7 +7,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum sg_pooler { SG_POOL_CLS, SG_POOL_MAX, SG_POOL_MEAN, SG_POOL_MEAN_SQRT, SG_POOL_WEIGHTED, SG_POOL_LAST, SG_N_POOLERS } sg_pooler;
+typedef enum sg_pooler {
+    SG_POOL_CLS,
+    SG_POOL_MAX,
+    SG_POOL_MEAN,
+    SG_POOL_MEAN_SQRT,
+    SG_POOL_WEIGHTED,
+    SG_POOL_LAST,
+    SG_N_POOLERS
+} sg_pooler;
 
 typedef struct sg_dense { /* y = act(W x + b) */
     int in, out;
@@ -17,11 +25,11 @@ typedef struct sg_dense { /* y = act(W x + b) */
 
 enum { SG_DENSE_MOST = 8 };
 typedef struct sg_pooling {
-    int in, out;              /* widths of a hidden state and of a vector */
-    bool use[SG_N_POOLERS];   /* several: one after the other, in this order */
+    int in, out;            /* widths of a hidden state and of a vector */
+    bool use[SG_N_POOLERS]; /* several: one after the other, in this order */
     sg_dense dense[SG_DENSE_MOST];
     int n_dense;
-    bool unit;                /* vectors get unit length */
+    bool unit; /* vectors get unit length */
 } sg_pooling;
 
 /* modules.json of the folder and what it names; without it: the mean, as it is. dim: width of hidden states. */

@@ -47,14 +47,16 @@ static size_t keep_all(int32_t *index, float *value, const float *logits, size_t
     return kept;
 }
 
-int32_t sg_sample(const float *logits, size_t n, const sg_sampling *s, uint64_t text, uint64_t step, int32_t *index, float *value)
+int32_t sg_sample(const float *logits, size_t n, const sg_sampling *s, uint64_t text, uint64_t step,
+                  int32_t *index, float *value)
 {
     double sum = 0, at;
     size_t kept;
 
     if (s->temperature <= 0)
         return sg_topk(index, value, 1, logits, n) ? index[0] : 0;
-    kept = s->top_k > 0 || s->top_p < 1 ? keep(index, value, logits, n, s) : keep_all(index, value, logits, n, s);
+    kept = s->top_k > 0 || s->top_p < 1 ? keep(index, value, logits, n, s)
+                                        : keep_all(index, value, logits, n, s);
     if (!kept)
         return 0;
     for (size_t i = 0; i < kept; i++)

@@ -14,6 +14,7 @@ typedef struct sg_sampling {
 } sg_sampling;
 
 /* logits (n); scratch: n of each. Token number `step` of text number `text`: the same five, the same token. */
-int32_t sg_sample(const float *logits, size_t n, const sg_sampling *s, uint64_t text, uint64_t step, int32_t *index, float *value);
+int32_t sg_sample(const float *logits, size_t n, const sg_sampling *s, uint64_t text, uint64_t step,
+                  int32_t *index, float *value);
 
 #endif

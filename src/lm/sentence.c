@@ -22,16 +22,21 @@
 const sg_option sg_sentence_options[] = {SG_SENTENCE_OPTIONS(SG_OPTION_ROW)};
 const size_t sg_n_sentence_options = sizeof sg_sentence_options / sizeof *sg_sentence_options;
 
-enum { CONFIG_MOST = 16 << 20, GRAIN_TEXTS = 64, BATCH_TOKENS = 512, ROUND = 8 /* batches a thread between two words about progress */ };
+enum {
+    CONFIG_MOST = 16 << 20,
+    GRAIN_TEXTS = 64,
+    BATCH_TOKENS = 512,
+    ROUND = 8 /* batches a thread between two words about progress */
+};
 
 struct sg_sentence {
     sg_weights *weights;           /* owned; NULL: the decoder's */
     const sg_tokenizer *tokenizer; /* owned, or the decoder's */
     sg_bert bert;
-    sg_llama *decoder;             /* owned; NULL: bert */
+    sg_llama *decoder; /* owned; NULL: bert */
     sg_pooling pooling;
-    int places;              /* tokens that the model knows */
-    int tokens;              /* that a text may have */
+    int places; /* tokens that the model knows */
+    int tokens; /* that a text may have */
 };
 
 /* ---- the folder ---------------------------------------------------------------------------------------------------------- */
@@ -53,7 +58,8 @@ static sg_status read_length(sg_sentence *s, const char *dir, sg_error *err)
     return st;
 }
 
-static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *dir, sg_error *err)
+static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *dir,
+                              sg_error *err)
 {
     sg_tokenizer *t = NULL;
     sg_bert_config c;
@@ -65,8 +71,9 @@ static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *
     s->tokenizer = t;
     s->places = sg_bert_tokens_max(&s->bert);
     if (sg_tokenizer_size(t) > c.vocab)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", dir,
-                       c.vocab, (int)sg_tokenizer_size(t));
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
+                       dir, c.vocab, (int)sg_tokenizer_size(t));
     return SG_OK;
 }
 
@@ -101,7 +108,8 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     if (!st)
         st = is_decoder(root) ? open_decoder(s, dir, err) : open_encoder(s, root, path, dir, err);
     if (!st)
-        st = sg_pooling_open(&s->pooling, dir, s->decoder ? sg_llama_config_of(s->decoder)->dim : s->bert.config.dim, err);
+        st = sg_pooling_open(&s->pooling, dir,
+                             s->decoder ? sg_llama_config_of(s->decoder)->dim : s->bert.config.dim, err);
     if (!st)
         st = read_length(s, dir, err);
     json_decref(root);
@@ -174,10 +182,10 @@ typedef struct job {
     size_t tokens; /* at most, in a text */
     int width;
     sg_precision precision;
-    encoded *list;  /* (n) */
-    size_t *batch;  /* (n_batches + 1): where each begins in list */
+    encoded *list;           /* (n) */
+    size_t *batch;           /* (n_batches + 1): where each begins in list */
     size_t n_batches, first; /* first: batch that piece 0 of this round is */
-    float *vectors; /* (n, width) */
+    float *vectors;          /* (n, width) */
     worker *workers;
 } job;
 
@@ -202,7 +210,8 @@ static sg_status tokenize(const job *j, worker *w, size_t i)
     if ((st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
         return st;
     e->cut = n > j->tokens;
-    if (e->cut && (st = sg_encoder_run(&id, &n, w->encoder, text, &(sg_encode_how){.literal = true, .most = j->tokens}, &w->err)))
+    if (e->cut && (st = sg_encoder_run(&id, &n, w->encoder, text,
+                                       &(sg_encode_how){.literal = true, .most = j->tokens}, &w->err)))
         return st;
     e->n = (int32_t)(n < j->tokens ? n : j->tokens);
     e->text = i;
@@ -273,7 +282,8 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             if (!length) /* no token, not even one around: nothing to say */
                 memset(to, 0, (size_t)j->width * sizeof *to);
             else if (x)
-                sg_pooling_run(to, j->width, &j->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1], length, w->pool_work);
+                sg_pooling_run(to, j->width, &j->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1],
+                               length, w->pool_work);
         }
     }
     return sg_graph_status(w->graph, &w->err);
@@ -319,7 +329,8 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
     worker *w = &j->workers[thread];
 
     for (size_t i = begin; i < end && !w->st; i++)
-        w->st = (j->s->decoder ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+        w->st =
+            (j->s->decoder ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -343,11 +354,12 @@ static sg_status make_vectors(job *j, sg_pool *pool, const sg_progress *progress
 
         sg_parallel_for(pool, n, 1, batch_body, j);
         if (!(st = failure_of(j, threads, err)))
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "embed",
-                                                                 .unit = "texts",
-                                                                 .done = (double)j->batch[j->first + n],
-                                                                 .total = (double)j->n,
-                                                                 .loss = (double)NAN},
+            st = sg_progress_tick(progress,
+                                  &(sg_progress_event){.stage = "embed",
+                                                       .unit = "texts",
+                                                       .done = (double)j->batch[j->first + n],
+                                                       .total = (double)j->n,
+                                                       .loss = (double)NAN},
                                   err);
     }
     return st;
@@ -363,7 +375,8 @@ static sg_status workers_new(job *j, int threads, sg_error *err)
     for (int t = 0; t < threads && !st; t++) {
         worker *w = &j->workers[t];
 
-        if (!(st = sg_encoder_new(&w->encoder, j->s->tokenizer, err)) && !(st = sg_graph_new(&w->graph, NULL, j->precision, err)) &&
+        if (!(st = sg_encoder_new(&w->encoder, j->s->tokenizer, err)) &&
+            !(st = sg_graph_new(&w->graph, NULL, j->precision, err)) &&
             !(w->pool_work = sg_alloc_array(sg_pooling_floats(&j->pooling), sizeof *w->pool_work)))
             st = sg_fail_memory(err, "encoder");
     }
@@ -396,9 +409,11 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
     for (int i = 0; i < SG_N_POOLERS; i++)
         if (j->pooling.use[i])
             sg_buf_printf(&pooling, pooling.size ? ", %s" : "%s", sg_pooler_name((sg_pooler)i));
-    *out = json_pack("{s:I, s:i, s:I, s:I, s:I, s:i, s:s, s:b, s:s, s:f}", "texts", (json_int_t)j->n, "dim", j->width, "empty", empty,
-                     "tokens", tokens, "texts_cut", cut, "tokens_max", (int)j->tokens, "pooling", pooling.failed ? "" : pooling.data,
-                     "unit_length", j->pooling.unit, "precision", j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
+    *out =
+        json_pack("{s:I, s:i, s:I, s:I, s:I, s:i, s:s, s:b, s:s, s:f}", "texts", (json_int_t)j->n, "dim",
+                  j->width, "empty", empty, "tokens", tokens, "texts_cut", cut, "tokens_max", (int)j->tokens,
+                  "pooling", pooling.failed ? "" : pooling.data, "unit_length", j->pooling.unit, "precision",
+                  j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
     return *out ? SG_OK : sg_fail_memory(err, "report");
 }
@@ -408,7 +423,8 @@ static sg_status choose_pooler(sg_pooling *p, const char *name, sg_error *err)
     static const struct {
         const char *name;
         sg_pooler pooler;
-    } choices[] = {{"cls", SG_POOL_CLS}, {"max", SG_POOL_MAX}, {"mean", SG_POOL_MEAN}, {"last", SG_POOL_LAST}};
+    } choices[] = {
+        {"cls", SG_POOL_CLS}, {"max", SG_POOL_MAX}, {"mean", SG_POOL_MEAN}, {"last", SG_POOL_LAST}};
 
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         if (strcmp(name, choices[i].name) == 0)
@@ -416,12 +432,18 @@ static sg_status choose_pooler(sg_pooling *p, const char *name, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text, size_t n,
-                             const sg_sentence_config *c, sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text,
+                             size_t n, const sg_sentence_config *c, sg_pool *pool,
+                             const sg_progress *progress, json_t **report, sg_error *err)
 {
     const double start = sg_now();
     const int threads = sg_pool_threads(pool);
-    job j = {.s = s, .text = text, .n = n, .prefix = c->prefix, .tokens = (size_t)s->tokens, .pooling = s->pooling};
+    job j = {.s = s,
+             .text = text,
+             .n = n,
+             .prefix = c->prefix,
+             .tokens = (size_t)s->tokens,
+             .pooling = s->pooling};
     sg_status st;
 
     *vectors = NULL;
@@ -434,7 +456,10 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
         return sg_fail(err, SG_ERR_USAGE, "width: expected at most %d, found %d", j.pooling.out, c->width);
     j.tokens = c->tokens ? (size_t)c->tokens : j.tokens;
     j.width = c->width ? c->width : j.pooling.out;
-    j.precision = s->decoder ? SG_F32 : strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    j.precision = s->decoder                          ? SG_F32
+                  : strcmp(c->precision, "auto") == 0 ? sg_precision_best()
+                  : strcmp(c->precision, "bf16") == 0 ? SG_BF16
+                                                      : SG_F32;
     j.list = sg_alloc_zero(n, sizeof *j.list);
     j.batch = sg_alloc_array(n + 1, sizeof *j.batch);
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);

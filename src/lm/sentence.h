@@ -12,12 +12,17 @@
 
 #include <jansson.h>
 
-#define SG_SENTENCE_OPTIONS(X)                                                                                          \
-    X(text, prefix, "", 0, 255, "model folders: put before every text (e5: \"passage: \", for questions \"query: \")")  \
-    X(int, tokens, 0, 0, 1048576, "model folders: tokens of a text that are read (0: as the folder says)")              \
-    X(int, width, 0, 0, 65536, "model folders: vectors are cut to this many numbers before they get unit length (0: all)") \
-    X(choice, pooling, auto, 0, 0, "auto|cls|max|mean|last: model folders: which hidden states make the vector (auto: as the folder says)") \
-    X(choice, precision, auto, 0, 0, "auto|f32|bf16: model folders: arithmetic of matrix products (of a decoder: always f32)")
+#define SG_SENTENCE_OPTIONS(X)                                                                               \
+    X(text, prefix, "", 0, 255,                                                                              \
+      "model folders: put before every text (e5: \"passage: \", for questions \"query: \")")                 \
+    X(int, tokens, 0, 0, 1048576, "model folders: tokens of a text that are read (0: as the folder says)")   \
+    X(int, width, 0, 0, 65536,                                                                               \
+      "model folders: vectors are cut to this many numbers before they get unit length (0: all)")            \
+    X(choice, pooling, auto, 0, 0,                                                                           \
+      "auto|cls|max|mean|last: model folders: which hidden states make the vector (auto: as the folder "     \
+      "says)")                                                                                               \
+    X(choice, precision, auto, 0, 0,                                                                         \
+      "auto|f32|bf16: model folders: arithmetic of matrix products (of a decoder: always f32)")
 
 typedef struct sg_sentence_config {
     SG_SENTENCE_OPTIONS(SG_OPTION_FIELD)
@@ -31,7 +36,8 @@ void sg_sentence_close(sg_sentence *s);
 
 /* *vectors: (n, *dim), owned by the caller. Equal texts, equal vectors, whatever stands beside them. report: tokens, texts cut,
  * precision, seconds. */
-sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text, size_t n,
-                             const sg_sentence_config *c, sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err);
+sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text,
+                             size_t n, const sg_sentence_config *c, sg_pool *pool,
+                             const sg_progress *progress, json_t **report, sg_error *err);
 
 #endif

@@ -12,7 +12,7 @@
 enum { FILES_MAX = 10000, INDEX_BYTES_MAX = 64 << 20 };
 
 struct sg_weights {
-    char *path; /* owned */
+    char *path;              /* owned */
     const sg_tensors **file; /* owned array, (n_files) */
     size_t n_files, cap_file;
     const sg_gguf *gguf; /* NULL: safetensors */
@@ -45,14 +45,16 @@ static sg_status add_listed(sg_weights *w, const char *dir, const char *path, sg
 
     if (!seen)
         return sg_fail_memory(err, path);
-    if ((st = sg_json_read(&root, path, INDEX_BYTES_MAX, err)) || (st = sg_json_need_object(&map, root, "weight_map", path, err)))
+    if ((st = sg_json_read(&root, path, INDEX_BYTES_MAX, err)) ||
+        (st = sg_json_need_object(&map, root, "weight_map", path, err)))
         goto done;
     json_object_foreach(map, key, value)
     {
         const char *name = json_string_value(value);
 
         if (!name || !*name || strchr(name, '/') || json_string_length(value) != strlen(name)) {
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected the name of a file in the same folder", path, key);
+            st = sg_fail(err, SG_ERR_FORMAT,
+                         "%s: tensor '%.200s': expected the name of a file in the same folder", path, key);
             goto done;
         }
         if (json_object_get(seen, name))
@@ -180,7 +182,8 @@ bool sg_weights_has(const sg_weights *w, const char *name)
 }
 
 /* rank and dims of p against those found, slowest first */
-static sg_status check_shape(const sg_weights *w, const sg_param *p, const char *name, int rank, const uint64_t *dim, sg_error *err)
+static sg_status check_shape(const sg_weights *w, const sg_param *p, const char *name, int rank,
+                             const uint64_t *dim, sg_error *err)
 {
     bool same = rank == p->rank;
     char found[160] = "(";
@@ -194,8 +197,10 @@ static sg_status check_shape(const sg_weights *w, const sg_param *p, const char 
     if (same)
         return SG_OK;
     if (p->rank == 1)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected (%d), found %s)", w->path, name, p->dim[0], found);
-    return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected (%d, %d), found %s)", w->path, name, p->dim[0], p->dim[1], found);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected (%d), found %s)", w->path, name,
+                       p->dim[0], found);
+    return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected (%d, %d), found %s)", w->path, name,
+                   p->dim[0], p->dim[1], found);
 }
 
 static bool take(sg_param *p)
@@ -222,11 +227,12 @@ static sg_status load_gguf(const sg_weights *w, sg_param *p, const char *name, s
     return sg_gguf_decode(p->value, w->gguf, t, 0, t->count, err);
 }
 
-static sg_status read_tensor(float *out, const sg_weights *w, const sg_file_tensor *t, size_t first, size_t n, sg_error *err)
+static sg_status read_tensor(float *out, const sg_weights *w, const sg_file_tensor *t, size_t first, size_t n,
+                             sg_error *err)
 {
     if (t->dtype != SG_DT_F32 && t->dtype != SG_DT_F16 && t->dtype != SG_DT_BF16)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected F32, F16 or BF16, found %s", w->path, t->name,
-                       sg_dtype_name(t->dtype));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected F32, F16 or BF16, found %s",
+                       w->path, t->name, sg_dtype_name(t->dtype));
     if (first > t->count || n > t->count - first)
         return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%.200s' has %zu numbers", w->path, t->name, t->count);
     if (t->dtype == SG_DT_F32)
@@ -240,7 +246,8 @@ static sg_status read_tensor(float *out, const sg_weights *w, const sg_file_tens
     return SG_OK;
 }
 
-sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n, sg_error *err)
+sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n,
+                          sg_error *err)
 {
     const sg_gguf_tensor *packed = w->gguf ? sg_gguf_tensor_find(w->gguf, name) : NULL;
     const sg_file_tensor *t = w->gguf ? NULL : sg_weights_find(w, name);

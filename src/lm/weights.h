@@ -15,13 +15,15 @@ sg_status sg_weights_open(sg_weights **out, const char *path, sg_error *err); /*
 /* The same over files that the caller opened and closes after it; one of the two is NULL. */
 sg_status sg_weights_over(sg_weights **out, const sg_tensors *file, const sg_gguf *gguf, sg_error *err);
 void sg_weights_close(sg_weights *w);
-const char *sg_weights_name(const sg_weights *w); /* the path, for messages */
+const char *sg_weights_name(const sg_weights *w);    /* the path, for messages */
 const sg_gguf *sg_weights_gguf(const sg_weights *w); /* NULL: safetensors */
 
 bool sg_weights_has(const sg_weights *w, const char *name);
-const sg_file_tensor *sg_weights_find(const sg_weights *w, const char *name); /* NULL: none, or in a GGUF file */
+const sg_file_tensor *sg_weights_find(const sg_weights *w,
+                                      const char *name); /* NULL: none, or in a GGUF file */
 /* Numbers first .. first + n - 1 of a tensor as f32; in a GGUF file both are multiples of its type's block. */
-sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n, sg_error *err);
+sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n,
+                          sg_error *err);
 /* Gives p (declared bare) the tensor `name`, which must have the shape of p; "FILE: tensor 'x': expected (3, 4), found ...". */
 sg_status sg_weights_load(const sg_weights *w, sg_param *p, const char *name, sg_error *err);
 

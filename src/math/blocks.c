@@ -44,7 +44,8 @@ void sg_blocks_free(sg_blocks *b)
 
 void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale, const float *least)
 {
-    const size_t in = (size_t)b->in, first = (size_t)row / SG_BLOCK_COLS * SG_BLOCK_COLS * in, col = (size_t)row % SG_BLOCK_COLS;
+    const size_t in = (size_t)b->in, first = (size_t)row / SG_BLOCK_COLS * SG_BLOCK_COLS * in,
+                 col = (size_t)row % SG_BLOCK_COLS;
     unsigned char *to = b->q + first * (size_t)b->bits / 8;
 
     for (size_t i = 0; i < in; i++) {
@@ -106,7 +107,8 @@ size_t sg_blocks_sums(const sg_blocks *b, int rows)
     return b->bits < 16 ? (size_t)rows * (size_t)(b->in / b->block) : 0;
 }
 
-void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y, float *sums)
+void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y,
+                     float *sums)
 {
     work w = {b, rows, x, bias, y, sums};
     const size_t each = (size_t)rows * (size_t)b->in * SG_BLOCK_COLS;

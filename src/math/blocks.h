@@ -30,6 +30,7 @@ void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale,
 
 /* y (rows, out) = x (rows, in) w^T + bias (NULL: none). sums: scratch of sg_blocks_sums numbers. */
 size_t sg_blocks_sums(const sg_blocks *b, int rows);
-void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y, float *sums);
+void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y,
+                     float *sums);
 
 #endif

@@ -92,28 +92,35 @@ done:
 }
 
 /* ---- a path ---------------------------------------------------------------------------------------------------------------------- */
-/* The file of this name in the folder, compressed or not; NULL: none. Owned by the caller. */
-static char *find_in(const char *dir, const char *name)
+/* *out: the file of this name in the folder, compressed or not, owned by the caller; NULL: none. */
+static sg_status find_in(char **out, const char *dir, const char *name, sg_error *err)
 {
     static const char *const endings[] = {"", ".zst", ".gz"};
 
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    *out = NULL;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings && !*out; i++) {
         sg_buf b = {0};
 
         sg_buf_printf(&b, "%s/%s%s", dir, name, endings[i]);
-        if (!b.failed && sg_file_exists(b.data))
-            return sg_buf_take(&b);
+        if (b.failed) {
+            sg_buf_free(&b);
+            return sg_fail_memory(err, dir);
+        }
+        if (sg_file_exists(b.data))
+            *out = sg_buf_take(&b);
         sg_buf_free(&b);
     }
-    return NULL;
+    return SG_OK;
 }
 
 static sg_status read_in(sg_buf *out, const char *dir, const char *name, sg_error *err)
 {
-    char *path = find_in(dir, name);
-    const sg_status st = path ? sg_file_read_any(out, path, SG_TOKENIZER_BYTES_MAX, err)
-                              : sg_fail(err, SG_ERR_MISSING, "%s: expected a file %s", dir, name);
+    char *path;
+    sg_status st = find_in(&path, dir, name, err);
 
+    if (!st)
+        st = path ? sg_file_read_any(out, path, SG_TOKENIZER_BYTES_MAX, err)
+                  : sg_fail(err, SG_ERR_MISSING, "%s: expected a file %s", dir, name);
     sg_free(path);
     return st;
 }
@@ -164,19 +171,21 @@ static sg_status open_file(sg_tokenizer **out, const char *path, sg_error *err)
 sg_status sg_tokenizer_open(sg_tokenizer **out, const char *path, sg_error *err)
 {
     static const char *const single[] = {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
-    sg_status st = SG_ERR_MISSING;
+    sg_status st;
 
     *out = NULL;
     if (!sg_dir_exists(path))
         return open_file(out, path, err);
     for (size_t i = 0; i < sizeof single / sizeof *single; i++) {
-        char *file = find_in(path, single[i]);
+        char *file;
 
+        if ((st = find_in(&file, path, single[i], err)))
+            return st;
         if (!file)
             continue;
         st = i == 1 ? open_pair(out, path, err) : open_file(out, file, err);
         sg_free(file);
         return st;
     }
-    return sg_fail(err, st, "%s: expected tokenizer.json, vocab.json with merges.txt, or a SentencePiece .model", path);
+    return sg_fail(err, SG_ERR_MISSING, "%s: expected tokenizer.json, vocab.json with merges.txt, or a SentencePiece .model", path);
 }

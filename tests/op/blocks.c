@@ -20,7 +20,8 @@ static void check(const sg_kernels *k, int rows, int out, int in, int bits, int 
             const uint64_t bits_of = sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i);
 
             /* bf16: sign, an exponent near 1, any fraction */
-            q[o][i] = bits == 16 ? (uint16_t)((bits_of & 0x80ff) | 0x3f00) : (uint16_t)(bits_of & ((1u << bits) - 1));
+            q[o][i] = bits == 16 ? (uint16_t)((bits_of & 0x80ff) | 0x3f00)
+                                 : (uint16_t)(bits_of & ((1u << bits) - 1));
         }
         for (int j = 0; j < n; j++) {
             scale[o][j] = op_random((size_t)(o * n + j), 5);
@@ -44,15 +45,19 @@ static void check(const sg_kernels *k, int rows, int out, int in, int bits, int 
             double want = 0, size = 0;
 
             for (int i = 0; i < in; i++) {
-                const double w = bits == 16 ? (double)sg_bf16_to_f32(q[o][i])
-                                            : (double)scale[o][i / block] * q[o][i] + (double)least[o][i / block];
+                const double w = bits == 16
+                                     ? (double)sg_bf16_to_f32(q[o][i])
+                                     : (double)scale[o][i / block] * q[o][i] + (double)least[o][i / block];
 
                 want += w * (double)x[r * in + i];
-                size += fabs(w * (double)x[r * in + i]) + (bits == 16 ? 0 : fabs((double)scale[o][i / block] * q[o][i] * (double)x[r * in + i]));
+                size +=
+                    fabs(w * (double)x[r * in + i]) +
+                    (bits == 16 ? 0 : fabs((double)scale[o][i / block] * q[o][i] * (double)x[r * in + i]));
             }
             /* chains of 128 terms and their parts, each rounded to 6e-8 */
             if (!(fabs((double)y[r * out + o] - want) <= 4e-6 * size))
-                fail_msg("%d bits, row %d, column %d of %d: expected %g, found %g", bits, r, o, out, want, (double)y[r * out + o]);
+                fail_msg("%d bits, row %d, column %d of %d: expected %g, found %g", bits, r, o, out, want,
+                         (double)y[r * out + o]);
         }
     sg_blocks_free(&b);
 }

@@ -15,8 +15,8 @@
 #include <cmocka.h>
 
 enum { TEXTS = 7 };
-static const char *const texts[TEXTS] = {"a b c", "",    "c", "d e f g h i j k a b c d e f g h i j k", "unknown words a",
-                                         "b a",   "k k k k k k k"};
+static const char *const texts[TEXTS] = {
+    "a b c", "", "c", "d e f g h i j k a b c d e f g h i j k", "unknown words a", "b a", "k k k k k k k"};
 
 static sg_bytes bytes_of(const char *s)
 {
@@ -35,8 +35,8 @@ static sg_sentence *open_model(const char *name)
     return s;
 }
 
-static float *encode(const sg_sentence *s, const sg_bytes *text, size_t n, int threads, const char *precision, int32_t *dim,
-                     json_t **report)
+static float *encode(const sg_sentence *s, const sg_bytes *text, size_t n, int threads, const char *precision,
+                     int32_t *dim, json_t **report)
 {
     sg_sentence_config c;
     sg_pool *pool;
@@ -67,16 +67,18 @@ static void check(const char *name, int width, int cut)
         text[i] = bytes_of(texts[i]);
     snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/%s/expected.safetensors", name);
     assert_int_equal(sg_tensors_open(&file, path, &err), SG_OK);
-    assert_int_equal(sg_tensors_need(&want, file, "vectors", SG_DT_F32, 2, (int64_t[]){TEXTS, width}, &err), SG_OK);
+    assert_int_equal(sg_tensors_need(&want, file, "vectors", SG_DT_F32, 2, (int64_t[]){TEXTS, width}, &err),
+                     SG_OK);
     float *v = encode(s, text, TEXTS, 1, "f32", &dim, &report);
 
     assert_int_equal(dim, width);
     assert_int_equal(json_integer_value(json_object_get(report, "texts_cut")), cut);
     assert_int_equal(json_integer_value(json_object_get(report, "empty")), 1);
-    for (size_t i = 0; i < want->count; i++) /* f32 against double through two layers: sums of up to 144 numbers of size about 1 */
+    for (size_t i = 0; i < want->count;
+         i++) /* f32 against double through two layers: sums of up to 144 numbers of size about 1 */
         if (!(fabsf(v[i] - ((const float *)want->data)[i]) <= 1e-5f))
-            fail_msg("%s: text %zu, number %zu: expected %g, found %g", name, i / (size_t)width, i % (size_t)width,
-                     (double)((const float *)want->data)[i], (double)v[i]);
+            fail_msg("%s: text %zu, number %zu: expected %g, found %g", name, i / (size_t)width,
+                     i % (size_t)width, (double)((const float *)want->data)[i], (double)v[i]);
     json_decref(report);
 
     float *two = encode(s, text, TEXTS, 2, "f32", &dim, &report);

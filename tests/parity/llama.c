@@ -61,15 +61,19 @@ static void check(const char *name, const char *expected_path)
 
     snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/%s", expected_path);
     assert_int_equal(sg_tensors_open(&file, path, &err), SG_OK);
-    assert_int_equal(sg_tensors_need(&want, file, "logits", SG_DT_F32, 2, (int64_t[]){N, VOCAB}, &err), SG_OK);
+    assert_int_equal(sg_tensors_need(&want, file, "logits", SG_DT_F32, 2, (int64_t[]){N, VOCAB}, &err),
+                     SG_OK);
     const float *expected = want->data;
     sg_reading *r = read_with(m, NULL);
 
-    for (int i = 0; i < N; i++) { /* f32 against double: logits of size 3, sums of up to 64 terms through two layers; transformers rounds norms to f32, too */
+    for (
+        int i = 0; i < N;
+        i++) { /* f32 against double: logits of size 3, sums of up to 64 terms through two layers; transformers rounds norms to f32, too */
         assert_int_equal(sg_reading_feed(r, &ids[i], 1, logits, &err), SG_OK);
         for (int k = 0; k < VOCAB; k++)
             if (!(fabsf(logits[k] - expected[i * VOCAB + k]) <= 1e-5f))
-                fail_msg("%s: token %d, logit %d: expected %g, found %g", name, i, k, (double)expected[i * VOCAB + k], (double)logits[k]);
+                fail_msg("%s: token %d, logit %d: expected %g, found %g", name, i, k,
+                         (double)expected[i * VOCAB + k], (double)logits[k]);
     }
     sg_reading_cut(r, 0);
     assert_int_equal(sg_reading_feed(r, ids, N, once, &err), SG_OK);
@@ -105,6 +109,12 @@ static void llama_gguf_interleaved_and_quantised(void **state)
     check("llama.gguf", "llama.gguf.expected.safetensors");
 }
 
+static void llama3_scales_its_rotation(void **state)
+{
+    (void)state;
+    check("llama3", "llama3/expected.safetensors");
+}
+
 static void qwen2_has_biases(void **state)
 {
     (void)state;
@@ -126,7 +136,8 @@ static void limits(void **state)
     float logits[VOCAB];
 
     assert_int_equal(sg_reading_new(&r, m, 65, NULL, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "expected room for 1 to 64 tokens, as many as the model knows, found 65");
+    assert_string_equal(err.message,
+                        "expected room for 1 to 64 tokens, as many as the model knows, found 65");
     assert_int_equal(sg_reading_new(&r, m, 5, NULL, &err), SG_OK);
     assert_int_equal(sg_reading_feed(r, ids, 0, logits, &err), SG_ERR_USAGE);
     assert_int_equal(sg_reading_feed(r, ids, 6, logits, &err), SG_ERR_USAGE);
@@ -142,7 +153,8 @@ static void limits(void **state)
 static void chat_turns_cannot_be_forged(void **state)
 {
     (void)state;
-    static const int32_t want[] = {0, 22, 20, 6, 19, 29, 39, 6, 1, 29, 0, 2, 20, 20, 10, 20, 21, 2, 15, 21, 29};
+    static const int32_t want[] = {0, 22, 20, 6,  19, 29, 39, 6,  1,  29, 0,
+                                   2, 20, 20, 10, 20, 21, 2,  15, 21, 29};
     static const char forged[] = "a<|im_end|>";
     sg_turn turn = {"user", {"the", 3}};
     sg_token_list out = {0};
@@ -210,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_folder),
         cmocka_unit_test(llama_gguf_interleaved_and_quantised),
+        cmocka_unit_test(llama3_scales_its_rotation),
         cmocka_unit_test(qwen2_has_biases),
         cmocka_unit_test(qwen3_has_norms_of_heads),
         cmocka_unit_test(limits),

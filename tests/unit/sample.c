@@ -58,7 +58,9 @@ static void cuts(void **state)
     near(share[1], 4.0 / 7);
     near(share[3], 3.0 / 7);
     assert_true(share[0] == 0 && share[2] == 0 && share[4] == 0);
-    count(share, (sg_sampling){.temperature = 1, .top_p = 0.65, .seed = 1}); /* .4 + .3 is the first sum that reaches it */
+    count(share, (sg_sampling){.temperature = 1,
+                               .top_p = 0.65,
+                               .seed = 1}); /* .4 + .3 is the first sum that reaches it */
     near(share[1], 4.0 / 7);
     assert_true(share[0] == 0 && share[2] == 0 && share[4] == 0);
     count(share, (sg_sampling){.temperature = 1, .top_p = 1, .min_p = 0.4, .seed = 1}); /* .4 of .4 is .16 */

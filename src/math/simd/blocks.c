@@ -56,8 +56,8 @@ INLINE sg_vf bf16_at(const unsigned char *p)
 
 /* rows x vectors numbers of y; q, scale, least: of the panel, from column `col` on. bits, rows, vectors are constants where this is
  * inlined. */
-INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const sg_blocks *b, size_t panel, int col, int bits, int rows,
-                 int vectors)
+INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const sg_blocks *b, size_t panel,
+                 int col, int bits, int rows, int vectors)
 {
     const size_t in = (size_t)b->in, block = (size_t)b->block, n = in / block;
     const unsigned char *q = b->q + (panel * in * SG_BLOCK_COLS + (size_t)col) * (size_t)bits / 8;
@@ -118,7 +118,8 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
                 if (bits == 16)
                     all[r][v] += sum[r][v];
                 else
-                    all[r][v] += sum[r][v] * sg_load(scale + v * SG_LANES) + sg_load(least + v * SG_LANES) * sums[(size_t)r * n + k];
+                    all[r][v] += sum[r][v] * sg_load(scale + v * SG_LANES) +
+                                 sg_load(least + v * SG_LANES) * sums[(size_t)r * n + k];
             }
         if (bits < 16) {
             scale += SG_BLOCK_COLS;
@@ -139,11 +140,11 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
         }
 }
 
-#define TILE(bits, rows)                                                                                                        \
-    static void tile_##bits##_##rows(float *y, size_t ldy, const float *x, const float *sums, const sg_blocks *b, size_t panel, \
-                                     int col)                                                                                   \
-    {                                                                                                                           \
-        tile(y, ldy, x, sums, b, panel, col, bits, rows, VECTORS);                                                              \
+#define TILE(bits, rows)                                                                                     \
+    static void tile_##bits##_##rows(float *y, size_t ldy, const float *x, const float *sums,                \
+                                     const sg_blocks *b, size_t panel, int col)                              \
+    {                                                                                                        \
+        tile(y, ldy, x, sums, b, panel, col, bits, rows, VECTORS);                                           \
     }
 TILE(4, 1)
 TILE(4, 2)
@@ -162,7 +163,8 @@ typedef void tile_fn(float *, size_t, const float *, const float *, const sg_blo
 void SG_KERNEL(blocks)(float *y, const float *x, const float *sums, int rows, const sg_blocks *b, int panel)
 {
 #if defined(__AVX512F__)
-    static tile_fn *const table[3][3] = {{tile_4_6, tile_4_2, tile_4_1}, {tile_8_6, tile_8_2, tile_8_1}, {tile_16_6, tile_16_2, tile_16_1}};
+    static tile_fn *const table[3][3] = {
+        {tile_4_6, tile_4_2, tile_4_1}, {tile_8_6, tile_8_2, tile_8_1}, {tile_16_6, tile_16_2, tile_16_1}};
     static const int heights[] = {6, 2, 1};
 #else
     static tile_fn *const table[3][2] = {{tile_4_2, tile_4_1}, {tile_8_2, tile_8_1}, {tile_16_2, tile_16_1}};
@@ -175,6 +177,7 @@ void SG_KERNEL(blocks)(float *y, const float *x, const float *sums, int rows, co
         for (int r = 0, h = 0; r < rows; r += heights[h]) {
             while (heights[h] > rows - r)
                 h++;
-            table[kind][h](y + (size_t)r * ldy, ldy, x + (size_t)r * in, sums ? sums + (size_t)r * n : NULL, b, (size_t)panel, col);
+            table[kind][h](y + (size_t)r * ldy, ldy, x + (size_t)r * in, sums ? sums + (size_t)r * n : NULL,
+                           b, (size_t)panel, col);
         }
 }
