@@ -423,7 +423,13 @@ sg_status sg_living_publish(sg_living *w, sg_error *err)
     if (!s)
         return sg_fail_memory(err, "catalogue");
     w->draft.version = version;
-    *s = (snapshot){.c = w->draft};
+    /* without the levels that are not there: every line that readers have seen costs more to write than the rest does */
+    const size_t head = offsetof(sg_catalogue, level) + (size_t)w->draft.levels * sizeof *w->draft.level;
+    const size_t tail = offsetof(sg_catalogue, leaf_item);
+
+    memcpy(&s->c, &w->draft, head);
+    memcpy((char *)&s->c + tail, (const char *)&w->draft + tail, sizeof s->c - tail);
+    s->next = NULL;
     atomic_store(&w->current, s);
     atomic_store(&w->version, version);
     w->edit++;
