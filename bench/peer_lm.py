@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The peer of bench_lm: the same GGUF file and tokens through llama.cpp (the wheel of cyllama), greedy.
 
-    peer_lm.py MODEL THREADS [PROMPT [LENGTH]]    CSV on stdout, the tokens that were written on stderr
-    peer_lm.py MODEL THREADS PROMPT LENGTH --torch   transformers on the dequantised weights instead: tokens and logits, no timing"""
+    peer_lm.py MODEL THREADS [PROMPT [LENGTH]]            CSV on stdout, the tokens that were written on stderr
+    peer_lm.py MODEL THREADS [PROMPT [LENGTH]] --torch    the tokens of transformers on the decoded weights instead, no timing (accelerate)"""
+import argparse
 import statistics
 import sys
 import time
@@ -26,14 +27,18 @@ def torch_tokens(path, n_prompt, length):
 
 
 def main():
-    path, threads = sys.argv[1], int(sys.argv[2])
-    numbers = [int(a) for a in sys.argv[3:5] if a.isdigit()] + [256, 64][len([a for a in sys.argv[3:5] if a.isdigit()]):]
-    n_prompt, length = numbers
-    if "--torch" in sys.argv:
+    p = argparse.ArgumentParser()
+    p.add_argument("model")
+    p.add_argument("threads", type=int)
+    p.add_argument("prompt", type=int, nargs="?", default=256)
+    p.add_argument("length", type=int, nargs="?", default=64)
+    p.add_argument("--torch", action="store_true")
+    a = p.parse_args()
+    path, threads, n_prompt, length = a.model, a.threads, a.prompt, a.length
+    if a.torch:
         torch_tokens(path, n_prompt, length)
         return
     from cyllama.llama import llama_cpp as L
-    L.ggml_backend_load_all() if hasattr(L, "ggml_backend_load_all") else None
     mp = L.LlamaModelParams()
     mp.n_gpu_layers = 0
     model = L.LlamaModel(path, mp)
