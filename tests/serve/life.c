@@ -44,7 +44,7 @@ static double metric(const server *s, const char *name)
 /* Until one request is with the worker and so many wait. */
 static void wait_for(const server *s, int waiting)
 {
-    for (int i = 0; i < 1000; i++) {
+    for (int ms = 0; ms < WAIT_MS; ms += 2) {
         if (metric(s, "sedge_queue_length") == waiting &&
             metric(s, "sedge_requests_in_flight") >= waiting + 2)
             return;
@@ -158,7 +158,7 @@ static void requests_of_clients_that_left_are_not_computed(void **state)
     assert_int_equal(a.status, 200);
     answer_free(&a);
     close(fd);
-    for (int i = 0; i < 1000 && metric(&s, "sedge_requests_in_flight") > 1; i++)
+    for (int ms = 0; ms < WAIT_MS && metric(&s, "sedge_requests_in_flight") > 1; ms += 2)
         sleep_ms(2);
     assert_true(metric(&s, "sedge_batch_size_sum") == 1);
     assert_true(metric(&s, "sedge_requests_total{method=\"POST\",route=\"/v1/recommend\",status=\"499\"}") ==
@@ -182,7 +182,7 @@ static void drains_before_it_ends(void **state)
     snprintf(head, sizeof head,
              "POST /v1/recommend HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n{", strlen(body));
     send_text(fd[1], head);
-    for (int i = 0; i < 1000 && metric(&s, "sedge_requests_in_flight") < 3; i++)
+    for (int ms = 0; ms < WAIT_MS && metric(&s, "sedge_requests_in_flight") < 3; ms += 2)
         sleep_ms(2);
     kill(s.pid, SIGTERM);
     for (int ms = 0; ms < WAIT_MS && !log_has(&s, "\"draining\""); ms += 5)
