@@ -93,10 +93,10 @@ static int turned_away(const char *options)
 
     server_start(&s, "tiger", options);
     assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), 200);
-    for (int i = 0; i < CROWD; i++) {
+    for (int i = 0; i < CROWD; i++)
         fd[i] = client_open(&s);
+    for (int i = 0; i < CROWD; i++)
         send_request(fd[i], "POST", "/v1/recommend", "", body);
-    }
     for (int i = 0; i < CROWD; i++) {
         answer a = receive(fd[i], WAIT_MS, false);
 
