@@ -135,6 +135,7 @@ static void copy_node(sg_twig *to, const sg_catalogue *base, int level, uint32_t
         for (uint32_t i = 0; i <= to->n; i++)
             row[i] = sg_image_first_child(&base->level[j - 1], origin + (above ? above[i] : i)) - from;
     }
+    assert(to->code8 || to->code16);
     if (to->code8)
         memcpy(to->code8, kids.code, to->n);
     else
@@ -325,7 +326,7 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
     int32_t leaf, old[SG_CATALOGUE_LEVELS_MAX];
     uint64_t child;
     int shared, choice;
-    path p;
+    path p = {0};
 
     if (item < 0 || item == INT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: expected an item number from 0 to %d, found %d", INT32_MAX - 1, item);
@@ -343,6 +344,7 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
     if (!own_path(w, &p, codes, shared) || !add_hint(w, item, codes) ||
         !make_chain(w, &child, codes, item, shared + 1))
         return sg_fail_memory(err, "catalogue");
+    assert(p.twig[shared]);
     insert_child(p.twig[shared], shared, levels, p.at[shared], (uint32_t)codes[shared], child);
     count_nodes(w, &p, shared, shared + 1, 1);
     if ((uint32_t)item >= w->draft.items)

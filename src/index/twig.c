@@ -94,7 +94,7 @@ int32_t sg_twig_parent(const sg_catalogue *c, int level, uint32_t node)
 
 int32_t sg_twig_item(const sg_catalogue *c, uint32_t leaf)
 {
-    spot s;
+    spot s = {0};
 
     descend(&s, c, c->levels, leaf, c->levels);
     return s.twig ? (int32_t)s.twig->item[s.slot] : sg_catalogue_item(c->base, (int32_t)s.node);
@@ -125,7 +125,7 @@ void sg_twig_lift(const sg_catalogue *c, int level, const uint64_t *below, uint6
 {
     while (begin < end) {
         spot s;
-        uint32_t last = begin + 1, first_kid, next;
+        uint32_t last, first_kid, next;
 
         descend(&s, c, level, begin, level + 1);
         if (s.twig) {

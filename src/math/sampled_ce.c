@@ -13,6 +13,7 @@
 #include "math/op.h"
 #include "math/touch.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -125,6 +126,7 @@ static double bpr_max_row(float *l0, float *l, size_t n, float reg, float *s)
     float *p = s + n;
     double slope = 0, r = 0;
 
+    assert(s);
     for (size_t j = 0; j < n; j++) {
         p[j] = *l0 - l[j];
         r += (double)(s[j] * l[j]) * (double)l[j];
@@ -150,6 +152,7 @@ static double top1_max_row(float *l0, float *l, size_t n, float *s)
     float *p = s + n;
     double slope = 0, t = 0;
 
+    assert(s);
     for (size_t j = 0; j < n; j++)
         p[j] = l[j] - *l0;
     k->act(SG_SIGMOID, p, p, n);

@@ -35,13 +35,13 @@
     SG_NEGATIVE_OPTIONS(X)                                                                                   \
     X(float, gbce_t, 0.75, 0, 1, "gbce: calibration t")                                                      \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
-    X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
     X(float, label_smoothing, 0, 0, 0.9, "loss=ce: share of the label spread over all items")                \
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
     X(float, content, 0, 0, 100,                                                                             \
       "item vectors of this many times init_sd are added to the vectors at the start (0: none)")             \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to the logits when items are recommended (0: none)") \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")      \
+    X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
     X(bool, tied, true, 0, 1, "output table = input table")                                                  \
     X(bool, scale_input, true, 0, 1, "item vectors times sqrt(dim) at the input")
 

@@ -7,6 +7,7 @@
 #include "math/math.h"
 #include "models/thin.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -273,6 +274,7 @@ static bool correct_logits(sg_graph *g, sg_sampled_spec *spec, const sg_item_los
     const int n_negative = spec->n_neg * (spec->shared ? 1 : rows), labels = spec->n_neg - loss->negatives;
     float *logq = sg_scratch(g, (size_t)n_items, sizeof *logq);
 
+    assert(from || labels == 0);
     for (int k = 0; logq && k < rows + n_negative; k++) {
         const int32_t i = k < rows ? spec->target[k] : spec->negatives[k - rows];
         double share = 1.0 / n_items;

@@ -48,9 +48,9 @@ int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q);
 #define SG_NEGATIVE_OPTIONS(X)                                                                               \
     X(bool, negatives_shared, true, 0, 1,                                                                    \
       "one set of negatives for the whole batch instead of one a position")                                  \
+    X(bool, negatives_batch, false, 0, 1, "all labels of the batch are negatives, too")                      \
     X(float, negatives_alpha, 0, 0, 1,                                                                       \
       "negatives are drawn in proportion to (training events)^alpha (0: uniform)")                           \
-    X(bool, negatives_batch, false, 0, 1, "all labels of the batch are negatives, too")                      \
     X(float, logq, 0, 0, 1,                                                                                  \
       "loss=sampled: this times log(how often a draw is expected to bring an item) is taken off its logits")
 

@@ -14,6 +14,7 @@
 #include "math/kernels.h"
 #include "nn/piece.h"
 
+#include <assert.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -193,6 +194,7 @@ static void update_row(const rule *r, float *restrict w, float *restrict g, floa
         }
         return;
     }
+    assert(m); /* only Adagrad goes without */
     *v = r->b2 * *v + r->c2 * mean;
     const float rate = r->step / (sqrtf(*v) * r->root + r->eps);
     for (size_t i = 0; i < n; i++) {

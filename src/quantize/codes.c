@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "file/json.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const c
     for (size_t i = 0; i < c->network.n; i++) {
         const sg_param *p = c->network.list[i];
 
+        assert(p->rank <= 2);
         if (strncmp(p->name, "codebook.", 9) != 0) /* these are in codebooks */
             add_tensor(list, &n, p->name, SG_DT_F32, p->rank, (int64_t[]){p->dim[0], p->dim[1]}, p->value);
     }

@@ -14,6 +14,7 @@
 #include "text/columns.h"
 #include "text/normalise.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,7 @@ static sg_status gather(facts *f, const reporter *r, const sg_text_plan *plan, c
             if (plan->list[k].kind == SG_COLUMN_TEXT || plan->list[k].kind == SG_COLUMN_PATH)
                 st = add_words(f, first, sg_strings_at(&plan->list[k].column->text, (size_t)i), &w, &text, err);
         if (!f->words && st == SG_OK) {
+            assert(only);
             const sg_bytes cell = sg_strings_at(&only->column->text, (size_t)i);
 
             if (f->paths)

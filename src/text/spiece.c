@@ -119,7 +119,6 @@ static sg_status build_kind(sg_trie *out, const sg_tokenizer *t, const sg_spiece
 static sg_status set_normalizer(sg_tokenizer *t, const sg_spiece *s, bool any_fixed, sg_error *err)
 {
     sg_norm_step *step = sg_normalizer_add(&t->normalizer);
-    sg_status st = SG_OK;
 
     if (!step)
         return sg_fail_memory(err, t->name);
@@ -128,7 +127,7 @@ static sg_status set_normalizer(sg_tokenizer *t, const sg_spiece *s, bool any_fi
     step->few_spaces = s->few_spaces;
     step->escape = s->escape;
     step->has_map = s->charsmap.size;
-    if (step->has_map && (st = sg_charsmap_parse(&step->map, s->charsmap, err)))
+    if (step->has_map && sg_charsmap_parse(&step->map, s->charsmap, err))
         return sg_error_prefix(err, t->name);
     return any_fixed ? build_kind(&step->keep, t, s, SG_TOKEN_USER, SG_TOKEN_USER, err) : SG_OK;
 }

@@ -157,9 +157,9 @@ static sg_status read_state(const char *path, const sg_tensors *t, const array *
     const char *numbers = sg_tensors_meta(t, "numbers"), *log = sg_tensors_meta(t, "log");
     int64_t steps;
 
-    if (!format || strcmp(format, "sedge-checkpoint-1") || !found || !numbers || !log)
+    if (!format || strcmp(format, "sedge-checkpoint-1") != 0 || !found || !numbers || !log)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a checkpoint of this version, found another file", path);
-    if (strcmp(found, same)) {
+    if (strcmp(found, same) != 0) {
         size_t at = 0, word = 0;
 
         for (; found[at] && found[at] == same[at]; at++)
