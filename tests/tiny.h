@@ -179,6 +179,34 @@ static inline double tiny_prefix_loss(sg_model *m, const tiny *t, int end)
     return sum / (end - 1);
 }
 
+/* Mean cross-entropy in training equals -log softmax of the scores asked prefix by prefix. Positions count from the end, so one event only has the
+ * same in both, and a user is known in one of them: their vectors are zeroed to compare. epoch: of a model that learns something else before. */
+static inline void tiny_check_prefixes(const char *class, const char *options, int epoch)
+{
+    static const char *const zeroed[] = {"position.weight", "user.weight"};
+    sg_error err = {0};
+    tiny t;
+    size_t n;
+
+    tiny_new(&t, 1, 12, 9, 4);
+    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
+    sg_model *m = tiny_model(&t, class, options, 3);
+    for (int i = 0; i < 2; i++) {
+        sg_param *p = sg_params_find(&m->params, zeroed[i]);
+
+        if (!p)
+            continue;
+        memset(p->value, 0, p->count * sizeof(float));
+        p->version++;
+    }
+    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+    assert_int_equal(n, 1);
+    m->epoch = epoch;
+    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, (int)t.split->train_end[0])) < 1e-4);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
 /* Gradients of every weight against central differences of the loss of 6 examples, at a few places of each. Sparse tables
  * have a gradient in the rows of the step alone. */
 static inline void tiny_check_gradient_of(tiny *t, const char *class, const char *options)

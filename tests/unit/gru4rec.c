@@ -7,23 +7,10 @@
 #define SMALL "dim=10 hidden=14 layers=2 length=8 dropout=0 dropout_input=0 "
 enum { ITEMS = 12 };
 
-/* Mean cross-entropy in training equals -log softmax of the scores asked prefix by prefix. */
 static void training_loss_equals_scores_of_prefixes(void **state)
 {
     (void)state;
-    sg_error err = {0};
-    tiny t;
-    size_t n;
-
-    tiny_new(&t, 1, ITEMS, 9, 4);
-    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
-    const int end = (int)t.split->train_end[0];
-    sg_model *m = tiny_model(&t, "gru4rec", SMALL, 3);
-    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
-    assert_int_equal(n, 1);
-    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
-    sg_model_free(m);
-    tiny_free(&t);
+    tiny_check_prefixes("gru4rec", SMALL, 0);
 }
 
 static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **state)

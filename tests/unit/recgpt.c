@@ -6,29 +6,11 @@
 enum { ITEMS = 12 };
 #define SMALL "dim=10 layers=1 heads=2 ffn=14 length=8 dropout=0 dropout_input=0 init_sd=0.3 "
 
-/* Without prompts and user vectors this is the plain model (positions zeroed: they count from the end). */
+/* Without prompts and user vectors this is the plain model. */
 static void training_loss_equals_scores_of_prefixes(void **state)
 {
     (void)state;
-    static const char *const zeroed[] = {"position.weight", "user.weight"};
-    sg_error err = {0};
-    tiny t;
-    size_t n;
-
-    tiny_new(&t, 1, ITEMS, 9, 4);
-    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
-    const int end = (int)t.split->train_end[0];
-    sg_model *m = tiny_model(&t, "recgpt", SMALL "prompts=false", 3);
-    for (int i = 0; i < 2; i++) {
-        sg_param *p = sg_params_find(&m->params, zeroed[i]);
-
-        memset(p->value, 0, p->count * sizeof(float));
-        p->version++;
-    }
-    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
-    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
-    sg_model_free(m);
-    tiny_free(&t);
+    tiny_check_prefixes("recgpt", SMALL "prompts=false", 0);
 }
 
 static void gradients_are_slopes_with_and_without_prompts(void **state)

@@ -159,26 +159,11 @@ static void wants_item_text_or_no_attributes(void **state)
     tiny_free(&t);
 }
 
-/* After pre-training the loss is SASRec's (positions zeroed: they count from the end, so that prefixes have others). */
+/* After pre-training the loss is SASRec's. */
 static void training_loss_equals_scores_of_prefixes(void **state)
 {
     (void)state;
-    sg_error err = {0};
-    tiny t;
-    size_t n;
-
-    tiny_new(&t, 1, ITEMS, 9, 4);
-    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
-    const int end = (int)t.split->train_end[0];
-    sg_model *m = tiny_model(&t, "s3rec", SMALL "pretrain=3 attributes=0", 3);
-    sg_param *position = sg_params_find(&m->params, "position.weight");
-    memset(position->value, 0, position->count * sizeof(float));
-    position->version++;
-    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
-    m->epoch = 3;
-    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
-    sg_model_free(m);
-    tiny_free(&t);
+    tiny_check_prefixes("s3rec", SMALL "pretrain=3 attributes=0", 3);
 }
 
 static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **state)

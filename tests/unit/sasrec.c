@@ -5,34 +5,11 @@
 
 #define SMALL "dim=16 layers=2 heads=2 ffn=24 length=8 dropout=0 dropout_input=0 "
 
-/* Mean cross-entropy in training equals -log softmax of the scores asked prefix by prefix (positions count from the end, so one
- * event only has the same position in both: the position table is zeroed to compare). */
-static void loss_equals_scores_of_prefixes(const char *options)
-{
-    enum { ITEMS = 12 };
-    sg_error err = {0};
-    tiny t;
-    size_t n;
-
-    tiny_new(&t, 1, ITEMS, 9, 4);
-    t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
-    const int end = (int)t.split->train_end[0];
-    sg_model *m = tiny_model(&t, "sasrec", options, 3);
-    sg_param *position = sg_params_find(&m->params, "position.weight");
-    memset(position->value, 0, position->count * sizeof(float));
-    position->version++;
-    assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
-    assert_int_equal(n, 1);
-    assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &t, end)) < 1e-4);
-    sg_model_free(m);
-    tiny_free(&t);
-}
-
 static void training_loss_equals_scores_of_prefixes(void **state)
 {
     (void)state;
-    loss_equals_scores_of_prefixes(SMALL "init_sd=0.3");
-    loss_equals_scores_of_prefixes(SMALL "init_sd=0.3 gate=true gated=true act=silu");
+    tiny_check_prefixes("sasrec", SMALL "init_sd=0.3", 0);
+    tiny_check_prefixes("sasrec", SMALL "init_sd=0.3 gate=true gated=true act=silu", 0);
 }
 
 static void the_gradient_is_the_slope(void **state)
