@@ -5,7 +5,6 @@
 #include <math.h>
 
 #define SMALL "dim=10 hidden=14 layers=2 length=8 dropout=0 dropout_input=0 "
-enum { ITEMS = 12 };
 
 static void training_loss_equals_scores_of_prefixes(void **state)
 {
