@@ -53,8 +53,10 @@ static const char *const steps[] = {
 };
 enum { VERSION = sizeof steps / sizeof *steps };
 
-#define LOCK "SELECT pg_advisory_xact_lock(hashtext('sedge'), hashtext(current_schema()))"
-static const char begin_text[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; " LOCK;
+/* The lock of those who write, for a transaction or for as long as the connection holds it. */
+#define LOCK_KEY "(hashtext('sedge'), hashtext(current_schema()))"
+static const char begin_text[] =
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock" LOCK_KEY;
 
 typedef struct store {
     sg_store base;
@@ -275,7 +277,8 @@ static sg_status read_version(store *s, int *version, sg_error *err)
     return SG_OK;
 }
 
-/* The version is read again under the lock: another process may have done it all meanwhile. */
+/* The version is read again under the lock: another process may have done it all meanwhile. The transaction begins when the lock is
+ * there; one that waited for it within would remember from before that there was no table. */
 static sg_status take_steps(store *s, sg_error *err)
 {
     char set_version[80];
@@ -283,16 +286,16 @@ static sg_status take_steps(store *s, sg_error *err)
     sg_status st;
 
     snprintf(set_version, sizeof set_version, "UPDATE sedge_version SET version = %d", VERSION);
-    if ((st = run_text(s, begin_text, err)))
-        return st;
+    if ((st = run_text(s, "SELECT pg_advisory_lock" LOCK_KEY, err)) ||
+        (st = run_text(s, "BEGIN READ WRITE", err)))
+        return st; /* a caller that gets an error drops the connection, and with it all of this */
     st = read_version(s, &version, err);
     for (int i = version; !st && i < VERSION; i++)
         st = run_text(s, steps[i], err);
     if (!st && version < VERSION)
         st = run_text(s, set_version, err);
-    if (!st)
-        return run_text(s, "COMMIT", err);
-    drop(s); /* and with it the transaction */
+    if (!st && !(st = run_text(s, "COMMIT", err)))
+        st = run_text(s, "SELECT pg_advisory_unlock" LOCK_KEY, err);
     return st;
 }
 

@@ -45,7 +45,7 @@ static int stop(void **state)
     assert_int_equal(server_stop(&s), 0);
     if (in_postgres) {
         assert_int_equal(shell("! grep -l " PG_SECRET " log*"), 0);
-        postgres_stop(&pg, SIGINT);
+        postgres_stop(&pg, SIGQUIT);
     }
     return remove_work(state);
 }
