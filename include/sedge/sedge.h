@@ -34,6 +34,7 @@ enum sedge_status {
     SEDGE_ERR_MISSING, /* a file, item, user that is not there */
     SEDGE_ERR_NUMERIC, /* NaN or infinity where a number should be */
     SEDGE_ERR_CANCEL,  /* the progress function asked to stop */
+    SEDGE_ERR_AWAY,    /* another process that cannot be reached, or does not answer in time: later it may */
 };
 
 typedef struct sedge_error {
@@ -237,7 +238,7 @@ typedef struct sedge_serve_params {
     const sedge_run *run; /* threads: workers */
     const char *model;
     const char *data;     /* NULL: as in sedge_recommend */
-    const char *store;    /* SQLite file of users' events; NULL: none are kept */
+    const char *store;    /* of users' events: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *key_file; /* NULL: no keys; loopback addresses only, or: */
     int insecure;
     void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
