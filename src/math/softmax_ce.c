@@ -307,7 +307,7 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
     double loss = 0;
     sg_ce *p;
 
-    if (!x)
+    if (!x || !table)
         return NULL;
     if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || (bias && bias->count != (size_t)table->dim[0]) ||
         !(smooth >= 0 && smooth < 1))

@@ -15,7 +15,8 @@
     X(recgpt)                                                                                                \
     X(hstu)                                                                                                  \
     X(hstu_rank)                                                                                             \
-    X(tiger)
+    X(tiger)                                                                                                 \
+    X(cobra)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)
