@@ -41,7 +41,7 @@ sg_status sg_prior_init(sg_prior *p, const sg_catalogue *c, int batch, const flo
 {
     lift w = {.c = c, .items = items};
 
-    *p = (sg_prior){0};
+    *p = (sg_prior){{NULL}};
     for (int l = 0; l <= sg_catalogue_levels(c); l++)
         if (!(p->node[l] = w.node[l] =
                   sg_arena_take_array(arena, (size_t)batch, (size_t)sg_catalogue_nodes(c, l) * sizeof(float))))

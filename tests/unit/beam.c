@@ -387,12 +387,12 @@ static void a_prior_is_added_and_searched_by(void **state)
         shop s;
         sg_prior prior;
         sg_error err;
-        int32_t item[USERS * K], plain[USERS * K];
+        int32_t item[USERS * K], before[USERS * K];
         float score[USERS * K], *known = sg_alloc_array(USERS * ITEMS, sizeof *known);
 
         open_shop(&s, id);
         sg_beam_spec spec = make_spec(&s, id, K, K);
-        search(&s, &spec, USERS, NULL, plain, score);
+        search(&s, &spec, USERS, NULL, before, score);
         for (int i = 0; i < USERS * s.n; i++) /* mostly nothing, as of what is looked up */
             known[i] = draw(4, id, 90000 + (uint64_t)i) ? 0 : 3 * (float)draw(100, id, 95000 + (uint64_t)i) / 10 - 5;
         sg_arena *arena = sg_arena_new(0);
@@ -424,7 +424,7 @@ static void a_prior_is_added_and_searched_by(void **state)
                 assert_in_range(item[u * K + k], 0, s.n - 1);
             }
         }
-        moved += memcmp(plain, item, sizeof item) != 0;
+        moved += memcmp(before, item, sizeof item) != 0;
         sg_arena_free(arena);
         sg_free(known);
         close_shop(&s);
@@ -604,6 +604,7 @@ static void refuses_what_makes_no_sense(void **state)
     (void)state;
     const float cold[LEVELS] = {0};
     const uint8_t unseen[ITEMS] = {0};
+    const sg_prior known = {{NULL}};
     int32_t item[8];
     float score[8];
     sg_error err;
@@ -625,6 +626,10 @@ static void refuses_what_makes_no_sense(void **state)
     assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
+    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .prior = &known, .cold = unseen}, answer,
+                                    &s.o, NULL, s.arena, &err),
+                     SG_ERR_USAGE);
+    assert_string_equal(err.message, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     close_shop(&s);
 }
 
@@ -639,15 +644,20 @@ static void survives_failing_memory(void **state)
 
     open_shop(&s, 6);
     sg_beam_spec spec = make_spec(&s, 7, 20, 10);
+    sg_prior prior;
+    float *known = sg_alloc_zero(USERS * ITEMS, sizeof *known);
     spec.complete = 40;
+    spec.prior = &prior;
     for (uint64_t n = 1; st != SG_OK; n++) {
         sg_arena_free(s.arena);
         s.arena = sg_arena_new(0);
         sg_alloc_fail_at(n);
-        st = sg_beam_search(item, score, s.c, USERS, &spec, answer, &s.o, NULL, s.arena, &err);
+        if (!(st = sg_prior_init(&prior, s.c, USERS, known, NULL, s.arena, &err)))
+            st = sg_beam_search(item, score, s.c, USERS, &spec, answer, &s.o, NULL, s.arena, &err);
         sg_alloc_fail_at(0);
         assert_true(st == SG_OK || st == SG_ERR_MEMORY);
     }
+    sg_free(known);
     close_shop(&s);
 }
 
