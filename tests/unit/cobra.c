@@ -361,6 +361,59 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     tiny_free(&k.t);
 }
 
+static sg_status build_and_ask(kit *k, sg_error *err)
+{
+    const sg_histories h = {.n = 2, .offsets = (int64_t[]){0, 4, 9}, .item = k->t.item};
+    const sg_model_class *class = sg_model_class_find("cobra", err);
+    uint8_t allow[ITEMS];
+    int32_t item[2 * 5];
+    float score[2 * 5];
+    char text[] = SMALL "levels=2 softmax=legal prefix_vectors=true content=1 item_vectors=true star=2 star_text=0";
+    sg_session *s = NULL;
+    sg_model *m;
+    sg_graph *g = NULL;
+    size_t n;
+    sg_status st = sg_model_new(&m, class, err);
+
+    memset(allow, 1, sizeof allow);
+    for (char *save = NULL, *p = strtok_r(text, " ", &save); !st && p; p = strtok_r(NULL, " ", &save))
+        st = sg_options_assign(m->config, class->options, class->n_options, p, err);
+    if (st || (st = sg_model_build(m, &k->t.train, 1, err)) || (st = class->examples(m, &k->t.train, &n, err)) ||
+        (st = sg_graph_new(&g, NULL, SG_F32, err)))
+        goto done;
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    class->loss(m, g, (const uint32_t[]){0, 1}, 2, 1, 0);
+    if ((st = sg_graph_status(g, err)) || (st = class->ready(m, err)) || (st = sg_session_new(&s, m, NULL, err)))
+        goto done;
+    st = sg_session_recommend(s, &h, &(sg_filter){.seen = true, .allow = allow}, 5, item, score, err);
+done:
+    sg_session_free(s);
+    sg_graph_free(g);
+    sg_model_free(m);
+    return st;
+}
+
+static void survives_failing_memory(void **state)
+{
+    (void)state;
+    kit k;
+    sg_status st = SG_ERR_MEMORY;
+    sg_error err;
+    uint64_t n = 0;
+
+    kit_init(&k, 20, 9);
+    const int64_t live = sg_alloc_live();
+    while (st) {
+        sg_alloc_fail_at(++n);
+        st = build_and_ask(&k, &err);
+        sg_alloc_fail_at(0);
+        assert_true(st == SG_OK || st == SG_ERR_MEMORY);
+        assert_int_equal(sg_alloc_live(), live);
+    }
+    assert_true(n > 50);
+    tiny_free(&k.t);
+}
+
 static void says_what_is_missing(void **state)
 {
     (void)state;
@@ -389,6 +442,7 @@ int main(void)
         cmocka_unit_test(star_is_added_to_every_item),
         cmocka_unit_test(unseen_items_are_no_negatives),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
+        cmocka_unit_test(survives_failing_memory),
         cmocka_unit_test(says_what_is_missing),
     };
 
