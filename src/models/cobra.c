@@ -13,8 +13,8 @@
  * Recommending is BeamFusion: the `beam` most probable IDs, for each the vector u that the decoder gives when it is told this
  * ID, for each of those its items a, ranked by
  *
- *   tau log p(ID) + psi u_ID . v_a                                  fuse=all
- *   tau log p(ID) + psi u_ID . v_a - log sum over the items of the ID of exp(psi u_ID . v)     fuse=id
+ *   fuse=all   tau log p(ID) + psi (u_ID . v_a - 1)
+ *   fuse=id    tau log p(ID) + psi u_ID . v_a - log sum over the items b of the ID of exp(psi u_ID . v_b)
  *
  * the logarithm of the paper's product, up to a constant of the request.
  *
@@ -153,7 +153,7 @@ static sg_status cobra_weights(sg_model *m, uint64_t seed, sg_error *err)
     if ((st = find_ids(m, err)))
         return st;
     w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, SG_PARAM_NO_DECAY, w->tokens, c->dim, "token.weight");
-    if (c->prefix_vectors)
+    if (c->prefix_vectors && w->levels > 1)
         w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE, w->first_prefix[w->levels + 1],
                                  c->dim, "prefix.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->history + 1, c->dim, "position.weight");
@@ -795,7 +795,7 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     }
     for (int32_t i = 0; i < n; i++)
         total += expf((float)c->psi * (value[i] - 1));
-    const float shift = (float)c->tau * known - (!strcmp(c->fuse, "id") ? (float)c->psi + logf(total) : 0);
+    const float shift = (float)c->tau * known - (float)c->psi - (!strcmp(c->fuse, "id") ? logf(total) : 0);
     const size_t most = c->neighbours && c->neighbours < n ? (size_t)c->neighbours : (size_t)n;
     const size_t found = sg_topk(nearest, cosine, most, value, (size_t)n);
     for (size_t j = 0; j < found; j++) {
@@ -942,6 +942,45 @@ static sg_status cobra_recommend(sg_session *session, const sg_histories *h, con
     return SG_OK;
 }
 
+/* The codes of the ID; then, at the code that follows, which of the items of the ID by their vectors. */
+static sg_status cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const cobra_config *c = m->config;
+    const cobra *s = m->state;
+    const size_t levels = (size_t)s->names.levels, all = (size_t)sg_catalogue_levels(m->catalogue), dim = (size_t)c->dim;
+    sg_graph *g = session->graph;
+    decoder d;
+    sg_status st;
+
+    if ((st = decoder_open(&d, session, h, n, err)))
+        return st;
+    int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
+    float *known = sg_scratch(g, (size_t)n, levels * sizeof *known);
+    if (!id || !known)
+        return sg_graph_status(g, err);
+    for (int i = 0; i < n; i++)
+        id[i] = s->id_of[item[i]];
+    if ((st = sg_path_scores(known, s->ids, id, n, !strcmp(c->softmax, "legal"), write_code, &d, sg_graph_arena(g), err)))
+        return st;
+    const sg_tensor *u = vectors_after(&d, id, n);
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    for (int i = 0; i < n; i++) {
+        const float *ui = u->data + (size_t)i * dim;
+        float total = 0;
+
+        for (int32_t k = s->id_offsets[id[i]]; k < s->id_offsets[id[i] + 1]; k++)
+            total += expf((float)c->psi * (sg_dot(ui, d.vectors + (size_t)s->id_items[k] * dim, dim) - 1));
+        for (size_t l = 0; l < all; l++)
+            logp[(size_t)i * all + l] = l < levels ? known[(size_t)i * levels + l] : 0;
+        if (levels < all)
+            logp[(size_t)i * all + levels] =
+                (float)c->psi * (sg_dot(ui, d.vectors + (size_t)item[i] * dim, dim) - 1) - logf(total);
+    }
+    return SG_OK;
+}
+
 const sg_model_class sg_model_cobra = {
     .name = "cobra",
     .summary = "decoder that writes the ID of the next item, then the vector that tells which of its items",
@@ -959,6 +998,7 @@ const sg_model_class sg_model_cobra = {
     .examples = cobra_examples,
     .loss = cobra_loss,
     .recommend = cobra_recommend,
+    .path = cobra_path,
     .session_bytes = sizeof(cobra_session),
     .session_fini = cobra_session_fini,
 };

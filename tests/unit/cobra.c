@@ -189,13 +189,13 @@ static void the_fusion_is_the_formula(void **state)
         float x[WIDTH];
 
         for (int i = 0; i < WIDTH; i++)
-            x[i] = 16 * dense[id * WIDTH + i];
+            x[i] = 16 * (dense[id * WIDTH + i] + 1);
         for (int i = id * WIDTH; i < (id + 1) * WIDTH; i++) {
             assert_true(sparse[i] == sparse[id * WIDTH]); /* psi=0: by ID */
-            assert_true(fabsf(dense[i]) <= 1.00001f);     /* tau=0: by the cosine alone */
+            assert_true(fabsf(dense[i] + 1) <= 1.00001f); /* tau=0: by the cosine alone */
             expected = 0.9f * sparse[i] + 16 * dense[i];
             assert_true(fabsf(all[i] - expected) < 1e-4f);
-            assert_true(fabsf(by_id[i] - (expected - (float)log_sum_exp(x, WIDTH))) < 1e-4f);
+            assert_true(fabsf(by_id[i] - (expected + 16 - (float)log_sum_exp(x, WIDTH))) < 1e-4f);
         }
         total += exp((double)sparse[id * WIDTH]);
     }
@@ -204,6 +204,36 @@ static void the_fusion_is_the_formula(void **state)
     sg_model_free(only_vector);
     sg_model_free(both);
     sg_model_free(inside);
+    tiny_free(&k.t);
+}
+
+/* Along the codes of each item, then among those that share its ID: with tau=1 and fuse=id the sum is the score. */
+static void the_path_sums_to_the_score(void **state)
+{
+    (void)state;
+    kit k;
+    sg_error err = {0};
+    sg_session *s;
+    float by_item[ITEMS], logp[ITEMS * 3];
+    int32_t item[ITEMS];
+
+    kit_init(&k, 20, 9);
+    for (int i = 0; i < ITEMS; i++)
+        item[i] = (7 * i) % ITEMS;
+    for (int levels = 1; levels <= 3; levels++) {
+        char options[512];
+
+        snprintf(options, sizeof options, SMALL "tau=1 fuse=id softmax=legal prefix_vectors=true levels=%d", levels);
+        sg_model *m = model_without_positions(&k, options);
+        score_all(m, k.t.item, 4, by_item);
+        assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+        const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
+        assert_int_equal(m->class->path(s, &h, item, ITEMS, logp, &err), SG_OK);
+        for (int i = 0; i < ITEMS; i++)
+            assert_true(fabsf(logp[3 * i] + logp[3 * i + 1] + logp[3 * i + 2] - by_item[item[i]]) < 1e-4f);
+        sg_session_free(s);
+        sg_model_free(m);
+    }
     tiny_free(&k.t);
 }
 
@@ -437,6 +467,7 @@ int main(void)
         cmocka_unit_test(vectors_are_learned_as_they_are_asked),
         cmocka_unit_test(the_gradient_is_the_slope),
         cmocka_unit_test(the_fusion_is_the_formula),
+        cmocka_unit_test(the_path_sums_to_the_score),
         cmocka_unit_test(items_come_from_their_ids_and_no_more_than_asked),
         cmocka_unit_test(filters_only_remove),
         cmocka_unit_test(star_is_added_to_every_item),
