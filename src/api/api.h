@@ -97,6 +97,8 @@ typedef struct api_train_config {
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
+    X(bool, cold, false, 0, 1, "only cases whose target has no training event")                                                 \
+    X(choice, candidates, all, 0, 0, "all|cold: items that are ranked; cold: those without a training event alone")             \
     X(int, batch, 0, 0, 1000000, "cases scored at once (0: a good one)")                                                        \
     X(bool, floors, true, 0, 1, "pop, markov1 and itemknn on the same cases stand beside the result")                           \
     X(bool, oracle, true, 0, 1, "synthetic shops: also what knowing the generator reaches")                                     \

@@ -133,7 +133,7 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     w->head = c->tied ? w->token
                       : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n,
                                      c->dim, "head.weight");
-    if (c->prefix_vectors) {
+    if (c->prefix_vectors && w->levels > 1) {
         if (sg_names_number(w, err))
             return SG_ERR_MEMORY;
         w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
