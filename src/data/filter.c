@@ -182,7 +182,8 @@ sg_status sg_filter_cold(sg_events *e, sg_counts *c, double share, uint64_t seed
     sg_status st = SG_OK;
 
     for (int pass = 0; pass < 2 && !st; pass++) {
-        struct cold cold = {.share = share, .seed = seed, .before = c, .least = pass ? CASE_LEAST : 0, .user = -1};
+        struct cold cold = {
+            .share = share, .seed = seed, .before = c, .least = pass ? CASE_LEAST : 0, .user = -1};
 
         if (!(st = sg_events_filter(e, keep_cold, &cold, err)))
             st = sg_counts_take(c, e, err);

@@ -36,15 +36,15 @@ static void lift_users(void *ctx, size_t piece, size_t begin, size_t end, int th
         lift_user(ctx, u);
 }
 
-sg_status sg_prior_init(sg_prior *p, const sg_catalogue *c, int batch, const float *items, sg_pool *pool, sg_arena *arena,
-                        sg_error *err)
+sg_status sg_prior_init(sg_prior *p, const sg_catalogue *c, int batch, const float *items, sg_pool *pool,
+                        sg_arena *arena, sg_error *err)
 {
     lift w = {.c = c, .items = items};
 
     *p = (sg_prior){{NULL}};
     for (int l = 0; l <= sg_catalogue_levels(c); l++)
-        if (!(p->node[l] = w.node[l] =
-                  sg_arena_take_array(arena, (size_t)batch, (size_t)sg_catalogue_nodes(c, l) * sizeof(float))))
+        if (!(p->node[l] = w.node[l] = sg_arena_take_array(arena, (size_t)batch,
+                                                           (size_t)sg_catalogue_nodes(c, l) * sizeof(float))))
             return sg_fail_memory(err, "prior");
     sg_parallel_for(pool, (size_t)batch, 1, lift_users, &w);
     return SG_OK;

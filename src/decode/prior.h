@@ -7,11 +7,12 @@
 #include "index/catalogue.h"
 
 typedef struct sg_prior {
-    const float *node[SG_CATALOGUE_LEVELS_MAX + 1]; /* by level (batch, nodes): the largest prior of an item below the node */
+    const float *node[SG_CATALOGUE_LEVELS_MAX +
+                      1]; /* by level (batch, nodes): the largest prior of an item below the node */
 } sg_prior;
 
 /* items (batch, n_items), finite; everything lies in the arena. */
-sg_status sg_prior_init(sg_prior *p, const sg_catalogue *c, int batch, const float *items, sg_pool *pool, sg_arena *arena,
-                        sg_error *err);
+sg_status sg_prior_init(sg_prior *p, const sg_catalogue *c, int batch, const float *items, sg_pool *pool,
+                        sg_arena *arena, sg_error *err);
 
 #endif

@@ -16,7 +16,12 @@ sg_param *sg_table(sg_graph *g, sg_tensor *x)
         return x->param;
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (sg_param){.name = "table", .rank = 2, .dim = {x->dim[0], x->dim[1]}, .count = x->count, .value = x->data, .mapped = true};
+    *p = (sg_param){.name = "table",
+                    .rank = 2,
+                    .dim = {x->dim[0], x->dim[1]},
+                    .count = x->count,
+                    .value = x->data,
+                    .mapped = true};
     if (sg_wants(g, x) && !(p->grad = sg_grad(g, x)))
         return NULL;
     return p;

@@ -44,14 +44,16 @@
     X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                           \
     X(float, dropout, 0.2, 0, 0.9, "share of activations dropped while training")                            \
     X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
-    X(int, levels, 3, 1, 16, "codes of an ID that are written; items that share them are told apart by vectors") \
+    X(int, levels, 3, 1, 16,                                                                                 \
+      "codes of an ID that are written; items that share them are told apart by vectors")                    \
     X(int, text_dim, 256, 1, 65536, "numbers of an item's text vector that the tower reads, the first")      \
     X(int, hidden, 128, 1, 16384, "inner width of the tower over text vectors")                              \
     X(bool, item_vectors, false, 0, 1, "each item also has a vector of its own")                             \
     X(bool, prefix_vectors, false, 0, 1, "a token also carries vectors of the prefixes of its ID")           \
     X(float, content, 0, 0, 100,                                                                             \
       "prefixes and item_vectors start from text vectors of this many times init_sd (0: from nothing)")      \
-    X(choice, softmax, level, 0, 0, "level|legal: loss of an ID over all codes of a level (paper), or over codes that exist") \
+    X(choice, softmax, level, 0, 0,                                                                          \
+      "level|legal: loss of an ID over all codes of a level (paper), or over codes that exist")              \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes")                         \
     X(float, sparse, 1, 0, 1000, "weight of the loss of IDs, the mean over their codes")                     \
     X(float, dense, 1, 0, 1000, "weight of the loss of vectors")                                             \
@@ -61,7 +63,8 @@
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the token vectors at the start")            \
     X(int, beam, 20, 1, 1000000, "IDs kept while decoding, unless the caller says otherwise")                \
     X(int, neighbours, 0, 0, 1000000, "items kept of each ID, the nearest (0: all)")                         \
-    X(choice, fuse, all, 0, 0, "all|id: cosines are compared among all candidates, or inside their ID first") \
+    X(choice, fuse, all, 0, 0,                                                                               \
+      "all|id: cosines are compared among all candidates, or inside their ID first")                         \
     X(float, tau, 0.9, 0, 1000, "weight of the log-probability of the ID")                                   \
     X(float, psi, 16, 0, 1000, "weight of the cosine")                                                       \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added (0: none)")                             \
@@ -79,11 +82,11 @@ typedef struct cobra {
     int32_t *id_of;      /* owned (n_items) */
     int32_t *id_offsets; /* owned (ids + 1) and the items of each ID, ascending */
     int32_t *id_items;
-    sg_names names; /* of ids */
-    sg_param *position, *depth;                          /* (history + 1, dim), (levels, dim) */
-    sg_param *text, *item;                               /* (n_items, text_dim) frozen, (n_items, dim) or NULL */
-    sg_param *straight, *up, *up_b, *down;               /* tower */
-    sg_param *in, *in_b, *out, *out_b;                   /* item vector to token, state to item vector */
+    sg_names names;                        /* of ids */
+    sg_param *position, *depth;            /* (history + 1, dim), (levels, dim) */
+    sg_param *text, *item;                 /* (n_items, text_dim) frozen, (n_items, dim) or NULL */
+    sg_param *straight, *up, *up_b, *down; /* tower */
+    sg_param *in, *in_b, *out, *out_b;     /* item vector to token, state to item vector */
     sg_param *write_up, *write_up_b, *write_down, *write_down_b; /* network that writes codes */
     sg_norm norm_write, norm_code;
     sg_tower tower;
@@ -122,7 +125,8 @@ static sg_status find_ids(sg_model *m, sg_error *err)
             node = sg_catalogue_parent(all, l, node);
         s->id_of[i] = node;
         s->id_offsets[node + 2]++;
-        memcpy(codes + (size_t)node * (size_t)levels, m->codes + (size_t)i * (size_t)deepest, (size_t)levels * sizeof *codes);
+        memcpy(codes + (size_t)node * (size_t)levels, m->codes + (size_t)i * (size_t)deepest,
+               (size_t)levels * sizeof *codes);
     }
     for (int32_t v = 0; !st && v < n; v++)
         s->id_offsets[v + 2] += s->id_offsets[v + 1];
@@ -152,19 +156,23 @@ static sg_status cobra_weights(sg_model *m, uint64_t seed, sg_error *err)
         return sg_fail(err, SG_ERR_MISSING, "cobra needs semantic IDs: run sedge tokenize first");
     if ((st = find_ids(m, err)))
         return st;
-    w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, SG_PARAM_NO_DECAY, w->tokens, c->dim, "token.weight");
+    w->token = w->head =
+        sg_param_add(ps, seed, SG_INIT_NORMAL, sd, SG_PARAM_NO_DECAY, w->tokens, c->dim, "token.weight");
     if (c->prefix_vectors && w->levels > 1)
-        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE, w->first_prefix[w->levels + 1],
-                                 c->dim, "prefix.weight");
+        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
+                                 w->first_prefix[w->levels + 1], c->dim, "prefix.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->history + 1, c->dim, "position.weight");
     s->depth = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, w->levels, c->dim, "depth.weight");
-    s->text = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_FROZEN | SG_PARAM_NO_DECAY, m->n_items, c->text_dim, "text.weight");
-    s->straight = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->text_dim, "tower.straight.weight");
+    s->text = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_FROZEN | SG_PARAM_NO_DECAY, m->n_items,
+                           c->text_dim, "text.weight");
+    s->straight =
+        sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->text_dim, "tower.straight.weight");
     s->up = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->text_dim, "tower.up.weight");
     s->up_b = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "tower.up.bias");
     s->down = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->hidden, "tower.down.weight");
     if (c->item_vectors)
-        s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, c->negatives ? SG_PARAM_SPARSE : 0, m->n_items, c->dim, "item.weight");
+        s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, c->negatives ? SG_PARAM_SPARSE : 0, m->n_items,
+                               c->dim, "item.weight");
     s->in = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "in.weight");
     s->in_b = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "in.bias");
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "out.weight");
@@ -172,7 +180,8 @@ static sg_status cobra_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->write_up = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->ffn, c->dim, "write.up.weight");
     s->write_up_b = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->ffn, 0, "write.up.bias");
     s->write_down = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->ffn, "write.down.weight");
-    s->write_down_b = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "write.down.bias");
+    s->write_down_b =
+        sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "write.down.bias");
     sg_norm_declare(&s->norm_write, ps, c->dim, false, 1e-8f, "write.norm");
     sg_norm_declare(&s->norm_code, ps, c->dim, false, 1e-8f, "code.norm");
     return sg_tower_declare(&s->tower, ps, seed, c->layers, &spec, "", err);
@@ -208,7 +217,8 @@ static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
     const double spread = c->content * c->init_sd;
     sg_status st;
 
-    if ((st = sg_content_add(s->text, t, 1, err)) || (spread > 0 && s->item && (st = sg_content_add(s->item, t, spread, err))) ||
+    if ((st = sg_content_add(s->text, t, 1, err)) ||
+        (spread > 0 && s->item && (st = sg_content_add(s->item, t, spread, err))) ||
         (spread > 0 && s->names.prefix && (st = sg_names_content(&s->names, t, s->id_of, spread, err))))
         return st;
     if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
@@ -223,8 +233,9 @@ static sg_tensor *item_vectors(const sg_model *m, sg_graph *g, const int32_t *it
     const cobra_config *c = m->config;
     const cobra *s = m->state;
     sg_tensor *x = sg_embed(g, s->text, item, n);
-    sg_tensor *v = sg_plus(g, sg_linear(g, x, s->straight, NULL),
-                           sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
+    sg_tensor *v =
+        sg_plus(g, sg_linear(g, x, s->straight, NULL),
+                sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
 
     if (s->item)
         v = sg_plus(g, v, sg_scale(g, sg_embed(g, s->item, item, n), (float)(1 / c->init_sd)));
@@ -263,7 +274,8 @@ static sg_tensor *id_tokens(const sg_model *m, sg_graph *g, const int32_t *id, c
 }
 
 /* e and v (n, dim) of n items one after the other, (2 n, dim): what the decoder reads. place (n): of each item. */
-static sg_tensor *interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v, const int32_t *place, int n)
+static sg_tensor *interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v, const int32_t *place,
+                             int n)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
@@ -278,17 +290,20 @@ static sg_tensor *interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_te
     sg_tensor *p = sg_embed(g, s->position, place, n);
     sg_tensor *t = sg_linear(g, sg_scale(g, v, sqrtf((float)c->dim)), s->in, s->in_b);
 
-    sg_tensor *x = sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){sg_plus(g, e, p), sg_plus(g, t, p)}, 2), row, 2 * n);
+    sg_tensor *x =
+        sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){sg_plus(g, e, p), sg_plus(g, t, p)}, 2), row, 2 * n);
     return sg_dropout(g, x, (float)c->dropout_input);
 }
 
 /* What writes a code, from the decoder's state and the sum of the codes before it, (n, dim) each; depth (n): which code. */
-static sg_tensor *code_states(const sg_model *m, sg_graph *g, sg_tensor *state, sg_tensor *before, const int32_t *depth, int n)
+static sg_tensor *code_states(const sg_model *m, sg_graph *g, sg_tensor *state, sg_tensor *before,
+                              const int32_t *depth, int n)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
     sg_tensor *x = sg_plus(g, sg_plus(g, state, before), sg_embed(g, s->depth, depth, n));
-    sg_tensor *y = sg_linear_act(g, sg_norm_forward(g, &s->norm_write, x), s->write_up, s->write_up_b, SG_GELU, (float)c->dropout);
+    sg_tensor *y = sg_linear_act(g, sg_norm_forward(g, &s->norm_write, x), s->write_up, s->write_up_b,
+                                 SG_GELU, (float)c->dropout);
 
     x = sg_add_dropout(g, x, sg_linear(g, y, s->write_down, s->write_down_b), (float)c->dropout);
     return sg_norm_forward(g, &s->norm_code, x);
@@ -310,7 +325,8 @@ static sg_status cobra_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     int64_t *count;
     sg_status st;
 
-    if ((st = sg_names_known(&s->names, t, s->id_of, err)) || (st = sg_runs_new(&s->runs, t, c->history, false, 2, err)) ||
+    if ((st = sg_names_known(&s->names, t, s->id_of, err)) ||
+        (st = sg_runs_new(&s->runs, t, c->history, false, 2, err)) ||
         (st = sg_count_items(&count, t, false, err)))
         return st;
     sg_free(s->known);
@@ -325,8 +341,8 @@ static sg_status cobra_examples(sg_model *m, const sg_train_data *t, size_t *n, 
 }
 
 /* The items that are compared with: *item (*n), each once; slot (n_items): the place of each among them. */
-static bool take_candidates(const sg_model *m, sg_graph *g, const sg_sequences *q, int32_t **item, int *n, int32_t **slot,
-                            uint64_t seed, uint64_t step)
+static bool take_candidates(const sg_model *m, sg_graph *g, const sg_sequences *q, int32_t **item, int *n,
+                            int32_t **slot, uint64_t seed, uint64_t step)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
@@ -341,9 +357,11 @@ static bool take_candidates(const sg_model *m, sg_graph *g, const sg_sequences *
     *n = 0;
     for (int i = 0; i < q->tokens + more; i++) {
         const int k = i - q->tokens;
-        const int32_t one = k < 0          ? q->item[i]
-                            : c->negatives ? s->known[sg_rng_below((uint64_t)s->n_known, seed, SG_RNG_SAMPLE, step, (uint64_t)k)]
-                                           : s->known[k];
+        const int32_t one =
+            k < 0 ? q->item[i]
+            : c->negatives
+                ? s->known[sg_rng_below((uint64_t)s->n_known, seed, SG_RNG_SAMPLE, step, (uint64_t)k)]
+                : s->known[k];
 
         if ((*slot)[one] < 0) {
             (*slot)[one] = *n;
@@ -355,10 +373,10 @@ static bool take_candidates(const sg_model *m, sg_graph *g, const sg_sequences *
 
 /* Rows of the training step: which state is asked for which item. */
 typedef struct questions {
-    int n;                /* targets */
-    int32_t *sparse_row;  /* (n * levels) token v_t of each code of the next item */
-    int32_t *dense_row;   /* (n) token e_t+1 */
-    int32_t *id, *vector; /* (n) ID and candidate that are right */
+    int n;                           /* targets */
+    int32_t *sparse_row;             /* (n * levels) token v_t of each code of the next item */
+    int32_t *dense_row;              /* (n) token e_t+1 */
+    int32_t *id, *vector;            /* (n) ID and candidate that are right */
     int32_t *code_id, *upto, *depth; /* (n * levels) ID, codes of it that are known, and which one is asked */
 } questions;
 
@@ -420,7 +438,8 @@ static sg_tensor *sparse_loss(const sg_model *m, sg_graph *g, sg_tensor *x, cons
     return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, 1, (float)c->label_smoothing);
 }
 
-static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                             uint64_t step)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
@@ -432,7 +451,8 @@ static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, 
 
     if (!sg_runs_pack_whole(&q, g, &s->runs, example, n) || !(place = sg_places_from_end(g, &q)) ||
         !take_candidates(m, g, &q, &candidate, &n_candidate, &slot, seed, step) || !ask(&a, m, g, &q, slot) ||
-        !(own = sg_scratch(g, (size_t)q.tokens, sizeof *own)) || !(id = sg_scratch(g, (size_t)q.tokens, sizeof *id)) ||
+        !(own = sg_scratch(g, (size_t)q.tokens, sizeof *own)) ||
+        !(id = sg_scratch(g, (size_t)q.tokens, sizeof *id)) ||
         !(offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets)))
         return NULL;
     for (int i = 0; i < q.tokens; i++) {
@@ -443,13 +463,16 @@ static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, 
         offsets[b] = 2 * q.offsets[b];
 
     sg_tensor *v = item_vectors(m, g, candidate, n_candidate);
-    sg_tensor *x = interleave(m, g, id_tokens(m, g, id, NULL, q.tokens), sg_rows(g, v, own, q.tokens), place, q.tokens);
+    sg_tensor *x =
+        interleave(m, g, id_tokens(m, g, id, NULL, q.tokens), sg_rows(g, v, own, q.tokens), place, q.tokens);
     sg_tensor *h = sg_tower_forward(g, &s->tower, x, offsets, n, SG_MASK_CAUSAL, (float)c->dropout);
     const int rows = a.n * s->names.levels;
-    sg_tensor *codes = code_states(m, g, sg_rows(g, h, a.sparse_row, rows), id_tokens(m, g, a.code_id, a.upto, rows), a.depth, rows);
+    sg_tensor *codes = code_states(m, g, sg_rows(g, h, a.sparse_row, rows),
+                                   id_tokens(m, g, a.code_id, a.upto, rows), a.depth, rows);
     sg_tensor *sparse = sparse_loss(m, g, codes, &a);
     sg_tensor *u = dense_vectors(m, g, sg_rows(g, h, a.dense_row, a.n));
-    sg_tensor *dense = sg_softmax_ce(g, u, sg_table(g, v), NULL, a.vector, NULL, (float)(1 / c->temperature), 0);
+    sg_tensor *dense =
+        sg_softmax_ce(g, u, sg_table(g, v), NULL, a.vector, NULL, (float)(1 / c->temperature), 0);
 
     return sg_plus(g, sg_scale(g, sparse, (float)c->sparse), sg_scale(g, dense, (float)c->dense));
 }
@@ -532,8 +555,8 @@ typedef struct decoder {
 } decoder;
 
 /* One block over new tokens x (n, dim), one sequence each row or the history as it is; keys and values are those of spec. */
-static sg_tensor *run_block(const sg_block *b, sg_graph *g, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v, int batch,
-                            const int32_t *offsets_q, const int32_t *offsets_k)
+static sg_tensor *run_block(const sg_block *b, sg_graph *g, sg_tensor *x, sg_tensor *normed, sg_tensor *k,
+                            sg_tensor *v, int batch, const int32_t *offsets_q, const int32_t *offsets_k)
 {
     const sg_attention_spec spec = {.heads = b->spec.heads,
                                     .batch = batch,
@@ -661,7 +684,8 @@ static sg_tensor *vectors_after(const decoder *d, const int32_t *id, int each)
     const cobra *s = m->state;
     const int n = d->batch * each, history = d->tokens[d->batch];
     sg_graph *g = d->session->graph;
-    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place), *one = sg_scratch(g, (size_t)n + 1, sizeof *one),
+    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place),
+            *one = sg_scratch(g, (size_t)n + 1, sizeof *one),
             *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *row = sg_scratch(g, (size_t)history * (size_t)each + (size_t)n, sizeof *row);
     int at = 0;
@@ -684,7 +708,8 @@ static sg_tensor *vectors_after(const decoder *d, const int32_t *id, int each)
     for (int i = 0; i < s->tower.n; i++) {
         const sg_block *b = &s->tower.block[i];
         sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
-        sg_tensor *k = sg_linear(g, normed, b->self.k, b->self.kb), *v = sg_linear(g, normed, b->self.v, b->self.vb);
+        sg_tensor *k = sg_linear(g, normed, b->self.k, b->self.kb),
+                  *v = sg_linear(g, normed, b->self.v, b->self.vb);
 
         k = sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){d->k[i], k}, 2), row, at);
         v = sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){d->v[i], v}, 2), row, at);
@@ -711,8 +736,8 @@ static bool may_show(const wanted *w, int32_t item)
 }
 
 /* IDs of which nothing may be shown, for the search: allowed (ids) for all users, or NULL; for each user, after *deny. */
-static sg_status bar_ids(sg_beam_spec *spec, const sg_model *m, sg_graph *g, const sg_histories *h, const sg_filter *f,
-                         sg_error *err)
+static sg_status bar_ids(sg_beam_spec *spec, const sg_model *m, sg_graph *g, const sg_histories *h,
+                         const sg_filter *f, sg_error *err)
 {
     const cobra *s = m->state;
     const int32_t n_ids = sg_catalogue_items(s->ids);
@@ -772,7 +797,8 @@ typedef struct fusion {
 } fusion;
 
 /* Scores of the items of one ID, into value; items into candidate; returns how many. */
-static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, float *value, int32_t *nearest, float *cosine)
+static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, float *value,
+                       int32_t *nearest, float *cosine)
 {
     const sg_model *m = w->d->m;
     const cobra_config *c = m->config;
@@ -780,7 +806,8 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     const size_t dim = (size_t)c->dim, row = user * (size_t)w->each + (size_t)r;
     const int32_t id = w->id[row], first = s->id_offsets[id], n = s->id_offsets[id + 1] - first;
     const float *prior = w->prior ? w->prior + user * (size_t)m->n_items : NULL, *u = w->u + row * dim;
-    const wanted want = {w->f, w->h->item + w->h->offsets[user], w->h->offsets[user + 1] - w->h->offsets[user]};
+    const wanted want = {w->f, w->h->item + w->h->offsets[user],
+                         w->h->offsets[user + 1] - w->h->offsets[user]};
     float known = w->logp[row], total = 0;
     int kept = 0;
 
@@ -864,7 +891,8 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
     const cobra *s = m->state;
     const size_t n = (size_t)m->n_items, n_ids = (size_t)sg_catalogue_items(s->ids), batch = (size_t)w->h->n;
     sg_graph *g = session->graph;
-    float *score = sg_scratch(g, batch, n * sizeof *score), *best = sg_scratch(g, batch, n_ids * sizeof *best);
+    float *score = sg_scratch(g, batch, n * sizeof *score),
+          *best = sg_scratch(g, batch, n_ids * sizeof *best);
     sg_status st;
 
     if (!score || !best)
@@ -879,13 +907,14 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
         for (size_t i = 0; i < n_ids; i++)
             best[b * n_ids + i] = -INFINITY;
         for (size_t i = 0; i < n; i++)
-            best[b * n_ids + (size_t)s->id_of[i]] = fmaxf(best[b * n_ids + (size_t)s->id_of[i]], score[b * n + i]);
+            best[b * n_ids + (size_t)s->id_of[i]] =
+                fmaxf(best[b * n_ids + (size_t)s->id_of[i]], score[b * n + i]);
     }
     return sg_prior_init(ids, s->ids, w->h->n, best, session->pool, sg_graph_arena(g), err);
 }
 
-static sg_status recommend_some(sg_session *session, const sg_histories *h, const sg_filter *f, int each, int k, int32_t *item,
-                                float *score, sg_error *err)
+static sg_status recommend_some(sg_session *session, const sg_histories *h, const sg_filter *f, int each,
+                                int k, int32_t *item, float *score, sg_error *err)
 {
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
@@ -910,7 +939,8 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     logp = sg_scratch(g, (size_t)h->n * (size_t)each, sizeof *logp);
     if (!id || !logp)
         return sg_graph_status(g, err);
-    if ((st = sg_beam_search(id, logp, s->ids, h->n, &spec, write_code, &d, session->pool, sg_graph_arena(g), err)))
+    if ((st = sg_beam_search(id, logp, s->ids, h->n, &spec, write_code, &d, session->pool, sg_graph_arena(g),
+                             err)))
         return st;
     const sg_tensor *u = vectors_after(&d, id, each);
     if ((st = sg_graph_status(g, err)))
@@ -922,33 +952,37 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     return fuse(&w, err);
 }
 
-static sg_status cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
-                                 float *score, sg_error *err)
+static sg_status cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                                 int32_t *item, float *score, sg_error *err)
 {
     enum { ROWS = 512 }; /* IDs that are asked for their vectors together */
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
-    const int ids = sg_catalogue_items(((const cobra *)m->state)->ids), beam = session->beam ? session->beam : c->beam;
-    const int each = (beam > k ? beam : k) < ids ? (beam > k ? beam : k) : ids, users = each < ROWS ? ROWS / each : 1;
+    const int ids = sg_catalogue_items(((const cobra *)m->state)->ids),
+              beam = session->beam ? session->beam : c->beam;
+    const int each = (beam > k ? beam : k) < ids ? (beam > k ? beam : k) : ids,
+              users = each < ROWS ? ROWS / each : 1;
     sg_status st;
 
     for (int first = 0; first < h->n; first += users) {
         const sg_histories part = sg_histories_rows(h, first, h->n - first < users ? h->n - first : users);
 
-        if ((st = recommend_some(session, &part, f, each, k, item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 err)))
+        if ((st = recommend_some(session, &part, f, each, k, item + (size_t)first * (size_t)k,
+                                 score + (size_t)first * (size_t)k, err)))
             return st;
     }
     return SG_OK;
 }
 
 /* The codes of the ID; then, at the code that follows, which of the items of the ID by their vectors. */
-static sg_status cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err)
+static sg_status cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
+                            float *logp, sg_error *err)
 {
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
     const cobra *s = m->state;
-    const size_t levels = (size_t)s->names.levels, all = (size_t)sg_catalogue_levels(m->catalogue), dim = (size_t)c->dim;
+    const size_t levels = (size_t)s->names.levels, all = (size_t)sg_catalogue_levels(m->catalogue),
+                 dim = (size_t)c->dim;
     sg_graph *g = session->graph;
     decoder d;
     sg_status st;
@@ -961,7 +995,8 @@ static sg_status cobra_path(sg_session *session, const sg_histories *h, const in
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++)
         id[i] = s->id_of[item[i]];
-    if ((st = sg_path_scores(known, s->ids, id, n, !strcmp(c->softmax, "legal"), write_code, &d, sg_graph_arena(g), err)))
+    if ((st = sg_path_scores(known, s->ids, id, n, !strcmp(c->softmax, "legal"), write_code, &d,
+                             sg_graph_arena(g), err)))
         return st;
     const sg_tensor *u = vectors_after(&d, id, n);
     if ((st = sg_graph_status(g, err)))

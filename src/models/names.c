@@ -48,7 +48,8 @@ void sg_names_free(sg_names *s)
         sg_free(s->known[l]);
 }
 
-sg_status sg_names_content(sg_names *s, const sg_train_data *t, const int32_t *name, double spread, sg_error *err)
+sg_status sg_names_content(sg_names *s, const sg_train_data *t, const int32_t *name, double spread,
+                           sg_error *err)
 {
     const size_t levels = (size_t)s->levels, dim = (size_t)s->prefix->dim[1];
     const int32_t n_items = t->data->n_items, n_prefix = s->prefix->dim[0], n_rows = n_prefix + s->size[0];
@@ -108,8 +109,8 @@ sg_status sg_names_known(sg_names *s, const sg_train_data *t, const int32_t *nam
 
 /* The codes after each prefix of the names, as candidates: offsets (n * levels + 1), and the place of the name's own. id NULL:
  * counted only. */
-static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32_t *offsets, int32_t *target, int32_t *code,
-                            int32_t *prefix)
+static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32_t *offsets, int32_t *target,
+                            int32_t *code, int32_t *prefix)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX];
     int32_t at = 0;
@@ -138,10 +139,12 @@ static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32
     return at;
 }
 
-sg_tensor *sg_names_loss_legal(sg_graph *g, const sg_names *s, sg_tensor *x, const int32_t *name, int n, float smoothing)
+sg_tensor *sg_names_loss_legal(sg_graph *g, const sg_names *s, sg_tensor *x, const int32_t *name, int n,
+                               float smoothing)
 {
     const size_t rows = (size_t)n * (size_t)s->levels;
-    int32_t *offsets = sg_scratch(g, rows + 1, sizeof *offsets), *target = sg_scratch(g, rows + 1, sizeof *target);
+    int32_t *offsets = sg_scratch(g, rows + 1, sizeof *offsets),
+            *target = sg_scratch(g, rows + 1, sizeof *target);
 
     if (!offsets || !target)
         return NULL;
@@ -184,12 +187,14 @@ static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end,
     }
 }
 
-void sg_names_logits(sg_graph *g, const sg_names *s, const float *x, const int32_t *node, bool legal, const sg_beam_rows *rows)
+void sg_names_logits(sg_graph *g, const sg_names *s, const float *x, const int32_t *node, bool legal,
+                     const sg_beam_rows *rows)
 {
     const int level = rows->level;
 
-    sg_gemm_linear_range(sg_graph_pool(g), rows->n, x, s->head->dim[1], s->head, s->first[level], s->size[level], rows->logits,
-                         rows->ld);
+    sg_gemm_linear_range(sg_graph_pool(g), rows->n, x, s->head->dim[1], s->head, s->first[level],
+                         s->size[level], rows->logits, rows->ld);
     if (s->prefix && level && legal)
-        sg_parallel_for(sg_graph_pool(g), (size_t)rows->n, 16, add_prefix_logits, &(prefix_work){s, rows, node, x});
+        sg_parallel_for(sg_graph_pool(g), (size_t)rows->n, 16, add_prefix_logits,
+                        &(prefix_work){s, rows, node, x});
 }

@@ -174,7 +174,8 @@ static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
     tiger *s = m->state;
     sg_status st = SG_OK;
 
-    if (s->names.prefix && c->content > 0 && (st = sg_names_content(&s->names, t, NULL, c->content * c->init_sd, err)))
+    if (s->names.prefix && c->content > 0 &&
+        (st = sg_names_content(&s->names, t, NULL, c->content * c->init_sd, err)))
         return st;
     if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
         st = tiger_ready(m, err); /* validation asks before training ends */
@@ -399,8 +400,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
     if (!strcmp(c->softmax, "legal"))
         return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
-    return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale,
-                               (float)c->label_smoothing);
+    return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
 }
 
 /* ---- decoding
@@ -497,7 +497,8 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
 }
 
 /* STAR's scores of all items for these histories, those of the history at 0 when they will not be asked for. */
-static sg_status star_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen, sg_error *err)
+static sg_status star_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen,
+                            sg_error *err)
 {
     const sg_model *m = session->model;
     const tiger *s = m->state;
@@ -535,7 +536,8 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide
                                     : items; /* prefixes of a user at a level */
-    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {session->diversity}; /* first codes keep apart, the others need not */
+    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {
+        session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
                          .k = k,
@@ -602,7 +604,9 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
                                   session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
-    return c->star > 0 ? sg_sparse_score(session, h, &((const tiger *)session->model->state)->star.vote, scores) : SG_OK;
+    return c->star > 0
+               ? sg_sparse_score(session, h, &((const tiger *)session->model->state)->star.vote, scores)
+               : SG_OK;
 }
 
 static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,

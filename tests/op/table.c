@@ -8,10 +8,12 @@ static const int32_t target[ROWS] = {0, 3, 12, -1, 7, 7, 1, 0, 11, 5, 6, -1, 2, 
 static sg_tensor *build_made(op_case *c)
 {
     sg_graph *g = c->graph;
-    sg_tensor *v = sg_l2norm(g, sg_plus(g, sg_linear(g, op_in(c, 1), &c->param[2], NULL), op_in(c, 3)), 1e-12f);
+    sg_tensor *v =
+        sg_l2norm(g, sg_plus(g, sg_linear(g, op_in(c, 1), &c->param[2], NULL), op_in(c, 3)), 1e-12f);
     sg_tensor *ce = sg_softmax_ce(g, op_in(c, 0), sg_table(g, v), NULL, target, NULL, 3, 0.1f);
 
-    return op_loss(c, sg_plus(g, ce, sg_mean(g, sg_times(g, v, sg_rows(g, v, target, N))))); /* read beside it, too */
+    return op_loss(
+        c, sg_plus(g, ce, sg_mean(g, sg_times(g, v, sg_rows(g, v, target, N))))); /* read beside it, too */
 }
 
 static void inputs(op_case *c)
@@ -58,7 +60,8 @@ static void refuses_what_has_no_rows(void **state)
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_INFER, 0, 0);
     assert_null(sg_table(c.graph, NULL));
-    assert_null(sg_softmax_ce(c.graph, op_in(&c, 0), sg_table(c.graph, sg_mean(c.graph, op_in(&c, 0))), NULL, target, NULL, 1, 0));
+    assert_null(sg_softmax_ce(c.graph, op_in(&c, 0), sg_table(c.graph, sg_mean(c.graph, op_in(&c, 0))), NULL,
+                              target, NULL, 1, 0));
     assert_int_equal(sg_graph_status(c.graph, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "table: expected 2 dimensions, found ()");
     op_free(&c);

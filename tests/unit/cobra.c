@@ -9,7 +9,8 @@
 
 enum { ITEMS = 20, WIDTH = 5, DIM = 6 };
 
-#define SMALL "dim=16 layers=2 heads=2 ffn=24 history=8 dropout=0 dropout_input=0 hidden=12 text_dim=6 init_sd=0.3 "
+#define SMALL                                                                                                \
+    "dim=16 layers=2 heads=2 ffn=24 history=8 dropout=0 dropout_input=0 hidden=12 text_dim=6 init_sd=0.3 "
 
 typedef struct kit {
     tiny t;
@@ -30,7 +31,8 @@ static void kit_init(kit *k, int n_users, int length_most)
 static sg_model *model_without_positions(kit *k, const char *options)
 {
     sg_model *m = tiny_model(&k->t, "cobra", options, 3);
-    sg_param *p = sg_params_find(&m->params, "position.weight"), *prefix = sg_params_find(&m->params, "prefix.weight");
+    sg_param *p = sg_params_find(&m->params, "position.weight"),
+             *prefix = sg_params_find(&m->params, "prefix.weight");
 
     memset(p->value, 0, p->count * sizeof(float));
     p->version++;
@@ -40,8 +42,8 @@ static sg_model *model_without_positions(kit *k, const char *options)
 }
 
 /* Scores of all items after one history; those that were not found: -inf. */
-static void score_with(sg_model *m, sg_pool *pool, const sg_histories *h, const sg_filter *f, int beam, int k, int32_t *item,
-                       float *score)
+static void score_with(sg_model *m, sg_pool *pool, const sg_histories *h, const sg_filter *f, int beam, int k,
+                       int32_t *item, float *score)
 {
     sg_error err = {0};
     sg_session *s;
@@ -112,7 +114,8 @@ static void training_loss_equals_decoded_scores(void **state)
     (void)state;
     training_equals_decoding(SMALL "levels=1 dense=0 tau=1 psi=0 fuse=id", true, 1);
     training_equals_decoding(SMALL "levels=3 dense=0 tau=1 psi=0 fuse=id", true, 3);
-    training_equals_decoding(SMALL "levels=3 dense=0 tau=1 psi=0 fuse=id softmax=legal prefix_vectors=true", true, 3);
+    training_equals_decoding(SMALL "levels=3 dense=0 tau=1 psi=0 fuse=id softmax=legal prefix_vectors=true",
+                             true, 3);
     training_equals_decoding(SMALL "levels=3 dense=0 tau=1 psi=0 fuse=id softmax=legal negatives=3", true, 3);
 }
 
@@ -136,7 +139,8 @@ static void vectors_are_learned_as_they_are_asked(void **state)
             k.t.codes[3 * i + 2] = i;
         }
         k.t.ids.size[2] = ITEMS;
-        snprintf(options, sizeof options, SMALL "levels=2 sparse=0 tau=0 psi=5 temperature=0.2 negatives=0 %s", kinds[kind]);
+        snprintf(options, sizeof options,
+                 SMALL "levels=2 sparse=0 tau=0 psi=5 temperature=0.2 negatives=0 %s", kinds[kind]);
         k.t.split->train_end[0] = k.t.user_offsets[1] < 7 ? k.t.user_offsets[1] : 7;
         const int end = (int)k.t.split->train_end[0];
         sg_model *m = model_without_positions(&k, options);
@@ -154,8 +158,9 @@ static void vectors_are_learned_as_they_are_asked(void **state)
 static void the_gradient_is_the_slope(void **state)
 {
     (void)state;
-    static const char *const options[] = {SMALL "negatives=0", SMALL "softmax=legal prefix_vectors=true label_smoothing=0.1 negatives=0",
-                                          SMALL "levels=2 item_vectors=true negatives=5 temperature=0.5 dense=0.7 sparse=2"};
+    static const char *const options[] = {
+        SMALL "negatives=0", SMALL "softmax=legal prefix_vectors=true label_smoothing=0.1 negatives=0",
+        SMALL "levels=2 item_vectors=true negatives=5 temperature=0.5 dense=0.7 sparse=2"};
 
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         kit k;
@@ -223,7 +228,8 @@ static void the_path_sums_to_the_score(void **state)
     for (int levels = 1; levels <= 3; levels++) {
         char options[512];
 
-        snprintf(options, sizeof options, SMALL "tau=1 fuse=id softmax=legal prefix_vectors=true levels=%d", levels);
+        snprintf(options, sizeof options, SMALL "tau=1 fuse=id softmax=legal prefix_vectors=true levels=%d",
+                 levels);
         sg_model *m = model_without_positions(&k, options);
         score_all(m, k.t.item, 4, by_item);
         assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
@@ -347,11 +353,14 @@ static void unseen_items_are_no_negatives(void **state)
             k.v[7 * DIM + j] = turn ? 100 : 0.5f;
         k.v[7 * DIM] = turn ? -100 : 0.5f;
         sg_model *m = tiny_model(&k.t, "cobra", SMALL "negatives=0 softmax=legal prefix_vectors=true", 3);
-        sg_param *text = sg_params_find(&m->params, "text.weight"), *prefix = sg_params_find(&m->params, "prefix.weight");
-        for (size_t i = 0; i < text->count; i++) /* the same spread in both: all but item 7 read what they read */
+        sg_param *text = sg_params_find(&m->params, "text.weight"),
+                 *prefix = sg_params_find(&m->params, "prefix.weight");
+        for (size_t i = 0; i < text->count;
+             i++) /* the same spread in both: all but item 7 read what they read */
             if (i / DIM != 7)
                 text->value[i] = k.v[i];
-        for (size_t i = 0; turn && i < prefix->count; i++) /* prefixes of two codes, then names in the order of items */
+        for (size_t i = 0; turn && i < prefix->count;
+             i++) /* prefixes of two codes, then names in the order of items */
             if (i / 16 == 7 || i / 16 == ITEMS + 7)
                 prefix->value[i] = 5;
         assert_int_equal(m->class->examples(m, &k.t.train, &n, &err), SG_OK);
@@ -375,13 +384,16 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     kit_init(&k, 10, 30);
     assert_int_equal(sg_pool_new(&pool, 2, &err), SG_OK);
     sg_model *m = tiny_model(&k.t, "cobra", SMALL "levels=2", 3);
-    score_with(m, pool, &(sg_histories){.n = 4, .offsets = offsets, .item = k.t.item}, NULL, 4, 7, all, score);
+    score_with(m, pool, &(sg_histories){.n = 4, .offsets = offsets, .item = k.t.item}, NULL, 4, 7, all,
+               score);
     for (int i = 0; i < 4; i++) {
-        score_with(m, NULL, &(sg_histories){.n = 1, .offsets = offsets + i, .item = k.t.item}, NULL, 4, 7, one, alone);
+        score_with(m, NULL, &(sg_histories){.n = 1, .offsets = offsets + i, .item = k.t.item}, NULL, 4, 7,
+                   one, alone);
         assert_memory_equal(one, all + 7 * i, sizeof one);
         assert_memory_equal(alone, score + 7 * i, sizeof alone);
     }
-    score_with(m, NULL, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 8}, .item = k.t.item + 22}, NULL, 4, 7, one, alone);
+    score_with(m, NULL, &(sg_histories){.n = 1, .offsets = (int64_t[]){0, 8}, .item = k.t.item + 22}, NULL, 4,
+               7, one, alone);
     for (int i = 0; i < 7; i++) { /* of a long history the latest 8 matter */
         assert_int_equal(one[i], all[14 + i]);
         assert_true(fabsf(alone[i] - score[14 + i]) < 1e-4f);
@@ -398,7 +410,8 @@ static sg_status build_and_ask(kit *k, sg_error *err)
     uint8_t allow[ITEMS];
     int32_t item[2 * 5];
     float score[2 * 5];
-    char text[] = SMALL "levels=2 softmax=legal prefix_vectors=true content=1 item_vectors=true star=2 star_text=0";
+    char text[] =
+        SMALL "levels=2 softmax=legal prefix_vectors=true content=1 item_vectors=true star=2 star_text=0";
     sg_session *s = NULL;
     sg_model *m;
     sg_graph *g = NULL;
@@ -408,12 +421,13 @@ static sg_status build_and_ask(kit *k, sg_error *err)
     memset(allow, 1, sizeof allow);
     for (char *save = NULL, *p = strtok_r(text, " ", &save); !st && p; p = strtok_r(NULL, " ", &save))
         st = sg_options_assign(m->config, class->options, class->n_options, p, err);
-    if (st || (st = sg_model_build(m, &k->t.train, 1, err)) || (st = class->examples(m, &k->t.train, &n, err)) ||
-        (st = sg_graph_new(&g, NULL, SG_F32, err)))
+    if (st || (st = sg_model_build(m, &k->t.train, 1, err)) ||
+        (st = class->examples(m, &k->t.train, &n, err)) || (st = sg_graph_new(&g, NULL, SG_F32, err)))
         goto done;
     sg_graph_begin(g, SG_INFER, 0, 0);
     class->loss(m, g, (const uint32_t[]){0, 1}, 2, 1, 0);
-    if ((st = sg_graph_status(g, err)) || (st = class->ready(m, err)) || (st = sg_session_new(&s, m, NULL, err)))
+    if ((st = sg_graph_status(g, err)) || (st = class->ready(m, err)) ||
+        (st = sg_session_new(&s, m, NULL, err)))
         goto done;
     st = sg_session_recommend(s, &h, &(sg_filter){.seen = true, .allow = allow}, 5, item, score, err);
 done:
