@@ -964,6 +964,8 @@ static sg_status cobra_recommend(sg_session *session, const sg_histories *h, con
               users = each < ROWS ? ROWS / each : 1;
     sg_status st;
 
+    if (session->groups > 1 || session->temperature > 0)
+        return sg_fail(err, SG_ERR_USAGE, "cobra: lists cannot be spread (groups) or drawn (temperature)");
     for (int first = 0; first < h->n; first += users) {
         const sg_histories part = sg_histories_rows(h, first, h->n - first < users ? h->n - first : users);
 

@@ -552,6 +552,9 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     sg_status st;
     decoder d;
 
+    if (c->star > 0 && (groups > 1 || session->temperature > 0))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
     for (int l = 0; l < SG_CATALOGUE_LEVELS_MAX; l++)
         temperature[l] = session->temperature;
     for (int first = 0; first < h->n; first += users) {

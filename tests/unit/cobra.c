@@ -403,6 +403,27 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     tiny_free(&k.t);
 }
 
+static void says_that_its_lists_are_neither_spread_nor_drawn(void **state)
+{
+    (void)state;
+    kit k;
+    sg_error err = {0};
+    sg_session *s;
+    int32_t item[2];
+    float score[2];
+
+    kit_init(&k, 10, 9);
+    sg_model *m = tiny_model(&k.t, "cobra", SMALL, 3);
+    const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->temperature = 1;
+    assert_int_equal(sg_session_recommend(s, &h, NULL, 2, item, score, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "cobra: lists cannot be spread (groups) or drawn (temperature)");
+    sg_session_free(s);
+    sg_model_free(m);
+    tiny_free(&k.t);
+}
+
 static sg_status build_and_ask(kit *k, sg_error *err)
 {
     const sg_histories h = {.n = 2, .offsets = (int64_t[]){0, 4, 9}, .item = k->t.item};
@@ -487,6 +508,7 @@ int main(void)
         cmocka_unit_test(star_is_added_to_every_item),
         cmocka_unit_test(unseen_items_are_no_negatives),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
+        cmocka_unit_test(says_that_its_lists_are_neither_spread_nor_drawn),
         cmocka_unit_test(survives_failing_memory),
         cmocka_unit_test(says_what_is_missing),
     };
