@@ -105,6 +105,8 @@ static void print_ranking(const json_t *ranking)
     json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
     {
         add_answers(&t, key, value);
+        if (sg_member(value, "rare_items"))
+            add_answers(&t, "  rare items", sg_member(value, "rare_items"));
         if (sg_member(value, "item_rate"))
             add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
     }

@@ -72,6 +72,7 @@ typedef struct sedge_session_params {
     double diversity;
     double temperature;     /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
     uint64_t seed;
+    double mmr;             /* 0 .. 1, above 0: lists by maximal marginal relevance; likeness is the share of leading codes in common */
 } sedge_session_params;
 SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
 SEDGE_API void sedge_session_free(sedge_session *s);

@@ -116,6 +116,7 @@ typedef struct api_eval_config {
     X(float, diversity, 0.5, 0, 1000, "groups: what a first code loses, in log-probability, for each beam of an earlier group")  \
     X(float, temperature, 0, 0, 1000, "above 0: items are drawn, without replacement, instead of the most probable")            \
     X(int, seed, 1, 0, 2147483647, "temperature: seed of the draw")                                                             \
+    X(float, mmr, 0, 0, 1, "maximal marginal relevance: what likeness to items before counts against relevance (with semantic IDs)") \
     X(bool, seen, false, 0, 1, "items of the history may come back")
 typedef struct api_recommend_config {
     API_RECOMMEND_OPTIONS(SG_OPTION_FIELD)

@@ -15,6 +15,7 @@
     X(recgpt)                                                                                                \
     X(hstu)                                                                                                  \
     X(hstu_rank)                                                                                             \
+    X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
     X(cobra)
 

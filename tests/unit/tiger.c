@@ -263,15 +263,16 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     sg_pool_free(pool);
 }
 
-/* Groups and draws: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
+/* Groups, draws, lists by marginal relevance: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
 static void lists_may_be_spread_or_drawn(void **state)
 {
-    enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 4 };
+    enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 5 };
     static const struct way {
         int groups;
         float temperature;
         uint64_t seed;
-    } ways[WAYS] = {{3, 0, 0}, {1, 2, 7}, {1, 2, 7}, {1, 2, 8}};
+        float apart;
+    } ways[WAYS] = {{3, 0, 0, 0}, {1, 2, 7, 0}, {1, 2, 7, 0}, {1, 2, 8, 0}, {1, 0, 0, 0.5f}};
     int32_t item[WAYS][USERS * K];
     float score[WAYS][USERS * K];
     sg_error err = {0};
@@ -290,6 +291,7 @@ static void lists_may_be_spread_or_drawn(void **state)
         s->diversity = 1;
         s->temperature = ways[w].temperature;
         s->seed = ways[w].seed;
+        s->apart = ways[w].apart;
         if (sg_session_recommend(s, &h, NULL, K, item[w], score[w], &err))
             fail_msg("%s", err.message);
         sg_session_free(s);
