@@ -10,6 +10,7 @@
     X(narm)                                                                                                  \
     X(attrec)                                                                                                \
     X(sasrec)                                                                                                \
+    X(heterrec)                                                                                              \
     X(bert4rec)                                                                                              \
     X(s3rec)                                                                                                 \
     X(recgpt)                                                                                                \

@@ -53,13 +53,16 @@ static sg_status train_once(const char *model, const char *options, const char *
     const sg_progress progress = {count_down, &s};
     sg_pool *pool;
     json_t *report = NULL;
-    float v[30 * 6]; /* item vectors, for models that read them */
+    float v[30 * 6], rating[60 * 14]; /* item vectors and ratings, for models that read them */
     tiny t;
     sg_status st;
 
     tiny_new(&t, 60, 30, 14, 6);
     for (size_t i = 0; i < sizeof v / sizeof *v; i++)
         v[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
+    for (int i = 0; i < 60 * 14; i++)
+        rating[i] = (float)(1 + i % 5);
+    t.data.rating = rating;
     t.train.vectors = &(const sg_vectors){.n = 30, .dim = 6, .data = v};
     assert_int_equal(sg_pool_new(&pool, threads, err), SG_OK);
     sg_model *m = tiny_model(&t, model, options, 5);
@@ -179,6 +182,8 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
     static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
                                       {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
                                       {"hstu", HSTU " negatives=7"},
+                                      {"heterrec", "dim=8 layers=1 ffn=16 length=10 values=0"},
+                                      {"sid-rank", "dim=8 hidden=8 depth=2 rows=100"},
                                       {"cobra", COBRA " negatives=0"},
                                       {"cobra", COBRA " negatives=9 softmax=legal prefix_vectors=true"},
                                       {"gru4rec", GRU4REC},
