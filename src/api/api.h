@@ -67,6 +67,8 @@ json_t *api_options_json(const sg_option *table, size_t n); /* NULL: out of memo
     X(bool, core_once, false, 0, 1, "k-core counted once instead of until nothing changes")                                     \
     X(int, length_min, 0, 0, 1000000, "users with fewer events are dropped (0: off)")                                           \
     X(int, length_max, 0, 0, 1000000000, "only the last events of a user are kept, this many (0: all)")                         \
+    X(float, cold, 0, 0, 0.9, "share of items held out: taken from all events but the last of each user (0: none)")             \
+    X(int, cold_seed, 1, 0, 2147483647, "cold: which ones")                                                                     \
     X(int, bad_rows, 0, 0, 2147483647, "rows with errors that are skipped and counted; the next one ends the import")            \
     X(text, item_id, "", 0, 200, "item files: column of the item id (empty: found by its name)")                                \
     X(int, item_id_base, 0, -1000000, 1000000, "item files: added to numeric ids; 1 when they count from 0 and the events from 1") \
@@ -95,6 +97,8 @@ typedef struct api_train_config {
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
+    X(bool, cold, false, 0, 1, "only cases whose target has no training event")                                                 \
+    X(choice, candidates, all, 0, 0, "all|cold: items that are ranked; cold: those without a training event alone")             \
     X(int, batch, 0, 0, 1000000, "cases scored at once (0: a good one)")                                                        \
     X(bool, floors, true, 0, 1, "pop, markov1 and itemknn on the same cases stand beside the result")                           \
     X(bool, oracle, true, 0, 1, "synthetic shops: also what knowing the generator reaches")                                     \

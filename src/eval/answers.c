@@ -161,7 +161,7 @@ static sg_status ask_all(answers *a, const sg_model *m, const sg_train_data *t, 
     sg_status st;
 
     *a = (answers){.tasks = m->class->tasks(m)};
-    if ((st = sg_ranks_choose(&r, t->split, spec, err)) || (st = sg_session_new(&s, m, pool, err)))
+    if ((st = sg_ranks_choose(&r, t, spec, err)) || (st = sg_session_new(&s, m, pool, err)))
         goto done;
     for (size_t i = 0; !st && i < r.n; i++)
         if (!(st = ask_case(a, s, t->data, r.cases[i], err)))

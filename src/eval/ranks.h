@@ -36,7 +36,7 @@ sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t,
                        sg_pool *pool, const sg_progress *progress, sg_error *err);
 void sg_ranks_free(sg_ranks *r);
 /* n and cases only: those that the specification asks. */
-sg_status sg_ranks_choose(sg_ranks *r, const sg_split *s, const sg_eval_spec *spec, sg_error *err);
+sg_status sg_ranks_choose(sg_ranks *r, const sg_train_data *t, const sg_eval_spec *spec, sg_error *err);
 
 /* Mean over cases of the metric values at k. */
 sg_metric_values sg_ranks_mean(const sg_ranks *r, int filter, int k);
