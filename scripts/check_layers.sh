@@ -29,7 +29,8 @@ BEGIN {
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"
     only["microhttpd"] = "src/serve/http"
-    only["sqlite"] = "src/serve/store"
+    only["sqlite"] = "src/serve/store src/lm/cache"
+    only["curl"] = "src/lm/wire"
     bad = 0
 }
 function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
