@@ -156,12 +156,14 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model */
+    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1 */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
     const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
     const char *const *set;
     size_t n_set;
+    const char *cache; /* file that keeps vectors by the text they were made from, for models and endpoints; NULL: none */
+    const char *texts; /* instead of text columns: {"id", "answer"} a line, as sedge_know exports; NULL: columns */
 } sedge_embed_params;
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
 

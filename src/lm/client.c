@@ -170,19 +170,6 @@ const char *sg_client_model(const sg_client *c)
     return c->config.model;
 }
 
-double sg_tokens_about(sg_bytes text)
-{
-    size_t plain = 0, other = 0;
-
-    for (size_t i = 0; i < text.size; i++) {
-        const unsigned char b = (unsigned char)text.data[i];
-
-        plain += b < 0x80;
-        other += b >= 0xc0;
-    }
-    return ceil((double)plain / 4) + (double)other;
-}
-
 /* ---- pace and budget ----------------------------------------------------------------------------------------------------- */
 static double later(double a, double b)
 {

@@ -72,7 +72,4 @@ typedef struct sg_client_work {
  * to stop or memory is out. */
 sg_status sg_client_run(sg_client *c, const sg_client_work *w, const sg_progress *progress, sg_error *err);
 
-/* Tokens of a text, about: four bytes of ASCII each, any other character one. */
-double sg_tokens_about(sg_bytes text);
-
 #endif

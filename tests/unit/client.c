@@ -481,14 +481,6 @@ static void stops_when_asked_and_works_again(void **state)
     mock_stop(&m);
 }
 
-static void counts_tokens_about(void **state)
-{
-    (void)state;
-    assert_true(sg_tokens_about((sg_bytes){"", 0}) == 0);
-    assert_true(sg_tokens_about((sg_bytes){"abcde", 5}) == 2);
-    assert_true(sg_tokens_about((sg_bytes){"\xe6\x97\xa5\xe6\x9c\xac", 6}) == 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -504,7 +496,6 @@ int main(void)
         cmocka_unit_test(sends_the_key_and_never_tells_it),
         cmocka_unit_test(checks_keys_and_addresses),
         cmocka_unit_test(stops_when_asked_and_works_again),
-        cmocka_unit_test(counts_tokens_about),
     };
     return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }
