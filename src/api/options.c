@@ -5,6 +5,7 @@
 #include "data/synth.h"
 #include "file/receipt.h"
 #include "lm/llm.h"
+#include "text/slots.h"
 #include "quantize/tokenize.h"
 #include "serve/load.h"
 #include "serve/serve.h"
@@ -201,6 +202,11 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"embed", sg_client_options, sg_n_client_options},
         {"lm", sg_generate_options, sg_n_generate_options},
         {"lm", sg_sentence_options, sg_n_sentence_options},
+        {"know", api_know_options, api_n_know_options},
+        {"know", sg_slots_options, sg_n_slots_options},
+        {"know", sg_generate_options, sg_n_generate_options},
+        {"know", sg_llm_options, sg_n_llm_options},
+        {"know", sg_client_options, sg_n_client_options},
         {"tokenize", sg_tokenize_options, sg_n_tokenize_options},
         {"train", sg_train_options, sg_n_train_options},
         {"train", api_train_options, api_n_train_options},

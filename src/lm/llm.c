@@ -315,7 +315,7 @@ static sg_status describe_params(chat *c, sg_error *err)
     const sg_llm_config *o = &c->l->config;
     json_t *all = sg_receipt_options(&o->generate, sg_generate_options, sg_n_generate_options);
 
-    if (all && !json_object_set_new(all, "stop", json_string(o->stop)) && !json_object_set_new(all, "json", json_boolean(o->json)))
+    if (all && !json_object_set_new(all, "stop", json_string(o->stop)) && !json_object_set_new(all, "json_object", json_boolean(o->json_object)))
         sg_json_print_compact(&c->params, all);
     json_decref(all);
     return c->params.data && !c->params.failed ? SG_OK : sg_fail_memory(err, "options");
@@ -505,7 +505,7 @@ static sg_status make_remote(void *ctx, size_t i, sg_client_ask *out, sg_error *
     if ((st = c->w->make(c->w->ctx, c->first[i]->i, &t, err)) || (st = count_tokens(c, &t, &out->tokens_in, err)))
         return st;
     out->tokens_out = o->generate.length;
-    out->body = sg_endpoint_chat(o->client.model, t.turn, t.n, &o->generate, o->stop, o->json);
+    out->body = sg_endpoint_chat(o->client.model, t.turn, t.n, &o->generate, o->stop, o->json_object);
     return out->body ? SG_OK : sg_fail_memory(err, "request");
 }
 

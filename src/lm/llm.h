@@ -28,7 +28,7 @@ void sg_llm_can_names(sg_buf *out, unsigned can);
     X(text, tokenizer, "", 0, 255,                                                                           \
       "endpoint: tokenizer that counts its tokens, a folder or a file (empty: about four bytes a token)")    \
     X(text, stop, "", 0, 255, "an answer ends before this text (empty: none)")                               \
-    X(bool, json, false, 0, 1, "endpoint: an answer is a JSON object")
+    X(bool, json_object, false, 0, 1, "endpoint: asks for answers that are a JSON object")
 
 typedef struct sg_llm_config {
     SG_LLM_OPTIONS(SG_OPTION_FIELD)
