@@ -29,7 +29,8 @@ static void check_prompt(const sg_template *t, const sg_bytes *part, size_t n_pa
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
-    const char *end = size ? memchr(text, 0, size) : NULL; /* a template, a zero byte, values, a zero byte between each */
+    const char *end =
+        size ? memchr(text, 0, size) : NULL; /* a template, a zero byte, values, a zero byte between each */
     const size_t head = end ? (size_t)(end - text) : size;
     sg_bytes part[3] = {{"v", 1}};
     size_t n_part = 1;
@@ -61,12 +62,16 @@ bool fuzz_seed(size_t i, sg_buf *out)
     static const struct {
         const char *template, *value;
     } seeds[] = {
-        {"template item-facts 2\n# comment\nslot title tokens=4\nslot brand else=\"un\\n\\\"known\"\nslot history list=\", \" keep=end number\n"
-         "guard <START>\nbudget 40\nanswer match [0-9]+\nrepairs 2\nfallback unknown\n[system]\nYou know {{cosmetics}}.\n[user]\n"
+        {"template item-facts 2\n# comment\nslot title tokens=4\nslot brand else=\"un\\n\\\"known\"\nslot "
+         "history list=\", \" keep=end number\n"
+         "guard <START>\nbudget 40\nanswer match [0-9]+\nrepairs 2\nfallback unknown\n[system]\nYou know "
+         "{{cosmetics}}.\n[user]\n"
          "Which {title} by {brand}?\n\n{history}\n",
          "a long \xc3\xa4 title <START> of many words, 42 of them, and more \xff"},
-        {"template t 1\nslot a json lines\nanswer json a,b\n[user]\n{\"x\": \"{a}\"}\n", "{\"a\": 1, \"b\": [2]} \n\n \"quotes\""},
-        {"template t 1\nslot a tokens=3\nslot b list tokens=5\nguard |\nguard ##\nbudget 12\nanswer line\n[user]\nq|{a}\n[assistant]\n{b}\n[user]\n"
+        {"template t 1\nslot a json lines\nanswer json a,b\n[user]\n{\"x\": \"{a}\"}\n",
+         "{\"a\": 1, \"b\": [2]} \n\n \"quotes\""},
+        {"template t 1\nslot a tokens=3\nslot b list tokens=5\nguard |\nguard ##\nbudget 12\nanswer "
+         "line\n[user]\nq|{a}\n[assistant]\n{b}\n[user]\n"
          "{a}{b}\n",
          "## x | y ###"},
         {"template t 1\nbudget 1\n[user]\nfar too long {a}\n", ""},

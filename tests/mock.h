@@ -69,13 +69,14 @@ static inline void mock_sleep(double seconds)
 static inline json_t *mock_chat(const mock *m, const json_t *asked)
 {
     const json_t *messages = json_object_get(asked, "messages");
-    const char *prompt = json_string_value(json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content"));
+    const char *prompt = json_string_value(
+        json_object_get(json_array_get(messages, json_array_size(messages) - 1), "content"));
     char text[4096];
 
     snprintf(text, sizeof text, "re: %s", prompt ? prompt : "");
-    return json_pack("{s:[{s:i, s:{s:s, s:s}, s:s}], s:{s:i, s:i}}", "choices", "index", 0, "message", "role", "assistant", "content",
-                     m->say && prompt ? m->say(prompt) : text, "finish_reason", "stop", "usage", "prompt_tokens", 10,
-                     "completion_tokens", 5);
+    return json_pack("{s:[{s:i, s:{s:s, s:s}, s:s}], s:{s:i, s:i}}", "choices", "index", 0, "message", "role",
+                     "assistant", "content", m->say && prompt ? m->say(prompt) : text, "finish_reason",
+                     "stop", "usage", "prompt_tokens", 10, "completion_tokens", 5);
 }
 
 static inline json_t *mock_embed(const json_t *asked)
@@ -87,12 +88,13 @@ static inline json_t *mock_embed(const json_t *asked)
     json_array_foreach(input, i, one)
     {
         const char *text = json_string_value(one);
-        const size_t at = json_array_size(input) - 1 - i; /* in another order than asked, as the dialect allows */
+        const size_t at =
+            json_array_size(input) - 1 - i; /* in another order than asked, as the dialect allows */
         const char *other = json_string_value(json_array_get(input, at));
 
         (void)text;
-        json_array_append_new(data, json_pack("{s:i, s:[f, i, i]}", "index", (int)at, "embedding", (double)strlen(other),
-                                              (int)(unsigned char)other[0], 1));
+        json_array_append_new(data, json_pack("{s:i, s:[f, i, i]}", "index", (int)at, "embedding",
+                                              (double)strlen(other), (int)(unsigned char)other[0], 1));
     }
     return json_pack("{s:o, s:{s:i}}", "data", data, "usage", "prompt_tokens", 7);
 }
@@ -106,7 +108,8 @@ static inline json_t *mock_score(const json_t *asked)
         json_array_append_new(logp, i ? json_real(-0.5) : json_null());
         json_array_append_new(offset, json_integer((json_int_t)i));
     }
-    return json_pack("{s:[{s:{s:o, s:o}}]}", "choices", "logprobs", "token_logprobs", logp, "text_offset", offset);
+    return json_pack("{s:[{s:{s:o, s:o}}]}", "choices", "logprobs", "token_logprobs", logp, "text_offset",
+                     offset);
 }
 
 /* ---- the server ---------------------------------------------------------------------------------------------------------- */
@@ -132,7 +135,8 @@ static inline ssize_t mock_half(void *ctx, uint64_t at, char *out, size_t most)
     return (ssize_t)(most < 50 ? most : 50);
 }
 
-static inline enum MHD_Result mock_send(struct MHD_Connection *to, int status, const char *text, const char *retry_after)
+static inline enum MHD_Result mock_send(struct MHD_Connection *to, int status, const char *text,
+                                        const char *retry_after)
 {
     struct MHD_Response *r =
         MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
@@ -145,7 +149,8 @@ static inline enum MHD_Result mock_send(struct MHD_Connection *to, int status, c
     return sent;
 }
 
-static inline enum MHD_Result mock_good(mock *m, struct MHD_Connection *to, const char *path, const mock_call *c)
+static inline enum MHD_Result mock_good(mock *m, struct MHD_Connection *to, const char *path,
+                                        const mock_call *c)
 {
     json_t *asked = json_loadb(c->body.data ? c->body.data : "", c->body.size, 0, NULL), *answer = NULL;
     sg_buf text = {0};
@@ -159,7 +164,8 @@ static inline enum MHD_Result mock_good(mock *m, struct MHD_Connection *to, cons
         answer = mock_score(asked);
     if (answer)
         sg_json_print_compact(&text, answer);
-    sent = mock_send(to, answer ? 200 : 404, text.data ? text.data : "{\"error\": {\"message\": \"no such path\"}}", NULL);
+    sent = mock_send(to, answer ? 200 : 404,
+                     text.data ? text.data : "{\"error\": {\"message\": \"no such path\"}}", NULL);
     sg_buf_free(&text);
     json_decref(asked);
     json_decref(answer);
@@ -200,8 +206,9 @@ static inline enum MHD_Result mock_answer(mock *m, struct MHD_Connection *to, co
     return sent;
 }
 
-static inline enum MHD_Result mock_request(void *ctx, struct MHD_Connection *from, const char *path, const char *method,
-                                           const char *version, const char *data, size_t *size, void **state)
+static inline enum MHD_Result mock_request(void *ctx, struct MHD_Connection *from, const char *path,
+                                           const char *method, const char *version, const char *data,
+                                           size_t *size, void **state)
 {
     mock *m = ctx;
     mock_call *c = *state;
@@ -228,7 +235,8 @@ static inline enum MHD_Result mock_request(void *ctx, struct MHD_Connection *fro
     return mock_answer(m, from, path, c);
 }
 
-static inline void mock_done(void *ctx, struct MHD_Connection *with, void **state, enum MHD_RequestTerminationCode why)
+static inline void mock_done(void *ctx, struct MHD_Connection *with, void **state,
+                             enum MHD_RequestTerminationCode why)
 {
     mock *m = ctx;
     mock_call *c = *state;
@@ -248,8 +256,9 @@ static inline void mock_start(mock *m, const mock_step *script, size_t n)
 {
     *m = (mock){.script = script, .n_script = n};
     pthread_mutex_init(&m->lock, NULL);
-    m->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL, mock_request, m,
-                                 MHD_OPTION_NOTIFY_COMPLETED, mock_done, m, MHD_OPTION_END);
+    m->daemon =
+        MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION, 0, NULL, NULL,
+                         mock_request, m, MHD_OPTION_NOTIFY_COMPLETED, mock_done, m, MHD_OPTION_END);
     assert_non_null(m->daemon);
     snprintf(m->url, sizeof m->url, "http://127.0.0.1:%d/v1",
              (int)MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_BIND_PORT)->port);

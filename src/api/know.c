@@ -97,7 +97,8 @@ static sg_status make(void *ctx, size_t i, sg_turns *out, sg_error *err)
     for (size_t p = 0; p < k->prompt.n; p++)
         k->turn[p] = (sg_turn){k->prompt.role[p], {k->prompt.text[p].data, k->prompt.text[p].size}};
     for (size_t s = 0; s < said; s++)
-        k->turn[k->prompt.n + s] = (sg_turn){s % 2 ? "user" : "assistant", {t->said[s].data, t->said[s].size}};
+        k->turn[k->prompt.n + s] =
+            (sg_turn){s % 2 ? "user" : "assistant", {t->said[s].data, t->said[s].size}};
     *out = (sg_turns){k->turn, k->prompt.n + said};
     return SG_OK;
 }
@@ -105,11 +106,12 @@ static sg_status make(void *ctx, size_t i, sg_turns *out, sg_error *err)
 /* ---- answers ---------------------------------------------------------------------------------------------------------------- */
 static sg_status learn(know *k, size_t subject, const char *key, sg_error *err)
 {
-    const sg_knowledge row = {.kind = {sg_slots_kind(k->slots), 4},
-                              .id = sg_slots_id(k->slots, subject),
-                              .origin = {sg_template_origin(k->template), strlen(sg_template_origin(k->template))},
-                              .events = sg_slots_told(k->slots, subject),
-                              .key = {key, strlen(key)}};
+    const sg_knowledge row = {
+        .kind = {sg_slots_kind(k->slots), 4},
+        .id = sg_slots_id(k->slots, subject),
+        .origin = {sg_template_origin(k->template), strlen(sg_template_origin(k->template))},
+        .events = sg_slots_told(k->slots, subject),
+        .key = {key, strlen(key)}};
 
     k->end[subject] = KNOWN;
     memcpy(k->key[subject], key, sizeof k->key[subject]);
@@ -285,8 +287,8 @@ static sg_status write_line(sg_writer *w, know *k, size_t subject, sg_error *err
     if (!(st = answer_of(&answer, k, subject, err)) && !(st = render(k, subject, err))) {
         const sg_buf *prompt = &k->prompt.text[k->prompt.n - 1];
 
-        root = json_pack("{s:s%, s:s%, s:s%}", "id", id.data, id.size, "prompt", prompt->data, prompt->size, "answer",
-                         answer.data ? answer.data : "", answer.size);
+        root = json_pack("{s:s%, s:s%, s:s%}", "id", id.data, id.size, "prompt", prompt->data, prompt->size,
+                         "answer", answer.data ? answer.data : "", answer.size);
         if (root && strcmp(sg_slots_kind(k->slots), "user") == 0)
             json_object_set_new(root, "events", json_integer(sg_slots_told(k->slots, subject)));
         if (root)
@@ -323,9 +325,10 @@ static sg_status report(know *k, bool dry, double seconds)
 
     for (size_t i = 0; i < k->n; i++)
         n[k->end[i]]++;
-    o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "template", sg_template_origin(k->template), "llm", sg_llm_name(k->llm), "of",
-                  sg_slots_kind(k->slots), "subjects", (json_int_t)k->n, "cached", (json_int_t)k->count.cached, "asked",
-                  (json_int_t)k->count.asked, "repeated", (json_int_t)k->count.repeated);
+    o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "template", sg_template_origin(k->template), "llm",
+                  sg_llm_name(k->llm), "of", sg_slots_kind(k->slots), "subjects", (json_int_t)k->n, "cached",
+                  (json_int_t)k->count.cached, "asked", (json_int_t)k->count.asked, "repeated",
+                  (json_int_t)k->count.repeated);
     bad = !o || json_object_set_new(o, "entries_dropped", json_integer((json_int_t)k->dropped)) ||
           json_object_set_new(o, "values_cut", json_integer((json_int_t)k->cut));
     if (dry) {
@@ -349,18 +352,22 @@ static sg_status report(know *k, bool dry, double seconds)
 }
 
 /* ---- all together ----------------------------------------------------------------------------------------------------------- */
-static sg_status open_parts(know *k, const sedge_know_params *p, const sg_dataset *d, const sg_slots_config *slots, const sg_llm_config *llm)
+static sg_status open_parts(know *k, const sedge_know_params *p, const sg_dataset *d,
+                            const sg_slots_config *slots, const sg_llm_config *llm)
 {
     sg_error *err = &k->call->err;
     const char *const *names;
     size_t n_names;
     sg_status st;
 
-    if ((st = sg_slots_open(&k->slots, d, slots, err)) || (st = sg_template_open(&k->template, p->prompt, err)))
+    if ((st = sg_slots_open(&k->slots, d, slots, err)) ||
+        (st = sg_template_open(&k->template, p->prompt, err)))
         return st;
     names = sg_slots_names(k->slots, &n_names);
-    if ((st = sg_template_bind(k->to, k->template, names, n_names, err)) || (st = sg_llm_open(&k->llm, p->llm, llm, err)) ||
-        (st = sg_llm_need(k->llm, SG_LLM_CHAT, p->prompt, err)) || (st = sg_cache_open(&k->cache, p->cache, err)))
+    if ((st = sg_template_bind(k->to, k->template, names, n_names, err)) ||
+        (st = sg_llm_open(&k->llm, p->llm, llm, err)) ||
+        (st = sg_llm_need(k->llm, SG_LLM_CHAT, p->prompt, err)) ||
+        (st = sg_cache_open(&k->cache, p->cache, err)))
         return st;
     k->n = sg_slots_subjects(k->slots);
     if (k->config->most && k->n > (size_t)k->config->most)
@@ -409,11 +416,13 @@ int sedge_know(const sedge_know_params *given, char **json, sedge_error *err)
 
     sg_llm_config_init(&llm);
     api_defaults(tables, 2);
-    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = api_need(p.prompt, "a template", &c.err)) &&
-        !(st = api_need(p.llm, "a language model (llm)", &c.err)) && !(st = api_need(p.cache, "a cache file", &c.err)) &&
-        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) && !(st = sg_dataset_open(&d, p.data, &c.err)) &&
-        !(st = open_parts(&k, &p, d, &slots, &llm)) && !(st = ask(&k, p.dry != 0)) &&
-        (p.dry || !p.out || !(st = export(&k, p.out, &c.err))))
+    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
+        !(st = api_need(p.prompt, "a template", &c.err)) &&
+        !(st = api_need(p.llm, "a language model (llm)", &c.err)) &&
+        !(st = api_need(p.cache, "a cache file", &c.err)) &&
+        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) &&
+        !(st = sg_dataset_open(&d, p.data, &c.err)) && !(st = open_parts(&k, &p, d, &slots, &llm)) &&
+        !(st = ask(&k, p.dry != 0)) && (p.dry || !p.out || !(st = export(&k, p.out, &c.err))))
         st = report(&k, p.dry != 0, sg_now() - start);
     close_parts(&k);
     sg_dataset_close(d);

@@ -36,18 +36,23 @@ static const char *const sql[N_STATEMENTS] = {
     [VECTOR] = "SELECT numbers FROM vectors WHERE key = ?",
     [PUT_VECTOR] = "INSERT OR REPLACE INTO vectors (key, encoder, numbers) VALUES (?, ?, ?)",
     [KNOW] = "INSERT OR REPLACE INTO knowledge (kind, id, origin, events, key) VALUES (?, ?, ?, ?, ?)",
-    [EACH] = "SELECT k.kind, k.id, k.origin, k.events, k.key, a.prompt, a.text, a.model, a.time FROM knowledge k "
-             "JOIN answers a ON a.key = k.key WHERE k.kind = ? AND k.origin = ? ORDER BY k.id",
-    [ORPHANS] = "DELETE FROM answers WHERE key IN (SELECT key FROM knowledge WHERE kind = ?1 AND id = ?2) AND key NOT IN "
+    [EACH] =
+        "SELECT k.kind, k.id, k.origin, k.events, k.key, a.prompt, a.text, a.model, a.time FROM knowledge k "
+        "JOIN answers a ON a.key = k.key WHERE k.kind = ? AND k.origin = ? ORDER BY k.id",
+    [ORPHANS] = "DELETE FROM answers WHERE key IN (SELECT key FROM knowledge WHERE kind = ?1 AND id = ?2) "
+                "AND key NOT IN "
                 "(SELECT key FROM knowledge WHERE NOT (kind = ?1 AND id = ?2))",
     [FORGET] = "DELETE FROM knowledge WHERE kind = ? AND id = ?",
 };
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, "
-    "model TEXT NOT NULL, origin TEXT NOT NULL, tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, encoder TEXT NOT NULL, numbers BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS knowledge (kind TEXT NOT NULL, id TEXT NOT NULL, origin TEXT NOT NULL, events INTEGER NOT NULL, "
+    "model TEXT NOT NULL, origin TEXT NOT NULL, tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) "
+    "WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, encoder TEXT NOT NULL, numbers BLOB NOT NULL) "
+    "WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS knowledge (kind TEXT NOT NULL, id TEXT NOT NULL, origin TEXT NOT NULL, "
+    "events INTEGER NOT NULL, "
     "key TEXT NOT NULL, PRIMARY KEY (kind, origin, id)) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS knowledge_by_key ON knowledge (key);"
     "CREATE INDEX IF NOT EXISTS knowledge_by_id ON knowledge (kind, id);";
@@ -62,8 +67,8 @@ static sg_status fail(const sg_cache *c, int rc, sg_error *err)
 {
     if (rc == SQLITE_NOMEM)
         return sg_fail_memory(err, c->path);
-    return sg_fail(err, rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT : SG_ERR_IO, "%s: %s", c->path,
-                   c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
+    return sg_fail(err, rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT : SG_ERR_IO, "%s: %s",
+                   c->path, c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
 }
 
 static sg_status run_text(const sg_cache *c, const char *text, sg_error *err)
@@ -93,17 +98,20 @@ static sg_status make_tables(sg_cache *c, sg_error *err)
     sg_status st;
 
     /* the log is not synced at every commit: a killed process loses nothing, a power cut the last answers, which are asked again */
-    if ((st = run_text(c, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON", err)) ||
+    if ((st = run_text(c, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
+                       err)) ||
         (st = read_version(c, &version, err)))
         return st;
     if (version > VERSION)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a cache of version %d, found %d", c->path, VERSION, version);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a cache of version %d, found %d", c->path, VERSION,
+                       version);
     if (version == VERSION)
         return SG_OK;
     snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", VERSION);
     if ((st = run_text(c, "BEGIN IMMEDIATE", err)))
         return st;
-    if ((st = run_text(c, schema, err)) || (st = run_text(c, set_version, err)) || (st = run_text(c, "COMMIT", err)))
+    if ((st = run_text(c, schema, err)) || (st = run_text(c, set_version, err)) ||
+        (st = run_text(c, "COMMIT", err)))
         sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
     return st;
 }
@@ -123,7 +131,8 @@ sg_status sg_cache_open(sg_cache **out, const char *path, sg_error *err)
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
-    if ((rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL)))
+    if ((rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                              NULL)))
         st = fail(c, rc, err);
     else
         sqlite3_busy_timeout(c->db, WAIT_MS);
@@ -243,7 +252,8 @@ sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *tex
     *found = false;
     if (st)
         return st;
-    if (!(rc = bind_key(q, 1, key) | sqlite3_bind_int64(q, 2, since)) && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+    if (!(rc = bind_key(q, 1, key) | sqlite3_bind_int64(q, 2, since)) &&
+        (rc = sqlite3_step(q)) == SQLITE_ROW) {
         const sg_bytes t = column(q, 0);
 
         sg_buf_add(text, t.data, t.size);
@@ -264,8 +274,9 @@ sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, s
 
     return st ? st
               : finish(c, q,
-                       bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) | bind(q, 4, a->model) |
-                           bind(q, 5, a->origin) | sqlite3_bind_double(q, 6, a->tokens_in) |
+                       bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) |
+                           bind(q, 4, a->model) | bind(q, 5, a->origin) |
+                           sqlite3_bind_double(q, 6, a->tokens_in) |
                            sqlite3_bind_double(q, 7, a->tokens_out) | sqlite3_bind_int64(q, 8, a->time),
                        err);
 }
@@ -285,7 +296,8 @@ sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim
         const size_t bytes = (size_t)sqlite3_column_bytes(q, 0), n = bytes / sizeof *out;
 
         if (n == 0 || bytes % sizeof *out || n > INT32_MAX || (*dim && n != (size_t)*dim)) {
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes", c->path, (int)*dim, bytes);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes", c->path,
+                         (int)*dim, bytes);
         } else {
             *dim = (int32_t)n;
             *found = true;
@@ -299,7 +311,8 @@ sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim
     return st;
 }
 
-sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, const float *x, int32_t dim, sg_error *err)
+sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, const float *x, int32_t dim,
+                              sg_error *err)
 {
     sqlite3_stmt *q;
     const sg_status st = prepare(c, PUT_VECTOR, &q, err);
@@ -324,7 +337,8 @@ sg_status sg_cache_know(sg_cache *c, const sg_knowledge *k, sg_error *err)
                        err);
 }
 
-sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx, sg_error *err)
+sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx,
+                        sg_error *err)
 {
     sqlite3_stmt *q;
     sg_status st = prepare(c, EACH, &q, err);
@@ -358,7 +372,8 @@ sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, s
     sqlite3_stmt *orphans, *forget;
     sg_status st;
 
-    if ((st = prepare(c, ORPHANS, &orphans, err)) || (st = prepare(c, FORGET, &forget, err)) || (st = sg_cache_begin(c, err)))
+    if ((st = prepare(c, ORPHANS, &orphans, err)) || (st = prepare(c, FORGET, &forget, err)) ||
+        (st = sg_cache_begin(c, err)))
         return st;
     if (!(st = finish(c, orphans, bind(orphans, 1, kind) | bind(orphans, 2, id), err)) &&
         !(st = finish(c, forget, bind(forget, 1, kind) | bind(forget, 2, id), err))) {

@@ -32,12 +32,14 @@ typedef struct sg_cache_answer {
     int64_t time; /* seconds since 1970 */
 } sg_cache_answer;
 /* text is appended to; since: older ones do not count (0: all do). */
-sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *found, sg_error *err);
+sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *found,
+                        sg_error *err);
 sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, sg_error *err);
 
 /* *dim 0: any, and then that of the vector found; a vector of another width is an error. out NULL: only asked whether there. */
 sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim, bool *found, sg_error *err);
-sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, const float *x, int32_t dim, sg_error *err);
+sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, const float *x, int32_t dim,
+                              sg_error *err);
 /* Many puts at once; after a failure between them: roll back. */
 sg_status sg_cache_begin(sg_cache *c, sg_error *err);
 sg_status sg_cache_commit(sg_cache *c, sg_error *err);
@@ -53,7 +55,8 @@ typedef struct sg_knowledge {
 sg_status sg_cache_know(sg_cache *c, const sg_knowledge *k, sg_error *err); /* replaces what was known */
 /* Calls each with what is known of a kind by an origin, ids in byte order; returns what it returned when that is no SG_OK. */
 typedef sg_status sg_knowledge_each(void *ctx, const sg_knowledge *k, sg_error *err);
-sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx, sg_error *err);
+sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx,
+                        sg_error *err);
 /* Forgets a user or item: its knowledge, and the answers that nothing else refers to. *n: rows of knowledge removed. */
 sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, sg_error *err);
 

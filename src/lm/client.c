@@ -28,19 +28,19 @@ typedef enum slot_state { EMPTY, WAITING, FLYING } slot_state;
 
 typedef struct slot {
     slot_state state;
-    size_t i;    /* which request */
-    int tries;   /* sent so far */
-    double due;  /* WAITING: not before this time */
-    sg_buf body; /* the request as text */
+    size_t i;          /* which request */
+    int tries;         /* sent so far */
+    double due;        /* WAITING: not before this time */
+    sg_buf body;       /* the request as text */
     sg_client_ask ask; /* its costs; the body is already text */
 } slot;
 
 struct sg_client {
     sg_client_config config;
-    char *url;      /* owned, without a slash at its end */
-    char *key;      /* owned; "": none */
-    sg_wire *wire;  /* owned */
-    slot *slot;     /* owned: (concurrency) */
+    char *url;     /* owned, without a slash at its end */
+    char *key;     /* owned; "": none */
+    sg_wire *wire; /* owned */
+    slot *slot;    /* owned: (concurrency) */
     sg_client_use use;
     double next_request, next_tokens; /* pace: not before these times */
     double held;                      /* a 429: nothing before this time */
@@ -51,8 +51,10 @@ struct sg_client {
 static sg_status check_key(const char *key, const char *where, sg_error *err)
 {
     for (const char *p = key; *p; p++)
-        if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\') /* what JSON would spell otherwise could not be hidden */
-            return sg_fail(err, SG_ERR_FORMAT, "%s: expected a key of printable characters in one line, without quotes", where);
+        if (*p <= ' ' || *p > '~' || *p == '"' ||
+            *p == '\\') /* what JSON would spell otherwise could not be hidden */
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: expected a key of printable characters in one line, without quotes", where);
     return SG_OK;
 }
 
@@ -69,7 +71,8 @@ static sg_status read_key_file(char **out, const char *path, sg_error *err)
     if (fstat(fd, &s))
         st = sg_fail_errno(err, path, "stat");
     else if (s.st_mode & (S_IRWXG | S_IRWXO))
-        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a key file that only its owner may read (mode 0600), found mode %04o",
+        st = sg_fail(err, SG_ERR_USAGE,
+                     "%s: expected a key file that only its owner may read (mode 0600), found mode %04o",
                      path, (unsigned)(s.st_mode & 07777));
     else if (sg_io_fault() || (n = read(fd, text, sizeof text)) < 0)
         st = sg_fail_errno(err, path, "read");
@@ -82,7 +85,8 @@ static sg_status read_key_file(char **out, const char *path, sg_error *err)
     while (size && strchr(" \t\r\n", text[size - 1]))
         size--;
     if (memchr(text, 0, size) || size == 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a key, found %s", path, size ? "a zero byte" : "nothing");
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a key, found %s", path,
+                     size ? "a zero byte" : "nothing");
     else if (!(*out = sg_strndup(text, size)))
         st = sg_fail_memory(err, "key");
     memset(text, 0, sizeof text);
@@ -113,7 +117,8 @@ static void hide_key(const sg_client *c, char *text)
 /* ---- a client ------------------------------------------------------------------------------------------------------------ */
 sg_status sg_client_new(sg_client **out, const char *url, const sg_client_config *config, sg_error *err)
 {
-    sg_wire_limits limits = {config->connect_seconds, config->first_byte_seconds, config->total_seconds, ANSWER_MOST};
+    sg_wire_limits limits = {config->connect_seconds, config->first_byte_seconds, config->total_seconds,
+                             ANSWER_MOST};
     size_t size = strlen(url);
     sg_client *c;
     sg_status st;
@@ -208,10 +213,13 @@ static sg_status check_budget(const sg_client *c, const slot *s, sg_error *err)
     if (o->calls_most && c->use.calls >= (uint64_t)o->calls_most)
         return sg_fail(err, SG_ERR_IO, "budget: calls_most: all %d calls are spent", o->calls_most);
     if (o->tokens_most > 0 && in + out > o->tokens_most)
-        return sg_fail(err, SG_ERR_IO, "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
-                       c->use.tokens_in + c->use.tokens_out, o->tokens_most, s->ask.tokens_in + s->ask.tokens_out);
+        return sg_fail(
+            err, SG_ERR_IO,
+            "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
+            c->use.tokens_in + c->use.tokens_out, o->tokens_most, s->ask.tokens_in + s->ask.tokens_out);
     if (o->money_most > 0 && money > o->money_most)
-        return sg_fail(err, SG_ERR_IO, "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
+        return sg_fail(err, SG_ERR_IO,
+                       "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
                        c->use.money, o->money_most, price(c, s->ask.tokens_in, s->ask.tokens_out));
     return SG_OK;
 }
@@ -253,7 +261,8 @@ static void said(char out[SAID_MOST], const sg_client *c, sg_bytes body)
 typedef enum verdict { GOOD, AGAIN, FAILED, REFUSED } verdict;
 
 /* Reads the answer to JSON; err says why it is not GOOD. */
-static verdict judge(json_t **root, const sg_client *c, const char *path, const sg_wire_reply *r, int tries, sg_error *err)
+static verdict judge(json_t **root, const sg_client *c, const char *path, const sg_wire_reply *r, int tries,
+                     sg_error *err)
 {
     char text[SAID_MOST], times[32] = "";
     sg_error why;
@@ -267,16 +276,19 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
     }
     if (r->status < 200 || r->status > 299) {
         said(text, c, r->body);
-        sg_fail(err, SG_ERR_IO, "%s%s: status %d%s%s%s%s", c->url, path, r->status, times, *text ? ": " : "", text,
-                (r->status == 401 || r->status == 403) && !*c->key ? " (no key was sent: key_file, key_env)" : "");
+        sg_fail(err, SG_ERR_IO, "%s%s: status %d%s%s%s%s", c->url, path, r->status, times, *text ? ": " : "",
+                text,
+                (r->status == 401 || r->status == 403) && !*c->key ? " (no key was sent: key_file, key_env)"
+                                                                   : "");
         if (passes_by(r->status))
             return AGAIN;
         return r->status == 401 || r->status == 403 || r->status == 404 ? REFUSED : FAILED;
     }
     if (sg_json_parse(root, r->body, "answer", &why)) {
         hide_key(c, why.message);
-        sg_fail(err, why.status == SG_ERR_MEMORY ? SG_ERR_MEMORY : SG_ERR_IO, "%s%s: %s%s", c->url, path, why.message, times);
-        return AGAIN;
+        sg_fail(err, why.status == SG_ERR_MEMORY ? SG_ERR_MEMORY : SG_ERR_IO, "%s%s: %s%s", c->url, path,
+                why.message, times);
+        return why.status == SG_ERR_MEMORY ? FAILED : AGAIN;
     }
     return GOOD;
 }
@@ -284,9 +296,12 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
 static void count_usage(sg_client *c, const slot *s, const json_t *answer, double now)
 {
     const json_t *usage = json_object_get(answer, "usage");
-    const json_t *in = json_object_get(usage, "prompt_tokens"), *out = json_object_get(usage, "completion_tokens");
+    const json_t *in = json_object_get(usage, "prompt_tokens"),
+                 *out = json_object_get(usage, "completion_tokens");
     const double tokens_in = json_is_integer(in) ? (double)json_integer_value(in) : s->ask.tokens_in;
-    const double tokens_out = json_is_integer(out) ? (double)json_integer_value(out) : json_is_integer(in) ? 0 : s->ask.tokens_out;
+    const double tokens_out = json_is_integer(out)  ? (double)json_integer_value(out)
+                              : json_is_integer(in) ? 0
+                                                    : s->ask.tokens_out;
 
     c->use.answers++;
     c->use.tokens_in += tokens_in;
@@ -355,7 +370,8 @@ static void send(run *x, slot *s, double now)
         return;
     }
     snprintf(url, sizeof url, "%s%s", c->url, x->w->path);
-    if ((st = sg_wire_post(c->wire, (size_t)(s - c->slot), url, (sg_bytes){s->body.data, s->body.size}, x->err))) {
+    if ((st = sg_wire_post(c->wire, (size_t)(s - c->slot), url, (sg_bytes){s->body.data, s->body.size},
+                           x->err))) {
         stop(x, st, true);
         return;
     }
@@ -385,7 +401,8 @@ static void again(run *x, slot *s, const sg_wire_reply *r, const sg_error *why, 
 {
     sg_client *c = x->c;
     const double grown = c->config.retry_seconds * ldexp(1, s->tries - 1 < 20 ? s->tries - 1 : 20);
-    const double delay = (grown < DELAY_MOST ? grown : DELAY_MOST) * (1 - 0.5 * sg_rng_double(c->jitter++, SG_RNG_SAMPLE, 0, 0));
+    const double delay = (grown < DELAY_MOST ? grown : DELAY_MOST) *
+                         (1 - 0.5 * sg_rng_double(c->jitter++, SG_RNG_SAMPLE, 0, 0));
 
     if (s->tries > c->config.retries || r->retry_after > RETRY_AFTER_MOST) {
         fail_request(x, s, FAILED, why);

@@ -37,9 +37,9 @@ typedef struct sg_client_config {
 extern const sg_option sg_client_options[];
 extern const size_t sg_n_client_options;
 
-typedef struct sg_client_use { /* of a client, so far */
-    uint64_t calls;            /* sent, retries included */
-    uint64_t answers;          /* good ones: a request that was retried counts once */
+typedef struct sg_client_use {           /* of a client, so far */
+    uint64_t calls;                      /* sent, retries included */
+    uint64_t answers;                    /* good ones: a request that was retried counts once */
     double tokens_in, tokens_out, money; /* of good answers, as the server counts, or else as estimated */
 } sg_client_use;
 

@@ -30,15 +30,17 @@ static json_t *whole(json_t *o, int bad)
     return NULL;
 }
 
-json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const sg_generate_config *o, const char *stop, bool json)
+json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const sg_generate_config *o,
+                         const char *stop, bool json)
 {
     json_t *messages = json_array();
     int bad = 0;
 
     for (size_t i = 0; i < n; i++)
-        bad |= json_array_append_new(messages, json_pack("{s:s, s:o}", "role", turn[i].role, "content", text_json("", turn[i].text)));
-    json_t *root = json_pack("{s:s, s:o, s:i, s:f, s:i}", "model", model, "messages", messages, "max_tokens", o->length,
-                             "temperature", o->temperature, "seed", o->seed);
+        bad |= json_array_append_new(
+            messages, json_pack("{s:s, s:o}", "role", turn[i].role, "content", text_json("", turn[i].text)));
+    json_t *root = json_pack("{s:s, s:o, s:i, s:f, s:i}", "model", model, "messages", messages, "max_tokens",
+                             o->length, "temperature", o->temperature, "seed", o->seed);
     /* what not every server knows is sent only when it was asked for */
     if (o->top_p < 1)
         bad |= json_object_set_new(root, "top_p", json_real(o->top_p));
@@ -72,8 +74,9 @@ json_t *sg_endpoint_score(const char *model, sg_bytes prompt, sg_bytes text)
     sg_utf8_clean(&both, prompt.data, prompt.size);
     sg_utf8_clean(&both, text.data, text.size);
     if (!both.failed)
-        root = json_pack("{s:s, s:s%, s:i, s:b, s:i, s:f}", "model", model, "prompt", both.data ? both.data : "", both.size,
-                         "max_tokens", 0, "echo", 1, "logprobs", 1, "temperature", 0.0);
+        root =
+            json_pack("{s:s, s:s%, s:i, s:b, s:i, s:f}", "model", model, "prompt", both.data ? both.data : "",
+                      both.size, "max_tokens", 0, "echo", 1, "logprobs", 1, "temperature", 0.0);
     sg_buf_free(&both);
     return root;
 }
@@ -87,9 +90,10 @@ static sg_status first_choice(const json_t **out, const json_t *answer, sg_error
     if ((st = sg_json_need_array(&choices, answer, "choices", "answer", err)))
         return st;
     *out = json_array_get(choices, 0);
-    return json_is_object(*out) ? SG_OK
-                                : sg_fail(err, SG_ERR_FORMAT, "answer: 'choices': expected an object in the list, found %s",
-                                          sg_json_describe(*out, (char[64]){0}));
+    return json_is_object(*out)
+               ? SG_OK
+               : sg_fail(err, SG_ERR_FORMAT, "answer: 'choices': expected an object in the list, found %s",
+                         sg_json_describe(*out, (char[64]){0}));
 }
 
 sg_status sg_endpoint_read_chat(sg_bytes *text, const json_t *answer, sg_error *err)
@@ -109,7 +113,8 @@ sg_status sg_endpoint_read_chat(sg_bytes *text, const json_t *answer, sg_error *
     return SG_OK;
 }
 
-static sg_status embedding_of(const json_t **vector, size_t *place, const json_t *row, size_t i, size_t n, sg_error *err)
+static sg_status embedding_of(const json_t **vector, size_t *place, const json_t *row, size_t i, size_t n,
+                              sg_error *err)
 {
     const json_t *index = json_object_get(row, "index");
     const json_int_t at = json_is_integer(index) ? json_integer_value(index) : (json_int_t)i;
@@ -119,7 +124,8 @@ static sg_status embedding_of(const json_t **vector, size_t *place, const json_t
         return sg_fail(err, SG_ERR_FORMAT, "answer: 'embedding': expected a list of numbers, found %s",
                        sg_json_describe(*vector, (char[64]){0}));
     if (at < 0 || (size_t)at >= n)
-        return sg_fail(err, SG_ERR_FORMAT, "answer: 'index': expected 0 to %zu, found %lld", n - 1, (long long)at);
+        return sg_fail(err, SG_ERR_FORMAT, "answer: 'index': expected 0 to %zu, found %lld", n - 1,
+                       (long long)at);
     *place = (size_t)at;
     return SG_OK;
 }
@@ -135,7 +141,8 @@ sg_status sg_endpoint_embed_dim(int32_t *dim, const json_t *answer, sg_error *er
         (st = embedding_of(&vector, &place, json_array_get(data, 0), 0, SIZE_MAX, err)))
         return st;
     if (json_array_size(vector) > 65536)
-        return sg_fail(err, SG_ERR_FORMAT, "answer: 'embedding': expected at most 65536 numbers, found %zu", json_array_size(vector));
+        return sg_fail(err, SG_ERR_FORMAT, "answer: 'embedding': expected at most 65536 numbers, found %zu",
+                       json_array_size(vector));
     *dim = (int32_t)json_array_size(vector);
     return SG_OK;
 }
@@ -148,7 +155,8 @@ sg_status sg_endpoint_read_embed(float *out, size_t n, int32_t dim, const json_t
     if ((st = sg_json_need_array(&data, answer, "data", "answer", err)))
         return st;
     if (json_array_size(data) != n)
-        return sg_fail(err, SG_ERR_FORMAT, "answer: 'data': expected %zu vectors, found %zu", n, json_array_size(data));
+        return sg_fail(err, SG_ERR_FORMAT, "answer: 'data': expected %zu vectors, found %zu", n,
+                       json_array_size(data));
     for (size_t i = 0; i < n * (size_t)dim; i++)
         out[i] = NAN; /* what stays so was answered by nobody */
     for (size_t i = 0; i < n; i++) {
@@ -158,7 +166,8 @@ sg_status sg_endpoint_read_embed(float *out, size_t n, int32_t dim, const json_t
         if ((st = embedding_of(&vector, &place, json_array_get(data, i), i, n, err)))
             return st;
         if (json_array_size(vector) != (size_t)dim)
-            return sg_fail(err, SG_ERR_FORMAT, "answer: 'embedding': expected %d numbers, found %zu", (int)dim, json_array_size(vector));
+            return sg_fail(err, SG_ERR_FORMAT, "answer: 'embedding': expected %d numbers, found %zu",
+                           (int)dim, json_array_size(vector));
         for (size_t k = 0; k < (size_t)dim; k++) {
             const json_t *x = json_array_get(vector, k);
 
@@ -170,7 +179,8 @@ sg_status sg_endpoint_read_embed(float *out, size_t n, int32_t dim, const json_t
     }
     for (size_t i = 0; i < n; i++)
         if (isnan(out[i * (size_t)dim]))
-            return sg_fail(err, SG_ERR_FORMAT, "answer: 'data': expected a vector of text %zu, found none", i);
+            return sg_fail(err, SG_ERR_FORMAT, "answer: 'data': expected a vector of text %zu, found none",
+                           i);
     return SG_OK;
 }
 
@@ -188,7 +198,8 @@ sg_status sg_endpoint_read_score(double *logp, int *tokens, size_t from, const j
         (st = sg_json_need_array(&offset, logprobs, "text_offset", "answer: 'logprobs'", err)))
         return st;
     if (json_array_size(each) != json_array_size(offset))
-        return sg_fail(err, SG_ERR_FORMAT, "answer: 'logprobs': expected lists of one length, found %zu and %zu",
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "answer: 'logprobs': expected lists of one length, found %zu and %zu",
                        json_array_size(each), json_array_size(offset));
     for (size_t i = 0; i < json_array_size(each); i++) {
         const json_t *x = json_array_get(each, i), *at = json_array_get(offset, i);

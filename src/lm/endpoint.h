@@ -7,8 +7,8 @@
 #include <jansson.h>
 
 /* NULL: out of memory. Bytes that are no UTF-8 become U+FFFD. */
-json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const sg_generate_config *o, const char *stop,
-                         bool json);
+json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const sg_generate_config *o,
+                         const char *stop, bool json);
 json_t *sg_endpoint_embed(const char *model, const sg_bytes *text, size_t n, const char *prefix);
 json_t *sg_endpoint_score(const char *model, sg_bytes prompt, sg_bytes text);
 

@@ -43,7 +43,8 @@ static sg_bytes bytes_of(const char *s)
 }
 
 /* ---- capabilities ---------------------------------------------------------------------------------------------------------- */
-static const char *const can_name[SG_N_LLM_CAN] = {"chat", "embed", "score", "hidden", "constrain", "soft", "train"};
+static const char *const can_name[SG_N_LLM_CAN] = {"chat",      "embed", "score", "hidden",
+                                                   "constrain", "soft",  "train"};
 
 void sg_llm_can_names(sg_buf *out, unsigned can)
 {
@@ -90,7 +91,8 @@ static sg_status read_offers(unsigned *out, const char *list, sg_error *err)
             if (strlen(can_name[i]) == size && strncmp(can_name[i], p, size) == 0)
                 bit = 1u << i;
         if (!(bit & remote))
-            return sg_fail(err, SG_ERR_USAGE, "offers: expected chat, embed or score, found '%.*s'", (int)size, p);
+            return sg_fail(err, SG_ERR_USAGE, "offers: expected chat, embed or score, found '%.*s'",
+                           (int)size, p);
         *out |= bit;
         p += size + (p[size] == ',');
     }
@@ -174,7 +176,8 @@ static sg_status identify(sg_llm *l, const char *where, sg_error *err)
     sg_status st;
 
     sg_sha256_init(&h);
-    if ((st = sg_dir_exists(where) ? hash_folder(&h, where, false, err) : hash_path(&h, where, ".gguf.gguf", false, err)))
+    if ((st = sg_dir_exists(where) ? hash_folder(&h, where, false, err)
+                                   : hash_path(&h, where, ".gguf.gguf", false, err)))
         return st;
     sg_sha256_hex(&h, hex);
     l->id = sg_strdup(hex);
@@ -200,12 +203,14 @@ static sg_status open_remote(sg_llm *l, const char *url, sg_error *err)
     sg_buf name = {0};
     sg_status st;
 
-    if ((st = read_offers(&l->offers, l->config.offers, err)) || (st = sg_client_new(&l->client, url, &l->config.client, err)))
+    if ((st = read_offers(&l->offers, l->config.offers, err)) ||
+        (st = sg_client_new(&l->client, url, &l->config.client, err)))
         return st;
     if (*l->config.tokenizer && ((st = sg_tokenizer_open(&l->tokenizer, l->config.tokenizer, err)) ||
                                  (st = sg_encoder_new(&l->counter, l->tokenizer, err))))
         return st;
-    sg_buf_printf(&name, *l->config.client.model ? "%s %s" : "%s", sg_client_url(l->client), l->config.client.model);
+    sg_buf_printf(&name, *l->config.client.model ? "%s %s" : "%s", sg_client_url(l->client),
+                  l->config.client.model);
     l->name = sg_buf_take(&name);
     l->id = l->name ? sg_strdup(l->name) : NULL;
     return l->id ? SG_OK : sg_fail_memory(err, "model");
@@ -315,7 +320,8 @@ static sg_status describe_params(chat *c, sg_error *err)
     const sg_llm_config *o = &c->l->config;
     json_t *all = sg_receipt_options(&o->generate, sg_generate_options, sg_n_generate_options);
 
-    if (all && !json_object_set_new(all, "stop", json_string(o->stop)) && !json_object_set_new(all, "json_object", json_boolean(o->json_object)))
+    if (all && !json_object_set_new(all, "stop", json_string(o->stop)) &&
+        !json_object_set_new(all, "json_object", json_boolean(o->json_object)))
         sg_json_print_compact(&c->params, all);
     json_decref(all);
     return c->params.data && !c->params.failed ? SG_OK : sg_fail_memory(err, "options");
@@ -446,7 +452,8 @@ static void prompt_text(sg_buf *out, const sg_turns *t)
     }
 }
 
-static sg_status keep(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out, sg_error *err)
+static sg_status keep(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out,
+                      sg_error *err)
 {
     sg_turns t = {0};
     sg_buf prompt = {0};
@@ -484,14 +491,17 @@ static sg_bytes before_stop(const chat *c, sg_bytes text)
 }
 
 /* Keeps an answer, then hands it to every request that asked for it. */
-static sg_status hand_out(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out, sg_error *err)
+static sg_status hand_out(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out,
+                          sg_error *err)
 {
     const sg_llm_answer a = {before_stop(c, text), c->cache ? r->key : "", false};
     sg_status st = c->cache ? keep(c, r, a.text, tokens_in, tokens_out, err) : SG_OK;
 
     for (; r && !st; r = r->same)
         st = c->w->take(c->w->ctx, r->i, &a, err);
-    return st == SG_ERR_FORMAT ? SG_ERR_IO : st; /* the answer was one: what its taker says is no reason to give up on it */
+    return st == SG_ERR_FORMAT
+               ? SG_ERR_IO
+               : st; /* the answer was one: what its taker says is no reason to give up on it */
 }
 
 /* ---- chat: an endpoint ----------------------------------------------------------------------------------------------------- */
@@ -502,7 +512,8 @@ static sg_status make_remote(void *ctx, size_t i, sg_client_ask *out, sg_error *
     sg_turns t = {0};
     sg_status st;
 
-    if ((st = c->w->make(c->w->ctx, c->first[i]->i, &t, err)) || (st = count_tokens(c, &t, &out->tokens_in, err)))
+    if ((st = c->w->make(c->w->ctx, c->first[i]->i, &t, err)) ||
+        (st = count_tokens(c, &t, &out->tokens_in, err)))
         return st;
     out->tokens_out = o->generate.length;
     out->body = sg_endpoint_chat(o->client.model, t.turn, t.n, &o->generate, o->stop, o->json_object);
@@ -521,7 +532,8 @@ static sg_status take_remote(void *ctx, size_t i, const json_t *answer, sg_error
     const sg_status st = sg_endpoint_read_chat(&text, answer, err);
 
     return st ? st
-              : hand_out(c, c->first[i], text, usage_of(answer, "prompt_tokens"), usage_of(answer, "completion_tokens"), err);
+              : hand_out(c, c->first[i], text, usage_of(answer, "prompt_tokens"),
+                         usage_of(answer, "completion_tokens"), err);
 }
 
 static sg_status give_up_remote(void *ctx, size_t i, const sg_error *why)
@@ -536,7 +548,8 @@ static sg_status give_up_remote(void *ctx, size_t i, const sg_error *why)
 
 /* ---- chat: a model of ours ------------------------------------------------------------------------------------------------- */
 /* A session with room for a prompt and its answer; what it has read in common with this prompt is not read again. */
-static sg_status session_for(sg_llm *l, const sg_token_list *prompt, size_t *common, int length, sg_pool *pool, sg_error *err)
+static sg_status session_for(sg_llm *l, const sg_token_list *prompt, size_t *common, int length,
+                             sg_pool *pool, sg_error *err)
 {
     const int known = sg_llama_config_of(l->decoder)->places;
     const size_t want = prompt->n + (size_t)length;
@@ -544,7 +557,8 @@ static sg_status session_for(sg_llm *l, const sg_token_list *prompt, size_t *com
     sg_status st;
 
     if (prompt->n >= (size_t)known)
-        return sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known,
+        return sg_fail(err, SG_ERR_USAGE,
+                       "prompt: expected fewer tokens than the %d that the model knows, found %zu", known,
                        prompt->n);
     if (!l->reading || want > (size_t)l->places) {
         const int places = want < (size_t)known ? (int)want : known;
@@ -579,13 +593,15 @@ static sg_status answer_local(const chat *c, const request *r, sg_pool *pool, sg
     bool ended;
     sg_status st;
 
-    if (!(st = c->w->make(c->w->ctx, r->i, &t, err)) && !(st = sg_chat_tokens(&prompt, l->decoder, t.turn, t.n, err)) &&
+    if (!(st = c->w->make(c->w->ctx, r->i, &t, err)) &&
+        !(st = sg_chat_tokens(&prompt, l->decoder, t.turn, t.n, err)) &&
         !(st = session_for(l, &prompt, &common, o.length, pool, err))) {
         const sg_token_list rest = {.id = prompt.id + common, .n = prompt.n - common};
 
         if (prompt.n + (size_t)o.length > (size_t)l->places)
             o.length = l->places - (int)prompt.n;
-        st = sg_generate(&out, &ended, seconds, l->reading, l->decoder, &rest, sg_chat_end(l->decoder), &o, NULL, err);
+        st = sg_generate(&out, &ended, seconds, l->reading, l->decoder, &rest, sg_chat_end(l->decoder), &o,
+                         NULL, err);
     }
     if (!st) {
         memcpy(l->held.id, prompt.id, prompt.n * sizeof *prompt.id);
@@ -595,7 +611,8 @@ static sg_status answer_local(const chat *c, const request *r, sg_pool *pool, sg
     if (!st && text.failed)
         st = sg_fail_memory(err, "answer");
     if (!st)
-        st = hand_out(c, r, (sg_bytes){text.data ? text.data : "", text.size}, (double)prompt.n, (double)out.n, err);
+        st = hand_out(c, r, (sg_bytes){text.data ? text.data : "", text.size}, (double)prompt.n,
+                      (double)out.n, err);
     sg_free(prompt.id);
     sg_free(out.id);
     sg_buf_free(&text);
@@ -676,7 +693,8 @@ static sg_status make_embed(void *ctx, size_t i, sg_client_ask *out, sg_error *e
     }
     if (st)
         return st;
-    out->body = sg_endpoint_embed(e->l->config.client.model, e->text + first, n, e->l->config.sentence.prefix);
+    out->body =
+        sg_endpoint_embed(e->l->config.client.model, e->text + first, n, e->l->config.sentence.prefix);
     return out->body ? SG_OK : sg_fail_memory(err, "request");
 }
 
@@ -690,7 +708,8 @@ static sg_status take_embed(void *ctx, size_t i, const json_t *answer, sg_error 
     if (!e->vectors) {
         if ((st = sg_endpoint_embed_dim(&e->dim, answer, err)))
             return st;
-        if (!sg_mul(&floats, e->n, (size_t)e->dim) || !(e->vectors = sg_alloc_array(floats, sizeof *e->vectors)))
+        if (!sg_mul(&floats, e->n, (size_t)e->dim) ||
+            !(e->vectors = sg_alloc_array(floats, sizeof *e->vectors)))
             return sg_fail_memory(err, "vectors");
     }
     return sg_endpoint_read_embed(e->vectors + first * (size_t)e->dim, n, e->dim, answer, err);
@@ -709,23 +728,25 @@ static sg_status encode_remote(embedding *e, const sg_progress *progress, json_t
 
     if (st)
         return st;
-    *report = json_pack("{s:I, s:i, s:I, s:f, s:f}", "texts", (json_int_t)e->n, "dim", (int)e->dim, "calls", (json_int_t)use->calls,
-                        "tokens", use->tokens_in, "seconds", sg_now() - start);
+    *report = json_pack("{s:I, s:i, s:I, s:f, s:f}", "texts", (json_int_t)e->n, "dim", (int)e->dim, "calls",
+                        (json_int_t)use->calls, "tokens", use->tokens_in, "seconds", sg_now() - start);
     return *report ? SG_OK : sg_fail_memory(err, "report");
 }
 
-static sg_status encode(embedding *e, sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
+static sg_status encode(embedding *e, sg_pool *pool, const sg_progress *progress, json_t **report,
+                        sg_error *err)
 {
     return e->l->client ? encode_remote(e, progress, report, err)
-                        : sg_sentence_encode(&e->vectors, &e->dim, e->l->sentence, e->text, e->n, &e->l->config.sentence, pool,
-                                             progress, report, err);
+                        : sg_sentence_encode(&e->vectors, &e->dim, e->l->sentence, e->text, e->n,
+                                             &e->l->config.sentence, pool, progress, report, err);
 }
 
 /* What a vector depends on beside the text. */
 static sg_status describe_encoder(sg_buf *out, const sg_llm *l, sg_error *err)
 {
     const sg_sentence_config *o = &l->config.sentence;
-    const bool bf16 = strcmp(o->precision, "bf16") == 0 || (strcmp(o->precision, "auto") == 0 && sg_precision_best() == SG_BF16);
+    const bool bf16 = strcmp(o->precision, "bf16") == 0 ||
+                      (strcmp(o->precision, "auto") == 0 && sg_precision_best() == SG_BF16);
 
     sg_buf_printf(out, "%s tokens=%d width=%d pooling=%s", l->id, o->tokens, o->width, o->pooling);
     if (!l->client)
@@ -747,14 +768,16 @@ static int wanted_by_key(const void *a, const void *b)
     return d ? d : (x->i > y->i) - (x->i < y->i);
 }
 
-static sg_status put_vectors(sg_cache *cache, sg_bytes encoder, const wanted *w, const size_t *begin, const embedding *e, sg_error *err)
+static sg_status put_vectors(sg_cache *cache, sg_bytes encoder, const wanted *w, const size_t *begin,
+                             const embedding *e, sg_error *err)
 {
     sg_status st = sg_cache_begin(cache, err);
 
     if (st)
         return st;
     for (size_t i = 0; i < e->n && !st; i++)
-        st = sg_cache_put_vector(cache, w[begin[i]].key, encoder, e->vectors + i * (size_t)e->dim, e->dim, err);
+        st = sg_cache_put_vector(cache, w[begin[i]].key, encoder, e->vectors + i * (size_t)e->dim, e->dim,
+                                 err);
     if (!st)
         st = sg_cache_commit(cache, err);
     if (st)
@@ -763,9 +786,9 @@ static sg_status put_vectors(sg_cache *cache, sg_bytes encoder, const wanted *w,
 }
 
 /* The vectors of w (n, sorted by key), each text once, kept as soon as a stretch of them is made. */
-static sg_status encode_wanted(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n_text, const wanted *w, size_t n,
-                               sg_cache *cache, sg_bytes encoder, sg_pool *pool, const sg_progress *progress, json_t **report,
-                               sg_error *err)
+static sg_status encode_wanted(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n_text,
+                               const wanted *w, size_t n, sg_cache *cache, sg_bytes encoder, sg_pool *pool,
+                               const sg_progress *progress, json_t **report, sg_error *err)
 {
     size_t *begin = sg_alloc_array(n + 1, sizeof *begin); /* of each different text, in w */
     sg_bytes *different = sg_alloc_array(n + 1, sizeof *different);
@@ -785,16 +808,20 @@ static sg_status encode_wanted(float **vectors, int32_t *dim, sg_llm *l, const s
         st = encode(&e, pool, progress, report, err);
     }
     if (!st && *dim && *dim != e.dim)
-        st = sg_fail(err, SG_ERR_FORMAT, "cache: expected vectors of %d numbers, as the model's are, found %d", (int)e.dim, (int)*dim);
+        st =
+            sg_fail(err, SG_ERR_FORMAT, "cache: expected vectors of %d numbers, as the model's are, found %d",
+                    (int)e.dim, (int)*dim);
     if (!st)
         st = put_vectors(cache, encoder, w, begin, &e, err);
-    if (!st && !*vectors && (!sg_mul(&floats, n_text, (size_t)e.dim) || !(*vectors = sg_alloc_array(floats, sizeof **vectors))))
+    if (!st && !*vectors &&
+        (!sg_mul(&floats, n_text, (size_t)e.dim) || !(*vectors = sg_alloc_array(floats, sizeof **vectors))))
         st = sg_fail_memory(err, "vectors");
     if (!st) {
         *dim = e.dim;
         for (size_t u = 0; u < e.n; u++)
             for (size_t i = begin[u]; i < begin[u + 1]; i++)
-                memcpy(*vectors + w[i].i * (size_t)e.dim, e.vectors + u * (size_t)e.dim, (size_t)e.dim * sizeof *e.vectors);
+                memcpy(*vectors + w[i].i * (size_t)e.dim, e.vectors + u * (size_t)e.dim,
+                       (size_t)e.dim * sizeof *e.vectors);
     }
     sg_free(e.vectors);
     sg_free(begin);
@@ -803,8 +830,9 @@ static sg_status encode_wanted(float **vectors, int32_t *dim, sg_llm *l, const s
 }
 
 /* Vectors that the cache has go to their places; w: the others. */
-static sg_status find_vectors(float **vectors, int32_t *dim, wanted *w, size_t *n_wanted, const sg_bytes *text, size_t n,
-                              sg_cache *cache, sg_bytes encoder, sg_error *err)
+static sg_status find_vectors(float **vectors, int32_t *dim, wanted *w, size_t *n_wanted,
+                              const sg_bytes *text, size_t n, sg_cache *cache, sg_bytes encoder,
+                              sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -830,8 +858,9 @@ static sg_status find_vectors(float **vectors, int32_t *dim, wanted *w, size_t *
     return st;
 }
 
-static sg_status embed_cached(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n, sg_cache *cache,
-                              sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
+static sg_status embed_cached(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n,
+                              sg_cache *cache, sg_pool *pool, const sg_progress *progress, json_t **report,
+                              sg_error *err)
 {
     wanted *w = sg_alloc_array(n + 1, sizeof *w);
     sg_buf encoder = {0};
@@ -841,15 +870,17 @@ static sg_status embed_cached(float **vectors, int32_t *dim, sg_llm *l, const sg
     if (!w)
         st = sg_fail_memory(err, "texts");
     else if (!(st = describe_encoder(&encoder, l, err)) &&
-             !(st = find_vectors(vectors, dim, w, &n_wanted, text, n, cache, (sg_bytes){encoder.data, encoder.size}, err))) {
+             !(st = find_vectors(vectors, dim, w, &n_wanted, text, n, cache,
+                                 (sg_bytes){encoder.data, encoder.size}, err))) {
         if (n_wanted) {
             qsort(w, n_wanted, sizeof *w, wanted_by_key);
-            st = encode_wanted(vectors, dim, l, text, n, w, n_wanted, cache, (sg_bytes){encoder.data, encoder.size}, pool, progress,
-                               report, err);
+            st = encode_wanted(vectors, dim, l, text, n, w, n_wanted, cache,
+                               (sg_bytes){encoder.data, encoder.size}, pool, progress, report, err);
         } else {
             *report = json_pack("{s:I, s:i}", "texts", (json_int_t)0, "dim", (int)*dim);
         }
-        if (!st && (!*report || json_object_set_new(*report, "cached", json_integer((json_int_t)(n - n_wanted)))))
+        if (!st &&
+            (!*report || json_object_set_new(*report, "cached", json_integer((json_int_t)(n - n_wanted)))))
             st = sg_fail_memory(err, "report");
     }
     sg_free(w);
@@ -857,8 +888,9 @@ static sg_status embed_cached(float **vectors, int32_t *dim, sg_llm *l, const sg
     return st;
 }
 
-sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n, sg_cache *cache, sg_pool *pool,
-                       const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n,
+                       sg_cache *cache, sg_pool *pool, const sg_progress *progress, json_t **report,
+                       sg_error *err)
 {
     embedding e = {.l = l, .text = text, .n = n};
     sg_status st;
@@ -923,7 +955,8 @@ static sg_status take_score(void *ctx, size_t i, const json_t *answer, sg_error 
 }
 
 /* The text's tokens after the prompt's: the last token of the prompt is read again, since it says how likely the first one is. */
-static sg_status score_local(const scoring *s, const sg_token_list *prompt, size_t i, sg_pool *pool, sg_error *err)
+static sg_status score_local(const scoring *s, const sg_token_list *prompt, size_t i, sg_pool *pool,
+                             sg_error *err)
 {
     const sg_encode_how rest = {.bare = true, .literal = true};
     sg_llm *l = s->l;
@@ -953,7 +986,8 @@ static sg_status score_local(const scoring *s, const sg_token_list *prompt, size
     return st;
 }
 
-static sg_status score_texts(const scoring *s, size_t n, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status score_texts(const scoring *s, size_t n, sg_pool *pool, const sg_progress *progress,
+                             sg_error *err)
 {
     sg_token_list prompt = {0};
     sg_status st = sg_text_tokens(&prompt, sg_llama_tokenizer(s->l->decoder), s->prompt, true, err);
@@ -973,14 +1007,16 @@ static sg_status score_texts(const scoring *s, size_t n, sg_pool *pool, const sg
     return st;
 }
 
-sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n, sg_pool *pool,
-                       const sg_progress *progress, sg_error *err)
+sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n,
+                       sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     scoring s = {l, prompt, text, logp, tokens};
-    const sg_client_work work = {.path = "/completions", .n = n, .ctx = &s, .make = make_score, .take = take_score};
+    const sg_client_work work = {
+        .path = "/completions", .n = n, .ctx = &s, .make = make_score, .take = take_score};
     const sg_status st = sg_llm_need(l, SG_LLM_SCORE, "scoring", err);
 
     if (st)
         return st;
-    return l->client ? sg_client_run(l->client, &work, progress, err) : score_texts(&s, n, pool, progress, err);
+    return l->client ? sg_client_run(l->client, &work, progress, err)
+                     : score_texts(&s, n, pool, progress, err);
 }

@@ -40,9 +40,10 @@ extern const sg_option sg_llm_options[];
 extern const size_t sg_n_llm_options;
 void sg_llm_config_init(sg_llm_config *c);
 
-typedef struct sg_llm sg_llm; /* one thread's */
+typedef struct sg_llm sg_llm;             /* one thread's */
 bool sg_llm_is_remote(const char *where); /* http:// or https:// */
-sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, sg_error *err); /* c is copied */
+sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c,
+                      sg_error *err); /* c is copied */
 void sg_llm_close(sg_llm *l);
 
 unsigned sg_llm_offers(const sg_llm *l);
@@ -89,10 +90,11 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
 
 /* ---- embed, score --------------------------------------------------------------------------------------------------------- */
 /* As sg_sentence_encode; with a cache only texts that are not in it are encoded, each once. report: also "cached". */
-sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n, sg_cache *cache, sg_pool *pool,
-                       const sg_progress *progress, json_t **report, sg_error *err);
+sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n,
+                       sg_cache *cache, sg_pool *pool, const sg_progress *progress, json_t **report,
+                       sg_error *err);
 /* Log-probability of each text after the prompt, and its tokens. */
-sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n, sg_pool *pool,
-                       const sg_progress *progress, sg_error *err);
+sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n,
+                       sg_pool *pool, const sg_progress *progress, sg_error *err);
 
 #endif

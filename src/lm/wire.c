@@ -288,7 +288,8 @@ sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *c
         const double left = until - sg_now();
         if (*came || left <= 0)
             return SG_OK;
-        if (curl_multi_poll(w->multi, NULL, 0, left * 1000 < POLL_MS ? (int)(left * 1000) + 1 : POLL_MS, NULL))
+        if (curl_multi_poll(w->multi, NULL, 0, left * 1000 < POLL_MS ? (int)(left * 1000) + 1 : POLL_MS,
+                            NULL))
             return fail_curl("the connections failed", err);
     }
 }
@@ -301,8 +302,9 @@ static sg_status check_parts(CURLU *u, const char *url, sg_error *err)
 
     /* of an address with a password only the scheme may be shown, and it may be all that was understood */
     if (curl_url_set(u, CURLUPART_URL, url, 0))
-        return sg_fail(err, SG_ERR_USAGE, "expected an address such as http://127.0.0.1:8080/v1, found one that "
-                                          "cannot be read");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected an address such as http://127.0.0.1:8080/v1, found one that "
+                       "cannot be read");
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (curl_url_get(u, none[i], &part, 0) == CURLUE_OK) {
             curl_free(part);

@@ -25,9 +25,9 @@ struct sg_slots {
     sg_buf text;                 /* owned: of an item, or of the items of a history */
     sg_bytes *one;               /* owned: (n_names): values of one part */
     char count[24];
-    sg_bytes *part;              /* owned: a history */
+    sg_bytes *part; /* owned: a history */
     size_t n_part, cap_part;
-    size_t *end;                 /* owned: of each part in `text` */
+    size_t *end; /* owned: of each part in `text` */
     size_t cap_end;
 };
 
@@ -41,7 +41,8 @@ static sg_status choose_title(sg_slots *s, sg_error *err)
     }
     if ((s->title = sg_dataset_column(s->d, asked)))
         return SG_OK;
-    return sg_fail(err, SG_ERR_USAGE, "history_column: expected a text column of the dataset, found '%s'", asked);
+    return sg_fail(err, SG_ERR_USAGE, "history_column: expected a text column of the dataset, found '%s'",
+                   asked);
 }
 
 static sg_status list_names(sg_slots *s, sg_error *err)
@@ -75,7 +76,8 @@ sg_status sg_slots_open(sg_slots **out, const sg_dataset *d, const sg_slots_conf
     s->config = *c;
     s->users = strcmp(c->of, "user") == 0;
     s->subject = SIZE_MAX;
-    if ((st = sg_text_plan_new(&s->plan, d, c->columns, err)) || (st = choose_title(s, err)) || (st = list_names(s, err))) {
+    if ((st = sg_text_plan_new(&s->plan, d, c->columns, err)) || (st = choose_title(s, err)) ||
+        (st = list_names(s, err))) {
         sg_slots_close(s);
         return st;
     }
@@ -133,11 +135,13 @@ int64_t sg_slots_told(const sg_slots *s, size_t subject)
 static sg_status tell_history(sg_slots *s, size_t user, sg_error *err)
 {
     const int64_t told = sg_slots_told(s, user), latest = s->config.latest;
-    const int64_t begin = s->d->user_offsets[user] + (told > latest ? told - latest : 0), end = s->d->user_offsets[user] + told;
+    const int64_t begin = s->d->user_offsets[user] + (told > latest ? told - latest : 0),
+                  end = s->d->user_offsets[user] + told;
 
     s->n_part = (size_t)(end - begin);
     s->text.size = 0;
-    if (!sg_grow(&s->part, &s->cap_part, s->n_part + 1, sizeof *s->part) || !sg_grow(&s->end, &s->cap_end, s->n_part + 1, sizeof *s->end))
+    if (!sg_grow(&s->part, &s->cap_part, s->n_part + 1, sizeof *s->part) ||
+        !sg_grow(&s->end, &s->cap_end, s->n_part + 1, sizeof *s->end))
         return sg_fail_memory(err, "history");
     for (size_t k = 0; k < s->n_part; k++) {
         const size_t item = (size_t)s->d->item[begin + (int64_t)k];

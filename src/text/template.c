@@ -18,17 +18,17 @@ enum { FILE_MOST = 1 << 20, GUARDS_MOST = 64, REPAIRS_MOST = 100, SHOWN_MOST = 8
 #define TOKENS_MOST 100000000L
 
 typedef struct slot {
-    char *name;     /* owned */
-    int line;       /* that first names it */
+    char *name; /* owned */
+    int line;   /* that first names it */
     bool declared, used;
     bool keep_end, list, number, lines, json;
-    size_t tokens;  /* at most; 0: any number */
+    size_t tokens;               /* at most; 0: any number */
     char *separator, *otherwise; /* owned; NULL: none */
 } slot;
 
 typedef struct piece {
     size_t turn;
-    int slot;  /* -1: text */
+    int slot;   /* -1: text */
     char *text; /* owned */
     size_t size;
 } piece;
@@ -66,7 +66,8 @@ typedef struct parser {
 } parser;
 
 #define FAIL(p, ...) fail_at((p)->t, (p)->line, (p)->err, __VA_ARGS__)
-static sg_status fail_at(const sg_template *t, int line, sg_error *err, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static sg_status fail_at(const sg_template *t, int line, sg_error *err, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 static sg_status fail_at(const sg_template *t, int line, sg_error *err, const char *format, ...)
 {
     char text[512];
@@ -129,7 +130,8 @@ static sg_status next_word(parser *p, bool *found)
     p->value.size = 0;
     skip_spaces(p);
     *found = p->word_at < p->text.size;
-    while (!st && p->word_at < p->text.size && p->text.data[p->word_at] != ' ' && p->text.data[p->word_at] != '\t') {
+    while (!st && p->word_at < p->text.size && p->text.data[p->word_at] != ' ' &&
+           p->text.data[p->word_at] != '\t') {
         const char c = p->text.data[p->word_at++];
 
         if (c == '"')
@@ -191,8 +193,8 @@ static sg_status read_number(const parser *p, const char *text, long most, const
 static bool name_is_good(const char *s, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') || s[i] == '_' ||
-              s[i] == '-' || s[i] == '.'))
+        if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
+              s[i] == '_' || s[i] == '-' || s[i] == '.'))
             return false;
     return size > 0;
 }
@@ -211,8 +213,8 @@ static sg_status add_slot(parser *p, sg_bytes name, slot **out)
     slot *s = &t->slot[t->n_slots];
 
     if (!name_is_good(name.data, name.size))
-        return FAIL(p, "expected the name of a slot (letters, digits, '_', '-', '.'), found '%.*s'", (int)(name.size < 60 ? name.size : 60),
-                    name.data);
+        return FAIL(p, "expected the name of a slot (letters, digits, '_', '-', '.'), found '%.*s'",
+                    (int)(name.size < 60 ? name.size : 60), name.data);
     if (t->n_slots == SG_TEMPLATE_SLOTS_MAX)
         return FAIL(p, "expected at most %d slots", SG_TEMPLATE_SLOTS_MAX);
     if (!(s->name = sg_strndup(name.data, name.size)))
@@ -255,8 +257,10 @@ static sg_status set_attribute(parser *p, slot *s, const char *word)
         s->json = true;
     } else {
         near = sg_nearest(name, known, sizeof known / sizeof *known);
-        return FAIL(p, near && strcmp(near, name) != 0 ? "unknown attribute '%s' (did you mean '%s'?)" : "unknown attribute '%s'", word,
-                    near);
+        return FAIL(p,
+                    near && strcmp(near, name) != 0 ? "unknown attribute '%s' (did you mean '%s'?)"
+                                                    : "unknown attribute '%s'",
+                    word, near);
     }
     if (text) {
         sg_free(*text);
@@ -327,7 +331,9 @@ static sg_status read_answer_kind(parser *p)
         return t->keys ? SG_OK : sg_fail_memory(p->err, "template");
     }
     if (t->answer != ANSWER_MATCH)
-        return rest.size ? FAIL(p, "expected the end of the line, found '%.*s'", (int)(rest.size < 60 ? rest.size : 60), rest.data) : SG_OK;
+        return rest.size ? FAIL(p, "expected the end of the line, found '%.*s'",
+                                (int)(rest.size < 60 ? rest.size : 60), rest.data)
+                         : SG_OK;
     if (!rest.size)
         return FAIL(p, "answer match: expected a regular expression, found nothing");
     sg_free(t->regex);
@@ -336,7 +342,8 @@ static sg_status read_answer_kind(parser *p)
     if (!(t->regex = sg_strndup(rest.data, rest.size)))
         return sg_fail_memory(p->err, "template");
     if ((st = sg_pattern_new(&t->pattern, rest, &err)))
-        return st == SG_ERR_MEMORY ? sg_fail_memory(p->err, "template") : FAIL(p, "answer match: %s", err.message);
+        return st == SG_ERR_MEMORY ? sg_fail_memory(p->err, "template")
+                                   : FAIL(p, "answer match: %s", err.message);
     return SG_OK;
 }
 
@@ -359,7 +366,8 @@ static sg_status read_fallback(parser *p)
 
 static sg_status read_directive(parser *p, const char *word)
 {
-    static const char *const known[] = {"template", "slot", "guard", "budget", "answer", "repairs", "fallback"};
+    static const char *const known[] = {"template", "slot",    "guard",   "budget",
+                                        "answer",   "repairs", "fallback"};
     sg_template *t = p->t;
     const char *near;
     long n = 0;
@@ -368,7 +376,8 @@ static sg_status read_directive(parser *p, const char *word)
     if (strcmp(word, "template") == 0) {
         if (t->name)
             return FAIL(p, "the template is named twice");
-        if ((st = need_word(p, &t->name, "the name of the template")) || (st = need_word(p, &t->version, "a version")))
+        if ((st = need_word(p, &t->name, "the name of the template")) ||
+            (st = need_word(p, &t->version, "a version")))
             return st;
         return need_end(p);
     }
@@ -394,7 +403,10 @@ static sg_status read_directive(parser *p, const char *word)
     }
     near = sg_nearest(word, known, sizeof known / sizeof *known);
     return near ? FAIL(p, "unknown word '%s' (did you mean '%s'?)", word, near)
-                : FAIL(p, "unknown word '%s': expected slot, guard, budget, answer, repairs, fallback or a turn such as [user]", word);
+                : FAIL(p,
+                       "unknown word '%s': expected slot, guard, budget, answer, repairs, fallback or a turn "
+                       "such as [user]",
+                       word);
 }
 
 /* ---- reading the turns ------------------------------------------------------------------------------------------------------ */
@@ -459,7 +471,8 @@ static sg_status read_text(parser *p)
             const char *close = memchr(s, '}', (size_t)(end - s));
 
             if (!close)
-                return FAIL(p, "expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
+                return FAIL(
+                    p, "expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
             st = use_slot(p, (sg_bytes){s + 1, (size_t)(close - s - 1)});
             s = close + 1;
         } else if (*s == '}') {
@@ -488,8 +501,9 @@ static sg_status end_turn(parser *p)
     trim_turn(p);
     if ((st = flush_text(p)))
         return st;
-    return t->n_pieces && t->piece[t->n_pieces - 1].turn == t->n_turns - 1 ? SG_OK
-                                                                           : FAIL(p, "expected a text in the turn before, found nothing");
+    return t->n_pieces && t->piece[t->n_pieces - 1].turn == t->n_turns - 1
+               ? SG_OK
+               : FAIL(p, "expected a text in the turn before, found nothing");
 }
 
 static sg_status begin_turn(parser *p, const char *role)
@@ -644,7 +658,8 @@ const char *sg_template_fallback(const sg_template *t)
     return t->fallback;
 }
 
-sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *known, size_t n, sg_error *err)
+sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *known, size_t n,
+                           sg_error *err)
 {
     for (size_t i = 0; i < t->n_slots; i++) {
         const slot *s = &t->slot[i];
@@ -661,7 +676,8 @@ sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *
         for (size_t k = 0; k < n; k++)
             sg_buf_printf(&all, k ? ", %s" : "%s", known[k]);
         st = all.failed ? sg_fail_memory(err, "slots")
-                        : fail_at(t, s->line, err, "unknown slot '%s': expected one of %s", s->name, all.data ? all.data : "none");
+                        : fail_at(t, s->line, err, "unknown slot '%s': expected one of %s", s->name,
+                                  all.data ? all.data : "none");
         sg_buf_free(&all);
         return st;
     }
@@ -670,8 +686,8 @@ sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *
 
 /* ---- values ---------------------------------------------------------------------------------------------------------------- */
 typedef struct filled {
-    sg_buf *entry; /* owned: (n): each as it will be written */
-    size_t n;      /* that are not empty */
+    sg_buf *entry;   /* owned: (n): each as it will be written */
+    size_t n;        /* that are not empty */
     size_t from, to; /* of them those that are in the prompt */
     bool cut;
     sg_buf joined; /* owned: what stands in the prompt */
@@ -809,9 +825,13 @@ static sg_status fill(render *r, size_t i, const sg_slot_value *given)
         return st;
     if (v->n == 0) {
         if (!s->otherwise)
-            return fail_at(r->t, s->line, r->err, "slot '%s': expected a text of %s, found nothing (else=TEXT says what stands there)",
-                           s->name, r->who);
-        sg_buf_puts(&v->entry[v->n++], s->otherwise);
+            return fail_at(
+                r->t, s->line, r->err,
+                "slot '%s': expected a text of %s, found nothing (else=TEXT says what stands there)", s->name,
+                r->who);
+        sg_buf_puts(&v->entry[v->n], s->otherwise);
+        if (v->entry[v->n++].failed)
+            return sg_fail_memory(r->err, "slot");
     }
     v->to = v->n;
     join(v, s);
@@ -843,6 +863,7 @@ static void compose(const render *r)
             sg_buf_add(to, p->text, p->size);
         else
             sg_buf_add(to, r->value[p->slot].joined.data, r->value[p->slot].joined.size);
+        to->failed = to->failed || (p->slot >= 0 && r->value[p->slot].joined.failed);
     }
 }
 
@@ -851,6 +872,8 @@ static sg_status measure(const render *r, size_t i, bool whole, size_t *n)
 {
     sg_status st = SG_OK;
 
+    if (!whole && r->value[i].joined.failed)
+        return sg_fail_memory(r->err, "slot");
     if (!whole)
         return count(r, &r->value[i].joined, n);
     compose(r);
@@ -880,7 +903,8 @@ static void keep_entries(const render *r, size_t i, size_t keep)
 /* The most entries of a list with which `most` is kept, at least one. */
 static sg_status drop_entries(const render *r, size_t i, bool whole, size_t most)
 {
-    size_t least = 1, high = r->value[i].to - r->value[i].from, n = 0; /* `least` need not fit; `high` entries do not */
+    size_t least = 1, high = r->value[i].to - r->value[i].from,
+           n = 0; /* `least` need not fit; `high` entries do not */
     sg_status st;
 
     keep_entries(r, i, high);
@@ -947,7 +971,8 @@ static sg_status cut_value(const render *r, size_t i, bool whole, size_t most)
         sg_bytes part = part_of((sg_bytes){full.data, full.size}, fits, keep_end);
 
         if (!part.size)
-            part = keep_end ? (sg_bytes){full.data + sg_utf8_before(full.data, full.size), full.size - sg_utf8_before(full.data, full.size)}
+            part = keep_end ? (sg_bytes){full.data + sg_utf8_before(full.data, full.size),
+                                         full.size - sg_utf8_before(full.data, full.size)}
                             : (sg_bytes){full.data, sg_utf8_bytes(full.data[0])};
         v->joined.size = 0;
         sg_buf_add(&v->joined, part.data, part.size);
@@ -966,7 +991,8 @@ static sg_status fit_slot(const render *r, size_t i)
 
     if (!s->tokens || (st = measure(r, i, false, &n)) || n <= s->tokens)
         return s->tokens ? st : SG_OK;
-    if (s->list && ((st = drop_entries(r, i, false, s->tokens)) || (st = measure(r, i, false, &n)) || n <= s->tokens))
+    if (s->list &&
+        ((st = drop_entries(r, i, false, s->tokens)) || (st = measure(r, i, false, &n)) || n <= s->tokens))
         return st;
     return cut_value(r, i, false, s->tokens);
 }
@@ -977,7 +1003,8 @@ static size_t longest(const render *r, const bool *done)
     size_t best = r->t->n_slots;
 
     for (size_t i = 0; i < r->t->n_slots; i++)
-        if (!done[i] && r->value[i].joined.size > 1 && (best == r->t->n_slots || r->value[i].joined.size > r->value[best].joined.size))
+        if (!done[i] && r->value[i].joined.size > 1 &&
+            (best == r->t->n_slots || r->value[i].joined.size > r->value[best].joined.size))
             best = i;
     return best;
 }
@@ -990,14 +1017,17 @@ static sg_status fit_budget(const render *r)
     sg_status st = measure(r, 0, true, &n);
 
     for (size_t i = 0; i < t->n_slots && !st && n > t->budget; i++)
-        if (t->slot[i].list && !r->value[i].cut && r->value[i].to - r->value[i].from > 1 && !(st = drop_entries(r, i, true, t->budget)))
+        if (t->slot[i].list && !r->value[i].cut && r->value[i].to - r->value[i].from > 1 &&
+            !(st = drop_entries(r, i, true, t->budget)))
             st = measure(r, 0, true, &n);
     while (!st && n > t->budget) {
         const size_t i = longest(r, done);
 
         if (i == t->n_slots)
-            return sg_fail(r->err, SG_ERR_FORMAT, "%s: budget: expected a prompt of at most %zu tokens, found %zu with every slot of %s cut",
-                           t->file, t->budget, n, r->who);
+            return sg_fail(
+                r->err, SG_ERR_FORMAT,
+                "%s: budget: expected a prompt of at most %zu tokens, found %zu with every slot of %s cut",
+                t->file, t->budget, n, r->who);
         done[i] = true;
         if (!(st = cut_value(r, i, true, t->budget)))
             st = measure(r, 0, true, &n);
@@ -1018,8 +1048,10 @@ static sg_status check_guards(const render *r)
     for (size_t i = 0; i < t->n_turns && t->n_guards; i++)
         for (size_t k = 0; k < r->out->text[i].size; k++)
             found += guard_at(t, r->out->text[i].data + k, r->out->text[i].size - k) > 0;
-    return found == written ? SG_OK
-                            : sg_fail(r->err, SG_ERR_FORMAT, "%s: guard: a value of %s forms one with the text around its slot", t->file, r->who);
+    return found == written
+               ? SG_OK
+               : sg_fail(r->err, SG_ERR_FORMAT,
+                         "%s: guard: a value of %s forms one with the text around its slot", t->file, r->who);
 }
 
 void sg_prompt_free(sg_prompt *p)
@@ -1029,8 +1061,8 @@ void sg_prompt_free(sg_prompt *p)
     p->n = 0;
 }
 
-sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot_value *value, const sg_token_counter *counter,
-                             const char *who, sg_error *err)
+sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot_value *value,
+                             const sg_token_counter *counter, const char *who, sg_error *err)
 {
     render r = {.t = t, .counter = counter, .out = out, .who = who, .err = err};
     sg_status st = SG_OK;
@@ -1039,8 +1071,11 @@ sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot
         return sg_fail_memory(err, "prompt");
     out->n = t->n_turns;
     out->tokens = out->dropped = out->cut = 0;
-    for (size_t i = 0; i < t->n_turns; i++)
+    for (size_t i = 0; i < t->n_turns; i++) {
         out->role[i] = t->role[i];
+        if (out->text[i].failed) /* in an earlier render */
+            sg_buf_free(&out->text[i]);
+    }
     for (size_t i = 0; i < t->n_slots && !st; i++)
         if (!(st = fill(&r, i, &value[i])))
             st = fit_slot(&r, i);
@@ -1087,10 +1122,10 @@ static sg_status fail_answer(const char *expected, sg_bytes answer, sg_error *er
     sg_status st;
 
     sg_utf8_clean(&clean, shown.data, shown.size < SHOWN_MOST ? shown.size : SHOWN_MOST);
-    st = clean.failed     ? sg_fail_memory(err, "answer")
+    st = clean.failed      ? sg_fail_memory(err, "answer")
          : shown.size == 0 ? sg_fail(err, SG_ERR_FORMAT, "answer: expected %s, found nothing", expected)
-                           : sg_fail(err, SG_ERR_FORMAT, "answer: expected %s, found '%s'%s", expected, clean.data,
-                                     shown.size > SHOWN_MOST ? " and more" : "");
+                           : sg_fail(err, SG_ERR_FORMAT, "answer: expected %s, found '%s'%s", expected,
+                                     clean.data, shown.size > SHOWN_MOST ? " and more" : "");
     sg_buf_free(&clean);
     return st;
 }
@@ -1116,7 +1151,8 @@ static sg_status answer_json(sg_buf *out, const sg_template *t, sg_bytes answer,
 
     for (size_t i = 0, tries = 0; i < answer.size && tries < 16; i++)
         if (answer.data[i] == '{' || answer.data[i] == '[') {
-            json_t *value = json_loadb(answer.data + i, answer.size - i, JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, NULL);
+            json_t *value = json_loadb(answer.data + i, answer.size - i,
+                                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, NULL);
             const bool good = value && has_keys(value, t->keys);
 
             tries++;
@@ -1141,8 +1177,10 @@ static sg_status answer_match(sg_buf *out, const sg_template *t, sg_bytes answer
 
     sg_utf8_clean(&clean, answer.data, answer.size);
     sg_buf_add(&clean, "", 0);
-    st = m && !clean.failed ? sg_pattern_next(t->pattern, m, (sg_bytes){clean.data ? clean.data : "", clean.size}, 0, &start, &end, &found, err)
-                            : sg_fail_memory(err, "answer");
+    st = m && !clean.failed
+             ? sg_pattern_next(t->pattern, m, (sg_bytes){clean.data ? clean.data : "", clean.size}, 0, &start,
+                               &end, &found, err)
+             : sg_fail_memory(err, "answer");
     if (!st && found)
         sg_buf_add(out, clean.data + start, end - start);
     sg_buf_free(&clean);

@@ -31,14 +31,17 @@ enum { SG_TEMPLATE_SLOTS_MAX = 64, SG_TEMPLATE_TURNS_MAX = 64 };
 
 typedef struct sg_template sg_template; /* read-only once open */
 sg_status sg_template_open(sg_template **out, const char *path, sg_error *err);
-sg_status sg_template_parse(sg_template **out, sg_bytes text, const char *name, sg_error *err); /* name begins errors */
+sg_status sg_template_parse(sg_template **out, sg_bytes text, const char *name,
+                            sg_error *err); /* name begins errors */
 void sg_template_close(sg_template *t);
 
-const char *sg_template_origin(const sg_template *t); /* "item-facts 2 0123456789abcdef": name, version, beginning of the sha256 */
+const char *sg_template_origin(
+    const sg_template *t); /* "item-facts 2 0123456789abcdef": name, version, beginning of the sha256 */
 size_t sg_template_slots(const sg_template *t);
 const char *sg_template_slot(const sg_template *t, size_t i);
 /* slot i is known[to[i]]; "t.txt:3: unknown slot 'titel' (did you mean 'title'?)". */
-sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *known, size_t n, sg_error *err);
+sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *known, size_t n,
+                           sg_error *err);
 
 typedef struct sg_slot_value { /* borrowed; a text has one part, a list any number */
     const sg_bytes *part;
@@ -60,8 +63,8 @@ typedef struct sg_prompt { /* a rendered template; zeroed before its first use *
 void sg_prompt_free(sg_prompt *p); /* leaves it usable */
 
 /* value: one a slot, in the template's order; who: in errors, what the values are of. */
-sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot_value *value, const sg_token_counter *counter,
-                             const char *who, sg_error *err);
+sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot_value *value,
+                             const sg_token_counter *counter, const char *who, sg_error *err);
 
 /* Appends what the answer holds; one that is not what it must be is SG_ERR_FORMAT, with what was expected and found. */
 sg_status sg_template_answer(sg_buf *out, const sg_template *t, sg_bytes answer, sg_error *err);

@@ -49,7 +49,8 @@ static sg_status make(void *ctx, size_t i, sg_client_ask *out, sg_error *err)
     (void)ctx;
     (void)err;
     snprintf(prompt, sizeof prompt, "p%zu", i);
-    out->body = json_pack("{s:s, s:[{s:s, s:s}]}", "model", "m", "messages", "role", "user", "content", prompt);
+    out->body =
+        json_pack("{s:s, s:[{s:s, s:s}]}", "model", "m", "messages", "role", "user", "content", prompt);
     out->tokens_in = 10;
     out->tokens_out = 20;
     return SG_OK;
@@ -91,8 +92,8 @@ static sg_client_config usual(void)
 }
 
 /* Runs n prompts against a script; every one that is not given up must be answered once. */
-static sg_status run(const mock_step *script, size_t n_script, const sg_client_config *o, size_t n, bool patient, work *w,
-                     sg_client_use *use, mock *m, sg_error *err)
+static sg_status run(const mock_step *script, size_t n_script, const sg_client_config *o, size_t n,
+                     bool patient, work *w, sg_client_use *use, mock *m, sg_error *err)
 {
     const sg_client_work all = {"/chat/completions", n, w, make, take, patient ? give_up : NULL};
     const int64_t live = sg_alloc_live();
@@ -145,7 +146,8 @@ static void tries_again_what_may_pass(void **state)
     for (size_t i = 0; i < N(statuses); i++)
         passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, &o);
     passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, &o); /* truncated JSON */
+    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"},
+           &o); /* truncated JSON */
     passes((mock_step){.kind = MOCK_TEXT, .text = ""}, &o);
     passes((mock_step){.kind = MOCK_CUT}, &o);
 }
@@ -203,15 +205,21 @@ static void ends(const mock_step step, sg_status status, const char *message)
 static void says_what_is_final(void **state)
 {
     (void)state;
-    ends((mock_step){.kind = MOCK_STATUS, .status = 400, .text = "{\"error\": {\"message\": \"context too long\"}}"}, SG_ERR_IO,
-         "status 400: context too long");
-    ends((mock_step){.kind = MOCK_STATUS, .status = 404, .text = "{\"error\": \"no such model\"}"}, SG_ERR_IO, "status 404: no such model");
+    ends((mock_step){.kind = MOCK_STATUS,
+                     .status = 400,
+                     .text = "{\"error\": {\"message\": \"context too long\"}}"},
+         SG_ERR_IO, "status 400: context too long");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 404, .text = "{\"error\": \"no such model\"}"}, SG_ERR_IO,
+         "status 404: no such model");
     ends((mock_step){.kind = MOCK_STATUS, .status = 401, .text = "who\nare you"}, SG_ERR_IO,
          "status 401: who?are you (no key was sent: key_file, key_env)");
     ends((mock_step){.kind = MOCK_STATUS, .status = 500, .text = ""}, SG_ERR_IO, "status 500");
-    ends((mock_step){.kind = MOCK_STATUS, .status = 302, .text = ""}, SG_ERR_IO, "status 302"); /* a redirect is not followed */
-    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"object\": \"list\"}"}, SG_ERR_FORMAT, "answer: expected choices");
-    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": ["}, SG_ERR_IO, "answer:1:13: ']' expected near end of file");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 302, .text = ""}, SG_ERR_IO,
+         "status 302"); /* a redirect is not followed */
+    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"object\": \"list\"}"}, SG_ERR_FORMAT,
+         "answer: expected choices");
+    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": ["}, SG_ERR_IO,
+         "answer:1:13: ']' expected near end of file");
 }
 
 static void one_bad_request_does_not_end_the_others(void **state)
@@ -318,7 +326,8 @@ static void keeps_its_pace(void **state)
     assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
     assert_true(mock_now() - start >= 0.9);
     o.requests_a_minute = 0;
-    o.tokens_a_minute = 6000; /* 30 tokens a request are thought of, 15 it took: the fourth after 0.45 s at the earliest */
+    o.tokens_a_minute =
+        6000; /* 30 tokens a request are thought of, 15 it took: the fourth after 0.45 s at the earliest */
     start = mock_now();
     assert_int_equal(run(NULL, 0, &o, 4, false, &w, &use, &m, &err), SG_OK);
     assert_true(mock_now() - start >= 0.45);
@@ -341,7 +350,8 @@ static void keeps_to_its_budget(void **state)
     o = usual();
     o.tokens_most = 80; /* 15 an answer, 30 at most: after four 60 are spent, a fifth may take too many */
     assert_int_equal(run(NULL, 0, &o, 8, false, &w, &use, &m, &err), SG_ERR_IO);
-    assert_string_equal(err.message, "budget: tokens_most: 60 of 80 tokens are spent, and the next request may take 30");
+    assert_string_equal(err.message,
+                        "budget: tokens_most: 60 of 80 tokens are spent, and the next request may take 30");
     assert_int_equal(m.requests, 4);
     o = usual();
     o.price_in = 1;
@@ -427,10 +437,10 @@ static void checks_keys_and_addresses(void **state)
     } bad[] = {
         {"ftp://host/v1", "ftp://host/v1: expected http:// or https://"},
         {"http://", "expected an address such as http://127.0.0.1:8080/v1, found one that cannot be read"},
-        {"http://me:secret@host/v1",
-         "expected an address without user, password and query, found one of them (a key belongs into a file or the environment)"},
-        {"http://host/v1?key=secret",
-         "expected an address without user, password and query, found one of them (a key belongs into a file or the environment)"},
+        {"http://me:secret@host/v1", "expected an address without user, password and query, found one of "
+                                     "them (a key belongs into a file or the environment)"},
+        {"http://host/v1?key=secret", "expected an address without user, password and query, found one of "
+                                      "them (a key belongs into a file or the environment)"},
     };
     sg_client_config o = usual();
     sg_client *c;
@@ -444,7 +454,8 @@ static void checks_keys_and_addresses(void **state)
     key_says("secret", 0660, "expected a key file that only its owner may read (mode 0600), found mode 0660");
     key_says("\n", 0600, "expected a key, found nothing");
     key_says("two secrets", 0600, "expected a key of printable characters in one line, without quotes");
-    key_says("secret\r\nX-Header: 1", 0600, "expected a key of printable characters in one line, without quotes");
+    key_says("secret\r\nX-Header: 1", 0600,
+             "expected a key of printable characters in one line, without quotes");
     snprintf(o.key_file, sizeof o.key_file, "%s/absent", scratch);
     assert_int_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_MISSING);
 }

@@ -66,7 +66,8 @@ static const char *write_template(const char *name, const char *text)
 static json_t *report; /* of the last good run */
 static sedge_error failed;
 
-static int run(const mock *m, const char *prompt, const char *cache, const char *out, bool dry, const char *const *set, size_t n_set)
+static int run(const mock *m, const char *prompt, const char *cache, const char *out, bool dry,
+               const char *const *set, size_t n_set)
 {
     const sedge_know_params p = {.size = sizeof p,
                                  .data = shop,
@@ -172,8 +173,10 @@ static const char *stubborn(const char *prompt)
 static void repairs_answers_and_falls_back(void **state)
 {
     (void)state;
-    const char *prompt = write_template("n.txt", "template n 1\nanswer match [0-9]+\nrepairs 1\n[user]\n{title}?\n");
-    const char *fallback = write_template("f.txt", "template f 1\nanswer match [0-9]+\nrepairs 2\nfallback \"not known\"\n[user]\n{title}?\n");
+    const char *prompt =
+        write_template("n.txt", "template n 1\nanswer match [0-9]+\nrepairs 1\n[user]\n{title}?\n");
+    const char *fallback = write_template(
+        "f.txt", "template f 1\nanswer match [0-9]+\nrepairs 2\nfallback \"not known\"\n[user]\n{title}?\n");
     const char *out = at("n.jsonl");
     const char *const allow[] = {"failures=30"};
     char want[300];
@@ -188,7 +191,8 @@ static void repairs_answers_and_falls_back(void **state)
     assert_string_equal(json_string_value(json_object_get(line, "answer")), "7");
     json_decref(line);
     const size_t before = m.requests;
-    assert_int_equal(run(&m, prompt, "b.db", out, false, NULL, 0), SEDGE_OK); /* repaired answers are kept, too */
+    assert_int_equal(run(&m, prompt, "b.db", out, false, NULL, 0),
+                     SEDGE_OK); /* repaired answers are kept, too */
     assert_int_equal(m.requests, before);
     assert_int_equal(number("repaired"), ITEMS);
     m.say = stubborn;
@@ -198,8 +202,9 @@ static void repairs_answers_and_falls_back(void **state)
     assert_string_equal(json_string_value(json_object_get(line, "answer")), "not known");
     json_decref(line);
     assert_int_equal(run(&m, prompt, "c.db", out, false, NULL, 0), SEDGE_ERR_FORMAT);
-    snprintf(want, sizeof want,
-             ": no good answer in 2 tries: expected a match of [0-9]+, found 'no number'. Please answer again.");
+    snprintf(
+        want, sizeof want,
+        ": no good answer in 2 tries: expected a match of [0-9]+, found 'no number'. Please answer again.");
     assert_non_null(strstr(failed.message, want));
     assert_int_equal(run(&m, prompt, "c.db", out, false, allow, 1), SEDGE_OK);
     assert_int_equal(number("failures"), ITEMS);
@@ -223,7 +228,8 @@ static void counts_failures(void **state)
     assert_int_equal(number("failures"), 2);
     assert_int_equal(number("known"), ITEMS - 2);
     assert_int_equal(lines_of(at("d.jsonl")), ITEMS - 2);
-    assert_int_equal(run(&m, prompt, "d.db", at("d.jsonl"), false, two, 2), SEDGE_OK); /* only those two are asked again */
+    assert_int_equal(run(&m, prompt, "d.db", at("d.jsonl"), false, two, 2),
+                     SEDGE_OK); /* only those two are asked again */
     assert_int_equal(number("asked"), 2);
     assert_int_equal(number("known"), ITEMS);
     mock_stop(&m);
@@ -238,8 +244,9 @@ static void counts_failures(void **state)
 static void tells_no_later_events(void **state)
 {
     (void)state;
-    const char *prompt =
-        write_template("u.txt", "template u 1\nslot history list=\"|\" keep=end else=none\n[user]\n{id} {events}: {history}\n");
+    const char *prompt = write_template(
+        "u.txt",
+        "template u 1\nslot history list=\"|\" keep=end else=none\n[user]\n{id} {events}: {history}\n");
     const char *const all[] = {"of=user", "held=0", "latest=100000", "history_column=title"},
                       *const some[] = {"of=user", "latest=100000"}, *const first[] = {"of=user", "first=3"};
     const char *out[] = {at("u0.jsonl"), at("u2.jsonl"), at("u3.jsonl")};
@@ -355,8 +362,8 @@ static void answers_become_vectors(void **state)
         sedge_error err;
 
         line = line_of(at("facts.jsonl"), 1);
-        sg_buf_printf(&text, "{\"id\": \"%s\", \"answer\": \"a b\"}\n{\"id\": \"%s\", \"answer\": \"%s\"}\n", first,
-                      json_string_value(json_object_get(line, "id")), round ? "d" : "c");
+        sg_buf_printf(&text, "{\"id\": \"%s\", \"answer\": \"a b\"}\n{\"id\": \"%s\", \"answer\": \"%s\"}\n",
+                      first, json_string_value(json_object_get(line, "id")), round ? "d" : "c");
         json_decref(line);
         assert_int_equal(sg_file_write(path, text.data, text.size, NULL), SG_OK);
         sg_buf_free(&text);
@@ -367,7 +374,8 @@ static void answers_become_vectors(void **state)
         sedge_free(json);
         assert_int_equal(number("items"), ITEMS);
         assert_int_equal(number("cached"), round ? ITEMS - 1 : 0);
-        assert_int_equal(number("texts"), round ? 1 : 3); /* two answers, and items without any, which are all the same */
+        assert_int_equal(number("texts"),
+                         round ? 1 : 3); /* two answers, and items without any, which are all the same */
     }
     sedge_error err;
     const char *bad = "{\"id\": \"nobody\", \"answer\": \"a\"}\n";
@@ -378,18 +386,16 @@ static void answers_become_vectors(void **state)
     assert_string_equal(err.message, want);
     p.encoder = "lsa";
     assert_int_equal(sedge_embed(&p, &json, &err), SEDGE_ERR_USAGE);
-    assert_string_equal(err.message, "cache: expected the folder of a model or an address as encoder, found lsa");
+    assert_string_equal(err.message,
+                        "cache: expected the folder of a model or an address as encoder, found lsa");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(asks_every_item_once),
-        cmocka_unit_test(repairs_answers_and_falls_back),
-        cmocka_unit_test(counts_failures),
-        cmocka_unit_test(tells_no_later_events),
-        cmocka_unit_test(says_what_is_wrong),
-        cmocka_unit_test(goes_on_after_a_kill),
+        cmocka_unit_test(asks_every_item_once),   cmocka_unit_test(repairs_answers_and_falls_back),
+        cmocka_unit_test(counts_failures),        cmocka_unit_test(tells_no_later_events),
+        cmocka_unit_test(says_what_is_wrong),     cmocka_unit_test(goes_on_after_a_kill),
         cmocka_unit_test(answers_become_vectors),
     };
     const int bad = cmocka_run_group_tests(tests, make_shop, drop_shop);

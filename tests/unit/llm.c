@@ -21,7 +21,7 @@
 #include "../mock.h"
 
 #define N(list) (sizeof(list) / sizeof *(list))
-#define FILES TEST_SOURCE_DIR "/tests/parity/"
+#define FILES   TEST_SOURCE_DIR "/tests/parity/"
 static char scratch[SCRATCH_MAX];
 
 static int make_scratch(void **state)
@@ -89,8 +89,10 @@ static void says_what_is_missing(void **state)
     sg_llm_close(l);
     snprintf(o.client.model, sizeof o.client.model, "m");
     l = opened("http://127.0.0.1:1/v1/", &o);
-    assert_int_equal(sg_llm_need(l, SG_LLM_SCORE | SG_LLM_HIDDEN | SG_LLM_SOFT, "TALLRec", &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "TALLRec needs score, hidden, soft: http://127.0.0.1:1/v1 m offers chat, embed");
+    assert_int_equal(sg_llm_need(l, SG_LLM_SCORE | SG_LLM_HIDDEN | SG_LLM_SOFT, "TALLRec", &err),
+                     SG_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "TALLRec needs score, hidden, soft: http://127.0.0.1:1/v1 m offers chat, embed");
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "chat,hidden");
     assert_int_equal(sg_llm_open(&l, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
@@ -128,7 +130,8 @@ static sg_status take(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err
 
 static sg_llm_count talk_to(sg_llm *l, talk *t, size_t n, const char *origin, sg_cache *cache, bool dry)
 {
-    const sg_llm_work w = {.n = n, .ctx = t, .origin = {origin, strlen(origin)}, .dry = dry, .make = make, .take = take};
+    const sg_llm_work w = {
+        .n = n, .ctx = t, .origin = {origin, strlen(origin)}, .dry = dry, .make = make, .take = take};
     sg_llm_count count;
     sg_error err;
 
@@ -191,7 +194,8 @@ static void a_wrong_schema_is_told(void **state)
         {"{}", "answer: 'choices': expected an array, found nothing"},
         {"{\"choices\": []}", "answer: 'choices': expected an object in the list, found nothing"},
         {"{\"choices\": [{}]}", "answer: 'choices': 'message': expected an object, found nothing"},
-        {"{\"choices\": [{\"message\": {\"content\": null}}]}", "answer: 'message': 'content': expected a string, found null"},
+        {"{\"choices\": [{\"message\": {\"content\": null}}]}",
+         "answer: 'message': 'content': expected a string, found null"},
     };
     const sg_llm_config o = usual();
 
@@ -256,7 +260,8 @@ static json_int_t number(const json_t *report, const char *key)
 static void encodes_only_what_is_new(void **state)
 {
     (void)state;
-    const sg_bytes text[] = {{"a b c", 5}, {"d", 1}, {"a b c", 5}, {"", 0}}, other[] = {{"d", 1}, {"e f", 3}, {"a b c", 5}};
+    const sg_bytes text[] = {{"a b c", 5}, {"d", 1}, {"a b c", 5}, {"", 0}},
+                   other[] = {{"d", 1}, {"e f", 3}, {"a b c", 5}};
     sg_llm_config o = usual();
     sg_llm *l = opened(FILES "bert", &o);
     sg_cache *cache = cache_at("vectors.db");
@@ -323,7 +328,8 @@ static void an_endpoint_embeds(void **state)
         assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_OK);
         assert_int_equal(dim, 3);
         for (int i = 0; i < 200; i++)
-            assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] && x[3 * i + 2] == 1);
+            assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] &&
+                        x[3 * i + 2] == 1);
         assert_int_equal(m.requests, 4); /* 64 texts a request, and none the second time */
         json_decref(report);
         sg_free(x);
@@ -336,12 +342,16 @@ static void an_endpoint_embeds(void **state)
         const char *text, *message;
     } wrong[] = {
         {"{\"data\": [{\"embedding\": [1, 2]}]}", "answer: 'data': expected 2 vectors, found 1"},
-        {"{\"data\": [{\"embedding\": [1, 2]}, {\"embedding\": [1]}]}", "answer: 'embedding': expected 2 numbers, found 1"},
+        {"{\"data\": [{\"embedding\": [1, 2]}, {\"embedding\": [1]}]}",
+         "answer: 'embedding': expected 2 numbers, found 1"},
         {"{\"data\": [{\"index\": 0, \"embedding\": [1]}, {\"index\": 0, \"embedding\": [1]}]}",
          "answer: 'data': expected a vector of text 1, found none"},
-        {"{\"data\": [{\"index\": 7, \"embedding\": [1]}, {\"embedding\": [1]}]}", "answer: 'index': expected 0 to 1, found 7"},
-        {"{\"data\": [{\"embedding\": [1]}, {\"embedding\": [\"x\"]}]}", "answer: 'embedding': expected a number, found \"x\""},
-        {"{\"data\": [{\"embedding\": []}]}", "answer: 'embedding': expected a list of numbers, found an array"},
+        {"{\"data\": [{\"index\": 7, \"embedding\": [1]}, {\"embedding\": [1]}]}",
+         "answer: 'index': expected 0 to 1, found 7"},
+        {"{\"data\": [{\"embedding\": [1]}, {\"embedding\": [\"x\"]}]}",
+         "answer: 'embedding': expected a number, found \"x\""},
+        {"{\"data\": [{\"embedding\": []}]}",
+         "answer: 'embedding': expected a list of numbers, found an array"},
     };
     for (size_t i = 0; i < N(wrong); i++) {
         const mock_step step = {.kind = MOCK_TEXT, .text = wrong[i].text};
@@ -390,7 +400,8 @@ static void scores_texts(void **state)
 
     mock_start(&m, NULL, 0);
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, NULL, NULL, &err),
+                     SG_ERR_USAGE);
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "score");
     l = opened(m.url, &o);
@@ -408,7 +419,11 @@ static sg_bytes bytes_of(const char *s)
 
 static void put(sg_cache *c, const char *key, const char *text, int64_t time)
 {
-    const sg_cache_answer a = {.prompt = bytes_of("p"), .text = bytes_of(text), .model = bytes_of("m"), .origin = bytes_of("t 1"), .time = time};
+    const sg_cache_answer a = {.prompt = bytes_of("p"),
+                               .text = bytes_of(text),
+                               .model = bytes_of("m"),
+                               .origin = bytes_of("t 1"),
+                               .time = time};
     sg_error err;
 
     if (sg_cache_put(c, key, &a, &err))
@@ -431,13 +446,18 @@ static sg_status collect(void *ctx, const sg_knowledge *k, sg_error *err)
     sg_buf *out = ctx;
 
     (void)err;
-    sg_buf_printf(out, "%.*s=%.*s/%lld ", (int)k->id.size, k->id.data, (int)k->text.size, k->text.data, (long long)k->events);
+    sg_buf_printf(out, "%.*s=%.*s/%lld ", (int)k->id.size, k->id.data, (int)k->text.size, k->text.data,
+                  (long long)k->events);
     return SG_OK;
 }
 
 static void know(sg_cache *c, const char *kind, const char *id, const char *key, int64_t events)
 {
-    const sg_knowledge k = {.kind = bytes_of(kind), .id = bytes_of(id), .origin = bytes_of("t 1"), .events = events, .key = bytes_of(key)};
+    const sg_knowledge k = {.kind = bytes_of(kind),
+                            .id = bytes_of(id),
+                            .origin = bytes_of("t 1"),
+                            .events = events,
+                            .key = bytes_of(key)};
     sg_error err;
 
     assert_int_equal(sg_cache_know(c, &k, &err), SG_OK);
@@ -484,7 +504,10 @@ static void keeps_and_forgets(void **state)
     assert_int_equal(stat(path, &s), 0);
     assert_int_equal(s.st_mode & 0777, 0600);
     snprintf(path, sizeof path, "%s/not.db", scratch);
-    assert_int_equal(sg_file_write(path, "this is no database, but text that goes on and on and on and on and on", 70, &err), SG_OK);
+    assert_int_equal(sg_file_write(path,
+                                   "this is no database, but text that goes on and on and on and on and on",
+                                   70, &err),
+                     SG_OK);
     assert_int_equal(sg_cache_open(&c, path, &err), SG_ERR_FORMAT);
     snprintf(want, sizeof want, "%s: file is not a database", path);
     assert_string_equal(err.message, want);

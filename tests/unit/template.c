@@ -48,15 +48,16 @@ static void says_what_is_wrong(void **state)
     refused("template t 1 2\n", "t.txt:1: expected the end of the line, found '2'");
     refused(HEAD "template t 1\n", "t.txt:2: the template is named twice");
     refused(HEAD "solt a\n", "t.txt:2: unknown word 'solt' (did you mean 'slot'?)");
-    refused(HEAD "[usr]\nhi\n",
-            "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, repairs, fallback or a turn such as [user]");
+    refused(HEAD "[usr]\nhi\n", "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, "
+                                "repairs, fallback or a turn such as [user]");
     refused(HEAD "slot\n", "t.txt:2: expected the name of a slot (letters, digits, '_', '-', '.'), found ''");
     refused(HEAD "slot a b\n", "t.txt:2: unknown attribute 'b'");
     refused(HEAD "slot a tokns=3\n", "t.txt:2: unknown attribute 'tokns=3' (did you mean 'tokens'?)");
     refused(HEAD "slot a tokens=x\n", "t.txt:2: tokens: expected a number up to 100000000, found 'x'");
     refused(HEAD "slot a keep=middle\n", "t.txt:2: keep: expected start or end, found 'middle'");
     refused(HEAD "slot a number\n", "t.txt:2: number: expected a list, found a text");
-    refused(HEAD "slot a else=\"x\n", "t.txt:2: expected a quote that ends the text, found the end of the line");
+    refused(HEAD "slot a else=\"x\n",
+            "t.txt:2: expected a quote that ends the text, found the end of the line");
     refused(HEAD "slot a else=\"\\x\"\n", "t.txt:2: expected \\n, \\t, \\\" or \\\\ in a text in quotes");
     refused(HEAD "slot a\nslot a\n", "t.txt:3: slot 'a' is declared twice");
     refused(HEAD "slot a\n[user]\nhi\n", "t.txt:2: slot 'a' is in no turn");
@@ -64,9 +65,11 @@ static void says_what_is_wrong(void **state)
     refused(HEAD "guard \"a b\"\n", "t.txt:2: guard: expected a text without spaces, found 'a b'");
     refused(HEAD "answer number\n", "t.txt:2: answer: expected text, line, json or match, found 'number'");
     refused(HEAD "answer match\n", "t.txt:2: answer match: expected a regular expression, found nothing");
-    refused(HEAD "[user]\na {b\n", "t.txt:3: expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
+    refused(HEAD "[user]\na {b\n",
+            "t.txt:3: expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
     refused(HEAD "[user]\na b}\n", "t.txt:3: expected '{' before '}' (a brace is written twice)");
-    refused(HEAD "[user]\n{a b}\n", "t.txt:3: expected the name of a slot (letters, digits, '_', '-', '.'), found 'a b'");
+    refused(HEAD "[user]\n{a b}\n",
+            "t.txt:3: expected the name of a slot (letters, digits, '_', '-', '.'), found 'a b'");
     refused(HEAD "[user]\n\n[user]\nhi\n", "t.txt:4: expected a text in the turn before, found nothing");
     refused(HEAD "[system]\nhi\n", "t.txt:3: expected the last turn to be [user], found [system]");
     refused(HEAD "[user]\n\xff\n", "t.txt: expected text in UTF-8");
@@ -103,7 +106,8 @@ static sg_status count_bytes(void *ctx, sg_bytes text, size_t *n, sg_error *err)
 static const sg_token_counter bytes = {count_bytes, NULL};
 
 /* One slot with these values. */
-static void renders(const char *template, const char *const *value, size_t n, const char *want, size_t dropped, size_t cut)
+static void renders(const char *template, const char *const *value, size_t n, const char *want,
+                    size_t dropped, size_t cut)
 {
     sg_template *t = parsed(template);
     sg_bytes part[16];
@@ -122,8 +126,9 @@ static void renders(const char *template, const char *const *value, size_t n, co
     sg_prompt_free(&out);
     sg_template_close(t);
 }
-#define RENDERS(template, want, dropped, cut, ...) \
-    renders(template, (const char *const[]){__VA_ARGS__}, N(((const char *const[]){__VA_ARGS__})), want, dropped, cut)
+#define RENDERS(template, want, dropped, cut, ...)                                                           \
+    renders(template, (const char *const[]){__VA_ARGS__}, N(((const char *const[]){__VA_ARGS__})), want,     \
+            dropped, cut)
 
 static void writes_values(void **state)
 {
@@ -131,7 +136,8 @@ static void writes_values(void **state)
     RENDERS(HEAD "[user]\n<{a}> {{x}}\n\n", "<v> {x}", 0, 0, "v");
     RENDERS(HEAD "[user]\n{a} and {a}", "v and v", 0, 0, "v");
     RENDERS(HEAD "[user]\nline\n\n{a}\n", "line\n\nv", 0, 0, "v");
-    RENDERS(HEAD "[user]\n{a}", "a b c", 0, 0, " a\n\tb \x01 c\r\n"); /* no line of a catalogue begins a line of the prompt */
+    RENDERS(HEAD "[user]\n{a}", "a b c", 0, 0,
+            " a\n\tb \x01 c\r\n"); /* no line of a catalogue begins a line of the prompt */
     RENDERS(HEAD "slot a lines\n[user]\n{a}", "a\nb\n\nc", 0, 0, "a \nb\n \n \n c");
     RENDERS(HEAD "[user]\n{a}", "x\xef\xbf\xbdy", 0, 0, "x\xffy");
     RENDERS(HEAD "slot a json\n[user]\n\"{a}\"", "\"say \\\"hi\\\"\"", 0, 0, "say \"hi\"");
@@ -156,7 +162,8 @@ static void breaks_guards(void **state)
     sg_error err;
 
     assert_int_equal(sg_template_render(&out, t, &v, NULL, "item 'i'", &err), SG_ERR_FORMAT);
-    assert_string_equal(err.message, "t.txt: guard: a value of item 'i' forms one with the text around its slot");
+    assert_string_equal(err.message,
+                        "t.txt: guard: a value of item 'i' forms one with the text around its slot");
     sg_prompt_free(&out);
     sg_template_close(t);
 }
@@ -169,7 +176,8 @@ static void keeps_the_end_that_matters(void **state)
     RENDERS(HEAD "slot a tokens=9 keep=end\n[user]\n{a}", "two three", 0, 1, "one two three");
     RENDERS(HEAD "slot a tokens=8 keep=end\n[user]\n{a}", "three", 0, 1, "one two three");
     RENDERS(HEAD "slot a tokens=4\n[user]\n{a}", "abcd", 0, 1, "abcdefgh");
-    RENDERS(HEAD "slot a tokens=4\n[user]\n{a}", "\xc3\xa4\xc3\xb6", 0, 1, "\xc3\xa4\xc3\xb6\xc3\xbc"); /* whole characters */
+    RENDERS(HEAD "slot a tokens=4\n[user]\n{a}", "\xc3\xa4\xc3\xb6", 0, 1,
+            "\xc3\xa4\xc3\xb6\xc3\xbc"); /* whole characters */
     RENDERS(HEAD "slot a tokens=3 keep=end\n[user]\n{a}", "\xc3\xbc", 0, 1, "\xc3\xa4\xc3\xb6\xc3\xbc");
     RENDERS(HEAD "slot a tokens=13\n[user]\n{a}", "one two three", 0, 0, "one two three");
     /* lists lose entries before any is cut */
@@ -177,7 +185,8 @@ static void keeps_the_end_that_matters(void **state)
     RENDERS(HEAD "slot a list=, tokens=5 keep=end\n[user]\n{a}", "cc,dd", 2, 0, "aa", "bb", "cc", "dd");
     RENDERS(HEAD "slot a list=, tokens=1 keep=end\n[user]\n{a}", "d", 3, 1, "aa", "bb", "cc", "dd");
     /* the whole prompt's */
-    RENDERS(HEAD "budget 12\nslot a list=, keep=end\n[user]\nseen {a}.", "seen cc,dd.", 2, 0, "aa", "bb", "cc", "dd");
+    RENDERS(HEAD "budget 12\nslot a list=, keep=end\n[user]\nseen {a}.", "seen cc,dd.", 2, 0, "aa", "bb",
+            "cc", "dd");
     RENDERS(HEAD "budget 12\n[user]\nseen {a}.", "seen aa bbb.", 0, 1, "aa bbb cccc");
     RENDERS(HEAD "budget 11\n[user]\nseen {a}.", "seen aa bb.", 0, 1, "aa bbb cccc");
 }
@@ -185,7 +194,8 @@ static void keeps_the_end_that_matters(void **state)
 static void lists_go_before_the_longest_value(void **state)
 {
     (void)state;
-    sg_template *t = parsed(HEAD "budget 60\nslot h list=; keep=end\n[system]\nYou help.\n[user]\n{t}|{d}|{h}");
+    sg_template *t =
+        parsed(HEAD "budget 60\nslot h list=; keep=end\n[system]\nYou help.\n[user]\n{t}|{d}|{h}");
     const sg_bytes title = {"short title", 11}, text = {"a long description of many words that is cut", 44};
     const sg_bytes past[] = {{"old", 3}, {"newer", 5}, {"newest", 6}};
     const sg_slot_value v[] = {{past, 3}, {&title, 1}, {&text, 1}};
@@ -205,7 +215,9 @@ static void lists_go_before_the_longest_value(void **state)
 
     t = parsed(HEAD "budget 10\n[user]\nfar too long a text {t}");
     assert_int_equal(sg_template_render(&out, t, &v[1], &bytes, "item 'i'", &err), SG_ERR_FORMAT);
-    assert_string_equal(err.message, "t.txt: budget: expected a prompt of at most 10 tokens, found 21 with every slot of item 'i' cut");
+    assert_string_equal(
+        err.message,
+        "t.txt: budget: expected a prompt of at most 10 tokens, found 21 with every slot of item 'i' cut");
     sg_prompt_free(&out);
     sg_template_close(t);
 }
@@ -220,8 +232,10 @@ static void a_missing_value_is_an_error(void **state)
     sg_error err;
 
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(sg_template_render(&out, t, i ? &some : &none, NULL, "item 'B1'", &err), SG_ERR_FORMAT);
-        assert_string_equal(err.message, "t.txt:4: slot 'brand': expected a text of item 'B1', found nothing (else=TEXT says what stands there)");
+        assert_int_equal(sg_template_render(&out, t, i ? &some : &none, NULL, "item 'B1'", &err),
+                         SG_ERR_FORMAT);
+        assert_string_equal(err.message, "t.txt:4: slot 'brand': expected a text of item 'B1', found nothing "
+                                         "(else=TEXT says what stands there)");
     }
     sg_prompt_free(&out);
     sg_template_close(t);
@@ -262,8 +276,10 @@ static void reads_answers(void **state)
     answers("answer json", "{\"a\": ", NULL, "answer: expected JSON, found '{\"a\":'");
     answers("answer match [0-9]+", "about 42, or 43", "42", NULL);
     answers("answer match ^(yes|no)", "maybe", NULL, "answer: expected a match of ^(yes|no), found 'maybe'");
-    answers("answer match x", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL,
-            "answer: expected a match of x, found 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' and more");
+    answers("answer match x",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL,
+            "answer: expected a match of x, found "
+            "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' and more");
     sg_template *t = parsed(HEAD "repairs 3\nfallback \"not known\"\n[user]\nhi\n");
     assert_int_equal(sg_template_repairs(t), 3);
     assert_string_equal(sg_template_fallback(t), "not known");
