@@ -367,6 +367,16 @@ sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledg
     return st;
 }
 
+sg_status sg_knowledge_before(const sg_knowledge *k, int64_t first, sg_error *err)
+{
+    if (k->events <= first)
+        return SG_OK;
+    return sg_fail(err, SG_ERR_USAGE,
+                   "%.*s '%.*s': expected a text that was made before event %lld, found one that has seen %lld events",
+                   (int)k->kind.size, k->kind.data, (int)(k->id.size < 80 ? k->id.size : 80), k->id.data,
+                   (long long)first, (long long)k->events);
+}
+
 sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, sg_error *err)
 {
     sqlite3_stmt *orphans, *forget;

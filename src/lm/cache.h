@@ -57,6 +57,9 @@ sg_status sg_cache_know(sg_cache *c, const sg_knowledge *k, sg_error *err); /* r
 typedef sg_status sg_knowledge_each(void *ctx, const sg_knowledge *k, sg_error *err);
 sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx,
                         sg_error *err);
+/* A text about a user may be used from event number `first` of the user on (from 0) only if it has seen none of them:
+ * "user 'u1': expected a text that was made before event 3, found one that has seen 5 events". */
+sg_status sg_knowledge_before(const sg_knowledge *k, int64_t first, sg_error *err);
 /* Forgets a user or item: its knowledge, and the answers that nothing else refers to. *n: rows of knowledge removed. */
 sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, sg_error *err);
 

@@ -218,6 +218,7 @@ sg_status sg_wire_post(sg_wire *w, size_t i, const char *url, sg_bytes body, sg_
 /* ---- replies ------------------------------------------------------------------------------------------------------------- */
 static void take_reply(sg_wire_reply *r, slot *s, CURLcode code)
 {
+    curl_off_t connected = 0;
     long status = 0;
 
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -236,10 +237,13 @@ static void take_reply(sg_wire_reply *r, slot *s, CURLcode code)
         return;
     }
     r->end = code == CURLE_OPERATION_TIMEDOUT ? SG_WIRE_LATE : SG_WIRE_BROKEN;
-    if (r->end == SG_WIRE_LATE && s->begun)
-        snprintf(r->why, sizeof r->why, "no whole answer within %g s", s->wire->limits.total);
-    else
+    curl_easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &connected);
+    if (r->end == SG_WIRE_BROKEN)
         snprintf(r->why, sizeof r->why, "%s", s->why[0] ? s->why : curl_easy_strerror(code));
+    else if (!connected)
+        snprintf(r->why, sizeof r->why, "no connection within %g s", s->wire->limits.connect);
+    else
+        snprintf(r->why, sizeof r->why, "no whole answer within %g s", s->wire->limits.total);
 }
 
 /* One that curl is done with, or whose first byte is late. */

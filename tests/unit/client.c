@@ -122,8 +122,8 @@ static sg_status run(const mock_step *script, size_t n_script, const sg_client_c
     return st;
 }
 
-/* One request meets this step, and is answered at the second try. */
-static void passes(const mock_step step, const sg_client_config *o)
+/* One request meets this step, and is answered at the second try, or, where a busy machine makes good answers late, at a later one. */
+static void passes(const mock_step step, bool late, const sg_client_config *o)
 {
     sg_client_use use;
     sg_error err;
@@ -131,8 +131,8 @@ static void passes(const mock_step step, const sg_client_config *o)
     mock m;
 
     assert_int_equal(run(&step, 1, o, 1, false, &w, &use, &m, &err), SG_OK);
-    assert_int_equal(m.requests, 2);
-    assert_int_equal(use.calls, 2);
+    assert_true(late ? m.requests >= 2 : m.requests == 2);
+    assert_int_equal(use.calls, m.requests);
     assert_int_equal(use.answers, 1); /* charged once */
     assert_true(use.tokens_in == 10 && use.tokens_out == 5);
 }
@@ -144,12 +144,12 @@ static void tries_again_what_may_pass(void **state)
     sg_client_config o = usual();
 
     for (size_t i = 0; i < N(statuses); i++)
-        passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"},
-           &o); /* truncated JSON */
-    passes((mock_step){.kind = MOCK_TEXT, .text = ""}, &o);
-    passes((mock_step){.kind = MOCK_CUT}, &o);
+        passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, /* truncated JSON */
+           false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = ""}, false, &o);
+    passes((mock_step){.kind = MOCK_CUT}, false, &o);
 }
 
 static void late_answers_are_tried_again(void **state)
@@ -162,10 +162,10 @@ static void late_answers_are_tried_again(void **state)
     mock m;
 
     o.first_byte_seconds = 0.2;
-    passes((mock_step){.kind = MOCK_HANG, .seconds = 1.5}, &o);
+    passes((mock_step){.kind = MOCK_HANG, .seconds = 1.5}, true, &o);
     o = usual();
     o.total_seconds = 0.3;
-    passes((mock_step){.kind = MOCK_TRICKLE, .seconds = 1.5}, &o);
+    passes((mock_step){.kind = MOCK_TRICKLE, .seconds = 1.5}, true, &o);
 
     const mock_step never[] = {{.kind = MOCK_HANG, .seconds = 1}, {.kind = MOCK_HANG, .seconds = 1}};
     char want[200];

@@ -513,6 +513,18 @@ static void keeps_and_forgets(void **state)
     assert_string_equal(err.message, want);
 }
 
+static void a_text_may_not_know_what_is_asked(void **state)
+{
+    (void)state;
+    const sg_knowledge k = {.kind = bytes_of("user"), .id = bytes_of("u1"), .events = 5};
+    sg_error err;
+
+    assert_int_equal(sg_knowledge_before(&k, 5, &err), SG_OK);
+    assert_int_equal(sg_knowledge_before(&k, 3, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "user 'u1': expected a text that was made before event 3, found one that has seen 5 events");
+}
+
 /* A process that is killed between two answers has lost none of those that a put returned from. */
 static void survives_a_kill(void **state)
 {
@@ -560,6 +572,7 @@ int main(void)
         cmocka_unit_test(an_endpoint_embeds),
         cmocka_unit_test(scores_texts),
         cmocka_unit_test(keeps_and_forgets),
+        cmocka_unit_test(a_text_may_not_know_what_is_asked),
         cmocka_unit_test(survives_a_kill),
     };
     return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
