@@ -5,6 +5,7 @@
 #include "base/progress.h"
 
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,6 +87,36 @@ static size_t on_body(char *data, size_t each, size_t n, void *ctx)
     sg_buf_add(&s->body, data, size);
     s->failed = s->body.failed;
     return s->failed ? 0 : size;
+}
+
+/* ---- a closed connection is no signal -------------------------------------------------------------------------------------- */
+typedef struct quiet {
+    sigset_t old;
+    bool pending; /* somebody else's SIGPIPE was there before */
+} quiet;
+
+/* What libcurl writes encrypted may meet a closed socket: the signal is held back in this thread, and taken away. */
+static void hold_pipe(quiet *q)
+{
+    sigset_t pipe, now;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&now);
+    q->pending = sigismember(&now, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe, &q->old);
+}
+
+static void release_pipe(const quiet *q)
+{
+    sigset_t pipe;
+
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    if (!q->pending)
+        while (sigtimedwait(&pipe, NULL, &(struct timespec){0}) > 0)
+            ;
+    pthread_sigmask(SIG_SETMASK, &q->old, NULL);
 }
 
 /* ---- a wire -------------------------------------------------------------------------------------------------------------- */
@@ -179,14 +210,18 @@ void sg_wire_cut(sg_wire *w)
 
 void sg_wire_free(sg_wire *w)
 {
+    quiet q;
+
     if (!w)
         return;
+    hold_pipe(&q);
     sg_wire_cut(w);
     for (size_t i = 0; i < w->n; i++) {
         curl_easy_cleanup(w->slot[i].easy);
         sg_buf_free(&w->slot[i].body);
     }
     curl_multi_cleanup(w->multi);
+    release_pipe(&q);
     for (struct curl_slist *l = w->headers; l; l = l->next)
         wipe(l->data);
     curl_slist_free_all(w->headers);
@@ -276,7 +311,7 @@ static bool next_reply(sg_wire *w, sg_wire_reply *r, bool *no_memory)
     return false;
 }
 
-sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *came, sg_error *err)
+static sg_status next_within(sg_wire *w, double seconds, sg_wire_reply *reply, bool *came, sg_error *err)
 {
     const double until = sg_now() + seconds;
 
@@ -296,6 +331,17 @@ sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *c
                             NULL))
             return fail_curl("the connections failed", err);
     }
+}
+
+sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *came, sg_error *err)
+{
+    sg_status st;
+    quiet q;
+
+    hold_pipe(&q);
+    st = next_within(w, seconds, reply, came, err);
+    release_pipe(&q);
+    return st;
 }
 
 /* ---- addresses ----------------------------------------------------------------------------------------------------------- */
