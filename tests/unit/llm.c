@@ -304,6 +304,56 @@ static void encodes_only_what_is_new(void **state)
     sg_cache_close(cache);
 }
 
+static int after_a_stretch(void *user, const sg_progress_event *e)
+{
+    (void)user;
+    assert_true(e->total == 5000 && e->done <= 5000);
+    return e->done > 4500;
+}
+
+static void a_stopped_run_keeps_what_it_made(void **state)
+{
+    (void)state;
+    enum { TEXTS = 5000 };
+    const sg_progress stop = {after_a_stretch, NULL};
+    const sg_llm_config o = usual();
+    sg_llm *l = opened(FILES "bert", &o);
+    sg_cache *cache = cache_at("stretch.db");
+    sg_bytes *text = sg_alloc_array(TEXTS, sizeof *text);
+    char(*bytes)[8] = sg_alloc_array(TEXTS, sizeof *bytes);
+    float *plain, *x;
+    json_t *report;
+    int32_t dim;
+    sg_error err;
+
+    for (int i = 0; i < TEXTS; i++) {
+        snprintf(bytes[i], sizeof bytes[i], "%d", i);
+        text[i] = (sg_bytes){bytes[i], strlen(bytes[i])};
+    }
+    assert_int_equal(sg_llm_embed(&plain, &dim, l, text, TEXTS, NULL, NULL, NULL, &report, &err), SG_OK);
+    json_decref(report);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, text, TEXTS, cache, NULL, &stop, &report, &err),
+                     SG_ERR_CANCEL);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, text, TEXTS, cache, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(number(report, "cached"), 4096);
+    assert_int_equal(number(report, "texts"), TEXTS - 4096);
+    assert_memory_equal(x, plain, TEXTS * (size_t)dim * sizeof *x);
+    json_decref(report);
+    sg_free(x);
+    sg_cache_close(cache);
+    cache = cache_at("whole.db");
+    assert_int_equal(sg_llm_embed(&x, &dim, l, text, TEXTS, cache, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(number(report, "texts"), TEXTS); /* of both stretches */
+    assert_memory_equal(x, plain, TEXTS * (size_t)dim * sizeof *x);
+    json_decref(report);
+    sg_free(x);
+    sg_free(plain);
+    sg_free(text);
+    sg_free(bytes);
+    sg_cache_close(cache);
+    sg_llm_close(l);
+}
+
 static void an_endpoint_embeds(void **state)
 {
     (void)state;
@@ -521,8 +571,9 @@ static void a_text_may_not_know_what_is_asked(void **state)
 
     assert_int_equal(sg_knowledge_before(&k, 5, &err), SG_OK);
     assert_int_equal(sg_knowledge_before(&k, 3, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message,
-                        "user 'u1': expected a text that was made before event 3, found one that has seen 5 events");
+    assert_string_equal(
+        err.message,
+        "user 'u1': expected a text that was made before event 3, found one that has seen 5 events");
 }
 
 /* A process that is killed between two answers has lost none of those that a put returned from. */
@@ -569,6 +620,7 @@ int main(void)
         cmocka_unit_test(a_wrong_schema_is_told),
         cmocka_unit_test(a_model_here_answers_the_same_in_any_order),
         cmocka_unit_test(encodes_only_what_is_new),
+        cmocka_unit_test(a_stopped_run_keeps_what_it_made),
         cmocka_unit_test(an_endpoint_embeds),
         cmocka_unit_test(scores_texts),
         cmocka_unit_test(keeps_and_forgets),
