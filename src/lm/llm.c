@@ -141,12 +141,15 @@ static sg_status hash_path(sg_sha256 *h, const char *path, const char *shown, bo
     return SG_OK;
 }
 
-static sg_status identify(sg_llm *l, const char *where, sg_error *err)
+sg_status sg_llm_identify(sg_llm *l, sg_error *err)
 {
+    const char *where = l->name;
     sg_sha256 h;
     char hex[65];
     sg_status st;
 
+    if (l->id)
+        return SG_OK;
     sg_sha256_init(&h);
     if ((st = sg_dir_exists(where) ? hash_folder(&h, where, false, err)
                                    : hash_path(&h, where, ".gguf.gguf", false, err)))
@@ -194,7 +197,7 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
 
     if (!(l->name = sg_strdup(path)))
         return sg_fail_memory(err, "model");
-    if ((st = sg_sentence_open(&l->sentence, path, err)) || (st = identify(l, path, err)))
+    if ((st = sg_sentence_open(&l->sentence, path, err)))
         return st;
     l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN;
     if (!(l->decoder = sg_sentence_decoder(l->sentence)))
@@ -245,11 +248,6 @@ unsigned sg_llm_offers(const sg_llm *l)
 const char *sg_llm_name(const sg_llm *l)
 {
     return l->name;
-}
-
-const char *sg_llm_id(const sg_llm *l)
-{
-    return l->id;
 }
 
 const sg_client_use *sg_llm_used(const sg_llm *l)

@@ -49,8 +49,7 @@ void sg_llm_close(sg_llm *l);
 unsigned sg_llm_offers(const sg_llm *l);
 /* "KAR needs hidden: http://... offers chat, embed". */
 sg_status sg_llm_need(const sg_llm *l, unsigned can, const char *who, sg_error *err);
-const char *sg_llm_name(const sg_llm *l); /* for people: the path, or address and model */
-const char *sg_llm_id(const sg_llm *l);   /* for keys: sha256 of the model's files, or address and model */
+const char *sg_llm_name(const sg_llm *l);          /* for people: the path, or address and model */
 const sg_client_use *sg_llm_used(const sg_llm *l); /* NULL: local */
 /* Tokens of a text: exactly with a tokenizer, about without. */
 sg_status sg_llm_tokens(sg_llm *l, sg_bytes text, size_t *n, sg_error *err);

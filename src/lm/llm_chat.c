@@ -49,7 +49,7 @@ static sg_status key_of(sg_cache_key key, const chat *c, const sg_turns *t, sg_e
     if (!part)
         return sg_fail_memory(err, "prompt");
     part[0] = sg_llm_bytes("chat");
-    part[1] = sg_llm_bytes(c->l->id);
+    part[1] = sg_llm_bytes(c->cache ? c->l->id : "");
     part[2] = (sg_bytes){c->params.data, c->params.size};
     part[3] = c->w->origin;
     for (size_t i = 0; i < t->n; i++) {
@@ -328,7 +328,8 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
     sg_status st;
 
     *count = (sg_llm_count){0};
-    if (!(st = sg_llm_need(l, SG_LLM_CHAT, "a conversation", err)) && !(st = describe_params(&c, err)) &&
+    if (!(st = sg_llm_need(l, SG_LLM_CHAT, "a conversation", err)) &&
+        (!cache || !(st = sg_llm_identify(l, err))) && !(st = describe_params(&c, err)) &&
         !(st = look_up(&c, count, err)) && !(st = estimate(&c, count, err)) && !w->dry && c.n_first) {
         if (!l->client) {
             st = answer_all(&c, pool, progress, err);

@@ -276,8 +276,8 @@ static sg_status embed_cached(cached *c, sg_pool *pool, sg_error *err)
 
     if (!(c->wanted = sg_alloc_array(c->n + 1, sizeof *c->wanted)))
         return sg_fail_memory(err, "texts");
-    if ((st = describe_encoder(&c->encoder, c->l, err)) || (st = find_vectors(c, err)) ||
-        (st = list_different(c, err)))
+    if ((st = sg_llm_identify(c->l, err)) || (st = describe_encoder(&c->encoder, c->l, err)) ||
+        (st = find_vectors(c, err)) || (st = list_different(c, err)))
         return st;
     while (c->done < c->n_different && !st)
         st = encode_stretch(c, pool, err);

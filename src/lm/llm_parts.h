@@ -9,7 +9,8 @@
 struct sg_llm {
     sg_llm_config config;
     unsigned offers;
-    char *name, *id;         /* owned */
+    char *name;              /* owned: for people, the path, or address and model */
+    char *id;                /* owned: for keys; NULL: not yet needed */
     sg_client *client;       /* owned; NULL: local */
     sg_sentence *sentence;   /* owned; NULL: remote */
     const sg_llama *decoder; /* of sentence; NULL: an encoder */
@@ -24,6 +25,9 @@ static inline sg_bytes sg_llm_bytes(const char *s)
 {
     return (sg_bytes){s, strlen(s)};
 }
+
+/* Makes l->id: the sha256 of the model's files, which all have to be read, or an endpoint's address and model. */
+sg_status sg_llm_identify(sg_llm *l, sg_error *err);
 
 /* A session of the decoder with room for the prompt and `length` more tokens; the first *common tokens of the prompt are read already,
  * never all of them. Whoever has read the rest says so with sg_llm_hold. */
