@@ -47,7 +47,7 @@ includedir=\\\${prefix}${CMAKE_INSTALL_INCLUDEDIR}
 Name: sedge
 Description: generative recommenders from interaction logs and item content
 Version: ${PROJECT_VERSION}
-Requires.private: jansson yaml-0.1 zlib libzstd libutf8proc libpcre2-8 libmicrohttpd sqlite3${SEDGE_POSTGRES_MODULE}
+Requires.private: jansson yaml-0.1 zlib libzstd libutf8proc libpcre2-8 libmicrohttpd sqlite3 libcurl${SEDGE_POSTGRES_MODULE}
 Libs: -L\\\${libdir} -lsedge
 Libs.private: -ldnnl -lpthread -lm
 Cflags: -I\\\${includedir}

@@ -29,8 +29,9 @@ BEGIN {
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"
     only["microhttpd"] = "src/serve/http"
-    only["sqlite"] = "src/serve/store_sqlite"
+    only["sqlite"] = "src/serve/store_sqlite src/lm/cache"
     only["libpq"] = "src/serve/store_postgres"
+    only["curl"] = "src/lm/wire"
     bad = 0
 }
 function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }

@@ -120,7 +120,7 @@ typedef struct sedge_run {
     void *user;
 } sedge_run;
 
-/* Options of "import", "synth", "embed", "lm", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
+/* Options of "import", "synth", "embed", "lm", "know", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
  * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
 SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
 /* All models, or one with its options. */
@@ -157,12 +157,14 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model */
+    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1 */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
     const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
     const char *const *set;
     size_t n_set;
+    const char *cache; /* file that keeps vectors by the text they were made from, for models and endpoints; NULL: none */
+    const char *texts; /* instead of text columns: {"id", "answer"} a line, as sedge_know exports; NULL: columns */
 } sedge_embed_params;
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
 
@@ -184,6 +186,22 @@ typedef struct sedge_lm_params {
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_embed(const sedge_lm_params *p, char **json, sedge_error *err);
+
+/* What a language model says about every item or user of a dataset: a template is filled with what the dataset knows, asked once, and the
+ * answers are kept. A second call asks nothing; after a kill the next one goes on. */
+typedef struct sedge_know_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+    const char *prompt; /* file with the template (docs/text.md) */
+    const char *llm;    /* folder or .gguf file of a chat model, or the address of an endpoint, http://HOST/v1 */
+    const char *cache;  /* SQLite file that keeps answers; made when it is not there */
+    const char *out;    /* {"id", "prompt", "answer"} a line; NULL: none is written */
+    int dry;            /* 1: only says what would be asked */
+    const char *const *set;
+    size_t n_set;
+} sedge_know_params;
+SEDGE_API int sedge_know(const sedge_know_params *p, char **json, sedge_error *err);
 
 typedef struct sedge_tokenize_params {
     size_t size;

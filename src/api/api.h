@@ -136,6 +136,16 @@ typedef struct api_compare_config {
     API_COMPARE_OPTIONS(SG_OPTION_FIELD)
 } api_compare_config;
 
+#define API_KNOW_OPTIONS(X)                                                                                                     \
+    X(int, most, 0, 0, 2147483647, "only the first items or users, this many (0: all)")                                         \
+    X(int, failures, 0, 0, 2147483647, "items or users that may stay without an answer; the next one ends the run")             \
+    X(float, max_age, 0, 0, 1e6, "days after which an answer is asked for again (0: never)")
+typedef struct api_know_config {
+    API_KNOW_OPTIONS(SG_OPTION_FIELD)
+} api_know_config;
+
+extern const sg_option api_know_options[];
+extern const size_t api_n_know_options;
 extern const sg_option api_import_options[], api_train_options[], api_eval_options[], api_recommend_options[],
     api_inspect_options[], api_compare_options[];
 extern const size_t api_n_import_options, api_n_train_options, api_n_eval_options, api_n_recommend_options,

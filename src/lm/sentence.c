@@ -154,6 +154,11 @@ void sg_sentence_close(sg_sentence *s)
     sg_free(s);
 }
 
+const sg_llama *sg_sentence_decoder(const sg_sentence *s)
+{
+    return s->decoder;
+}
+
 /* ---- texts to tokens ----------------------------------------------------------------------------------------------------- */
 typedef struct encoded {
     int32_t *id; /* owned */
