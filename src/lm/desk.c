@@ -135,15 +135,17 @@ static bool make_room(llama_desk *d, text *t, int more)
 static sg_status desk_open(sg_desk *desk, int *out, sg_error *err)
 {
     llama_desk *d = (llama_desk *)(void *)desk;
+    int at = 0;
 
-    for (*out = 0; *out < d->n_texts && d->text[*out].open;)
-        ++*out;
-    if (*out == d->n_texts) {
+    while (at < d->n_texts && d->text[at].open)
+        at++;
+    if (at == d->n_texts) {
         if (!sg_grow(&d->text, &d->cap_text, (size_t)d->n_texts + 1, sizeof *d->text))
             return sg_fail_memory(err, "texts");
         d->text[d->n_texts++] = (text){0};
     }
-    d->text[*out].open = true;
+    d->text[at].open = true;
+    *out = at; /* untouched after an error */
     return SG_OK;
 }
 
