@@ -5,12 +5,54 @@
 #include "base/io.h"
 #include "base/utf8.h"
 #include "file/json.h"
+#include "lm/t5.h"
 
 #include <string.h>
 
 static sg_bytes bytes_of(const char *s)
 {
     return (sg_bytes){s ? s : "", s ? strlen(s) : 0};
+}
+
+/* ---- models that write ----------------------------------------------------------------------------------------------------- */
+typedef struct model { /* one of the two */
+    sg_llama *llama;
+    sg_t5 *t5;
+} model;
+
+static bool is_t5(const char *dir)
+{
+    char *path = sg_path_join(dir, "config.json");
+    json_t *root = NULL;
+    sg_error ignored; /* who opens the model says what is wrong */
+    const bool is = path && sg_dir_exists(dir) && !sg_json_read(&root, path, SG_JSON_BYTES_MAX, &ignored) && sg_t5_is(root);
+
+    json_decref(root);
+    sg_free(path);
+    return is;
+}
+
+static sg_status open_model(model *m, const char *path, sg_error *err)
+{
+    return is_t5(path) ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
+}
+
+static void close_model(model *m)
+{
+    sg_t5_close(m->t5);
+    sg_llama_close(m->llama);
+}
+
+static const sg_tokenizer *tokenizer_of(const model *m)
+{
+    return m->t5 ? sg_t5_tokenizer(m->t5) : sg_llama_tokenizer(m->llama);
+}
+
+static sg_status open_desk(sg_desk **out, const model *m, const sg_generate_config *o, sg_pool *pool, sg_error *err)
+{
+    if (m->t5)
+        return sg_t5_desk(out, m->t5, o->length + 1, pool, err); /* the token that it begins with */
+    return sg_llama_desk(out, m->llama, sg_llama_config_of(m->llama)->places, pool, err);
 }
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
@@ -31,16 +73,21 @@ sg_status api_prompt_tokens(sg_token_list *out, const sg_llama *m, const char *p
     return sg_text_tokens(out, sg_llama_tokenizer(m), bytes_of(prompt), false, err);
 }
 
-static sg_status add_prompt(prompts *to, const sg_llama *m, const char *prompt, const char *system, bool chat, json_t *id, sg_error *err)
+static sg_status add_prompt(prompts *to, const model *m, const char *prompt, const char *system, bool chat, json_t *id, sg_error *err)
 {
     if (!sg_grow(&to->item, &to->cap_item, to->n + 1, sizeof *to->item) || !sg_grow(&to->id, &to->cap_id, to->n + 1, sizeof *to->id))
         return sg_fail_memory(err, "prompts");
     to->item[to->n] = (sg_token_list){0};
     to->id[to->n] = json_incref(id);
-    return api_prompt_tokens(&to->item[to->n++], m, prompt, system, chat, err);
+    to->n++;
+    if (m->t5 && (chat || system))
+        return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
+    if (m->t5)
+        return sg_text_tokens(&to->item[to->n - 1], sg_t5_tokenizer(m->t5), bytes_of(prompt), false, err);
+    return api_prompt_tokens(&to->item[to->n - 1], m->llama, prompt, system, chat, err);
 }
 
-static sg_status read_prompt(prompts *to, const sg_llama *m, const sedge_lm_params *p, sg_bytes line, const char *where, sg_error *err)
+static sg_status read_prompt(prompts *to, const model *m, const sedge_lm_params *p, sg_bytes line, const char *where, sg_error *err)
 {
     const char *prompt, *system = p->system;
     json_t *root = NULL;
@@ -56,7 +103,7 @@ static sg_status read_prompt(prompts *to, const sg_llama *m, const sedge_lm_para
     return st;
 }
 
-static sg_status read_prompts(prompts *to, const sg_llama *m, const sedge_lm_params *p, sg_error *err)
+static sg_status read_prompts(prompts *to, const model *m, const sedge_lm_params *p, sg_error *err)
 {
     sg_reader *r;
     sg_status st;
@@ -256,7 +303,7 @@ static sg_status report(json_t **out, const sg_tokenizer *t, const prompts *p, c
 sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
 {
     sg_generate_report r;
-    sg_llama *m = NULL;
+    model m = {0};
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
@@ -265,17 +312,17 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if ((st = sg_llama_open(&m, p->model, &c->err)) || (st = read_prompts(&all, m, p, &c->err)) ||
-        (st = open_guide(&guide, &fm, sg_llama_tokenizer(m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
-        (st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)))
+    if ((st = open_model(&m, p->model, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
+        (st = open_guide(&guide, &fm, tokenizer_of(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
+        (st = open_desk(&desk, &m, o, pool, &c->err)))
         goto done;
     if (!(answer = sg_alloc_zero(all.n, sizeof *answer))) {
         st = sg_fail_memory(&c->err, "answers");
         goto done;
     }
-    const sg_generate_job job = {desk, all.item, (int)all.n, p->chat ? sg_chat_end(m) : -1, guide};
+    const sg_generate_job job = {desk, all.item, (int)all.n, p->chat ? sg_chat_end(m.llama) : -1, guide};
     if (!(st = sg_generate(answer, &r, &job, o, &c->progress, &c->err)))
-        st = report(&c->result, sg_llama_tokenizer(m), &all, answer, &r, p->file != NULL, o->beam > 1, &c->err);
+        st = report(&c->result, tokenizer_of(&m), &all, answer, &r, p->file != NULL, o->beam > 1, &c->err);
 done:
     for (size_t i = 0; i < all.n && answer; i++)
         sg_answer_free(&answer[i]);
@@ -284,6 +331,6 @@ done:
     sg_fm_free(fm);
     free_prompts(&all);
     sg_desk_free(desk);
-    sg_llama_close(m);
+    close_model(&m);
     return st;
 }

@@ -2,7 +2,7 @@
  *
  * A row is one token of one text. Matrices see all rows of a step at once; attention sees each text's own past, which lies in pages of
  * SG_PAGE tokens with all layers of them (math/paged.h), in f32. Texts share pages; who writes into a shared page copies it first. */
-#include "lm/desk.h"
+#include "lm/desk_rows.h"
 
 #include "base/alloc.h"
 #include "lm/llama_parts.h"
@@ -14,7 +14,6 @@
 
 enum {
     CHUNK = 128 /* rows that go through all layers at once */,
-    LOGIT_ROWS = 16 /* of them through the output matrix */,
     GRAIN = 1 << 14,
     SPARE_PAGES = 64, /* kept for the next texts */
     UNIT_TOKENS = 16, /* of a text in one piece of attention */
@@ -299,8 +298,8 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
                             CHUNK * (size_t)c->ffn,
                             CHUNK * (size_t)c->head_dim,
                             most_sums(m),
-                            LOGIT_ROWS * dim,
-                            LOGIT_ROWS * (size_t)c->vocab,
+                            SG_DESK_LOGITS * dim,
+                            SG_DESK_LOGITS * (size_t)c->vocab,
                             work * (size_t)sg_pool_threads(pool)};
     llama_desk *d;
     size_t n = 0;
@@ -512,84 +511,20 @@ static sg_status run_rows(llama_desk *d, const int32_t *id, sg_error *err)
     return SG_OK;
 }
 
-double sg_token_logp(const float *logits, size_t n, int32_t id)
+static void make_logits(void *ctx, int n, const float *states, float *logits)
 {
-    float top;
-    const float sum = sg_sum_exp(&top, logits, n);
+    llama_desk *d = ctx;
 
-    return (double)logits[id] - (double)top - log((double)sum);
-}
-
-typedef struct wish { /* what somebody wants of a row: its logits, or from them the log-probability of a token */
-    float *logits;
-    double *logp;
-    int32_t id;
-} wish;
-
-/* The output matrix over the states gathered so far. */
-static void grant(llama_desk *d, const wish *w, int n)
-{
-    const size_t vocab = (size_t)d->m->config.vocab;
-
-    if (n)
-        sg_matrix_times(d->pool, &d->m->output, n, d->states, NULL, d->logits, d->sums);
-    for (int i = 0; i < n; i++) {
-        const float *logits = d->logits + (size_t)i * vocab;
-
-        if (w[i].logits)
-            memcpy(w[i].logits, logits, vocab * sizeof *logits);
-        if (w[i].logp)
-            *w[i].logp = sg_token_logp(logits, vocab, w[i].id);
-    }
-}
-
-/* Where the pieces stand between two chunks: token `at` of piece `piece`. */
-typedef struct place {
-    int piece, at;
-} place;
-
-/* What was asked of the rows of d, which began at `p`. */
-static void answer(llama_desk *d, const sg_piece *piece, place p)
-{
-    const size_t dim = (size_t)d->m->config.dim;
-    wish w[LOGIT_ROWS];
-    int n = 0;
-
-    for (int r = 0; r < d->n_rows; r++, p.at++) {
-        const float *state = d->n + (size_t)r * dim;
-
-        for (; p.at == piece[p.piece].n; p.at = 0)
-            p.piece++;
-        const sg_piece *from = &piece[p.piece];
-        const bool last = p.at + 1 == from->n;
-
-        if (from->states)
-            memcpy(from->states + (size_t)p.at * dim, state, dim * sizeof *state);
-        if ((last && from->logits) || (!last && from->logp)) {
-            memcpy(d->states + (size_t)n * dim, state, dim * sizeof *state);
-            w[n++] = last ? (wish){.logits = from->logits} : (wish){.logp = &from->logp[p.at + 1], .id = from->id[p.at + 1]};
-        }
-        if (n == LOGIT_ROWS) {
-            grant(d, w, n);
-            n = 0;
-        }
-    }
-    grant(d, w, n);
+    sg_matrix_times(d->pool, &d->m->output, n, states, NULL, logits, d->sums);
 }
 
 static sg_status check_pieces(llama_desk *d, const sg_piece *piece, int n, sg_error *err)
 {
-    for (int i = 0; i < n; i++) {
-        const int left = d->desk.places - d->text[piece[i].text].length;
+    sg_status st;
 
-        if (piece[i].n < 0 || piece[i].n > left)
-            return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d", left,
-                           d->desk.places, piece[i].n);
-        for (int t = 0; t < piece[i].n; t++)
-            if (piece[i].id[t] < 0 || piece[i].id[t] >= d->desk.vocab)
-                return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->desk.vocab,
-                               (int)piece[i].id[t]);
-    }
+    for (int i = 0; i < n; i++)
+        if ((st = sg_desk_check(&d->desk, &piece[i], d->text[piece[i].text].length, err)))
+            return st;
     for (int i = 0; i < n; i++)
         if (!make_room(d, &d->text[piece[i].text], piece[i].n))
             return sg_fail_memory(err, "past of a text");
@@ -599,23 +534,23 @@ static sg_status check_pieces(llama_desk *d, const sg_piece *piece, int n, sg_er
 static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error *err)
 {
     llama_desk *d = (llama_desk *)(void *)desk;
-    place p = {0, 0};
+    const sg_desk_output out = {make_logits, d, d->m->config.dim, desk->vocab, d->states, d->logits};
+    sg_desk_place p = {0, 0};
     sg_status st = check_pieces(d, piece, n, err);
 
-    while (!st && p.piece < n) { /* rows in the order of pieces, CHUNK at a time */
-        const place begin = p;
+    while (!st) {
+        const sg_desk_place begin = p;
         int32_t id[CHUNK];
+        int which, at;
 
-        for (d->n_rows = 0; d->n_rows < CHUNK && p.piece < n; p.at++) {
-            for (; p.piece < n && p.at == piece[p.piece].n; p.at = 0)
-                p.piece++;
-            if (p.piece == n)
-                break;
-            id[d->n_rows] = piece[p.piece].id[p.at];
-            d->row[d->n_rows++] = (row){piece[p.piece].text, d->text[piece[p.piece].text].length + p.at};
+        for (d->n_rows = 0; d->n_rows < CHUNK && sg_desk_next(&which, &at, &p, piece, n);) {
+            id[d->n_rows] = piece[which].id[at];
+            d->row[d->n_rows++] = (row){piece[which].text, d->text[piece[which].text].length + at};
         }
-        if (d->n_rows && !(st = run_rows(d, id, err)))
-            answer(d, piece, begin);
+        if (!d->n_rows)
+            break;
+        if (!(st = run_rows(d, id, err)))
+            sg_desk_answer(&out, piece, begin, d->n, d->n_rows);
     }
     for (int i = 0; i < n && !st; i++) {
         text *t = &d->text[piece[i].text];

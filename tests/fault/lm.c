@@ -4,6 +4,7 @@
 
 #include "lm/generate.h"
 #include "lm/sentence.h"
+#include "lm/t5.h"
 
 static const char *path;
 
@@ -119,6 +120,37 @@ static sg_status talk_on(void *ctx, sg_error *err)
     return st;
 }
 
+static sg_status open_t5(void *ctx, sg_error *err)
+{
+    sg_t5 *m;
+    const sg_status st = sg_t5_open(&m, path, err);
+
+    (void)ctx;
+    sg_t5_close(m);
+    return st;
+}
+
+static sg_status write_t5(void *ctx, sg_error *err)
+{
+    static int32_t ids[] = {5, 17, 3, 29, 11, 1};
+    const sg_token_list prompt[2] = {{ids, 6, 6}, {ids, 5, 5}};
+    sg_answer out[2] = {{0}};
+    sg_generate_config c;
+    sg_generate_report report;
+    sg_desk *d = NULL;
+    sg_status st;
+
+    sg_options_init(&c, sg_generate_options, sg_n_generate_options);
+    c.length = 4;
+    c.beam = 2;
+    if (!(st = sg_t5_desk(&d, ctx, 5, NULL, err)))
+        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, NULL}, &c, NULL, err);
+    for (int i = 0; i < 2; i++)
+        sg_answer_free(&out[i]);
+    sg_desk_free(d);
+    return st;
+}
+
 static void opening_survives_every_fault(void **state)
 {
     (void)state;
@@ -164,7 +196,20 @@ static void work_survives_every_fault(void **state)
     (void)state;
     sg_sentence *s;
     sg_llama *m;
+    sg_t5 *t5;
     sg_error err;
+
+    path = TEST_SOURCE_DIR "/tests/parity/t5";
+    assert_true(faults_walk(FAULTS_ALLOC, open_t5, NULL, NULL) >= 40);
+    assert_true(faults_walk(FAULTS_IO, open_t5, NULL, NULL) >= 5);
+    assert_int_equal(sg_t5_open(&t5, path, &err), SG_OK);
+    assert_int_equal(write_t5(t5, &err), SG_OK); /* packs the weights once */
+    assert_true(faults_walk(FAULTS_ALLOC, write_t5, NULL, t5) >= 30);
+    assert_int_equal(sg_sentence_open(&s, path, &err), SG_OK); /* its encoder alone */
+    assert_int_equal(embed(s, &err), SG_OK);
+    assert_true(faults_walk(FAULTS_ALLOC, embed, NULL, s) >= 8);
+    sg_sentence_close(s);
+    sg_t5_close(t5);
 
     path = TEST_SOURCE_DIR "/tests/parity/bert";
     assert_int_equal(sg_sentence_open(&s, path, &err), SG_OK);
