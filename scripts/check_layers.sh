@@ -11,7 +11,7 @@ BEGIN {
     allow["file"] = "base"
     allow["data"] = "base file"
     allow["text"] = "base math file data"
-    allow["lm"] = "base math nn file text"
+    allow["lm"] = "base math nn file text index"
     allow["quantize"] = "base math nn file data text index"
     allow["index"] = "base file"
     allow["decode"] = "base math nn file index"

@@ -178,10 +178,15 @@ typedef struct sedge_lm_params {
     const char *system; /* chat: the system's turn; NULL: the template's own */
     int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
     const char *text;   /* score, embed: one text, or ... */
-    const char *file;   /* ... a file with a text a line */
+    const char *file;   /* ... a file with a text a line; generate: prompts instead of one, a JSON object a line: {"prompt": ...},
+                           and if need be "system" and "id", which comes back */
     const char *out;    /* embed: the file to write */
     const char *const *set;
     size_t n_set;
+    const char *choices;   /* generate: a file with a text a line; an answer is one of them */
+    const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
+    const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
+    size_t n_fm;
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
