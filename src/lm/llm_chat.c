@@ -250,74 +250,113 @@ static sg_status take_remote(void *ctx, size_t i, const json_t *answer, sg_error
                          usage_of(answer, "completion_tokens"), err);
 }
 
-static sg_status give_up_remote(void *ctx, size_t i, const sg_error *why)
+static sg_status give_up_all(const chat *c, const request *r, const sg_error *why)
 {
-    const chat *c = ctx;
-    sg_status st = c->w->give_up ? SG_OK : why->status;
+    sg_status st = SG_OK;
 
-    for (const request *r = c->first[i]; r && !st; r = r->same)
+    for (; r && !st; r = r->same)
         st = c->w->give_up(c->w->ctx, r->i, why);
     return st;
 }
 
-/* ---- chat: a model of ours ------------------------------------------------------------------------------------------------- */
-static sg_status answer_local(const chat *c, const request *r, sg_pool *pool, sg_error *err)
+static sg_status give_up_remote(void *ctx, size_t i, const sg_error *why)
 {
-    sg_llm *l = c->l;
-    sg_generate_config o = l->config.generate;
-    const sg_tokenizer *tokenizer = sg_llama_tokenizer(l->decoder);
-    sg_token_list prompt = {0}, out = {0};
-    sg_buf text = {0};
-    double seconds[2];
-    size_t common = 0;
+    const chat *c = ctx;
+
+    return c->w->give_up ? give_up_all(c, c->first[i], why) : why->status;
+}
+
+/* ---- chat: a model of ours ------------------------------------------------------------------------------------------------- */
+typedef struct batch { /* requests that are answered together */
+    sg_token_list *prompt; /* owned (n) */
+    const request **of;    /* owned (n) */
+    sg_answer *answer;     /* owned (n) */
+    int n;
+} batch;
+
+static void batch_free(batch *b, size_t most)
+{
+    for (size_t i = 0; i < most && b->prompt; i++)
+        sg_free(b->prompt[i].id);
+    for (size_t i = 0; i < most && b->answer; i++)
+        sg_answer_free(&b->answer[i]);
+    sg_free(b->prompt);
+    sg_free(b->of);
+    sg_free(b->answer);
+}
+
+/* One more of the batch, unless it cannot be asked. */
+static sg_status add_local(batch *b, const chat *c, const request *r, sg_error *err)
+{
+    const int known = sg_llama_config_of(c->l->decoder)->places;
+    sg_token_list *prompt = &b->prompt[b->n];
     sg_turns t = {0};
-    bool ended;
-    sg_status st;
+    sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
 
-    if (!(st = c->w->make(c->w->ctx, r->i, &t, err)) &&
-        !(st = sg_chat_tokens(&prompt, l->decoder, t.turn, t.n, err)) &&
-        !(st = sg_llm_session(l, &prompt, &common, o.length, pool, err))) {
-        const sg_token_list rest = {.id = prompt.id + common, .n = prompt.n - common};
-
-        if (prompt.n + (size_t)o.length > (size_t)l->places)
-            o.length = l->places - (int)prompt.n;
-        st = sg_generate(&out, &ended, seconds, l->reading, l->decoder, &rest, sg_chat_end(l->decoder), &o,
-                         NULL, err);
-    }
+    if (!st && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) && prompt->n >= (size_t)known)
+        st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
     if (!st) {
-        sg_llm_hold(l, &prompt);
-        st = sg_tokenizer_decode(&text, tokenizer, out.id, out.n, true, err);
+        b->of[b->n++] = r;
+        return SG_OK;
     }
+    prompt->n = 0;
+    return st == SG_ERR_USAGE && c->w->give_up ? give_up_all(c, r, err) : st;
+}
+
+static sg_status hand_out_local(const chat *c, const batch *b, int i, sg_error *err)
+{
+    const sg_token_list *tokens = &b->answer[i].text[0].tokens;
+    sg_buf text = {0};
+    sg_status st = sg_tokenizer_decode(&text, sg_llama_tokenizer(c->l->decoder), tokens->id, tokens->n, true, err);
+
     if (!st && text.failed)
         st = sg_fail_memory(err, "answer");
     if (!st)
-        st = hand_out(c, r, (sg_bytes){text.data ? text.data : "", text.size}, (double)prompt.n,
-                      (double)out.n, err);
-    sg_free(prompt.id);
-    sg_free(out.id);
+        st = hand_out(c, b->of[i], (sg_bytes){text.data ? text.data : "", text.size}, (double)b->prompt[i].n, (double)tokens->n, err);
     sg_buf_free(&text);
     return st;
 }
 
+/* Requests first .. first + n - 1. */
+static sg_status answer_some(const chat *c, sg_desk *desk, size_t first, size_t n, sg_error *err)
+{
+    sg_generate_report ignored;
+    batch b = {.prompt = sg_alloc_zero(n, sizeof *b.prompt), .of = sg_alloc_zero(n, sizeof *b.of), .answer = sg_alloc_zero(n, sizeof *b.answer)};
+    sg_status st = b.prompt && b.of && b.answer ? SG_OK : sg_fail_memory(err, "requests");
+
+    for (size_t i = 0; i < n && !st; i++)
+        st = add_local(&b, c, c->first[first + i], err);
+    if (!st) {
+        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder)};
+
+        st = sg_generate(b.answer, &ignored, &job, &c->l->config.generate, NULL, err);
+    }
+    for (int i = 0; i < b.n && !st; i++)
+        st = hand_out_local(c, &b, i, err);
+    batch_free(&b, n);
+    return st;
+}
+
+/* As many together as the option `batch` says: what was answered is kept before the next ones are read. */
 static sg_status answer_all(const chat *c, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    sg_status st = SG_OK;
+    const size_t each = (size_t)c->l->config.generate.batch;
+    sg_desk *desk;
+    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_config_of(c->l->decoder)->places, pool, err);
 
-    for (size_t i = 0; i < c->n_first && !st; i++) {
-        if ((st = answer_local(c, c->first[i], pool, err)) == SG_ERR_USAGE && c->w->give_up) {
-            st = SG_OK;
-            for (const request *r = c->first[i]; r && !st; r = r->same)
-                st = c->w->give_up(c->w->ctx, r->i, err);
-        }
-        if (!st)
+    for (size_t i = 0; i < c->n_first && !st; i += each) {
+        const size_t n = c->n_first - i < each ? c->n_first - i : each;
+
+        if (!(st = answer_some(c, desk, i, n, err)))
             st = sg_progress_tick(progress,
                                   &(sg_progress_event){.stage = "ask",
                                                        .unit = "requests",
-                                                       .done = (double)i + 1,
+                                                       .done = (double)(i + n),
                                                        .total = (double)c->n_first,
                                                        .loss = (double)NAN},
                                   err);
     }
+    sg_desk_free(desk);
     return st;
 }
 
