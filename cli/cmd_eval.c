@@ -65,42 +65,6 @@ static void print_side(const char *title, const json_t *side, const json_t *inte
             printf("%s %.6g\n", key, json_number_value(value));
 }
 
-static void add_answers(sg_table *t, const char *name, const json_t *values)
-{
-    static const char *const keys[] = {"auc", "gauc", "ne", "log_loss", "calibration"};
-
-    sg_table_add(t, "%s", name);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const json_t *value = sg_member(values, keys[i]);
-
-        sg_table_add(t, json_is_number(value) ? "%.4f" : "-", json_number_value(value));
-    }
-    sg_table_add(t, "%.0f", sg_number(values, "n"));
-    sg_table_add(t, "%.0f", sg_number(values, "positives"));
-    sg_table_end_row(t);
-}
-
-/* Models that rank candidates: a row a task, its floor below. */
-static void print_ranking(const json_t *ranking)
-{
-    static const char *const heading[] = {"ranking", ">AUC", ">GAUC", ">NE", ">log-loss", ">calibration", ">asked", ">yes"};
-    const char *key;
-    json_t *value;
-    sg_table t;
-
-    if (json_object_size(ranking) == 0)
-        return;
-    putchar('\n');
-    sg_table_init(&t, heading, sizeof heading / sizeof *heading);
-    json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
-    {
-        add_answers(&t, key, value);
-        if (sg_member(value, "item_rate"))
-            add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
-    }
-    sg_table_print(&t);
-}
-
 static void print(const json_t *result)
 {
     const json_t *metrics = sg_member(result, "metrics"), *intervals = sg_member(result, "intervals"), *receipt = sg_member(result, "receipt");
@@ -109,7 +73,7 @@ static void print(const json_t *result)
     sg_show_metrics(model[0] ? model : "model", metrics, sg_member(result, "floors"), sg_member(result, "oracle"));
     print_side("history kept", sg_member(metrics, "unfiltered"), sg_member(intervals, "unfiltered"));
     print_side("history filtered out", sg_member(metrics, "filtered"), sg_member(intervals, "filtered"));
-    print_ranking(sg_member(result, "ranking"));
+    sg_show_ranking(sg_member(result, "ranking"));
     printf("\nreceipt\n");
     sg_show_members(receipt, "  ");
     printf("\nevaluated in %s\n", sg_seconds_text(sg_number(result, "seconds")));

@@ -12,7 +12,8 @@
  *   evaluate: {split: test}
  *   expected:
  *     unfiltered: {recall@10: {least: 0.0648}}
- *     filtered: {recall@10: {value: 0.0110, within: 0.00005}} */
+ *     filtered: {recall@10: {value: 0.0110, within: 0.00005}}
+ *     ranking: {liked: {gauc: {least: 0.72}, ne: {most: 0.8}}}     # of models that rank candidates, by question */
 #ifndef SG_API_RECIPE_H
 #define SG_API_RECIPE_H
 

@@ -4,6 +4,8 @@
  *   h          HSTU layers over all tokens (nn/hstu.h), each at the time of its event
  *   p(task)    sigmoid(W_2 SiLU(W_1 LN(h at x_i) + b_1) + b_2): asked of the item before its action is seen, so that
  *              the item meets the history in every layer (target-aware)
+ *   prior      adds to that logit the one of the item's share of yes, in training counted from earlier events alone
+ *              (models/rates.h): the layers learn what an item's name does not tell
  *   retrieval  softmax of cosine(h at a_i, E) / temperature among uniform negatives, where event i + 1 is a positive one
  *
  * label=rating: one task, "liked", a rating of at least `like`; the action token is the rating in halves.
@@ -18,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "models/rates.h"
 #include "models/thin.h"
 #include "nn/hstu.h"
 
@@ -41,8 +44,12 @@
       "both|position|time|none: what attention knows of distance; times where there are any")                \
     X(bool, softmax, false, 0, 1, "weights of attention by softmax instead of SiLU")                         \
     X(bool, target_aware, true, 0, 1, "candidates go through the layers; else only the history does")        \
+    X(float, prior, 10, 0, 1000000,                                                                          \
+      "logits start from each item's share of yes, as if so many more answers had been like all (0: from 0)")    \
     X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
     X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(float, position_sd, 0, 0, 10,                                                                          \
+      "standard deviation of position vectors at the start (0: 1 / sqrt(dim), as published)")                \
     X(float, retrieval, 0, 0, 1000, "weight of the retrieval loss (0: ranking alone)")                       \
     X(int, negatives, 128, 1, 65536, "retrieval: uniform negatives of a position")                           \
     X(float, temperature, 0.05, 0.001, 100, "retrieval: cosines are divided by it")                          \
@@ -63,7 +70,9 @@ typedef struct hstu_rank {
     sg_param *item, *action, *position;        /* (n_items, dim), (actions or ratings, dim), (2 length + 1, dim) */
     sg_param *inner, *inner_bias, *out, *bias; /* (hidden, dim), (hidden), (tasks, hidden), (tasks) */
     sg_hstu stack;
-    sg_runs runs; /* training */
+    const float *prior; /* (n_items, tasks) logits, of the model's array "prior"; NULL: none */
+    sg_runs runs;       /* training, as rates */
+    sg_rates rates;
 } hstu_rank;
 
 /* ---- tasks and tokens ---------------------------------------------------------------------------------- */
@@ -137,7 +146,8 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 0.02f, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
     s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
                              by_rating(c) ? RATINGS : c->actions, c->dim, "action.weight");
-    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, tokens, c->dim,
+    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL,
+                               c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim), 0, tokens, c->dim,
                                "position.weight");
     s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->dim, "head.inner.weight");
     s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
@@ -152,6 +162,45 @@ static void hstu_rank_fini(sg_model *m)
 
     sg_hstu_fini(&s->stack);
     sg_runs_free(&s->runs);
+    sg_rates_free(&s->rates);
+}
+
+static sg_status hstu_rank_ready(sg_model *m, sg_error *err)
+{
+    const hstu_rank_config *c = m->config;
+    hstu_rank *s = m->state;
+    const sg_model_array *a;
+    sg_status st;
+
+    if (c->prior <= 0)
+        return SG_OK;
+    if ((st = sg_model_array_need(&a, m, "prior", SG_DT_F32, 2, (int64_t[]){m->n_items, hstu_rank_tasks(m)}, err)))
+        return st;
+    s->prior = a->data;
+    for (size_t i = 0; i < a->count; i++)
+        if (!isfinite(s->prior[i]))
+            return sg_fail(err, SG_ERR_FORMAT, "hstu-rank: array 'prior': expected finite numbers, found %g at %zu",
+                           (double)s->prior[i], i);
+    return SG_OK;
+}
+
+/* Rates for training, and those of all events for asking. */
+static sg_status count_rates(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const hstu_rank_config *c = m->config;
+    hstu_rank *s = m->state;
+    float *after;
+    sg_status st;
+
+    if (c->prior <= 0)
+        return SG_OK;
+    if ((st = sg_rates_count(&s->rates, m, t, c->prior, err)))
+        return st;
+    after = s->rates.after;
+    s->rates.after = NULL; /* the model's */
+    if ((st = sg_model_array_put(m, "prior", SG_DT_F32, 2, (uint64_t[]){(uint64_t)m->n_items, (uint64_t)s->rates.tasks}, after, err)))
+        return st;
+    return hstu_rank_ready(m, err);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
@@ -174,9 +223,12 @@ static sg_tensor *meet(sg_graph *g, const hstu_rank *s, sg_tensor *before, const
                     sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1])));
 }
 
-static sg_tensor *logits(sg_graph *g, const hstu_rank *s, sg_tensor *x)
+/* prior (rows of x, tasks) */
+static sg_tensor *logits(sg_graph *g, const hstu_rank *s, sg_tensor *x, const float *prior)
 {
-    return sg_linear(g, sg_linear_act(g, x, s->inner, s->inner_bias, SG_SILU, 0), s->out, s->bias);
+    sg_tensor *y = sg_linear(g, sg_linear_act(g, x, s->inner, s->inner_bias, SG_SILU, 0), s->out, s->bias);
+
+    return y ? sg_plus(g, y, sg_input(g, prior, 2, y->dim)) : NULL;
 }
 
 /* ---- training ------------------------------------------------------------------------------------------ */
@@ -196,9 +248,10 @@ static sg_status hstu_rank_examples(sg_model *m, const sg_train_data *t, size_t 
         if (d->action[e] < 0 || d->action[e] >= c->actions)
             return sg_fail(err, SG_ERR_USAGE, "hstu-rank: actions=%d: event %lld has action %d", c->actions,
                            (long long)e, (int)d->action[e]);
-    st = sg_runs_new(&s->runs, t, c->length, false, c->alpha, err);
+    if ((st = sg_runs_new(&s->runs, t, c->length, false, c->alpha, err)))
+        return st;
     *n = s->runs.n;
-    return st;
+    return count_rates(m, t, err);
 }
 
 typedef struct batch {
@@ -208,7 +261,7 @@ typedef struct batch {
     int64_t *time;                  /* (tokens) */
     int32_t *next;                  /* (tokens) the item after an action, where that event is positive; else -1 */
     int32_t *row, *before, *shown;  /* (events) token of the item, the one before it (-1: none), the item */
-    float *y, *weight;              /* (events, tasks) */
+    float *y, *weight, *prior;      /* (events, tasks) */
 } batch;
 
 static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
@@ -225,7 +278,9 @@ static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
     b->shown = sg_scratch(g, events, sizeof *b->shown);
     b->y = sg_scratch(g, events, (size_t)tasks * sizeof *b->y);
     b->weight = sg_scratch(g, events, (size_t)tasks * sizeof *b->weight);
-    return b->item && b->action && b->place && b->time && b->next && b->row && b->before && b->shown && b->y && b->weight;
+    b->prior = sg_scratch(g, events, (size_t)tasks * sizeof *b->prior);
+    return b->item && b->action && b->place && b->time && b->next && b->row && b->before && b->shown && b->y && b->weight &&
+           b->prior;
 }
 
 static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t next, int64_t time)
@@ -242,6 +297,7 @@ static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t
 static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, bool learns, bool last)
 {
     const hstu_rank_config *c = m->config;
+    const hstu_rank *s = m->state;
     const int tasks = hstu_rank_tasks(m);
     const int64_t time = d->timestamp ? d->timestamp[e] : 0;
 
@@ -251,6 +307,7 @@ static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t 
     for (int i = 0; i < tasks; i++) {
         b->y[b->events * tasks + i] = (float)(hstu_rank_label(m, d, e, i) == 1);
         b->weight[b->events * tasks + i] = (float)learns;
+        b->prior[b->events * tasks + i] = s->rates.before ? s->rates.before[e * tasks + i] : 0;
     }
     b->events++;
     add_token(b, first, d->item[e], -1, -1, time);
@@ -306,7 +363,7 @@ static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *examp
                         &(sg_hstu_tokens){b.n, b.offsets, timed ? b.time : NULL, timed ? b.time : NULL});
     asked = c->target_aware ? sg_layernorm(g, sg_rows(g, h, b.row, b.events), NULL, NULL, EPS)
                             : meet(g, s, sg_rows(g, h, b.before, b.events), b.shown, b.events);
-    loss = sg_bce_logits(g, logits(g, s, asked), b.y, b.weight);
+    loss = sg_bce_logits(g, logits(g, s, asked, b.prior), b.y, b.weight);
     if (c->retrieval > 0)
         loss = sg_plus(g, loss,
                        sg_scale(g, sg_sum(g, sg_item_loss_of(g, h, s->item, b.next, &retrieval, seed, step)),
@@ -449,20 +506,26 @@ static sg_tensor *ask(sg_session *session, const int32_t *item, int n, int64_t n
 {
     const hstu_rank_config *c = session->model->config;
     const hstu_rank *s = session->model->state;
+    const size_t tasks = (size_t)hstu_rank_tasks(session->model);
     reader *r = session->state;
     sg_graph *g = session->graph;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
     int32_t *place = sg_scratch(g, (size_t)n, sizeof *place);
-    if (!place)
+    float *prior = sg_scratch(g, (size_t)n * tasks, sizeof *prior);
+    if (!place || !prior)
         return NULL;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         place[i] = c->target_aware ? 2 * r->n : 0;
+        for (size_t k = 0; k < tasks; k++)
+            prior[(size_t)i * tasks + k] = s->prior ? s->prior[(size_t)item[i] * tasks + k] : 0;
+    }
     if (c->target_aware)
         return logits(g, s,
                       sg_layernorm(g, sg_hstu_cache_ask(g, &r->cache, embed(g, s, item, NULL, place, n), now), NULL,
-                                   NULL, EPS));
-    return logits(g, s, meet(g, s, sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n), item, n));
+                                   NULL, EPS),
+                      prior);
+    return logits(g, s, meet(g, s, sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n), item, n), prior);
 }
 
 static int64_t request_time(const reader *r, const sg_histories *h, int i)
@@ -543,6 +606,7 @@ const sg_model_class sg_model_hstu_rank = {
     .config_bytes = sizeof(hstu_rank_config),
     .state_bytes = sizeof(hstu_rank),
     .weights = hstu_rank_weights,
+    .ready = hstu_rank_ready,
     .fini = hstu_rank_fini,
     .examples = hstu_rank_examples,
     .loss = hstu_rank_loss,
