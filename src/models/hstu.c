@@ -162,6 +162,7 @@ const sg_model_class sg_model_hstu = {
     .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
     .options = hstu_options,
     .n_options = sizeof hstu_options / sizeof *hstu_options,
+    .streams = true,
     .config_bytes = sizeof(hstu_config),
     .state_bytes = sizeof(hstu),
     .weights = hstu_weights,

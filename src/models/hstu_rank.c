@@ -44,6 +44,8 @@
       "both|position|time|none: what attention knows of distance; times where there are any")                \
     X(bool, softmax, false, 0, 1, "weights of attention by softmax instead of SiLU")                         \
     X(bool, target_aware, true, 0, 1, "candidates go through the layers; else only the history does")        \
+    X(bool, action_item, false, 0, 1,                                                                        \
+      "an action's token carries its item, too, so that one layer is enough to see what was liked")          \
     X(float, prior, 10, 0, 1000000,                                                                          \
       "logits start from each item's share of yes, as if so many more answers had been like all (0: from 0)")    \
     X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
@@ -293,8 +295,9 @@ static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t
     b->tokens++;
 }
 
-/* Event e of a sequence that began at token `first`; the last one's action is not read. */
-static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, bool learns, bool last)
+/* Event e of a sequence that began at token `first`; the last one's action is not read. Those before `fresh` are no labels. */
+static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, int64_t fresh, bool learns,
+                      bool last)
 {
     const hstu_rank_config *c = m->config;
     const hstu_rank *s = m->state;
@@ -306,14 +309,14 @@ static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t 
     b->shown[b->events] = d->item[e];
     for (int i = 0; i < tasks; i++) {
         b->y[b->events * tasks + i] = (float)(hstu_rank_label(m, d, e, i) == 1);
-        b->weight[b->events * tasks + i] = (float)learns;
+        b->weight[b->events * tasks + i] = (float)(learns && e >= fresh);
         b->prior[b->events * tasks + i] = s->rates.before ? s->rates.before[e * tasks + i] : 0;
     }
     b->events++;
     add_token(b, first, d->item[e], -1, -1, time);
     if (!last)
-        add_token(b, first, -1, action_row(c, d->action, d->rating, e),
-                  hstu_rank_label(m, d, e + 1, c->goal) == 1 ? d->item[e + 1] : -1, time);
+        add_token(b, first, c->action_item ? d->item[e] : -1, action_row(c, d->action, d->rating, e),
+                  e + 1 >= fresh && hstu_rank_label(m, d, e + 1, c->goal) == 1 ? d->item[e + 1] : -1, time);
 }
 
 /* The runs of a step. An event that two runs share is learned where it has a history: in the earlier one. */
@@ -334,13 +337,14 @@ static bool pack(batch *b, sg_graph *g, const sg_model *m, const uint32_t *examp
         const int64_t first = end - all - 1;
         const int keep = sg_thin_length(all, r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
         const int at = b->offsets[i] = b->tokens;
+        const int64_t fresh = r->learned ? r->learned[r->user[example[i]]] : 0;
 
         if (keep < all)
             sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all, key, seed,
                            sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
         for (int j = 0; j < keep; j++)
-            add_event(b, m, d, first + (keep < all ? place[j] : j), at, j > 0 || first == begin, false);
-        add_event(b, m, d, end - 1, at, true, true);
+            add_event(b, m, d, first + (keep < all ? place[j] : j), at, fresh, j > 0 || first == begin, false);
+        add_event(b, m, d, end - 1, at, fresh, true, true);
     }
     b->offsets[n] = b->tokens;
     return true;
@@ -458,7 +462,8 @@ static sg_status append(sg_session *session, const sg_histories *h, int64_t begi
         r->time[i] = h->timestamp ? h->timestamp[begin + i] : 0;
         if (i && r->time[i] < r->time[i - 1])
             r->time[i] = r->time[i - 1];
-        item[t + 1] = action[t] = -1;
+        item[t + 1] = c->action_item ? item[t] : -1;
+        action[t] = -1;
         time[t] = time[t + 1] = r->time[i];
         place[t] = 2 * i;
         place[t + 1] = 2 * i + 1;
@@ -603,6 +608,7 @@ const sg_model_class sg_model_hstu_rank = {
     .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
     .options = hstu_rank_options,
     .n_options = sizeof hstu_rank_options / sizeof *hstu_rank_options,
+    .streams = true,
     .config_bytes = sizeof(hstu_rank_config),
     .state_bytes = sizeof(hstu_rank),
     .weights = hstu_rank_weights,
