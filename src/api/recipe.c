@@ -141,7 +141,7 @@ static sg_status check_expected(const checker *c, const json_t *expected)
 static sg_status check(sg_recipe *r, const checker *c)
 {
     static const char *const top[] = {"name", "about", "data", "synth", "embed", "tokenize", "train", "evaluate", "expected"};
-    static const char *const data_keys[] = {"files", "item_text", "options"}, *const train_keys[] = {"model", "options"};
+    static const char *const data_keys[] = {"files", "item_text", "user_series", "options"}, *const train_keys[] = {"model", "options"};
     const json_t *data = NULL, *train = NULL;
     sg_status st;
 
@@ -156,8 +156,9 @@ static sg_status check(sg_recipe *r, const checker *c)
         return wrong(c, "name", "a name such as beauty/tiger");
     if (!data == !r->synth)
         return wrong(c, "data", "either data or synth");
-    if ((data && ((st = only_keys(c, "data", data, data_keys, 3)) || (st = check_files(c, &r->files, data, "files")) ||
-                  (st = check_files(c, &r->item_text, data, "item_text")) || (st = part(c, &r->import, data, "data", "options")))) ||
+    if ((data && ((st = only_keys(c, "data", data, data_keys, 4)) || (st = check_files(c, &r->files, data, "files")) ||
+                  (st = check_files(c, &r->item_text, data, "item_text")) ||
+                  (st = check_files(c, &r->user_series, data, "user_series")) || (st = part(c, &r->import, data, "data", "options")))) ||
         (train && ((st = only_keys(c, "train", train, train_keys, 2)) || (st = part(c, &r->train, train, "train", "options")))) ||
         (r->expected && (st = check_expected(c, r->expected))))
         return st;

@@ -23,7 +23,7 @@ typedef struct chain {
     sg_recipe recipe;
     const sedge_reproduce_params *p;
     const sedge_run *run;
-    set_list files, item_text; /* where the recipe's sources are here */
+    set_list files, item_text, user_series; /* where the recipe's sources are here */
     char *out, *data, *model, *state_path, *eval_path; /* owned */
     json_t *state;                                     /* owned: {stage: {"key", "seconds", "done"}} */
     json_t *stages, *eval;                             /* owned */
@@ -232,6 +232,8 @@ static int do_import(chain *c, const set_list *options, sedge_error *e)
                                    .n_files = c->files.n,
                                    .item_text = set_of(&c->item_text),
                                    .n_item_text = c->item_text.n,
+                                   .user_series = set_of(&c->user_series),
+                                   .n_user_series = c->user_series.n,
                                    .out = c->data,
                                    .set = set_of(options),
                                    .n_set = options->n};
@@ -376,7 +378,8 @@ static sg_status run_chain(chain *c)
     sg_buf_puts(&sums, r->model);
     if (r->synth) {
         st = run_stage(c, "synth", r->synth, "", do_synth);
-    } else if (!(st = find_files(&c->files, &sums, c, r->files)) && !(st = find_files(&c->item_text, &sums, c, r->item_text))) {
+    } else if (!(st = find_files(&c->files, &sums, c, r->files)) && !(st = find_files(&c->item_text, &sums, c, r->item_text)) &&
+               !(st = find_files(&c->user_series, &sums, c, r->user_series))) {
         st = sums.failed ? sg_fail_memory(c->err, "sources") : run_stage(c, "import", r->import, sums.data, do_import);
     }
     sg_buf_free(&sums);
@@ -437,6 +440,7 @@ done:
     json_decref(k.stages);
     free_set(&k.files);
     free_set(&k.item_text);
+    free_set(&k.user_series);
     sg_free(k.out);
     sg_free(k.data);
     sg_free(k.model);

@@ -50,16 +50,21 @@ static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
     return out->item && (!timed || (out->time && out->next));
 }
 
-/* n inputs of a run that begins at event `first`, all or those at `place`, each with the event after it, a label from event
- * `fresh` on. */
-static void pack_run(sg_sequences *out, const sg_dataset *d, int at, int64_t first, int64_t fresh, const int32_t *place,
-                     int n)
+static bool is_label(const sg_runs *r, int32_t user, int64_t event)
 {
+    return (!r->learned || event >= r->learned[user]) && (r->like <= 0 || (double)r->data->rating[event] >= r->like);
+}
+
+/* n inputs of a run of a user that begins at event `first`, all or those at `place`, each with the event after it. */
+static void pack_run(sg_sequences *out, const sg_runs *r, int at, int32_t user, int64_t first, const int32_t *place, int n)
+{
+    const sg_dataset *d = r->data;
+
     for (int i = 0; i < n; i++) {
         const int64_t event = first + (place ? place[i] : i);
 
         out->item[at + i] = d->item[event];
-        out->target[at + i] = event + 1 < fresh ? -1 : d->item[event + 1];
+        out->target[at + i] = is_label(r, user, event + 1) ? d->item[event + 1] : -1;
         if (out->time) {
             out->time[at + i] = d->timestamp[event];
             out->next[at + i] = d->timestamp[event + 1];
@@ -98,8 +103,7 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
         if (part)
             sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all[i], key, seed,
                            sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
-        pack_run(out, d, out->offsets[i], first, r->learned ? r->learned[r->user[example[i]]] : 0, part ? place : NULL,
-                 keep);
+        pack_run(out, r, out->offsets[i], r->user[example[i]], first, part ? place : NULL, keep);
     }
     return true;
 }

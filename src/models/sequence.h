@@ -12,6 +12,7 @@ typedef struct sg_runs {
     const sg_dataset *data; /* borrowed, as learned is */
     const int64_t *learned; /* (n_users) or NULL: events before are no labels */
     int length;
+    double like;   /* above 0: events rated below are no labels */
     double alpha;  /* below 2: long runs are read in part, models/thin.h */
     int32_t *user; /* owned (n) */
     int64_t *end;  /* owned (n): where the events of the run end (exclusive) */
