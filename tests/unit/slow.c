@@ -242,6 +242,99 @@ static void only_what_was_liked_is_a_label(void **state)
     tiny_free(&k.t);
 }
 
+#define RANK "dim=12 blocks=2 heads=2 dqk=6 dv=7 hidden=9 length=8 dropout=0 dropout_input=0 prior=0 series=5 "
+
+static void give_ratings(known *k, float *rating)
+{
+    for (int64_t e = 0; e < k->t.data.n_events; e++)
+        rating[e] = (float)(1 + sg_rng_below(5, 7, SG_RNG_TEST, 31, (uint64_t)e));
+    k->t.data.rating = rating;
+}
+
+static void rank(sg_session *s, const known *k, int32_t user, int64_t begin, int64_t end, int64_t now, const int32_t *item, int n, float *p)
+{
+    sg_error err = {0};
+
+    if (s->model->class->rank(s,
+                              &(sg_histories){.n = 1,
+                                              .offsets = (int64_t[]){begin, end},
+                                              .item = k->t.item,
+                                              .timestamp = k->time,
+                                              .now = &now,
+                                              .user = &user,
+                                              .rating = k->t.data.rating},
+                              item, n, p, &err))
+        fail_msg("%s", err.message);
+}
+
+/* hstu-rank: the loss of a run is that of its events, each asked as a candidate after what came before and was known then. */
+static void ranking_in_training_and_asking_agree(void **state)
+{
+    (void)state;
+    static const char *const options[] = {RANK, RANK "target_aware=false", RANK "bias=none action_item=true"};
+
+    for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
+        sg_error err = {0};
+        float rating[400];
+        double sum = 0;
+        size_t n;
+        known k;
+
+        known_new(&k);
+        give_ratings(&k, rating);
+        const int end = (int)(k.t.user_offsets[1] < 9 ? k.t.user_offsets[1] : 9);
+        k.t.split->train_end[0] = end;
+        sg_model *m = tiny_model(&k.t, "hstu-rank", options[o], 3);
+        shake(m);
+        assert_int_equal(m->class->examples(m, &k.t.train, &n, &err), SG_OK);
+        for (int e = 0; e < end; e++) {
+            sg_session *s;
+            float p;
+
+            assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+            rank(s, &k, 0, 0, e, k.time[e], k.t.item + e, 1, &p);
+            sum -= log(rating[e] >= 4 ? (double)p : 1 - (double)p);
+            sg_session_free(s);
+        }
+        assert_true(fabs(tiny_loss(m, 1) - sum / end) < 1e-4);
+        sg_model_free(m);
+        tiny_free(&k.t);
+    }
+}
+
+/* What a session keeps changes no answer: histories that grow, shrink and slide, other users, later requests. */
+static void sessions_remember_rightly(void **state)
+{
+    (void)state;
+    sg_error err = {0};
+    float rating[400], all[5], one[5];
+    sg_session *kept, *fresh;
+    known k;
+
+    known_new(&k);
+    give_ratings(&k, rating);
+    sg_model *m = tiny_model(&k.t, "hstu-rank", RANK, 3);
+    shake(m);
+    assert_int_equal(sg_session_new(&kept, m, NULL, &err), SG_OK);
+    for (int ask = 0; ask < 200; ask++) {
+        const int32_t user = ask / 17 % USERS, who = ask % 13 == 5 ? -1 : user;
+        const int64_t begin = k.t.user_offsets[user], most = k.t.user_offsets[user + 1] - begin;
+        const int64_t end = begin + (ask % 5 == 3 ? most / 2 : ask % (most + 1));
+        const int64_t now = (end > begin ? k.time[end - 1] : k.time[begin]) + (ask % 3 ? 0 : 100000 * (ask % 7));
+        const int32_t item[] = {1, 5, 3, 5, 0};
+
+        rank(kept, &k, who, begin, end, now, item, 5, all);
+        assert_int_equal(sg_session_new(&fresh, m, NULL, &err), SG_OK);
+        rank(fresh, &k, who, begin, end, now, item, 5, one);
+        for (int i = 0; i < 5; i++)
+            assert_true(fabsf(all[i] - one[i]) < 1e-5f);
+        sg_session_free(fresh);
+    }
+    sg_session_free(kept);
+    sg_model_free(m);
+    tiny_free(&k.t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +345,8 @@ int main(void)
         cmocka_unit_test(gradients_are_differences),
         cmocka_unit_test(says_what_the_data_lacks),
         cmocka_unit_test(only_what_was_liked_is_a_label),
+        cmocka_unit_test(ranking_in_training_and_asking_agree),
+        cmocka_unit_test(sessions_remember_rightly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
