@@ -1,12 +1,12 @@
 /* hstu_rank.c - ranking candidates by transducing items and what was done with them.   [Zhai et al., ICML 2024]
  *
- *   tokens     x_0 a_0 x_1 a_1 ...        sqrt(d) E[item], A[action], + P[place]
+ *   tokens     x_0 a_0 x_1 a_1 ...        sqrt(d) E[item] + A[it is an item], A[action], + P[place]
  *   series     what is known of the user stands among them, V[value] + P[place] (models/slow.h); nothing is asked there
  *   h          HSTU layers over all tokens (nn/hstu.h), each at the time of its event
  *   p(task)    sigmoid(W_2 SiLU(W_1 LN(h at x_i) + b_1) + b_2): asked of the item before its action is seen, so that
  *              the item meets the history in every layer (target-aware)
- *   prior      adds to that logit the one of the item's share of yes, in training counted from earlier events alone
- *              (models/rates.h): the layers learn what an item's name does not tell
+ *   prior      adds to that logit how much the item is liked apart from who answers, in training as earlier events alone tell
+ *              (models/rates.h), and W_3 v_item to what SiLU reads, v the doubt about it: the layers learn the rest
  *   retrieval  softmax of cosine(h at a_i, E) / temperature among uniform negatives, where event i + 1 is a positive one
  *
  * label=rating: one task, "liked", a rating of at least `like`; the action token is the rating in halves.
@@ -50,10 +50,11 @@
     X(int, series, 0, 0, 16777216,                                                                           \
       "rows of the table for what is known of users (import --user-series), which then stands among the "    \
       "events (0: it is not read)")                                                                          \
-    X(float, prior, 10, 0, 1000000,                                                                          \
-      "logits start from each item's share of yes, as if so many more answers had been like all (0: from 0)")    \
+    X(float, prior, 1, 0, 1000,                                                                              \
+      "logits start from how much each item is liked, of this variance before anybody answers (0: from 0)")  \
     X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
     X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
+    X(float, item_sd, 0.02, 0, 10, "standard deviation of item vectors at the start, times sqrt(dim) when read")    \
     X(float, position_sd, 0, 0, 10,                                                                          \
       "standard deviation of position vectors at the start (0: 1 / sqrt(dim), as published)")                \
     X(float, retrieval, 0, 0, 1000, "weight of the retrieval loss (0: ranking alone)")                       \
@@ -78,7 +79,8 @@ typedef struct hstu_rank {
     sg_series series;                          /* in the model's arrays */
     sg_param *inner, *inner_bias, *out, *bias; /* (hidden, dim), (hidden), (tasks, hidden), (tasks) */
     sg_hstu stack;
-    const float *prior; /* (n_items, tasks) logits, of the model's array "prior"; NULL: none */
+    sg_param *doubt;    /* (hidden, tasks) or NULL */
+    const float *prior; /* (n_items, tasks, SG_RATE), the model's array "prior"; NULL: none */
     sg_runs runs;       /* training, as rates */
     sg_rates rates;
 } hstu_rank;
@@ -118,6 +120,13 @@ static int hstu_rank_label(const sg_model *m, const sg_dataset *d, int64_t e, in
     return d->action ? d->action[e] == task : -1;
 }
 
+/* Rows of the action table; the last is that of items: what all of them have in common, so that one that was seen a few times is near it
+ * (LN makes any vector long, and a random one is noise). */
+static int32_t action_rows(const hstu_rank_config *c)
+{
+    return (by_rating(c) ? RATINGS : c->actions) + 1;
+}
+
 /* Row of the action table; -1: unknown, a token without a vector of its own. */
 static int32_t action_row(const hstu_rank_config *c, const int32_t *action, const float *rating, int64_t e)
 {
@@ -151,15 +160,17 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     if (c->goal >= tasks)
         return sg_fail(err, SG_ERR_USAGE, "hstu-rank: goal: expected a task from 0 to %d, found %d", tasks - 1,
                        c->goal);
-    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 0.02f, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
+    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
     s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
-                             by_rating(c) ? RATINGS : c->actions, c->dim, "action.weight");
+                             action_rows(c), c->dim, "action.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL,
                                c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim), 0, tokens, c->dim,
                                "position.weight");
     if (c->series)
         s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series, c->dim, "series.weight");
     s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->dim, "head.inner.weight");
+    if (c->prior > 0)
+        s->doubt = sg_param_add(ps, seed, SG_INIT_ZERO, 0, 0, c->hidden, tasks, "head.doubt.weight");
     s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks, c->hidden, "head.out.weight");
     s->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks, 0, "head.out.bias");
@@ -186,7 +197,7 @@ static sg_status hstu_rank_ready(sg_model *m, sg_error *err)
         return st;
     if (c->prior <= 0)
         return SG_OK;
-    if ((st = sg_model_array_need(&a, m, "prior", SG_DT_F32, 2, (int64_t[]){m->n_items, hstu_rank_tasks(m)}, err)))
+    if ((st = sg_model_array_need(&a, m, "prior", SG_DT_F32, 3, (int64_t[]){m->n_items, hstu_rank_tasks(m), SG_RATE}, err)))
         return st;
     s->prior = a->data;
     for (size_t i = 0; i < a->count; i++)
@@ -222,25 +233,25 @@ static sg_status count_rates(sg_model *m, const sg_train_data *t, sg_error *err)
 
     if (c->prior <= 0)
         return SG_OK;
-    if ((st = sg_rates_count(&s->rates, m, t, c->prior, err)))
+    if ((st = sg_rates_filter(&s->rates, m, t, c->prior, err)))
         return st;
     after = s->rates.after;
     s->rates.after = NULL; /* the model's */
-    if ((st = sg_model_array_put(m, "prior", SG_DT_F32, 2, (uint64_t[]){(uint64_t)m->n_items, (uint64_t)s->rates.tasks}, after, err)))
+    if ((st = sg_model_array_put(m, "prior", SG_DT_F32, 3,
+                                 (uint64_t[]){(uint64_t)m->n_items, (uint64_t)s->rates.tasks, SG_RATE}, after, err)))
         return st;
     return hstu_rank_ready(m, err);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
-/* n tokens: item, action and value rows (-1: none), places. action, slow NULL: none at all. */
+/* n tokens: item, action and value rows (-1: none), places. slow NULL: none at all. */
 static sg_tensor *embed(sg_graph *g, const hstu_rank *s, const int32_t *item, const int32_t *action, const int32_t *slow,
                         const int32_t *place, int n)
 {
     sg_tensor *x = sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1]));
 
-    if (action)
-        x = sg_plus(g, x, sg_embed(g, s->action, action, n));
+    x = sg_plus(g, x, sg_embed(g, s->action, action, n));
     if (slow && s->value)
         x = sg_plus(g, x, sg_embed(g, s->value, slow, n));
     return sg_plus(g, x, sg_embed(g, s->position, place, n));
@@ -253,12 +264,34 @@ static sg_tensor *meet(sg_graph *g, const hstu_rank *s, sg_tensor *before, const
                     sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1])));
 }
 
-/* prior (rows of x, tasks) */
-static sg_tensor *logits(sg_graph *g, const hstu_rank *s, sg_tensor *x, const float *prior)
-{
-    sg_tensor *y = sg_linear(g, sg_linear_act(g, x, s->inner, s->inner_bias, SG_SILU, 0), s->out, s->bias);
+typedef struct priors { /* (rows, tasks) */
+    float *logit, *doubt;
+} priors;
 
-    return y ? sg_plus(g, y, sg_input(g, prior, 2, y->dim)) : NULL;
+static bool take_priors(priors *p, sg_graph *g, size_t rows, size_t tasks)
+{
+    p->logit = sg_scratch(g, rows * tasks, sizeof *p->logit);
+    p->doubt = sg_scratch(g, rows * tasks, sizeof *p->doubt);
+    return p->logit && p->doubt;
+}
+
+/* Row `row` from (tasks, SG_RATE) numbers; NULL: nothing is known. */
+static void set_prior(priors *p, size_t row, size_t tasks, const float *from)
+{
+    for (size_t k = 0; k < tasks; k++) {
+        p->logit[row * tasks + k] = from ? from[k * SG_RATE] : 0;
+        p->doubt[row * tasks + k] = from ? from[k * SG_RATE + 1] : 0;
+    }
+}
+
+static sg_tensor *logits(sg_graph *g, const hstu_rank *s, sg_tensor *x, const priors *p)
+{
+    sg_tensor *inner = sg_linear(g, x, s->inner, s->inner_bias), *y;
+
+    if (inner && s->doubt)
+        inner = sg_linear_onto(g, inner, sg_input(g, p->doubt, 2, (int[]){inner->dim[0], s->doubt->dim[1]}), s->doubt, NULL);
+    y = sg_linear(g, sg_activate(g, inner, SG_SILU), s->out, s->bias);
+    return y && s->doubt ? sg_plus(g, y, sg_input(g, p->logit, 2, y->dim)) : y;
 }
 
 /* ---- training ------------------------------------------------------------------------------------------ */
@@ -292,7 +325,8 @@ typedef struct batch {
     int32_t *next;                  /* (tokens) the item after an action, where that event is positive; else -1 */
     int32_t *row, *before, *shown;  /* (events) token of the item, the one of the action before it (-1: none), the item */
     int acted;                      /* token of the last action of the sequence at hand, -1: none */
-    float *y, *weight, *prior;      /* (events, tasks) */
+    float *y, *weight;              /* (events, tasks) */
+    priors prior;                   /* of the events */
 } batch;
 
 static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
@@ -310,9 +344,8 @@ static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
     b->shown = sg_scratch(g, events, sizeof *b->shown);
     b->y = sg_scratch(g, events, (size_t)tasks * sizeof *b->y);
     b->weight = sg_scratch(g, events, (size_t)tasks * sizeof *b->weight);
-    b->prior = sg_scratch(g, events, (size_t)tasks * sizeof *b->prior);
     return b->item && b->action && b->slow && b->place && b->time && b->next && b->row && b->before && b->shown && b->y && b->weight &&
-           b->prior;
+           take_priors(&b->prior, g, events, (size_t)tasks);
 }
 
 static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t next, int64_t time)
@@ -347,10 +380,11 @@ static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t 
     for (int i = 0; i < tasks; i++) {
         b->y[b->events * tasks + i] = (float)(hstu_rank_label(m, d, e, i) == 1);
         b->weight[b->events * tasks + i] = (float)(learns && e >= fresh);
-        b->prior[b->events * tasks + i] = s->rates.before ? s->rates.before[e * tasks + i] : 0;
     }
+    set_prior(&b->prior, (size_t)b->events, (size_t)tasks,
+              s->rates.before ? s->rates.before + (size_t)(e * tasks) * SG_RATE : NULL);
     b->events++;
-    add_token(b, first, d->item[e], -1, -1, time);
+    add_token(b, first, d->item[e], action_rows(c) - 1, -1, time);
     if (!last) {
         b->acted = b->tokens;
         add_token(b, first, c->action_item ? d->item[e] : -1, action_row(c, d->action, d->rating, e),
@@ -419,7 +453,7 @@ static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *examp
                         &(sg_hstu_tokens){b.n, b.offsets, timed ? b.time : NULL, timed ? b.time : NULL});
     asked = c->target_aware ? sg_layernorm(g, sg_rows(g, h, b.row, b.events), NULL, NULL, EPS)
                             : meet(g, s, sg_rows(g, h, b.before, b.events), b.shown, b.events);
-    loss = sg_bce_logits(g, logits(g, s, asked, b.prior), b.y, b.weight);
+    loss = sg_bce_logits(g, logits(g, s, asked, &b.prior), b.y, b.weight);
     if (c->retrieval > 0)
         loss = sg_plus(g, loss,
                        sg_scale(g, sg_sum(g, sg_item_loss_of(g, h, s->item, b.next, &retrieval, seed, step)),
@@ -550,7 +584,7 @@ static sg_status append(sg_session *session, const sg_histories *h, int64_t begi
         put_slow(&f, r, c, i);
         r->item[i] = h->item[begin + i];
         r->action[i] = action_row(c, h->action, h->rating, begin + i);
-        put_token(&f, r, r->item[i], -1, -1, r->time[i]);
+        put_token(&f, r, r->item[i], action_rows(c) - 1, -1, r->time[i]);
         f.acted = f.n;
         put_token(&f, r, c->action_item ? r->item[i] : -1, r->action[i], -1, r->time[i]);
     }
@@ -645,21 +679,21 @@ static sg_tensor *ask(sg_session *session, const int32_t *item, int n, int64_t n
     sg_graph *g = session->graph;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place);
-    float *prior = sg_scratch(g, (size_t)n * tasks, sizeof *prior);
-    if (!place || !prior)
+    int32_t *place = sg_scratch(g, (size_t)n, sizeof *place), *kind = sg_scratch(g, (size_t)n, sizeof *kind);
+    priors prior;
+    if (!place || !kind || !take_priors(&prior, g, (size_t)n, tasks))
         return NULL;
     for (int i = 0; i < n; i++) {
         place[i] = c->target_aware ? r->cache.n : 0;
-        for (size_t k = 0; k < tasks; k++)
-            prior[(size_t)i * tasks + k] = s->prior ? s->prior[(size_t)item[i] * tasks + k] : 0;
+        kind[i] = action_rows(c) - 1;
+        set_prior(&prior, (size_t)i, tasks, s->prior ? s->prior + (size_t)item[i] * tasks * SG_RATE : NULL);
     }
     if (c->target_aware)
         return logits(g, s,
-                      sg_layernorm(g, sg_hstu_cache_ask(g, &r->cache, embed(g, s, item, NULL, NULL, place, n), now), NULL,
+                      sg_layernorm(g, sg_hstu_cache_ask(g, &r->cache, embed(g, s, item, kind, NULL, place, n), now), NULL,
                                    NULL, EPS),
-                      prior);
-    return logits(g, s, meet(g, s, sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n), item, n), prior);
+                      &prior);
+    return logits(g, s, meet(g, s, sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n), item, n), &prior);
 }
 
 static int64_t request_time(const reader *r, const sg_histories *h, int i)

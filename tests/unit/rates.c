@@ -1,4 +1,4 @@
-/* rates.c - shares of yes of items: what has happened, and nothing of what will. */
+/* rates.c - effects of items: what has happened, and nothing of what will. */
 #include "models/rates.h"
 #include "tiny.h"
 
@@ -33,43 +33,85 @@ static bool is_training(const tiny *t, int64_t e)
     return false;
 }
 
-/* By the formula, over all training events again for each. event -1: all of them. */
-static double refer(const answered *a, int64_t event, int item, double weight)
+/* By the equations, event after event in the order of time. */
+typedef struct reference {
+    double before[400][2], after[ITEMS][2];
+} reference;
+
+static void refer(reference *r, const answered *a, double variance)
 {
-    double yes = 0, n = 0, yes_all = 0, n_all = 0;
+    double mean_u[10] = {0}, var_u[10], mean_i[ITEMS] = {0}, var_i[ITEMS], yes = 0, n = 0;
+    bool done[400] = {0};
 
-    for (int64_t e = 0; e < a->t.data.n_events; e++) {
-        const bool before = event < 0 || a->time[e] < a->time[event] || (a->time[e] == a->time[event] && e < event);
+    memset(r, 0, sizeof *r);
+    for (int u = 0; u < 10; u++)
+        var_u[u] = 1;
+    for (int i = 0; i < ITEMS; i++)
+        var_i[i] = variance;
+    for (;;) {
+        int64_t e = -1;
+        int u = 0;
 
-        if (!before || !is_training(&a->t, e))
-            continue;
-        yes_all += a->rating[e] >= 4;
-        n_all++;
-        yes += a->t.item[e] == item && a->rating[e] >= 4;
-        n += a->t.item[e] == item;
+        for (int64_t k = 0; k < a->t.data.n_events; k++)
+            if (!done[k] && is_training(&a->t, k) && (e < 0 || a->time[k] < a->time[e]))
+                e = k;
+        if (e < 0)
+            break;
+        done[e] = true;
+        while (a->t.user_offsets[u + 1] <= e)
+            u++;
+        const int i = a->t.item[e], y = a->rating[e] >= 4;
+        const double m = log((yes + 1) / (n - yes + 1)), p = 1 / (1 + exp(-m - mean_u[u] - mean_i[i])), w = fmax(p * (1 - p), 0.02);
+        const double s = var_u[u] + var_i[i] + 1 / w, k_u = var_u[u] / s, k_i = var_i[i] / s;
+        r->before[e][0] = m + mean_i[i];
+        r->before[e][1] = var_i[i];
+        mean_u[u] += k_u * (y - p) / w;
+        mean_i[i] += k_i * (y - p) / w;
+        var_u[u] -= k_u * var_u[u];
+        var_i[i] -= k_i * var_i[i];
+        yes += y;
+        n++;
     }
-    const double base = (yes_all + 1) / (n_all + 2);
-    return log((yes + weight * base) / (n - yes + weight * (1 - base)));
+    for (int i = 0; i < ITEMS; i++) {
+        r->after[i][0] = log((yes + 1) / (n - yes + 1)) + mean_i[i];
+        r->after[i][1] = var_i[i];
+    }
 }
 
-static void count_what_came_before(void **state)
+static void expect(const answered *a, double variance)
 {
-    (void)state;
     sg_error err = {0};
     sg_rates r = {0};
+    reference want;
+
+    refer(&want, a, variance);
+    sg_model *m = tiny_model((tiny *)(uintptr_t)&a->t, "hstu-rank", "dim=8 length=8", 3);
+    assert_int_equal(sg_rates_filter(&r, m, &a->t.train, variance, &err), SG_OK);
+    assert_int_equal(r.tasks, 1);
+    for (int64_t e = 0; e < a->t.data.n_events; e++) /* f32 of numbers of a few units */
+        for (int k = 0; k < SG_RATE; k++)
+            assert_true(fabs((double)r.before[e * SG_RATE + k] - want.before[e][k]) < 1e-6);
+    for (int i = 0; i < ITEMS; i++)
+        for (int k = 0; k < SG_RATE; k++)
+            assert_true(fabs((double)r.after[i * SG_RATE + k] - want.after[i][k]) < 1e-6);
+    sg_rates_free(&r);
+    sg_model_free(m);
+}
+
+static void equal_the_equations(void **state)
+{
+    (void)state;
     answered a;
 
     answered_new(&a);
-    sg_model *m = tiny_model(&a.t, "hstu-rank", "dim=8 length=8", 3);
-    assert_int_equal(sg_rates_count(&r, m, &a.t.train, 10, &err), SG_OK);
-    assert_int_equal(r.tasks, 1);
-    for (int64_t e = 0; e < a.t.data.n_events; e++) /* f32 of logits of a few units */
-        assert_true(fabs((double)r.before[e] - (is_training(&a.t, e) ? refer(&a, e, a.t.item[e], 10) : 0)) < 1e-6);
-    for (int i = 0; i < ITEMS; i++)
-        assert_true(fabs((double)r.after[i] - refer(&a, -1, i, 10)) < 1e-6);
-    sg_rates_free(&r);
-    sg_model_free(m);
+    expect(&a, 1);
+    expect(&a, 0.3);
     tiny_free(&a.t);
+}
+
+static bool same(const sg_rates *a, const sg_rates *b, int64_t e)
+{
+    return !memcmp(a->before + e * SG_RATE, b->before + e * SG_RATE, SG_RATE * sizeof *a->before);
 }
 
 /* Another answer to one event changes what stands beside later events only; outside of training it changes nothing. */
@@ -83,17 +125,17 @@ static void an_answer_is_not_known_before_it_is_given(void **state)
 
     answered_new(&a);
     sg_model *m = tiny_model(&a.t, "hstu-rank", "dim=8 length=8", 3);
-    assert_int_equal(sg_rates_count(&before, m, &a.t.train, 3, &err), SG_OK);
+    assert_int_equal(sg_rates_filter(&before, m, &a.t.train, 3, &err), SG_OK);
     for (int64_t e = 0; e < a.t.data.n_events; e += 7) {
         const float keep = a.rating[e];
 
         a.rating[e] = keep >= 4 ? 1 : 5;
-        assert_int_equal(sg_rates_count(&after, m, &a.t.train, 3, &err), SG_OK);
+        assert_int_equal(sg_rates_filter(&after, m, &a.t.train, 3, &err), SG_OK);
         for (int64_t k = 0; k < a.t.data.n_events; k++) {
             const bool later = a.time[k] > a.time[e] || (a.time[k] == a.time[e] && k > e);
 
-            assert_true((later && is_training(&a.t, e)) || before.before[k] == after.before[k]);
-            changed += before.before[k] != after.before[k];
+            assert_true((later && is_training(&a.t, e)) || same(&before, &after, k));
+            changed += !same(&before, &after, k);
         }
         a.rating[e] = keep;
     }
@@ -107,17 +149,42 @@ static void an_answer_is_not_known_before_it_is_given(void **state)
 static void without_times_the_order_is_that_of_the_data(void **state)
 {
     (void)state;
-    sg_error err = {0};
-    sg_rates r = {0};
     answered a;
 
     answered_new(&a);
     a.t.data.timestamp = NULL;
     memset(a.time, 0, sizeof a.time); /* of the reference: all at once, in order */
+    expect(&a, 1);
+    tiny_free(&a.t);
+}
+
+/* Two users who like everything and two who like little: the item that only the first met is not taken for a better one. */
+static void who_answers_is_not_taken_for_the_item(void **state)
+{
+    (void)state;
+    sg_error err = {0};
+    sg_rates r = {0};
+    answered a;
+
+    answered_new(&a);
+    for (int64_t e = 0; e < a.t.data.n_events; e++) {
+        int u = 0;
+
+        while (a.t.user_offsets[u + 1] <= e)
+            u++;
+        a.t.item[e] = (u < 5 ? 0 : 4) + (int32_t)(e % 4) * 2 % 8; /* even items: 0 .. 6 of the first, 4 .. 10 of the others */
+        a.rating[e] = sg_rng_float(7, SG_RNG_TEST, 77, (uint64_t)e) < (u < 5 ? 0.9f : 0.2f) ? 5 : 1;
+    }
     sg_model *m = tiny_model(&a.t, "hstu-rank", "dim=8 length=8", 3);
-    assert_int_equal(sg_rates_count(&r, m, &a.t.train, 10, &err), SG_OK);
+    assert_int_equal(sg_rates_filter(&r, m, &a.t.train, 0.3, &err), SG_OK);
+    double yes[ITEMS] = {0}, all[ITEMS] = {0};
     for (int64_t e = 0; e < a.t.data.n_events; e++)
-        assert_true(fabs((double)r.before[e] - (is_training(&a.t, e) ? refer(&a, e, a.t.item[e], 10) : 0)) < 1e-6);
+        if (is_training(&a.t, e)) {
+            yes[a.t.item[e]] += a.rating[e] >= 4;
+            all[a.t.item[e]]++;
+        }
+    assert_true(yes[0] / all[0] > 0.7 && yes[8] / all[8] < 0.4); /* by share they are far apart */
+    assert_true(fabsf(r.after[0] - r.after[8 * SG_RATE]) < 0.7f * (float)(log(yes[0] / (all[0] - yes[0])) - log(yes[8] / (all[8] - yes[8]))));
     sg_rates_free(&r);
     sg_model_free(m);
     tiny_free(&a.t);
@@ -126,9 +193,10 @@ static void without_times_the_order_is_that_of_the_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(count_what_came_before),
+        cmocka_unit_test(equal_the_equations),
         cmocka_unit_test(an_answer_is_not_known_before_it_is_given),
         cmocka_unit_test(without_times_the_order_is_that_of_the_data),
+        cmocka_unit_test(who_answers_is_not_taken_for_the_item),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
