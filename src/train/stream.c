@@ -169,9 +169,6 @@ sg_status sg_stream_plan(sg_loop *l, sg_error *err)
     sg_stream *s;
     sg_status st;
 
-    if (!l->m->class->streams)
-        return sg_fail(err, SG_ERR_USAGE, "stream: %s learns in epochs only; hstu, hstu-rank, sasrec, gru4rec and narm learn in one pass",
-                       l->m->class->name);
     if (!t->data->timestamp)
         return sg_fail(err, SG_ERR_USAGE, "stream: expected timestamps, %s has none", t->data->name);
     if (!(s = l->stream = sg_alloc_zero(1, sizeof *s)) ||

@@ -315,6 +315,9 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
     sg_status st;
 
     *report = NULL;
+    if (c->stream && !m->class->streams)
+        return sg_fail(err, SG_ERR_USAGE, "stream: %s cannot learn as time goes by; hstu, hstu-rank, sasrec, gru4rec and narm can",
+                       m->class->name);
     if (m->class->fit)
         return fit_at_once(m, t, dir, pool, progress, report, err);
     if ((st = count_steps(&l, err)))

@@ -317,7 +317,7 @@ static void says_what_cannot_stream(void **state)
         bool timed;
     } cases[] = {
         {"tiger", "dim=16 layers=1 heads=2 head_dim=8 ffn=24 history=6",
-         "stream: tiger learns in epochs only; hstu, hstu-rank, sasrec, gru4rec and narm learn in one pass", true},
+         "stream: tiger cannot learn as time goes by; hstu, hstu-rank, sasrec, gru4rec and narm can", true},
         {"hstu", HSTU, "stream: expected timestamps, tiny has none", false},
     };
 

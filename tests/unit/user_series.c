@@ -10,7 +10,7 @@ static char *known(const char *users, sg_status want, const char *message, int64
     const char *const events[] = {kit_file("events", EVENTS)}, *const series[] = {kit_file("users", users)};
     sg_import_spec s = sg_import_defaults();
     sg_error err = {0};
-    sg_dataset *d;
+    sg_dataset *d = NULL;
     size_t at = 0;
 
     s.format = "csv";
@@ -82,7 +82,7 @@ static void reads_movielens_users(void **state)
         const char *const series[] = {kit_file("users", files[i])};
         sg_import_spec s = sg_import_defaults();
         sg_error err = {0};
-        sg_dataset *d;
+        sg_dataset *d = NULL;
 
         s.path = events;
         s.n_path = 1;
