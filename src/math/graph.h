@@ -104,6 +104,8 @@ sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim);  
 sg_tensor *sg_leaf(sg_graph *g, sg_param *p);                                     /* a parameter as a tensor */
 /* y = x w^T + b: x (rows, in), w (out, in), b (out) or NULL, as in PyTorch's nn.Linear. */
 sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b);
+/* r + x w^T + b in one pass: r (rows, out) is the residual. */
+sg_tensor *sg_linear_onto(sg_graph *g, sg_tensor *r, sg_tensor *x, sg_param *w, sg_param *b);
 sg_tensor *sg_matmul(sg_graph *g, sg_tensor *a, sg_tensor *b, bool transpose_b);  /* 2-d, no broadcasting */
 sg_tensor *sg_plus(sg_graph *g, sg_tensor *a, sg_tensor *b);                       /* same shape */
 sg_tensor *sg_minus(sg_graph *g, sg_tensor *a, sg_tensor *b);
@@ -175,6 +177,8 @@ int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance
 typedef struct sg_hstu_spec {
     int heads, d_qk, d_v;
     int at_q, at_k, at_v;
+    bool silu;                /* sg_hstu_attention alone: q, k and v are SiLU of what the columns hold, worked out again on the way
+                                 back, so that it need not be kept */
     int batch;
     const int32_t *offsets;   /* (batch + 1), copied: sequence i owns rows offsets[i] .. offsets[i + 1] - 1 */
     float scale, divisor;     /* a constant divisor, never the length of the batch at hand: results would depend on company */
@@ -185,6 +189,8 @@ typedef struct sg_hstu_spec {
                                        its query has age 0 */
 } sg_hstu_spec;
 sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
+/* dropout(LN(x) * SiLU(z)), x (rows, d), z: columns at .. at + d - 1 of a tensor; keeps nothing but its result. */
+sg_tensor *sg_hstu_gate(sg_graph *g, sg_tensor *x, sg_tensor *z, int at, float eps, float dropout);
 int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
 
 /* Additive attention (Li et al. 2017): out_i = sum over visible j of (w . sigmoid(q_i + k_j)) v_j, weights not normalised. q (tokens_q, d),

@@ -140,6 +140,7 @@ const sg_model_class sg_model_gru4rec = {
     .paper = "Hidasi et al., ICLR 2016, arXiv:1511.06939; Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847",
     .options = gru4rec_options,
     .n_options = sizeof gru4rec_options / sizeof *gru4rec_options,
+    .streams = true,
     .config_bytes = sizeof(gru4rec_config),
     .state_bytes = sizeof(gru4rec),
     .weights = gru4rec_weights,

@@ -8,9 +8,10 @@
  * As in the paper's research code, loss=sampled: softmax of score / temperature among uniform negatives. The
  * time of the event to be guessed is known: it is when somebody asks. Where we differ: the divisor is the
  * option `length`, not the padded length of the batch; runs of older events teach too (latest=true: as
- * published, only the last of each user); time biases start at zero, so that they stay out on data without
+ * published, only the last of each user); series: what is known of a user stands among the events (models/slow.h), tokens
+ * x_t = V[value] + P[t] whose own outputs mean nothing; like: what comes next is a label only where it was liked; time biases start at zero, so that they stay out on data without
  * timestamps. loss=ce: softmax over all items of inner products with LN(x_t). */
-#include "models/sequence.h"
+#include "models/slow.h"
 #include "nn/hstu.h"
 
 #include <math.h>
@@ -37,6 +38,10 @@
     X(float, position_sd, 0, 0, 10,                                                                          \
       "standard deviation of position vectors at the start (0: 1 / sqrt(dim), as published)")                \
     X(bool, latest, false, 0, 1, "learn only from the last run of `length` events of each user")             \
+    X(int, series, 0, 0, 16777216,                                                                           \
+      "rows of the table for what is known of users (import --user-series), which then stands among the "    \
+      "events (0: it is not read)")                                                                          \
+    X(float, like, 0, 0, 1000000, "above 0: only events rated at least so are labels; all are read")         \
     X(float, alpha, 2, 1, 2,                                                                                 \
       "stochastic length: attention over runs costs length^alpha at most, the rest is left out (2: "         \
       "nothing)")
@@ -49,7 +54,9 @@ static const sg_option hstu_options[] = {HSTU_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
 typedef struct hstu {
-    sg_param *item, *position; /* (n_items, dim), (length, dim) */
+    sg_param *item, *position; /* (n_items, dim), (tokens of a sequence, dim) */
+    sg_param *value;           /* (series, dim) or NULL */
+    sg_series series;          /* in the model's arrays */
     sg_hstu stack;
     sg_runs runs; /* training */
 } hstu;
@@ -60,13 +67,14 @@ static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
     hstu *s = m->state;
     sg_params *ps = &m->params;
     const bool both = !strcmp(c->bias, "both");
+    const int tokens = c->length + (c->series ? SG_SLOW_MOST : 0);
     const float sd = c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim);
     const sg_hstu_shape shape = {.dim = c->dim,
                                  .blocks = c->blocks,
                                  .heads = c->heads,
                                  .d_qk = c->dqk,
                                  .d_v = c->dv,
-                                 .length = c->length,
+                                 .length = tokens,
                                  .divisor = (float)c->length,
                                  .position = both || !strcmp(c->bias, "position"),
                                  .time = both || !strcmp(c->bias, "time"),
@@ -75,8 +83,32 @@ static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
 
     s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 0.02f, strcmp(c->loss, "ce") ? SG_PARAM_SPARSE : 0,
                            m->n_items, c->dim, "item.weight");
-    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, sd, 0, c->length, c->dim, "position.weight");
+    s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, sd, 0, tokens, c->dim, "position.weight");
+    if (c->series)
+        s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series, c->dim, "series.weight");
     return sg_hstu_declare(&s->stack, ps, seed, &shape, err);
+}
+
+static sg_status hstu_ready(sg_model *m, sg_error *err)
+{
+    const hstu_config *c = m->config;
+    hstu *s = m->state;
+
+    return c->series ? sg_slow_need(&s->series, m, err) : SG_OK;
+}
+
+static sg_status hstu_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const hstu_config *c = m->config;
+    sg_status st;
+
+    if (!c->series)
+        return SG_OK;
+    if (!t->data->series.offsets)
+        return sg_fail(err, SG_ERR_USAGE, "hstu: series=%d: nothing is known of the users of %s beside their events; import with --user-series",
+                       c->series, t->data->name);
+    st = sg_slow_put(m, t->data, err);
+    return st ? st : hstu_ready(m, err); /* validation asks before training ends */
 }
 
 static void hstu_fini(sg_model *m)
@@ -95,13 +127,32 @@ static sg_status hstu_examples(sg_model *m, const sg_train_data *t, size_t *n, s
 
     if (!strcmp(c->bias, "time") && !t->data->timestamp)
         return sg_fail(err, SG_ERR_USAGE, "hstu: bias=time needs timestamps, %s has none", t->data->name);
+    if (c->like > 0 && !t->data->rating)
+        return sg_fail(err, SG_ERR_USAGE, "hstu: like=%g needs ratings, %s has none", c->like, t->data->name);
     st = sg_runs_new(&s->runs, t, c->length, c->latest, c->alpha, err);
+    s->runs.like = c->like;
     *n = s->runs.n;
     return st;
 }
 
+/* q with what is known of the users among its tokens: *slow (tokens), NULL when nothing is. */
+static bool add_series(sg_sequences *q, int32_t **slow, const sg_model *m, sg_graph *g, const int32_t *users)
+{
+    const hstu_config *c = m->config;
+    const hstu *s = m->state;
+    sg_sequences merged;
+
+    *slow = NULL;
+    if (!c->series)
+        return true;
+    if (!sg_slow_add(&merged, slow, g, q, &s->series, m->n_users, users, c->series))
+        return false;
+    *q = merged;
+    return true;
+}
+
 /* (tokens, dim) after all blocks */
-static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow)
 {
     const hstu_config *c = m->config;
     const hstu *s = m->state;
@@ -114,6 +165,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
         for (int t = q->offsets[i]; t < q->offsets[i + 1]; t++)
             position[t] = t - q->offsets[i];
     x = sg_scale(g, sg_embed(g, s->item, q->item, q->tokens), sqrtf((float)c->dim));
+    if (slow)
+        x = sg_plus(g, x, sg_embed(g, s->value, slow, q->tokens));
     x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
     x = sg_hstu_forward(
         g, &s->stack, x, &(sg_hstu_tokens){.n = q->n, .offsets = q->offsets, .time_q = q->next, .time_k = q->time});
@@ -131,11 +184,16 @@ static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, i
                                .shared = c->negatives_shared,
                                .temperature = ce ? 1 : c->temperature,
                                .cosine = !ce};
+    int32_t *users = sg_scratch(g, (size_t)n, sizeof *users), *slow;
     sg_sequences q;
 
-    if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
+    if (!users || !sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
         return NULL;
-    return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
+    for (int i = 0; i < n; i++)
+        users[i] = s->runs.user[example[i]];
+    if (!add_series(&q, &slow, m, g, users))
+        return NULL;
+    return sg_item_loss_of(g, encode(m, g, &q, slow), s->item, q.target, &loss, seed, step);
 }
 
 static sg_status hstu_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
@@ -144,15 +202,16 @@ static sg_status hstu_score(sg_session *session, const sg_histories *h, float *s
     const hstu_config *c = m->config;
     const hstu *s = m->state;
     sg_graph *g = session->graph;
+    int32_t *slow;
     sg_sequences q;
 
     if (!h->timestamp && sg_hstu_knows_time(&s->stack))
         return sg_fail(err, SG_ERR_USAGE,
                        "hstu: this model learned from times: expected histories with timestamps");
     sg_graph_begin(g, SG_INFER, 0, 0);
-    if (!sg_histories_pack(&q, g, h, c->length))
+    if (!sg_histories_pack(&q, g, h, c->length) || !add_series(&q, &slow, m, g, h->user))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, NULL,
+    return sg_item_scores(session, sg_rows(g, encode(m, g, &q, slow), q.last, h->n), s->item, NULL,
                           strcmp(c->loss, "ce") != 0, scores, err);
 }
 
@@ -162,9 +221,12 @@ const sg_model_class sg_model_hstu = {
     .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
     .options = hstu_options,
     .n_options = sizeof hstu_options / sizeof *hstu_options,
+    .streams = true,
     .config_bytes = sizeof(hstu_config),
     .state_bytes = sizeof(hstu),
     .weights = hstu_weights,
+    .init = hstu_init,
+    .ready = hstu_ready,
     .fini = hstu_fini,
     .examples = hstu_examples,
     .loss = hstu_loss,

@@ -37,6 +37,7 @@ typedef struct sg_filter {
 typedef struct sg_train_data {
     const sg_dataset *data;
     const sg_split *split;
+    const int64_t *learned;    /* (n_users): events before were labels already and are read only; NULL: none were */
     const sg_vectors *vectors; /* NULL when the dataset has none */
     const sg_ids *ids;         /* NULL when the dataset has none */
 } sg_train_data;
@@ -50,6 +51,7 @@ typedef struct sg_model_class {
     size_t config_bytes;
     size_t state_bytes; /* zeroed memory for the class, at model->state */
     bool needs_vectors, needs_ids;
+    bool streams; /* examples and loss heed sg_train_data.learned, and init reads no events: it can be trained in one pass over time */
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved

@@ -125,8 +125,11 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
 {
     const sasrec_config *c = m->config;
     sasrec *s = m->state;
-    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
+    sg_status st;
 
+    if (t->learned && c->star > 0)
+        return sg_fail(err, SG_ERR_USAGE, "sasrec: star counts all events beforehand, which a stream must not know");
+    st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
     *n = s->runs.n;
     return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
@@ -192,6 +195,7 @@ const sg_model_class sg_model_sasrec = {
     .paper = "Kang & McAuley, ICDM 2018, arXiv:1808.09781",
     .options = sasrec_options,
     .n_options = sizeof sasrec_options / sizeof *sasrec_options,
+    .streams = true,
     .config_bytes = sizeof(sasrec_config),
     .state_bytes = sizeof(sasrec),
     .weights = sasrec_weights,

@@ -17,11 +17,11 @@ sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool lat
     size_t cap_user = 0, cap_end = 0;
 
     sg_runs_free(out);
-    *out = (sg_runs){.data = t->data, .length = length, .alpha = alpha};
+    *out = (sg_runs){.data = t->data, .learned = t->learned, .length = length, .alpha = alpha};
     for (int32_t u = 0; u < t->data->n_users; u++) {
-        const int64_t begin = t->data->user_offsets[u];
+        const int64_t begin = t->data->user_offsets[u], fresh = t->learned ? t->learned[u] : begin;
 
-        for (int64_t end = t->split->train_end[u]; end - begin >= 2; end = latest ? begin : end - length) {
+        for (int64_t end = t->split->train_end[u]; end - begin >= 2 && end > fresh; end = latest ? begin : end - length) {
             if (!sg_grow(&out->user, &cap_user, out->n + 1, sizeof *out->user) ||
                 !sg_grow(&out->end, &cap_end, out->n + 1, sizeof *out->end))
                 return sg_fail_memory(err, "training examples");
@@ -50,15 +50,21 @@ static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
     return out->item && (!timed || (out->time && out->next));
 }
 
-/* n inputs of a run that begins at event `first`, all or those at `place`, each with the event after it. */
-static void pack_run(sg_sequences *out, const sg_dataset *d, int at, int64_t first, const int32_t *place,
-                     int n)
+static bool is_label(const sg_runs *r, int32_t user, int64_t event)
 {
+    return (!r->learned || event >= r->learned[user]) && (r->like <= 0 || (double)r->data->rating[event] >= r->like);
+}
+
+/* n inputs of a run of a user that begins at event `first`, all or those at `place`, each with the event after it. */
+static void pack_run(sg_sequences *out, const sg_runs *r, int at, int32_t user, int64_t first, const int32_t *place, int n)
+{
+    const sg_dataset *d = r->data;
+
     for (int i = 0; i < n; i++) {
         const int64_t event = first + (place ? place[i] : i);
 
         out->item[at + i] = d->item[event];
-        out->target[at + i] = d->item[event + 1];
+        out->target[at + i] = is_label(r, user, event + 1) ? d->item[event + 1] : -1;
         if (out->time) {
             out->time[at + i] = d->timestamp[event];
             out->next[at + i] = d->timestamp[event + 1];
@@ -97,7 +103,7 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
         if (part)
             sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all[i], key, seed,
                            sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
-        pack_run(out, d, out->offsets[i], first, part ? place : NULL, keep);
+        pack_run(out, r, out->offsets[i], r->user[example[i]], first, part ? place : NULL, keep);
     }
     return true;
 }

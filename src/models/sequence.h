@@ -6,10 +6,13 @@
 #include "models/model.h"
 
 /* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one
- * event, so that every event but a user's first is a label exactly once. */
+ * event, so that every event but a user's first is a label exactly once. Of a user some of whose events were
+ * labels in an earlier pass, the runs that hold others. */
 typedef struct sg_runs {
-    const sg_dataset *data; /* borrowed */
+    const sg_dataset *data; /* borrowed, as learned is */
+    const int64_t *learned; /* (n_users) or NULL: events before are no labels */
     int length;
+    double like;   /* above 0: events rated below are no labels */
     double alpha;  /* below 2: long runs are read in part, models/thin.h */
     int32_t *user; /* owned (n) */
     int64_t *end;  /* owned (n): where the events of the run end (exclusive) */
@@ -26,7 +29,7 @@ typedef struct sg_sequences {
     int n, tokens;
     int32_t *offsets; /* (n + 1) */
     int32_t *item;    /* (tokens) */
-    int32_t *target;  /* (tokens) the next item, whether or not it is read; NULL: of histories */
+    int32_t *target;  /* (tokens) the next item, whether or not it is read; -1: no label; NULL: of histories */
     int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
     int64_t *time;    /* (tokens) NULL: no timestamps */
     int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
