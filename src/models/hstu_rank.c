@@ -407,7 +407,7 @@ static sg_status append(sg_session *session, const sg_histories *h, int64_t begi
         place[t + 1] = 2 * i + 1;
     }
     const sg_tensor *x =
-        sg_hstu_cache_append(g, &r->cache, embed(g, s, item, action, place, tokens), time);
+        sg_hstu_cache_append(g, &r->cache, embed(g, s, item, action, place, tokens), time, NULL);
     if ((st = sg_graph_status(g, err))) {
         sg_hstu_cache_cut(&r->cache, r->n = 0); /* r->last is not that of the events that were left */
         return st;

@@ -13,6 +13,7 @@
 
 typedef struct sg_model sg_model;
 typedef struct sg_session sg_session;
+typedef struct sg_past sg_past; /* models/past.h */
 
 /* A batch of histories, packed: history i is item[offsets[i]] .. item[offsets[i + 1]], oldest first. */
 typedef struct sg_histories {
@@ -24,6 +25,8 @@ typedef struct sg_histories {
     const int64_t *now;       /* (n) time of the request; NULL: that of the last event */
     const int32_t *action;    /* what was done with each item, in the dataset's numbers; NULL: unknown */
     const float *rating;      /* NULL: unknown */
+    sg_past *const *past;     /* (n) what was read before of each, for classes that keep it: continued, and then holds all of the
+                                 history; no two the same. After an error: of no use. NULL: all are read from the beginning */
 } sg_histories;
 
 /* What to leave out, per request. */
@@ -86,6 +89,13 @@ typedef struct sg_model_class {
     int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
     void (*session_fini)(sg_session *s);
+
+    /* Pasts of histories, optional: score and recommend continue h->past where a model keeps them. */
+    size_t past_bytes; /* zeroed memory for the class, at past->state; 0: the class keeps none */
+    bool (*keeps)(const sg_model *m);
+    int (*past_cut)(sg_past *p, int n); /* forgets all but the first n events, or more of them; returns how many are left */
+    size_t (*past_size)(const sg_past *p); /* of what hangs on past->state */
+    void (*past_fini)(sg_past *p);
 } sg_model_class;
 
 /* Numbers that are counted, not trained: co-occurrences, neighbour lists. Saved beside the weights. */

@@ -63,6 +63,8 @@ sg_histories sg_histories_rows(const sg_histories *h, int first, int n)
         part.user += first;
     if (part.now)
         part.now += first;
+    if (part.past)
+        part.past += first;
     return part;
 }
 
