@@ -81,36 +81,135 @@ static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds
 }
 
 /* ---- the model -------------------------------------------------------------------------------------- */
-sg_loaded *sg_server_loaded(sg_server *s)
+sg_loaded *sg_server_model(sg_server *s, int i)
 {
     sg_loaded *l;
 
     pthread_mutex_lock(&s->lock);
-    l = s->loaded;
+    l = s->served[i].loaded;
     sg_loaded_hold(l);
     pthread_mutex_unlock(&s->lock);
     return l;
 }
 
-sg_status sg_server_reload(sg_server *s, sg_error *err)
+sg_loaded *sg_server_loaded(sg_server *s)
 {
-    sg_loaded *new = NULL, *old;
-    sg_keys *keys = NULL, *keys_old;
+    return sg_server_model(s, 0);
+}
+
+const char *sg_server_name(const sg_server *s, int i, const sg_loaded *l)
+{
+    return s->served[i].name ? s->served[i].name : l->source.model->class->name;
+}
+
+static bool is_name(const char *name, sg_bytes given)
+{
+    return strlen(name) == given.size && memcmp(name, given.data, given.size) == 0;
+}
+
+int sg_server_find(sg_server *s, sg_bytes name)
+{
+    int found = -1;
+
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->n_models && found < 0; i++)
+        if (is_name(sg_server_name(s, i, s->served[i].loaded), name))
+            found = i;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+static sg_status open_model(sg_loaded **out, const sg_server *s, int i, bool verify, sg_error *err)
+{
+    const sg_serve_config *c = s->config;
+    sg_status st = sg_loaded_open(out, s->served[i].dir, s->spec->data, verify, err);
+
+    if (!st && (st = sg_recall_new(&(*out)->recall, (*out)->source.model, (size_t)c->cache << 20, c->cache_seconds, err))) {
+        sg_loaded_release(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* "NAME=DIR" */
+static sg_status take_name(sg_served *to, const char *text, sg_error *err)
+{
+    static const char fits[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const size_t n = strspn(text, fits);
+
+    if (n == 0 || n > 64 || text[n] != '=' || !text[n + 1])
+        return sg_fail(err, SG_ERR_USAGE, "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found '%.200s'",
+                       text);
+    to->dir = text + n + 1;
+    if (!(to->name = sg_alloc(n + 1)))
+        return sg_fail_memory(err, "models");
+    memcpy(to->name, text, n);
+    to->name[n] = 0;
+    return SG_OK;
+}
+
+static sg_status open_models(sg_server *s, sg_error *err)
+{
+    const sg_serve_spec *spec = s->spec;
     sg_status st;
 
-    if ((s->spec->key_file && (st = sg_keys_open(&keys, s->spec->key_file, err))) ||
-        (st = sg_loaded_open(&new, s->spec->model, s->spec->data, true, err))) {
+    if (!(s->served = sg_alloc_zero(spec->n_also + 1, sizeof *s->served)))
+        return sg_fail_memory(err, "models");
+    s->served[0].dir = spec->model;
+    for (size_t i = 0; i <= spec->n_also; i++) {
+        sg_served *one = &s->served[i];
+
+        if ((i && (st = take_name(one, spec->also[i - 1], err))) || (st = open_model(&one->loaded, s, (int)i, false, err)))
+            return st;
+        if (i && sg_server_find(s, (sg_bytes){one->name, strlen(one->name)}) >= 0)
+            return sg_fail(err, SG_ERR_USAGE, "also: a model is named '%s' already", one->name);
+        s->n_models++;
+    }
+    return SG_OK;
+}
+
+static void close_models(sg_server *s)
+{
+    for (size_t i = 0; s->served && i <= s->spec->n_also; i++) {
+        sg_loaded_release(s->served[i].loaded);
+        sg_free(s->served[i].name);
+    }
+    sg_free(s->served);
+}
+
+sg_status sg_server_reload(sg_server *s, sg_error *err)
+{
+    sg_loaded **one = sg_alloc_zero((size_t)s->n_models, sizeof *one); /* new, then old */
+    sg_keys *keys = NULL, *keys_old;
+    sg_status st = one ? SG_OK : sg_fail_memory(err, "models");
+
+    if (!st && s->spec->key_file)
+        st = sg_keys_open(&keys, s->spec->key_file, err);
+    for (int i = 0; !st && i < s->n_models; i++)
+        st = open_model(&one[i], s, i, true, err);
+    if (st) {
+        for (int i = 0; one && i < s->n_models; i++)
+            sg_loaded_release(one[i]);
+        sg_free(one);
         sg_keys_free(keys);
         return st;
     }
     pthread_mutex_lock(&s->lock);
-    old = s->loaded;
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *old = s->served[i].loaded;
+
+        s->served[i].loaded = one[i];
+        one[i] = old;
+    }
     keys_old = s->keys;
-    s->loaded = new;
     s->keys = keys;
     pthread_mutex_unlock(&s->lock);
     sg_keys_free(keys_old);
-    sg_loaded_release(old);
+    for (int i = 0; i < s->n_models; i++) {
+        sg_recall_close(one[i]->recall); /* whoever still works with the old one need not keep what it read */
+        sg_loaded_release(one[i]);
+    }
+    sg_free(one);
     sg_lane_refresh(s->lane[SG_LANE_MODEL]); /* workers that have nothing to do let go of the old one, too */
     return SG_OK;
 }
@@ -414,7 +513,7 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, false, err)) ||
+        (st = open_models(s, err)) ||
         (st = open_store(s, err)) || (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
@@ -441,6 +540,22 @@ static void check_store(sg_server *s)
     sg_lane_refresh(s->lane[SG_LANE_USERS]);
 }
 
+/* Once a second. */
+static void sweep(sg_server *s)
+{
+    const double now = sg_now();
+
+    if (now - s->swept < 1)
+        return;
+    s->swept = now;
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        sg_recall_sweep(l->recall, now);
+        sg_loaded_release(l);
+    }
+}
+
 static sg_status run(sg_server *s, sg_error *err)
 {
     const sg_progress_event tick = {.stage = "serve", .unit = "requests"};
@@ -449,6 +564,7 @@ static sg_status run(sg_server *s, sg_error *err)
     while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL)) {
         check_store(s);
         st = sg_http_turn(s->http, TURN_SECONDS, err);
+        sweep(s);
     }
     s->draining = true;
     sg_server_log(s, "info", "draining", json_pack("{s:i}", "requests", s->active));
@@ -476,7 +592,7 @@ static void stop(sg_server *s)
     sg_free(s->worker);
     sg_store_close(s->store_read);
     sg_store_close(s->store_write);
-    sg_loaded_release(s->loaded);
+    close_models(s);
     sg_keys_free(s->keys);
     sg_metrics_fini(&s->metrics);
     pthread_mutex_destroy(&s->lock);
@@ -498,8 +614,8 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     if (!(st = start(&s, err))) {
         sg_server_log(&s, "info", "listening",
                       json_pack("{s:s, s:i, s:s, s:i, s:b, s:i, s:f}", "address", s.config->address, "port",
-                                sg_http_port(s.http), "model", s.loaded->source.model->class->name, "items",
-                                (int)s.loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
+                                sg_http_port(s.http), "model", s.served[0].loaded->source.model->class->name, "items",
+                                (int)s.served[0].loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
                                 s.n_workers, "start_ms", (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
         st = run(&s, err);
         sg_server_log(&s, "info", "stopped", NULL);
