@@ -143,6 +143,10 @@ struct sg_session {
     float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
+    float *inverse;        /* owned: 1 / length of the rows of a table, kept by sg_item_scores ... */
+    size_t cap_inverse;
+    const sg_param *inverse_of; /* ... of this table, ... */
+    uint64_t inverse_version;   /* ... as it was then */
 };
 
 extern const sg_model_class *const sg_model_classes[]; /* NULL at the end */

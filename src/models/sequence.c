@@ -356,12 +356,28 @@ sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int
                           (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
 }
 
+/* Lengths of the rows of a table, counted when it is new to the session. */
+static sg_status measure_rows(sg_session *s, const sg_param *table, sg_error *err)
+{
+    const size_t n = (size_t)table->dim[0], dim = (size_t)table->dim[1];
+
+    if (s->inverse_of == table && s->inverse_version == table->version)
+        return SG_OK;
+    s->inverse_of = NULL;
+    if (!sg_grow(&s->inverse, &s->cap_inverse, n, sizeof *s->inverse))
+        return sg_fail_memory(err, "lengths of item vectors");
+    for (size_t j = 0; j < n; j++)
+        s->inverse[j] = 1 / fmaxf(sqrtf(sg_dot(table->value + j * dim, table->value + j * dim, dim)), 1e-12f);
+    s->inverse_of = table;
+    s->inverse_version = table->version;
+    return SG_OK;
+}
+
 sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
                          float *scores, sg_error *err)
 {
     const int n = table->dim[0], dim = table->dim[1];
     sg_graph *g = s->graph;
-    float *inverse;
     sg_status st;
 
     if ((st = sg_graph_status(g, err)))
@@ -370,16 +386,10 @@ sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_
                    scores, n);
     if (!cosine)
         return SG_OK;
-    if (!(inverse =
-              sg_scratch(g, (size_t)n, sizeof *inverse))) /* the user's own length does not change ranks */
-        return sg_graph_status(g, err);
-    for (int j = 0; j < n; j++) {
-        const float *row = table->value + (size_t)j * (size_t)dim;
-
-        inverse[j] = 1 / fmaxf(sqrtf(sg_dot(row, row, (size_t)dim)), 1e-12f);
-    }
+    if ((st = measure_rows(s, table, err))) /* the user's own length does not change ranks */
+        return st;
     for (int i = 0; i < h->dim[0]; i++)
         for (int j = 0; j < n; j++)
-            scores[(size_t)i * (size_t)n + (size_t)j] *= inverse[j];
+            scores[(size_t)i * (size_t)n + (size_t)j] *= s->inverse[j];
     return SG_OK;
 }

@@ -40,6 +40,7 @@ void sg_session_free(sg_session *s)
     sg_graph_free(s->graph);
     sg_free(s->state);
     sg_free(s->scores);
+    sg_free(s->inverse);
     sg_free(s);
 }
 
@@ -116,6 +117,7 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
         rows = (size_t)h->n;
     if (s->cap_scores < rows * n_items) {
         sg_free(s->scores);
+    sg_free(s->inverse);
         s->cap_scores = 0;
         if (!(s->scores = sg_alloc_array(rows, n_items * sizeof *s->scores)))
             return sg_fail_memory(err, "scores");
