@@ -117,7 +117,6 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
         rows = (size_t)h->n;
     if (s->cap_scores < rows * n_items) {
         sg_free(s->scores);
-    sg_free(s->inverse);
         s->cap_scores = 0;
         if (!(s->scores = sg_alloc_array(rows, n_items * sizeof *s->scores)))
             return sg_fail_memory(err, "scores");

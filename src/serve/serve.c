@@ -38,6 +38,14 @@ static void print_time(char text[40])
     snprintf(text, 40, "%s.%03dZ", seconds, (int)(t.tv_nsec / 1000000));
 }
 
+static void write_line(sg_server *s, const sg_buf *line)
+{
+    pthread_mutex_lock(&s->log_lock);
+    if (s->spec->log && !line->failed && line->data)
+        s->spec->log(s->spec->log_ctx, line->data);
+    pthread_mutex_unlock(&s->log_lock);
+}
+
 void sg_server_log(sg_server *s, const char *level, const char *message, json_t *members)
 {
     sg_buf line = {0};
@@ -52,32 +60,51 @@ void sg_server_log(sg_server *s, const char *level, const char *message, json_t 
     if (o)
         sg_json_print_compact(&line, o);
     json_decref(o);
-    pthread_mutex_lock(&s->log_lock);
-    if (s->spec->log && !line.failed && line.data)
-        s->spec->log(s->spec->log_ctx, line.data);
-    pthread_mutex_unlock(&s->log_lock);
+    write_line(s, &line);
     sg_buf_free(&line);
 }
 
-/* The route, not the path: ids of users do not belong in logs. */
+/* The route, not the path: ids of users do not belong in logs. Nothing here needs to be escaped, so no JSON value is built:
+ * this is written for every request. */
 static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds)
 {
     const sg_exchange *x = j->x;
     const bool error = x->status >= 500 || !sent;
-    json_t *o;
+    sg_buf line = {0};
+    char time[40];
 
     if (strcmp(s->config->log, "off") == 0 ||
         (strcmp(s->config->log, "errors") == 0 && x->status < 400 && sent))
         return;
-    o = json_pack("{s:s, s:s, s:i, s:f, s:I, s:I}", "method", j->route ? j->route->method : "-", "route",
-                  j->route ? j->route->path : "-", "status", x->status, "ms",
-                  (double)(int64_t)(seconds * 1e6) / 1000, "bytes_in", (json_int_t)x->body.size, "bytes_out",
-                  (json_int_t)x->answer.size);
+    if (x->status == 429) { /* a line each would be one more thing to do for a server that has too much to do */
+        s->refused++;
+        return;
+    }
+    print_time(time);
+    sg_buf_printf(&line,
+                  "{\"time\": \"%s\", \"level\": \"%s\", \"message\": \"request\", \"method\": \"%s\", \"route\": "
+                  "\"%s\", \"status\": %d, \"ms\": %.3f, \"bytes_in\": %zu, \"bytes_out\": %zu",
+                  time, error ? "error" : "info", j->route ? j->route->method : "-", j->route ? j->route->path : "-",
+                  x->status, seconds * 1e3, x->body.size, x->answer.size);
     if (!sent)
-        json_object_set_new(o, "sent", json_false());
+        sg_buf_puts(&line, ", \"sent\": false");
     if (j->trace[0])
-        json_object_set_new(o, "trace_id", json_string(j->trace));
-    sg_server_log(s, error ? "error" : "info", "request", o);
+        sg_buf_printf(&line, ", \"trace_id\": \"%s\"", j->trace);
+    sg_buf_putc(&line, '}');
+    write_line(s, &line);
+    sg_buf_free(&line);
+}
+
+/* Once a second, and at the end. */
+static void log_refused(sg_server *s, bool now)
+{
+    const double time = sg_now();
+
+    if (!s->refused || (!now && time - s->refused_told < 1))
+        return;
+    sg_server_log(s, "info", "overloaded", json_pack("{s:i, s:I}", "status", 429, "requests", (json_int_t)s->refused));
+    s->refused = 0;
+    s->refused_told = time;
 }
 
 /* ---- the model -------------------------------------------------------------------------------------- */
@@ -388,6 +415,12 @@ static int retry_after(sg_server *s)
     return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)(seconds + 0.5);
 }
 
+static void refuse(sg_server *s, sg_exchange *x)
+{
+    x->retry_after = retry_after(s);
+    sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s", x->retry_after);
+}
+
 static bool on_request(void *ctx, sg_exchange *x)
 {
     sg_server *s = ctx;
@@ -399,12 +432,14 @@ static bool on_request(void *ctx, sg_exchange *x)
         sg_reply_error(x, 503, "draining", NULL, "the server is stopping");
         return true;
     }
+    if (j->route->lane == SG_LANE_MODEL && !has_room(s, j)) { /* before the body is looked at: that costs more than the answer */
+        refuse(s, x);
+        return true;
+    }
     if (!j->route->fields || (j->body = sg_fields_read(x, j->route->fields, s->config)))
         answered = j->route->handle(s, j);
-    if (!answered && !(has_room(s, j) && sg_lane_put(s->lane[j->route->lane], j))) {
-        x->retry_after = retry_after(s);
-        sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s",
-                       x->retry_after);
+    if (!answered && !sg_lane_put(s->lane[j->route->lane], j)) {
+        refuse(s, x);
         answered = true;
     }
     return answered;
@@ -565,7 +600,9 @@ static sg_status run(sg_server *s, sg_error *err)
         check_store(s);
         st = sg_http_turn(s->http, TURN_SECONDS, err);
         sweep(s);
+        log_refused(s, false);
     }
+    log_refused(s, true);
     s->draining = true;
     sg_server_log(s, "info", "draining", json_pack("{s:i}", "requests", s->active));
     if (!st)

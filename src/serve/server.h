@@ -68,6 +68,8 @@ typedef struct sg_server {
     sg_metrics metrics;
     time_t started;
     int active;                   /* requests between headers and done; the HTTP thread's */
+    uint64_t refused;             /* answered 429 since the log said so; the HTTP thread's */
+    double refused_told;          /* when it did */
     bool draining, keyless_local; /* no keys: only loopback names are answered to */
     atomic_bool abandon;          /* what waits is answered 503 */
     atomic_int service_us;        /* time of a request in the model lane, smoothed */
