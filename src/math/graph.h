@@ -204,6 +204,8 @@ sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_ten
 /* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
+/* Inference: each begins at a state of its own, start (batch) of d numbers. */
+sg_tensor *sg_gru_from(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch, const float *const *start);
 
 /* The rows of x (n, d) as the table of sg_softmax_ce and its like; lives as long as x. NULL (sticky) like an op. */
 sg_param *sg_table(sg_graph *g, sg_tensor *x);

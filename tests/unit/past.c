@@ -109,6 +109,8 @@ static const kind kinds[] = {
     {"hstu", "dim=20 blocks=2 heads=2 dqk=6 dv=7 length=20 step=4", true},
     {"hstu", "dim=20 blocks=3 heads=1 dqk=16 dv=16 length=20 bias=position loss=ce", false},
     {"hstu", "dim=20 blocks=2 heads=2 dqk=6 dv=7 length=20 softmax=true step=20", true},
+    {"gru4rec", "dim=12 hidden=20 layers=1 length=20", false},
+    {"gru4rec", "dim=12 hidden=18 layers=3 length=20 step=6", false},
     {"tiger", "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10", false},
     {"tiger", "dim=16 layers=2 heads=2 head_dim=16 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
     {"tiger", "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5 cross_bias=false gated=true", false},
