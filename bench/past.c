@@ -55,7 +55,8 @@ static int choose(const bench *b, int n, int32_t user[USERS])
     for (int32_t u = 0; u < b->d->n_users; u++)
         have += b->d->user_offsets[u + 1] - b->d->user_offsets[u] >= n;
     for (int32_t u = 0; u < b->d->n_users && found < USERS; u++)
-        if (b->d->user_offsets[u + 1] - b->d->user_offsets[u] >= n && seen++ % (have / USERS ? have / USERS : 1) == 0)
+        if (b->d->user_offsets[u + 1] - b->d->user_offsets[u] >= n &&
+            seen++ % (have / USERS ? have / USERS : 1) == 0)
             user[found++] = u;
     return found;
 }
@@ -89,7 +90,8 @@ static void measure(const bench *b, int n)
             from = now();
             ask(b, user[i], n, past[i], item[1], score[1]);
             sum[1] += now() - from;
-            if (memcmp(item[0], item[1], sizeof *item) != 0 || memcmp(score[0], score[1], sizeof *score) != 0) {
+            if (memcmp(item[0], item[1], sizeof *item) != 0 ||
+                memcmp(score[0], score[1], sizeof *score) != 0) {
                 fprintf(stderr, "user %d after %d events: the lists differ\n", (int)user[i], n);
                 exit(1);
             }

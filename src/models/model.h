@@ -179,6 +179,13 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps
 /* -1: unknown. The first call builds the index and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
 
+/* Pasts, which histories are continued from (models/past.h): whether this model, with its options, keeps them; a new one,
+ * of nothing; its bytes. */
+bool sg_model_keeps(const sg_model *m);
+sg_status sg_past_new(sg_past **out, const sg_model *m, sg_error *err);
+void sg_past_free(sg_past *p);
+size_t sg_past_bytes(const sg_past *p);
+
 sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err);
 void sg_session_free(sg_session *s);
 /* Rows first .. first + n - 1 of h; borrowed. */

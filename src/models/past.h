@@ -10,20 +10,14 @@
 #include "models/model.h"
 
 struct sg_past {
-    const sg_model *model;   /* borrowed: must outlive the past */
-    int n, cap;              /* events read */
-    int32_t *item;           /* owned (cap): of each */
-    int64_t *time;           /* owned (cap); 0 where histories have none */
-    bool timed;              /* they had times */
-    int32_t user;            /* as models that know users read it; -1: unknown */
-    void *state;             /* owned: the class's past_bytes */
+    const sg_model *model; /* borrowed: must outlive the past */
+    int n, cap;            /* events read */
+    int32_t *item;         /* owned (cap): of each */
+    int64_t *time;         /* owned (cap); 0 where histories have none */
+    bool timed;            /* they had times */
+    int32_t user;          /* as models that know users read it; -1: unknown */
+    void *state;           /* owned: the class's past_bytes */
 };
-
-/* Whether the class of this model, with its options, keeps pasts. */
-bool sg_model_keeps(const sg_model *m);
-sg_status sg_past_new(sg_past **out, const sg_model *m, sg_error *err);
-void sg_past_free(sg_past *p);
-size_t sg_past_bytes(const sg_past *p);
 
 /* The first event of history i that is read: the latest `length`, where the window moves by `step` events at a time, so that
  * what was read stays good until it moves. */

@@ -13,9 +13,9 @@
 enum { LOOK_BACK = 16 /* new events of a history, at most, for its past to be found */, SLOTS_LEAST = 64 };
 
 typedef struct entry {
-    struct entry *next;           /* of the same slot */
-    struct entry *newer, *older;  /* in the order of use */
-    sg_past *past;                /* owned */
+    struct entry *next;          /* of the same slot */
+    struct entry *newer, *older; /* in the order of use */
+    sg_past *past;               /* owned */
     uint64_t key;
     size_t bytes;
     double used;

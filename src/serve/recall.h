@@ -7,14 +7,14 @@
 #define SG_SERVE_RECALL_H
 
 #include "base/buf.h"
-#include "models/past.h"
+#include "models/model.h"
 
 typedef struct sg_recall sg_recall;
 
 typedef struct sg_recall_counts {
-    uint64_t hits, misses;        /* a past was there for a history; it had to be read from the beginning */
+    uint64_t hits, misses;         /* a past was there for a history; it had to be read from the beginning */
     uint64_t evictions, forgotten; /* for want of room; not asked for so long, erased, or left by an error */
-    size_t bytes, pasts;          /* kept now */
+    size_t bytes, pasts;           /* kept now */
 } sg_recall_counts;
 
 /* bytes: of all pasts that nobody works with; seconds: that one is kept without being asked for. NULL *out: the model keeps no

@@ -75,9 +75,11 @@ static void note_trouble(const json_t *m)
     if (!method)
         return;
     if (strcmp(method, "Runtime.exceptionThrown") == 0) {
-        text = json_string_value(member((json_t *)(uintptr_t)m, "params/exceptionDetails/exception/description"));
+        text = json_string_value(
+            member((json_t *)(uintptr_t)m, "params/exceptionDetails/exception/description"));
     } else if (strcmp(method, "Log.entryAdded") == 0 &&
-               strcmp(json_string_value(member((json_t *)(uintptr_t)m, "params/entry/level")), "error") == 0) {
+               strcmp(json_string_value(member((json_t *)(uintptr_t)m, "params/entry/level")), "error") ==
+                   0) {
         text = json_string_value(member((json_t *)(uintptr_t)m, "params/entry/text"));
     } else {
         return;
@@ -90,7 +92,8 @@ static void note_trouble(const json_t *m)
 static json_t *command(const char *method, json_t *params)
 {
     const double until = seconds_now() + BROWSER_MS / 1e3;
-    json_t *m = json_pack("{s:i, s:s, s:o}", "id", ++b.number, "method", method, "params", params ? params : json_object());
+    json_t *m = json_pack("{s:i, s:s, s:o}", "id", ++b.number, "method", method, "params",
+                          params ? params : json_object());
     json_t *result = NULL;
     char *text;
 
@@ -129,12 +132,13 @@ static void tell(const char *method, json_t *params)
 /* The value of an expression, owned. */
 static json_t *value_of(const char *expression)
 {
-    json_t *r = command("Runtime.evaluate", json_pack("{s:s, s:b, s:b}", "expression", expression, "returnByValue", 1,
-                                                      "awaitPromise", 1));
+    json_t *r = command("Runtime.evaluate", json_pack("{s:s, s:b, s:b}", "expression", expression,
+                                                      "returnByValue", 1, "awaitPromise", 1));
     json_t *value = json_incref(member(r, "result/value"));
 
     if (member(r, "exceptionDetails"))
-        fail_msg("%s: %s", expression, json_string_value(member(r, "exceptionDetails/exception/description")));
+        fail_msg("%s: %s", expression,
+                 json_string_value(member(r, "exceptionDetails/exception/description")));
     json_decref(r);
     return value;
 }
@@ -172,8 +176,8 @@ static void wait_until(const char *expression)
 static void press(const char *key, int code, const char *text)
 {
     for (int up = 0; up < 2; up++) {
-        json_t *p = json_pack("{s:s, s:s, s:s, s:i}", "type", up ? "keyUp" : "keyDown", "key", key, "code", key,
-                              "windowsVirtualKeyCode", code);
+        json_t *p = json_pack("{s:s, s:s, s:s, s:i}", "type", up ? "keyUp" : "keyDown", "key", key, "code",
+                              key, "windowsVirtualKeyCode", code);
 
         if (!up && text)
             json_object_set_new(p, "text", json_string(text));
@@ -192,10 +196,11 @@ static void click(const char *selector)
     static const char *const kinds[] = {"mousePressed", "mouseReleased"};
     char expression[500];
 
-    snprintf(expression, sizeof expression,
-             "(() => { const e = document.querySelector('%s'); e.scrollIntoView({block: 'center'}); const r = "
-             "e.getBoundingClientRect(); return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()",
-             selector);
+    snprintf(
+        expression, sizeof expression,
+        "(() => { const e = document.querySelector('%s'); e.scrollIntoView({block: 'center'}); const r = "
+        "e.getBoundingClientRect(); return {x: r.x + r.width / 2, y: r.y + r.height / 2}; })()",
+        selector);
     json_t *at = value_of(expression);
 
     for (int i = 0; i < 2; i++)
@@ -207,9 +212,10 @@ static void click(const char *selector)
 
 static void look(int width, int height, const char *scheme)
 {
-    tell("Emulation.setDeviceMetricsOverride",
-         json_pack("{s:i, s:i, s:f, s:b}", "width", width, "height", height, "deviceScaleFactor", 1.0, "mobile", 0));
-    tell("Emulation.setEmulatedMedia", json_pack("{s:[{s:s, s:s}]}", "features", "name", "prefers-color-scheme", "value", scheme));
+    tell("Emulation.setDeviceMetricsOverride", json_pack("{s:i, s:i, s:f, s:b}", "width", width, "height",
+                                                         height, "deviceScaleFactor", 1.0, "mobile", 0));
+    tell("Emulation.setEmulatedMedia",
+         json_pack("{s:[{s:s, s:s}]}", "features", "name", "prefers-color-scheme", "value", scheme));
 }
 
 static void screenshot(const char *name)
@@ -221,7 +227,8 @@ static void screenshot(const char *name)
 
     if (!dir)
         return;
-    r = command("Page.captureScreenshot", json_pack("{s:s, s:b}", "format", "png", "captureBeyondViewport", 0));
+    r = command("Page.captureScreenshot",
+                json_pack("{s:s, s:b}", "format", "png", "captureBeyondViewport", 0));
     snprintf(path, sizeof path, "base64 -d >%s/%s.png", dir, name);
     if ((f = popen(path, "w"))) {
         fputs(json_string_value(json_object_get(r, "data")), f);
@@ -260,8 +267,9 @@ static void start_browser(const char *path)
         dup2(out, 2);
         dup2(in3, 3);
         dup2(out4, 4);
-        execl(path, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-              "--hide-scrollbars", "--remote-debugging-pipe", profile, "about:blank", (char *)NULL);
+        execl(path, path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+              "--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe", profile, "about:blank",
+              (char *)NULL);
         _exit(127);
     }
     close(to[0]);
@@ -273,8 +281,9 @@ static void start_browser(const char *path)
 static void open_page(void)
 {
     json_t *target = command("Target.createTarget", json_pack("{s:s}", "url", "about:blank"));
-    json_t *r = command("Target.attachToTarget",
-                        json_pack("{s:O, s:b}", "targetId", json_object_get(target, "targetId"), "flatten", 1));
+    json_t *r =
+        command("Target.attachToTarget",
+                json_pack("{s:O, s:b}", "targetId", json_object_get(target, "targetId"), "flatten", 1));
     char url[60];
 
     snprintf(b.session, sizeof b.session, "%s", json_string_value(json_object_get(r, "sessionId")));
@@ -332,7 +341,8 @@ static int stop(void **state)
 static void it_shows_a_user_and_what_comes_next(void **state)
 {
     NEEDS_A_BROWSER();
-    wait_until("document.readyState === 'complete' && document.querySelectorAll('#items > li').length === 10");
+    wait_until(
+        "document.readyState === 'complete' && document.querySelectorAll('#items > li').length === 10");
     assert_string_equal(text_of("document.title"), "sasrec \xc2\xb7 sedge");
     assert_true(int_of("document.querySelectorAll('#history > li').length") > 0);
     assert_int_equal(int_of("document.querySelectorAll('#cards .card').length"), 4);
@@ -355,7 +365,8 @@ static void typing_and_clicking_work(void **state)
     wait_until("document.querySelectorAll('#items > li').length === 10");
     click("#clear");
     wait_until("document.querySelectorAll('#history > li').length === 0");
-    assert_string_equal(text_of("document.querySelector('#status').textContent"), "Load a user or add an item.");
+    assert_string_equal(text_of("document.querySelector('#status').textContent"),
+                        "Load a user or add an item.");
     click("#item");
     type_text("nothing like it");
     press("Enter", 13, "\r");
@@ -375,25 +386,29 @@ static void two_models_stand_side_by_side(void **state)
 {
     NEEDS_A_BROWSER();
     assert_int_equal(int_of("[...document.querySelectorAll('.pick')].every(e => !e.hidden)"), 1);
-    assert_string_equal(text_of("[...document.querySelector('#beside').options].map(o => o.text).join()"), "none,sasrec,ids");
+    assert_string_equal(text_of("[...document.querySelector('#beside').options].map(o => o.text).join()"),
+                        "none,sasrec,ids");
     assert_int_equal(int_of("document.querySelector('#beside-box').hidden"), 1);
     tell("Runtime.evaluate", json_pack("{s:s}", "expression", "document.querySelector('#beside').focus()"));
     press("ArrowDown", 40, NULL);
     press("ArrowDown", 40, NULL);
     press("Enter", 13, "\r");
-    wait_until("document.querySelector('#beside').value === 'ids' && document.querySelectorAll('#beside-items > li').length === 10");
+    wait_until("document.querySelector('#beside').value === 'ids' && "
+               "document.querySelectorAll('#beside-items > li').length === 10");
     assert_string_equal(text_of("document.querySelector('#items-name').textContent"), "sasrec");
     assert_string_equal(text_of("document.querySelector('#beside-name').textContent"), "ids");
     /* each list says where the other has an item, and both agree on how many they share */
-    const int shared = int_of("(() => { const of = l => new Set([...document.querySelectorAll(l + ' > li')].map(e => "
-                              "e.querySelector('code').textContent)), a = of('#items'), b = of('#beside-items'); "
-                              "return [...a].filter(x => b.has(x)).length; })()");
+    const int shared =
+        int_of("(() => { const of = l => new Set([...document.querySelectorAll(l + ' > li')].map(e => "
+               "e.querySelector('code').textContent)), a = of('#items'), b = of('#beside-items'); "
+               "return [...a].filter(x => b.has(x)).length; })()");
     char want[40];
 
     for (int i = 0; i < 2; i++) {
         char expression[200];
 
-        snprintf(expression, sizeof expression, "document.querySelectorAll('%s > li .only').length", i ? "#beside-items" : "#items");
+        snprintf(expression, sizeof expression, "document.querySelectorAll('%s > li .only').length",
+                 i ? "#beside-items" : "#items");
         assert_int_equal(int_of(expression), 10 - shared);
     }
     snprintf(want, sizeof want, "%d in both lists", shared);
@@ -410,8 +425,9 @@ static void two_models_stand_side_by_side(void **state)
 static void the_keyboard_reaches_everything(void **state)
 {
     NEEDS_A_BROWSER();
-    const int all = int_of("window.order = [...document.querySelectorAll('a, button, input, select, summary')].filter(e => "
-                           "e.checkVisibility()), order.length");
+    const int all = int_of(
+        "window.order = [...document.querySelectorAll('a, button, input, select, summary')].filter(e => "
+        "e.checkVisibility()), order.length");
 
     tell("Runtime.evaluate", json_pack("{s:s}", "expression", "order[0].focus()"));
     for (int i = 1; i < all; i++) {
@@ -419,15 +435,18 @@ static void the_keyboard_reaches_everything(void **state)
         const int at = int_of("order.indexOf(document.activeElement)");
 
         if (at != i)
-            fail_msg("Tab %d reached element %d: %s", i, at, text_of("document.activeElement.outerHTML.slice(0, 200)"));
+            fail_msg("Tab %d reached element %d: %s", i, at,
+                     text_of("document.activeElement.outerHTML.slice(0, 200)"));
         assert_int_equal(int_of("getComputedStyle(document.activeElement).outlineStyle !== 'none'"), 1);
     }
     /* a button that goes away hands the focus to its neighbour */
-    tell("Runtime.evaluate", json_pack("{s:s}", "expression", "document.querySelector('#user').value = 'u5'"));
+    tell("Runtime.evaluate",
+         json_pack("{s:s}", "expression", "document.querySelector('#user').value = 'u5'"));
     tell("Runtime.evaluate", json_pack("{s:s}", "expression", "document.querySelector('#user').focus()"));
     press("Enter", 13, "\r");
     wait_until("document.querySelectorAll('#history > li').length > 2");
-    tell("Runtime.evaluate", json_pack("{s:s}", "expression", "document.querySelector('#history button').focus()"));
+    tell("Runtime.evaluate",
+         json_pack("{s:s}", "expression", "document.querySelector('#history button').focus()"));
     press(" ", 32, " ");
     assert_int_equal(int_of("document.activeElement === document.querySelector('#history button')"), 1);
     wait_until("document.querySelectorAll('#beside-items > li').length === 10");
@@ -437,8 +456,9 @@ static void the_keyboard_reaches_everything(void **state)
 /* The tree that screen readers see. */
 static void everything_has_a_role_and_a_name(void **state)
 {
-    static const char *const named[] = {"button",  "textbox",   "combobox", "checkbox", "spinbutton", "link", "image",
-                                        "MenuListPopup", "region", "list",   "heading"};
+    static const char *const named[] = {"button",     "textbox", "combobox", "checkbox",
+                                        "spinbutton", "link",    "image",    "MenuListPopup",
+                                        "region",     "list",    "heading"};
     int count[11] = {0}, live = 0;
     json_t *tree, *node;
     size_t i;
@@ -447,7 +467,8 @@ static void everything_has_a_role_and_a_name(void **state)
     tree = command("Accessibility.getFullAXTree", NULL);
     json_array_foreach(json_object_get(tree, "nodes"), i, node)
     {
-        const char *role = json_string_value(member(node, "role/value")), *name = json_string_value(member(node, "name/value"));
+        const char *role = json_string_value(member(node, "role/value")),
+                   *name = json_string_value(member(node, "name/value"));
 
         if (json_is_true(json_object_get(node, "ignored")) || !role)
             continue;
@@ -456,13 +477,17 @@ static void everything_has_a_role_and_a_name(void **state)
             if (strcmp(role, named[k]) != 0)
                 continue;
             count[k]++;
-            if (strcmp(role, "MenuListPopup") != 0 && !(strcmp(role, "list") == 0 && count[k] == 1) && (!name || !name[0]))
+            if (strcmp(role, "MenuListPopup") != 0 && !(strcmp(role, "list") == 0 && count[k] == 1) &&
+                (!name || !name[0]))
                 fail_msg("a %s without a name", role);
         }
     }
     json_decref(tree);
     assert_true(count[0] > 20 && count[2] >= 2 && count[3] == 1 && count[4] == 2 && live >= 1);
-    assert_int_equal(int_of("document.querySelectorAll('main').length === 1 && document.querySelectorAll('h1').length === 1"), 1);
+    assert_int_equal(
+        int_of(
+            "document.querySelectorAll('main').length === 1 && document.querySelectorAll('h1').length === 1"),
+        1);
     assert_string_equal(text_of("document.documentElement.lang"), "en");
 }
 
@@ -470,19 +495,23 @@ static void everything_has_a_role_and_a_name(void **state)
 static const char contrast[] =
     "(() => {"
     "const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});"
-    "const rgb = (c, under) => { canvas.fillStyle = `rgb(${under})`; canvas.fillRect(0, 0, 1, 1); canvas.fillStyle = c; "
+    "const rgb = (c, under) => { canvas.fillStyle = `rgb(${under})`; canvas.fillRect(0, 0, 1, 1); "
+    "canvas.fillStyle = c; "
     "canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3); };"
     "const bar = getComputedStyle(document.documentElement).getPropertyValue('--bar');"
-    "const behind = e => { const chain = []; for (; e; e = e.parentElement) chain.unshift(e.matches('.meter') ? bar : "
+    "const behind = e => { const chain = []; for (; e; e = e.parentElement) "
+    "chain.unshift(e.matches('.meter') ? bar : "
     "getComputedStyle(e).backgroundColor);"
     "  return chain.reduce((under, c) => rgb(c, under), [255, 255, 255]); };"
-    "const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); "
+    "const light = c => { const [r, g, b] = c.map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / "
+    "1.055) ** 2.4); "
     "return .2126 * r + .7152 * g + .0722 * b; };"
     "let least = 100, where = '';"
     "const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);"
     "for (let t; t = walk.nextNode();) {"
     "  const e = t.parentElement;"
-    "  if (!t.data.trim() || e.tagName === 'SCRIPT' || !e.checkVisibility({visibilityProperty: true})) continue;"
+    "  if (!t.data.trim() || e.tagName === 'SCRIPT' || !e.checkVisibility({visibilityProperty: true})) "
+    "continue;"
     "  const back = behind(e), a = light(rgb(getComputedStyle(e).color, back)), b = light(back);"
     "  const c = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);"
     "  if (c < least) { least = c; where = e.outerHTML.slice(0, 120); }"
@@ -503,7 +532,8 @@ static void it_can_be_read_in_light_and_dark(void **state)
 
         screenshot(i ? "beside-dark" : "beside-light-2");
         if (least < 450) /* WCAG 2.2, level AA */
-            fail_msg("contrast %d.%02d in %s: %s", least / 100, least % 100, schemes[i], text_of("window.leastWhere"));
+            fail_msg("contrast %d.%02d in %s: %s", least / 100, least % 100, schemes[i],
+                     text_of("window.leastWhere"));
     }
     assert_int_equal(int_of("getComputedStyle(document.body).backgroundColor !== 'rgb(251, 251, 250)'"), 1);
 }
@@ -523,12 +553,17 @@ static void narrow_screens_need_no_scrolling_sideways(void **state)
         screenshot(name);
         if (wide > widths[i])
             fail_msg("%d pixels wide on a screen of %d: %s", wide, widths[i],
-                     text_of("[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + "
+                     text_of("[...document.querySelectorAll('body *')].filter(e => "
+                             "e.getBoundingClientRect().right > innerWidth + "
                              "1).map(e => e.outerHTML.slice(0, 100)).slice(-1)[0]"));
     }
-    assert_int_equal(int_of("getComputedStyle(document.querySelector('#lists')).gridTemplateColumns.split(' ').length"), 2);
+    assert_int_equal(
+        int_of("getComputedStyle(document.querySelector('#lists')).gridTemplateColumns.split(' ').length"),
+        2);
     look(390, 800, "light");
-    assert_int_equal(int_of("getComputedStyle(document.querySelector('#lists')).gridTemplateColumns.split(' ').length"), 1);
+    assert_int_equal(
+        int_of("getComputedStyle(document.querySelector('#lists')).gridTemplateColumns.split(' ').length"),
+        1);
     no_trouble();
 }
 

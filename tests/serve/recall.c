@@ -9,8 +9,9 @@ static int start(void **state)
     static const char *const models[] = {"sasrec", "tiger", NULL};
 
     (void)state;
-    if (make_work(models) || shell("sedge train sasrec shop -q -o first --set dim=16 layers=2 length=6 step=2 positions=start "
-                                   "epochs=1 valid_users=50 --json >/dev/null"))
+    if (make_work(models) ||
+        shell("sedge train sasrec shop -q -o first --set dim=16 layers=2 length=6 step=2 positions=start "
+              "epochs=1 valid_users=50 --json >/dev/null"))
         return -1;
     server_start(&kept, "first", "--threads 2 --store users.db --also ids=tiger");
     server_start(&fresh, "first", "--threads 2 --store users.db --also ids=tiger --cache 0");
@@ -65,7 +66,8 @@ static void event(const server *s, const char *user, int item, int time)
 {
     char body[200];
 
-    snprintf(body, sizeof body, "{\"events\": [{\"user\": \"%s\", \"item\": \"i%d\", \"timestamp\": %d}]}", user, item, time);
+    snprintf(body, sizeof body, "{\"events\": [{\"user\": \"%s\", \"item\": \"i%d\", \"timestamp\": %d}]}",
+             user, item, time);
     assert_int_equal(status_of(s, "POST", "/v1/events", body), 200);
 }
 
@@ -109,7 +111,8 @@ static void the_erased_are_not_remembered(void **state)
     event(&kept, "bob", 3, 2000000000);
     event(&kept, "bob", 5, 2000000001);
     ask_for("bob");
-    const double n = metric(&kept, "sedge_pasts", "sasrec"), forgotten = metric(&kept, "sedge_past_forgotten_total", "sasrec");
+    const double n = metric(&kept, "sedge_pasts", "sasrec"),
+                 forgotten = metric(&kept, "sedge_past_forgotten_total", "sasrec");
 
     assert_int_equal(status_of(&kept, "DELETE", "/v1/users/bob", NULL), 200);
     assert_true(metric(&kept, "sedge_pasts", "sasrec") == n - 1);
@@ -126,9 +129,10 @@ static void a_new_model_begins_anew(void **state)
 {
     (void)state;
     ask_for("ann");
-    assert_int_equal(shell("sedge train sasrec shop -q -o first --set dim=16 layers=1 length=6 positions=start seed=9 "
-                           "epochs=1 valid_users=50 --json >/dev/null"),
-                     0);
+    assert_int_equal(
+        shell("sedge train sasrec shop -q -o first --set dim=16 layers=1 length=6 positions=start seed=9 "
+              "epochs=1 valid_users=50 --json >/dev/null"),
+        0);
     assert_int_equal(status_of(&kept, "POST", "/admin/reload", NULL), 200);
     assert_int_equal(status_of(&fresh, "POST", "/admin/reload", NULL), 200);
     assert_true(metric(&kept, "sedge_past_hits_total", "sasrec") == 0);
@@ -154,10 +158,12 @@ static void models_are_asked_for_by_name(void **state)
     assert_string_equal(text_at(&a, "model"), "ids");
     assert_non_null(member(a.json, "items/0/path"));
     answer_free(&a);
-    a = ask(&kept, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"model\": \"ids\", \"items\": [\"i5\", \"i7\"]}");
+    a = ask(&kept, "POST", "/v1/rank",
+            "{\"history\": [\"i3\"], \"model\": \"ids\", \"items\": [\"i5\", \"i7\"]}");
     assert_string_equal(text_at(&a, "model"), "ids");
     answer_free(&a);
-    assert_error(&kept, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"model\": \"tiger\"}", 404, "model_not_found");
+    assert_error(&kept, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"model\": \"tiger\"}", 404,
+                 "model_not_found");
 }
 
 static void refuses(const char *also, const char *message)
@@ -176,7 +182,8 @@ static void refuses(const char *also, const char *message)
 static void names_are_checked(void **state)
 {
     (void)state;
-    refuses("--also tiger", "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found 'tiger'");
+    refuses("--also tiger",
+            "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found 'tiger'");
     refuses("--also a=tiger a=tiger", "also: a model is named 'a' already");
     refuses("--also sasrec=tiger", "also: a model is named 'sasrec' already");
 }
@@ -189,7 +196,8 @@ static void all_are_reloaded_or_none(void **state)
     (void)state;
     assert_int_equal(shell("cp -r tiger other"), 0);
     server_start(&s, "sasrec", "--threads 1 --also b=other");
-    assert_int_equal(shell("sedge train sasrec shop -q -o sasrec --set dim=16 layers=1 epochs=1 seed=4 valid_users=50 --json "
+    assert_int_equal(shell("sedge train sasrec shop -q -o sasrec --set dim=16 layers=1 epochs=1 seed=4 "
+                           "valid_users=50 --json "
                            ">/dev/null && rm other/model.safetensors"),
                      0);
     answer a = ask(&s, "GET", "/v1/models", NULL);
@@ -201,16 +209,20 @@ static void all_are_reloaded_or_none(void **state)
     assert_string_equal(text_at(&a, "data/0/sha256"), sha);
     answer_free(&a);
     free(sha);
-    assert_int_equal(status_of(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"model\": \"b\"}"), 200);
+    assert_int_equal(status_of(&s, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"model\": \"b\"}"),
+                     200);
     assert_int_equal(server_stop(&s), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_are_the_same),         cmocka_unit_test(histories_are_found_by_what_they_hold),
-        cmocka_unit_test(the_erased_are_not_remembered), cmocka_unit_test(models_are_asked_for_by_name),
-        cmocka_unit_test(a_new_model_begins_anew),      cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(answers_are_the_same),
+        cmocka_unit_test(histories_are_found_by_what_they_hold),
+        cmocka_unit_test(the_erased_are_not_remembered),
+        cmocka_unit_test(models_are_asked_for_by_name),
+        cmocka_unit_test(a_new_model_begins_anew),
+        cmocka_unit_test(names_are_checked),
         cmocka_unit_test(all_are_reloaded_or_none),
     };
 

@@ -69,7 +69,8 @@ static void add_events(shelf *s, int row, int n, uint64_t draw)
 
         s->item[row][at] = (int32_t)sg_rng_below(ITEMS, draw, SG_RNG_TEST, (uint64_t)row, at);
         /* now and then a time falls: models raise it */
-        s->time[row][at] = 978300000 + (int64_t)at * 1000 + (int64_t)sg_rng_below(3000, draw, SG_RNG_TEST, 50, at);
+        s->time[row][at] =
+            978300000 + (int64_t)at * 1000 + (int64_t)sg_rng_below(3000, draw, SG_RNG_TEST, 50, at);
     }
 }
 
@@ -103,7 +104,8 @@ typedef struct kind {
 
 static const kind kinds[] = {
     {"sasrec", "dim=24 layers=2 heads=2 ffn=40 length=20 positions=start", false},
-    {"sasrec", "dim=32 layers=3 heads=2 ffn=40 length=20 positions=start step=5 gate=true gated=true act=silu", false},
+    {"sasrec",
+     "dim=32 layers=3 heads=2 ffn=40 length=20 positions=start step=5 gate=true gated=true act=silu", false},
     {"sasrec", "dim=32 layers=0 heads=2 ffn=40 length=20 positions=start", false},
     {"hstu", "dim=20 blocks=2 heads=2 dqk=6 dv=7 length=20", true},
     {"hstu", "dim=20 blocks=2 heads=2 dqk=6 dv=7 length=20 step=4", true},
@@ -112,8 +114,10 @@ static const kind kinds[] = {
     {"gru4rec", "dim=12 hidden=20 layers=1 length=20", false},
     {"gru4rec", "dim=12 hidden=18 layers=3 length=20 step=6", false},
     {"tiger", "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10", false},
-    {"tiger", "dim=16 layers=2 heads=2 head_dim=16 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
-    {"tiger", "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5 cross_bias=false gated=true", false},
+    {"tiger",
+     "dim=16 layers=2 heads=2 head_dim=16 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
+    {"tiger",
+     "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5 cross_bias=false gated=true", false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -212,7 +216,8 @@ static void what_was_read_is_kept_and_counted(void **state)
 
 static void models_that_cannot_keep_say_so(void **state)
 {
-    static const char *const none[][2] = {{"sasrec", "dim=16"}, {"tiger", "dim=16 augment=prefix"}, {"bert4rec", "dim=16"}};
+    static const char *const none[][2] = {
+        {"sasrec", "dim=16"}, {"tiger", "dim=16 augment=prefix"}, {"bert4rec", "dim=16"}};
 
     (void)state;
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
@@ -229,9 +234,9 @@ static void models_that_cannot_keep_say_so(void **state)
 static void a_window_moves_by_steps(void **state)
 {
     static const int expected[][4] = {/* events, length, step, first */
-                                      {5, 10, 1, 0},  {10, 10, 1, 0}, {11, 10, 1, 1}, {13, 10, 1, 3},
-                                      {11, 10, 4, 4}, {14, 10, 4, 4}, {15, 10, 4, 8}, {10, 10, 10, 0},
-                                      {11, 10, 10, 10}};
+                                      {5, 10, 1, 0},  {10, 10, 1, 0},  {11, 10, 1, 1},
+                                      {13, 10, 1, 3}, {11, 10, 4, 4},  {14, 10, 4, 4},
+                                      {15, 10, 4, 8}, {10, 10, 10, 0}, {11, 10, 10, 10}};
 
     (void)state;
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {

@@ -3,6 +3,7 @@
 #include "tiny.h"
 
 #include "base/progress.h"
+#include "models/past.h"
 #include "serve/recall.h"
 
 #include <pthread.h>
