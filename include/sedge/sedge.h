@@ -270,6 +270,8 @@ typedef struct sedge_serve_params {
     void *log_user;
     const char *const *set;
     size_t n_set;
+    const char *const *also; /* NAME=DIR: further models, which requests ask for by name */
+    size_t n_also;
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 

@@ -150,6 +150,11 @@ typedef enum sg_mask {
     SG_MASK_BLOCK,    /* causal by blocks of `block` rows: c / block <= r / block (n_q = n_k): a whole item sees itself */
     SG_MASK_LIMIT,    /* key c visible to query r when c < limit_q[r] (limit_q: (tokens_q), counts inside the sequence) */
 } sg_mask;
+/* Keys and values of what was read before: of one sequence and one block, kept from graph to graph. */
+typedef struct sg_kept {
+    int n, cap, width; /* n of cap rows are filled */
+    float *k, *v;      /* owned (cap, width) */
+} sg_kept;
 typedef struct sg_attention_spec {
     int heads;
     int batch;                /* sequences */
@@ -167,6 +172,10 @@ typedef struct sg_attention_spec {
     sg_param *bias;
     bool bias_bidirectional;
     int bias_max_distance;
+    /* (batch), inference only: k and v, rows like q's, are added to what is kept of their sequence, and the keys of a sequence
+     * are all that is kept of it; offsets_k is not looked at. k and v NULL: nothing is added. After an error, what is kept is
+     * of no use. */
+    sg_kept *const *kept;
 } sg_attention_spec;
 sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec);
 int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance); /* distance = key - query */
@@ -201,6 +210,8 @@ sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_ten
 /* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
+/* Inference: each begins at a state of its own, start (batch) of d numbers. */
+sg_tensor *sg_gru_from(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch, const float *const *start);
 
 /* The rows of x (n, d) as the table of sg_softmax_ce and its like; lives as long as x. NULL (sticky) like an op. */
 sg_param *sg_table(sg_graph *g, sg_tensor *x);

@@ -24,6 +24,9 @@
     X(int, dqk, 50, 1, 1024, "width of queries and keys of a head")                                          \
     X(int, dv, 50, 1, 1024, "width of values of a head")                                                     \
     X(int, length, 200, 1, 32768, "events of the history that are read, the latest")                         \
+    X(int, step, 1, 1, 32768,                                                                                \
+      "events by which the window moves when a history is longer; above 1, a server reads it anew that much "\
+      "more seldom")                                                                                         \
     X(choice, bias, both, 0, 0,                                                                              \
       "both|position|time|none: what attention knows of distance; times where there are any")                \
     X(bool, softmax, false, 0, 1, "weights of attention by softmax instead of SiLU")                         \
@@ -151,26 +154,36 @@ static bool add_series(sg_sequences *q, int32_t **slow, const sg_model *m, sg_gr
     return true;
 }
 
-/* (tokens, dim) after all blocks */
-static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow)
+/* (n, dim) what goes into the blocks for tokens first .. first + n - 1; slow: rows of series (tokens), or NULL */
+static sg_tensor *embed(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow, int first, int n)
 {
     const hstu_config *c = m->config;
     const hstu *s = m->state;
-    int32_t *position = sg_scratch(g, (size_t)q->tokens, sizeof *position);
+    const int32_t *position = sg_places_from_start(g, q);
     sg_tensor *x;
 
     if (!position)
         return NULL;
-    for (int i = 0; i < q->n; i++)
-        for (int t = q->offsets[i]; t < q->offsets[i + 1]; t++)
-            position[t] = t - q->offsets[i];
-    x = sg_scale(g, sg_embed(g, s->item, q->item, q->tokens), sqrtf((float)c->dim));
+    x = sg_scale(g, sg_embed(g, s->item, q->item + first, n), sqrtf((float)c->dim));
     if (slow)
-        x = sg_plus(g, x, sg_embed(g, s->value, slow, q->tokens));
-    x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
-    x = sg_hstu_forward(
-        g, &s->stack, x, &(sg_hstu_tokens){.n = q->n, .offsets = q->offsets, .time_q = q->next, .time_k = q->time});
+        x = sg_plus(g, x, sg_embed(g, s->value, slow + first, n));
+    return sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position + first, n)), (float)c->dropout_input);
+}
+
+static sg_tensor *finish(const sg_model *m, sg_graph *g, sg_tensor *x)
+{
+    const hstu_config *c = m->config;
+
     return strcmp(c->loss, "ce") ? x : sg_layernorm(g, x, NULL, NULL, 1e-6f);
+}
+
+/* (tokens, dim) after all blocks */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow)
+{
+    const hstu *s = m->state;
+    const sg_hstu_tokens t = {.n = q->n, .offsets = q->offsets, .time_q = q->next, .time_k = q->time};
+
+    return finish(m, g, sg_hstu_forward(g, &s->stack, embed(m, g, q, slow, 0, q->tokens), &t));
 }
 
 static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
@@ -196,6 +209,49 @@ static sg_tensor *hstu_loss(sg_model *m, sg_graph *g, const uint32_t *example, i
     return sg_item_loss_of(g, encode(m, g, &q, slow), s->item, q.target, &loss, seed, step);
 }
 
+/* ---- scoring ------------------------------------------------------------------------------------------- */
+
+/* The state of the last token of history i, whose past takes all new ones. */
+static sg_tensor *append(const sg_model *m, sg_graph *g, const sg_sequences *q, int i, sg_hstu_cache *cache)
+{
+    const hstu *s = m->state;
+    const int first = q->offsets[i], n = q->offsets[i + 1] - first, need = q->before[i] + n;
+    const int32_t last = n - 1;
+    sg_error err;
+
+    if (cache->stack ? sg_hstu_cache_room(cache, need + (need > cache->cap ? need / 8 + 1 : 0), &err)
+                     : sg_hstu_cache_new(cache, &s->stack, need, &err))
+        return sg_graph_fail(g, SG_ERR_MEMORY, "%s", err.message);
+    return sg_rows(g,
+                   sg_hstu_cache_append(g, cache, embed(m, g, q, NULL, first, n), q->time ? q->time + first : NULL,
+                                        q->next ? q->next + first : NULL),
+                   &last, 1);
+}
+
+/* (n, dim) of the last tokens */
+static sg_tensor *resume(const sg_model *m, sg_graph *g, const sg_sequences *q, const sg_histories *h)
+{
+    sg_tensor **part = sg_scratch(g, (size_t)h->n, sizeof *part);
+    int32_t *row = sg_scratch(g, (size_t)h->n, sizeof *row);
+    int n = 0;
+
+    for (int i = 0; part && row && i < h->n; i++) {
+        row[i] = q->last[i] < 0 ? -1 : n;
+        if (row[i] >= 0)
+            part[n++] = append(m, g, q, i, h->past[i]->state);
+    }
+    return part && row ? finish(m, g, sg_rows(g, sg_concat_rows(g, part, n), row, h->n)) : NULL;
+}
+
+static int hstu_past_cut(sg_past *p, int n)
+{
+    sg_hstu_cache *c = p->state;
+
+    if (c->stack)
+        sg_hstu_cache_cut(c, n);
+    return n;
+}
+
 static sg_status hstu_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
 {
     const sg_model *m = session->model;
@@ -204,15 +260,38 @@ static sg_status hstu_score(sg_session *session, const sg_histories *h, float *s
     sg_graph *g = session->graph;
     int32_t *slow;
     sg_sequences q;
+    sg_tensor *x;
+    sg_status st;
 
     if (!h->timestamp && sg_hstu_knows_time(&s->stack))
         return sg_fail(err, SG_ERR_USAGE,
                        "hstu: this model learned from times: expected histories with timestamps");
     sg_graph_begin(g, SG_INFER, 0, 0);
-    if (!sg_histories_pack(&q, g, h, c->length) || !add_series(&q, &slow, m, g, h->user))
+    if (!sg_histories_resume(&q, g, h, c->length, c->step, true) || !add_series(&q, &slow, m, g, h->user))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q, slow), q.last, h->n), s->item, NULL,
-                          strcmp(c->loss, "ce") != 0, scores, err);
+    x = h->past ? resume(m, g, &q, h) : sg_rows(g, encode(m, g, &q, slow), q.last, h->n);
+    if ((st = sg_item_scores(session, x, s->item, NULL, strcmp(c->loss, "ce") != 0, scores, err)))
+        return st;
+    return sg_histories_note(g, h, c->length, c->step) ? SG_OK : sg_graph_status(g, err);
+}
+
+/* What is known of users stands among the events, at places that later events may move. */
+static bool hstu_keeps(const sg_model *m)
+{
+    return ((const hstu_config *)m->config)->series == 0;
+}
+
+static size_t hstu_past_size(const sg_past *p)
+{
+    return sg_hstu_cache_bytes(p->state);
+}
+
+static void hstu_past_fini(sg_past *p)
+{
+    sg_hstu_cache *c = p->state;
+
+    if (c->stack)
+        sg_hstu_cache_free(c);
 }
 
 const sg_model_class sg_model_hstu = {
@@ -231,4 +310,9 @@ const sg_model_class sg_model_hstu = {
     .examples = hstu_examples,
     .loss = hstu_loss,
     .score = hstu_score,
+    .past_bytes = sizeof(sg_hstu_cache),
+    .keeps = hstu_keeps,
+    .past_cut = hstu_past_cut,
+    .past_size = hstu_past_size,
+    .past_fini = hstu_past_fini,
 };

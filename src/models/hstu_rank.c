@@ -594,7 +594,7 @@ static sg_status append(sg_session *session, const sg_histories *h, int64_t begi
         r->n = n;
         return SG_OK;
     }
-    const sg_tensor *x = sg_hstu_cache_append(g, &r->cache, embed(g, s, f.item, f.action, f.slow, f.place, f.n), f.time);
+    const sg_tensor *x = sg_hstu_cache_append(g, &r->cache, embed(g, s, f.item, f.action, f.slow, f.place, f.n), f.time, NULL);
     if ((st = sg_graph_status(g, err))) {
         sg_hstu_cache_cut(&r->cache, r->n = 0); /* r->last is not that of the events that were left */
         r->slow.n = 0;

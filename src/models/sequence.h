@@ -3,7 +3,7 @@
 #ifndef SG_MODELS_SEQUENCE_H
 #define SG_MODELS_SEQUENCE_H
 
-#include "models/model.h"
+#include "models/past.h"
 
 /* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one
  * event, so that every event but a user's first is a label exactly once. Of a user some of whose events were
@@ -33,6 +33,7 @@ typedef struct sg_sequences {
     int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
     int64_t *time;    /* (tokens) NULL: no timestamps */
     int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
+    int32_t *before;  /* (n) tokens of the history that come before these and were read earlier; NULL: none */
 } sg_sequences;
 
 /* The runs of a training step. False: out of memory, the graph's error says so. */
@@ -42,10 +43,17 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
 bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n);
 /* The latest `length` events of each. Times that fall are raised to the one before. */
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
+/* The same for models that keep pasts: the window moves by `step` events, and where h has pasts these are cut down to what
+ * is still good, all but the last event at most, and what comes after is packed. timed: how an event is read depends on
+ * the time of the next. sg_histories_note when it was read. */
+bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step, bool timed);
+bool sg_histories_note(sg_graph *g, const sg_histories *h, int length, int step);
 /* One more token, without item (-1), at the end of every sequence; no times. */
 bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q);
 /* (tokens) places counted from the end of each sequence, so that a window can slide. NULL: out of memory. */
 int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q);
+/* The same counted from the start of what is read of the history. */
+int32_t *sg_places_from_start(sg_graph *g, const sg_sequences *q);
 
 /* Where negatives come from, for the option table of a model whose losses sample. */
 #define SG_NEGATIVE_OPTIONS(X)                                                                               \

@@ -118,6 +118,32 @@ void sg_hstu_cache_free(sg_hstu_cache *c)
     *c = (sg_hstu_cache){0};
 }
 
+sg_status sg_hstu_cache_room(sg_hstu_cache *c, int cap, sg_error *err)
+{
+    int64_t *time;
+    sg_status st;
+
+    if (cap <= c->cap)
+        return SG_OK;
+    for (int i = 0; i < c->stack->shape.blocks; i++)
+        if ((st = sg_hstu_past_room(&c->past[i], cap, err)))
+            return st;
+    if (!(time = sg_realloc(c->time, (size_t)cap * sizeof *time)))
+        return sg_fail_memory(err, "keys of the history");
+    c->time = time;
+    c->cap = cap;
+    return SG_OK;
+}
+
+size_t sg_hstu_cache_bytes(const sg_hstu_cache *c)
+{
+    size_t bytes = (size_t)c->cap * sizeof *c->time;
+
+    for (int i = 0; c->past && i < c->stack->shape.blocks; i++)
+        bytes += sizeof *c->past + sg_hstu_past_bytes(&c->past[i]);
+    return bytes;
+}
+
 void sg_hstu_cache_cut(sg_hstu_cache *c, int n)
 {
     if (n < c->n)
@@ -126,7 +152,7 @@ void sg_hstu_cache_cut(sg_hstu_cache *c, int n)
         c->past[i].n = c->n;
 }
 
-sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time)
+sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time, const int64_t *asked)
 {
     const sg_hstu *s = c->stack;
     const int n = x ? x->dim[0] : 0;
@@ -136,7 +162,7 @@ sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, con
     for (int i = 0; i < n; i++)
         c->time[c->n + i] = time ? time[i] : 0;
     for (int i = 0; i < s->shape.blocks; i++) {
-        const sg_hstu_tokens t = {.time_q = c->time + c->n, .time_k = c->time};
+        const sg_hstu_tokens t = {.time_q = asked ? asked : c->time + c->n, .time_k = c->time};
         const sg_hstu_spec spec = attention_of(&s->shape, &s->block[i], &t);
         sg_tensor *uvqk = project(g, &s->block[i], x), *act = sg_activate(g, uvqk, SG_SILU);
 
