@@ -1,4 +1,4 @@
-/* cache.c - three tables of SQLite; beside src/serve/store.c no other file names it. */
+/* cache.c - three tables of SQLite; beside src/serve/store_sqlite.c no other file names it. */
 #include "lm/cache.h"
 
 #include "base/alloc.h"
