@@ -20,8 +20,8 @@ typedef enum mock_kind {
     MOCK_GOOD,
     MOCK_STATUS,   /* `status`, with the text */
     MOCK_TEXT,     /* status 200, with the text whatever it is */
-    MOCK_HANG,     /* nothing for `seconds` */
-    MOCK_TRICKLE,  /* the head at once, then a byte every 50 ms for `seconds` */
+    MOCK_HANG,     /* nothing, until the mock is stopped */
+    MOCK_TRICKLE,  /* the head at once, then a byte every 50 ms, likewise */
     MOCK_CUT,      /* half of the bytes that were promised */
     MOCK_ECHO_KEY, /* status 401, repeats the Authorization header */
 } mock_kind;
@@ -30,7 +30,6 @@ typedef struct mock_step {
     mock_kind kind;
     int status;
     const char *text, *retry_after;
-    double seconds;
 } mock_step;
 
 typedef struct mock {
@@ -44,12 +43,13 @@ typedef struct mock {
     char authorization[256];        /* of the last one */
     sg_buf last;                    /* its body */
     double think;                   /* seconds before every answer */
+    bool stopping;
 } mock;
 
 typedef struct mock_call {
     sg_buf body;
     size_t number;
-    double until; /* MOCK_TRICKLE */
+    struct mock *mock; /* borrowed */
 } mock_call;
 
 static inline double mock_now(void)
@@ -63,6 +63,16 @@ static inline double mock_now(void)
 static inline void mock_sleep(double seconds)
 {
     nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+}
+
+static inline bool mock_stopping(mock *m)
+{
+    bool yes;
+
+    pthread_mutex_lock(&m->lock);
+    yes = m->stopping;
+    pthread_mutex_unlock(&m->lock);
+    return yes;
 }
 
 /* ---- good answers -------------------------------------------------------------------------------------------------------- */
@@ -119,7 +129,7 @@ static inline ssize_t mock_trickle(void *ctx, uint64_t at, char *out, size_t mos
 
     (void)at;
     (void)most;
-    if (mock_now() > c->until)
+    if (mock_stopping(c->mock))
         return MHD_CONTENT_READER_END_OF_STREAM;
     mock_sleep(0.05);
     *out = ' ';
@@ -182,10 +192,11 @@ static inline enum MHD_Result mock_answer(mock *m, struct MHD_Connection *to, co
     mock_sleep(m->think);
     switch (step.kind) {
     case MOCK_HANG:
-        mock_sleep(step.seconds);
+        while (!mock_stopping(m))
+            mock_sleep(0.02);
         return mock_good(m, to, path, c);
     case MOCK_TRICKLE:
-        c->until = mock_now() + step.seconds;
+        c->mock = m;
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 64, mock_trickle, c, NULL);
         break;
     case MOCK_CUT:
@@ -266,6 +277,9 @@ static inline void mock_start(mock *m, const mock_step *script, size_t n)
 
 static inline void mock_stop(mock *m)
 {
+    pthread_mutex_lock(&m->lock);
+    m->stopping = true;
+    pthread_mutex_unlock(&m->lock);
     MHD_stop_daemon(m->daemon);
     pthread_mutex_destroy(&m->lock);
     sg_buf_free(&m->last);

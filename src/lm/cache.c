@@ -1,4 +1,4 @@
-/* cache.c - three tables of SQLite; beside src/serve/store.c no other file names it. */
+/* cache.c - three tables of SQLite; beside src/serve/store_sqlite.c no other file names it. */
 #include "lm/cache.h"
 
 #include "base/alloc.h"
@@ -169,7 +169,8 @@ void sg_cache_key_of(sg_cache_key key, const sg_bytes *part, size_t n)
         for (int b = 0; b < 8; b++)
             length[b] = (unsigned char)(size >> 8 * b);
         sg_sha256_add(&h, length, sizeof length);
-        sg_sha256_add(&h, part[i].data, part[i].size);
+        if (part[i].size)
+            sg_sha256_add(&h, part[i].data, part[i].size);
     }
     sg_sha256_hex(&h, key);
 }

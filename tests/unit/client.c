@@ -131,8 +131,7 @@ static void passes(const mock_step step, bool late, const sg_client_config *o)
     mock m;
 
     assert_int_equal(run(&step, 1, o, 1, false, &w, &use, &m, &err), SG_OK);
-    assert_true(late ? m.requests >= 2 : m.requests == 2);
-    assert_int_equal(use.calls, m.requests);
+    assert_true(late ? use.calls >= 2 : use.calls == 2 && m.requests == 2);
     assert_int_equal(use.answers, 1); /* charged once */
     assert_true(use.tokens_in == 10 && use.tokens_out == 5);
 }
@@ -146,7 +145,8 @@ static void tries_again_what_may_pass(void **state)
     for (size_t i = 0; i < N(statuses); i++)
         passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, false, &o);
     passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, false, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, /* truncated JSON */
+    passes((mock_step){.kind = MOCK_TEXT,
+                       .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, /* truncated JSON */
            false, &o);
     passes((mock_step){.kind = MOCK_TEXT, .text = ""}, false, &o);
     passes((mock_step){.kind = MOCK_CUT}, false, &o);
@@ -162,12 +162,12 @@ static void late_answers_are_tried_again(void **state)
     mock m;
 
     o.first_byte_seconds = 0.2;
-    passes((mock_step){.kind = MOCK_HANG, .seconds = 1.5}, true, &o);
+    passes((mock_step){.kind = MOCK_HANG}, true, &o);
     o = usual();
     o.total_seconds = 0.3;
-    passes((mock_step){.kind = MOCK_TRICKLE, .seconds = 1.5}, true, &o);
+    passes((mock_step){.kind = MOCK_TRICKLE}, true, &o);
 
-    const mock_step never[] = {{.kind = MOCK_HANG, .seconds = 1}, {.kind = MOCK_HANG, .seconds = 1}};
+    const mock_step never[] = {{.kind = MOCK_HANG}, {.kind = MOCK_HANG}};
     char want[200];
     o = usual();
     o.first_byte_seconds = 0.1;
@@ -176,7 +176,7 @@ static void late_answers_are_tried_again(void **state)
     snprintf(want, sizeof want, "%s/chat/completions: no answer began within 0.1 s after 2 tries", m.url);
     assert_string_equal(err.message, want);
 
-    const mock_step slow[] = {{.kind = MOCK_TRICKLE, .seconds = 1}};
+    const mock_step slow[] = {{.kind = MOCK_TRICKLE}};
     o = usual();
     o.total_seconds = 0.25;
     o.retries = 0;
