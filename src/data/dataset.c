@@ -205,9 +205,8 @@ sg_status sg_series_check(const sg_series *s, int32_t n_users, const char *where
             return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.value': expected numbers below %zu, found %d at %lld", where,
                            s->names.n, (int)s->value[i], (long long)i);
     for (size_t i = 0; i < s->names.n; i++)
-        if (s->of[i] < 0 || (size_t)s->of[i] >= s->names.n)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.of': expected numbers below %zu, found %d at %zu", where, s->names.n,
-                           (int)s->of[i], i);
+        if (s->of[i] < 0) /* they are only compared with each other */
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.of': expected numbers from 0, found %d at %zu", where, (int)s->of[i], i);
     for (int32_t u = 0; u < n_users; u++)
         for (int64_t i = s->offsets[u] + 1; i < s->offsets[u + 1]; i++)
             if (s->time[i] < s->time[i - 1])

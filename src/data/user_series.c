@@ -44,7 +44,7 @@ static sg_status add_fact(sg_user_series *x, int32_t user, int32_t series, int64
     int32_t value;
     sg_status st;
 
-    sg_buf_add(&full, name.data, name.size);
+    sg_utf8_repair(&full, name);
     sg_buf_add(&full, "=", 1);
     sg_utf8_repair(&full, text);
     st = full.failed ? sg_fail_memory(err, "values of users")

@@ -84,19 +84,20 @@ static void read_rows(float *to, size_t width, const sg_tensor *x, int first, in
         sg_kernels_best()->act(SG_SILU, to, to, (size_t)rows * width);
 }
 
-/* The gradient of those, `from` (rows, width), into dx; NULL: not wanted. */
-static void add_rows(float *dx, const sg_tensor *x, int first, int col, const float *from, size_t width, int rows, int d, bool silu)
+/* The gradient of those, `from` (rows, width), into dx; NULL: not wanted. room: as much, where SiLU was applied, else NULL. */
+static void add_rows(float *dx, const sg_tensor *x, int first, int col, float *from, size_t width, int rows, int d, float *room)
 {
     const sg_kernels *k = sg_kernels_best();
-    const size_t ld = (size_t)x->dim[1];
+    const size_t ld = (size_t)x->dim[1], n = (size_t)rows * width;
 
+    if (dx && room) {
+        read_rows(room, width, x, first, col, rows, d, false);
+        k->act_grad(SG_SILU, from, from, room, room, n, false);
+    }
     for (int r = 0; dx && r < rows; r++, from += width) {
-        const size_t at = (size_t)(first + r) * ld + (size_t)col;
+        float *to = dx + (size_t)(first + r) * ld + (size_t)col;
 
-        if (silu)
-            k->act_grad(SG_SILU, dx + at, from, x->data + at, x->data + at, (size_t)d, true);
-        else
-            k->add(dx + at, dx + at, from, (size_t)d);
+        k->add(to, to, from, (size_t)d);
     }
 }
 
@@ -177,9 +178,10 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
         if (p->dtime)
             a.dtime = p->dtime + i * (size_t)a.buckets;
         sg_kernels_best()->hstu_grad(&a, a.dv + v);
-        add_rows(p->dq, p->q, first, s->at_q + h * s->d_qk, a.dq, p->w_qk, a.n, s->d_qk, s->silu);
-        add_rows(p->dk, p->k, first, s->at_k + h * s->d_qk, a.dk, p->w_qk, a.n, s->d_qk, s->silu);
-        add_rows(p->dv, p->v, first, s->at_v + h * s->d_v, a.dv, p->w_v, a.n, s->d_v, s->silu);
+        float *q = p->work + (size_t)thread * p->work_floats, *k = q + qk, *values = k + qk; /* read no more: room */
+        add_rows(p->dq, p->q, first, s->at_q + h * s->d_qk, a.dq, p->w_qk, a.n, s->d_qk, s->silu ? q : NULL);
+        add_rows(p->dk, p->k, first, s->at_k + h * s->d_qk, a.dk, p->w_qk, a.n, s->d_qk, s->silu ? k : NULL);
+        add_rows(p->dv, p->v, first, s->at_v + h * s->d_v, a.dv, p->w_v, a.n, s->d_v, s->silu ? values : NULL);
     }
 }
 

@@ -1,6 +1,6 @@
 /* hstu_rank.c - ranking candidates by transducing items and what was done with them.   [Zhai et al., ICML 2024]
  *
- *   tokens     x_0 a_0 x_1 a_1 ...        sqrt(d) E[item] + A[it is an item], A[action], + P[place]
+ *   tokens     x_0 a_0 x_1 a_1 ...        c E[item] + A[it is an item], A[action], + P[place]
  *   series     what is known of the user stands among them, V[value] + P[place] (models/slow.h); nothing is asked there
  *   h          HSTU layers over all tokens (nn/hstu.h), each at the time of its event
  *   p(task)    sigmoid(W_2 SiLU(W_1 LN(h at x_i) + b_1) + b_2): asked of the item before its action is seen, so that
@@ -54,7 +54,9 @@
       "logits start from how much each item is liked, of this variance before anybody answers (0: from 0)")  \
     X(float, dropout, 0.2, 0, 0.9, "share of each block's result dropped while training")                    \
     X(float, dropout_input, 0.2, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
-    X(float, item_sd, 0.02, 0, 10, "standard deviation of item vectors at the start, times sqrt(dim) when read")    \
+    X(float, item_sd, 0.02, 0, 10, "standard deviation of item vectors at the start")                        \
+    X(float, item_scale, 0, 0, 1000,                                                                         \
+      "item vectors are read times this (0: sqrt(dim), as published): how far a step of the optimizer moves them")    \
     X(float, position_sd, 0, 0, 10,                                                                          \
       "standard deviation of position vectors at the start (0: 1 / sqrt(dim), as published)")                \
     X(float, retrieval, 0, 0, 1000, "weight of the retrieval loss (0: ranking alone)")                       \
@@ -79,6 +81,7 @@ typedef struct hstu_rank {
     sg_series series;                          /* in the model's arrays */
     sg_param *inner, *inner_bias, *out, *bias; /* (hidden, dim), (hidden), (tasks, hidden), (tasks) */
     sg_hstu stack;
+    float scale; /* of item vectors */
     sg_param *doubt;    /* (hidden, tasks) or NULL */
     const float *prior; /* (n_items, tasks, SG_RATE), the model's array "prior"; NULL: none */
     sg_runs runs;       /* training, as rates */
@@ -160,6 +163,7 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     if (c->goal >= tasks)
         return sg_fail(err, SG_ERR_USAGE, "hstu-rank: goal: expected a task from 0 to %d, found %d", tasks - 1,
                        c->goal);
+    s->scale = c->item_scale > 0 ? (float)c->item_scale : sqrtf((float)c->dim);
     s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
     s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
                              action_rows(c), c->dim, "action.weight");
@@ -249,7 +253,7 @@ static sg_status count_rates(sg_model *m, const sg_train_data *t, sg_error *err)
 static sg_tensor *embed(sg_graph *g, const hstu_rank *s, const int32_t *item, const int32_t *action, const int32_t *slow,
                         const int32_t *place, int n)
 {
-    sg_tensor *x = sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1]));
+    sg_tensor *x = sg_scale(g, sg_embed(g, s->item, item, n), s->scale);
 
     x = sg_plus(g, x, sg_embed(g, s->action, action, n));
     if (slow && s->value)
@@ -261,7 +265,7 @@ static sg_tensor *embed(sg_graph *g, const hstu_rank *s, const int32_t *item, co
 static sg_tensor *meet(sg_graph *g, const hstu_rank *s, sg_tensor *before, const int32_t *item, int n)
 {
     return sg_times(g, sg_layernorm(g, before, NULL, NULL, EPS),
-                    sg_scale(g, sg_embed(g, s->item, item, n), sqrtf((float)s->item->dim[1])));
+                    sg_scale(g, sg_embed(g, s->item, item, n), s->scale));
 }
 
 typedef struct priors { /* (rows, tasks) */

@@ -59,8 +59,10 @@ static void reads_tables_with_a_header(void **state)
 {
     (void)state;
     expect("user_id,age,job\na,24,\nc,24,cook\nnobody,9,x\n", "b:\na: age=24@-\nc: age=24@- job=cook@-\n");
+    expect("user_id,none,age\nb,,7\n", "b: age=7@-\na:\nc:\n"); /* a column without a value is no series */
     expect("age\tuser\n7\tb\n", "b: age=7@-\na:\nc:\n");
     expect("user_id:token\tage:token\tgender:token\nb\t24\tM\n", "b: age=24@- gender=M@-\na:\nc:\n");
+    expect("id,no\xe9\nb,\xff\n", "b: no\xef\xbf\xbd=\xef\xbf\xbd@-\na:\nc:\n"); /* invalid UTF-8 is replaced */
     expect("id,note\nb,\"x, \"\"y\"\"\"\n", "b: note=x, \"y\"@-\na:\nc:\n");
 }
 
@@ -130,7 +132,7 @@ static void numbers_of_series_are_checked(void **state)
     assert_int_equal(sg_series_check(&s, 2, "f", &err), SG_ERR_FORMAT);
     assert_string_equal(err.message, "f: tensor 'series.value': expected numbers below 2, found 2 at 1");
     s = good;
-    s.of = wrong;
+    s.of = (const int32_t[]){0, -1};
     assert_int_equal(sg_series_check(&s, 2, "f", &err), SG_ERR_FORMAT);
     s = good;
     s.offsets = (const int64_t[]){0, 2, 2};
