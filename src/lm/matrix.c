@@ -30,6 +30,8 @@ static sg_status open_gguf_blocks(sg_matrix *m, const sg_weights *w, const sg_gg
     for (int r = 0; r < m->out && !st; r++)
         if (!(st = sg_gguf_split(q, scale, least, sg_weights_gguf(w), t, stored_row(r, half) * in, in, err)))
             sg_blocks_set(&m->blocks, r, q, scale, least);
+    if (!st)
+        sg_blocks_narrow(&m->blocks);
     sg_free(q);
     sg_free(scale);
     sg_free(least);

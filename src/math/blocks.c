@@ -2,6 +2,7 @@
 #include "math/blocks.h"
 
 #include "base/alloc.h"
+#include "base/half.h"
 #include "math/kernels.h"
 
 #include <assert.h>
@@ -39,6 +40,8 @@ void sg_blocks_free(sg_blocks *b)
     sg_free(b->q);
     sg_free(b->scale);
     sg_free(b->least);
+    sg_free(b->scale16);
+    sg_free(b->least16);
     *b = (sg_blocks){0};
 }
 
@@ -62,6 +65,26 @@ void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale,
         b->scale[first / (size_t)b->block + k * SG_BLOCK_COLS + col] = scale[k];
         b->least[first / (size_t)b->block + k * SG_BLOCK_COLS + col] = least[k];
     }
+}
+
+void sg_blocks_narrow(sg_blocks *b)
+{
+    const size_t n = b->bits < 16 ? panels(b) * SG_BLOCK_COLS * (size_t)(b->in / b->block) : 0;
+    uint16_t *scale = n ? sg_alloc_array(n, sizeof *scale) : NULL, *least = n ? sg_alloc_array(n, sizeof *least) : NULL;
+    size_t i = 0;
+
+    while (scale && least && i < n && sg_f16_is(&scale[i], b->scale[i]) && sg_f16_is(&least[i], b->least[i]))
+        i++;
+    if (!scale || !least || i < n) { /* without memory for it, all stays as it is */
+        sg_free(scale);
+        sg_free(least);
+        return;
+    }
+    sg_free(b->scale);
+    sg_free(b->least);
+    b->scale = b->least = NULL;
+    b->scale16 = scale;
+    b->least16 = least;
 }
 
 typedef struct work {

@@ -20,13 +20,16 @@ enum { SG_BLOCK_COLS = 64 };
 typedef struct sg_blocks {
     int out, in, bits, block; /* block is even and divides in */
     unsigned char *q;         /* owned: (panels, in, SG_BLOCK_COLS) of `bits` bits */
-    float *scale, *least;     /* owned: (panels, in / block, SG_BLOCK_COLS); NULL at 16 bits */
+    float *scale, *least;     /* owned: (panels, in / block, SG_BLOCK_COLS); NULL at 16 bits, and ... */
+    uint16_t *scale16, *least16; /* ... where they are these f16 numbers: owned, the same shape; else NULL */
 } sg_blocks;
 
 sg_status sg_blocks_new(sg_blocks *out, int rows, int in, int bits, int block, sg_error *err);
 void sg_blocks_free(sg_blocks *b);
 /* Row `row` of w: q (in), one number each whatever the bits; scale, least (in / block). Rows not set are zeros. */
 void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale, const float *least);
+/* Once all rows are set: keeps scales in half the bytes where each of them is an f16 number, as in Q4_0, Q4_1 and Q8_0. */
+void sg_blocks_narrow(sg_blocks *b);
 
 /* y (rows, out) = x (rows, in) w^T + bias (NULL: none). sums: scratch of sg_blocks_sums numbers. */
 size_t sg_blocks_sums(const sg_blocks *b, int rows);

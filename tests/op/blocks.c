@@ -4,12 +4,12 @@
 #include "base/half.h"
 #include "op/op.h"
 
-enum { MOST = 7 * 200 };
+enum { ROWS_MOST = 16, MOST = ROWS_MOST * 200 };
 
-static void check(const sg_kernels *k, int rows, int out, int in, int bits, int block)
+static void check(const sg_kernels *k, int rows, int out, int in, int bits, int block, bool half)
 {
     static uint16_t q[200][128];
-    static float scale[200][8], least[200][8], x[7 * 128], y[MOST], sums[7 * 8];
+    static float scale[200][8], least[200][8], x[ROWS_MOST * 128], y[MOST], sums[ROWS_MOST * 8];
     const int n = in / block;
     sg_blocks b;
     sg_error err;
@@ -26,8 +26,16 @@ static void check(const sg_kernels *k, int rows, int out, int in, int bits, int 
         for (int j = 0; j < n; j++) {
             scale[o][j] = op_random((size_t)(o * n + j), 5);
             least[o][j] = op_random((size_t)(o * n + j), 6) * 4;
+            for (uint16_t bits16; half && !sg_f16_is(&bits16, scale[o][j]);) /* the nearest with 11 bits */
+                scale[o][j] = (float)((int)(scale[o][j] * 512)) / 512;
+            for (uint16_t bits16; half && !sg_f16_is(&bits16, least[o][j]);)
+                least[o][j] = (float)((int)(least[o][j] * 128)) / 128;
         }
         sg_blocks_set(&b, o, q[o], scale[o], least[o]);
+    }
+    if (half) {
+        sg_blocks_narrow(&b);
+        assert_true(bits == 16 || (b.scale16 && b.least16 && !b.scale && !b.least));
     }
     for (int i = 0; i < rows * in; i++)
         x[i] = op_random((size_t)i, 7);
@@ -65,16 +73,37 @@ static void check(const sg_kernels *k, int rows, int out, int in, int bits, int 
 static void products(void **state)
 {
     (void)state;
-    static const int rows[] = {1, 2, 3, 6, 7}, outs[] = {1, 17, 64, 100, 200}, ins[] = {32, 128};
+    static const int rows[] = {1, 2, 3, 6, 7, 10, 16}, outs[] = {1, 17, 64, 100, 200}, ins[] = {32, 128};
 
     for (int isa = SG_ISA_BASE; isa <= SG_ISA_MOST; isa++)
-        for (size_t r = 0; r < 5 && sg_kernels_for((sg_isa)isa); r++)
+        for (size_t r = 0; r < 7 && sg_kernels_for((sg_isa)isa); r++)
             for (size_t o = 0; o < 5; o++)
                 for (size_t i = 0; i < 2; i++) {
-                    check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 4, 32);
-                    check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 8, 16);
-                    check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 16, 32);
+                    for (int half = 0; half <= 1; half++) {
+                        check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 4, 32, half);
+                        check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 8, 16, half);
+                    }
+                    check(sg_kernels_for((sg_isa)isa), rows[r], outs[o], ins[i], 16, 32, false);
                 }
+}
+
+/* Every f16 number but the infinite ones is found again, and nothing between two of them. */
+static void finds_numbers_that_are_f16(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 1u << 16; h++) {
+        uint16_t back = 0;
+        const float x = sg_f16_to_f32((uint16_t)h);
+
+        if ((h >> 10 & 31) == 31) {
+            assert_false(sg_f16_is(&back, x));
+            continue;
+        }
+        assert_true(sg_f16_is(&back, x));
+        assert_int_equal(back, h);
+        assert_false(sg_f16_is(&back, nextafterf(x, INFINITY)));
+    }
+    assert_false(sg_f16_is(&(uint16_t){0}, 65536));
 }
 
 /* Any number of threads, and rows alone or together: the same bytes. */
@@ -113,7 +142,8 @@ static void threads_and_company(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(threads_and_company)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(finds_numbers_that_are_f16),
+                                       cmocka_unit_test(threads_and_company)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 
 #include "math/blocks.h"
 
+#include "base/half.h"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -49,6 +51,24 @@ INLINE sg_vi halves_at(const unsigned char *p)
 }
 #endif
 
+/* SG_LANES f16 numbers. */
+#if defined(__AVX512F__)
+INLINE sg_vf f16_at(const uint16_t *p)
+{
+    return (sg_vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i_u *)(const void *)p));
+}
+#elif defined(__F16C__)
+INLINE sg_vf f16_at(const uint16_t *p)
+{
+    return (sg_vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i_u *)(const void *)p));
+}
+#else
+INLINE sg_vf f16_at(const uint16_t *p)
+{
+    return (sg_vf){sg_f16_to_f32(p[0]), sg_f16_to_f32(p[1]), sg_f16_to_f32(p[2]), sg_f16_to_f32(p[3])};
+}
+#endif
+
 INLINE sg_vf bf16_at(const unsigned char *p)
 {
     return (sg_vf)(halves_at(p) << 16);
@@ -57,12 +77,13 @@ INLINE sg_vf bf16_at(const unsigned char *p)
 /* rows x vectors numbers of y; q, scale, least: of the panel, from column `col` on. bits, rows, vectors are constants where this is
  * inlined. */
 INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const sg_blocks *b, size_t panel,
-                 int col, int bits, int rows, int vectors)
+                 int col, int bits, bool half, int rows, int vectors)
 {
     const size_t in = (size_t)b->in, block = (size_t)b->block, n = in / block;
     const unsigned char *q = b->q + (panel * in * SG_BLOCK_COLS + (size_t)col) * (size_t)bits / 8;
-    const float *scale = bits < 16 ? b->scale + panel * n * SG_BLOCK_COLS + col : NULL;
-    const float *least = bits < 16 ? b->least + panel * n * SG_BLOCK_COLS + col : NULL;
+    const size_t first = panel * n * SG_BLOCK_COLS + (size_t)col;
+    const float *scale = bits < 16 && !half ? b->scale + first : NULL, *least = bits < 16 && !half ? b->least + first : NULL;
+    const uint16_t *scale16 = half ? b->scale16 + first : NULL, *least16 = half ? b->least16 + first : NULL;
     sg_vf all[ROWS][VECTORS];
 
     if (bits == 4)
@@ -118,10 +139,13 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
                 if (bits == 16)
                     all[r][v] += sum[r][v];
                 else
-                    all[r][v] += sum[r][v] * sg_load(scale + v * SG_LANES) +
-                                 sg_load(least + v * SG_LANES) * sums[(size_t)r * n + k];
+                    all[r][v] += sum[r][v] * (half ? f16_at(scale16 + v * SG_LANES) : sg_load(scale + v * SG_LANES)) +
+                                 (half ? f16_at(least16 + v * SG_LANES) : sg_load(least + v * SG_LANES)) * sums[(size_t)r * n + k];
             }
-        if (bits < 16) {
+        if (half) {
+            scale16 += SG_BLOCK_COLS;
+            least16 += SG_BLOCK_COLS;
+        } else if (bits < 16) {
             scale += SG_BLOCK_COLS;
             least += SG_BLOCK_COLS;
         }
@@ -140,44 +164,40 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
         }
 }
 
-#define TILE(bits, rows)                                                                                     \
-    static void tile_##bits##_##rows(float *y, size_t ldy, const float *x, const float *sums,                \
-                                     const sg_blocks *b, size_t panel, int col)                              \
+#define TILE(bits, half, rows)                                                                               \
+    static void tile_##bits##_##half##_##rows(float *y, size_t ldy, const float *x, const float *sums,       \
+                                              const sg_blocks *b, size_t panel, int col)                     \
     {                                                                                                        \
-        tile(y, ldy, x, sums, b, panel, col, bits, rows, VECTORS);                                           \
+        tile(y, ldy, x, sums, b, panel, col, bits, half, rows, VECTORS);                                     \
     }
-TILE(4, 1)
-TILE(4, 2)
-TILE(8, 1)
-TILE(8, 2)
-TILE(16, 1)
-TILE(16, 2)
+#define TILES(rows) TILE(4, 0, rows) TILE(4, 1, rows) TILE(8, 0, rows) TILE(8, 1, rows) TILE(16, 0, rows)
+TILES(1)
+TILES(2)
 #if defined(__AVX512F__)
-TILE(4, 6)
-TILE(8, 6)
-TILE(16, 6)
+TILES(5)
+TILES(6)
 #endif
 
 typedef void tile_fn(float *, size_t, const float *, const float *, const sg_blocks *, size_t, int);
+#define ROW(rows) {tile_4_0_##rows, tile_4_1_##rows, tile_8_0_##rows, tile_8_1_##rows, tile_16_0_##rows}
 
 void SG_KERNEL(blocks)(float *y, const float *x, const float *sums, int rows, const sg_blocks *b, int panel)
 {
 #if defined(__AVX512F__)
-    static tile_fn *const table[3][3] = {
-        {tile_4_6, tile_4_2, tile_4_1}, {tile_8_6, tile_8_2, tile_8_1}, {tile_16_6, tile_16_2, tile_16_1}};
-    static const int heights[] = {6, 2, 1};
+    static tile_fn *const table[][5] = {ROW(6), ROW(5), ROW(2), ROW(1)};
+    static const int heights[] = {6, 5, 2, 1};
 #else
-    static tile_fn *const table[3][2] = {{tile_4_2, tile_4_1}, {tile_8_2, tile_8_1}, {tile_16_2, tile_16_1}};
+    static tile_fn *const table[][5] = {ROW(2), ROW(1)};
     static const int heights[] = {2, 1};
 #endif
     const size_t in = (size_t)b->in, ldy = (size_t)b->out, n = in / (size_t)b->block;
-    const int kind = b->bits == 4 ? 0 : b->bits == 8 ? 1 : 2;
+    const int kind = b->bits == 16 ? 4 : (b->bits == 4 ? 0 : 2) + (b->scale16 != NULL);
 
     for (int col = 0; col < SG_BLOCK_COLS; col += VECTORS * SG_LANES)
         for (int r = 0, h = 0; r < rows; r += heights[h]) {
-            while (heights[h] > rows - r)
+            while (heights[h] > rows - r || (rows - r == 10 && heights[h] == 6)) /* 5 and 5 read weights less often than 6, 2, 2 */
                 h++;
-            table[kind][h](y + (size_t)r * ldy, ldy, x + (size_t)r * in, sums ? sums + (size_t)r * n : NULL,
+            table[h][kind](y + (size_t)r * ldy, ldy, x + (size_t)r * in, sums ? sums + (size_t)r * n : NULL,
                            b, (size_t)panel, col);
         }
 }
