@@ -63,6 +63,11 @@ sg_status sg_graph_status(const sg_graph *g, sg_error *err); /* the first error 
 /* dloss/dx for all that needs it, starting from a scalar (count 1) tensor. Adds into param->grad. */
 sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err);
 
+/* y = fn(g, x, ctx), a tensor of the shape of x, of which the tape keeps x alone: what fn made is made again on the way back, and
+ * forgotten again. Costs one more forward pass of the part, saves its memory. ctx: the caller's, until the end of the step. */
+typedef sg_tensor *sg_part_fn(sg_graph *g, sg_tensor *x, const void *ctx);
+sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_part_fn *fn, const void *ctx);
+
 /* ---- for op files ------------------------------------------------------------------------------------------- */
 sg_pool *sg_graph_pool(const sg_graph *g);
 sg_arena *sg_graph_arena(const sg_graph *g);
@@ -104,6 +109,9 @@ sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim);  
 sg_tensor *sg_leaf(sg_graph *g, sg_param *p);                                     /* a parameter as a tensor */
 /* y = x w^T + b: x (rows, in), w (out, in), b (out) or NULL, as in PyTorch's nn.Linear. */
 sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b);
+/* y = x w^T + bias + scale drop(x) a^T b^T: a (r, in), b (out, r), r small; bias may be NULL, w usually frozen. */
+sg_tensor *sg_linear_lora(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias, sg_param *a, sg_param *b, float scale,
+                          float dropout);
 sg_tensor *sg_matmul(sg_graph *g, sg_tensor *a, sg_tensor *b, bool transpose_b);  /* 2-d, no broadcasting */
 sg_tensor *sg_plus(sg_graph *g, sg_tensor *a, sg_tensor *b);                       /* same shape */
 sg_tensor *sg_minus(sg_graph *g, sg_tensor *a, sg_tensor *b);
@@ -114,6 +122,8 @@ typedef enum sg_act { SG_RELU, SG_GELU, SG_GELU_TANH, SG_SILU, SG_TANH, SG_SIGMO
 sg_tensor *sg_activate(sg_graph *g, sg_tensor *x, sg_act act);
 /* dropout(act(x w^T + b), p) in one pass: the first half of a feed-forward block. */
 sg_tensor *sg_linear_act(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, sg_act act, float dropout);
+/* silu(x) y: the gate of a feed-forward block, nothing else is kept for the way back. */
+sg_tensor *sg_silu_times(sg_graph *g, sg_tensor *x, sg_tensor *y);
 sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p);      /* inverted: kept values times 1/(1-p); identity in SG_INFER */
 /* x + dropout(y, p) in one pass: the residual of a transformer block. */
 sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *y, float p);
@@ -131,6 +141,9 @@ sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
 sg_tensor *sg_slice_cols(sg_graph *g, sg_tensor *x, int begin, int end);
 sg_tensor *sg_segment_mean(sg_graph *g, sg_tensor *x, const int32_t *offsets, int n); /* (n, d); empty: zeros */
 sg_tensor *sg_rope(sg_graph *g, sg_tensor *x, int heads, const int32_t *positions, float theta); /* pairs (2k, 2k+1) */
+/* Pairs (i, i + dh / 2) of every head instead, by angles made once for all layers: turn (rows, dh), each row the cosines of its dh / 2
+ * pairs, then the sines; borrowed until the next begin. */
+sg_tensor *sg_rope_halves(sg_graph *g, sg_tensor *x, int heads, const float *turn);
 sg_tensor *sg_mean(sg_graph *g, sg_tensor *x);   /* scalar */
 sg_tensor *sg_sum(sg_graph *g, sg_tensor *x);    /* scalar */
 sg_tensor *sg_mse(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over all elements, scalar */
@@ -138,7 +151,8 @@ sg_tensor *sg_sum_sq_rows(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over
 sg_tensor *sg_stop(sg_graph *g, sg_tensor *x);   /* same values, no gradient */
 sg_tensor *sg_straight_through(sg_graph *g, sg_tensor *value, sg_tensor *grad_to); /* forward value, gradient to grad_to */
 
-/* Packed multi-head softmax attention. q (tokens_q, heads * dh), k and v (tokens_k, heads * dh). Sequence i owns rows
+/* Packed multi-head softmax attention. q (tokens_q, heads * dh), k and v (tokens_k, kv_heads * dh): head h of q reads head
+ * h / (heads / kv_heads) of k and v. Sequence i owns rows
  * offsets_q[i]..offsets_q[i+1] of q and offsets_k[i]..offsets_k[i+1] of k and v. A query that sees no key gives zeros.
  * out = softmax(scale * q k^T + bias) v, dropout on the probabilities. */
 typedef enum sg_mask {
@@ -150,6 +164,7 @@ typedef enum sg_mask {
 } sg_mask;
 typedef struct sg_attention_spec {
     int heads;
+    int kv_heads;             /* divides heads; 0: heads */
     int batch;                /* sequences */
     const int32_t *offsets_q; /* (batch + 1), copied */
     const int32_t *offsets_k; /* (batch + 1), copied; the same pointer as offsets_q for self-attention */
