@@ -178,10 +178,27 @@ typedef struct sedge_lm_params {
     const char *out;    /* embed: the file to write */
     const char *const *set;
     size_t n_set;
+    const char *adapter; /* generate, score: the folder of an adapter (PEFT's files) beside the model; NULL: none */
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_embed(const sedge_lm_params *p, char **json, sedge_error *err);
+
+/* A language model learns. tune: from texts, into a folder with an adapter or a model. merge: a model, with or without an adapter,
+ * written as a Hugging Face folder, or as one file when `out` ends in .gguf. */
+typedef struct sedge_tune_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model;   /* a Hugging Face folder or a .gguf file */
+    const char *data;    /* tune: .jsonl with instructions, conversations or texts, or plain text */
+    const char *adapter; /* merge: the folder of an adapter; NULL: none */
+    const char *out;
+    int resume; /* tune: go on from the checkpoint in out, when there is one */
+    const char *const *set;
+    size_t n_set;
+} sedge_tune_params;
+SEDGE_API int sedge_lm_tune(const sedge_tune_params *p, char **json, sedge_error *err);
+SEDGE_API int sedge_lm_merge(const sedge_tune_params *p, char **json, sedge_error *err);
 
 typedef struct sedge_tokenize_params {
     size_t size;

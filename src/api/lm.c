@@ -6,6 +6,7 @@
 #include "base/utf8.h"
 #include "file/json.h"
 #include "file/safetensors.h"
+#include "lm/adapter.h"
 #include "lm/generate.h"
 #include "lm/sentence.h"
 
@@ -63,6 +64,21 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     return st;
 }
 
+/* The model, and the adapter beside it. */
+static sg_status open_model(sg_llama **m, sg_adapter **a, const sedge_lm_params *p, sg_error *err)
+{
+    sg_status st = sg_llama_open(m, p->model, err);
+
+    if (st || !p->adapter)
+        return st;
+    if ((st = sg_adapter_open(a, p->adapter, sg_llama_config_of(*m), err)))
+        return st;
+    if ((*a)->soft)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected an adapter of low-rank parts, found vectors in front of texts", p->adapter);
+    sg_llama_adapt(*m, *a);
+    return SG_OK;
+}
+
 /* ---- generate ------------------------------------------------------------------------------------------------------------- */
 static sg_status prompt_tokens(sg_token_list *out, const sg_llama *m, const sedge_lm_params *p, sg_error *err)
 {
@@ -78,6 +94,7 @@ static sg_status prompt_tokens(sg_token_list *out, const sg_llama *m, const sedg
 static sg_status generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
 {
     sg_llama *m = NULL;
+    sg_adapter *a = NULL;
     sg_reading *r = NULL;
     sg_token_list prompt = {0}, out = {0};
     sg_buf text = {0}, clean = {0};
@@ -86,7 +103,7 @@ static sg_status generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = sg_llama_open(&m, p->model, &c->err)) && !(st = prompt_tokens(&prompt, m, p, &c->err)) &&
+    if (!(st = open_model(&m, &a, p, &c->err)) && !(st = prompt_tokens(&prompt, m, p, &c->err)) &&
         !(st = api_pool(c, &pool))) {
         const int most = sg_llama_config_of(m)->places;
         const size_t want = prompt.n + (size_t)o->length;
@@ -120,6 +137,7 @@ static sg_status generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_buf_free(&clean);
     sg_reading_free(r);
     sg_llama_close(m);
+    sg_adapter_free(a);
     return st;
 }
 
@@ -181,6 +199,7 @@ static sg_status score_text(scores *s, sg_reading *r, const sg_llama *m, const s
 static sg_status score(api_call *c, const sedge_lm_params *p)
 {
     sg_llama *m = NULL;
+    sg_adapter *a = NULL;
     sg_reading *r = NULL;
     sg_token_list prompt = {0};
     sg_bytes *text = NULL;
@@ -190,7 +209,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
+    if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = open_model(&m, &a, p, &c->err)) &&
         (!p->prompt || !(st = prompt_tokens(&prompt, m, p, &c->err))) && !(st = api_pool(c, &pool))) {
         const int known = sg_llama_config_of(m)->places;
         size_t longest = 0; /* a text has no more tokens than bytes, and those around it */
@@ -223,6 +242,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_buf_free(&all);
     sg_reading_free(r);
     sg_llama_close(m);
+    sg_adapter_free(a);
     return st;
 }
 

@@ -6,6 +6,8 @@
 #include "file/receipt.h"
 #include "lm/generate.h"
 #include "lm/sentence.h"
+#include "lm/merge.h"
+#include "lm/tune.h"
 #include "quantize/tokenize.h"
 #include "serve/load.h"
 #include "serve/serve.h"
@@ -200,6 +202,8 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"embed", sg_sentence_options, sg_n_sentence_options},
         {"lm", sg_generate_options, sg_n_generate_options},
         {"lm", sg_sentence_options, sg_n_sentence_options},
+        {"lm", sg_tune_options, sg_n_tune_options},
+        {"lm", sg_merge_options, sg_n_merge_options},
         {"tokenize", sg_tokenize_options, sg_n_tokenize_options},
         {"train", sg_train_options, sg_n_train_options},
         {"train", api_train_options, api_n_train_options},

@@ -6,12 +6,11 @@
  *
  * turn: in each head, (x_i, x_{i + d/2}) by the angle position * theta^(-2 i / d); scale of attention d^-1/2, d = head_dim.
  * Qwen2 adds biases to q, k and v; Qwen3 normalises each head of q and k first. Keys and values of the past are kept in f32. */
-#include "lm/llama.h"
+#include "lm/llama_parts.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "file/json.h"
-#include "lm/matrix.h"
 #include "math/attention.h"
 #include "math/kernels.h"
 
@@ -26,24 +25,7 @@ enum {
     GRAIN = 1 << 14
 };
 
-typedef struct layer {
-    sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm;
-    sg_matrix q, k, v, o, gate, up, down;
-} layer;
-
-struct sg_llama {
-    sg_llama_config config;
-    const sg_weights *weights;
-    const sg_tokenizer *tokenizer; /* NULL: none */
-    bool owned;                    /* both are ours */
-    char *chat;                    /* owned, or NULL */
-    sg_params params;              /* norms, biases, dense matrices */
-    layer *layer;                  /* owned */
-    sg_param *norm;
-    sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
-    sg_matrix output;
-    const char *words; /* name of the word table */
-};
+typedef sg_llama_layer layer;
 
 struct sg_reading {
     const sg_llama *m; /* borrowed */
@@ -329,7 +311,7 @@ static sg_status load_matrix(const loader *l, sg_matrix *out, const char *format
                           l->err);
 }
 
-static sg_status load_layer(const loader *l, layer *y)
+static sg_status load_layer(const loader *l, sg_llama_layer *y)
 {
     const sg_llama_config *c = &l->m->config;
     const naming *n = l->names;
@@ -415,7 +397,7 @@ void sg_llama_close(sg_llama *m)
     if (!m)
         return;
     for (int i = 0; m->layer && i < m->config.layers; i++) {
-        layer *y = &m->layer[i];
+        sg_llama_layer *y = &m->layer[i];
         sg_matrix *all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
 
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
@@ -505,6 +487,23 @@ const char *sg_llama_chat_template(const sg_llama *m)
     return m->chat ? m->chat : "";
 }
 
+/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
+double sg_llama_frequency(const sg_llama *m, int i)
+{
+    const sg_rope_scaling *s = &m->config.scaling;
+    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
+    const double turns = s->original * f / (2 * 3.14159265358979323846);
+
+    if (m->slower)
+        return f / (double)m->slower->value[i];
+    if (!s->by_wavelength || turns < s->low)
+        return f / s->factor;
+    if (turns > s->high)
+        return f;
+    const double fast = (turns - s->low) / (s->high - s->low);
+    return (1 - fast) * f / s->factor + fast * f;
+}
+
 /* ---- a session ------------------------------------------------------------------------------------------------------------ */
 static size_t most_sums(const sg_llama *m)
 {
@@ -521,23 +520,6 @@ static size_t most_sums(const sg_llama *m)
         }
     }
     return most;
-}
-
-/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
-static double frequency_of(const sg_llama *m, int i)
-{
-    const sg_rope_scaling *s = &m->config.scaling;
-    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
-    const double turns = s->original * f / (2 * 3.14159265358979323846);
-
-    if (m->slower)
-        return f / (double)m->slower->value[i];
-    if (!s->by_wavelength || turns < s->low)
-        return f / s->factor;
-    if (turns > s->high)
-        return f;
-    const double fast = (turns - s->low) / (s->high - s->low);
-    return (1 - fast) * f / s->factor + fast * f;
 }
 
 sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
@@ -591,7 +573,7 @@ sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_poo
         at += (parts[i] + 15) / 16 * 16;
     }
     for (int i = 0; i < c->head_dim / 2; i++)
-        r->frequency[i] = frequency_of(m, i);
+        r->frequency[i] = sg_llama_frequency(m, i);
     *out = r;
     return SG_OK;
 }

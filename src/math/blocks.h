@@ -28,6 +28,9 @@ void sg_blocks_free(sg_blocks *b);
 /* Row `row` of w: q (in), one number each whatever the bits; scale, least (in / block). Rows not set are zeros. */
 void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale, const float *least);
 
+/* w (out, in) as numbers. */
+void sg_blocks_decode(sg_pool *pool, const sg_blocks *b, float *w);
+
 /* y (rows, out) = x (rows, in) w^T + bias (NULL: none). sums: scratch of sg_blocks_sums numbers. */
 size_t sg_blocks_sums(const sg_blocks *b, int rows);
 void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y,

@@ -39,6 +39,8 @@ typedef struct sg_param {
     uint8_t *is_touched;/* sparse: (rows) flags behind `touched` */
     uint64_t version;   /* changes whenever value changes: packed copies compare it */
     void *packed;       /* owned by math/gemm.c: packed copies of value */
+    const struct sg_blocks *blocks; /* borrowed, frozen, in few bits: sg_linear and sg_linear_lora take value (NULL) from it at every
+                                       use (math/blocks.h); NULL: none */
 } sg_param;
 
 typedef struct sg_tensor {
@@ -136,6 +138,7 @@ sg_tensor *sg_embed(sg_graph *g, sg_param *table, const int32_t *ids, int n);
 /* sum over k of table[ids[i*k + j]]: several id columns into one vector; -1 skipped. */
 sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n, int k);
 sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n);        /* gather rows; -1 gives zeros */
+sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim);       /* the same numbers, the same count */
 sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n);           /* one under the other */
 sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
 sg_tensor *sg_slice_cols(sg_graph *g, sg_tensor *x, int begin, int end);

@@ -183,8 +183,14 @@ static void backward(sg_graph *g, sg_tensor *out, void *saved)
         sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: gradient of '%s'", s->w->name);
         return;
     }
-    if (sg_wants(g, s->x) && (dx = sg_grad_fresh(g, s->x, &fresh)))
-        sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, s->out, s->w, dx, s->in, !fresh);
+    if (sg_wants(g, s->x) && (dx = sg_grad_fresh(g, s->x, &fresh))) {
+        sg_bits room;
+        sg_param *w = sg_bits_of(g, &room, s->w);
+
+        if (w)
+            sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, s->out, w, dx, s->in, !fresh);
+        sg_bits_back(g, &room, s->w);
+    }
     low_rank_back(g, s, out->grad, dx);
 }
 
@@ -222,7 +228,13 @@ sg_tensor *sg_linear_lora(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias
     f.at = at;
     f.bt = bt;
     sg_parallel_for(sg_graph_pool(g), rows, 4 * GROUP, down_body, &f);
-    sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)rows, x->data, s->in, w, y->data, s->out, up_tile, &f);
+    sg_bits room;
+    sg_param *numbers = sg_bits_of(g, &room, w);
+    if (numbers)
+        sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)rows, x->data, s->in, numbers, y->data, s->out, up_tile, &f);
+    sg_bits_back(g, &room, w);
+    if (!numbers)
+        return NULL;
     sg_arena_back(sg_graph_arena(g), mark);
     if (sg_wants(g, x) || sg_param_trains(g, w) || sg_param_trains(g, bias) || sg_param_trains(g, a) || sg_param_trains(g, b))
         sg_tape(g, y, backward, s);
