@@ -236,12 +236,9 @@ static sg_status list_weights(loop *l)
 static sg_status split_lessons(loop *l)
 {
     const size_t n = l->lessons.n;
-    const int most = l->d->config.places - (l->a && l->a->soft ? l->a->config.tokens : 0);
 
     if (n > UINT32_MAX)
         return sg_fail(l->err, SG_ERR_USAGE, "%s: expected fewer than 2^32 examples, found %zu", l->job->data, n);
-    if (l->c->length > most)
-        return sg_fail(l->err, SG_ERR_USAGE, "length: expected at most %d, the tokens that the model knows, found %d", most, l->c->length);
     l->train = sg_alloc_array(n, sizeof *l->train);
     l->valid = sg_alloc_array(n, sizeof *l->valid);
     l->order = sg_alloc_array(n, sizeof *l->order);
@@ -609,12 +606,18 @@ static sg_status finish(loop *l)
 static sg_status prepare(loop *l)
 {
     const sg_tune_config *c = l->c;
-    const sg_lessons_how how = {c->length, c->chat, c->prompt_counts};
+    sg_lessons_how how = {c->length, c->chat, c->prompt_counts};
     sg_status st;
 
     l->precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
-    if ((st = check_unfinished(l)) || (st = open_model(l)) || (st = list_weights(l)) ||
-        (st = sg_lessons_read(&l->lessons, l->m, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
+    if ((st = check_unfinished(l)) || (st = open_model(l)) || (st = list_weights(l)))
+        return st;
+    const int most = l->d->config.places - (l->a && l->a->soft ? l->a->config.tokens : 0); /* that the model knows */
+    if (most < 2)
+        return sg_fail(l->err, SG_ERR_USAGE, "soft: expected at most %d, the model knows %d places, found %d", l->d->config.places - 2,
+                       l->d->config.places, c->soft);
+    how.most = c->length < most ? c->length : most;
+    if ((st = sg_lessons_read(&l->lessons, l->m, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
         (st = count_steps(l)))
         return st;
     const sg_optim_spec spec = optim_spec(l);
