@@ -4,6 +4,8 @@
  * looked for in the text first, as in tokenizer.json. */
 #include "text/token_parts.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -255,6 +257,16 @@ static sg_status model_json(json_t **out, const sg_gguf *g, const lists *l, cons
         json_decref(vocab);
         json_decref(all);
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("merges"));
+    }
+    for (size_t i = 0; i < l->n + n && done; i++) {
+        const sg_bytes t = i < l->n ? l->token[i] : list[i - l->n];
+
+        if (t.size && (!sg_utf8_valid(t.data, t.size) || memchr(t.data, 0, t.size))) {
+            sg_free(list);
+            json_decref(vocab);
+            json_decref(all);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: expected tokens and merges in UTF-8", sg_gguf_name(g));
+        }
     }
     for (size_t i = 0; i < l->n && done; i++)
         if (l->token[i].size)

@@ -3,7 +3,7 @@
 are packed in one batch, the sums of every gradient over rows and over columns, states behind the first layer, the loss when tokens
 see both sides. And adapters as PEFT saves them: lora/ (with the loss and all gradients) and prompt/ (soft tokens).
 transformers and peft in double.  tests/parity/decoder.py [--check SEDGE]
---check: the other way round. Trains an adapter with the command, loads it with peft, compares the losses."""
+--check: the other way round. What the command learned and merged, through peft, transformers and llama.cpp (llama-cpp-python)."""
 import json
 import os
 import shutil
@@ -94,27 +94,43 @@ def adapter(name, config, soft=0):
 
 
 def check(sedge):
-    """A model that sedge tunes: PEFT must find its loss."""
+    """Adapters that sedge learned: PEFT must find their losses. Merged models: transformers and llama.cpp must say what sedge says."""
+    from llama_cpp import Llama
+    from transformers import PreTrainedTokenizerFast
+    run = lambda *args: json.loads(subprocess.run([sedge, "lm", *args, "-q", "--json"], check=True, capture_output=True).stdout)
+    base, text = os.path.join(HERE, "llama"), "the cat that the"
+    ids = PreTrainedTokenizerFast(tokenizer_file=os.path.join(base, "tokenizer.json"))(text)["input_ids"]
+
+    def logp_of(logits):
+        logp = torch.as_tensor(logits).double().log_softmax(-1)
+        return sum(float(logp[t, ids[t + 1]]) for t in range(len(ids) - 1))
+
+    def compare(what, found, want, tolerance=1e-4):
+        print(f"{what}: sedge {found:.6f}, peer {want:.6f}")
+        assert abs(found - want) <= tolerance * abs(want), what
+
     with tempfile.TemporaryDirectory() as tmp:
         data, out = os.path.join(tmp, "d.jsonl"), os.path.join(tmp, "out")
         with open(data, "w") as f:
             for i in range(60):
                 f.write(json.dumps({"prompt": "ab" * (i % 5 + 1), "completion": "the cat"[: i % 7 + 1]}) + "\n")
-        base = os.path.join(HERE, "llama")
-        for method in ("lora", "prompt"):
-            subprocess.run([sedge, "lm", "tune", base, data, "-o", out + method, "--set", "method=" + method, "epochs=3", "lr=0.01", "rank=4",
-                            "tokens=128", "targets=q_proj,v_proj,down_proj", "--precision", "f32"], check=True)
-            text = "the cat that the"
-            scored = json.loads(subprocess.run([sedge, "lm", "score", base, "--adapter", out + method, "--text", text, "--json"], check=True,
-                                               capture_output=True).stdout)
-            model = PeftModel.from_pretrained(open_model("llama"), out + method).double().eval()
-            from transformers import PreTrainedTokenizerFast
-            ids = PreTrainedTokenizerFast(tokenizer_file=os.path.join(base, "tokenizer.json"))(text)["input_ids"]
-            soft = 20 if method == "prompt" else 0
-            logp = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)[-len(ids):]
-            want = sum(float(logp[t, ids[t + 1]]) for t in range(len(ids) - 1))
-            print(f"{method}: sedge {scored['logp']:.6f}, peft {want:.6f}")
-            assert abs(scored["logp"] - want) < 1e-4 * abs(want), (scored["logp"], want)
+        options = ["--set", "epochs=3", "lr=0.01", "rank=4", "tokens=128", "targets=q_proj,v_proj,down_proj", "precision=f32"]
+        run("tune", base, data, "-o", out, *options)
+        model = PeftModel.from_pretrained(open_model("llama"), out).double().eval()
+        compare("LoRA", run("score", base, "--adapter", out, "--text", text)["logp"], logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+        run("tune", base, data, "-o", out + "p", *options, "method=prompt")
+        PeftModel.from_pretrained(open_model("llama"), out + "p")
+        merged = os.path.join(tmp, "merged")
+        run("merge", base, "--adapter", out, "-o", merged, "--set", "type=f32")
+        whole = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).double().eval()
+        compare("merged folder", run("score", merged, "--text", text)["logp"], logp_of(whole(input_ids=torch.tensor([ids])).logits[0]))
+        for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
+            path = os.path.join(tmp, kind + ".gguf")
+            run("merge", base, "--adapter", out, "-o", path, "--set", "type=" + kind)
+            peer = Llama(path, n_ctx=64, logits_all=True, verbose=False)
+            assert peer.tokenize(text.encode(), add_bos=False) == ids, peer.tokenize(text.encode(), add_bos=False)
+            peer.eval(ids)
+            compare("merged.gguf " + kind, run("score", path, "--text", text)["logp"], logp_of(peer.scores[: len(ids)]), 5e-3)
 
 
 if sys.argv[1:2] == ["--check"]:
