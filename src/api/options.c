@@ -4,9 +4,10 @@
 #include "base/alloc.h"
 #include "data/synth.h"
 #include "file/receipt.h"
+#include "lm/contrast.h"
 #include "lm/generate.h"
-#include "lm/sentence.h"
 #include "lm/merge.h"
+#include "lm/sentence.h"
 #include "lm/tune.h"
 #include "quantize/tokenize.h"
 #include "serve/load.h"
@@ -203,6 +204,7 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"lm", sg_generate_options, sg_n_generate_options},
         {"lm", sg_sentence_options, sg_n_sentence_options},
         {"lm", sg_tune_options, sg_n_tune_options},
+        {"lm", sg_contrast_options, sg_n_contrast_options},
         {"lm", sg_merge_options, sg_n_merge_options},
         {"tokenize", sg_tokenize_options, sg_n_tokenize_options},
         {"train", sg_train_options, sg_n_train_options},

@@ -120,7 +120,7 @@ static sg_status write_weights(const sg_decoder *d, const char *dir, sg_dtype dt
 }
 
 /* ---- the tokenizer ---------------------------------------------------------------------------------------------------------- */
-static sg_status copy_file(const char *model, const char *dir, const char *name, sg_error *err)
+sg_status sg_model_file_copy(const char *model, const char *dir, const char *name, sg_error *err)
 {
     char *from = sg_path_join(model, name), *to = sg_path_join(dir, name);
     sg_map map = {0};
@@ -172,20 +172,26 @@ static sg_status write_tokenizer_files(const sg_llama *m, const char *model, con
     if (sg_weights_gguf(m->weights))
         return write_tokenizer(m, dir, err);
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
-        st = copy_file(model, dir, names[i], err);
+        st = sg_model_file_copy(model, dir, names[i], err);
     return st;
+}
+
+bool sg_same_folder(const char *a, const char *b)
+{
+    char *x = realpath(a, NULL), *y = realpath(b, NULL);
+    const bool same = x && y && strcmp(x, y) == 0;
+
+    free(x);
+    free(y);
+    return same;
 }
 
 sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err)
 {
-    char *a = realpath(model, NULL), *b = realpath(dir, NULL);
-    const bool same = a && b && strcmp(a, b) == 0;
     json_t *o = NULL;
     sg_status st = SG_OK;
 
-    free(a);
-    free(b);
-    if (same)
+    if (sg_same_folder(model, dir))
         return sg_fail(err, SG_ERR_USAGE, "%s: expected another folder than the model's own", dir);
     if (sg_weights_gguf(m->weights) && m->slower)
         return sg_fail(err, SG_ERR_USAGE, "%s: expected a model without 'rope_freqs.weight', which config.json has no place for",

@@ -11,4 +11,8 @@ sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *mo
  * model that is being read. */
 sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err);
 
+/* A file of a model's folder into another one; fine where there is none. */
+sg_status sg_model_file_copy(const char *model, const char *dir, const char *name, sg_error *err);
+bool sg_same_folder(const char *a, const char *b);
+
 #endif

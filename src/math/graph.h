@@ -232,6 +232,8 @@ typedef struct sg_list_spec {
     float scale, label_smoothing;
 } sg_list_spec;
 sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *b, const sg_list_spec *spec);
+/* Contrastive loss: row r of q (rows, d) against all rows of c (n, d), n >= rows, of which row r is its own; mean over rows, scalar. */
+sg_tensor *sg_batch_ce(sg_graph *g, sg_tensor *q, sg_tensor *c, float scale);
 /* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the
  * target is masked. logq: log of the expected count of each table row under the sampler, or NULL: no correction. */
 typedef struct sg_sampled_spec {

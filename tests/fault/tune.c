@@ -2,6 +2,7 @@
  * clear error, no leak, nothing half-written in place. */
 #include "faults.h"
 
+#include "lm/contrast.h"
 #include "lm/folder.h"
 #include "lm/lessons.h"
 #include "lm/to_gguf.h"
@@ -9,7 +10,7 @@
 #include "scratch.h"
 
 #define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
-static char dir[SCRATCH_MAX], data[200], out[200];
+static char dir[SCRATCH_MAX], data[200], pairs[200], out[200];
 
 typedef struct parts {
     sg_llama *m;
@@ -108,17 +109,42 @@ static sg_status tune(void *ctx, sg_error *err)
     return st;
 }
 
+static sg_status tune_encoder(void *ctx, sg_error *err)
+{
+    sg_contrast_config c;
+    json_t *report;
+    sg_status st;
+    sg_error other;
+
+    (void)ctx;
+    sg_options_init(&c, sg_contrast_options, sg_n_contrast_options);
+    c.length = 16;
+    c.batch = 2;
+    c.tokens = 10;
+    c.valid = 0.3;
+    snprintf(c.precision, sizeof c.precision, "f32");
+    if (sg_dir_remove(out, &other)) /* counted, too: the fault was in it */
+        return sg_fail(err, SG_ERR_IO, "%s", other.message);
+    st = sg_contrast(TEST_SOURCE_DIR "/tests/parity/bert", pairs, out, &c, NULL, NULL, &report, err);
+    json_decref(report);
+    return st;
+}
+
 static void everything_survives_every_fault(void **state)
 {
     (void)state;
     static const char lines[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": \"abc\"}\n{\"messages\": [{\"role\": \"user\", "
                                 "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n{\"instruction\": \"a\", \"output\": \"c\"}\n";
+    static const char several[] = "{\"query\": \"a\", \"pos\": \"b\"}\n{\"query\": \"c\", \"pos\": [\"d\"], \"neg\": [\"e\"]}\n"
+                                  "{\"query\": \"f\", \"pos\": \"g\"}\n{\"query\": \"h\", \"pos\": \"i\"}\n";
     sg_error err;
     parts p;
 
     snprintf(data, sizeof data, "%s/data.jsonl", dir);
+    snprintf(pairs, sizeof pairs, "%s/pairs.jsonl", dir);
     snprintf(out, sizeof out, "%s/out", dir);
     assert_int_equal(sg_file_write(data, lines, sizeof lines - 1, &err), SG_OK);
+    assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
     assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
     assert_int_equal(sg_decoder_new(&p.d, p.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
     assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", sg_llama_config_of(p.m), &err), SG_OK);
@@ -135,6 +161,7 @@ static void everything_survives_every_fault(void **state)
     assert_true(faults_walk(FAULTS_ALLOC, save_gguf, no_half_file, &p) >= 15);
     assert_true(faults_walk(FAULTS_IO, save_gguf, no_half_file, &p) >= 5);
     assert_true(faults_walk(FAULTS_IO, tune, NULL, NULL) >= 15);
+    assert_true(faults_walk(FAULTS_IO, tune_encoder, NULL, NULL) >= 15);
     sg_adapter_free(p.a);
     sg_decoder_free(p.d);
     sg_llama_close(p.m);
