@@ -39,8 +39,8 @@ int main(int argc, char **argv)
     sg_decoder_spec spec = {.keep_bits = strcmp(how, "bits") == 0};
     sg_adapter_config config = {.rank = RANK, .alpha = 16};
     sg_llama *m;
-    sg_decoder *d;
-    sg_adapter *a;
+    sg_decoder *d = NULL;
+    sg_adapter *a = NULL;
     sg_optim *o;
     sg_graph *g;
     sg_pool *pool;

@@ -38,11 +38,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 bool fuzz_seed(size_t i, sg_buf *out)
 {
+    static const char turns[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"a\"}, "
+                                "{\"role\": \"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
+                                "\"assistant\", \"content\": \"d\"}]}\n";
     static const char *const seeds[] = {
         "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": \"abc\"}\n",
         "{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\\u0000<|im_end|>\"}\n\n{\"instruction\": \"a\", \"output\": \"\"}\n",
-        "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
-        "\"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": \"assistant\", \"content\": \"d\"}]}\n"};
+        turns};
 
     if (i >= sizeof seeds / sizeof *seeds)
         return false;

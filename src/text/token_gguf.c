@@ -119,19 +119,19 @@ static sg_status find_family(const family **out, const sg_gguf *g, sg_error *err
 static sg_status set_family(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
 {
     const family *f;
-    sg_pre_step *cut;
-    sg_norm_step *norm;
+    sg_pre_step *cut = NULL;
+    sg_norm_step *norm = NULL;
     const sg_status st = find_family(&f, g, err);
 
     if (st)
         return st;
     if (f->nfc && !(norm = sg_normalizer_add(&t->normalizer)))
         return sg_fail_memory(err, t->name);
-    if (f->nfc)
+    if (norm)
         *norm = (sg_norm_step){.kind = SG_NORM_FORM, .form = SG_FORM_NFC};
     if (f->digits && !(cut = sg_pretokenizer_add(&t->pre)))
         return sg_fail_memory(err, t->name);
-    if (f->digits)
+    if (cut)
         *cut = (sg_pre_step){.kind = SG_PRE_DIGITS, .cut = SG_CUT_ISOLATED};
     t->bpe.whole_first = f->whole_first;
     return sg_tokenizer_cut_at(t, f->regex, SG_CUT_ISOLATED, err);
