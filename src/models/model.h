@@ -130,6 +130,7 @@ struct sg_session {
     float diversity;       /* ... a code that an earlier group took counts this much less */
     float temperature;     /* above 0: they draw instead */
     uint64_t seed;         /* of the draw */
+    float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
 };

@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+enum { SG_STORE_BATCH = 256 /* requests that share a commit */ };
+
 typedef struct sg_job { /* a request on its way; hangs on its exchange */
     sg_exchange *x;
     const sg_route *route;    /* NULL: none */
@@ -46,7 +48,9 @@ typedef struct sg_server {
     sg_lane *lane[SG_N_LANES]; /* SG_LANE_HERE: NULL */
     sg_worker *worker;         /* owned (n_workers) */
     int n_workers;
-    sg_store *store_read, *store_write; /* the HTTP thread's, the store lane's; NULL: there is none */
+    sg_store *store_read, *store_write; /* the users lane's, the store lane's; NULL: there is none */
+    atomic_bool store_away;             /* it did not answer lately: nobody waits for it until it does again */
+    double store_checked;               /* sg_now() of the last time that it was asked; the HTTP thread's */
     sg_metrics metrics;
     time_t started;
     int active;                   /* requests between headers and done; the HTTP thread's */
@@ -89,12 +93,19 @@ sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
 sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const sg_job *j, sg_error *err);
 
+/* Is the store away? Then x holds the error. */
+bool sg_store_refuse(sg_server *s, sg_job *j);
+/* What came of asking the store, any thread: from SG_ERR_AWAY on requests that need it are refused, until it answers. */
+void sg_store_note(sg_server *s, sg_status st, const sg_error *err);
+
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);
 void sg_worker_fini(sg_worker *w, const sg_server *s);
 bool sg_recommend_alike(void *server, const void *a, const void *b);
 void sg_recommend_run(void *server, int thread, void **job, int n);
 void sg_recommend_refresh(void *server, int thread);
 void sg_store_run(void *server, int thread, void **job, int n);
+void sg_users_run(void *server, int thread, void **job, int n);
+void sg_users_refresh(void *server, int thread);
 void sg_admin_run(void *server, int thread, void **job, int n);
 
 #endif
