@@ -7,8 +7,8 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *system, *text, *file, *out, *choices, *schema;
-    bool chat;
+    const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter;
+    bool chat, resume;
     sg_list set, fm;
 } arg;
 
@@ -24,7 +24,9 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "choices", &arg.choices, "FILE", "generate: the answer is one of the lines of this file"),
     SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
     SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
-    SG_OPT_STRING('o', "out", &arg.out, "FILE", "embed: .safetensors file to write"),
+    SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file"),
+    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, merge: an adapter (PEFT's files) beside the model"),
+    SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
 };
@@ -47,6 +49,34 @@ static void print_text(const json_t *result)
 static void print(const json_t *result)
 {
     sg_show_members(result, "");
+}
+
+/* tune and merge. */
+static int run_learning(const sg_args *args, bool tune)
+{
+    const int words = args->words.n;
+    char *json = NULL;
+    sedge_error err;
+
+    if (words != (tune ? 3 : 2))
+        return sg_usage(args, tune ? "expected tune MODEL DATA" : "expected merge MODEL");
+    if (!arg.out)
+        return sg_usage(args, "expected -o PATH, what to write");
+    const sedge_tune_params p = {.size = sizeof p,
+                                 .run = sg_progress_run(args),
+                                 .model = args->words.item[1],
+                                 .data = tune ? args->words.item[2] : NULL,
+                                 .adapter = arg.adapter,
+                                 .out = arg.out,
+                                 .resume = arg.resume,
+                                 .set = arg.set.item,
+                                 .n_set = arg.set.n};
+    const int st = tune ? sedge_lm_tune(&p, &json, &err) : sedge_lm_merge(&p, &json, &err);
+    const int rc = sg_show(args, st, json, &err, print);
+
+    if (st == SEDGE_ERR_CANCEL && tune)
+        fprintf(stderr, "go on with the same command%s\n", arg.resume ? "" : " and --resume");
+    return rc;
 }
 
 static int run(const sg_args *args)
@@ -72,36 +102,46 @@ static int run(const sg_args *args)
                                .fm = arg.fm.item,
                                .n_fm = arg.fm.n,
                                .set = arg.set.item,
-                               .n_set = arg.set.n};
+                               .n_set = arg.set.n,
+                               .adapter = arg.adapter};
     char *json = NULL;
     sedge_error err;
 
+    if (strcmp(args->words.item[0], "tune") == 0 || strcmp(args->words.item[0], "merge") == 0)
+        return run_learning(args, args->words.item[0][0] == 't');
+    if (args->words.n != 2)
+        return sg_usage(args, "expected %s MODEL", args->words.item[0]);
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
         if (strcmp(args->words.item[0], tasks[i].name) == 0) {
             const int st = tasks[i].call(&p, &json, &err);
 
             return sg_show(args, st, json, &err, tasks[i].print);
         }
-    return sg_usage(args, "expected generate, score or embed, found '%s'", args->words.item[0]);
+    return sg_usage(args, "expected generate, score, embed, tune or merge, found '%s'", args->words.item[0]);
 }
 
 const sg_verb sg_verb_lm = {
     .name = "lm",
-    .words = "generate|score|embed MODEL",
-    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts",
+    .words = "generate|score|embed|tune|merge MODEL [DATA]",
+    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
              "Qwen3), and for embed encoders of the BERT family, too. Weights of a .gguf file stay in their "
-             "few bits.",
+             "few bits.\n"
+             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
+             "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.",
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
         "64\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --file prompts.jsonl --schema rating.json\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
-        "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors",
+        "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors\n"
+        "  sedge lm tune SmolLM2-135M-Instruct.gguf chats.jsonl --out tuned --set rank=16 epochs=2\n"
+        "  sedge lm generate SmolLM2-135M-Instruct.gguf --adapter tuned --chat --prompt 'What next?'\n"
+        "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0",
     .least = 2,
-    .most = 2,
+    .most = 3,
     .options = options,
     .library = "lm",
     .set = &arg.set,

@@ -67,6 +67,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         FUZZ_CHECK(!t && strncmp(err.message, "fuzz", 4) == 0 && !strchr(err.message, '\n'));
     }
+    json_t *form = NULL;
+    if (sg_tokenizer_gguf_json(&form, g, &err) == SG_OK)
+        json_decref(form);
+    else
+        FUZZ_CHECK(!form && strncmp(err.message, "fuzz", 4) == 0 && !strchr(err.message, '\n'));
     sg_gguf_close(g);
     return 0;
 }

@@ -189,10 +189,27 @@ typedef struct sedge_lm_params {
     const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
     const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
     size_t n_fm;
+    const char *adapter; /* generate, score: the folder of an adapter (PEFT's files) beside the model; NULL: none */
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_embed(const sedge_lm_params *p, char **json, sedge_error *err);
+
+/* A language model learns. tune: from texts, into a folder with an adapter or a model. merge: a model, with or without an adapter,
+ * written as a Hugging Face folder, or as one file when `out` ends in .gguf. */
+typedef struct sedge_tune_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model;   /* a Hugging Face folder or a .gguf file */
+    const char *data;    /* tune: .jsonl with instructions, conversations or texts, or plain text */
+    const char *adapter; /* merge: the folder of an adapter; NULL: none */
+    const char *out;
+    int resume; /* tune: go on from the checkpoint in out, when there is one */
+    const char *const *set;
+    size_t n_set;
+} sedge_tune_params;
+SEDGE_API int sedge_lm_tune(const sedge_tune_params *p, char **json, sedge_error *err);
+SEDGE_API int sedge_lm_merge(const sedge_tune_params *p, char **json, sedge_error *err);
 
 /* What a language model says about every item or user of a dataset: a template is filled with what the dataset knows, asked once, and the
  * answers are kept. A second call asks nothing; after a kill the next one goes on. */

@@ -56,6 +56,22 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     return st;
 }
 
+sg_status api_lm_adapt(sg_adapter **a, sg_llama *m, const sedge_lm_params *p, sg_error *err)
+{
+    sg_status st;
+
+    if (!p->adapter)
+        return SG_OK;
+    if (!m)
+        return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family alone", p->adapter);
+    if ((st = sg_adapter_open(a, p->adapter, sg_llama_config_of(m), err)))
+        return st;
+    if ((*a)->soft)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected an adapter of low-rank parts, found vectors in front of texts", p->adapter);
+    sg_llama_adapt(m, *a);
+    return SG_OK;
+}
+
 /* ---- score ---------------------------------------------------------------------------------------------------------------- */
 typedef struct scores {
     json_t *list; /* owned until it is in the result */
@@ -146,6 +162,7 @@ static sg_status read_prompt(int *text, sg_desk *desk, const sg_token_list *prom
 static sg_status score(api_call *c, const sedge_lm_params *p)
 {
     sg_llama *m = NULL;
+    sg_adapter *a = NULL;
     sg_desk *desk = NULL;
     sg_token_list prompt = {0};
     sg_bytes *text = NULL;
@@ -157,6 +174,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_status st;
 
     if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
+        !(st = api_lm_adapt(&a, m, p, &c->err)) &&
         (!p->prompt || !(st = api_prompt_tokens(&prompt, m, p->prompt, p->system, p->chat, &c->err))) &&
         !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) && prompt.n)
         st = read_prompt(&before, desk, &prompt, &c->err);
@@ -184,6 +202,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_buf_free(&all);
     sg_desk_free(desk);
     sg_llama_close(m);
+    sg_adapter_free(a);
     return st;
 }
 

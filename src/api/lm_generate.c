@@ -304,6 +304,7 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
 {
     sg_generate_report r;
     model m = {0};
+    sg_adapter *a = NULL;
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
@@ -312,7 +313,7 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if ((st = open_model(&m, p->model, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
+    if ((st = open_model(&m, p->model, &c->err)) || (st = api_lm_adapt(&a, m.llama, p, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
         (st = open_guide(&guide, &fm, tokenizer_of(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
         (st = open_desk(&desk, &m, o, pool, &c->err)))
         goto done;
@@ -332,5 +333,6 @@ done:
     free_prompts(&all);
     sg_desk_free(desk);
     close_model(&m);
+    sg_adapter_free(a);
     return st;
 }

@@ -4,7 +4,10 @@
 #include "base/alloc.h"
 #include "data/synth.h"
 #include "file/receipt.h"
+#include "lm/contrast.h"
 #include "lm/llm.h"
+#include "lm/merge.h"
+#include "lm/tune.h"
 #include "text/slots.h"
 #include "quantize/tokenize.h"
 #include "serve/load.h"
@@ -202,6 +205,9 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"embed", sg_client_options, sg_n_client_options},
         {"lm", sg_generate_options, sg_n_generate_options},
         {"lm", sg_sentence_options, sg_n_sentence_options},
+        {"lm", sg_tune_options, sg_n_tune_options},
+        {"lm", sg_contrast_options, sg_n_contrast_options},
+        {"lm", sg_merge_options, sg_n_merge_options},
         {"know", api_know_options, api_n_know_options},
         {"know", sg_slots_options, sg_n_slots_options},
         {"know", sg_generate_options, sg_n_generate_options},

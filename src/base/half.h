@@ -1,4 +1,4 @@
-/* half.h - bits of smaller floats to f32, exact. */
+/* half.h - bits of smaller floats to f32, exact, and to f16, to the nearest (ties to even). */
 #ifndef SG_BASE_HALF_H
 #define SG_BASE_HALF_H
 
@@ -46,6 +46,27 @@ static inline int sg_f16_is(uint16_t *bits, float x)
         *bits = (uint16_t)(sign | (uint32_t)((x < 0 ? -x : x) * 0x1p24f)); /* below 2^-14: at most 1023 units */
     back = sg_f16_to_f32(*bits);
     return memcmp(&back, &x, sizeof x) == 0;
+}
+
+static inline uint16_t sg_f32_to_f16(float x)
+{
+    uint32_t wide;
+
+    memcpy(&wide, &x, sizeof wide);
+    const uint32_t sign = wide >> 16 & 0x8000, rest = wide & 0x7fffffff;
+    if (rest > 0x7f800000) /* NaN */
+        return (uint16_t)(sign | 0x7e00);
+    if (rest >= 0x477ff000) /* from halfway between the largest and 65536 on: infinity */
+        return (uint16_t)(sign | 0x7c00);
+    if (rest < 0x38800000) { /* below 2^-14: a multiple of 2^-24, rounded by an addition */
+        float y;
+
+        memcpy(&y, &rest, sizeof y);
+        y += 0.5f; /* the step of numbers from 0.5 on is 2^-24 */
+        memcpy(&wide, &y, sizeof wide);
+        return (uint16_t)(sign | (wide - 0x3f000000));
+    }
+    return (uint16_t)(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13));
 }
 
 #endif

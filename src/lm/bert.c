@@ -128,29 +128,56 @@ static void declare_layer(sg_bert_layer *l, sg_params *ps, const sg_bert_config 
 #undef NAMED
 }
 
-/* p by its name, with the prefix of a class before it, or with the old spelling of a norm's two weights. */
-static sg_status load(const sg_weights *w, sg_param *p, sg_error *err)
+/* p's name as it is, with the prefix of a class before it, or with the old spelling of a norm's two weights. */
+const char *sg_bert_file_name(char name[160], const sg_weights *w, const sg_param *p)
 {
     static const char *const prefix[] = {"", "bert.", "roberta."};
     static const char *const old[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
                                          {"LayerNorm.bias", "LayerNorm.beta"}};
-    char name[160];
 
     for (size_t i = 0; i < 3; i++) {
-        snprintf(name, sizeof name, "%s%s", prefix[i], p->name);
+        snprintf(name, 160, "%s%s", prefix[i], p->name);
         if (sg_weights_has(w, name))
-            return sg_weights_load(w, p, name, err);
+            return name;
         for (size_t k = 0; k < 2; k++) {
             const char *at = strstr(p->name, old[k][0]);
 
             if (!at)
                 continue;
-            snprintf(name, sizeof name, "%s%.*s%s", prefix[i], (int)(at - p->name), p->name, old[k][1]);
+            snprintf(name, 160, "%s%.*s%s", prefix[i], (int)(at - p->name), p->name, old[k][1]);
             if (sg_weights_has(w, name))
-                return sg_weights_load(w, p, name, err);
+                return name;
         }
     }
-    return sg_weights_load(w, p, p->name, err);
+    snprintf(name, 160, "%s", p->name);
+    return name;
+}
+
+static sg_status load(const sg_weights *w, sg_param *p, sg_error *err)
+{
+    char name[160];
+
+    return sg_weights_load(w, p, sg_bert_file_name(name, w, p), err);
+}
+
+sg_status sg_bert_learn(sg_bert *b, sg_error *err)
+{
+    for (size_t i = 0; i < b->params.n; i++) {
+        sg_param *p = b->params.list[i];
+
+        if (p->mapped) {
+            float *own = sg_alloc_array(p->count, sizeof *own);
+
+            if (!own)
+                return sg_fail_memory(err, p->name);
+            memcpy(own, p->value, p->count * sizeof *own);
+            p->value = own;
+            p->mapped = false;
+        }
+        p->frozen = false;
+        p->decay = p->rank == 2;
+    }
+    return sg_params_need_grads(&b->params, err);
 }
 
 sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w, sg_error *err)

@@ -28,6 +28,10 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
 sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w,
                        sg_error *err); /* w must outlive it */
 void sg_bert_close(sg_bert *b);
+/* From now on the weights learn: they get values of their own. */
+sg_status sg_bert_learn(sg_bert *b, sg_error *err);
+/* The name of weight p in the file: with the prefix and in the spelling that it has there. */
+const char *sg_bert_file_name(char name[160], const sg_weights *w, const sg_param *p);
 int sg_bert_tokens_max(const sg_bert *b);
 
 /* Last hidden states (tokens, dim); sequence i owns ids offsets[i] .. offsets[i + 1] - 1. type: (tokens) or NULL: all 0. */

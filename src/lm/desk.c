@@ -263,23 +263,6 @@ static size_t most_sums(const sg_llama *m)
     return most;
 }
 
-/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
-static double frequency_of(const sg_llama *m, int i)
-{
-    const sg_rope_scaling *s = &m->config.scaling;
-    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
-    const double turns = s->original * f / (2 * 3.14159265358979323846);
-
-    if (m->slower)
-        return f / (double)m->slower->value[i];
-    if (!s->by_wavelength || turns < s->low)
-        return f / s->factor;
-    if (turns > s->high)
-        return f;
-    const double fast = (turns - s->low) / (s->high - s->low);
-    return (1 - fast) * f / s->factor + fast * f;
-}
-
 static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error *err);
 
 sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
@@ -332,7 +315,7 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
         at += (parts[i] + 15) / 16 * 16;
     }
     for (int i = 0; i < c->head_dim / 2; i++)
-        d->frequency[i] = frequency_of(m, i);
+        d->frequency[i] = sg_llama_frequency(m, i);
     *out = &d->desk;
     return SG_OK;
 }

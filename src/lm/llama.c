@@ -464,3 +464,20 @@ const char *sg_llama_chat_template(const sg_llama *m)
 {
     return m->chat ? m->chat : "";
 }
+
+/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
+double sg_llama_frequency(const sg_llama *m, int i)
+{
+    const sg_rope_scaling *s = &m->config.scaling;
+    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
+    const double turns = s->original * f / (2 * 3.14159265358979323846);
+
+    if (m->slower)
+        return f / (double)m->slower->value[i];
+    if (!s->by_wavelength || turns < s->low)
+        return f / s->factor;
+    if (turns > s->high)
+        return f;
+    const double fast = (turns - s->low) / (s->high - s->low);
+    return (1 - fast) * f / s->factor + fast * f;
+}

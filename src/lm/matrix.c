@@ -118,7 +118,9 @@ void sg_matrix_close(sg_matrix *m)
 
 size_t sg_matrix_floats(const sg_matrix *m, int rows)
 {
-    return m->dense ? 0 : sg_blocks_sums(&m->blocks, rows);
+    const size_t sums = m->dense ? 0 : sg_blocks_sums(&m->blocks, rows), low = m->low.a ? (size_t)rows * (size_t)m->low.a->dim[0] : 0;
+
+    return sums > low ? sums : low;
 }
 
 void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y,
@@ -128,4 +130,10 @@ void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x
         sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->dense, bias, y, m->out);
     else
         sg_blocks_times(pool, &m->blocks, rows, x, bias, y, scratch);
+    if (m->low.a) {
+        const int r = m->low.a->dim[0];
+
+        sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->low.a, NULL, scratch, r);
+        sg_gemm(pool, SG_F32, false, true, rows, m->out, r, m->low.scale, scratch, r, m->low.b->value, r, 1, y, m->out);
+    }
 }

@@ -4,11 +4,13 @@
 
 #include "lm/weights.h"
 #include "math/blocks.h"
+#include "nn/lora.h"
 
 typedef struct sg_matrix {
     int out, in;
     sg_blocks blocks; /* owned; empty: dense */
     sg_param *dense;  /* borrowed from the set given to sg_matrix_open; NULL: blocks */
+    sg_lora low;      /* borrowed: an adapter's part, added to every product; empty: none */
 } sg_matrix;
 
 /* The tensor `name`, (rows, in). half > 0: each group of 2 half rows is stored with its two halves interleaved, as the converter to

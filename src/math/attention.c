@@ -2,9 +2,10 @@
  *
  *   p_rc = exp(scale q_r.k_c + bias(c - r') - lse_r) for the keys c that row r sees;  out_r = sum_c m_rc p_rc v_c
  *
- * q, out (tokens_q, heads * dh); k, v (tokens_k, heads * dh); r' = r + n_k - n_q; m = 0 or 1 / (1 - dropout).
+ * q, out (tokens_q, heads * dh); k, v (tokens_k, kv_heads * dh); r' = r + n_k - n_q; m = 0 or 1 / (1 - dropout).
  * Kept for the gradient: lse (heads, tokens_q); the probabilities are computed again.
- * Every mask lets a row see one range of keys, so masks are two numbers per row. A piece is some heads of sequences; dropout
+ * Every mask lets a row see one range of keys, so masks are two numbers per row. A piece is some heads of sequences, on the way back
+ * some heads of k and v with all heads of q that read them [Ainslie et al. 2023]; dropout
  * bits are a function of (seed, step, op, row, head, key). */
 #include "math/attention.h"
 
@@ -32,6 +33,7 @@ typedef struct plan {
     sg_drop drop;
     size_t drop_stride; /* mask numbers of a row */
     size_t grain;       /* heads of sequences in a piece */
+    int share;          /* heads of q that read one head of k and v */
 } plan;
 
 int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance)
@@ -99,17 +101,17 @@ static void spread_bias(plan *p)
 static sg_attend one_head(const plan *p, int i, int h)
 {
     const sg_attention_spec *s = &p->spec;
-    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads;
+    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads, ld_k = s->kept ? dh * (size_t)(s->heads / p->share) : (size_t)p->k->dim[1];
     const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
     const int first_k = s->offsets_k[i], n_k = s->offsets_k[i + 1] - first_k;
-    const size_t at_head = (size_t)h * dh, at_q = (size_t)first * ld + at_head;
-    const size_t at_k = s->kept ? at_head : (size_t)first_k * ld + at_head;
+    const size_t at_q = (size_t)first * ld + (size_t)h * dh, at_kv = (size_t)(h / p->share) * dh;
+    const size_t at_k = s->kept ? at_kv : (size_t)first_k * ld_k + at_kv;
     const float *k = s->kept ? s->kept[i]->k : p->k->data, *v = s->kept ? s->kept[i]->v : p->v->data;
 
     return (sg_attend){
         .n_q = n_q, .n_k = n_k, .dh = (int)dh,
         .q = p->q->data + at_q, .k = k + at_k, .v = v + at_k,
-        .ld_q = ld, .ld_k = ld, .ld_v = ld, .out = p->out->data + at_q, .ld_out = ld,
+        .ld_q = ld, .ld_k = ld_k, .ld_v = ld_k, .out = p->out->data + at_q, .ld_out = ld,
         .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
         .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
         .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (s->place_q ? 0 : (size_t)(n_k - n_q))) : NULL,
@@ -143,35 +145,46 @@ static void clear_rows(float *x, size_t ld, int rows, int dh)
         memset(x + (size_t)r * ld, 0, (size_t)dh * sizeof *x);
 }
 
+/* Head h of sequence i: adds to dq, dk, dv, which hold something already. */
+static void backward_head(const plan *p, const sg_attend *head, int i, int h, float *by_distance, float *work)
+{
+    sg_attend a = *head;
+
+    if (p->dbias_of) {
+        float *sum = p->dbias_of + ((size_t)i * (size_t)p->spec.heads + (size_t)h) * (size_t)p->spec.bias->dim[0];
+        const int ahead = a.n_q > a.n_k ? a.n_q : a.n_k;
+        const int least = p->reach - a.n_k, most = p->reach + ahead + PAD; /* distances of this sequence */
+
+        memset(by_distance + least, 0, (size_t)(most - least) * sizeof *by_distance);
+        a.dbias = by_distance + p->reach - (a.place ? 0 : a.n_k - a.n_q);
+        sg_attend_head(&a, false, work);
+        for (int d = least; d < most; d++)
+            sum[p->bucket[d]] += by_distance[d];
+    } else {
+        sg_attend_head(&a, false, work);
+    }
+}
+
 static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const plan *p = ctx;
-    const size_t heads = (size_t)p->spec.heads;
+    const int kv_heads = p->spec.heads / p->share;
     float *by_distance = p->work + (size_t)thread * p->work_floats, *work = by_distance + 2 * (size_t)p->reach;
 
-    for (size_t i = begin; i < end; i++) {
-        sg_attend a = one_head(p, (int)(i / heads), (int)(i % heads));
+    for (size_t at = begin; at < end; at++) {
+        const int i = (int)(at / (size_t)kv_heads), first = (int)(at % (size_t)kv_heads) * p->share;
 
-        if (p->new_q)
-            clear_rows(a.dq, a.ld_q, a.n_q, a.dh);
-        if (p->new_k)
-            clear_rows(a.dk, a.ld_k, a.n_k, a.dh);
-        if (p->new_v)
-            clear_rows(a.dv, a.ld_v, a.n_k, a.dh);
-        if (a.n_q == 0 || a.n_k == 0)
-            continue;
-        if (p->dbias_of) {
-            float *sum = p->dbias_of + i * (size_t)p->spec.bias->dim[0];
-            const int ahead = a.n_q > a.n_k ? a.n_q : a.n_k;
-            const int least = p->reach - a.n_k, most = p->reach + ahead + PAD; /* distances of this sequence */
+        for (int h = first; h < first + p->share; h++) {
+            const sg_attend a = one_head(p, i, h);
 
-            memset(by_distance + least, 0, (size_t)(most - least) * sizeof *by_distance);
-            a.dbias = by_distance + p->reach - (a.place ? 0 : a.n_k - a.n_q);
-            sg_attend_head(&a, false, work);
-            for (int d = least; d < most; d++)
-                sum[p->bucket[d]] += by_distance[d];
-        } else {
-            sg_attend_head(&a, false, work);
+            if (p->new_q)
+                clear_rows(a.dq, a.ld_q, a.n_q, a.dh);
+            if (p->new_k && h == first)
+                clear_rows(a.dk, a.ld_k, a.n_k, a.dh);
+            if (p->new_v && h == first)
+                clear_rows(a.dv, a.ld_v, a.n_k, a.dh);
+            if (a.n_q > 0 && a.n_k > 0)
+                backward_head(p, &a, i, h, by_distance, work);
         }
     }
 }
@@ -201,7 +214,7 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
             return;
         memset(p->dbias_of, 0, n * buckets * sizeof(float));
     }
-    sg_parallel_for(sg_graph_pool(g), n, p->grain, backward_piece, p);
+    sg_parallel_for(sg_graph_pool(g), n / (size_t)p->share, (p->grain - 1) / (size_t)p->share + 1, backward_piece, p);
     for (size_t i = 0; i < n && dbias; i++)
         for (size_t d = 0; d < buckets; d++)
             dbias[d * heads + i % heads] += p->dbias_of[i * buckets + d];
@@ -235,12 +248,16 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
     int32_t *offsets_q, *offsets_k, *limit = NULL, *place = NULL;
     int longest = 0;
 
-    if (s->kept ? q->rank != 2
-                : q->rank != 2 || k->rank != 2 || v->rank != 2 || q->dim[1] != k->dim[1] || k->dim[1] != v->dim[1] ||
-                      k->dim[0] != v->dim[0])
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected q, k, v of one width and k, v of one length");
-    if (s->heads < 1 || q->dim[1] % s->heads || s->batch < 0)
+    const int kv_heads = s->kv_heads ? s->kv_heads : s->heads;
+
+    if (s->heads < 1 || q->rank != 2 || q->dim[1] % s->heads || s->batch < 0)
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: width %d is no multiple of %d heads", q->dim[1], s->heads);
+    if (kv_heads < 1 || s->heads % kv_heads)
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected heads that share keys and values evenly, found %d heads for %d",
+                             s->heads, kv_heads);
+    if (!s->kept && (k->rank != 2 || v->rank != 2 || q->dim[1] / s->heads * kv_heads != k->dim[1] || k->dim[1] != v->dim[1] ||
+                     k->dim[0] != v->dim[0]))
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected q, k, v of one width and k, v of one length");
     if (s->dropout < 0 || s->dropout >= 1 || (s->mask == SG_MASK_BLOCK && s->block < 1) ||
         (s->mask == SG_MASK_LIMIT && !s->limit_q))
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: dropout, block or limits out of range");
@@ -284,7 +301,7 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
                     return sg_graph_fail(g, SG_ERR_USAGE, "attention: place %d of query %d is outside its %d keys", place[r], r,
                                          offsets_k[i + 1] - offsets_k[i]);
     }
-    *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + PAD};
+    *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + PAD, .share = s->heads / kv_heads};
     p->spec.offsets_q = offsets_q;
     p->spec.offsets_k = offsets_k;
     p->spec.limit_q = limit;

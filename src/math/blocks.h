@@ -31,6 +31,9 @@ void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale,
 /* Once all rows are set: keeps scales in half the bytes where each of them is an f16 number, as in Q4_0, Q4_1 and Q8_0. */
 void sg_blocks_narrow(sg_blocks *b);
 
+/* w (out, in) as numbers. */
+void sg_blocks_decode(sg_pool *pool, const sg_blocks *b, float *w);
+
 /* y (rows, out) = x (rows, in) w^T + bias (NULL: none). sums: scratch of sg_blocks_sums numbers. */
 size_t sg_blocks_sums(const sg_blocks *b, int rows);
 void sg_blocks_times(sg_pool *pool, const sg_blocks *b, int rows, const float *x, const float *bias, float *y,

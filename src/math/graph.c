@@ -201,6 +201,14 @@ void sg_tape(sg_graph *g, sg_tensor *out, sg_backward_fn *fn, void *saved)
     g->tape[g->n_tape++] = (entry){out, fn, saved};
 }
 
+/* Backward steps from the end of the tape down to entry `from`. */
+static void walk(sg_graph *g, size_t from)
+{
+    for (size_t i = g->n_tape; i-- > from && g->err.status == SG_OK;)
+        if (g->tape[i].out->grad) /* else nothing below it reached the loss */
+            g->tape[i].fn(g, g->tape[i].out, g->tape[i].saved);
+}
+
 sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
 {
     float *one;
@@ -209,11 +217,66 @@ sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
         sg_graph_fail(g, SG_ERR_USAGE, "backward starts from a scalar, found %zu numbers", loss->count);
     if (g->err.status == SG_OK && loss && (one = sg_grad(g, loss))) {
         *one = 1;
-        for (size_t i = g->n_tape; i-- > 0 && g->err.status == SG_OK;)
-            if (g->tape[i].out->grad) /* else nothing below it reached the loss */
-                g->tape[i].fn(g, g->tape[i].out, g->tape[i].saved);
+        walk(g, 0);
     }
     return sg_graph_status(g, err);
+}
+
+/* ---- forgetting what a part of the graph kept ----------------------------------------------------------------- */
+
+typedef struct saved_part {
+    sg_tensor *x;
+    sg_part_fn *fn;
+    const void *ctx;
+    uint64_t ops; /* before the part: its dropout masks are named from there */
+} saved_part;
+
+/* Once more with a tape of its own, above what is left of the outer one; then that tape's way back, then all of it goes. */
+static void recompute_back(sg_graph *g, sg_tensor *out, void *saved)
+{
+    const saved_part *s = saved;
+    const uint64_t ops = g->ops;
+    const size_t n_tape = g->n_tape;
+    sg_tensor *y;
+
+    if (s->x->needs_grad && !sg_grad(g, s->x)) /* taken before the mark: it stays */
+        return;
+    const sg_arena_mark mark = sg_arena_here(g->arena);
+    g->ops = s->ops;
+    if ((y = s->fn(g, s->x, s->ctx))) {
+        y->grad = out->grad;
+        walk(g, n_tape);
+    }
+    g->n_tape = n_tape;
+    g->ops = ops;
+    sg_arena_back(g->arena, mark);
+}
+
+sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_part_fn *fn, const void *ctx)
+{
+    const size_t n_tape = g->n_tape;
+    saved_part *s;
+    sg_tensor *out, *y;
+
+    if (!x || g->mode != SG_TRAIN)
+        return x ? fn(g, x, ctx) : NULL;
+    if (!(out = sg_tensor_new(g, x->rank, x->dim)) || !(s = sg_scratch(g, 1, sizeof *s)))
+        return NULL;
+    *s = (saved_part){x, fn, ctx, g->ops};
+    const sg_arena_mark mark = sg_arena_here(g->arena);
+    if (!(y = fn(g, x, ctx)))
+        return NULL;
+    if (y->count != out->count)
+        return sg_graph_fail(g, SG_ERR_USAGE, "recompute: expected a part that keeps the shape %s, found %s", sg_shape_of(x).s,
+                             sg_shape_of(y).s);
+    if (y->count)
+        memcpy(out->data, y->data, y->count * sizeof *y->data);
+    const bool learns = y->needs_grad;
+    g->n_tape = n_tape;
+    sg_arena_back(g->arena, mark);
+    if (learns)
+        sg_tape(g, out, recompute_back, s);
+    return out;
 }
 
 sg_shape_text sg_shape_of(const sg_tensor *x)

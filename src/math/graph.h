@@ -39,6 +39,8 @@ typedef struct sg_param {
     uint8_t *is_touched;/* sparse: (rows) flags behind `touched` */
     uint64_t version;   /* changes whenever value changes: packed copies compare it */
     void *packed;       /* owned by math/gemm.c: packed copies of value */
+    const struct sg_blocks *blocks; /* borrowed, frozen, in few bits: sg_linear and sg_linear_lora take value (NULL) from it at every
+                                       use (math/blocks.h); NULL: none */
 } sg_param;
 
 typedef struct sg_tensor {
@@ -62,6 +64,11 @@ void sg_graph_begin(sg_graph *g, sg_mode mode, uint64_t seed, uint64_t step);
 sg_status sg_graph_status(const sg_graph *g, sg_error *err); /* the first error since begin */
 /* dloss/dx for all that needs it, starting from a scalar (count 1) tensor. Adds into param->grad. */
 sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err);
+
+/* y = fn(g, x, ctx), a tensor of the shape of x, of which the tape keeps x alone: what fn made is made again on the way back, and
+ * forgotten again. Costs one more forward pass of the part, saves its memory. ctx: the caller's, until the end of the step. */
+typedef sg_tensor *sg_part_fn(sg_graph *g, sg_tensor *x, const void *ctx);
+sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_part_fn *fn, const void *ctx);
 
 /* ---- for op files ------------------------------------------------------------------------------------------- */
 sg_pool *sg_graph_pool(const sg_graph *g);
@@ -106,6 +113,9 @@ sg_tensor *sg_leaf(sg_graph *g, sg_param *p);                                   
 sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b);
 /* r + x w^T + b in one pass: r (rows, out) is the residual. */
 sg_tensor *sg_linear_onto(sg_graph *g, sg_tensor *r, sg_tensor *x, sg_param *w, sg_param *b);
+/* y = x w^T + bias + scale drop(x) a^T b^T: a (r, in), b (out, r), r small; bias may be NULL, w usually frozen. */
+sg_tensor *sg_linear_lora(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias, sg_param *a, sg_param *b, float scale,
+                          float dropout);
 sg_tensor *sg_matmul(sg_graph *g, sg_tensor *a, sg_tensor *b, bool transpose_b);  /* 2-d, no broadcasting */
 sg_tensor *sg_plus(sg_graph *g, sg_tensor *a, sg_tensor *b);                       /* same shape */
 sg_tensor *sg_minus(sg_graph *g, sg_tensor *a, sg_tensor *b);
@@ -116,6 +126,8 @@ typedef enum sg_act { SG_RELU, SG_GELU, SG_GELU_TANH, SG_SILU, SG_TANH, SG_SIGMO
 sg_tensor *sg_activate(sg_graph *g, sg_tensor *x, sg_act act);
 /* dropout(act(x w^T + b), p) in one pass: the first half of a feed-forward block. */
 sg_tensor *sg_linear_act(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, sg_act act, float dropout);
+/* silu(x) y: the gate of a feed-forward block, nothing else is kept for the way back. */
+sg_tensor *sg_silu_times(sg_graph *g, sg_tensor *x, sg_tensor *y);
 sg_tensor *sg_dropout(sg_graph *g, sg_tensor *x, float p);      /* inverted: kept values times 1/(1-p); identity in SG_INFER */
 /* x + dropout(y, p) in one pass: the residual of a transformer block. */
 sg_tensor *sg_add_dropout(sg_graph *g, sg_tensor *x, sg_tensor *y, float p);
@@ -128,11 +140,15 @@ sg_tensor *sg_embed(sg_graph *g, sg_param *table, const int32_t *ids, int n);
 /* sum over k of table[ids[i*k + j]]: several id columns into one vector; -1 skipped. */
 sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n, int k);
 sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n);        /* gather rows; -1 gives zeros */
+sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim);       /* the same numbers, the same count */
 sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n);           /* one under the other */
 sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
 sg_tensor *sg_slice_cols(sg_graph *g, sg_tensor *x, int begin, int end);
 sg_tensor *sg_segment_mean(sg_graph *g, sg_tensor *x, const int32_t *offsets, int n); /* (n, d); empty: zeros */
 sg_tensor *sg_rope(sg_graph *g, sg_tensor *x, int heads, const int32_t *positions, float theta); /* pairs (2k, 2k+1) */
+/* Pairs (i, i + dh / 2) of every head instead, by angles made once for all layers: turn (rows, dh), each row the cosines of its dh / 2
+ * pairs, then the sines; borrowed until the next begin. */
+sg_tensor *sg_rope_halves(sg_graph *g, sg_tensor *x, int heads, const float *turn);
 sg_tensor *sg_mean(sg_graph *g, sg_tensor *x);   /* scalar */
 sg_tensor *sg_sum(sg_graph *g, sg_tensor *x);    /* scalar */
 sg_tensor *sg_mse(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over all elements, scalar */
@@ -140,7 +156,8 @@ sg_tensor *sg_sum_sq_rows(sg_graph *g, sg_tensor *x, sg_tensor *y); /* mean over
 sg_tensor *sg_stop(sg_graph *g, sg_tensor *x);   /* same values, no gradient */
 sg_tensor *sg_straight_through(sg_graph *g, sg_tensor *value, sg_tensor *grad_to); /* forward value, gradient to grad_to */
 
-/* Packed multi-head softmax attention. q (tokens_q, heads * dh), k and v (tokens_k, heads * dh). Sequence i owns rows
+/* Packed multi-head softmax attention. q (tokens_q, heads * dh), k and v (tokens_k, kv_heads * dh): head h of q reads head
+ * h / (heads / kv_heads) of k and v. Sequence i owns rows
  * offsets_q[i]..offsets_q[i+1] of q and offsets_k[i]..offsets_k[i+1] of k and v. A query that sees no key gives zeros.
  * out = softmax(scale * q k^T + bias) v, dropout on the probabilities. */
 typedef enum sg_mask {
@@ -157,6 +174,7 @@ typedef struct sg_kept {
 } sg_kept;
 typedef struct sg_attention_spec {
     int heads;
+    int kv_heads;             /* divides heads; 0: heads */
     int batch;                /* sequences */
     const int32_t *offsets_q; /* (batch + 1), copied */
     const int32_t *offsets_k; /* (batch + 1), copied; the same pointer as offsets_q for self-attention */
@@ -234,6 +252,8 @@ typedef struct sg_list_spec {
     float scale, label_smoothing;
 } sg_list_spec;
 sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *b, const sg_list_spec *spec);
+/* Contrastive loss: row r of q (rows, d) against all rows of c (n, d), n >= rows, of which row r is its own; mean over rows, scalar. */
+sg_tensor *sg_batch_ce(sg_graph *g, sg_tensor *q, sg_tensor *c, float scale);
 /* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the
  * target is masked. logq: log of the expected count of each table row under the sampler, or NULL: no correction. */
 typedef struct sg_sampled_spec {

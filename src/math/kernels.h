@@ -33,6 +33,17 @@ typedef struct sg_pairs {
     float gain;
 } sg_pairs;
 
+/* c (m, n) = (add ? c : 0) + gain a b in f32 for one side of a few numbers (math/simd/product.c); n is a multiple of 16. */
+typedef struct sg_product {
+    int m, n, k;
+    const float *a, *b;
+    size_t a_row, b_row, c_row; /* numbers from row to row */
+    float *c;
+    bool turned; /* a is stored (k, m) */
+    bool add;
+    float gain;
+} sg_product;
+
 #define SG_KERNELS(X)                                                                                                  \
     X(void, add, (float *y, const float *a, const float *b, size_t n))                                                 \
     X(void, sub, (float *y, const float *a, const float *b, size_t n))                                                 \
@@ -63,6 +74,7 @@ typedef struct sg_pairs {
     X(float, ce_row, (float *l, size_t n, const float *bias, float scale, float *most, double *sum))                   \
     X(void, ce_grad_row, (float *l, size_t n, const float *bias, float scale, float lse, float c, float even))         \
     X(void, ce_kept_row, (float *l, const float *e, size_t n, float c, float even))                                    \
+    X(void, product, (const sg_product *p))                                                                            \
     X(void, product_pairs, (const sg_pairs *p))                                                                        \
     X(void, pair_rows, (uint32_t *y, const float *even, const float *odd, size_t n)) /* n: a multiple of 16 */         \
     X(void, turn_pairs, (uint32_t *y, size_t y_row, const uint32_t *x, size_t x_row, int rows, int pairs))             \

@@ -1,6 +1,7 @@
 /* linear.c - y = x w^T + b, alone, with activation and dropout, or onto a residual r, and the product of two tensors.
  *
  * x (rows, in), w (out, in), b (out), y, r (rows, out). dx = dy w; dw += dy^T x; db += sum of the rows of dy; dr += dy. */
+#include "math/blocks.h"
 #include "math/gemm.h"
 #include "math/op.h"
 
@@ -14,6 +15,30 @@ typedef struct saved_linear {
     sg_drop drop;      /* below 0: none */
     const float *kept; /* what the slope of act is worked out from: y where that is enough, else see keep_what */
 } saved_linear;
+
+/* ---- weights in few bits -------------------------------------------------------------------------------------- */
+
+sg_param *sg_bits_of(sg_graph *g, sg_bits *room, sg_param *w)
+{
+    if (!w->blocks)
+        return w;
+    room->mark = sg_arena_here(sg_graph_arena(g));
+    room->w = (sg_param){.rank = w->rank, .dim = {w->dim[0], w->dim[1]}, .count = w->count, .frozen = true};
+    memcpy(room->w.name, w->name, sizeof w->name);
+    if (!(room->w.value = sg_scratch(g, w->count, sizeof(float))))
+        return NULL;
+    sg_blocks_decode(sg_graph_pool(g), w->blocks, room->w.value);
+    return &room->w;
+}
+
+void sg_bits_back(sg_graph *g, sg_bits *room, const sg_param *w)
+{
+    if (!w->blocks)
+        return;
+    if (room->w.packed)
+        sg_gemm_forget(&room->w);
+    sg_arena_back(sg_graph_arena(g), room->mark);
+}
 
 enum { STRIP = 4096 }; /* numbers handled while they stay in the first cache */
 
@@ -114,8 +139,14 @@ static void linear_back(sg_graph *g, sg_tensor *out, void *saved)
     if ((grad = sg_param_grad(g, s->w)) && !sg_gemm_linear_dw(sg_graph_pool(g), sg_graph_arena(g), sg_graph_precision(g), rows,
                                                               out->grad, d_out, s->x->data, d_in, d_out, d_in, grad))
         sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: gradient of '%s'", s->w->name);
-    if (sg_wants(g, s->x) && (grad = sg_grad_fresh(g, s->x, &fresh)))
-        sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, s->w, grad, d_in, !fresh);
+    if (sg_wants(g, s->x) && (grad = sg_grad_fresh(g, s->x, &fresh))) {
+        sg_bits room;
+        sg_param *w = sg_bits_of(g, &room, s->w);
+
+        if (w)
+            sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, w, grad, d_in, !fresh);
+        sg_bits_back(g, &room, s->w);
+    }
     if (sg_wants(g, s->onto) && !sg_grad_give(s->onto, out) && (grad = sg_grad_fresh(g, s->onto, &fresh))) /* out->grad is read no more */
         sg_add_to(g, grad, out->grad, out->count, fresh);
 }
@@ -157,8 +188,14 @@ static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
     t.s = s;
     if (!keep_what(g, s, &t, y))
         return NULL;
-    sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], w, t.z, w->dim[0],
-                        b || s->has_act || s->onto ? tail : NULL, &t);
+    sg_bits room;
+    sg_param *numbers = sg_bits_of(g, &room, w);
+    if (numbers)
+        sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], numbers, t.z, w->dim[0],
+                            b || s->has_act || s->onto ? tail : NULL, &t);
+    sg_bits_back(g, &room, w);
+    if (!numbers)
+        return NULL;
     if (sg_wants(g, x) || sg_wants(g, s->onto) || sg_param_trains(g, w) || sg_param_trains(g, b))
         sg_tape(g, y, linear_back, s);
     return y;

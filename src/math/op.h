@@ -58,6 +58,15 @@ static inline bool sg_same_shape(const sg_tensor *a, const sg_tensor *b)
     return same;
 }
 
+/* What w is multiplied by: w itself, or where it is kept in few bits its numbers in step memory, until sg_bits_back. NULL (sticky)
+ * when out of memory. */
+typedef struct sg_bits {
+    sg_param w;
+    sg_arena_mark mark;
+} sg_bits;
+sg_param *sg_bits_of(sg_graph *g, sg_bits *room, sg_param *w);
+void sg_bits_back(sg_graph *g, sg_bits *room, const sg_param *w); /* w as given to sg_bits_of */
+
 /* out (d) += sum of the rows of x (rows, d), on any number of threads the same (math/sum_rows.c) */
 void sg_sum_rows(sg_graph *g, float *out, const float *x, size_t rows, size_t d);
 /* out (d) += part (pieces, d), in order */

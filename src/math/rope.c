@@ -1,5 +1,5 @@
 /* rope.c - rotary position embedding: in every head, the pair of columns (2k, 2k + 1) is turned by the angle
- * position * theta^(-2k / dh).   [Su et al. 2021, eq. 34]
+ * position * theta^(-2k / dh).   [Su et al. 2021, eq. 34]   Language models pair columns k and k + dh / 2.
  *
  * x (rows, heads * dh), dh even. The way back turns by the opposite angle. Angles are worked out once a row in double, as
  * positions times slow frequencies lose digits in float. */
@@ -96,5 +96,74 @@ sg_tensor *sg_rope(sg_graph *g, sg_tensor *x, int heads, const int32_t *position
     sg_parallel_for(sg_graph_pool(g), rows, sg_row_grain(d), turn_body, &w);
     if (sg_wants(g, x))
         sg_tape(g, y, backward, s);
+    return y;
+}
+
+/* ---- pairs (k, k + dh / 2) ------------------------------------------------------------------------------------ */
+
+typedef struct halves_work {
+    size_t heads, dh;
+    const float *turn, *from;
+    float *to;
+    float side; /* 1 forward, -1 back */
+    bool add;
+} halves_work;
+
+static void halves_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const halves_work *w = ctx;
+    const size_t half = w->dh / 2;
+
+    for (size_t r = begin; r < end; r++) {
+        const float *c = w->turn + r * w->dh, *s = c + half;
+
+        for (size_t h = 0; h < w->heads; h++) {
+            const float *from = w->from + (r * w->heads + h) * w->dh;
+            float *to = w->to + (r * w->heads + h) * w->dh;
+
+            for (size_t k = 0; k < half; k++) {
+                const float a = from[k] * c[k] - w->side * s[k] * from[k + half];
+                const float b = from[k + half] * c[k] + w->side * s[k] * from[k];
+
+                to[k] = a + (w->add ? to[k] : 0);
+                to[k + half] = b + (w->add ? to[k + half] : 0);
+            }
+        }
+    }
+}
+
+typedef struct saved_halves {
+    sg_tensor *x;
+    size_t heads;
+    const float *turn;
+} saved_halves;
+
+static void halves_back(sg_graph *g, sg_tensor *out, void *saved)
+{
+    const saved_halves *s = saved;
+    halves_work w = {s->heads, sg_width(out) / s->heads, s->turn, out->grad, NULL, -1, false};
+
+    w.add = !sg_grad_give(s->x, out);
+    if ((w.to = sg_grad(g, s->x)))
+        sg_parallel_for(sg_graph_pool(g), sg_height(out), sg_row_grain(sg_width(out)), halves_body, &w);
+}
+
+sg_tensor *sg_rope_halves(sg_graph *g, sg_tensor *x, int heads, const float *turn)
+{
+    const size_t d = x ? sg_width(x) : 0;
+    saved_halves *s;
+    sg_tensor *y;
+
+    if (!x)
+        return NULL;
+    if (heads < 1 || d % (2 * (size_t)heads))
+        return sg_graph_fail(g, SG_ERR_USAGE, "rope: expected heads of an even width, found %zu numbers for %d heads", d, heads);
+    if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
+        return NULL;
+    *s = (saved_halves){x, (size_t)heads, turn};
+    sg_parallel_for(sg_graph_pool(g), sg_height(x), sg_row_grain(d), halves_body,
+                    &(halves_work){s->heads, d / s->heads, turn, x->data, y->data, 1, false});
+    if (sg_wants(g, x))
+        sg_tape(g, y, halves_back, s);
     return y;
 }

@@ -64,6 +64,39 @@ sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n)
     return y;
 }
 
+/* ---- another shape -------------------------------------------------------------------------------------------- */
+
+static void reshape_back(sg_graph *g, sg_tensor *out, void *saved)
+{
+    sg_tensor *x = saved;
+    bool fresh;
+    float *dx;
+
+    if (!sg_grad_give(x, out) && (dx = sg_grad_fresh(g, x, &fresh)))
+        sg_add_to(g, dx, out->grad, x->count, fresh);
+}
+
+sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim)
+{
+    sg_tensor *y;
+    size_t count = 1;
+
+    if (!x || !(y = sg_scratch(g, 1, sizeof *y)))
+        return NULL;
+    *y = (sg_tensor){.rank = rank, .data = x->data};
+    for (int i = 0; i < rank; i++) {
+        y->dim[i] = dim[i];
+        count *= (size_t)dim[i];
+    }
+    y->count = count;
+    if (count != x->count)
+        return sg_graph_fail(g, SG_ERR_USAGE, "reshape: expected a shape of the %zu numbers of %s, found %s", x->count,
+                             sg_shape_of(x).s, sg_shape_of(y).s);
+    if (sg_wants(g, x))
+        sg_tape(g, y, reshape_back, x);
+    return y;
+}
+
 /* ---- blocks of columns ---------------------------------------------------------------------------------------- */
 
 typedef struct block_work {

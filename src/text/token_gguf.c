@@ -4,6 +4,8 @@
  * looked for in the text first, as in tokenizer.json. */
 #include "text/token_parts.h"
 
+#include "base/utf8.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -89,35 +91,50 @@ static sg_status set_added(sg_tokenizer *t, const lists *l, sg_error *err)
 }
 
 /* ---- gpt2: byte-level BPE ---------------------------------------------------------------------------------------------------------- */
+typedef struct family {
+    const char *name, *regex;
+    bool digits, nfc, whole_first;
+} family;
+
+static const family families[] = {
+    {"gpt-2", sg_gpt2_regex, false, false, false},
+    {"smollm", sg_gpt2_regex, true, false, false},
+    {"qwen2", sg_qwen2_regex, false, true, false},
+    {"llama-bpe", sg_llama3_regex, false, false, true},
+};
+
+static sg_status find_family(const family **out, const sg_gguf *g, sg_error *err)
+{
+    const sg_bytes name = sg_gguf_string(g, KEY("pre"));
+
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strlen(families[i].name) == name.size && memcmp(families[i].name, name.data, name.size) == 0) {
+            *out = &families[i];
+            return SG_OK;
+        }
+    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the family '%.*s' is not supported", sg_gguf_name(g), KEY("pre"),
+                   name.size > 60 ? 60 : (int)name.size, name.data);
+}
+
 static sg_status set_family(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
 {
-    static const struct {
-        const char *name, *regex;
-        bool digits, nfc;
-    } families[] = {
-        {"gpt-2", sg_gpt2_regex, false, false},   {"smollm", sg_gpt2_regex, true, false},
-        {"qwen2", sg_qwen2_regex, false, true},   {"llama-bpe", sg_llama3_regex, false, false},
-    };
-    const sg_bytes name = sg_gguf_string(g, KEY("pre"));
-    sg_pre_step *cut;
-    sg_norm_step *norm;
+    const family *f;
+    sg_pre_step *cut = NULL;
+    sg_norm_step *norm = NULL;
+    const sg_status st = find_family(&f, g, err);
 
-    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
-        if (strlen(families[i].name) != name.size || memcmp(families[i].name, name.data, name.size) != 0)
-            continue;
-        if (families[i].nfc && !(norm = sg_normalizer_add(&t->normalizer)))
-            return sg_fail_memory(err, t->name);
-        if (families[i].nfc)
-            *norm = (sg_norm_step){.kind = SG_NORM_FORM, .form = SG_FORM_NFC};
-        if (families[i].digits && !(cut = sg_pretokenizer_add(&t->pre)))
-            return sg_fail_memory(err, t->name);
-        if (families[i].digits)
-            *cut = (sg_pre_step){.kind = SG_PRE_DIGITS, .cut = SG_CUT_ISOLATED};
-        t->bpe.whole_first = strcmp(families[i].name, "llama-bpe") == 0;
-        return sg_tokenizer_cut_at(t, families[i].regex, SG_CUT_ISOLATED, err);
-    }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the family '%.*s' is not supported", t->name, KEY("pre"), name.size > 60 ? 60 : (int)name.size,
-                   name.data);
+    if (st)
+        return st;
+    if (f->nfc && !(norm = sg_normalizer_add(&t->normalizer)))
+        return sg_fail_memory(err, t->name);
+    if (norm)
+        *norm = (sg_norm_step){.kind = SG_NORM_FORM, .form = SG_FORM_NFC};
+    if (f->digits && !(cut = sg_pretokenizer_add(&t->pre)))
+        return sg_fail_memory(err, t->name);
+    if (cut)
+        *cut = (sg_pre_step){.kind = SG_PRE_DIGITS, .cut = SG_CUT_ISOLATED};
+    t->bpe.whole_first = f->whole_first;
+    return sg_tokenizer_cut_at(t, f->regex, SG_CUT_ISOLATED, err);
 }
 
 static sg_status read_merges(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
@@ -160,6 +177,195 @@ static sg_status read_byte_bpe(sg_tokenizer *t, const sg_gguf *g, const lists *l
     t->model = SG_MODEL_BPE;
     return add_around(t, g, flag(g, KEY("add_bos_token"), false), flag(g, KEY("add_eos_token"), false), KEY("bos_token_id"),
                       KEY("eos_token_id"), err);
+}
+
+/* Member `key`, which o keeps; false: out of memory (value NULL too). */
+static bool put(json_t *o, const char *key, json_t *value)
+{
+    return json_object_set_new(o, key, value) == 0;
+}
+
+static json_t *bytes_step(void)
+{
+    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 0);
+}
+
+static json_t *cut_json(const family *f)
+{
+    json_t *list = json_array();
+
+    if (!list || (f->digits && json_array_append_new(list, json_pack("{s:s, s:b}", "type", "Digits", "individual_digits", 1))) ||
+        json_array_append_new(list, json_pack("{s:s, s:{s:s}, s:s, s:b}", "type", "Split", "pattern", "Regex", f->regex, "behavior",
+                                              "Isolated", "invert", 0)) ||
+        json_array_append_new(list, bytes_step())) {
+        json_decref(list);
+        return NULL;
+    }
+    return json_pack("{s:s, s:o}", "type", "Sequence", "pretokenizers", list);
+}
+
+/* What add_around put into the single text's template. */
+static json_t *around_json(const sg_gguf *g, const lists *l)
+{
+    const double first = flag(g, KEY("add_bos_token"), false) ? sg_gguf_number_or(g, KEY("bos_token_id"), -1) : -1;
+    const double last = flag(g, KEY("add_eos_token"), false) ? sg_gguf_number_or(g, KEY("eos_token_id"), -1) : -1;
+    const double id[2] = {first, last};
+    json_t *single = json_array(), *pair = json_array(), *tokens = json_object();
+    bool done = single && pair && tokens;
+
+    if (!(first >= 0 || last >= 0)) {
+        json_decref(single);
+        json_decref(pair);
+        json_decref(tokens);
+        return bytes_step();
+    }
+    for (int part = 0; part < 2 && done; part++) { /* first A last, then first A first B last as llama.cpp and the library have it */
+        json_t *to = part ? pair : single;
+
+        for (int i = 0; i < 2 && done; i++) {
+            if (id[i] >= 0 && id[i] < (double)l->n) {
+                const sg_bytes s = l->token[(size_t)id[i]];
+
+                done = !json_array_append_new(to, json_pack("{s:{s:s%, s:i}}", "SpecialToken", "id", s.data, s.size, "type_id", 0)) &&
+                       !json_object_setn_new(tokens, s.data, s.size,
+                                             json_pack("{s:s%, s:[i], s:[s%]}", "id", s.data, s.size, "ids", (int)id[i], "tokens", s.data, s.size));
+            }
+            if (i == 0 && done)
+                done = !json_array_append_new(to, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0)) &&
+                       (!part || !json_array_append_new(to, json_pack("{s:{s:s, s:i}}", "Sequence", "id", "B", "type_id", 1)));
+        }
+    }
+    if (done)
+        return json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single, "pair", pair, "special_tokens", tokens);
+    json_decref(single);
+    json_decref(pair);
+    json_decref(tokens);
+    return NULL;
+}
+
+/* The model's part: vocabulary and merges. */
+static sg_status model_json(json_t **out, const sg_gguf *g, const lists *l, const family *f, sg_error *err)
+{
+    const sg_gguf_value *merges = sg_gguf_find(g, KEY("merges"));
+    const size_t n = merges && merges->array ? merges->count : 0;
+    sg_bytes *list = sg_alloc_array(n + 1, sizeof *list);
+    json_t *vocab = json_object(), *all = json_array(), *o = NULL;
+    bool done = list && vocab && all;
+
+    if (done && !sg_gguf_strings(list, n, merges)) {
+        sg_free(list);
+        json_decref(vocab);
+        json_decref(all);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("merges"));
+    }
+    for (size_t i = 0; i < l->n + n && done; i++) {
+        const sg_bytes t = i < l->n ? l->token[i] : list[i - l->n];
+
+        if (t.size && (!sg_utf8_valid(t.data, t.size) || memchr(t.data, 0, t.size))) {
+            sg_free(list);
+            json_decref(vocab);
+            json_decref(all);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: expected tokens and merges in UTF-8", sg_gguf_name(g));
+        }
+    }
+    for (size_t i = 0; i < l->n && done; i++)
+        if (l->token[i].size)
+            done = !json_object_setn_new(vocab, l->token[i].data, l->token[i].size, json_integer((json_int_t)i));
+    for (size_t i = 0; i < n && done; i++)
+        done = !json_array_append_new(all, json_stringn(list[i].data, list[i].size));
+    if (done)
+        o = json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout", "unk_token", "continuing_subword_prefix",
+                      "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges", f->whole_first, "vocab", vocab, "merges", all);
+    else {
+        json_decref(vocab);
+        json_decref(all);
+    }
+    sg_free(list);
+    *out = o;
+    return o ? SG_OK : sg_fail_memory(err, sg_gguf_name(g));
+}
+
+static json_t *added_json(const lists *l)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < l->n && list; i++) {
+        const bool special = l->kind[i] == SG_TOKEN_CONTROL;
+
+        if (!l->token[i].size || (!special && l->kind[i] != SG_TOKEN_USER))
+            continue;
+        if (json_array_append_new(list, json_pack("{s:i, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (int)i, "content", l->token[i].data,
+                                                  l->token[i].size, "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special",
+                                                  special))) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+sg_status sg_tokenizer_gguf_json(json_t **out, const sg_gguf *g, sg_error *err)
+{
+    const sg_bytes kind = sg_gguf_string(g, KEY("model"));
+    json_t *o = NULL, *model = NULL;
+    const family *f;
+    lists l = {0};
+    sg_status st;
+
+    *out = NULL;
+    if (kind.size != 4 || memcmp(kind.data, "gpt2", 4) != 0)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected gpt2, which has a form as tokenizer.json, found '%.*s'", sg_gguf_name(g),
+                       KEY("model"), kind.size > 60 ? 60 : (int)kind.size, kind.data ? kind.data : "");
+    if (!(st = find_family(&f, g, err)) && !(st = read_lists(&l, g, err)) && !(st = model_json(&model, g, &l, f, err))) {
+        o = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding");
+        if (!o || !put(o, "added_tokens", added_json(&l)) || !put(o, "normalizer", f->nfc ? json_pack("{s:s}", "type", "NFC") : json_null()) ||
+            !put(o, "pre_tokenizer", cut_json(f)) || !put(o, "post_processor", around_json(g, &l)) || !put(o, "decoder", bytes_step()) ||
+            json_object_set(o, "model", model))
+            st = sg_fail_memory(err, sg_gguf_name(g));
+    }
+    json_decref(model);
+    sg_free(l.token);
+    sg_free(l.kind);
+    sg_free(l.score);
+    if (st)
+        json_decref(o);
+    else
+        *out = o;
+    return st;
+}
+
+/* One pre-tokenizer of tokenizer.json: does it cut digits apart, by which pattern does it cut. */
+static void look_at_cut(const json_t *step, bool *digits, const char **regex)
+{
+    const char *type = json_string_value(json_object_get(step, "type"));
+    const char *pattern = json_string_value(json_object_get(json_object_get(step, "pattern"), "Regex"));
+
+    if (!type)
+        return;
+    if (strcmp(type, "Digits") == 0)
+        *digits = true;
+    if (strcmp(type, "Split") == 0 && pattern)
+        *regex = pattern;
+    if (strcmp(type, "ByteLevel") == 0 && !json_is_false(json_object_get(step, "use_regex")) && !*regex)
+        *regex = sg_gpt2_regex;
+}
+
+sg_status sg_tokenizer_gguf_family(const char **out, const json_t *root, const char *where, sg_error *err)
+{
+    const json_t *cut = json_object_get(root, "pre_tokenizer"), *list = json_object_get(cut, "pretokenizers");
+    const bool nfc = json_is_object(json_object_get(root, "normalizer"));
+    const char *regex = NULL;
+    bool digits = false;
+
+    look_at_cut(cut, &digits, &regex);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        look_at_cut(json_array_get(list, i), &digits, &regex);
+    for (size_t i = 0; i < sizeof families / sizeof *families && regex; i++)
+        if (strcmp(families[i].regex, regex) == 0 && families[i].digits == digits && families[i].nfc == nfc) {
+            *out = families[i].name;
+            return SG_OK;
+        }
+    return sg_fail(err, SG_ERR_FORMAT, "%s: expected a byte-level BPE that cuts as GPT-2, SmolLM, Qwen2 or Llama 3 do, found another", where);
 }
 
 /* ---- llama, t5: SentencePiece ------------------------------------------------------------------------------------------------------ */

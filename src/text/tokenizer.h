@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "file/gguf.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,10 @@ void sg_tokenizer_close(sg_tokenizer *t);
 sg_status sg_tokenizer_from_json(sg_tokenizer **out, sg_bytes file, const char *name, sg_error *err);
 sg_status sg_tokenizer_from_spiece(sg_tokenizer **out, sg_bytes file, const char *name, sg_error *err);
 sg_status sg_tokenizer_from_gguf(sg_tokenizer **out, const sg_gguf *file, sg_error *err);
+/* What that file holds as tokenizer.json would say it; byte-level BPE alone has that form here. */
+sg_status sg_tokenizer_gguf_json(json_t **out, const sg_gguf *file, sg_error *err);
+/* What such a file calls the cutting of a tokenizer.json ("smollm"); an error where it has no name. `where` begins it. */
+sg_status sg_tokenizer_gguf_family(const char **out, const json_t *root, const char *where, sg_error *err);
 /* config: tokenizer_config.json, NULL: none. Its class says how to cut: Qwen2Tokenizer, otherwise as GPT-2 does. */
 sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config, const char *name, sg_error *err);
 

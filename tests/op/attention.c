@@ -416,7 +416,7 @@ static void refuses_what_does_not_fit(void **state)
 
     prepare(&c, &r, &setups[2]);
     op_threads(&c, 1);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 4; i >= 0; i--) {
         sg_attention_spec spec = spec_of(&c);
 
         sg_graph_begin(c.graph, SG_TRAIN, 1, 1);
@@ -424,14 +424,83 @@ static void refuses_what_does_not_fit(void **state)
             spec.heads = 3;
         if (i == 1)
             spec.batch = 2;
-        if (i == 2)
-            r.offsets_q[1] = 19;
+        if (i == 3)
+            spec.kv_heads = 3;
+        if (i == 4)
+            spec.kv_heads = 1;
+        r.offsets_q[1] = i == 2 ? 19 : 7;
         op_expect_error(&c, sg_attention(c.graph, op_in(&c, 0), op_in(&c, 1), op_in(&c, 2), &spec),
                         i == 0   ? "attention: width 50 is no multiple of 3 heads"
                         : i == 1 ? "attention: offsets do not cover 20 queries and 20 keys"
-                                 : "attention: offsets of sequence 1 fall");
+                        : i == 2 ? "attention: offsets of sequence 1 fall"
+                        : i == 3 ? "attention: expected heads that share keys and values evenly, found 2 heads for 3"
+                                 : "attention: expected q, k, v of one width and k, v of one length");
     }
     op_free(&c);
+}
+
+typedef struct grouped {
+    bool spread; /* heads of k and v written out, one for each head of q */
+    bool biased;
+} grouped;
+
+static sg_tensor *spread_heads(sg_graph *g, sg_tensor *x)
+{
+    sg_tensor *a = sg_slice_cols(g, x, 0, 20), *b = sg_slice_cols(g, x, 20, 40);
+
+    return sg_concat_cols(g, (sg_tensor *[]){a, a, a, b, b, b}, 6);
+}
+
+static sg_tensor *build_grouped(op_case *c)
+{
+    static const int32_t offsets[] = {0, 9, 9, 10, 43};
+    const grouped *w = c->user;
+    sg_tensor *k = op_in(c, 1), *v = op_in(c, 2);
+
+    if (w->spread) {
+        k = spread_heads(c->graph, k);
+        v = spread_heads(c->graph, v);
+    }
+    return op_loss(c, sg_attention(c->graph, op_in(c, 0), k, v,
+                                   &(sg_attention_spec){.heads = 6, .kv_heads = w->spread ? 0 : 2, .batch = 4, .offsets_q = offsets,
+                                                        .offsets_k = offsets, .mask = SG_MASK_CAUSAL, .scale = 0.3f,
+                                                        .dropout = 0.1f, .bias = w->biased ? &c->param[3] : NULL,
+                                                        .bias_max_distance = 20}));
+}
+
+static void heads_share_keys_and_values(void **state)
+{
+    (void)state;
+    for (int biased = 0; biased < 2; biased++) {
+        grouped w = {.spread = true, .biased = biased};
+        op_case c = {.user = &w};
+        float *grad[4], *y;
+
+        op_param(&c, 43, 120, 1);
+        op_param(&c, 43, 40, 1);
+        op_param(&c, 43, 40, 1);
+        op_param(&c, 8, 6, 1);
+        op_threads(&c, 1);
+        op_backward(&c, build_grouped);
+        y = sg_alloc_array(c.out->count, sizeof *y);
+        assert_non_null(y);
+        memcpy(y, c.out->data, c.out->count * sizeof *y);
+        for (int p = 0; p < 4; p++) {
+            grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
+            assert_non_null(grad[p]);
+            memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
+        }
+        w.spread = false;
+        op_backward(&c, build_grouped);
+        assert_memory_equal(y, c.out->data, c.out->count * sizeof *y);
+        for (int p = 0; p < 4; p++) {
+            for (size_t i = 0; i < c.param[p].count; i++) /* three sums in another order */
+                op_near(c.param[p].grad[i], grad[p][i], 1e-6, 5, c.param[p].name, i);
+            sg_free(grad[p]);
+        }
+        sg_free(y);
+        op_check(&c, build_grouped, (op_spec){.probes = 12});
+    }
 }
 
 int main(void)
@@ -444,6 +513,7 @@ int main(void)
         cmocka_unit_test(packed_equals_one_by_one),
         cmocka_unit_test(drops_the_given_share),
         cmocka_unit_test(decoding_equals_the_op),
+        cmocka_unit_test(heads_share_keys_and_values),
         cmocka_unit_test(refuses_what_does_not_fit),
     };
 

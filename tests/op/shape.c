@@ -48,6 +48,15 @@ static sg_tensor *build_rope(op_case *c)
     return op_loss(c, sg_plus(c->graph, x, sg_rope(c->graph, x, 3, positions, 10000)));
 }
 
+static const float half_turns[ROWS * 4] = {1, 1, 0, 0, 0.6f, 0.8f, 0.8f, -0.6f, 0, 1, 1, 0, -1, 0.28f, 0, 0.96f};
+
+static sg_tensor *build_halves(op_case *c)
+{
+    sg_tensor *x = op_in(c, 0);
+
+    return op_loss(c, sg_plus(c->graph, x, sg_rope_halves(c->graph, x, 3, half_turns)));
+}
+
 static void inputs(op_case *c)
 {
     op_param(c, ROWS, D, 1);
@@ -58,7 +67,7 @@ static void inputs(op_case *c)
 static void gradients_are_right(void **state)
 {
     (void)state;
-    op_build *const builds[] = {build_rows, build_concat_rows, build_concat_cols, build_slices, build_segments, build_rope};
+    op_build *const builds[] = {build_rows, build_concat_rows, build_concat_cols, build_slices, build_segments, build_rope, build_halves};
 
     for (size_t b = 0; b < sizeof builds / sizeof *builds; b++) {
         op_case c = {0};
@@ -104,6 +113,29 @@ static void values_are_right(void **state)
         for (int j = 0; j < 5; j++)
             assert_true(slice->data[i * 5 + j] == x[i * D + 3 + j]);
     }
+    op_free(&c);
+}
+
+static void halves_turn_together(void **state)
+{
+    (void)state;
+    op_case c = {0};
+
+    inputs(&c);
+    op_threads(&c, 1);
+    sg_graph_begin(c.graph, SG_INFER, 0, 0);
+    const float *x = c.param[0].value, *y = sg_rope_halves(c.graph, op_in(&c, 0), 3, half_turns)->data;
+    for (int r = 0; r < ROWS; r++)
+        for (int h = 0; h < 3; h++)
+            for (int i = 0; i < 2; i++) {
+                const int at = r * D + h * 4 + i;
+                const float cosine = half_turns[4 * r + i], sine = half_turns[4 * r + 2 + i];
+
+                op_near(y[at], (double)x[at] * cosine - (double)x[at + 2] * sine, 1e-6, 1, "left", (size_t)at);
+                op_near(y[at + 2], (double)x[at + 2] * cosine + (double)x[at] * sine, 1e-6, 1, "right", (size_t)at);
+            }
+    op_expect_error(&c, sg_rope_halves(c.graph, op_in(&c, 0), 4, half_turns),
+                    "rope: expected heads of an even width, found 12 numbers for 4 heads");
     op_free(&c);
 }
 
@@ -192,6 +224,7 @@ int main(void)
         cmocka_unit_test(gradients_are_right),
         cmocka_unit_test(values_are_right),
         cmocka_unit_test(rope_turns_pairs_by_position),
+        cmocka_unit_test(halves_turn_together),
         cmocka_unit_test(large_arrays_do_not_depend_on_threads),
         cmocka_unit_test(rejects_what_does_not_fit),
     };

@@ -1,0 +1,628 @@
+/* contrast.c - contrastive learning of an encoder.   [in-batch negatives: Karpukhin et al. 2020; GradCache: Gao et al. 2021; Matryoshka
+ * vectors: Kusupati et al. 2022]
+ *
+ *   loss = mean over widths w of mean_r -log softmax_j(cos(q_r[:w], c_j[:w]) / temperature)_r
+ *
+ * c: the answers of all queries of the step, then further wrong ones. */
+#include "lm/contrast.h"
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/rng.h"
+#include "file/json.h"
+#include "lm/folder.h"
+#include "math/gemm.h"
+#include "math/kernels.h"
+#include "nn/optim.h"
+#include "text/tokenizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SG_OPTION_STRUCT sg_contrast_config
+const sg_option sg_contrast_options[] = {SG_CONTRAST_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+const size_t sg_n_contrast_options = sizeof sg_contrast_options / sizeof *sg_contrast_options;
+
+enum { CONFIG_MOST = 16 << 20, LIST_MOST = 10000 };
+enum { STREAM_VALID = SG_RNG_USER + 71, STREAM_POSITIVE, STREAM_NEGATIVE };
+
+/* ---- a step ----------------------------------------------------------------------------------------------------------------- */
+
+/* Vectors of texts first .. end - 1, before they get unit length. */
+static sg_tensor *vectors(sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch, sg_pooler pooler, int first, int end)
+{
+    const int n = end - first;
+    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets), *row = sg_scratch(g, (size_t)n, sizeof *row);
+    sg_tensor *x;
+
+    if (!offsets || !row)
+        return NULL;
+    for (int i = 0; i <= n; i++)
+        offsets[i] = batch->offsets[first + i] - batch->offsets[first];
+    for (int i = 0; i < n; i++)
+        row[i] = pooler == SG_POOL_CLS ? offsets[i] : offsets[i + 1] - 1;
+    x = sg_bert_forward(g, b, batch->id + batch->offsets[first], NULL, offsets, n);
+    return pooler == SG_POOL_MEAN ? sg_segment_mean(g, x, offsets, n) : sg_rows(g, x, row, n);
+}
+
+static int nearest_is_own(const sg_tensor *q, const sg_tensor *c)
+{
+    const size_t d = (size_t)q->dim[1];
+    int correct = 0;
+
+    for (int r = 0; r < q->dim[0]; r++) {
+        const float *x = q->data + (size_t)r * d;
+        const float own = sg_kernels_best()->dot(x, c->data + (size_t)r * d, d);
+        bool best = true;
+
+        for (int j = 0; j < c->dim[0] && best; j++)
+            best = j == r || sg_kernels_best()->dot(x, c->data + (size_t)j * d, d) < own;
+        correct += best;
+    }
+    return correct;
+}
+
+/* Loss of the vectors e (texts, dim), queries first. */
+static sg_tensor *loss_of(int *correct, sg_graph *g, sg_tensor *e, int pairs, const sg_contrast_how *how)
+{
+    const int texts = e ? e->dim[0] : 0;
+    int32_t *row = sg_scratch(g, (size_t)texts, sizeof *row);
+    sg_tensor *sum = NULL;
+
+    if (!e || !row)
+        return NULL;
+    for (int i = 0; i < texts; i++)
+        row[i] = i;
+    sg_tensor *q = sg_rows(g, e, row, pairs), *c = sg_rows(g, e, row + pairs, texts - pairs);
+    const int whole = e->dim[1], n = how->n_widths ? how->n_widths : 1;
+
+    for (int i = 0; i < n; i++) {
+        const int width = how->n_widths && how->width[i] < whole ? how->width[i] : whole;
+        sg_tensor *a = width < whole ? sg_slice_cols(g, q, 0, width) : q, *b = width < whole ? sg_slice_cols(g, c, 0, width) : c;
+        sg_tensor *one;
+
+        a = sg_l2norm(g, a, 1e-12f);
+        b = sg_l2norm(g, b, 1e-12f);
+        one = sg_batch_ce(g, a, b, 1 / how->temperature);
+        sum = sum ? sg_plus(g, sum, one) : one;
+        if (i == 0 && a && b)
+            *correct = nearest_is_own(a, b);
+    }
+    return sg_scale(g, sum, 1 / (float)n);
+}
+
+/* Texts from `first` on that are worked on at once: the number after the last. */
+static int piece_end(const sg_contrast_batch *batch, int tokens, int first)
+{
+    int end = first + 1;
+
+    while (end < batch->texts && batch->offsets[end + 1] - batch->offsets[first] <= tokens)
+        end++;
+    return end;
+}
+
+static sg_status all_at_once(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+                             const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
+{
+    sg_tensor *x;
+    sg_status st;
+
+    sg_graph_begin(g, learn ? SG_TRAIN : SG_INFER, 0, step);
+    x = loss_of(correct, g, vectors(g, b, batch, how->pooler, 0, batch->texts), batch->pairs, how);
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    *loss = (double)x->data[0];
+    return learn ? sg_backward(g, x, err) : SG_OK;
+}
+
+static sg_status in_pieces(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+                           const sg_contrast_how *how, bool learn, uint64_t step, sg_param *e, sg_error *err)
+{
+    const size_t dim = (size_t)b->config.dim;
+    sg_status st = SG_OK;
+
+    for (int at = 0, end; at < batch->texts && !st; at = end) {
+        end = piece_end(batch, how->tokens, at);
+        sg_graph_begin(g, SG_INFER, 0, step);
+        const sg_tensor *x = vectors(g, b, batch, how->pooler, at, end);
+        if (!(st = sg_graph_status(g, err)))
+            memcpy(e->value + (size_t)at * dim, x->data, x->count * sizeof *x->data);
+    }
+    if (st)
+        return st;
+    sg_graph_begin(g, learn ? SG_TRAIN : SG_INFER, 0, step);
+    sg_tensor *x = loss_of(correct, g, sg_leaf(g, e), batch->pairs, how);
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    *loss = (double)x->data[0];
+    if (!learn)
+        return SG_OK;
+    st = sg_backward(g, x, err);
+    for (int at = 0, end; at < batch->texts && !st; at = end) { /* d loss = sum of vector x its gradient */
+        end = piece_end(batch, how->tokens, at);
+        sg_graph_begin(g, SG_TRAIN, 0, step);
+        sg_tensor *y = vectors(g, b, batch, how->pooler, at, end);
+        x = sg_sum(g, sg_times(g, y, sg_input(g, e->grad + (size_t)at * dim, 2, (int[]){end - at, (int)dim})));
+        if (!(st = sg_graph_status(g, err)))
+            st = sg_backward(g, x, err);
+    }
+    return st;
+}
+
+sg_status sg_contrast_step(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+                           const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
+{
+    sg_param e = {.name = "vectors", .rank = 2, .dim = {batch->texts, b->config.dim}, .count = (size_t)batch->texts * (size_t)b->config.dim};
+    sg_status st;
+
+    if (batch->offsets[batch->texts] <= how->tokens)
+        return all_at_once(loss, correct, g, b, batch, how, learn, step, err);
+    e.value = sg_alloc_array(e.count, sizeof *e.value);
+    e.grad = sg_alloc_zero(e.count, sizeof *e.grad);
+    st = e.value && e.grad ? in_pieces(loss, correct, g, b, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
+    sg_free(e.value);
+    sg_free(e.grad);
+    return st;
+}
+
+/* ---- pairs ------------------------------------------------------------------------------------------------------------------ */
+typedef struct pair {
+    size_t query, pos, neg; /* first text of each */
+    int n_pos, n_neg;
+} pair;
+
+typedef struct loop {
+    const char *model, *out;
+    const sg_contrast_config *c;
+    sg_pool *pool;
+    const sg_progress *progress;
+    sg_weights *weights;
+    sg_tokenizer *tokenizer;
+    sg_encoder *encoder;
+    sg_bert bert;
+    sg_contrast_how how;
+    size_t *begin; /* owned: (texts + 1) first token of each */
+    int32_t *id;   /* owned */
+    size_t n_texts, cap_begin, n_id, cap_id;
+    pair *list; /* owned */
+    size_t n, cap;
+    uint32_t *train, *valid, *order; /* owned */
+    size_t n_train, n_valid;
+    int32_t *batch_id, *offsets; /* owned: of a step */
+    size_t cap_batch, cap_offsets;
+    sg_graph *graph;
+    sg_optim *optim;
+    float **keep; /* owned: weights as they were best */
+    double best, first;
+    sg_buf log;
+    sg_error *err;
+} loop;
+
+static sg_status add_text(loop *l, const char *prefix, sg_bytes text)
+{
+    const sg_encode_how how = {.literal = true, .most = (size_t)l->c->length};
+    sg_buf all = {0};
+    const int32_t *id;
+    size_t n;
+    sg_status st;
+
+    sg_buf_puts(&all, prefix);
+    sg_buf_add(&all, text.data, text.size);
+    if (all.failed)
+        st = sg_fail_memory(l->err, "text");
+    else if (!(st = sg_encoder_run(&id, &n, l->encoder, (sg_bytes){all.data ? all.data : "", all.size}, &how, l->err))) {
+        if (!sg_grow(&l->id, &l->cap_id, l->n_id + n, sizeof *l->id) ||
+            !sg_grow(&l->begin, &l->cap_begin, l->n_texts + 2, sizeof *l->begin))
+            st = sg_fail_memory(l->err, "text");
+        else if (n)
+            memcpy(l->id + l->n_id, id, n * sizeof *id);
+    }
+    if (!st) {
+        l->begin[0] = 0;
+        l->n_id += n;
+        l->begin[++l->n_texts] = l->n_id;
+    }
+    sg_buf_free(&all);
+    return st;
+}
+
+/* A text, or a list of them; *n: how many. */
+static sg_status add_list(loop *l, int *n, const json_t *o, const char *key, const char *where)
+{
+    const json_t *v = json_object_get(o, key);
+    const size_t many = json_is_array(v) ? json_array_size(v) : v ? 1 : 0;
+    sg_status st = SG_OK;
+
+    if (many > LIST_MOST)
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected at most %d texts, found %zu", where, key, LIST_MOST, many);
+    for (size_t i = 0; i < many && !st; i++) {
+        const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
+
+        st = json_is_string(s)
+                 ? add_text(l, l->c->passage_prefix, (sg_bytes){json_string_value(s), json_string_length(s)})
+                 : sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected texts, found %s", where, key, sg_json_describe(s, (char[64]){0}));
+    }
+    *n = (int)many;
+    return st;
+}
+
+static sg_status add_pair(loop *l, const json_t *o, const char *where)
+{
+    const json_t *query = json_object_get(o, "query");
+    pair p = {.query = l->n_texts};
+    sg_status st;
+
+    if (!json_is_string(query))
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected a 'query' of text and 'pos', its answers", where);
+    if ((st = add_text(l, l->c->query_prefix, (sg_bytes){json_string_value(query), json_string_length(query)})))
+        return st;
+    p.pos = l->n_texts;
+    if ((st = add_list(l, &p.n_pos, o, "pos", where)))
+        return st;
+    p.neg = l->n_texts;
+    if ((st = add_list(l, &p.n_neg, o, "neg", where)))
+        return st;
+    if (p.n_pos == 0)
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected a 'query' of text and 'pos', its answers", where);
+    if (!sg_grow(&l->list, &l->cap, l->n + 1, sizeof *l->list))
+        return sg_fail_memory(l->err, "pairs");
+    l->list[l->n++] = p;
+    return SG_OK;
+}
+
+static sg_status read_pairs(loop *l, const char *path)
+{
+    char where[600];
+    sg_reader *r = NULL;
+    sg_status st = sg_reader_open(&r, path, l->err);
+
+    while (!st) {
+        const char *line;
+        size_t size;
+        json_t *o = NULL;
+
+        if ((st = sg_reader_line(r, &line, &size, l->err)) || !line)
+            break;
+        if (size == 0)
+            continue;
+        snprintf(where, sizeof where, "%.500s:%llu", path, (unsigned long long)sg_reader_line_number(r));
+        if (!(st = sg_json_parse(&o, (sg_bytes){line, size}, where, l->err)))
+            st = add_pair(l, o, where);
+        json_decref(o);
+    }
+    sg_reader_close(r);
+    if (st)
+        return st;
+    l->train = sg_alloc_array(l->n + 1, sizeof *l->train);
+    l->valid = sg_alloc_array(l->n + 1, sizeof *l->valid);
+    l->order = sg_alloc_array(l->n + 1, sizeof *l->order);
+    if (!l->train || !l->valid || !l->order)
+        return sg_fail_memory(l->err, "pairs");
+    for (size_t i = 0; i < l->n; i++) {
+        if (sg_rng_double((uint64_t)l->c->seed, STREAM_VALID, 0, i) < l->c->valid)
+            l->valid[l->n_valid++] = (uint32_t)i;
+        else
+            l->train[l->n_train++] = (uint32_t)i;
+    }
+    if (l->n_train < 2)
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at least two pairs to learn from, found %zu", path, l->n_train);
+    return SG_OK;
+}
+
+static sg_status take_text(loop *l, int *texts, size_t text)
+{
+    const size_t n = l->begin[text + 1] - l->begin[text], at = *texts ? (size_t)l->offsets[*texts] : 0;
+
+    if (!sg_grow(&l->batch_id, &l->cap_batch, at + n + 1, sizeof *l->batch_id) ||
+        !sg_grow(&l->offsets, &l->cap_offsets, (size_t)*texts + 2, sizeof *l->offsets))
+        return sg_fail_memory(l->err, "step");
+    l->offsets[0] = 0;
+    if (n)
+        memcpy(l->batch_id + at, l->id + l->begin[text], n * sizeof *l->id);
+    l->offsets[++*texts] = (int32_t)(at + n);
+    return SG_OK;
+}
+
+/* Pairs list[from .. to - 1]; which answer and which wrong ones of several: drawn anew for each `draw`. */
+static sg_status make_batch(loop *l, sg_contrast_batch *out, const uint32_t *list, size_t from, size_t to, uint64_t draw)
+{
+    const uint64_t seed = (uint64_t)l->c->seed;
+    int texts = 0;
+    sg_status st = SG_OK;
+
+    for (size_t i = from; i < to && !st; i++)
+        st = take_text(l, &texts, l->list[list[i]].query);
+    for (size_t i = from; i < to && !st; i++) {
+        const pair *p = &l->list[list[i]];
+
+        st = take_text(l, &texts, p->pos + sg_rng_below((uint64_t)p->n_pos, seed, STREAM_POSITIVE, draw, list[i]));
+    }
+    for (size_t i = from; i < to && !st; i++) {
+        const pair *p = &l->list[list[i]];
+
+        for (int k = 0; k < l->c->negatives && k < p->n_neg && !st; k++) {
+            const uint64_t first = sg_rng_below((uint64_t)p->n_neg, seed, STREAM_NEGATIVE, draw, list[i]);
+
+            st = take_text(l, &texts, p->neg + (first + (uint64_t)k) % (uint64_t)p->n_neg);
+        }
+    }
+    *out = (sg_contrast_batch){(int)(to - from), texts, l->batch_id, l->offsets};
+    return st;
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------------------------- */
+bool sg_contrast_is_encoder(const char *model)
+{
+    static const char *const types[] = {"bert", "roberta", "xlm-roberta"};
+    char *path = sg_path_join(model, "config.json");
+    json_t *o = NULL;
+    bool is = false;
+
+    if (path && sg_dir_exists(model) && !sg_json_read(&o, path, CONFIG_MOST, NULL)) {
+        const char *type = json_string_value(json_object_get(o, "model_type"));
+
+        for (size_t i = 0; type && i < sizeof types / sizeof *types; i++)
+            is = is || strcmp(type, types[i]) == 0;
+    }
+    json_decref(o);
+    sg_free(path);
+    return is;
+}
+
+static sg_status read_widths(loop *l)
+{
+    const char *at = l->c->widths;
+
+    while (*at) {
+        char *end;
+        const long width = strtol(at, &end, 10);
+
+        if (end == at || (*end && *end != ',') || width < 1 || width > l->bert.config.dim || l->how.n_widths == 8)
+            return sg_fail(l->err, SG_ERR_USAGE, "widths: expected up to 8 numbers from 1 to %d with commas between, found '%s'",
+                           l->bert.config.dim, l->c->widths);
+        l->how.width[l->how.n_widths++] = (int)width;
+        at = end + (*end == ',');
+    }
+    return SG_OK;
+}
+
+static sg_status open_model(loop *l)
+{
+    char *path = sg_path_join(l->model, "config.json");
+    sg_pooling pooling = {0};
+    sg_bert_config config;
+    json_t *o = NULL;
+    sg_status st = path ? sg_json_read(&o, path, CONFIG_MOST, l->err) : sg_fail_memory(l->err, "path");
+    int n = 0;
+
+    if (st || (st = sg_bert_config_read(&config, o, path, l->err)) || (st = sg_weights_open(&l->weights, l->model, l->err)) ||
+        (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) || (st = sg_bert_learn(&l->bert, l->err)) ||
+        (st = sg_tokenizer_open(&l->tokenizer, l->model, l->err)) || (st = sg_encoder_new(&l->encoder, l->tokenizer, l->err)) ||
+        (st = sg_pooling_open(&pooling, l->model, config.dim, l->err)))
+        goto done;
+    for (int p = 0; p < SG_N_POOLERS; p++)
+        if (pooling.use[p]) {
+            l->how.pooler = (sg_pooler)p;
+            n++;
+        }
+    if (n != 1 || pooling.n_dense || (l->how.pooler != SG_POOL_CLS && l->how.pooler != SG_POOL_MEAN && l->how.pooler != SG_POOL_LAST))
+        st = sg_fail(l->err, SG_ERR_USAGE, "%s: expected vectors that are one of cls, mean and lasttoken, without dense layers", l->model);
+    else if (sg_tokenizer_size(l->tokenizer) > config.vocab)
+        st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", l->model,
+                     config.vocab, (int)sg_tokenizer_size(l->tokenizer));
+    else if (l->c->length > sg_bert_tokens_max(&l->bert))
+        st = sg_fail(l->err, SG_ERR_USAGE, "length: expected at most %d, the places that the model knows, found %d",
+                     sg_bert_tokens_max(&l->bert), l->c->length);
+    else
+        st = read_widths(l);
+    l->how.temperature = (float)l->c->temperature;
+    l->how.tokens = l->c->tokens;
+done:
+    sg_pooling_close(&pooling);
+    json_decref(o);
+    sg_free(path);
+    return st;
+}
+
+static sg_status validate(loop *l, int64_t step, double loss_train)
+{
+    double sum = 0, n = 0, hits = 0;
+    sg_status st = SG_OK;
+
+    for (size_t at = 0, to; at < l->n_valid && !st; at = to) {
+        sg_contrast_batch b;
+        double loss;
+        int correct;
+
+        to = at + (size_t)l->c->batch < l->n_valid ? at + (size_t)l->c->batch : l->n_valid;
+        if (!(st = make_batch(l, &b, l->valid, at, to, 0)) &&
+            !(st = sg_contrast_step(&loss, &correct, l->graph, &l->bert, &b, &l->how, false, 0, l->err))) {
+            sum += loss * b.pairs;
+            hits += correct;
+            n += b.pairs;
+        }
+    }
+    if (st || n == 0)
+        return st;
+    const double loss = sum / n;
+    const bool best = step == 0 || loss < l->best;
+    if (step == 0)
+        l->first = loss;
+    if (best) {
+        l->best = loss;
+        for (size_t i = 0; i < l->bert.params.n; i++)
+            memcpy(l->keep[i], l->bert.params.list[i]->value, l->bert.params.list[i]->count * sizeof(float));
+    }
+    sg_buf_printf(&l->log, "{\"step\":%lld", (long long)step);
+    if (step)
+        sg_buf_printf(&l->log, ",\"loss\":%.6f", loss_train);
+    sg_buf_printf(&l->log, ",\"loss_valid\":%.6f,\"accuracy\":%.4f,\"best\":%s}\n", loss, hits / n, best ? "true" : "false");
+    return sg_progress_say(l->progress, l->err, "tune", "step %lld: validation loss %.4f, nearest is the own answer %.4f%s", (long long)step,
+                           loss, hits / n, best && step ? " (best so far)" : "");
+}
+
+static sg_status run(loop *l, int64_t *steps)
+{
+    const size_t batch = (size_t)l->c->batch;
+    const int64_t per_epoch = (int64_t)(l->n_train / batch + (l->n_train % batch > 1)), total = per_epoch * l->c->epochs;
+    sg_status st = validate(l, 0, 0);
+
+    for (int e = 0; e < l->c->epochs && !st; e++) {
+        double sum = 0;
+
+        sg_rng_permutation(l->order, (uint32_t)l->n_train, (uint64_t)l->c->seed, SG_RNG_SHUFFLE, (uint64_t)e);
+        for (size_t i = 0; i < l->n_train; i++)
+            l->order[i] = l->train[l->order[i]];
+        for (int64_t k = 0; k < per_epoch && !st; k++) {
+            const size_t from = (size_t)k * batch, to = from + batch < l->n_train ? from + batch : l->n_train;
+            sg_contrast_batch b;
+            double loss = 0;
+            int correct;
+
+            if ((st = make_batch(l, &b, l->order, from, to, (uint64_t)e)) ||
+                (st = sg_contrast_step(&loss, &correct, l->graph, &l->bert, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
+                (st = sg_optim_step(l->optim, l->pool, NULL, l->err)))
+                break;
+            sum += loss;
+            ++*steps;
+            st = sg_progress_tick(l->progress,
+                                  &(sg_progress_event){
+                                      .stage = "tune", .unit = "steps", .done = (double)*steps, .total = (double)total, .loss = loss},
+                                  l->err);
+        }
+        if (!st)
+            st = validate(l, *steps, sum / (double)per_epoch);
+    }
+    return st;
+}
+
+static sg_status copy_modules(const loop *l)
+{
+    char *path = sg_path_join(l->model, "modules.json");
+    json_t *list = NULL;
+    sg_status st = path ? SG_OK : sg_fail_memory(l->err, "path");
+
+    if (!st && sg_file_exists(path))
+        st = sg_json_read(&list, path, CONFIG_MOST, l->err);
+    for (size_t i = 0; i < json_array_size(list) && !st; i++) {
+        const char *folder = json_string_value(json_object_get(json_array_get(list, i), "path"));
+        char *from, *to;
+
+        if (!folder || !*folder || strchr(folder, '/') || *folder == '.')
+            continue; /* read at the opening: others are refused there */
+        from = sg_path_join(l->model, folder);
+        to = sg_path_join(l->out, folder);
+        if (!from || !to)
+            st = sg_fail_memory(l->err, "path");
+        else if (!(st = sg_dir_make(to, l->err)))
+            st = sg_model_file_copy(from, to, "config.json", l->err);
+        sg_free(from);
+        sg_free(to);
+    }
+    json_decref(list);
+    sg_free(path);
+    return st;
+}
+
+static sg_status save(loop *l)
+{
+    static const char *const names[] = {"config.json",          "tokenizer.json",          "tokenizer_config.json",
+                                        "vocab.txt",            "vocab.json",              "merges.txt",
+                                        "modules.json",         "special_tokens_map.json", "sentence_bert_config.json",
+                                        "sentencepiece.bpe.model", "tokenizer.model",      "config_sentence_transformers.json"};
+    const sg_params *ps = &l->bert.params;
+    char *path = sg_path_join(l->out, "model.safetensors"), *log = sg_path_join(l->out, "training.jsonl");
+    sg_tensor_desc *list = sg_alloc_zero(ps->n, sizeof *list);
+    char(*name)[160] = sg_alloc_zero(ps->n, sizeof *name);
+    sg_status st = path && log && list && name && !l->log.failed ? sg_dir_make(l->out, l->err) : sg_fail_memory(l->err, l->out);
+
+    for (size_t i = 0; i < ps->n && !st; i++) {
+        sg_param *p = ps->list[i];
+
+        if (l->n_valid)
+            memcpy(p->value, l->keep[i], p->count * sizeof *p->value);
+        list[i] = (sg_tensor_desc){sg_bert_file_name(name[i], l->weights, p), SG_DT_F32, p->rank,
+                                   {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}, p->value};
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
+        st = sg_model_file_copy(l->model, l->out, names[i], l->err);
+    if (!st && !(st = copy_modules(l)) && !(st = sg_tensors_write(path, list, ps->n, &(sg_meta){"format", "pt"}, 1, l->err)))
+        st = sg_file_write(log, l->log.data ? l->log.data : "", l->log.size, l->err);
+    sg_free(name);
+    sg_free(list);
+    sg_free(log);
+    sg_free(path);
+    return st;
+}
+
+static sg_status prepare(loop *l, const char *data)
+{
+    const sg_contrast_config *c = l->c;
+    const sg_precision precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    sg_status st;
+
+    if (sg_same_folder(l->model, l->out))
+        return sg_fail(l->err, SG_ERR_USAGE, "%s: expected another folder than the model's own", l->out);
+    if ((st = open_model(l)) || (st = read_pairs(l, data)))
+        return st;
+    const int64_t total = (int64_t)(l->n_train / (size_t)c->batch + (l->n_train % (size_t)c->batch > 1)) * c->epochs;
+    const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW,
+                                .lr = c->lr,
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .eps = 1e-8,
+                                .weight_decay = c->weight_decay,
+                                .clip = c->clip,
+                                .schedule = SG_SCHEDULE_LINEAR,
+                                .warmup = (int64_t)ceil(c->warmup * (double)total),
+                                .total = total};
+    if ((st = sg_graph_new(&l->graph, l->pool, precision, l->err)) || (st = sg_optim_new(&l->optim, &l->bert.params, &spec, l->err)))
+        return st;
+    if (!(l->keep = sg_alloc_zero(l->bert.params.n, sizeof *l->keep)))
+        return sg_fail_memory(l->err, "best weights");
+    for (size_t i = 0; i < l->bert.params.n && l->n_valid; i++)
+        if (!(l->keep[i] = sg_alloc_zero(l->bert.params.list[i]->count, sizeof(float))))
+            return sg_fail_memory(l->err, "best weights");
+    return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs (%zu kept for validation)",
+                           sg_params_count(&l->bert.params), l->n, l->n_valid);
+}
+
+sg_status sg_contrast(const char *model, const char *data, const char *out, const sg_contrast_config *c, sg_pool *pool,
+                      const sg_progress *progress, json_t **report, sg_error *err)
+{
+    const double start = sg_now();
+    loop l = {.model = model, .out = out, .c = c, .pool = pool, .progress = progress, .err = err};
+    int64_t steps = 0;
+    sg_status st;
+
+    *report = NULL;
+    if (!(st = prepare(&l, data)) && !(st = run(&l, &steps)) && !(st = save(&l))) {
+        *report = json_pack("{s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "weights", (json_int_t)sg_params_count(&l.bert.params),
+                            "pairs", (json_int_t)l.n, "steps", (json_int_t)steps, "seconds", sg_now() - start);
+        if (!*report || (l.n_valid && (json_object_set_new(*report, "loss_valid_before", json_real(l.first)) ||
+                                       json_object_set_new(*report, "loss_valid", json_real(l.best)))))
+            st = sg_fail_memory(err, "report");
+    }
+    for (size_t i = 0; l.keep && i < l.bert.params.n; i++)
+        sg_free(l.keep[i]);
+    sg_free(l.keep);
+    sg_buf_free(&l.log);
+    sg_optim_free(l.optim);
+    sg_graph_free(l.graph);
+    sg_free(l.batch_id);
+    sg_free(l.offsets);
+    sg_free(l.train);
+    sg_free(l.valid);
+    sg_free(l.order);
+    sg_free(l.list);
+    sg_free(l.begin);
+    sg_free(l.id);
+    sg_encoder_free(l.encoder);
+    sg_tokenizer_close(l.tokenizer);
+    sg_bert_close(&l.bert);
+    sg_weights_close(l.weights);
+    return st;
+}

@@ -1,0 +1,289 @@
+/* decoder.c - the equations of lm/llama.c on a tape. */
+#include "lm/decoder.h"
+
+#include "base/alloc.h"
+#include "lm/llama_parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *const sg_part_names[SG_PARTS] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+void sg_part_shape(int *out, int *in, const sg_llama_config *c, sg_part part)
+{
+    const int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const int shape[SG_PARTS][2] = {{q, c->dim},      {kv, c->dim},     {kv, c->dim},    {c->dim, q},
+                                    {c->ffn, c->dim}, {c->ffn, c->dim}, {c->dim, c->ffn}};
+
+    *out = shape[part][0];
+    *in = shape[part][1];
+}
+
+/* ---- weights ---------------------------------------------------------------------------------------------------------------- */
+typedef struct maker {
+    sg_decoder *d;
+    const sg_llama *m;
+    const sg_decoder_spec *spec;
+    sg_pool *pool;
+    sg_error *err;
+} maker;
+
+static sg_status take_values(sg_param *p, sg_error *err)
+{
+    return (p->value = sg_alloc_array(p->count, sizeof *p->value)) ? SG_OK : sg_fail_memory(err, p->name);
+}
+
+/* A weight of its own with the numbers of `from`; frozen: those very numbers. NULL stays NULL. */
+static sg_status make_vector(const maker *k, sg_param **to, const sg_param *from, bool learns, const char *name)
+{
+    sg_status st;
+
+    *to = NULL;
+    if (!from)
+        return SG_OK;
+    if (!(*to = sg_param_add(&k->d->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | (learns ? 0 : SG_PARAM_FROZEN), from->dim[0], 0,
+                             "%s", name)))
+        return sg_fail_memory(k->err, name);
+    if (!learns) {
+        sg_param_map(*to, from->value);
+        return SG_OK;
+    }
+    if (!(st = take_values(*to, k->err)))
+        memcpy((*to)->value, from->value, from->count * sizeof *from->value);
+    return st;
+}
+
+static sg_status make_matrix(const maker *k, sg_param **to, const sg_matrix *from, bool learns, const char *name)
+{
+    sg_param *p = *to = sg_param_add(&k->d->params, 0, SG_INIT_ZERO, 0, learns ? 0 : SG_PARAM_FROZEN, from->out, from->in, "%s", name);
+    sg_status st;
+
+    if (!p)
+        return sg_fail_memory(k->err, name);
+    if (!learns && from->dense) {
+        sg_param_map(p, from->dense->value);
+        return SG_OK;
+    }
+    if (!learns && k->spec->keep_bits && from->blocks.bits < 16) {
+        p->blocks = &from->blocks;
+        return SG_OK;
+    }
+    if ((st = take_values(p, k->err)))
+        return st;
+    if (from->dense)
+        memcpy(p->value, from->dense->value, p->count * sizeof *p->value);
+    else
+        sg_blocks_decode(k->pool, &from->blocks, p->value);
+    return SG_OK;
+}
+
+static sg_status make_layer(const maker *k, int i)
+{
+    const sg_llama_layer *from = &k->m->layer[i];
+    sg_decoder_layer *to = &k->d->layer[i];
+    const sg_matrix *const w[SG_PARTS] = {&from->q, &from->k, &from->v, &from->o, &from->gate, &from->up, &from->down};
+    const sg_param *const bias[SG_PARTS] = {from->q_bias, from->k_bias, from->v_bias};
+    const struct {
+        sg_param **to;
+        const sg_param *from;
+        const char *name;
+    } vector[] = {{&to->norm_self, from->norm_self, "input_layernorm"},
+                  {&to->norm_ffn, from->norm_ffn, "post_attention_layernorm"},
+                  {&to->q_norm, from->q_norm, "self_attn.q_norm"},
+                  {&to->k_norm, from->k_norm, "self_attn.k_norm"}};
+    const bool learns = i >= k->spec->learn_from;
+    char name[96];
+    sg_status st = SG_OK;
+
+    for (size_t v = 0; v < sizeof vector / sizeof *vector && !st; v++) {
+        snprintf(name, sizeof name, "model.layers.%d.%s.weight", i, vector[v].name);
+        st = make_vector(k, vector[v].to, vector[v].from, learns, name);
+    }
+    for (int p = 0; p < SG_PARTS && !st; p++) {
+        const char *block = p < SG_PART_GATE ? "self_attn" : "mlp";
+
+        snprintf(name, sizeof name, "model.layers.%d.%s.%s.weight", i, block, sg_part_names[p]);
+        if ((st = make_matrix(k, &to->w[p], w[p], learns, name)))
+            break;
+        snprintf(name, sizeof name, "model.layers.%d.%s.%s.bias", i, block, sg_part_names[p]);
+        st = make_vector(k, &to->bias[p], bias[p], learns, name);
+    }
+    return st;
+}
+
+/* The word table, which inference reads a row at a time from the file; tied, it is the output matrix. The loss reads it as numbers. */
+static sg_status make_words(const maker *k)
+{
+    static const char name[] = "model.embed_tokens.weight";
+    sg_decoder *d = k->d;
+    const sg_llama_config *c = &d->config;
+    const bool learns = k->spec->learn_words;
+    const maker plain = {d, k->m, &(sg_decoder_spec){0}, k->pool, k->err};
+    sg_status st;
+
+    if ((st = make_matrix(&plain, &d->output, &k->m->output, learns, c->tied ? name : "lm_head.weight")))
+        return st;
+    if (c->tied) {
+        d->words = d->output;
+        return SG_OK;
+    }
+    if (!(d->words = sg_param_add(&d->params, 0, SG_INIT_ZERO, 0, learns ? 0 : SG_PARAM_FROZEN, c->vocab, c->dim, "%s", name)))
+        return sg_fail_memory(k->err, name);
+    if ((st = take_values(d->words, k->err)))
+        return st;
+    return sg_weights_read(d->words->value, k->m->weights, k->m->words, 0, d->words->count, k->err);
+}
+
+sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool, sg_error *err)
+{
+    sg_decoder *d = sg_alloc_zero(1, sizeof *d);
+    const maker k = {d, m, spec, pool, err};
+    sg_status st = SG_OK;
+
+    *out = NULL;
+    if (!d)
+        return sg_fail_memory(err, "decoder");
+    d->config = m->config;
+    d->params.bare = true;
+    if (!(d->layer = sg_alloc_zero((size_t)m->config.layers, sizeof *d->layer)) ||
+        !(d->frequency = sg_alloc_array((size_t)m->config.head_dim / 2, sizeof *d->frequency)))
+        st = sg_fail_memory(err, "decoder");
+    for (int i = 0; !st && i < m->config.head_dim / 2; i++)
+        d->frequency[i] = sg_llama_frequency(m, i);
+    if (!st)
+        st = make_words(&k);
+    for (int i = 0; i < m->config.layers && !st; i++)
+        st = make_layer(&k, i);
+    if (!st)
+        st = make_vector(&k, &d->norm, m->norm, spec->learn_from < m->config.layers, "model.norm.weight");
+    if (st) {
+        sg_decoder_free(d);
+        return st;
+    }
+    *out = d;
+    return SG_OK;
+}
+
+void sg_decoder_free(sg_decoder *d)
+{
+    if (!d)
+        return;
+    sg_params_free(&d->params);
+    sg_free(d->layer);
+    sg_free(d->frequency);
+    sg_free(d);
+}
+
+/* ---- forward ---------------------------------------------------------------------------------------------------------------- */
+typedef struct step { /* what the layers of a step share; in step memory */
+    const sg_decoder *d;
+    const sg_decoder_batch *b;
+    const float *turn; /* (n, head_dim) */
+} step;
+
+typedef struct part_of_step {
+    const step *s;
+    const sg_decoder_layer *layer;
+} part_of_step;
+
+/* Norm of each head, then its rotation. */
+static sg_tensor *place(sg_graph *g, const step *s, sg_tensor *x, int heads, sg_param *norm)
+{
+    const int n = s->b->n, dh = s->d->config.head_dim;
+
+    if (norm) {
+        x = sg_rmsnorm(g, sg_reshape(g, x, 2, (int[]){n * heads, dh}), norm, s->d->config.eps);
+        x = sg_reshape(g, x, 2, (int[]){n, heads * dh});
+    }
+    return sg_rope_halves(g, x, heads, s->turn);
+}
+
+static sg_tensor *linear(sg_graph *g, const sg_decoder_layer *y, sg_part part, sg_tensor *x)
+{
+    return sg_lora_linear(g, x, y->w[part], y->bias[part], &y->low[part]);
+}
+
+static sg_tensor *layer_forward(sg_graph *g, sg_tensor *x, const void *ctx)
+{
+    const part_of_step *part = ctx;
+    const step *s = part->s;
+    const sg_decoder_layer *y = part->layer;
+    const sg_llama_config *c = &s->d->config;
+    const sg_attention_spec how = {.heads = c->heads,
+                                   .kv_heads = c->kv_heads,
+                                   .batch = s->b->batch,
+                                   .offsets_q = s->b->offsets,
+                                   .offsets_k = s->b->offsets,
+                                   .mask = s->b->both_ways ? SG_MASK_NONE : SG_MASK_CAUSAL,
+                                   .scale = 1 / sqrtf((float)c->head_dim)};
+    sg_tensor *n = sg_rmsnorm(g, x, y->norm_self, c->eps);
+    sg_tensor *q = place(g, s, linear(g, y, SG_PART_Q, n), c->heads, y->q_norm);
+    sg_tensor *k = place(g, s, linear(g, y, SG_PART_K, n), c->kv_heads, y->k_norm);
+    sg_tensor *v = linear(g, y, SG_PART_V, n);
+
+    x = sg_plus(g, x, linear(g, y, SG_PART_O, sg_attention(g, q, k, v, &how)));
+    n = sg_rmsnorm(g, x, y->norm_ffn, c->eps);
+    n = sg_silu_times(g, linear(g, y, SG_PART_GATE, n), linear(g, y, SG_PART_UP, n));
+    return sg_plus(g, x, linear(g, y, SG_PART_DOWN, n));
+}
+
+/* Angles of all tokens: positions count from the front of each sequence. In double: positions times slow frequencies lose digits
+ * in float. */
+static const float *turns_of(sg_graph *g, const sg_decoder *d, const sg_decoder_batch *b)
+{
+    const size_t half = (size_t)d->config.head_dim / 2;
+    float *turn = sg_scratch(g, (size_t)b->n * 2 * half, sizeof *turn);
+
+    for (int i = 0; turn && i < b->batch; i++)
+        for (int t = b->offsets[i]; t < b->offsets[i + 1]; t++)
+            for (size_t k = 0; k < half; k++) {
+                const double angle = (double)(t - b->offsets[i]) * d->frequency[k];
+
+                turn[(size_t)t * 2 * half + k] = (float)cos(angle);
+                turn[(size_t)t * 2 * half + half + k] = (float)sin(angle);
+            }
+    return turn;
+}
+
+/* Vectors of the words, those of `soft` in some places. */
+static sg_tensor *words(sg_graph *g, const sg_decoder *d, const sg_decoder_batch *b)
+{
+    sg_tensor *x;
+    int32_t *row;
+
+    for (int t = 0; t < b->n; t++)
+        if (b->id[t] < 0 || b->id[t] >= d->config.vocab)
+            return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->config.vocab, (int)b->id[t]);
+    x = sg_embed(g, d->words, b->id, b->n);
+    if (!b->soft || !b->soft_at || !x)
+        return x;
+    if (!(row = sg_scratch(g, (size_t)b->n, sizeof *row)))
+        return NULL;
+    for (int t = 0; t < b->n; t++)
+        row[t] = b->soft_at[t] < 0 ? t : b->n + b->soft_at[t];
+    return sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){x, b->soft}, 2), row, b->n);
+}
+
+sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_batch *b, int layers)
+{
+    sg_tensor *x = words(g, d, b);
+    step *s = sg_scratch(g, 1, sizeof *s);
+    part_of_step *part = sg_scratch(g, (size_t)layers, sizeof *part);
+
+    if (!x || !s || !part)
+        return NULL;
+    *s = (step){d, b, turns_of(g, d, b)};
+    if (!s->turn)
+        return NULL;
+    for (int i = 0; i < layers; i++) {
+        part[i] = (part_of_step){s, &d->layer[i]};
+        x = b->recompute ? sg_recompute(g, x, layer_forward, &part[i]) : layer_forward(g, x, &part[i]);
+    }
+    return layers == d->config.layers ? sg_rmsnorm(g, x, d->norm, d->config.eps) : x;
+}
+
+sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight)
+{
+    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, 0);
+}

@@ -1,0 +1,190 @@
+/* tune.c - whichever allocation, read or write fails while texts are read, adapters opened and written, models written or tuned: a
+ * clear error, no leak, nothing half-written in place. */
+#include "faults.h"
+
+#include "lm/contrast.h"
+#include "lm/folder.h"
+#include "lm/lessons.h"
+#include "lm/to_gguf.h"
+#include "lm/tune.h"
+#include "scratch.h"
+
+#define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
+static char dir[SCRATCH_MAX], data[200], pairs[200], out[200];
+
+typedef struct parts {
+    sg_llama *m;
+    sg_decoder *d;
+    sg_adapter *a;
+} parts;
+
+static sg_status read_lessons(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    sg_lessons l;
+    const sg_status st = sg_lessons_read(&l, p->m, data, &(sg_lessons_how){.most = 20}, NULL, err);
+
+    sg_lessons_free(&l);
+    return st;
+}
+
+static sg_status make_decoder(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    sg_decoder *d;
+    const sg_status st = sg_decoder_new(&d, p->m, &(sg_decoder_spec){.learn_from = 1, .learn_words = true}, NULL, err);
+
+    sg_decoder_free(d);
+    return st;
+}
+
+static sg_status open_adapter(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    sg_adapter *a;
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", sg_llama_config_of(p->m), err);
+
+    sg_adapter_free(a);
+    return st;
+}
+
+static sg_status save_adapter(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+
+    return sg_adapter_save(p->a, out, err);
+}
+
+static sg_status save_folder(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+
+    return sg_decoder_save(p->d, p->m, MODEL, out, SG_DT_BF16, err);
+}
+
+static sg_status save_gguf(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    char path[300];
+
+    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    return sg_decoder_to_gguf(p->d, p->m, MODEL, path, SG_GGUF_Q8_0_TYPE, err);
+}
+
+/* Closing and syncing may fail with the new file in place: then it is whole. */
+static void no_half_file(void *ctx, bool done)
+{
+    char path[300];
+    sg_gguf *g;
+    sg_error err;
+
+    (void)ctx;
+    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    assert_true(sg_file_exists(path) || !done);
+    if (sg_file_exists(path)) {
+        assert_int_equal(sg_gguf_open(&g, path, &err), SG_OK);
+        sg_gguf_close(g);
+        remove(path);
+    }
+}
+
+static sg_status tune(void *ctx, sg_error *err)
+{
+    sg_tune_config c;
+    json_t *report;
+    sg_status st;
+    sg_error other;
+
+    (void)ctx;
+    sg_options_init(&c, sg_tune_options, sg_n_tune_options);
+    c.epochs = 1;
+    c.tokens = 60;
+    c.valid = 0.3;
+    c.rank = 2;
+    snprintf(c.precision, sizeof c.precision, "f32");
+    if (sg_dir_remove(out, &other)) /* counted, too: the fault was in it */
+        return sg_fail(err, SG_ERR_IO, "%s", other.message);
+    st = sg_tune(&(sg_tune_job){MODEL, data, out, false}, &c, NULL, NULL, &report, err);
+    json_decref(report);
+    return st;
+}
+
+static sg_status tune_encoder(void *ctx, sg_error *err)
+{
+    sg_contrast_config c;
+    json_t *report;
+    sg_status st;
+    sg_error other;
+
+    (void)ctx;
+    sg_options_init(&c, sg_contrast_options, sg_n_contrast_options);
+    c.length = 16;
+    c.batch = 2;
+    c.tokens = 10;
+    c.valid = 0.3;
+    snprintf(c.precision, sizeof c.precision, "f32");
+    if (sg_dir_remove(out, &other)) /* counted, too: the fault was in it */
+        return sg_fail(err, SG_ERR_IO, "%s", other.message);
+    st = sg_contrast(TEST_SOURCE_DIR "/tests/parity/bert", pairs, out, &c, NULL, NULL, &report, err);
+    json_decref(report);
+    return st;
+}
+
+static void everything_survives_every_fault(void **state)
+{
+    (void)state;
+    static const char lines[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": \"abc\"}\n{\"messages\": [{\"role\": \"user\", "
+                                "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n{\"instruction\": \"a\", \"output\": \"c\"}\n";
+    static const char several[] = "{\"query\": \"a\", \"pos\": \"b\"}\n{\"query\": \"c\", \"pos\": [\"d\"], \"neg\": [\"e\"]}\n"
+                                  "{\"query\": \"f\", \"pos\": \"g\"}\n{\"query\": \"h\", \"pos\": \"i\"}\n";
+    sg_error err;
+    parts p;
+
+    snprintf(data, sizeof data, "%s/data.jsonl", dir);
+    snprintf(pairs, sizeof pairs, "%s/pairs.jsonl", dir);
+    snprintf(out, sizeof out, "%s/out", dir);
+    assert_int_equal(sg_file_write(data, lines, sizeof lines - 1, &err), SG_OK);
+    assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
+    assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
+    assert_int_equal(sg_decoder_new(&p.d, p.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", sg_llama_config_of(p.m), &err), SG_OK);
+    /* ends where PCRE2 goes without memory of its own */
+    assert_true(faults_walk(FAULTS_ALLOC, read_lessons, NULL, &p) >= 10);
+    assert_true(faults_walk(FAULTS_IO, read_lessons, NULL, &p) >= 2);
+    assert_true(faults_walk(FAULTS_ALLOC, make_decoder, NULL, &p) >= 30);
+    assert_true(faults_walk(FAULTS_ALLOC, open_adapter, NULL, &p) >= 20);
+    assert_true(faults_walk(FAULTS_IO, open_adapter, NULL, &p) >= 2);
+    assert_true(faults_walk(FAULTS_ALLOC, save_adapter, NULL, &p) >= 8);
+    assert_true(faults_walk(FAULTS_IO, save_adapter, NULL, &p) >= 8);
+    assert_true(faults_walk(FAULTS_ALLOC, save_folder, NULL, &p) >= 10);
+    assert_true(faults_walk(FAULTS_IO, save_folder, NULL, &p) >= 12);
+    assert_true(faults_walk(FAULTS_ALLOC, save_gguf, no_half_file, &p) >= 15);
+    assert_true(faults_walk(FAULTS_IO, save_gguf, no_half_file, &p) >= 5);
+    assert_true(faults_walk(FAULTS_IO, tune, NULL, NULL) >= 15);
+    assert_true(faults_walk(FAULTS_IO, tune_encoder, NULL, NULL) >= 15);
+    sg_adapter_free(p.a);
+    sg_decoder_free(p.d);
+    sg_llama_close(p.m);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    return scratch_make(dir, "tune");
+}
+
+static int teardown(void **state)
+{
+    sg_error err;
+
+    (void)state;
+    return sg_dir_remove(dir, &err);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_survives_every_fault),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,334 @@
+/* decoder.c - decoders that learn give the losses, states and gradients of transformers, adapters those of peft (decoder.py wrote
+ * them); layers made again on the way back give the same bytes; quantised layers under an adapter give the gradients of their numbers. */
+#include "base/alloc.h"
+#include "file/safetensors.h"
+#include "lm/adapter.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N = 16, SOFT = 3 };
+static const int32_t ids[N] = {5, 17, 3, 3, 29, 11, 0, 36, 8, 21, 2, 38, 7, 7, 14, 30};
+static const int32_t targets[N] = {-1, -1, 3, 29, 11, 0, 36, 8, 21, -1, 38, 7, 7, -1, 30, -1};
+static const int32_t offsets[3] = {0, 10, N};
+
+static char *path_of(const char *name, char path[300])
+{
+    snprintf(path, 300, TEST_SOURCE_DIR "/tests/parity/%s", name);
+    return path;
+}
+
+typedef struct setup {
+    sg_llama *m;
+    sg_decoder *d;
+    sg_adapter *a; /* NULL: the decoder learns */
+    sg_tensors *want;
+    sg_pool *pool;
+    sg_graph *g;
+} setup;
+
+static void open_all(setup *s, const char *name, const char *expected, const char *adapter, const sg_decoder_spec *spec)
+{
+    char path[300];
+    sg_error err;
+
+    *s = (setup){0};
+    if (sg_pool_new(&s->pool, 2, &err) || sg_llama_open(&s->m, path_of(name, path), &err) ||
+        sg_decoder_new(&s->d, s->m, spec, s->pool, &err) || sg_tensors_open(&s->want, path_of(expected, path), &err) ||
+        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), sg_llama_config_of(s->m), &err)) ||
+        sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) || sg_graph_new(&s->g, s->pool, SG_F32, &err))
+        fail_msg("%s", err.message);
+    if (s->a)
+        sg_decoder_adapt(s->d, s->a);
+}
+
+static void close_all(setup *s)
+{
+    sg_graph_free(s->g);
+    sg_tensors_close(s->want);
+    sg_adapter_free(s->a);
+    sg_decoder_free(s->d);
+    sg_llama_close(s->m);
+    sg_pool_free(s->pool);
+}
+
+static const float *need(const setup *s, const char *name, size_t count)
+{
+    const sg_file_tensor *t = sg_tensors_find(s->want, name);
+
+    if (!t || t->dtype != SG_DT_F32 || t->count != count)
+        fail_msg("%s: no tensor '%s' of %zu numbers", sg_tensors_name(s->want), name, count);
+    return t->data;
+}
+
+/* f32 against double through two layers; gradients of size `top` */
+static void near_all(const char *name, const float *x, const float *want, size_t n)
+{
+    float top = 1e-2f;
+
+    for (size_t i = 0; i < n; i++)
+        top = fmaxf(top, fabsf(want[i]));
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i] - want[i]) <= 2e-5f * top))
+            fail_msg("%s[%zu]: expected %g, found %g", name, i, (double)want[i], (double)x[i]);
+}
+
+static float run(setup *s, const sg_decoder_batch *b, const int32_t *target, bool backward)
+{
+    sg_error err;
+    sg_tensor *x, *loss;
+
+    sg_params_zero_grads(s->a ? &s->a->params : &s->d->params);
+    sg_graph_begin(s->g, SG_TRAIN, 1, 1);
+    x = sg_decoder_states(s->g, s->d, b, s->d->config.layers);
+    loss = sg_decoder_loss(s->g, s->d, x, target, NULL);
+    if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
+        fail_msg("%s", err.message);
+    return loss->data[0];
+}
+
+static void check_gradients(const setup *s, const sg_params *ps, bool whole)
+{
+    char name[120];
+
+    for (size_t i = 0; i < ps->n; i++) {
+        const sg_param *p = ps->list[i];
+        const size_t rows = (size_t)p->dim[0], cols = p->rank == 2 ? (size_t)p->dim[1] : 1;
+
+        if (whole || p->rank == 1) {
+            near_all(p->name, p->grad, need(s, p->name, p->count), p->count);
+            continue;
+        }
+        float *by_row = sg_alloc_zero(rows, sizeof *by_row), *by_col = sg_alloc_zero(cols, sizeof *by_col);
+        assert_true(by_row && by_col);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < cols; c++) {
+                by_row[r] += p->grad[r * cols + c];
+                by_col[c] += p->grad[r * cols + c];
+            }
+        snprintf(name, sizeof name, "%s.rows", p->name);
+        near_all(name, by_row, need(s, name, rows), rows);
+        snprintf(name, sizeof name, "%s.cols", p->name);
+        near_all(name, by_col, need(s, name, cols), cols);
+        sg_free(by_row);
+        sg_free(by_col);
+    }
+}
+
+/* Inference and training are one function: states of each sequence byte for byte would ask for one order of sums, f32 gives 1e-5. */
+static void check_states(setup *s, const sg_decoder_batch *b)
+{
+    const size_t dim = (size_t)s->d->config.dim;
+    float *states = sg_alloc_array(N * dim, sizeof *states);
+    sg_reading *r;
+    sg_error err;
+
+    assert_non_null(states);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sg_reading_new(&r, s->m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_states(r, ids + offsets[i], offsets[i + 1] - offsets[i], states + (size_t)offsets[i] * dim, &err), SG_OK);
+        sg_reading_free(r);
+    }
+    sg_graph_begin(s->g, SG_INFER, 1, 1);
+    near_all("states", sg_decoder_states(s->g, s->d, b, s->d->config.layers)->data, states, N * dim);
+    near_all("states of layer 1", sg_decoder_states(s->g, s->d, b, 1)->data, need(s, "states", N * dim), N * dim);
+    sg_free(states);
+}
+
+static void check(const char *name)
+{
+    sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    char expected[300];
+    float *grad;
+    size_t n = 0;
+    setup s;
+
+    snprintf(expected, sizeof expected, "%s/train.safetensors", name);
+    open_all(&s, name, expected, NULL, &(sg_decoder_spec){.learn_words = true});
+    const float loss = run(&s, &b, targets, true);
+    near_all("loss", &loss, need(&s, "loss", 1), 1);
+    check_gradients(&s, &s.d->params, false);
+    assert_non_null(grad = sg_alloc_array(sg_params_count(&s.d->params), sizeof *grad));
+    for (size_t i = 0; i < s.d->params.n; i++) {
+        memcpy(grad + n, s.d->params.list[i]->grad, s.d->params.list[i]->count * sizeof *grad);
+        n += s.d->params.list[i]->count;
+    }
+    b.recompute = true;
+    assert_true(run(&s, &b, targets, true) == loss);
+    n = 0;
+    for (size_t i = 0; i < s.d->params.n; i++) {
+        assert_memory_equal(grad + n, s.d->params.list[i]->grad, s.d->params.list[i]->count * sizeof *grad);
+        n += s.d->params.list[i]->count;
+    }
+    sg_free(grad);
+    check_states(&s, &b);
+    b.both_ways = true;
+    const float both = run(&s, &b, targets, false);
+    near_all("loss both ways", &both, need(&s, "loss_both_ways", 1), 1);
+    close_all(&s);
+}
+
+static void llama(void **state)
+{
+    (void)state;
+    check("llama");
+}
+
+static void llama3_scaled_rotation(void **state)
+{
+    (void)state;
+    check("llama3");
+}
+
+static void qwen2_biases(void **state)
+{
+    (void)state;
+    check("qwen2");
+}
+
+static void qwen3_norms_of_heads(void **state)
+{
+    (void)state;
+    check("qwen3");
+}
+
+/* Layers before the first that learns keep their bytes and have no gradient; the words as well. */
+static void last_layers_alone_learn(void **state)
+{
+    (void)state;
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    setup s;
+
+    open_all(&s, "llama", "llama/train.safetensors", NULL, &(sg_decoder_spec){.learn_from = 1});
+    run(&s, &b, targets, true);
+    for (size_t i = 0; i < s.d->params.n; i++) {
+        const sg_param *p = s.d->params.list[i];
+        const bool learns = strncmp(p->name, "model.layers.1.", 15) == 0 || strcmp(p->name, "model.norm.weight") == 0;
+
+        assert_int_equal(p->grad != NULL, learns);
+        assert_int_equal(p->frozen, !learns);
+    }
+    const sg_param *down = s.d->layer[1].w[SG_PART_DOWN];
+    float by_col[64] = {0};
+    for (int r = 0; r < 32; r++)
+        for (int c = 0; c < 64; c++)
+            by_col[c] += down->grad[r * 64 + c];
+    near_all("down", by_col, need(&s, "model.layers.1.mlp.down_proj.weight.cols", 64), 64);
+    close_all(&s);
+}
+
+static void lora_of_peft(void **state)
+{
+    (void)state;
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    sg_reading *r;
+    double logp[N], sum = 0;
+    sg_error err;
+    setup s;
+    int n = 0;
+
+    open_all(&s, "llama", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
+    assert_int_equal(s.a->config.targets, 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
+    const float loss = run(&s, &b, targets, true);
+    near_all("loss", &loss, need(&s, "loss", 1), 1);
+    check_gradients(&s, &s.a->params, true);
+
+    sg_llama_adapt(s.m, s.a); /* the same adapter beside the model that only reads */
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err), SG_OK);
+        sg_reading_free(r);
+    }
+    for (int t = 0; t < N - 1; t++)
+        if (targets[t] >= 0) {
+            sum -= logp[t + 1];
+            n++;
+        }
+    const float read = (float)(sum / n);
+    near_all("loss of reading", &read, need(&s, "loss", 1), 1);
+    close_all(&s);
+
+    /* merged, the weights alone give that loss */
+    setup merged;
+    open_all(&merged, "llama", "lora/train.safetensors", NULL, &(sg_decoder_spec){.learn_words = true});
+    sg_adapter *a;
+    char path[300];
+    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), &merged.d->config, &err), SG_OK);
+    assert_int_equal(sg_decoder_merge(merged.d, a, merged.pool, &err), SG_OK);
+    const float whole = run(&merged, &b, targets, false);
+    near_all("loss of merged weights", &whole, need(&merged, "loss", 1), 1);
+    sg_adapter_free(a);
+    close_all(&merged);
+}
+
+static void prompt_of_peft(void **state)
+{
+    (void)state;
+    enum { ALL = N + 2 * SOFT };
+    int32_t id[ALL] = {0}, target[ALL], at[ALL], from[3] = {0, 10 + SOFT, ALL};
+    sg_tensor *x, *loss;
+    sg_error err;
+    setup s;
+
+    open_all(&s, "llama", "prompt/train.safetensors", "prompt", &(sg_decoder_spec){.learn_from = 2});
+    for (int i = 0, t = 0; i < 2; i++) {
+        for (int k = 0; k < SOFT; k++, t++) {
+            at[t] = k;
+            target[t] = -1;
+        }
+        for (int k = offsets[i]; k < offsets[i + 1]; k++, t++) {
+            at[t] = -1;
+            id[t] = ids[k];
+            target[t] = targets[k];
+        }
+    }
+    sg_graph_begin(s.g, SG_TRAIN, 1, 1);
+    const sg_decoder_batch b = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
+    x = sg_decoder_states(s.g, s.d, &b, 2);
+    loss = sg_decoder_loss(s.g, s.d, x, target, NULL);
+    if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
+        fail_msg("%s", err.message);
+    near_all("loss", loss->data, need(&s, "loss", 1), 1);
+    check_gradients(&s, &s.a->params, true);
+    close_all(&s);
+}
+
+/* llama.gguf is llama in Q8_0: with the bits kept or as numbers, the same loss and gradients of the adapter. */
+static void quantised_layers_stay_in_their_bits(void **state)
+{
+    (void)state;
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets, .recompute = true};
+    setup bits, numbers;
+
+    open_all(&bits, "llama.gguf", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2, .keep_bits = true});
+    open_all(&numbers, "llama.gguf", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
+    for (int p = 0; p < SG_PARTS; p++)
+        assert_true(bits.d->layer[0].w[p]->blocks && !bits.d->layer[0].w[p]->value && numbers.d->layer[0].w[p]->value);
+    assert_true(run(&bits, &b, targets, true) == run(&numbers, &b, targets, true));
+    for (size_t i = 0; i < bits.a->params.n; i++)
+        assert_memory_equal(bits.a->params.list[i]->grad, numbers.a->params.list[i]->grad, bits.a->params.list[i]->count * sizeof(float));
+    close_all(&bits);
+    close_all(&numbers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama),
+        cmocka_unit_test(llama3_scaled_rotation),
+        cmocka_unit_test(qwen2_biases),
+        cmocka_unit_test(qwen3_norms_of_heads),
+        cmocka_unit_test(last_layers_alone_learn),
+        cmocka_unit_test(lora_of_peft),
+        cmocka_unit_test(prompt_of_peft),
+        cmocka_unit_test(quantised_layers_stay_in_their_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Writes, for the decoders that llama.py made, what training must give: NAME/train.safetensors with the loss of two sequences that
+are packed in one batch, the sums of every gradient over rows and over columns, states behind the first layer, the loss when tokens
+see both sides. And adapters as PEFT saves them: lora/ (with the loss and all gradients) and prompt/ (soft tokens).
+transformers and peft in double.  tests/parity/decoder.py [--check SEDGE]
+--check: the other way round. What the command learned and merged, through peft, transformers and llama.cpp (llama-cpp-python)."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import torch
+from peft import LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SEQUENCES = [[5, 17, 3, 3, 29, 11, 0, 36, 8, 21], [2, 38, 7, 7, 14, 30]]
+SILENT = {(0, 0), (0, 1), (1, 3)}  # tokens without a loss of what comes next
+
+
+def open_model(name):
+    model = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, name), dtype=torch.float32, attn_implementation="eager")
+    return model.eval().double()
+
+
+def loss_of(model, soft=0, mask=None):
+    total, n = 0, 0
+    for s, ids in enumerate(SEQUENCES):
+        more = {} if mask is None else {"attention_mask": torch.ones(1, 1, len(ids), len(ids), dtype=torch.bool)}
+        logp = model(input_ids=torch.tensor([ids]), **more).logits[0, soft:].log_softmax(-1)
+        for t in range(len(ids) - 1):
+            if (s, t) not in SILENT:
+                total, n = total - logp[t, ids[t + 1]], n + 1
+    return total / n
+
+
+def sums(name, grad):
+    if grad.ndim == 1:
+        return {name: grad}
+    return {name + ".rows": grad.sum(1), name + ".cols": grad.sum(0)}
+
+
+def write(path, tensors):
+    if os.path.exists(path):
+        os.remove(path)
+    save_file({k: v.detach().float().contiguous() for k, v in tensors.items()}, path)
+
+
+def full(name):
+    model = open_model(name)
+    loss = loss_of(model)
+    loss.backward()
+    out = {"loss": loss[None]}
+    for key, p in model.named_parameters():
+        out |= sums(key, p.grad)
+    out["states"] = torch.cat([model(input_ids=torch.tensor([i]), output_hidden_states=True).hidden_states[1][0] for i in SEQUENCES])
+    out["loss_both_ways"] = loss_of(model, mask=True)[None]
+    write(os.path.join(HERE, name, "train.safetensors"), out)
+
+
+def trim(folder):
+    os.remove(os.path.join(folder, "README.md"))
+    path = os.path.join(folder, "adapter_config.json")
+    with open(path) as f:
+        config = json.load(f)
+    config["base_model_name_or_path"] = "llama"
+    with open(path, "w") as f:
+        json.dump(config, f, indent=1, sort_keys=True)
+        f.write("\n")
+
+
+def adapter(name, config, soft=0):
+    path = os.path.join(HERE, name)
+    shutil.rmtree(path, ignore_errors=True)
+    torch.manual_seed(5)
+    model = get_peft_model(open_model("llama").float(), config)
+    for p in model.parameters():
+        if p.requires_grad:
+            p.data = torch.randn_like(p) * 0.2
+    model.save_pretrained(path)
+    trim(path)
+    model.double().eval()
+    loss = loss_of(model, soft)
+    loss.backward()
+    out = {"loss": loss[None]}
+    for key, p in model.named_parameters():
+        if p.grad is not None:
+            key = "prompt_embeddings" if soft else key
+            out[key.replace(".default", "").replace("base_model.model.", "", 1)] = p.grad
+    write(os.path.join(path, "train.safetensors"), out)
+
+
+def check(sedge):
+    """Adapters that sedge learned: PEFT must find their losses. Merged models: transformers and llama.cpp must say what sedge says."""
+    from llama_cpp import Llama
+    from transformers import PreTrainedTokenizerFast
+    run = lambda *args: json.loads(subprocess.run([sedge, "lm", *args, "-q", "--json"], check=True, capture_output=True).stdout)
+    base, text = os.path.join(HERE, "llama"), "the cat that the"
+    ids = PreTrainedTokenizerFast(tokenizer_file=os.path.join(base, "tokenizer.json"))(text)["input_ids"]
+
+    def logp_of(logits):
+        logp = torch.as_tensor(logits).double().log_softmax(-1)
+        return sum(float(logp[t, ids[t + 1]]) for t in range(len(ids) - 1))
+
+    def compare(what, found, want, tolerance=1e-4):
+        print(f"{what}: sedge {found:.6f}, peer {want:.6f}")
+        assert abs(found - want) <= tolerance * abs(want), what
+
+    with tempfile.TemporaryDirectory() as tmp:
+        data, out = os.path.join(tmp, "d.jsonl"), os.path.join(tmp, "out")
+        with open(data, "w") as f:
+            for i in range(60):
+                f.write(json.dumps({"prompt": "ab" * (i % 5 + 1), "completion": "the cat"[: i % 7 + 1]}) + "\n")
+        options = ["--set", "epochs=3", "lr=0.01", "rank=4", "tokens=128", "targets=q_proj,v_proj,down_proj", "precision=f32"]
+        run("tune", base, data, "-o", out, *options)
+        model = PeftModel.from_pretrained(open_model("llama"), out).double().eval()
+        compare("LoRA", run("score", base, "--adapter", out, "--text", text)["logp"], logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+        run("tune", base, data, "-o", out + "p", *options, "method=prompt")
+        PeftModel.from_pretrained(open_model("llama"), out + "p")
+        merged = os.path.join(tmp, "merged")
+        run("merge", base, "--adapter", out, "-o", merged, "--set", "type=f32")
+        whole = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).double().eval()
+        compare("merged folder", run("score", merged, "--text", text)["logp"], logp_of(whole(input_ids=torch.tensor([ids])).logits[0]))
+        for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
+            path = os.path.join(tmp, kind + ".gguf")
+            run("merge", base, "--adapter", out, "-o", path, "--set", "type=" + kind)
+            peer = Llama(path, n_ctx=64, logits_all=True, verbose=False)
+            assert peer.tokenize(text.encode(), add_bos=False) == ids, peer.tokenize(text.encode(), add_bos=False)
+            peer.eval(ids)
+            compare("merged.gguf " + kind, run("score", path, "--text", text)["logp"], logp_of(peer.scores[: len(ids)]), 5e-3)
+
+
+if sys.argv[1:2] == ["--check"]:
+    check(sys.argv[2])
+else:
+    for model_name in ("llama", "llama3", "qwen2", "qwen3"):
+        full(model_name)
+    adapter("lora", LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=6, target_modules=["q_proj", "v_proj", "down_proj"]))
+    adapter("prompt", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3), soft=3)

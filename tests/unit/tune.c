@@ -1,0 +1,337 @@
+/* tune.c - tuning a small decoder: the loss falls; the same bytes on 1 and 2 threads and after a stop; what is frozen stays; saved and
+ * read again an adapter is itself; files of adapters that are wrong. */
+#include "base/alloc.h"
+#include "base/io.h"
+#include "lm/merge.h"
+#include "lm/tune.h"
+#include "scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
+static char dir[SCRATCH_MAX], data[200];
+
+static int setup(void **state)
+{
+    sg_buf text = {0};
+    sg_error err;
+
+    (void)state;
+    if (scratch_make(dir, "tune"))
+        return -1;
+    for (int i = 0; i < 40; i++)
+        sg_buf_printf(&text, "{\"prompt\": \"%.*s\", \"completion\": \" the cat\"}\n", i % 9 + 1, "abcdefghij");
+    snprintf(data, sizeof data, "%s/data.jsonl", dir);
+    const sg_status st = sg_file_write(data, text.data, text.size, &err);
+    sg_buf_free(&text);
+    return st != SG_OK;
+}
+
+static int teardown(void **state)
+{
+    sg_error err;
+
+    (void)state;
+    return sg_dir_remove(dir, &err);
+}
+
+static void configure(sg_tune_config *c, const char *method)
+{
+    sg_error err;
+
+    sg_options_init(c, sg_tune_options, sg_n_tune_options);
+    assert_int_equal(sg_options_set(c, sg_tune_options, sg_n_tune_options, "method", method, &err), SG_OK);
+    assert_int_equal(sg_options_set(c, sg_tune_options, sg_n_tune_options, "precision", "f32", &err), SG_OK);
+    c->rank = 4;
+    c->soft = 5;
+    c->last = 1;
+    c->tokens = 100;
+    c->lr = 0.01;
+    c->epochs = 4;
+    c->valid = 0.1;
+    c->dropout = 0.1;
+    c->checkpoint_every = 1;
+}
+
+static char *in_dir(const char *name, char path[300])
+{
+    snprintf(path, 300, "%s/%s", dir, name);
+    return path;
+}
+
+static int stop_after(void *user, const sg_progress_event *e)
+{
+    int *steps = user;
+
+    return !e->message && strcmp(e->stage, "tune") == 0 && --*steps == 0;
+}
+
+static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps, bool resume, json_t **report,
+                      sg_error *err)
+{
+    char out[300];
+    const sg_tune_job job = {model, data, in_dir(name, out), resume};
+    const sg_progress progress = {stop_after, &steps};
+    sg_pool *pool;
+    sg_status st;
+
+    assert_int_equal(sg_pool_new(&pool, threads, err), SG_OK);
+    st = sg_tune(&job, c, pool, steps ? &progress : NULL, report, err);
+    sg_pool_free(pool);
+    return st;
+}
+
+static void check_same(const char *a, const char *b)
+{
+    char left[400], right[400];
+    sg_buf x = {0}, y = {0};
+    sg_error err;
+
+    assert_int_equal(sg_file_read(&x, in_dir(a, left), 1 << 24, &err), SG_OK);
+    assert_int_equal(sg_file_read(&y, in_dir(b, right), 1 << 24, &err), SG_OK);
+    assert_int_equal(x.size, y.size);
+    assert_memory_equal(x.data, y.data, x.size);
+    sg_buf_free(&x);
+    sg_buf_free(&y);
+}
+
+static void every_method_learns_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char *const methods[] = {"lora", "prompt", "last", "full"};
+
+    for (size_t i = 0; i < 4; i++) {
+        const char *file = i < 2 ? "adapter_model.safetensors" : "model.safetensors";
+        char one[100], two[100], three[100], checkpoint[300], a[200], b[200];
+        sg_tune_config c;
+        json_t *report = NULL;
+        sg_error err;
+
+        configure(&c, methods[i]);
+        snprintf(one, sizeof one, "%s-1", methods[i]);
+        snprintf(two, sizeof two, "%s-2", methods[i]);
+        snprintf(three, sizeof three, "%s-3", methods[i]);
+        if (tune(MODEL, one, &c, 1, 0, false, &report, &err))
+            fail_msg("%s: %s", methods[i], err.message);
+        assert_true(json_number_value(json_object_get(report, "loss_valid")) <
+                    0.8 * json_number_value(json_object_get(report, "loss_valid_before")));
+        json_decref(report);
+        assert_int_equal(tune(MODEL, two, &c, 2, 0, false, &report, &err), SG_OK);
+        json_decref(report);
+        snprintf(a, sizeof a, "%s/%s", one, file);
+        snprintf(b, sizeof b, "%s/%s", two, file);
+        check_same(a, b);
+
+        /* stopped in the middle of the second epoch, once before a checkpoint of its own was due */
+        assert_int_equal(tune(MODEL, three, &c, 1, 6, false, &report, &err), SG_ERR_CANCEL);
+        assert_int_equal(tune(MODEL, three, &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+        assert_non_null(strstr(err.message, "holds an unfinished run"));
+        c.lr = 0.02;
+        assert_int_equal(tune(MODEL, three, &c, 1, 0, true, &report, &err), SG_ERR_USAGE);
+        assert_non_null(strstr(err.message, "cannot resume with other options: checkpoint has lr=0.01, now asked lr=0.02"));
+        c.lr = 0.01;
+        assert_int_equal(tune(MODEL, three, &c, 1, 0, true, &report, &err), SG_OK);
+        json_decref(report);
+        snprintf(b, sizeof b, "%s/%s", three, file);
+        check_same(a, b);
+        snprintf(b, sizeof b, "%s/checkpoint", three);
+        assert_false(sg_dir_exists(in_dir(b, checkpoint)));
+    }
+}
+
+static void last_layers_leave_the_first_alone(void **state)
+{
+    (void)state;
+    char path[300];
+    sg_tensors *was, *is;
+    sg_error err;
+
+    assert_int_equal(sg_tensors_open(&was, MODEL "/model.safetensors", &err), SG_OK);
+    assert_int_equal(sg_tensors_open(&is, in_dir("last-1/model.safetensors", path), &err), SG_OK);
+    assert_int_equal(sg_tensors_count(was), sg_tensors_count(is));
+    for (size_t i = 0; i < sg_tensors_count(was); i++) {
+        const sg_file_tensor *a = sg_tensors_at(was, i), *b = sg_tensors_find(is, a->name);
+        const bool learned = strncmp(a->name, "model.layers.1.", 15) == 0 || strcmp(a->name, "model.norm.weight") == 0;
+
+        assert_true(b && a->bytes == b->bytes && (memcmp(a->data, b->data, a->bytes) != 0) == learned);
+    }
+    sg_tensors_close(was);
+    sg_tensors_close(is);
+}
+
+static void an_adapter_written_again_is_itself(void **state)
+{
+    (void)state;
+    static const char *const adapters[] = {"lora", "prompt"};
+    char path[300];
+    sg_llama *m;
+    sg_error err;
+
+    assert_int_equal(sg_llama_open(&m, MODEL, &err), SG_OK);
+    for (int i = 0; i < 2; i++) {
+        sg_adapter *a, *b;
+        char from[300];
+
+        snprintf(from, sizeof from, TEST_SOURCE_DIR "/tests/parity/%s", adapters[i]);
+        assert_int_equal(sg_adapter_open(&a, from, sg_llama_config_of(m), &err), SG_OK);
+        assert_int_equal(sg_adapter_save(a, in_dir("again", path), &err), SG_OK);
+        assert_int_equal(sg_adapter_open(&b, path, sg_llama_config_of(m), &err), SG_OK);
+        assert_int_equal(a->params.n, b->params.n);
+        assert_int_equal(a->config.targets, b->config.targets);
+        assert_int_equal(a->config.rank, b->config.rank);
+        assert_true(a->config.alpha == b->config.alpha && a->config.tokens == b->config.tokens);
+        for (size_t k = 0; k < a->params.n; k++)
+            assert_memory_equal(a->params.list[k]->value, b->params.list[k]->value, a->params.list[k]->count * sizeof(float));
+        sg_adapter_free(a);
+        sg_adapter_free(b);
+    }
+    sg_llama_close(m);
+}
+
+static void wrong_adapters_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *config, *tensor, *message;
+    } cases[] = {
+        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA or PROMPT_TUNING, found 'IA3'"},
+        {"{\"peft_type\": \"LORA\", \"r\": 0, \"lora_alpha\": 1}", "x", "adapter_config.json: 'r': expected an integer from 1 to 4096, found 0"},
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"use_dora\": true}", "x",
+         "adapter_config.json: 'use_dora': expected nothing, found true"},
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
+         "adapter_model.safetensors: tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': expected low-rank parts of a "
+         "decoder of 2 layers"},
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight",
+         "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': expected (2, 32), found (1, 1)"},
+        {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 16}", "x",
+         "adapter_config.json: 'token_dim': expected an integer from 32 to 32, found 16"},
+        {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 32}", "prompt_embeddings",
+         "adapter_model.safetensors: tensor 'prompt_embeddings': expected (3, 32), found (1, 1)"},
+    };
+    char path[300], folder[300];
+    const float one = 1;
+    sg_llama *m;
+    sg_error err;
+
+    assert_int_equal(sg_llama_open(&m, MODEL, &err), SG_OK);
+    assert_int_equal(sg_dir_make(in_dir("wrong", folder), &err), SG_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sg_adapter *a;
+
+        assert_int_equal(sg_file_write(in_dir("wrong/adapter_config.json", path), cases[i].config, strlen(cases[i].config), &err), SG_OK);
+        assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
+                                          &(sg_tensor_desc){cases[i].tensor, SG_DT_F32, 2, {1, 1}, &one}, 1, NULL, 0, &err),
+                         SG_OK);
+        assert_int_equal(sg_adapter_open(&a, folder, sg_llama_config_of(m), &err), SG_ERR_FORMAT);
+        assert_string_equal(err.message + strlen(folder) + 1, cases[i].message);
+        assert_null(a);
+    }
+    sg_llama_close(m);
+}
+
+static void wrong_options_are_refused(void **state)
+{
+    (void)state;
+    sg_tune_config c;
+    json_t *report;
+    sg_error err;
+
+    configure(&c, "lora");
+    snprintf(c.targets, sizeof c.targets, "q_proj,w_proj");
+    assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "targets: expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj or all, found 'w_proj'");
+    configure(&c, "last");
+    c.last = 3;
+    assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "last: expected at most 2, the layers of the model, found 3");
+    configure(&c, "prompt");
+    c.soft = 63;
+    assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "soft: expected at most 62, the model knows 64 places, found 63");
+    configure(&c, "full");
+    assert_int_equal(sg_tune(&(sg_tune_job){MODEL, data, MODEL, false}, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, MODEL ": expected another folder than the model's own");
+}
+
+static void score(const char *model, const char *adapter, double *logp)
+{
+    static const int32_t ids[] = {5, 17, 3, 3, 29, 11, 0, 36, 8, 21};
+    sg_adapter *a = NULL;
+    sg_reading *r;
+    sg_llama *m;
+    sg_error err;
+
+    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, sg_llama_config_of(m), &err)))
+        fail_msg("%s", err.message);
+    sg_llama_adapt(m, a);
+    assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
+    assert_int_equal(sg_reading_score(r, ids, 10, logp, &err), SG_OK);
+    sg_reading_free(r);
+    sg_llama_close(m);
+    sg_adapter_free(a);
+}
+
+/* tolerance: of a log-probability near 4. f16 and bf16 round weights of 0.2 to 11 and 8 bits, blocks of 8 bits to 1 / 254 of their
+ * largest, of 4 bits to 1 / 16 */
+static void merged_models_say_what_the_adapter_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *out, *type;
+        double tolerance;
+        bool adapter;
+    } cases[] = {{"llama", "m1", "f32", 1e-4, true},        {"llama", "m2", "f16", 1e-2, true},   {"llama", "m3", "bf16", 8e-2, true},
+                 {"llama", "m1.gguf", "f32", 1e-4, true},   {"llama", "m2.gguf", "f16", 1e-2, true}, {"llama", "m3.gguf", "bf16", 8e-2, true},
+                 {"llama", "m4.gguf", "q8_0", 8e-2, true},  {"llama", "m5.gguf", "q4_0", 1.5, true},
+                 {"llama.gguf", "m6", "f32", 1e-4, true},   {"llama.gguf", "m6.gguf", "f32", 1e-4, true},
+                 {"llama.gguf", "m8.gguf", "q8_0", 1e-4, false}, /* its blocks come out as they were */
+                 {"llama3", "m9.gguf", "f32", 1e-4, false}, {"qwen2", "m10.gguf", "f32", 1e-4, false},
+                 {"qwen2", "m11", "bf16", 1e-4, false},     {"qwen3", "m12.gguf", "f16", 1e-4, false}, {"qwen3", "m13", "f16", 1e-4, false}};
+    static const char adapter[] = TEST_SOURCE_DIR "/tests/parity/lora";
+    char out[300], model[300];
+    sg_error err;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double want[10], found[10];
+        sg_merge_config c;
+        json_t *report;
+
+        sg_options_init(&c, sg_merge_options, sg_n_merge_options);
+        assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
+        snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
+        if (sg_merge(model, cases[i].adapter ? adapter : NULL, in_dir(cases[i].out, out), &c, NULL, &report, &err))
+            fail_msg("%s: %s", cases[i].out, err.message);
+        json_decref(report);
+        score(model, cases[i].adapter ? adapter : NULL, want);
+        score(out, NULL, found);
+        for (int t = 0; t < 10; t++)
+            if (!(want[t] - found[t] <= cases[i].tolerance && found[t] - want[t] <= cases[i].tolerance))
+                fail_msg("%s %s: token %d: expected %g, found %g", cases[i].out, cases[i].type, t, want[t], found[t]);
+    }
+    sg_merge_config c;
+    json_t *report;
+    sg_options_init(&c, sg_merge_options, sg_n_merge_options);
+    snprintf(c.type, sizeof c.type, "q8_0");
+    assert_int_equal(sg_merge(MODEL, NULL, in_dir("m", out), &c, NULL, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "type: expected f32, f16 or bf16 for a folder, found q8_0 (a file that ends in .gguf takes it)");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_method_learns_the_same_bytes),
+        cmocka_unit_test(last_layers_leave_the_first_alone),
+        cmocka_unit_test(an_adapter_written_again_is_itself),
+        cmocka_unit_test(wrong_adapters_are_refused),
+        cmocka_unit_test(wrong_options_are_refused),
+        cmocka_unit_test(merged_models_say_what_the_adapter_says),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
