@@ -262,7 +262,8 @@ static void renumber(sg_user_series *x, const int32_t *number)
             n++;
         }
     x->n = n;
-    qsort(x->fact, n, sizeof *x->fact, in_order);
+    if (n)
+        qsort(x->fact, n, sizeof *x->fact, in_order);
 }
 
 sg_status sg_user_series_end(sg_series *out, sg_user_series *x, const int32_t *number, int32_t n_users, sg_error *err)
