@@ -5,15 +5,22 @@
 #undef sg_fail_memory
 #undef sg_fail_errno
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+/* Names from outside and texts that were cut need not be UTF-8, and JSON would have nothing of the message then. */
 static void clean_line(char *s)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
-            *s = '?';
+    const size_t size = strlen(s);
+
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)s[i] < 0x20 || s[i] == 0x7f)
+            s[i] = '?';
+    for (size_t i = 0; (i += sg_utf8_valid_bytes(s + i, size - i)) < size; i++)
+        s[i] = '?';
 }
 
 sg_status sg_fail(sg_error *err, sg_status status, const char *format, ...)

@@ -312,6 +312,9 @@ static const struct {
     {                                                                                                        \
         text, sizeof text - 1, status                                                                        \
     }
+    /* a JSON that is none, whose error text ends in the middle of a character */
+    ODD(400,
+        POST "Content-Length: 33" END "{\"history\": [\"\\u0\xd6\x9a\xc6\xdd\xa2\xd3\xdf\xdd\x9a\": -5]}"),
     /* lengths */
     ODD(200, POST "Content-Length: 19" BODY),
     ODD(200, POST "Content-Length:\t19" BODY),

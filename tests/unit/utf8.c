@@ -1,5 +1,6 @@
 /* utf8.c - exactly the well-formed sequences pass, and cleaning leaves only those. */
 #include "base/alloc.h"
+#include "base/status.h"
 #include "base/utf8.h"
 
 #include <setjmp.h>
@@ -86,6 +87,32 @@ static void broken_pieces_are_replaced(void **state)
     assert_int_equal(sg_alloc_live(), 0);
 }
 
+static void messages_are_lines_of_utf8(void **state)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"caf\xc3\xa9\n", "caf\xc3\xa9?"},
+        {"caf\xe9!", "caf?!"},
+        {"\xe2\x82", "??"},
+        {"\xff\xfe\xe2\x82\xac\xe2", "??\xe2\x82\xac?"},
+    };
+    char text[1200];
+    sg_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sg_fail(&err, SG_ERR_FORMAT, "%s", cases[i].text);
+        assert_string_equal(err.message, cases[i].message);
+    }
+    for (size_t i = 0; i + 1 < sizeof text; i += 2) /* cut in the middle of a character */
+        memcpy(text + i, "\xc3\xa9", 2);
+    text[sizeof text - 2] = 0;
+    sg_fail(&err, SG_ERR_FORMAT, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    assert_true(sg_utf8_valid(err.message, strlen(err.message)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +120,7 @@ int main(void)
         cmocka_unit_test(overlong_forms_do_not_pass),
         cmocka_unit_test(says_how_many_bytes_are_good),
         cmocka_unit_test(broken_pieces_are_replaced),
+        cmocka_unit_test(messages_are_lines_of_utf8),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
