@@ -29,7 +29,7 @@ void sg_blocks_free(sg_blocks *b);
 /* Row `row` of w: q (in), one number each whatever the bits; scale, least (in / block). Rows not set are zeros. */
 void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale, const float *least);
 /* Once all rows are set: keeps scales in half the bytes where each of them is an f16 number, as in Q4_0, Q4_1 and Q8_0. */
-void sg_blocks_narrow(sg_blocks *b);
+sg_status sg_blocks_narrow(sg_blocks *b, sg_error *err);
 
 /* y (rows, out) = x (rows, in) w^T + bias (NULL: none). sums: scratch of sg_blocks_sums numbers. */
 size_t sg_blocks_sums(const sg_blocks *b, int rows);
