@@ -91,8 +91,9 @@ const sg_verb sg_verb_lm = {
     .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
-             "Qwen3), and for embed encoders of the BERT family, too. Weights of a .gguf file stay in their "
-             "few bits.",
+             "Qwen3); T5 folders to generate and embed with; for embed encoders of the BERT family, too. "
+             "Weights of a .gguf\n"
+             "file stay in their few bits.",
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
         "64\n"
