@@ -31,7 +31,7 @@ static sg_status open_gguf_blocks(sg_matrix *m, const sg_weights *w, const sg_gg
         if (!(st = sg_gguf_split(q, scale, least, sg_weights_gguf(w), t, stored_row(r, half) * in, in, err)))
             sg_blocks_set(&m->blocks, r, q, scale, least);
     if (!st)
-        sg_blocks_narrow(&m->blocks);
+        st = sg_blocks_narrow(&m->blocks, err);
     sg_free(q);
     sg_free(scale);
     sg_free(least);

@@ -67,24 +67,27 @@ void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale,
     }
 }
 
-void sg_blocks_narrow(sg_blocks *b)
+sg_status sg_blocks_narrow(sg_blocks *b, sg_error *err)
 {
     const size_t n = b->bits < 16 ? panels(b) * SG_BLOCK_COLS * (size_t)(b->in / b->block) : 0;
-    uint16_t *scale = n ? sg_alloc_array(n, sizeof *scale) : NULL, *least = n ? sg_alloc_array(n, sizeof *least) : NULL;
+    uint16_t *scale = sg_alloc_array(n, sizeof *scale), *least = sg_alloc_array(n, sizeof *least);
     size_t i = 0;
 
     while (scale && least && i < n && sg_f16_is(&scale[i], b->scale[i]) && sg_f16_is(&least[i], b->least[i]))
         i++;
-    if (!scale || !least || i < n) { /* without memory for it, all stays as it is */
+    if (!scale || !least || n == 0 || i < n) {
+        const bool memory = scale && least;
+
         sg_free(scale);
         sg_free(least);
-        return;
+        return memory ? SG_OK : sg_fail_memory(err, "weights");
     }
     sg_free(b->scale);
     sg_free(b->least);
     b->scale = b->least = NULL;
     b->scale16 = scale;
     b->least16 = least;
+    return SG_OK;
 }
 
 /* ---- as numbers ----------------------------------------------------------------------------------------------- */

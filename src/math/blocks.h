@@ -29,7 +29,7 @@ void sg_blocks_free(sg_blocks *b);
 /* Row `row` of w: q (in), one number each whatever the bits; scale, least (in / block). Rows not set are zeros. */
 void sg_blocks_set(sg_blocks *b, int row, const uint16_t *q, const float *scale, const float *least);
 /* Once all rows are set: keeps scales in half the bytes where each of them is an f16 number, as in Q4_0, Q4_1 and Q8_0. */
-void sg_blocks_narrow(sg_blocks *b);
+sg_status sg_blocks_narrow(sg_blocks *b, sg_error *err);
 
 /* w (out, in) as numbers. */
 void sg_blocks_decode(sg_pool *pool, const sg_blocks *b, float *w);

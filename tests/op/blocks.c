@@ -34,7 +34,7 @@ static void check(const sg_kernels *k, int rows, int out, int in, int bits, int 
         sg_blocks_set(&b, o, q[o], scale[o], least[o]);
     }
     if (half) {
-        sg_blocks_narrow(&b);
+        assert_int_equal(sg_blocks_narrow(&b, &err), SG_OK);
         assert_true(bits == 16 || (b.scale16 && b.least16 && !b.scale && !b.least));
     }
     for (int i = 0; i < rows * in; i++)
