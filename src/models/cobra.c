@@ -13,8 +13,8 @@
  * Recommending is BeamFusion: the `beam` most probable IDs, for each the vector u that the decoder gives when it is told this
  * ID, for each of those its items a, ranked by
  *
- *   fuse=all   tau log p(ID) + psi (u_ID . v_a - 1)
  *   fuse=id    tau log p(ID) + psi u_ID . v_a - log sum over the items b of the ID of exp(psi u_ID . v_b)
+ *   fuse=all   tau log p(ID) + psi (u_ID . v_a - 1)
  *
  * the logarithm of the paper's product, up to a constant of the request.
  *
@@ -63,8 +63,8 @@
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the token vectors at the start")            \
     X(int, beam, 20, 1, 1000000, "IDs kept while decoding, unless the caller says otherwise")                \
     X(int, neighbours, 0, 0, 1000000, "items kept of each ID, the nearest (0: all)")                         \
-    X(choice, fuse, all, 0, 0,                                                                               \
-      "all|id: cosines are compared among all candidates, or inside their ID first")                         \
+    X(choice, fuse, id, 0, 0,                                                                                \
+      "id|all: cosines are compared inside their ID first, or among all candidates at once")                 \
     X(float, tau, 0.9, 0, 1000, "weight of the log-probability of the ID")                                   \
     X(float, psi, 16, 0, 1000, "weight of the cosine")                                                       \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added (0: none)")                             \

@@ -180,9 +180,9 @@ static void the_fusion_is_the_formula(void **state)
     float sparse[ITEMS], dense[ITEMS], all[ITEMS], by_id[ITEMS], expected;
 
     kit_init(&k, 20, 9);
-    sg_model *only_id = model_without_positions(&k, SMALL "levels=1 tau=1 psi=0");
-    sg_model *only_vector = model_without_positions(&k, SMALL "levels=1 tau=0 psi=1");
-    sg_model *both = model_without_positions(&k, SMALL "levels=1 tau=0.9 psi=16");
+    sg_model *only_id = model_without_positions(&k, SMALL "levels=1 tau=1 psi=0 fuse=all");
+    sg_model *only_vector = model_without_positions(&k, SMALL "levels=1 tau=0 psi=1 fuse=all");
+    sg_model *both = model_without_positions(&k, SMALL "levels=1 tau=0.9 psi=16 fuse=all");
     sg_model *inside = model_without_positions(&k, SMALL "levels=1 tau=0.9 psi=16 fuse=id");
 
     score_all(only_id, k.t.item, 4, sparse);
