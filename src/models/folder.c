@@ -29,7 +29,7 @@ enum { N_OWN_FILES = sizeof own_files / sizeof *own_files };
 
 /* Folders up to this size are hashed when opened, which takes a tenth of a second at most; of larger ones only the sizes are
  * checked. */
-#define HASH_BYTES_MAX ((size_t)64 << 20)
+enum { HASH_BYTES_MAX = 64 << 20 };
 
 /* ---- writing ---- */
 
@@ -366,23 +366,26 @@ static sg_status open_weights(sg_model *m, const char *path, sg_error *err)
 }
 
 /* Checks sizes, and hashes where that is quick; the hash of the weights names the model in receipts. */
-static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, const char *weights,
-                                sg_error *err)
+static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, sg_error *err)
 {
-    struct stat s;
-    const bool deep = stat(weights, &s) == 0 && (uint64_t)s.st_size <= HASH_BYTES_MAX;
-    json_t *j = NULL;
-    const char *sha;
+    json_t *j = NULL, *files, *one;
+    const char *sha, *name;
+    double bytes = 0;
     sg_status st;
 
-    if ((st = sg_manifest_check(dir, deep, err)) || (st = sg_json_read(&j, manifest, (size_t)16 << 20, err)))
+    if ((st = sg_json_read(&j, manifest, (size_t)16 << 20, err)))
         return st;
-    sha = json_string_value(
-        json_object_get(json_object_get(json_object_get(j, "files"), "model.safetensors"), "sha256"));
+    if ((st = sg_json_need_object(&files, j, "files", manifest, err)))
+        goto done;
+    json_object_foreach(files, name, one) bytes += json_number_value(json_object_get(one, "bytes"));
+    if ((st = sg_manifest_check_files(files, dir, manifest, bytes <= HASH_BYTES_MAX, err)))
+        goto done;
+    sha = json_string_value(json_object_get(json_object_get(files, "model.safetensors"), "sha256"));
     if (!sha || strlen(sha) != 64)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected the sha256 of model.safetensors", manifest);
     else
         memcpy(m->sha256, sha, 65);
+done:
     json_decref(j);
     return st;
 }
@@ -401,7 +404,7 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
         st = sg_fail(err, SG_ERR_MISSING, "%s: no such model folder", dir);
     else if (!st && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
-    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], path[1], err)) ||
+    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) ||
         (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||
         (st = open_weights(m, path[1], err)))
         goto done;

@@ -41,6 +41,16 @@ typedef struct sg_train_data {
     const sg_ids *ids;         /* NULL when the dataset has none */
 } sg_train_data;
 
+/* What is on offer now, where items come and go while a model serves: its own items have the numbers below its n_items, those
+ * that came later the numbers from there on. Nothing in it changes. */
+typedef struct sg_offer {
+    const sg_catalogue *catalogue; /* a snapshot, for classes that read it (`living`); else NULL */
+    int32_t n_items;               /* item numbers are below it; the size of a filter's allow */
+    const int32_t *const *codes;   /* (n_codes) semantic IDs of the later items, also of those that are gone again */
+    int32_t n_codes;
+    const uint8_t *allow;          /* (n_items) 1 = on offer; NULL: all, or the catalogue tells */
+} sg_offer;
+
 typedef struct sg_model_class {
     const char *name;    /* "sasrec" */
     const char *summary; /* one line for `sedge models` */
@@ -50,6 +60,7 @@ typedef struct sg_model_class {
     size_t config_bytes;
     size_t state_bytes; /* zeroed memory for the class, at model->state */
     bool needs_vectors, needs_ids;
+    bool living; /* scores and finds by the session's catalogue and codes, so that it takes items that it was not trained on */
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
@@ -122,6 +133,7 @@ struct sg_model {
 struct sg_session {
     const sg_model *model; /* borrowed: must outlive the session */
     sg_pool *pool;         /* borrowed; NULL: one thread */
+    const sg_offer *offer; /* borrowed, for the requests at hand; NULL: the model's own items */
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
@@ -163,6 +175,17 @@ sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a mode
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
 /* -1: unknown. The first call builds the index and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
+
+static inline int32_t sg_session_items(const sg_session *s) /* item numbers are below it: the row length of score */
+{
+    return s->offer ? s->offer->n_items : s->model->n_items;
+}
+static inline const sg_catalogue *sg_session_catalogue(const sg_session *s)
+{
+    return s->offer && s->offer->catalogue ? s->offer->catalogue : s->model->catalogue;
+}
+/* Codes (levels) of any item number, by what it has in the catalogue or, when it is not there any more, had last. */
+void sg_session_codes(const sg_session *s, int32_t item, int32_t *codes);
 
 sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err);
 void sg_session_free(sg_session *s);

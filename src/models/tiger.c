@@ -242,7 +242,20 @@ typedef struct source {
     const int32_t *item;
     const int32_t *offsets; /* (batch + 1), items */
     int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
+    const sg_session *session; /* its items may have come after the training; NULL: training */
 } source;
+
+/* Where the vectors of an item's prefixes are, -1: a single code, or a prefix that training did not have. */
+static void prefix_rows(int32_t *row, const sg_model *m, const int32_t *codes)
+{
+    const tiger *s = m->state;
+    int32_t node = 0;
+
+    for (int l = 0; l < s->levels; l++) {
+        node = node < 0 ? -1 : sg_catalogue_child(m->catalogue, l, node, codes[l]);
+        row[l] = l && node >= 0 ? s->first_prefix[l + 1] + node : -1;
+    }
+}
 
 static uint32_t user_token(const tiger_config *c, int32_t user)
 {
@@ -282,10 +295,18 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
             const size_t at = (size_t)in->item[i] * (size_t)s->levels;
+            const int32_t *code = m->codes + at, *row = s->prefix ? s->node + at : NULL;
+            int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
 
+            if (in->session && in->session->offer && in->session->offer->catalogue) {
+                sg_session_codes(in->session, in->item[i], own);
+                prefix_rows(own_row, m, own);
+                code = own;
+                row = own_row;
+            }
             for (int l = 0; l < s->levels; l++) {
-                id[n] = s->first[l] + m->codes[at + (size_t)l];
-                prefix[n] = s->prefix ? s->node[at + (size_t)l] : -1;
+                id[n] = s->first[l] + code[l];
+                prefix[n] = s->prefix ? row[l] : -1;
                 limit[n++] = extra + (i - in->offsets[b] + 1) * s->levels;
             }
         }
@@ -486,7 +507,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
 typedef struct decoder {
     const sg_model *m;
     sg_stack stack;
-    int32_t *node[2]; /* (cap) catalogue node of each prefix; of this level and the one before */
+    int32_t *node[2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
+                         there; of this level and the one before */
 } decoder;
 
 /* softmax=legal with prefix_vectors: a code's logit counts the vector of the whole prefix too. */
@@ -504,7 +526,11 @@ static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end,
     const size_t dim = (size_t)s->prefix->dim[1];
 
     for (size_t r = begin; r < end; r++) {
-        const sg_children next = sg_catalogue_children(w->d->m->catalogue, level, w->d->node[level & 1][r]);
+        const int32_t node = w->d->node[level & 1][r];
+
+        if (node < 0)
+            continue;
+        const sg_children next = sg_catalogue_children(w->d->m->catalogue, level, node);
         const float *table = s->prefix->value + (size_t)(s->first_prefix[level + 1] + next.first) * dim;
 
         for (int32_t j = 0; j < next.n; j++)
@@ -528,9 +554,10 @@ static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
         return NULL;
     for (int r = 0; r < n; r++) {
         id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
-        node[r] =
-            level ? sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]) : 0;
-        prefix[r] = s->prefix && level > 1 ? s->first_prefix[level] + node[r] : -1;
+        node[r] = !level                         ? 0
+                  : above[rows->parent[r]] < 0 ? -1
+                                               : sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]);
+        prefix[r] = s->prefix && level > 1 && node[r] >= 0 ? s->first_prefix[level] + node[r] : -1;
     }
     return embed(g, s, id, prefix, n, c->init_sd);
 }
@@ -595,7 +622,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
         total += len;
     }
     offsets[n] = total;
-    source in = {.batch = n, .user = h->user ? h->user + first : NULL, .item = item, .offsets = offsets};
+    source in = {.batch = n, .user = h->user ? h->user + first : NULL, .item = item, .offsets = offsets, .session = session};
     sg_tensor *memory = encode(m, g, &in);
 
     return sg_stack_open(&d->stack, g, &spec, memory, in.tokens, cap, err);
@@ -614,7 +641,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = session->model->n_items;
+    const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
     const bool again = !session->plain && groups == 1 && !(session->temperature > 0);
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
@@ -656,7 +683,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
             spec.draw = draw;
         }
         if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 session->model->catalogue, n, &spec, decoder_step, &d, session->pool,
+                                 sg_session_catalogue(session), n, &spec, decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
     }
@@ -675,8 +702,8 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
         if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
-            (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items,
-                                  session->model->catalogue, n, renormalises(c), ROWS, decoder_step, &d,
+            (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
+                                  sg_session_catalogue(session), n, renormalises(c), ROWS, decoder_step, &d,
                                   session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
@@ -692,7 +719,7 @@ static sg_status tiger_path(sg_session *session, const sg_histories *h, const in
 
     if ((st = decoder_open(&d, session, h, 0, 1, n, err)))
         return st;
-    return sg_path_scores(logp, session->model->catalogue, item, n, renormalises(c), decoder_step, &d,
+    return sg_path_scores(logp, sg_session_catalogue(session), item, n, renormalises(c), decoder_step, &d,
                           sg_graph_arena(session->graph), err);
 }
 
@@ -705,6 +732,7 @@ const sg_model_class sg_model_tiger = {
     .config_bytes = sizeof(tiger_config),
     .state_bytes = sizeof(tiger),
     .needs_ids = true,
+    .living = true,
     .weights = tiger_weights,
     .init = tiger_init,
     .fini = tiger_fini,
