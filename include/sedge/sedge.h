@@ -236,13 +236,14 @@ typedef struct sedge_serve_params {
     const sedge_run *run; /* threads: workers */
     const char *model;
     const char *data;     /* NULL: as in sedge_recommend */
-    const char *store;    /* SQLite file of users' events; NULL: none are kept */
+    const char *store;    /* SQLite file of users' events and added items; NULL: none are kept */
     const char *key_file; /* NULL: no keys; loopback addresses only, or: */
     int insecure;
     void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
     void *log_user;
     const char *const *set;
     size_t n_set;
+    const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 

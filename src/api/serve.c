@@ -31,6 +31,7 @@ int sedge_serve(const sedge_serve_params *given, sedge_error *err)
                                     .model = p.model,
                                     .data = p.data,
                                     .store = p.store,
+                                    .encoder = p.encoder,
                                     .key_file = p.key_file,
                                     .insecure = p.insecure,
                                     .threads = c.run.threads,

@@ -83,7 +83,7 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+    return !x->work && !y->work && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
            !y->filtered && !x->explain && !y->explain;
 }
 
@@ -104,7 +104,7 @@ static sg_status add_event(void *ctx, const sg_store_event *e, sg_error *err)
 
 static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, sg_bytes user, sg_error *err)
 {
-    const sg_source *source = &w->loaded->source;
+    const sg_source *source = &w->source;
     bool erased = false;
     sg_status st;
 
@@ -168,10 +168,10 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
     sg_query_start(q, j->k, j->beam, j->keep_seen);
     if ((st = json_is_string(user)
                   ? add_user(q, w, c, text_of(user), err)
-                  : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
+                  : add_history(q, &w->source, json_object_get(j->body, "history"), err)))
         return st;
-    return j->items ? sg_rank_filter(q, &w->loaded->source, j->items, err)
-                    : add_filter(q, &w->loaded->source, j->body, err);
+    return j->items ? sg_rank_filter(q, &w->source, j->items, err)
+                    : add_filter(q, &w->source, j->body, err);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------------- */
@@ -226,7 +226,7 @@ void sg_recommend_refresh(void *server, int thread)
 
 static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 {
-    const sg_source *source = &w->loaded->source;
+    const sg_source *source = &w->source;
     const json_t *user = json_object_get(j->body, "user");
     json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
                           source->model->class->name, "history_length", (int)q->n_history, "unknown",
@@ -283,14 +283,11 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
     atomic_store(&s->service_us, old ? (7 * old + us) / 8 : us);
 }
 
-void sg_recommend_run(void *server, int thread, void **jobs, int n)
+static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status none, const sg_error *none_error)
 {
-    sg_server *s = server;
-    sg_worker *w = &s->worker[thread];
     sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
     sg_query *query[SG_SERVE_BATCH_MAX];
-    sg_error none_error, e;
-    const sg_status none = renew(w, s, &none_error);
+    sg_error e;
     int n_live = 0;
 
     for (int i = 0; i < n; i++) {
@@ -299,7 +296,7 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
 
         if (!given_up(s, j)) {
             if (none) {
-                sg_reply_status(j->x, none, &none_error);
+                sg_reply_status(j->x, none, none_error);
             } else if (!(st = build(&w->query[n_live], w, s->config, j, &e))) {
                 live[n_live++] = j;
                 continue;
@@ -323,6 +320,47 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
     }
 }
 
+/* What is not a list comes alone. */
+static void run_other(sg_server *s, sg_worker *w, sg_job *j)
+{
+    bool handed_on = false;
+
+    if (given_up(s, j))
+        ;
+    else if (j->work == SG_WORK_TEXTS)
+        sg_texts_run(s, w, j);
+    else if (sg_items_encode(w, j) && !(handed_on = sg_lane_put(s->lane[SG_LANE_STORE], j)))
+        sg_reply_error(j->x, 429, "overloaded", NULL, "too many requests wait for the store");
+    if (!handed_on)
+        sg_http_answer(j->x);
+}
+
+void sg_recommend_run(void *server, int thread, void **jobs, int n)
+{
+    sg_server *s = server;
+    sg_worker *w = &s->worker[thread];
+    sg_job *first = jobs[0];
+    sg_error e;
+    const sg_status none = renew(w, s, &e);
+
+    if (!none) {
+        w->source = sg_source_now(w->loaded);
+        w->session->offer = w->source.view ? &w->source.view->offer : NULL;
+    }
+    if (first->work && none) {
+        sg_reply_status(first->x, none, &e);
+        sg_http_answer(first->x);
+    } else if (first->work) {
+        run_other(s, w, first);
+    } else {
+        run_lists(s, w, jobs, n, none, &e);
+    }
+    if (!none) {
+        w->session->offer = NULL;
+        sg_source_let_go(&w->source, w->loaded);
+    }
+}
+
 /* ---- what is there ---------------------------------------------------------------------------------- */
 static json_t *some_users(const sg_dataset *d)
 {
@@ -337,17 +375,42 @@ static json_t *some_users(const sg_dataset *d)
     return list;
 }
 
+static json_t *roles_json(const sg_loaded *l)
+{
+    json_t *roles = json_pack("[s]", "recommend");
+
+    if (l->source.model->class->rank)
+        json_array_append_new(roles, json_string("rank"));
+    return roles;
+}
+
+/* The encoder of texts, under the name that POST /v1/embeddings knows it by. */
+static json_t *encoder_json(const sg_loaded *l)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:[s]}", "id", sg_tower_name(l->tower), "object", "model", "created",
+                          (json_int_t)l->when, "owned_by", "sedge", "roles", "embed");
+
+    if (o && sg_tower_dim(l->tower))
+        json_object_set_new(o, "dimensions", json_integer(sg_tower_dim(l->tower)));
+    return o;
+}
+
 bool sg_handle_models(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
-    const sg_source *source = &l->source;
+    sg_look look;
+
+    sg_look_begin(&look, s);
+    const sg_source *source = &look.source;
+    const sg_loaded *l = look.loaded;
+    json_t *list;
     json_t *model = sg_model_json(source->model);
 
     json_object_set_new(model, "id", json_string(source->model->class->name));
     json_object_set_new(model, "object", json_string("model"));
     json_object_set_new(model, "created", json_integer((json_int_t)l->when));
     json_object_set_new(model, "owned_by", json_string("sedge"));
-    json_object_set_new(model, "roles", json_pack("[s]", "recommend"));
+    json_object_set_new(model, "roles", roles_json(l));
+    json_object_set_new(model, "items_on_offer", json_integer(source->view ? source->view->n_items : source->model->n_items));
     json_object_set_new(model, "sha256", json_string(source->model->sha256));
     if (source->data)
         json_object_set_new(model, "dataset",
@@ -355,8 +418,11 @@ bool sg_handle_models(sg_server *s, sg_job *j)
                                       (int)source->data->n_users, "items", (int)source->data->n_items,
                                       "events", (json_int_t)source->data->n_events, "sha256",
                                       source->data->sha256, "example_users", some_users(source->data)));
-    sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
-    sg_loaded_release(l);
+    list = json_pack("[o]", model);
+    if (sg_tower_name(l->tower))
+        json_array_append_new(list, encoder_json(l));
+    sg_reply(j->x, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
+    sg_look_end(&look);
     return true;
 }
 
@@ -390,9 +456,9 @@ static int read_codes(int32_t *codes, int most, const char *text)
 /* Everything here is looked up, nothing counted: it runs on the thread of HTTP. */
 static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_t node)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     json_t *o = depth ? sg_source_child_json(s, codes, depth, node)
-                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)s->model->n_items);
+                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)sg_catalogue_nodes(c, sg_catalogue_levels(c)));
     json_t *children = json_array(), *items = json_array(), *path = json_array();
     int32_t first, last;
 
@@ -419,15 +485,17 @@ static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_
 
 bool sg_handle_prefix(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
-    const sg_catalogue *c = l->source.model->catalogue;
+    sg_look look;
+
+    sg_look_begin(&look, s);
+    const sg_catalogue *c = sg_source_catalogue(&look.source);
     int32_t codes[SG_CATALOGUE_LEVELS_MAX + 1], node = 0;
     const int depth = c ? read_codes(codes, sg_catalogue_levels(c), j->id) : 0;
 
     for (int i = 0; c && i < depth && node >= 0; i++)
         node = sg_catalogue_child(c, i, node, codes[i]);
     if (!c)
-        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", l->source.model->class->name);
+        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", look.source.model->class->name);
     else if (depth < 0)
         sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3",
                        sg_catalogue_levels(c));
@@ -435,8 +503,8 @@ bool sg_handle_prefix(sg_server *s, sg_job *j)
         sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'",
                        j->id);
     else
-        sg_reply(j->x, 200, prefix_json(&l->source, codes, depth, node));
-    sg_loaded_release(l);
+        sg_reply(j->x, 200, prefix_json(&look.source, codes, depth, node));
+    sg_look_end(&look);
     return true;
 }
 
@@ -455,7 +523,7 @@ static json_t *texts_json(const sg_dataset *d, int32_t item)
 
 static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     const int levels = sg_catalogue_levels(c);
     int32_t codes[SG_CATALOGUE_LEVELS_MAX], node = 0;
     json_t *id = json_array(), *path = json_array();
@@ -472,23 +540,34 @@ static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
 
 bool sg_handle_item(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
-    const sg_source *source = &l->source;
-    const int32_t item = sg_source_item(source, (sg_bytes){j->id, strlen(j->id)});
+    const sg_bytes id = {j->id, strlen(j->id)};
+    sg_look look;
 
-    if (item < 0) {
+    sg_look_begin(&look, s);
+    const sg_source *source = &look.source;
+    const int32_t item = sg_source_offered(source, id);
+
+    if (item < 0 && sg_source_item(source, id) >= 0) {
+        sg_reply_error(j->x, 404, "removed", "id", "item '%s' was removed from the catalogue", j->id);
+    } else if (item < 0) {
         sg_reply_error(j->x, 404, "not_found", "id", "item '%s' is not in the catalogue", j->id);
     } else {
+        const sg_added *added = sg_source_added(source, item);
         const int32_t in_data = sg_source_data_item(source, item);
         json_t *o = sg_source_item_json(source, item);
 
         json_object_set_new(o, "object", json_string("item"));
-        if (in_data >= 0)
+        json_object_set_new(o, "added", json_boolean(added));
+        if (added && json_object_size(added->texts))
+            json_object_set(o, "texts", added->texts);
+        else if (in_data >= 0)
             json_object_set_new(o, "texts", texts_json(source->data, in_data));
+        if (added && added->expires)
+            json_object_set_new(o, "expires_at", json_integer((json_int_t)added->expires));
         if (source->model->catalogue)
             add_semantic_id(o, source, item);
         sg_reply(j->x, 200, o);
     }
-    sg_loaded_release(l);
+    sg_look_end(&look);
     return true;
 }

@@ -69,8 +69,12 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
 {
     sg_route_name name[SG_ROUTES_MAX];
     sg_buf *b = &j->x->answer;
-    sg_loaded *l = sg_server_loaded(s);
+    sg_look look;
+
+    sg_look_begin(&look, s);
+    const sg_loaded *l = look.loaded;
     const sg_model *m = l->source.model;
+    const sg_view *v = look.source.view;
 
     for (int i = 0; i < sg_n_routes; i++)
         name[i] = (sg_route_name){sg_routes[i].method, sg_routes[i].path};
@@ -80,7 +84,7 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     gauge(b, "sedge_queue_length", "Requests that wait for a worker.",
           sg_lane_length(s->lane[SG_LANE_MODEL]));
     gauge(b, "sedge_connections", "Open connections.", sg_http_connections(s->http));
-    gauge(b, "sedge_items", "Items of the catalogue.", m->n_items);
+    gauge(b, "sedge_items", "Items on offer.", v ? v->n_items : m->n_items);
     gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.",
           (double)s->started);
     sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
@@ -88,7 +92,7 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
                   m->sha256, SEDGE_VERSION);
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
-    sg_loaded_release(l);
+    sg_look_end(&look);
     print_process(b);
     j->x->status = 200;
     j->x->type = "text/plain; version=0.0.4";

@@ -62,7 +62,7 @@ static int32_t item_at(const sg_source *s, const json_t *items, size_t i)
 {
     const json_t *id = json_array_get(items, i);
 
-    return sg_source_item(s, (sg_bytes){json_string_value(id), json_string_length(id)});
+    return sg_source_offered(s, (sg_bytes){json_string_value(id), json_string_length(id)});
 }
 
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items, sg_error *err)

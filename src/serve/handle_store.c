@@ -34,12 +34,12 @@ static sg_bytes id_of(const sg_job *j)
     return (sg_bytes){j->id, strlen(j->id)};
 }
 
-static bool no_store(const sg_server *s, sg_job *j)
+bool sg_no_store(const sg_server *s, sg_job *j)
 {
     if (s->store_write)
         return false;
     sg_reply_error(j->x, 501, "no_store", NULL,
-                   "this server keeps no events; it was started without --store");
+                   "this server keeps nothing; it was started without --store");
     return true;
 }
 
@@ -49,18 +49,19 @@ bool sg_handle_events(sg_server *s, sg_job *j)
     json_t *e;
     size_t i;
 
-    if (no_store(s, j))
-        return true;
-    sg_loaded *l = sg_server_loaded(s);
+    sg_look look;
 
-    json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&l->source, text_of(e, "item")) < 0;
-    sg_loaded_release(l);
+    if (sg_no_store(s, j))
+        return true;
+    sg_look_begin(&look, s);
+    json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&look.source, text_of(e, "item")) < 0;
+    sg_look_end(&look);
     return false;
 }
 
 bool sg_handle_erase(sg_server *s, sg_job *j)
 {
-    return no_store(s, j);
+    return sg_no_store(s, j);
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------- */
@@ -110,39 +111,77 @@ static sg_status erase(sg_server *s, sg_job *j, sg_error *err)
     return st;
 }
 
+static bool is_of_items(const sg_job *j)
+{
+    return j->route->handle == sg_handle_add_items || j->route->handle == sg_handle_remove_item;
+}
+
+static sg_status run_one(sg_server *s, sg_loaded *l, sg_job *j, bool *erased, sg_error *err)
+{
+    if (j->route->handle == sg_handle_add_items)
+        return sg_items_add(s, l, j, err);
+    if (j->route->handle == sg_handle_remove_item)
+        return sg_items_remove(s, l, j, err);
+    if (j->route->handle == sg_handle_events)
+        return append(s, j, err);
+    *erased = true;
+    return erase(s, j, err);
+}
+
 /* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a
- * thousand. */
-void sg_store_run(void *server, int thread, void **job, int n)
+ * thousand. Items are seen once they are on the disk, and before anybody is told. */
+static sg_status run_all(sg_server *s, sg_loaded *l, sg_job **job, int n, bool items, sg_error *err)
+{
+    bool erased = false;
+    sg_status st = sg_store_begin(s->store_write, err);
+
+    for (int i = 0; !st && i < n; i++)
+        st = run_one(s, l, job[i], &erased, err);
+    if (!st)
+        st = sg_store_commit(s->store_write, err);
+    if (st) {
+        sg_store_rollback(s->store_write);
+        if (items)
+            sg_stock_undo(l->stock, 0);
+        return st;
+    }
+    if (items && (st = sg_stock_publish(l->stock, err)))
+        return st;
+    return erased ? sg_store_flush(s->store_write, err) : SG_OK;
+}
+
+void sg_store_run(void *server, int thread, void **jobs, int n)
 {
     sg_server *s = server;
-    bool erased = false;
+    sg_job **job = (sg_job **)jobs;
+    bool items = false;
+    sg_loaded *l;
     sg_error e;
-    sg_status st = sg_store_begin(s->store_write, &e);
+    sg_status st;
 
     (void)thread;
-    for (int i = 0; !st && i < n; i++) {
-        sg_job *j = job[i];
-
-        if (j->body)
-            st = append(s, j, &e);
-        else if (!(st = erase(s, j, &e)))
-            erased = true;
-    }
-    if (!st)
-        st = sg_store_commit(s->store_write, &e);
-    if (st)
-        sg_store_rollback(s->store_write);
-    else if (erased)
-        st = sg_store_flush(s->store_write, &e);
+    for (int i = 0; i < n; i++)
+        items |= is_of_items(job[i]);
+    if (items)
+        pthread_mutex_lock(&s->items_lock);
+    l = sg_server_loaded(s);
+    st = run_all(s, l, job, n, items, &e);
+    sg_loaded_release(l);
+    if (items)
+        pthread_mutex_unlock(&s->items_lock);
     if (st)
         sg_server_log(s, "error", "store", json_pack("{s:s}", "error", e.message));
     for (int i = 0; i < n; i++) {
-        sg_job *j = job[i];
-
         if (st) /* whatever the answer was to be, it is not on the disk */
-            sg_reply_status(j->x, SG_ERR_IO, &e);
-        sg_http_answer(j->x);
+            sg_reply_status(job[i]->x, SG_ERR_IO, &e);
+        sg_http_answer(job[i]->x);
     }
+}
+
+void sg_store_refresh(void *server, int thread)
+{
+    (void)thread;
+    sg_items_expire(server);
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------- */
@@ -191,20 +230,21 @@ static int64_t show_dataset(json_t *list, const sg_source *s, sg_bytes user)
 
 bool sg_handle_user(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
     const sg_bytes user = id_of(j);
+    sg_look look;
     json_t *list = json_array();
     int64_t n_data = 0, n_store = 0;
     bool erased = false;
     sg_status st = SG_OK;
     sg_error e;
 
+    sg_look_begin(&look, s);
     if (s->store_read)
         st = sg_store_erased(s->store_read, user, &erased, &e);
     if (!erased)
-        n_data = show_dataset(list, &l->source, user);
+        n_data = show_dataset(list, &look.source, user);
     if (!st && s->store_read && !(st = sg_store_count(s->store_read, user, &n_store, &e)))
-        st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &l->source}, &e);
+        st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &look.source}, &e);
     while (json_array_size(list) > EVENTS_SHOWN)
         json_array_remove(list, 0);
     if (st)
@@ -216,6 +256,6 @@ bool sg_handle_user(sg_server *s, sg_job *j)
                  json_pack("{s:s, s:s, s:I, s:I, s:O}", "object", "user", "user", j->id, "events_dataset",
                            (json_int_t)n_data, "events_store", (json_int_t)n_store, "events", list));
     json_decref(list);
-    sg_loaded_release(l);
+    sg_look_end(&look);
     return true;
 }

@@ -37,6 +37,8 @@ static void close_all(sg_loaded *l)
     sg_dataset *d = l->source.data;
 
     json_decref(l->training);
+    sg_stock_free(l->stock);
+    sg_tower_close(l->tower);
     sg_source_fini(&l->source);
     sg_dataset_close(d);
     sg_model_free(m);
@@ -67,8 +69,8 @@ static json_t *read_training(const char *dir)
     return all;
 }
 
-sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
-                         sg_error *err)
+sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, const char *encoder,
+                         bool verify, sg_error *err)
 {
     sg_loaded *l = sg_alloc_zero(1, sizeof *l);
     sg_model *m = NULL;
@@ -98,7 +100,8 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     l->when = time(NULL);
     l->training = read_training(model_dir);
     atomic_init(&l->held, 1);
-    if ((st = sg_source_meanings(&l->source, err)) || (verify && (st = try_request(&l->source, err))))
+    if ((st = sg_source_meanings(&l->source, err)) || (st = sg_tower_open(&l->tower, model_dir, encoder, err)) ||
+        (st = sg_stock_new(&l->stock, l->source.model, l->tower, err)) || (verify && (st = try_request(&l->source, err))))
         goto done;
     *out = l;
     l = NULL;

@@ -91,6 +91,50 @@ sg_loaded *sg_server_loaded(sg_server *s)
     return l;
 }
 
+sg_source sg_source_now(sg_loaded *l)
+{
+    const sg_view *v = sg_stock_view(l->stock);
+    sg_source s = l->source;
+
+    if (v->edited)
+        s.view = v;
+    else
+        sg_view_release(l->stock, v);
+    return s;
+}
+
+void sg_source_let_go(sg_source *s, sg_loaded *l)
+{
+    sg_view_release(l->stock, s->view);
+    s->view = NULL;
+}
+
+void sg_look_begin(sg_look *l, sg_server *s)
+{
+    l->loaded = sg_server_loaded(s);
+    l->source = sg_source_now(l->loaded);
+}
+
+void sg_look_end(sg_look *l)
+{
+    sg_source_let_go(&l->source, l->loaded);
+    sg_loaded_release(l->loaded);
+}
+
+/* The stock of a new model takes over what came and went; no edit may come in between. */
+static sg_status take_over(sg_server *s, sg_loaded *l, sg_error *err)
+{
+    sg_store *store = NULL;
+    sg_status st;
+
+    if (!s->spec->store)
+        return SG_OK;
+    if (!(st = sg_store_open(&store, s->spec->store, err)))
+        st = sg_items_fill(s, l, store, err);
+    sg_store_close(store);
+    return st;
+}
+
 sg_status sg_server_reload(sg_server *s, sg_error *err)
 {
     sg_loaded *new = NULL, *old;
@@ -98,7 +142,14 @@ sg_status sg_server_reload(sg_server *s, sg_error *err)
     sg_status st;
 
     if ((s->spec->key_file && (st = sg_keys_open(&keys, s->spec->key_file, err))) ||
-        (st = sg_loaded_open(&new, s->spec->model, s->spec->data, true, err))) {
+        (st = sg_loaded_open(&new, s->spec->model, s->spec->data, s->spec->encoder, true, err))) {
+        sg_keys_free(keys);
+        return st;
+    }
+    pthread_mutex_lock(&s->items_lock);
+    if ((st = take_over(s, new, err))) {
+        pthread_mutex_unlock(&s->items_lock);
+        sg_loaded_release(new);
         sg_keys_free(keys);
         return st;
     }
@@ -108,6 +159,7 @@ sg_status sg_server_reload(sg_server *s, sg_error *err)
     s->loaded = new;
     s->keys = keys;
     pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->items_lock);
     sg_keys_free(keys_old);
     sg_loaded_release(old);
     sg_lane_refresh(s->lane[SG_LANE_MODEL]); /* workers that have nothing to do let go of the old one, too */
@@ -322,6 +374,8 @@ static void on_done(void *ctx, sg_exchange *x, bool sent)
     sg_metrics_answer(&s->metrics, route_number(j), sent ? x->status : 499, seconds);
     log_request(s, j, sent, seconds);
     json_decref(j->body);
+    sg_loaded_release(j->loaded);
+    sg_free(j->x_items);
     sg_free(j->id);
     sg_free(j);
 }
@@ -339,7 +393,7 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .run = sg_recommend_run,
                                 .refresh = sg_recommend_refresh};
     const sg_lane_spec store = {
-        .threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run};
+        .threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
     const sg_lane_spec admin = {
         .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run};
     sg_status st;
@@ -391,10 +445,10 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, false, err)) ||
+        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, spec->encoder, false, err)) ||
         (spec->store && ((st = sg_store_open(&s->store_write, spec->store, err)) ||
                          (st = sg_store_open(&s->store_read, spec->store, err)))) ||
-        (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
+        (s->store_read && (st = sg_items_fill(s, s->loaded, s->store_read, err))) || (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
     return listen_for_requests(s, err);
@@ -409,13 +463,26 @@ static void finish_answers(sg_server *s, double seconds)
         ;
 }
 
+/* The loop turns ten times a second. */
+static bool expiry_is_due(sg_server *s)
+{
+    sg_loaded *l = sg_server_loaded(s);
+    const bool due = sg_stock_next_expiry(l->stock) <= (int64_t)time(NULL);
+
+    sg_loaded_release(l);
+    return due;
+}
+
 static sg_status run(sg_server *s, sg_error *err)
 {
     const sg_progress_event tick = {.stage = "serve", .unit = "requests"};
     sg_status st = SG_OK;
 
-    while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL))
+    while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL)) {
         st = sg_http_turn(s->http, TURN_SECONDS, err);
+        if (expiry_is_due(s))
+            sg_lane_refresh(s->lane[SG_LANE_STORE]);
+    }
     s->draining = true;
     sg_server_log(s, "info", "draining", json_pack("{s:i}", "requests", s->active));
     if (!st)
@@ -445,6 +512,7 @@ static void stop(sg_server *s)
     sg_loaded_release(s->loaded);
     sg_keys_free(s->keys);
     sg_metrics_fini(&s->metrics);
+    pthread_mutex_destroy(&s->items_lock);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->log_lock);
 }
@@ -458,6 +526,7 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     s.n_workers = spec->threads > 0 ? spec->threads : sg_cores();
     atomic_init(&s.abandon, false);
     atomic_init(&s.service_us, 0);
+    pthread_mutex_init(&s.items_lock, NULL);
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.log_lock, NULL);
     if (!(st = start(&s, err))) {

@@ -23,6 +23,9 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, history_max, 1000, 1, 1000000, "limit: items of a history; of a stored user the latest are read")                   \
     X(int, rank_max, 1000, 1, 1000000, "limit: items to score in one request")                                                \
     X(int, list_max, 10000, 1, 10000000, "limit: items in allow, and in deny")                                                 \
+    X(int, items_max, 100, 1, 10000, "limit: items added in one request")                                                      \
+    X(int, inputs_max, 256, 1, 100000, "limit: texts to embed in one request")                                                 \
+    X(int, text_max, 8192, 1, 16777216, "limit: bytes of a text")                                                              \
     X(int, events_max, 1000, 1, 1000000, "limit: events in one request")                                                       \
     X(int, id_max, 255, 1, 65536, "limit: bytes of an id")                                                                     \
     X(int, depth_max, 8, 3, 1000, "limit: nesting of JSON")                                                                    \
@@ -44,7 +47,8 @@ typedef struct sg_serve_spec {
     const sg_serve_config *config;
     const char *model;    /* folder; read again by POST /admin/reload */
     const char *data;     /* dataset folder; NULL: the one the model learned from, when it is still there */
-    const char *store;    /* file of users' events; NULL: none are kept */
+    const char *store;    /* file of users' events and of added items; NULL: none are kept */
+    const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
     const char *key_file; /* NULL: no keys */
     bool insecure;        /* other than loopback addresses without keys */
     int threads;          /* workers; 0: one per core */

@@ -15,6 +15,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+typedef enum sg_work { /* what the model lane does for it */
+    SG_WORK_LIST, /* recommend, rank, rerank */
+    SG_WORK_TEXTS,
+    SG_WORK_ITEMS /* then it is the store lane's */
+} sg_work;
+
 typedef struct sg_job { /* a request on its way; hangs on its exchange */
     sg_exchange *x;
     const sg_route *route;    /* NULL: none */
@@ -27,6 +33,9 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     const json_t *
         items; /* borrowed from body: only these are scored, wherever they stand; NULL: the best of all are found */
     bool best_first; /* of items: as results, not in their own order */
+    sg_work work;
+    sg_loaded *loaded; /* held: whose tower made the vectors; NULL: nobody's */
+    float *x_items;    /* owned: vectors of the items in the body */
     int n_unknown;   /* events of items that the model does not know */
     char trace[33];  /* trace id of the traceparent header; empty: none */
 } sg_job;
@@ -34,6 +43,7 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
 typedef struct sg_worker { /* of the model lane; its thread's own */
     sg_loaded *loaded;     /* held, while there is a session on it */
     sg_session *session;   /* owned */
+    sg_source source;      /* loaded's, with the items on offer while requests are at hand */
     sg_store *store;       /* owned; NULL: there is none */
     sg_query *query;       /* owned (batch) */
     sg_batch batch;
@@ -53,6 +63,7 @@ typedef struct sg_server {
     bool draining, keyless_local; /* no keys: only loopback names are answered to */
     atomic_bool abandon;          /* what waits is answered 503 */
     atomic_int service_us;        /* time of a request in the model lane, smoothed */
+    pthread_mutex_t items_lock;   /* of edits of a stock, and of the change to another one */
     pthread_mutex_t lock;         /* of the two below */
     sg_loaded *loaded;            /* held */
     sg_keys *keys;                /* owned; NULL: everybody may do everything */
@@ -60,12 +71,22 @@ typedef struct sg_server {
 } sg_server;
 
 sg_loaded *sg_server_loaded(sg_server *s); /* held for the caller */
+typedef struct sg_look { /* the model and the items on offer at one moment */
+    sg_loaded *loaded;
+    sg_source source;
+} sg_look;
+void sg_look_begin(sg_look *l, sg_server *s);
+void sg_look_end(sg_look *l);
+/* The source of a model with the items on offer now; given back with sg_source_let_go. */
+sg_source sg_source_now(sg_loaded *l);
+void sg_source_let_go(sg_source *s, sg_loaded *l);
 /* A line of the log; members is taken. */
 void sg_server_log(sg_server *s, const char *level, const char *message, json_t *members);
 sg_status sg_server_reload(sg_server *s, sg_error *err);
 
 /* Handlers, and what runs in the lanes. */
-extern const sg_field sg_recommend_fields[], sg_rank_fields[], sg_rerank_fields[], sg_events_fields[];
+extern const sg_field sg_recommend_fields[], sg_rank_fields[], sg_rerank_fields[], sg_events_fields[],
+    sg_items_fields[], sg_embeddings_fields[];
 bool sg_handle_recommend(sg_server *s, sg_job *j);
 bool sg_handle_rank(sg_server *s, sg_job *j);
 bool sg_handle_rerank(sg_server *s, sg_job *j);
@@ -73,6 +94,9 @@ bool sg_handle_models(sg_server *s, sg_job *j);
 bool sg_handle_training(sg_server *s, sg_job *j);
 bool sg_handle_prefix(sg_server *s, sg_job *j);
 bool sg_handle_item(sg_server *s, sg_job *j);
+bool sg_handle_add_items(sg_server *s, sg_job *j);
+bool sg_handle_remove_item(sg_server *s, sg_job *j);
+bool sg_handle_embeddings(sg_server *s, sg_job *j);
 bool sg_handle_events(sg_server *s, sg_job *j);
 bool sg_handle_user(sg_server *s, sg_job *j);
 bool sg_handle_erase(sg_server *s, sg_job *j);
@@ -89,12 +113,25 @@ sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
 sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const sg_job *j, sg_error *err);
 
+/* Does the server keep nothing? Then x holds the error. */
+bool sg_no_store(const sg_server *s, sg_job *j);
+/* What was added and removed according to the store, onto a stock that is new; then published. */
+sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, sg_error *err);
+/* In the store lane. SG_OK with an answer in x, whatever it says; else the store failed. */
+sg_status sg_items_add(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err);
+sg_status sg_items_remove(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err);
+void sg_items_expire(sg_server *s);
+/* In the model lane. */
+void sg_texts_run(sg_server *s, sg_worker *w, sg_job *j);
+bool sg_items_encode(sg_worker *w, sg_job *j); /* false: x holds the error */
+
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);
 void sg_worker_fini(sg_worker *w, const sg_server *s);
 bool sg_recommend_alike(void *server, const void *a, const void *b);
 void sg_recommend_run(void *server, int thread, void **job, int n);
 void sg_recommend_refresh(void *server, int thread);
 void sg_store_run(void *server, int thread, void **job, int n);
+void sg_store_refresh(void *server, int thread);
 void sg_admin_run(void *server, int thread, void **job, int n);
 
 #endif

@@ -79,12 +79,13 @@ bool sg_same_items(const sg_model *m, const sg_dataset *d)
     return true;
 }
 
+static const char *const title_names[] = {"title", "movie_title", "name"};
+enum { N_TITLE_NAMES = sizeof title_names / sizeof *title_names };
+
 json_t *sg_item_title(const sg_dataset *d, int32_t item)
 {
-    static const char *const names[] = {"title", "movie_title", "name"};
-
-    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
-        const sg_text_column *column = sg_dataset_column(d, names[i]);
+    for (size_t i = 0; d && item >= 0 && i < N_TITLE_NAMES; i++) {
+        const sg_text_column *column = sg_dataset_column(d, title_names[i]);
 
         if (column) {
             const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
@@ -97,22 +98,60 @@ json_t *sg_item_title(const sg_dataset *d, int32_t item)
 
 int32_t sg_source_item(const sg_source *s, sg_bytes id)
 {
-    return sg_model_item(s->model, id);
+    const int32_t item = sg_model_item(s->model, id);
+    const sg_added *a = item < 0 && s->view ? sg_view_find(s->view, id) : NULL;
+
+    return a ? a->number : item;
+}
+
+int32_t sg_source_offered(const sg_source *s, sg_bytes id)
+{
+    const int32_t item = sg_source_item(s, id);
+
+    return s->view && !sg_view_offers(s->view, s->model, item) ? -1 : item;
+}
+
+int32_t sg_source_items(const sg_source *s)
+{
+    return s->view ? s->view->offer.n_items : s->model->n_items;
+}
+
+const sg_catalogue *sg_source_catalogue(const sg_source *s)
+{
+    return s->view && s->view->offer.catalogue ? s->view->offer.catalogue : s->model->catalogue;
+}
+
+const sg_added *sg_source_added(const sg_source *s, int32_t item)
+{
+    if (item >= s->model->n_items)
+        return s->view->later[item - s->model->n_items];
+    return s->view && s->view->n_added ? sg_view_find(s->view, sg_strings_at(&s->model->item_ids, (size_t)item)) : NULL;
 }
 
 int32_t sg_source_data_item(const sg_source *s, int32_t item)
 {
-    if (!s->data)
+    if (!s->data || item >= s->model->n_items)
         return -1;
     return s->same_items ? item : sg_dataset_item(s->data, sg_strings_at(&s->model->item_ids, (size_t)item));
 }
 
+static json_t *title_of_added(const sg_added *a)
+{
+    for (size_t i = 0; i < N_TITLE_NAMES; i++)
+        if (json_object_get(a->texts, title_names[i]))
+            return json_incref(json_object_get(a->texts, title_names[i]));
+    return NULL;
+}
+
 json_t *sg_source_item_json(const sg_source *s, int32_t item)
 {
-    const sg_bytes id = sg_strings_at(&s->model->item_ids, (size_t)item);
+    const sg_added *a = sg_source_added(s, item);
+    const sg_bytes id = a ? a->id : sg_strings_at(&s->model->item_ids, (size_t)item);
     json_t *o = json_pack("{s:s%}", "item", id.data, id.size), *title;
 
-    if (o && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
+    if (a && (title = title_of_added(a)))
+        json_object_set_new(o, "title", title);
+    else if (o && (!a || !json_object_size(a->texts)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
         json_object_set_new(o, "title", title);
     return o;
 }
@@ -122,7 +161,7 @@ json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth
     int32_t first, last;
     json_t *child;
 
-    sg_catalogue_span(s->model->catalogue, depth, node, &first, &last);
+    sg_catalogue_span(sg_source_catalogue(s), depth, node, &first, &last);
     child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
                       (int)(last - first));
     if (s->prefixes)
@@ -132,7 +171,7 @@ json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth
 
 json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     json_t *step = sg_source_child_json(s, codes, depth, node);
     int32_t first, last;
 

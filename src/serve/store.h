@@ -1,4 +1,4 @@
-/* store.h - what users did since the dataset was made, in SQLite: appended, read by user, erased.
+/* store.h - what users did since the dataset was made, in SQLite: appended, read by user, erased; and which items came and went.
  *
  * One handle is one connection and belongs to one thread at a time; any number may be open on a file. What a
  * commit has returned from is on the disk: the log is synced, and a process that is killed at any moment
@@ -45,5 +45,17 @@ sg_status sg_store_erase(sg_store *s, sg_bytes user, bool remember, int64_t *n, 
 /* Moves the log into the file and empties it, so that what was erased is in neither. Outside a transaction.
  */
 sg_status sg_store_flush(sg_store *s, sg_error *err);
+
+/* An item that was added, or (gone) removed; the latest word on each id. */
+typedef struct sg_store_item {
+    sg_bytes id, texts; /* texts: JSON; size 0: of an item that was only removed */
+    sg_bytes tower, codes; /* the semantic ID that it got, "17,3,0", and what made it */
+    int64_t expires;    /* seconds since 1970; 0: never */
+} sg_store_item;
+sg_status sg_store_put_item(sg_store *s, const sg_store_item *item, sg_error *err); /* it is there, whatever was */
+sg_status sg_store_remove_item(sg_store *s, sg_bytes id, sg_error *err);           /* what is known of it stays */
+/* Calls each for those that are gone, or those that are there, in the order in which they came. */
+typedef sg_status sg_store_each_item(void *ctx, const sg_store_item *item, sg_error *err);
+sg_status sg_store_items(sg_store *s, bool gone, sg_store_each_item *each, void *ctx, sg_error *err);
 
 #endif
