@@ -93,6 +93,8 @@ typedef struct sg_model_class {
      * h->now: probabilities (n, tasks). label: what event e says, 1 yes, 0 no, -1 nothing. */
     sg_status (*rank)(sg_session *s, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err);
     int (*tasks)(const sg_model *m);
+    int (*goal)(const sg_model *m); /* the task that recommending goes by */
+    /* d: whose actions the tasks are named by; NULL: unknown. */
     void (*task_name)(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes);
     int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
     size_t session_bytes; /* zeroed memory for the class, at session->state */

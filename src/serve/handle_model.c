@@ -197,6 +197,7 @@ void sg_worker_fini(sg_worker *w, const sg_server *s)
         sg_query_free(&w->query[i]);
     sg_free(w->query);
     sg_batch_free(&w->batch);
+    sg_free(w->p);
     sg_store_close(w->store);
 }
 
@@ -224,6 +225,11 @@ void sg_recommend_refresh(void *server, int thread)
     renew(&s->worker[thread], s, NULL); /* without memory now, the next request tries again */
 }
 
+static bool has_role_rank(const sg_worker *w)
+{
+    return w->loaded->source.model->class->rank != NULL;
+}
+
 static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 {
     const sg_source *source = &w->source;
@@ -236,7 +242,7 @@ static void answer(sg_worker *w, sg_job *j, const sg_query *q)
 
     if (json_is_string(user))
         json_object_set(o, "user", (json_t *)(uintptr_t)user);
-    st = j->items     ? sg_rank_answer(o, source, q, j, &e)
+    st = j->items     ? sg_rank_answer(o, source, q, has_role_rank(w) ? w->p : NULL, j, &e)
          : j->explain ? sg_answer_explained(o, source, q, w->session, &e)
                       : sg_answer_items(o, source, q, &e);
     if (!st && j->explain)
@@ -268,7 +274,8 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
 {
     const double start = sg_now();
     sg_error e;
-    const sg_status st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+    const sg_status st = job[0]->items && has_role_rank(w) ? sg_rank_run(q[0], w, job[0], &e)
+                                                           : sg_query_run_batch(q, n, &w->batch, w->session, &e);
 
     sg_metrics_batch(&s->metrics, n);
     for (int i = 0; i < n; i++) {

@@ -46,6 +46,8 @@ typedef struct sg_worker { /* of the model lane; its thread's own */
     sg_source source;      /* loaded's, with the items on offer while requests are at hand */
     sg_store *store;       /* owned; NULL: there is none */
     sg_query *query;       /* owned (batch) */
+    float *p;              /* owned (items, tasks): what the role rank said of the hits of the query at hand */
+    size_t cap_p;
     sg_batch batch;
 } sg_worker;
 
@@ -111,7 +113,10 @@ bool sg_handle_openapi(sg_server *s, sg_job *j);
 bool sg_take_history(sg_server *s, sg_job *j);
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
-sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const sg_job *j, sg_error *err);
+/* p (q->n, tasks): probabilities of the hits, NULL: they have none. */
+sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const float *p, const sg_job *j, sg_error *err);
+/* The items' probabilities by the role rank; hits: all of them, by the task that recommending goes by. */
+sg_status sg_rank_run(sg_query *q, sg_worker *w, const sg_job *j, sg_error *err);
 
 /* Does the server keep nothing? Then x holds the error. */
 bool sg_no_store(const sg_server *s, sg_job *j);
