@@ -2,7 +2,7 @@
  *
  *   config.json         {"format", "model", "items", "users", "options", "receipt"}
  *   model.safetensors   weights and counted arrays under their names
- *   items.safetensors   id.bytes U8, id.offsets I64 (n_items + 1), as in a dataset
+ *   items.safetensors   id.bytes U8, id.offsets I64 (n_items + 1), as in a dataset; id.index I32, the hash table of ids
  *   catalogue.bin       semantic IDs, for models that have them
  *   README.md           what this is, for people
  *   manifest.json       size and sha256 of all of these */
@@ -63,7 +63,10 @@ static sg_status write_weights(const sg_model *m, const char *path, sg_error *er
 static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
 {
     const sg_strings *ids = &m->item_ids;
+    size_t n_index = 0;
+    int32_t *index = sg_item_index_new(&n_index, ids);
     const sg_tensor_desc list[] = {
+        {.name = "id.index", .dtype = SG_DT_I32, .rank = 1, .dim = {n_index}, .data = index},
         {.name = "id.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {ids->n + 1}, .data = ids->offsets},
         {.name = "id.bytes",
          .dtype = SG_DT_U8,
@@ -72,7 +75,10 @@ static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
          .data = ids->bytes},
     };
 
-    return sg_tensors_write(path, list, 2, NULL, 0, err);
+    const sg_status st = index ? sg_tensors_write(path, list, 3, NULL, 0, err) : sg_fail_memory(err, "index of ids");
+
+    sg_free(index);
+    return st;
 }
 
 static sg_status write_config(const sg_model *m, const char *path, sg_error *err)
@@ -291,6 +297,24 @@ done:
     return st;
 }
 
+/* Folders of before have none; the first to look an id up makes it. */
+static sg_status open_index(sg_model *m, const char *path, sg_error *err)
+{
+    const sg_file_tensor *t = sg_tensors_find(m->items_file, "id.index");
+    sg_status st;
+
+    if (!t)
+        return SG_OK;
+    if ((st = sg_tensors_need(&t, m->items_file, "id.index", SG_DT_I32, 1, (const int64_t[]){-1}, err)))
+        return st;
+    if (t->count < (size_t)m->n_items || (t->count & (t->count - 1)))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'id.index': expected a power of two of at least %d slots, found %zu", path,
+                       (int)m->n_items, t->count);
+    m->item_index = t->data;
+    m->n_item_index = t->count;
+    return SG_OK;
+}
+
 static sg_status open_items(sg_model *m, const char *path, sg_error *err)
 {
     const sg_file_tensor *offsets, *bytes;
@@ -309,7 +333,7 @@ static sg_status open_items(sg_model *m, const char *path, sg_error *err)
                            "%s: tensor 'id.offsets': expected ascending numbers up to %zu, found %lld, %lld",
                            path, bytes->count, (long long)o[i], (long long)o[i + 1]);
     m->item_ids = (sg_strings){.n = (size_t)m->n_items, .bytes = bytes->data, .offsets = o};
-    return SG_OK;
+    return open_index(m, path, err);
 }
 
 static sg_status open_catalogue(sg_model *m, const char *path, sg_error *err)

@@ -125,8 +125,9 @@ struct sg_model {
     sg_catalogue *catalogue; /* owned; NULL for models without semantic IDs */
     int32_t *codes;          /* owned: (n_items, levels) of the catalogue, or NULL */
     sg_tensors *weights_file, *items_file; /* owned: open files behind mapped weights and ids; NULL for a new model */
-    int32_t *item_index;     /* owned: hash table id -> number, made by the first sg_model_item */
-    size_t n_item_index;
+    const int32_t *item_index; /* hash table id -> number: of the open file, or made by the first sg_model_item */
+    int32_t *item_index_own;   /* owned: when it was made */
+    size_t n_item_index;       /* a power of two */
     char *dir;               /* owned; NULL when not opened from a folder */
     char sha256[65];         /* of model.safetensors; empty when not opened from a folder */
     struct json_t *receipt;  /* owned object: what it learned from (data, split, seed, versions); training adds to it */
@@ -175,8 +176,10 @@ sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, con
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err);
 sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a model may be saved there */
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
-/* -1: unknown. The first call builds the index and may not run beside others. */
+/* -1: unknown. The first call builds the index, where the folder has none, and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
+/* The index in new memory (*n slots), as a folder keeps it. NULL: out of memory. */
+int32_t *sg_item_index_new(size_t *n, const sg_strings *ids);
 
 static inline int32_t sg_session_items(const sg_session *s) /* item numbers are below it: the row length of score */
 {

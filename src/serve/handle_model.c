@@ -325,6 +325,8 @@ static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status 
         if (n_group)
             run_alike(s, w, group, query, n_group);
     }
+    if (n_live && !atomic_exchange(&w->loaded->used, true))
+        sg_lane_refresh(s->lane[SG_LANE_ADMIN]);
 }
 
 /* What is not a list comes alone. */

@@ -1,6 +1,7 @@
 /* handle_ops.c - what operators ask: is it alive, is it ready, what does it count, take the new model. */
 #include "serve/server.h"
 
+#include "math/gemm.h"
 #include "serve/page.h"
 #include "serve/reply.h"
 
@@ -104,6 +105,18 @@ bool sg_handle_reload(sg_server *s, sg_job *j)
     (void)s;
     (void)j;
     return false; /* opening takes as long as it takes: not here */
+}
+
+/* After the first answer of a model: what makes the next ones quicker and need not be waited for. */
+void sg_admin_refresh(void *server, int thread)
+{
+    sg_loaded *l = sg_server_loaded(server);
+    sg_params *ps = &l->source.model->params;
+
+    (void)thread;
+    for (size_t i = 0; i < ps->n; i++)
+        sg_gemm_settle(ps->list[i]);
+    sg_loaded_release(l);
 }
 
 void sg_admin_run(void *server, int thread, void **job, int n)

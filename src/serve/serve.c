@@ -395,7 +395,7 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
     const sg_lane_spec store = {
         .threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
     const sg_lane_spec admin = {
-        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run};
+        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run, .refresh = sg_admin_refresh};
     sg_status st;
 
     if (!(s->worker = sg_alloc_zero((size_t)s->n_workers, sizeof *s->worker)))

@@ -137,6 +137,7 @@ void sg_recommend_run(void *server, int thread, void **job, int n);
 void sg_recommend_refresh(void *server, int thread);
 void sg_store_run(void *server, int thread, void **job, int n);
 void sg_store_refresh(void *server, int thread);
+void sg_admin_refresh(void *server, int thread);
 void sg_admin_run(void *server, int thread, void **job, int n);
 
 #endif
