@@ -1,6 +1,7 @@
 /* handle_ops.c - what operators ask: is it alive, is it ready, what does it count, take the new model. */
 #include "serve/server.h"
 
+#include "file/manifest.h"
 #include "math/gemm.h"
 #include "serve/page.h"
 #include "serve/reply.h"
@@ -91,6 +92,8 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
     sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name,
                   m->sha256, SEDGE_VERSION);
+    gauge(b, "sedge_model_verified", "1: every byte of the model folder was compared with its checksum, -1: and one is wrong; 0: not yet.",
+          atomic_load(&l->verified));
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
     sg_look_end(&look);
@@ -107,15 +110,29 @@ bool sg_handle_reload(sg_server *s, sg_job *j)
     return false; /* opening takes as long as it takes: not here */
 }
 
-/* After the first answer of a model: what makes the next ones quicker and need not be waited for. */
+/* The checksums of large folders are not looked at when a server starts: that would take longer than all the rest. */
+static void verify(sg_server *s, sg_loaded *l)
+{
+    sg_error e;
+    const sg_status st = sg_manifest_check(l->source.model->dir, true, &e);
+
+    atomic_store(&l->verified, st ? -1 : 1);
+    if (st)
+        sg_server_log(s, "error", "the model folder is not what was written", json_pack("{s:s}", "error", e.message));
+}
+
+/* After the first answer of a model: what need not be waited for. */
 void sg_admin_refresh(void *server, int thread)
 {
-    sg_loaded *l = sg_server_loaded(server);
+    sg_server *s = server;
+    sg_loaded *l = sg_server_loaded(s);
     sg_params *ps = &l->source.model->params;
 
     (void)thread;
     for (size_t i = 0; i < ps->n; i++)
         sg_gemm_settle(ps->list[i]);
+    if (!atomic_load(&l->verified))
+        verify(s, l);
     sg_loaded_release(l);
 }
 

@@ -15,7 +15,8 @@ typedef struct sg_loaded {
     time_t when;      /* opened */
     json_t *training; /* owned: {"report", "curve"}, what the folder keeps of the training */
     atomic_int held;
-    atomic_bool used; /* a request was answered */
+    atomic_bool used;    /* a request was answered */
+    atomic_int verified; /* 1: every byte was compared with its checksum, -1: and one was wrong; 0: not yet */
 } sg_loaded;
 
 /* Opens the folders and everything that requests need of them. data_dir NULL: the dataset the model learned

@@ -151,6 +151,8 @@ json_t *sg_source_item_json(const sg_source *s, int32_t item)
     const sg_bytes id = a ? a->id : sg_strings_at(&s->model->item_ids, (size_t)item);
     json_t *o = json_pack("{s:s%}", "item", id.data, id.size), *title;
 
+    if (a)
+        json_object_set_new(o, "added", json_true());
     if (a && (title = title_of_added(a)))
         json_object_set_new(o, "title", title);
     else if (o && (!a || !json_object_size(a->texts)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))

@@ -45,7 +45,8 @@ const sg_catalogue *sg_source_catalogue(const sg_source *s);   /* of items on of
 const sg_added *sg_source_added(const sg_source *s, int32_t item); /* what is known of an item that was added; NULL: it was not */
 int32_t sg_source_data_item(const sg_source *s,
                             int32_t item); /* the dataset's number of the model's item, or -1 */
-json_t *sg_source_item_json(const sg_source *s, int32_t item); /* {"item", "title"}; NULL: out of memory */
+/* {"item", "title"}, and "added": true where it came after the training; NULL: out of memory */
+json_t *sg_source_item_json(const sg_source *s, int32_t item);
 /* One step down a semantic ID: {"level", "code", "items"} and what the prefix codes[0 .. depth - 1], which
  * ends at `node`, means. */
 /* The same without what would have to be counted first: for long lists. */
