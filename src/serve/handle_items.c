@@ -246,29 +246,26 @@ static void print_codes(char text[CODES_TEXT], const int32_t *codes, int n)
 static sg_status keep(sg_store *store, const sg_added *a, const sg_loaded *l, sg_error *err)
 {
     char codes[CODES_TEXT];
-    sg_buf texts = {0};
-    sg_status st;
 
-    sg_json_print_compact(&texts, a->texts);
     print_codes(codes, a->codes, levels_of(l));
-    st = texts.failed ? sg_fail_memory(err, "texts of an item")
-                      : sg_store_put_item(store,
-                                          &(sg_store_item){.id = a->id,
-                                                           .texts = {texts.data, texts.size},
-                                                           .tower = {sg_tower_sha256(l->tower), 64},
-                                                           .codes = {codes, strlen(codes)},
-                                                           .expires = a->expires},
-                                          err);
-    sg_buf_free(&texts);
-    return st;
+    return sg_store_put_item(store,
+                             &(sg_store_item){.id = a->id,
+                                              .texts = a->texts,
+                                              .tower = {sg_tower_sha256(l->tower), 64},
+                                              .codes = {codes, strlen(codes)},
+                                              .expires = a->expires},
+                             err);
 }
 
 /* Sent again as it was? */
 static bool is_repeated(const sg_added *a, const json_t *item)
 {
+    json_t *known = a && a->expires == expiry_of(item) ? sg_added_texts(a) : NULL;
     const json_t *texts = json_object_get(item, "texts");
+    const bool same = known && (json_is_object(texts) ? json_equal(known, texts) : json_object_size(known) == 0);
 
-    return a && a->expires == expiry_of(item) && (json_is_object(texts) ? json_equal(a->texts, texts) : json_object_size(a->texts) == 0);
+    json_decref(known);
+    return same;
 }
 
 /* *added: NULL where it was there already. False: x holds the error. */
@@ -489,16 +486,18 @@ static sg_status take_row(void *ctx, const sg_store_item *item, sg_error *err)
     const bool over = f->gone || (item->expires && item->expires <= (int64_t)time(NULL));
     const bool own = sg_stock_offers(f->l->stock, item->id);
     sg_arrival a = {.id = item->id, .expires = item->expires};
+    json_t *texts = NULL;
     sg_status st;
 
     if (!item->texts.size)
         return own ? take_item(f, &a, true, true, err) : SG_OK;
-    if ((st = sg_json_parse(&a.texts, item->texts, "texts of an item in the store", err)))
+    if ((st = sg_json_parse(&texts, item->texts, "texts of an item in the store", err)))
         return st;
+    a.texts = texts;
     if (levels_of(f->l) && read_codes(codes, f, item))
         a.codes = codes;
     st = take_item(f, &a, over, own, err);
-    json_decref(a.texts);
+    json_decref(texts);
     return st;
 }
 

@@ -567,8 +567,8 @@ bool sg_handle_item(sg_server *s, sg_job *j)
 
         json_object_set_new(o, "object", json_string("item"));
         json_object_set_new(o, "added", json_boolean(added));
-        if (added && json_object_size(added->texts))
-            json_object_set(o, "texts", added->texts);
+        if (added && sg_added_has_texts(added))
+            json_object_set_new(o, "texts", sg_added_texts(added));
         else if (in_data >= 0)
             json_object_set_new(o, "texts", texts_json(source->data, in_data));
         if (added && added->expires)

@@ -81,13 +81,12 @@ bool sg_same_items(const sg_model *m, const sg_dataset *d)
     return true;
 }
 
-static const char *const title_names[] = {"title", "movie_title", "name"};
-enum { N_TITLE_NAMES = sizeof title_names / sizeof *title_names };
+const char *const sg_title_names[SG_N_TITLE_NAMES] = {"title", "movie_title", "name"};
 
 json_t *sg_item_title(const sg_dataset *d, int32_t item)
 {
-    for (size_t i = 0; d && item >= 0 && i < N_TITLE_NAMES; i++) {
-        const sg_text_column *column = sg_dataset_column(d, title_names[i]);
+    for (size_t i = 0; d && item >= 0 && i < SG_N_TITLE_NAMES; i++) {
+        const sg_text_column *column = sg_dataset_column(d, sg_title_names[i]);
 
         if (column) {
             const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
@@ -137,14 +136,6 @@ int32_t sg_source_data_item(const sg_source *s, int32_t item)
     return s->same_items ? item : sg_dataset_item(s->data, sg_strings_at(&s->model->item_ids, (size_t)item));
 }
 
-static json_t *title_of_added(const sg_added *a)
-{
-    for (size_t i = 0; i < N_TITLE_NAMES; i++)
-        if (json_object_get(a->texts, title_names[i]))
-            return json_incref(json_object_get(a->texts, title_names[i]));
-    return NULL;
-}
-
 json_t *sg_source_item_json(const sg_source *s, int32_t item)
 {
     const sg_added *a = sg_source_added(s, item);
@@ -153,9 +144,9 @@ json_t *sg_source_item_json(const sg_source *s, int32_t item)
 
     if (a)
         json_object_set_new(o, "added", json_true());
-    if (a && (title = title_of_added(a)))
-        json_object_set_new(o, "title", title);
-    else if (o && (!a || !json_object_size(a->texts)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
+    if (a && a->title.size)
+        json_object_set_new(o, "title", json_stringn(a->title.data, a->title.size));
+    else if (o && (!a || !sg_added_has_texts(a)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
         json_object_set_new(o, "title", title);
     return o;
 }
@@ -168,8 +159,12 @@ json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth
     sg_catalogue_span(sg_source_catalogue(s), depth, node, &first, &last);
     child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
                       (int)(last - first));
-    if (s->prefixes)
-        json_object_update_missing(child, sg_prefixes_find(s->prefixes, codes, depth));
+    if (s->prefixes) { /* copied: threads share it, and an object that takes a value counts it */
+        json_t *known = json_deep_copy(sg_prefixes_find(s->prefixes, codes, depth));
+
+        json_object_update_missing(child, known);
+        json_decref(known);
+    }
     return child;
 }
 

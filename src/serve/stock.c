@@ -81,6 +81,16 @@ static const sg_added *find(const sg_added *const *list, size_t n, sg_bytes id)
     return at < n && compare_ids(list[at]->id, id) == 0 ? list[at] : NULL;
 }
 
+bool sg_added_has_texts(const sg_added *a)
+{
+    return a->texts.size > 2; /* {} */
+}
+
+json_t *sg_added_texts(const sg_added *a)
+{
+    return json_loadb(a->texts.data, a->texts.size, 0, NULL);
+}
+
 const sg_added *sg_view_find(const sg_view *v, sg_bytes id)
 {
     return find(v->by_id, v->n_added, id);
@@ -145,17 +155,41 @@ static sg_status need_living(sg_stock *s, sg_error *err)
     return s->living ? SG_OK : sg_living_new(&s->living, s->model->catalogue, err);
 }
 
+static sg_bytes title_of(const json_t *texts)
+{
+    for (size_t i = 0; i < SG_N_TITLE_NAMES; i++) {
+        const json_t *v = json_object_get(texts, sg_title_names[i]);
+
+        if (json_is_string(v))
+            return (sg_bytes){json_string_value(v), json_string_length(v)};
+    }
+    return (sg_bytes){"", 0};
+}
+
+static sg_bytes put_bytes(char **at, sg_bytes from)
+{
+    char *to = *at;
+
+    if (from.size)
+        memcpy(to, from.data, from.size);
+    *at += from.size;
+    return (sg_bytes){to, from.size};
+}
+
 static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, const int32_t *codes)
 {
-    const size_t bytes = (size_t)s->levels * sizeof *codes;
+    enum { FLAGS = JSON_COMPACT | JSON_SORT_KEYS };
+    const size_t bytes = (size_t)s->levels * sizeof *codes, size = json_dumpb(a->texts, NULL, 0, FLAGS);
+    const sg_bytes title = title_of(a->texts);
     sg_added *r;
-    char *id;
+    char *at;
 
-    if (!sg_grow(&s->all, &s->cap_all, s->n_all + 1, sizeof *s->all) || !(r = sg_alloc(sizeof *r + bytes + a->id.size)))
+    if (!size || !sg_grow(&s->all, &s->cap_all, s->n_all + 1, sizeof *s->all) ||
+        !(r = sg_alloc(sizeof *r + bytes + a->id.size + title.size + size)))
         return NULL;
-    id = (char *)r + sizeof *r + bytes;
-    memcpy(id, a->id.data, a->id.size);
-    *r = (sg_added){.id = {id, a->id.size}, .texts = json_incref(a->texts), .expires = a->expires, .number = number};
+    at = (char *)r + sizeof *r + bytes;
+    *r = (sg_added){.id = put_bytes(&at, a->id), .title = put_bytes(&at, title), .texts = {at, size}, .expires = a->expires, .number = number};
+    json_dumpb(a->texts, at, size, FLAGS);
     if (bytes)
         memcpy(r->codes, codes, bytes);
     s->all[s->n_all++] = r;
@@ -445,10 +479,8 @@ void sg_stock_free(sg_stock *s)
         view_free(s, s->view);
     }
     sg_living_free(s->living);
-    for (size_t i = 0; i < s->n_all; i++) {
-        json_decref(s->all[i]->texts);
+    for (size_t i = 0; i < s->n_all; i++)
         sg_free(s->all[i]);
-    }
     sg_free(s->all);
     sg_free(s->by_id);
     sg_free(s->later);

@@ -12,9 +12,14 @@
 
 typedef struct sg_stock sg_stock;
 
+/* Columns that name an item, the first that is there. */
+enum { SG_N_TITLE_NAMES = 3 };
+extern const char *const sg_title_names[SG_N_TITLE_NAMES];
+
 typedef struct sg_added { /* an item that came, or came back, after the training; lives as long as the stock */
     sg_bytes id;
-    json_t *texts;   /* of its columns */
+    sg_bytes title;  /* size 0: none */
+    sg_bytes texts;  /* of its columns, as JSON: a value that threads share would be counted by all of them */
     int64_t expires; /* seconds since 1970; 0: never */
     int32_t number;
     int32_t codes[]; /* its semantic ID */
@@ -37,12 +42,14 @@ void sg_stock_free(sg_stock *s); /* no view is left */
 
 const sg_view *sg_stock_view(sg_stock *s); /* what was published last; held for the caller */
 void sg_view_release(sg_stock *s, const sg_view *v);
+bool sg_added_has_texts(const sg_added *a);
+json_t *sg_added_texts(const sg_added *a); /* a new object; NULL: out of memory */
 const sg_added *sg_view_find(const sg_view *v, sg_bytes id); /* NULL: was never added */
 bool sg_view_offers(const sg_view *v, const sg_model *m, int32_t item);
 
 typedef struct sg_arrival {
     sg_bytes id;
-    json_t *texts;        /* a reference is taken */
+    const json_t *texts;  /* an object */
     int64_t expires;      /* 0: never */
     const int32_t *codes; /* its semantic ID of before, taken when it is still free; NULL: none */
     const float *x;       /* else: its vector. An item of the model's own needs neither: it comes back as it was */

@@ -2,6 +2,7 @@
 #include "op/op.h"
 
 #include "math/gemm.h"
+#include "nn/param.h"
 
 static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3},
                                 {1300, 7, 20}, {1300, 20, 7}};
