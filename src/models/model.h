@@ -49,6 +49,7 @@ typedef struct sg_offer {
     const int32_t *const *codes;   /* (n_codes) semantic IDs of the later items, also of those that are gone again */
     int32_t n_codes;
     const uint8_t *allow;          /* (n_items) 1 = on offer; NULL: all, or the catalogue tells */
+    const uint8_t *cold;           /* (n_items) 1 = the model never saw it; NULL: there are none */
 } sg_offer;
 
 typedef struct sg_model_class {
@@ -145,6 +146,9 @@ struct sg_session {
     float diversity;       /* ... a code that an earlier group took counts this much less */
     float temperature;     /* above 0: they draw instead */
     uint64_t seed;         /* of the draw */
+    float cold_share;      /* above 0: items of the offer that the model never saw stand behind found ones with the same first codes, and
+                              take this share of a list at most (decode/beam.h) */
+    int cold_prefix;       /* how many codes; 0: all but the last */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
 };

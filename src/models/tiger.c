@@ -643,7 +643,8 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
-    const bool again = !session->plain && groups == 1 && !(session->temperature > 0);
+    const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide
@@ -658,7 +659,10 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
                          .seed = session->seed,
                          .complete = again ? most : 0,
                          .renormalise = renormalises(c),
-                         .allow = f ? f->allow : NULL};
+                         .allow = f ? f->allow : NULL,
+                         .cold = cold ? session->offer->cold : NULL,
+                         .cold_share = session->cold_share,
+                         .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue) ? session->cold_prefix : 0};
     sg_status st;
     decoder d;
 

@@ -275,7 +275,7 @@ sg_status sg_tower_takes_items(const sg_tower *t, sg_error *err)
                        "the model folder keeps no codebooks: its semantic IDs were not made from the vectors beside them");
     if (is_language_model(t->kept) && !t->sentence)
         return sg_fail(err, SG_ERR_USAGE, "the items' vectors are those of '%.200s': start the server with --encoder and that folder",
-                       sg_text_encoder_name(t->kept));
+                       sg_path_base(sg_text_encoder_name(t->kept)));
     return SG_OK;
 }
 
@@ -317,7 +317,7 @@ static sg_status sentence_of_item(float *x, const sg_tower *t, const sg_bytes *t
             memcpy(x, found, (size_t)dim * sizeof *x);
         else
             st = sg_fail(err, SG_ERR_USAGE, "%s gives %d numbers where the items have %d: expected the folder of '%.200s'", t->name,
-                         (int)dim, sg_tower_item_dim(t), sg_text_encoder_name(t->kept));
+                         (int)dim, sg_tower_item_dim(t), sg_path_base(sg_text_encoder_name(t->kept)));
     }
     sg_buf_free(&joined);
     sg_free(found);

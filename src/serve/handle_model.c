@@ -274,9 +274,13 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
 {
     const double start = sg_now();
     sg_error e;
+
+    w->session->cold_share = job[0]->items ? 0 : (float)s->config->new_share; /* given items are scored, not mixed */
+    w->session->cold_prefix = s->config->new_prefix;
     const sg_status st = job[0]->items && has_role_rank(w) ? sg_rank_run(q[0], w, job[0], &e)
                                                            : sg_query_run_batch(q, n, &w->batch, w->session, &e);
 
+    w->session->cold_share = 0; /* nor do explanations want it */
     sg_metrics_batch(&s->metrics, n);
     for (int i = 0; i < n; i++) {
         if (st)

@@ -17,6 +17,8 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, batch_wait, 0, 0, 10000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \
     X(int, drain, 10000, 0, 3600000, "milliseconds that requests under way have left when the server is asked to stop")        \
+    X(float, new_share, 0.1, 0, 1, "share of a list that added items may take for the codes they share with found ones (0: by their scores)") \
+    X(int, new_prefix, 0, 0, 16, "how many first codes they have to share (0: all but the last)")                              \
     X(choice, log, requests, 0, 0, "requests|errors|off: which answers have a line in the log")                                \
     X(int, k_max, 100, 1, 100000, "limit: length of a list")                                                                   \
     X(int, beam_max, 200, 1, 1000000, "limit: prefixes kept while decoding semantic IDs")                                      \

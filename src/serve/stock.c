@@ -413,6 +413,7 @@ static void view_free(sg_stock *s, sg_view *v)
     sg_free((void *)(uintptr_t)v->later);
     sg_free((void *)(uintptr_t)v->offer.codes);
     sg_free((void *)(uintptr_t)v->offer.allow);
+    sg_free((void *)(uintptr_t)v->offer.cold);
     sg_free(v);
 }
 
@@ -515,15 +516,33 @@ void sg_view_release(sg_stock *s, const sg_view *view)
         view_free(s, v);
 }
 
+/* (n_items) those that the model does not have. */
+static uint8_t *mark_later(const sg_stock *s, int32_t n_items)
+{
+    const size_t own = (size_t)s->model->n_items, n = (size_t)n_items;
+    uint8_t *cold = sg_alloc(n);
+
+    if (cold) {
+        memset(cold, 0, own);
+        memset(cold + own, 1, n - own);
+    }
+    return cold;
+}
+
 sg_status sg_stock_publish(sg_stock *s, sg_error *err)
 {
+    const int32_t n_items = s->living ? sg_catalogue_items(draft(s)) : s->model->n_items;
+    uint8_t *cold = NULL;
     sg_view *v, *old;
     sg_status st = SG_OK;
 
     if (!s->n_log)
         return SG_OK;
-    if (!(v = new_view(s)))
+    if (!(v = new_view(s)) || (s->living && s->n_later && !(cold = mark_later(s, n_items)))) {
+        if (v)
+            view_free(s, v);
         return sg_fail_memory(err, "items on offer");
+    }
     v->edited = true;
     v->version = s->version + 1;
     if (s->living) {
@@ -532,12 +551,15 @@ sg_status sg_stock_publish(sg_stock *s, sg_error *err)
         if (!(st = sg_living_join(s->living, &reader, err)) && (st = sg_living_publish(s->living, err)))
             sg_living_leave(s->living, reader);
         if (st) {
+            sg_free(cold);
             view_free(s, v);
             return st;
         }
         v->reader = reader;
         v->offer.catalogue = sg_living_pin(s->living, reader);
         v->offer.n_items = sg_catalogue_items(v->offer.catalogue);
+        assert(!cold || v->offer.n_items == n_items);
+        v->offer.cold = cold;
         v->n_items = sg_catalogue_nodes(v->offer.catalogue, s->levels);
     }
     s->n_log = 0;

@@ -186,19 +186,22 @@ static sg_status read_fit(sg_text_encoder *e, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_text_encoder_open(sg_text_encoder **out, const char *path, sg_error *err)
+/* Takes the file, which may be NULL after st. */
+static sg_status finish_open(sg_text_encoder **out, sg_tensors *file, sg_status st, sg_error *err)
 {
     sg_text_encoder *e = sg_alloc_zero(1, sizeof *e);
-    sg_status st;
 
     *out = NULL;
-    if (!e)
-        return sg_fail_memory(err, "encoder");
-    if ((st = sg_tensors_open(&e->file, path, err)) || (st = read_meta(&e->options, e->file, "options", err)) ||
-        (st = read_meta(&e->columns, e->file, "columns", err)) || (st = read_columns(e, err)))
+    if (!e) {
+        sg_tensors_close(file);
+        return st ? st : sg_fail_memory(err, "encoder");
+    }
+    e->file = file;
+    if (st || (st = read_meta(&e->options, e->file, "options", err)) || (st = read_meta(&e->columns, e->file, "columns", err)) ||
+        (st = read_columns(e, err)))
         goto done;
     if (!sg_tensors_meta(e->file, "encoder"))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: metadata 'encoder' is missing", path);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: metadata 'encoder' is missing", sg_tensors_name(file));
     else if (strcmp(sg_text_encoder_name(e), "lsa") == 0)
         st = read_fit(e, err);
 done:
@@ -207,6 +210,22 @@ done:
     else
         *out = e;
     return st;
+}
+
+sg_status sg_text_encoder_open(sg_text_encoder **out, const char *path, sg_error *err)
+{
+    sg_tensors *file = NULL;
+    const sg_status st = sg_tensors_open(&file, path, err);
+
+    return finish_open(out, file, st, err);
+}
+
+sg_status sg_text_encoder_parse(sg_text_encoder **out, sg_bytes bytes, const char *name, sg_error *err)
+{
+    sg_tensors *file = NULL;
+    const sg_status st = sg_tensors_parse(&file, bytes, name, err);
+
+    return finish_open(out, file, st, err);
 }
 
 void sg_text_encoder_close(sg_text_encoder *e)
@@ -343,7 +362,7 @@ static sg_status project(float *x, const sg_text_encoder *e, const sg_grams *g, 
     for (int k = 0; k < e->dim; k++)
         x[k] = (float)(e->normalise && norm > 0 ? sum[k] / sqrt(norm) : sum[k]);
     sg_free(sum);
-    return SG_OK;
+    return isfinite(norm) ? SG_OK : sg_fail(err, SG_ERR_NUMERIC, "%s: a text gave a vector that is not finite", sg_tensors_name(e->file));
 }
 
 static sg_status encode(float *x, size_t *words, const sg_text_encoder *e, const sg_text_plan *plan, sg_error *err)

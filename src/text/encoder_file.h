@@ -15,6 +15,8 @@ typedef struct sg_text_encoder sg_text_encoder; /* read-only once open: any numb
 sg_status sg_text_encoder_save(const char *path, const sg_dataset *d, const char *encoder, const char *options_json,
                                const char *columns, const sg_lsa_fit *fit, sg_error *err);
 sg_status sg_text_encoder_open(sg_text_encoder **out, const char *path, sg_error *err);
+/* The same from bytes in memory, borrowed; name stands in errors. */
+sg_status sg_text_encoder_parse(sg_text_encoder **out, sg_bytes file, const char *name, sg_error *err);
 void sg_text_encoder_close(sg_text_encoder *e);
 
 const char *sg_text_encoder_name(const sg_text_encoder *e);
@@ -27,7 +29,7 @@ const char *sg_text_encoder_column(const sg_text_encoder *e, int i);
 /* One item: text (columns), size 0 where it has none. */
 sg_status sg_text_encoder_join(sg_buf *out, const sg_text_encoder *e, const sg_bytes *text, sg_error *err);
 /* The built-in encoder's vector x (dim) of an item, and of plain text; *words: how many the text has (NULL: not asked). Text
- * without any n-gram that it knows is all zeros. */
+ * without any n-gram that it knows is all zeros. SG_ERR_NUMERIC: the file's numbers make one that is not finite. */
 sg_status sg_text_encoder_item(float *x, const sg_text_encoder *e, const sg_bytes *text, sg_error *err);
 sg_status sg_text_encoder_text(float *x, size_t *words, const sg_text_encoder *e, sg_bytes text, sg_error *err);
 

@@ -581,6 +581,45 @@ static void bad_texts_are_refused_word_by_word(void **state)
         assert_words(&s, "/v1/embeddings", cases[i].body, cases[i].status, cases[i].message);
 }
 
+/* Items whose vectors a language model made need it again; it embeds other texts, too. */
+static void a_language_model_takes_items(void **state)
+{
+    static const char bert[] = TEST_SOURCE_DIR "/tests/parity/bert";
+    server t;
+    answer a;
+
+    (void)state;
+    assert_int_equal(shell("sedge synth -q -o shelf --users 100 --items 60 --seed 3 --json >/dev/null && sedge embed shelf -q --encoder %s "
+                           "--json >/dev/null && sedge tokenize shelf -q --codes 8 --levels 2 --json >/dev/null && sedge train tiger "
+                           "shelf -q -o bert --set dim=8 layers=1 heads=1 head_dim=8 ffn=8 epochs=1 valid_users=50 --json >/dev/null",
+                           bert),
+                     0);
+    server_start(&t, "bert", "--store bert.db --threads 1");
+    a = ask(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"lamp\", \"texts\": " LAMP "}]}");
+    assert_int_equal(a.status, 422);
+    assert_string_equal(text_at(&a, "error/message"), "item 'lamp' cannot be added: the items' vectors are those of 'bert': start the "
+                                                      "server with --encoder and that folder");
+    answer_free(&a);
+    assert_error(&t, "POST", "/v1/embeddings", "{\"input\": \"lamp\"}", 501, "no_encoder");
+    assert_int_equal(drop(&t, "i3"), 200);
+    assert_int_equal(server_stop(&t), 0);
+    char options[300];
+
+    snprintf(options, sizeof options, "--store bert.db --threads 1 --encoder %s", bert);
+    server_start(&t, "bert", options);
+    assert_int_equal(look(&t, "i3"), 404);
+    assert_int_equal(add(&t, "lamp", LAMP), 200);
+    a = ask(&t, "POST", "/v1/recommend", "{\"history\": [\"i4\"], \"allow\": [\"lamp\"]}");
+    assert_string_equal(text_at(&a, "items/0/item"), "lamp");
+    answer_free(&a);
+    a = ask(&t, "POST", "/v1/embeddings", "{\"input\": [\"lamp\", \"lamp\"], \"model\": \"bert\", \"dimensions\": 24}");
+    assert_int_equal(json_array_size(member(a.json, "data/0/embedding")), 24);
+    assert_true(json_equal(member(a.json, "data/0/embedding"), member(a.json, "data/1/embedding")));
+    assert_true(number_at(&a, "usage/total_tokens") > 1);
+    answer_free(&a);
+    assert_int_equal(server_stop(&t), 0);
+}
+
 /* ---- the role rank ------------------------------------------------------------------------------------------- */
 static void ranking_models_say_probabilities(void **state)
 {
@@ -646,6 +685,7 @@ int main(void)
         cmocka_unit_test(without_a_store_nothing_is_promised),
         cmocka_unit_test(texts_become_vectors),
         cmocka_unit_test(bad_texts_are_refused_word_by_word),
+        cmocka_unit_test(a_language_model_takes_items),
         cmocka_unit_test(ranking_models_say_probabilities),
         cmocka_unit_test(readers_never_see_what_was_removed),
         cmocka_unit_test(an_acknowledged_item_survives),

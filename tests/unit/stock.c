@@ -161,6 +161,49 @@ static void prefixes_keep_their_vectors(void **state)
     tiny_free(&large);
 }
 
+/* With a share, an item that the model never saw stands behind the one whose first codes it has, with that one's score. */
+static void new_items_stand_behind_their_like(void **state)
+{
+    const int32_t history[] = {3, 7}, twin[] = {0, 0, 1};
+    const int64_t offsets[2] = {0, 2};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    const sg_added *added;
+    int32_t found[N + 1];
+    float scores[N + 1];
+    tiny small, large;
+    sg_model *a, *b;
+    sg_session *session;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    json_t *texts = json_object();
+    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = {"twin", 4}, .texts = texts, .codes = twin}, &err), SG_OK);
+    json_decref(texts);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    assert_int_equal(sg_session_new(&session, a, NULL, &err), SG_OK);
+    session->offer = &v->offer;
+    session->beam = ALL;
+    for (int k = 4; k <= N + 1; k += N - 3) {
+        session->cold_share = k == 4 ? 0.2f : 0.5f; /* 0 places of 4 */
+        assert_int_equal(sg_session_recommend(session, &h, NULL, k, found, scores, &err), SG_OK);
+        for (int i = 0; i < k; i++)
+            if (found[i] == N)
+                assert_true(k > 4 && i > 0 && found[i - 1] == 0 && scores[i] == scores[i - 1]);
+        assert_true(k == 4 || found[k - 1] >= 0); /* all of them */
+    }
+    sg_session_free(session);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
 static void models_without_ids_hide_items(void **state)
 {
     const int32_t history[] = {3, 7};
@@ -367,7 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiger_takes_items_it_was_not_trained_on), cmocka_unit_test(prefixes_keep_their_vectors),
-        cmocka_unit_test(models_without_ids_hide_items),           cmocka_unit_test(edits_are_taken_back),
+        cmocka_unit_test(new_items_stand_behind_their_like), cmocka_unit_test(models_without_ids_hide_items),           cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),                   cmocka_unit_test(edits_survive_without_memory),
         cmocka_unit_test(any_index_is_survived),
     };
