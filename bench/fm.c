@@ -248,7 +248,8 @@ int main(int argc, char **argv)
     if (sg_fm_new(&f, c.token, c.offsets, c.n_items, VOCABULARY, 0, &err))
         die(err.message);
     bench_value("build", seconds + sg_now(), "s");
-    bench_value("size", (double)sg_fm_bytes(f) / (double)c.n, "bytes a token");
+    bench_value("size of the file", (double)sg_fm_bytes(f) / (double)c.n, "bytes a token");
+    bench_value("size in memory", (double)sg_fm_memory(f) / (double)c.n, "bytes a token");
     snprintf(path, sizeof path, "bench-fm-%ld.bin", (long)getpid());
     if (sg_fm_save(f, path, &err))
         die(err.message);

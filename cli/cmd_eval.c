@@ -65,6 +65,16 @@ static void print_side(const char *title, const json_t *side, const json_t *inte
             printf("%s %.6g\n", key, json_number_value(value));
 }
 
+/* How many targets training has never seen, and how many of them were found; nothing when the whole result is about them. */
+static void print_cold(const json_t *cold, const json_t *receipt)
+{
+    if (sg_number(cold, "targets") == 0 || sg_text(receipt, "cases_of")[0])
+        return;
+    printf("\ntargets without a training event: %.0f of the cases, %.2f %%; recall@10 %.4f, history filtered out %.4f\n",
+           sg_number(cold, "targets"), 100 * sg_number(cold, "share"), sg_number(sg_member(cold, "unfiltered"), "recall@10"),
+           sg_number(sg_member(cold, "filtered"), "recall@10"));
+}
+
 static void add_answers(sg_table *t, const char *name, const json_t *values)
 {
     static const char *const keys[] = {"auc", "gauc", "ne", "log_loss", "calibration"};
@@ -95,6 +105,8 @@ static void print_ranking(const json_t *ranking)
     json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
     {
         add_answers(&t, key, value);
+        if (sg_member(value, "rare_items"))
+            add_answers(&t, "  rare items", sg_member(value, "rare_items"));
         if (sg_member(value, "item_rate"))
             add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
     }
@@ -109,6 +121,7 @@ static void print(const json_t *result)
     sg_show_metrics(model[0] ? model : "model", metrics, sg_member(result, "floors"), sg_member(result, "oracle"));
     print_side("history kept", sg_member(metrics, "unfiltered"), sg_member(intervals, "unfiltered"));
     print_side("history filtered out", sg_member(metrics, "filtered"), sg_member(intervals, "filtered"));
+    print_cold(sg_member(result, "cold"), receipt);
     print_ranking(sg_member(result, "ranking"));
     printf("\nreceipt\n");
     sg_show_members(receipt, "  ");

@@ -7,9 +7,9 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *system, *text, *file, *out;
+    const char *prompt, *system, *text, *file, *out, *choices, *schema;
     bool chat;
-    sg_list set;
+    sg_list set, fm;
 } arg;
 
 static const sg_opt options[] = {
@@ -19,15 +19,29 @@ static const sg_opt options[] = {
                 "the prompt is a user's turn, in the form that the model was trained on"),
     SG_OPT_STRING(0, "system", &arg.system, "TEXT", "chat: the system's turn (default: the template's own)"),
     SG_OPT_STRING(0, "text", &arg.text, "TEXT", "score, embed: one text"),
-    SG_OPT_STRING('f', "file", &arg.file, "FILE", "score, embed: a text a line"),
+    SG_OPT_STRING('f', "file", &arg.file, "FILE",
+                  "score, embed: a text a line; generate: prompts, {\"prompt\": ...} a line"),
+    SG_OPT_STRING(0, "choices", &arg.choices, "FILE", "generate: the answer is one of the lines of this file"),
+    SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
+    SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
     SG_OPT_STRING('o', "out", &arg.out, "FILE", "embed: .safetensors file to write"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
 };
 
+/* One text as it is; of many, or beams, a JSON object a line. */
 static void print_text(const json_t *result)
 {
-    puts(sg_text(result, "text"));
+    const json_t *list = sg_member(result, "list") ? sg_member(result, "list") : sg_member(result, "beams");
+    const json_t *one;
+    size_t i;
+
+    if (!list)
+        puts(sg_text(result, "text"));
+    json_array_foreach(list, i, one) {
+        json_dumpf(one, stdout, JSON_COMPACT);
+        putchar('\n');
+    }
 }
 
 static void print(const json_t *result)
@@ -53,6 +67,10 @@ static int run(const sg_args *args)
                                .text = arg.text,
                                .file = arg.file,
                                .out = arg.out,
+                               .choices = arg.choices,
+                               .schema = arg.schema,
+                               .fm = arg.fm.item,
+                               .n_fm = arg.fm.n,
                                .set = arg.set.item,
                                .n_set = arg.set.n};
     char *json = NULL;
@@ -78,6 +96,8 @@ const sg_verb sg_verb_lm = {
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
         "64\n"
+        "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --file prompts.jsonl --schema rating.json\n"
+        "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
         "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors",
     .least = 2,

@@ -14,8 +14,9 @@ static struct {
 static const sg_opt options[] = {
     SG_OPT_STRING('d', "data", &arg.data, "DATA",
                   "dataset of users and titles (default: the one the model learned from)"),
-    SG_OPT_STRING(0, "store", &arg.store, "FILE",
-                  "keep events of users and added items in this SQLite file (default: none are taken)"),
+    SG_OPT_STRING(0, "store", &arg.store, "STORE",
+                  "keep events of users and added items in this SQLite file, or in "
+                  "postgresql://USER@HOST/DATABASE (default: none are taken)"),
     SG_OPT_STRING(0, "encoder", &arg.encoder, "DIR",
                   "language model for texts, and for items whose vectors are its (default: the model folder's own encoder)"),
     SG_OPT_STRING(0, "key-file", &arg.key_file, "FILE",
@@ -67,7 +68,7 @@ const sg_verb sg_verb_serve = {
              "docs/operating.md tell the rest.",
     .examples = "  sedge serve run --store users.db\n"
                 "  curl -s localhost:8080/v1/recommend -d '{\"history\": [\"i3\", \"i14\"], \"k\": 5}'\n"
-                "  sedge serve run --address 0.0.0.0 --key-file keys",
+                "  sedge serve run --address 0.0.0.0 --key-file keys --store postgresql://sedge@db/shop",
     .least = 1,
     .most = 1,
     .options = options,

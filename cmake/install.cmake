@@ -32,6 +32,10 @@ configure_package_config_file(cmake/sedgeConfig.cmake.in ${CMAKE_BINARY_DIR}/sed
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/sedgeConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/sedgeConfig.cmake ${CMAKE_BINARY_DIR}/sedgeConfigVersion.cmake DESTINATION ${SEDGE_CMAKE_DIR})
 
+if(POSTGRES_FOUND)
+  set(SEDGE_POSTGRES_MODULE " libpq")
+endif()
+
 # The prefix of sedge.pc is where it is installed, also when that was chosen at install time.
 install(CODE "
   file(RELATIVE_PATH up \"/${CMAKE_INSTALL_LIBDIR}/pkgconfig\" \"/\")
@@ -43,7 +47,7 @@ includedir=\\\${prefix}${CMAKE_INSTALL_INCLUDEDIR}
 Name: sedge
 Description: generative recommenders from interaction logs and item content
 Version: ${PROJECT_VERSION}
-Requires.private: jansson yaml-0.1 zlib libzstd libutf8proc libpcre2-8 libmicrohttpd sqlite3
+Requires.private: jansson yaml-0.1 zlib libzstd libutf8proc libpcre2-8 libmicrohttpd sqlite3 libcurl${SEDGE_POSTGRES_MODULE}
 Libs: -L\\\${libdir} -lsedge
 Libs.private: -ldnnl -lpthread -lm
 Cflags: -I\\\${includedir}

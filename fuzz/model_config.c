@@ -5,6 +5,7 @@
 #include "file/json.h"
 #include "lm/bert.h"
 #include "lm/llama.h"
+#include "lm/t5.h"
 
 #include <string.h>
 
@@ -70,6 +71,20 @@ static void try_llama(const json_t *config)
     sg_tensors_close(file);
 }
 
+static void try_t5(const json_t *config)
+{
+    sg_t5_config c;
+    sg_error err = {0};
+
+    if (sg_t5_config_read(&c, config, "fuzz", &err)) {
+        FUZZ_CHECK(strncmp(err.message, "fuzz:", 5) == 0 && !strchr(err.message, '\n'));
+        return;
+    }
+    FUZZ_CHECK(c.dim > 0 && c.head_dim > 0 && c.heads > 0 && c.layers > 0 && c.layers_decoder > 0 && c.ffn > 0);
+    FUZZ_CHECK(c.buckets >= 4 && c.distance > c.buckets / 2 && c.eps >= 0);
+    FUZZ_CHECK(c.start >= 0 && c.start < c.vocab && c.end >= 0 && c.end < c.vocab);
+}
+
 static void try_gguf(sg_bytes bytes)
 {
     sg_llama_config c;
@@ -99,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     try_bert(config);
     try_llama(config);
+    try_t5(config);
     json_decref(config);
     return 0;
 }
@@ -180,6 +196,9 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"original_max_position_embeddings\":8192},\"tie_word_embeddings\":true,\"eos_token_"
         "id\":[1,2],"
         "\"hidden_act\":\"silu\"}",
+        "{\"model_type\":\"t5\",\"d_model\":32,\"d_kv\":8,\"num_heads\":4,\"num_layers\":1,\"d_ff\":48,\"vocab_size\":40,"
+        "\"num_decoder_layers\":2,\"feed_forward_proj\":\"gated-gelu\",\"layer_norm_epsilon\":1e-6,\"eos_token_id\":1,"
+        "\"relative_attention_num_buckets\":32,\"relative_attention_max_distance\":128,\"tie_word_embeddings\":false}",
     };
 
     if (i == sizeof seeds / sizeof *seeds) {

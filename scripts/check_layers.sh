@@ -11,7 +11,7 @@ BEGIN {
     allow["file"] = "base"
     allow["data"] = "base file"
     allow["text"] = "base math file data"
-    allow["lm"] = "base math nn file text"
+    allow["lm"] = "base math nn file text index"
     allow["quantize"] = "base math nn file data text index"
     allow["index"] = "base file"
     allow["decode"] = "base math nn file index"
@@ -29,7 +29,9 @@ BEGIN {
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"
     only["microhttpd"] = "src/serve/http"
-    only["sqlite"] = "src/serve/store"
+    only["sqlite"] = "src/serve/store_sqlite src/lm/cache"
+    only["libpq"] = "src/serve/store_postgres"
+    only["curl"] = "src/lm/wire"
     bad = 0
 }
 function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
@@ -51,7 +53,7 @@ function complain(text) { printf "%s:%d: %s\n", FILENAME, FNR, text; bad = 1 }
 /^[ \t]*#[ \t]*include[ \t]*</ {
     split($0, part, /[<>.\/]/)
     for (v in only)
-        if (match($0, "<[a-z0-9/]*" v "[a-z0-9_]*\\.h>") && only[v] != "*") {
+        if (match($0, "<[a-z0-9/]*" v "[a-z0-9_-]*\\.h>") && only[v] != "*") {
             ok = 0
             n = split(only[v], where, " ")
             for (i = 1; i <= n; i++) if (index(FILENAME, where[i]) == 1) ok = 1

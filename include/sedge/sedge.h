@@ -34,6 +34,7 @@ enum sedge_status {
     SEDGE_ERR_MISSING, /* a file, item, user that is not there */
     SEDGE_ERR_NUMERIC, /* NaN or infinity where a number should be */
     SEDGE_ERR_CANCEL,  /* the progress function asked to stop */
+    SEDGE_ERR_AWAY,    /* another process that cannot be reached, or does not answer in time: later it may */
 };
 
 typedef struct sedge_error {
@@ -72,6 +73,7 @@ typedef struct sedge_session_params {
     double diversity;
     double temperature;     /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
     uint64_t seed;
+    double mmr;             /* 0 .. 1, above 0: lists by maximal marginal relevance; likeness is the share of leading codes in common */
 } sedge_session_params;
 SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
 SEDGE_API void sedge_session_free(sedge_session *s);
@@ -118,7 +120,7 @@ typedef struct sedge_run {
     void *user;
 } sedge_run;
 
-/* Options of "import", "synth", "embed", "lm", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
+/* Options of "import", "synth", "embed", "lm", "know", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare":
  * [{"name", "type", "default", "least", "most", "choices", "meaning"}]. */
 SEDGE_API int sedge_options(const char *verb, char **json, sedge_error *err);
 /* All models, or one with its options. */
@@ -155,12 +157,14 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model */
+    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1 */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
     const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
     const char *const *set;
     size_t n_set;
+    const char *cache; /* file that keeps vectors by the text they were made from, for models and endpoints; NULL: none */
+    const char *texts; /* instead of text columns: {"id", "answer"} a line, as sedge_know exports; NULL: columns */
 } sedge_embed_params;
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
 
@@ -174,14 +178,35 @@ typedef struct sedge_lm_params {
     const char *system; /* chat: the system's turn; NULL: the template's own */
     int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
     const char *text;   /* score, embed: one text, or ... */
-    const char *file;   /* ... a file with a text a line */
+    const char *file;   /* ... a file with a text a line; generate: prompts instead of one, a JSON object a line: {"prompt": ...},
+                           and if need be "system" and "id", which comes back */
     const char *out;    /* embed: the file to write */
     const char *const *set;
     size_t n_set;
+    const char *choices;   /* generate: a file with a text a line; an answer is one of them */
+    const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
+    const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
+    size_t n_fm;
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_embed(const sedge_lm_params *p, char **json, sedge_error *err);
+
+/* What a language model says about every item or user of a dataset: a template is filled with what the dataset knows, asked once, and the
+ * answers are kept. A second call asks nothing; after a kill the next one goes on. */
+typedef struct sedge_know_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+    const char *prompt; /* file with the template (docs/text.md) */
+    const char *llm;    /* folder or .gguf file of a chat model, or the address of an endpoint, http://HOST/v1 */
+    const char *cache;  /* SQLite file that keeps answers; made when it is not there */
+    const char *out;    /* {"id", "prompt", "answer"} a line; NULL: none is written */
+    int dry;            /* 1: only says what would be asked */
+    const char *const *set;
+    size_t n_set;
+} sedge_know_params;
+SEDGE_API int sedge_know(const sedge_know_params *p, char **json, sedge_error *err);
 
 typedef struct sedge_tokenize_params {
     size_t size;
@@ -236,7 +261,7 @@ typedef struct sedge_serve_params {
     const sedge_run *run; /* threads: workers */
     const char *model;
     const char *data;     /* NULL: as in sedge_recommend */
-    const char *store;    /* SQLite file of users' events and added items; NULL: none are kept */
+    const char *store;    /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *key_file; /* NULL: no keys; loopback addresses only, or: */
     int insecure;
     void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */

@@ -67,6 +67,8 @@ json_t *api_options_json(const sg_option *table, size_t n); /* NULL: out of memo
     X(bool, core_once, false, 0, 1, "k-core counted once instead of until nothing changes")                                     \
     X(int, length_min, 0, 0, 1000000, "users with fewer events are dropped (0: off)")                                           \
     X(int, length_max, 0, 0, 1000000000, "only the last events of a user are kept, this many (0: all)")                         \
+    X(float, cold, 0, 0, 0.9, "share of items held out: taken from all events but the last of each user (0: none)")             \
+    X(int, cold_seed, 1, 0, 2147483647, "cold: which ones")                                                                     \
     X(int, bad_rows, 0, 0, 2147483647, "rows with errors that are skipped and counted; the next one ends the import")            \
     X(text, item_id, "", 0, 200, "item files: column of the item id (empty: found by its name)")                                \
     X(int, item_id_base, 0, -1000000, 1000000, "item files: added to numeric ids; 1 when they count from 0 and the events from 1") \
@@ -95,6 +97,8 @@ typedef struct api_train_config {
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
+    X(bool, cold, false, 0, 1, "only cases whose target has no training event")                                                 \
+    X(choice, candidates, all, 0, 0, "all|cold: items that are ranked; cold: those without a training event alone")             \
     X(int, batch, 0, 0, 1000000, "cases scored at once (0: a good one)")                                                        \
     X(bool, floors, true, 0, 1, "pop, markov1 and itemknn on the same cases stand beside the result")                           \
     X(bool, oracle, true, 0, 1, "synthetic shops: also what knowing the generator reaches")                                     \
@@ -112,6 +116,7 @@ typedef struct api_eval_config {
     X(float, diversity, 0.5, 0, 1000, "groups: what a first code loses, in log-probability, for each beam of an earlier group")  \
     X(float, temperature, 0, 0, 1000, "above 0: items are drawn, without replacement, instead of the most probable")            \
     X(int, seed, 1, 0, 2147483647, "temperature: seed of the draw")                                                             \
+    X(float, mmr, 0, 0, 1, "maximal marginal relevance: what likeness to items before counts against relevance (with semantic IDs)") \
     X(bool, seen, false, 0, 1, "items of the history may come back")
 typedef struct api_recommend_config {
     API_RECOMMEND_OPTIONS(SG_OPTION_FIELD)
@@ -131,6 +136,16 @@ typedef struct api_compare_config {
     API_COMPARE_OPTIONS(SG_OPTION_FIELD)
 } api_compare_config;
 
+#define API_KNOW_OPTIONS(X)                                                                                                     \
+    X(int, most, 0, 0, 2147483647, "only the first items or users, this many (0: all)")                                         \
+    X(int, failures, 0, 0, 2147483647, "items or users that may stay without an answer; the next one ends the run")             \
+    X(float, max_age, 0, 0, 1e6, "days after which an answer is asked for again (0: never)")
+typedef struct api_know_config {
+    API_KNOW_OPTIONS(SG_OPTION_FIELD)
+} api_know_config;
+
+extern const sg_option api_know_options[];
+extern const size_t api_n_know_options;
 extern const sg_option api_import_options[], api_train_options[], api_eval_options[], api_recommend_options[],
     api_inspect_options[], api_compare_options[];
 extern const size_t api_n_import_options, api_n_train_options, api_n_eval_options, api_n_recommend_options,

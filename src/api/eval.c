@@ -43,6 +43,8 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
         .plain = o->plain,
         .batch = o->batch,
         .exact = o->exact,
+        .cold = o->cold,
+        .candidates_cold = strcmp(o->candidates, "cold") == 0,
         .floors = o->floors,
         .unfiltered = strcmp(o->filter, "filtered") != 0,
         .filtered = strcmp(o->filter, "unfiltered") != 0,
@@ -96,7 +98,8 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
                      (int)d.set->n_items);
         goto done;
     }
-    if (!(st = sg_eval(&c.result, m, &d.train, &spec, pool, &c.progress, &c.err)) && o.oracle)
+    if (!(st = sg_eval(&c.result, m, &d.train, &spec, pool, &c.progress, &c.err)) && o.oracle && !o.cold &&
+        !spec.candidates_cold)
         st = add_oracle(&c, &d, spec.test, pool);
 done:
     sg_model_free(m);

@@ -83,6 +83,8 @@ static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const
     spec->core_once = o->core_once;
     spec->length_min = o->length_min;
     spec->length_max = o->length_max;
+    spec->cold = o->cold;
+    spec->cold_seed = (uint64_t)o->cold_seed;
     spec->bad_rows_max = o->bad_rows;
     spec->column_item_id = or_null(o->item_id);
     spec->item_id_base = o->item_id_base;

@@ -1,23 +1,16 @@
-/* lm.c - language models by themselves: generate, score, embed. */
-#include "api/api.h"
+/* lm.c - language models by themselves: score and embed; generate is in lm_generate.c. */
+#include "api/lm.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "base/utf8.h"
 #include "file/json.h"
 #include "file/safetensors.h"
-#include "lm/generate.h"
 #include "lm/sentence.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { TEXTS_MOST = 1 << 30 /* bytes of a file of texts */ };
-
-static sg_bytes bytes_of(const char *s)
-{
-    return (sg_bytes){s ? s : "", s ? strlen(s) : 0};
-}
 
 /* The texts of a call; `all` holds their bytes. */
 static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_lm_params *p, sg_error *err)
@@ -33,7 +26,7 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     if (p->text) {
         if (!sg_grow(out, &cap, 1, sizeof **out))
             return sg_fail_memory(err, "texts");
-        (*out)[(*n)++] = bytes_of(p->text);
+        (*out)[(*n)++] = (sg_bytes){p->text, strlen(p->text)};
         return SG_OK;
     }
     if ((st = sg_reader_open(&r, p->file, err)))
@@ -63,66 +56,6 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     return st;
 }
 
-/* ---- generate ------------------------------------------------------------------------------------------------------------- */
-static sg_status prompt_tokens(sg_token_list *out, const sg_llama *m, const sedge_lm_params *p, sg_error *err)
-{
-    const sg_turn turns[] = {{"system", bytes_of(p->system)}, {"user", bytes_of(p->prompt)}};
-
-    if (!p->chat && p->system)
-        return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
-    if (p->chat)
-        return sg_chat_tokens(out, m, turns + !p->system, p->system ? 2 : 1, err);
-    return sg_text_tokens(out, sg_llama_tokenizer(m), bytes_of(p->prompt), false, err);
-}
-
-static sg_status generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
-{
-    sg_llama *m = NULL;
-    sg_reading *r = NULL;
-    sg_token_list prompt = {0}, out = {0};
-    sg_buf text = {0}, clean = {0};
-    double seconds[2] = {0};
-    bool ended = false;
-    sg_pool *pool;
-    sg_status st;
-
-    if (!(st = sg_llama_open(&m, p->model, &c->err)) && !(st = prompt_tokens(&prompt, m, p, &c->err)) &&
-        !(st = api_pool(c, &pool))) {
-        const int most = sg_llama_config_of(m)->places;
-        const size_t want = prompt.n + (size_t)o->length;
-
-        if (prompt.n == 0)
-            st = sg_fail(&c->err, SG_ERR_USAGE, "expected a prompt, found nothing");
-        else if (prompt.n >= (size_t)most)
-            st = sg_fail(&c->err, SG_ERR_USAGE,
-                         "prompt: expected fewer tokens than the %d that the model knows, found %zu", most,
-                         prompt.n);
-        else if (!(st = sg_reading_new(&r, m, want < (size_t)most ? (int)want : most, pool, &c->err))) {
-            sg_generate_config within = *o;
-
-            within.length = want < (size_t)most ? o->length : most - (int)prompt.n;
-            st = sg_generate(&out, &ended, seconds, r, m, &prompt, p->chat ? sg_chat_end(m) : -1, &within,
-                             &c->progress, &c->err);
-        }
-    }
-    if (!st && !(st = sg_tokenizer_decode(&text, sg_llama_tokenizer(m), out.id, out.n, true, &c->err))) {
-        sg_utf8_clean(&clean, text.data ? text.data : "", text.size);
-        c->result = json_pack("{s:o, s:I, s:I, s:s, s:f, s:f}", "text",
-                              json_stringn(clean.data ? clean.data : "", clean.size), "prompt_tokens",
-                              (json_int_t)prompt.n, "tokens", (json_int_t)out.n, "stopped",
-                              ended ? "end" : "length", "seconds_prompt", seconds[0], "seconds", seconds[1]);
-        if (!c->result || clean.failed)
-            st = sg_fail_memory(&c->err, "result");
-    }
-    sg_free(prompt.id);
-    sg_free(out.id);
-    sg_buf_free(&text);
-    sg_buf_free(&clean);
-    sg_reading_free(r);
-    sg_llama_close(m);
-    return st;
-}
-
 /* ---- score ---------------------------------------------------------------------------------------------------------------- */
 typedef struct scores {
     json_t *list; /* owned until it is in the result */
@@ -130,87 +63,115 @@ typedef struct scores {
     json_int_t tokens; /* that something stood before */
 } scores;
 
-static sg_status score_text(scores *s, sg_reading *r, const sg_llama *m, const sg_token_list *prompt,
-                            sg_bytes text, sg_error *err)
+enum { TOGETHER = 16 /* texts that are read at once */ };
+
+typedef struct one { /* text being scored */
+    int text; /* at the desk; -1: none */
+    sg_token_list ids;
+    double *logp;
+} one;
+
+/* The tokens of a text; behind a prompt they stand bare, and its last token, read again, says how likely the first one is. */
+static sg_status open_one(one *t, sg_desk *desk, int before, const sg_llama *m, const sg_token_list *prompt, sg_bytes text, sg_error *err)
 {
-    const sg_encode_how rest = {.bare = true, .literal = true};
-    sg_token_list ids = {0};
-    sg_encoder *e = NULL;
-    double *logp = NULL, sum = 0;
-    const int32_t *id = NULL;
-    size_t n = 0;
+    sg_status st;
+
+    *t = (one){.text = -1};
+    if (prompt->n == 0) {
+        st = sg_text_tokens(&t->ids, sg_llama_tokenizer(m), text, true, err);
+    } else {
+        if (!sg_grow(&t->ids.id, &t->ids.cap, 1, sizeof *t->ids.id))
+            return sg_fail_memory(err, "scores");
+        t->ids.id[t->ids.n++] = prompt->id[prompt->n - 1];
+        st = sg_bare_tokens(&t->ids, sg_llama_tokenizer(m), text, err);
+    }
+    if (!st && !(t->logp = sg_alloc_zero(t->ids.n + 1, sizeof *t->logp)))
+        st = sg_fail_memory(err, "scores");
+    if (!st)
+        st = before < 0 ? sg_desk_open(desk, &t->text, err) : sg_desk_fork(desk, &t->text, before, err);
+    return st;
+}
+
+static sg_status report_one(scores *s, const one *t, sg_error *err)
+{
+    const size_t counted = t->ids.n ? t->ids.n - 1 : 0; /* nothing stands before the first one */
+    double sum = 0;
+
+    for (size_t i = 1; i < t->ids.n; i++)
+        sum += t->logp[i];
+    s->sum += sum;
+    s->tokens += (json_int_t)counted;
+    if (json_array_append_new(s->list, json_pack("{s:f, s:I}", "logp", sum, "tokens", (json_int_t)counted)))
+        return sg_fail_memory(err, "result");
+    return SG_OK;
+}
+
+/* n texts, TOGETHER at most, behind text `before` of the desk (-1: nothing). */
+static sg_status score_some(scores *s, sg_desk *desk, int before, const sg_llama *m, const sg_token_list *prompt, const sg_bytes *text,
+                            int n, sg_error *err)
+{
+    sg_piece piece[TOGETHER];
+    one t[TOGETHER];
+    int opened = 0;
     sg_status st = SG_OK;
 
-    sg_reading_cut(r, (int)prompt->n);
-    if (prompt->n == 0)
-        st = sg_text_tokens(&ids, sg_llama_tokenizer(m), text, true, err);
-    else if (!(st = sg_encoder_new(&e, sg_llama_tokenizer(m), err)))
-        st = sg_encoder_run(&id, &n, e, text, &rest, err);
-    if (!st && prompt->n == 0) {
-        id = ids.id;
-        n = ids.n;
-    }
-    if (!st && !(logp = sg_alloc_array(n + 1, sizeof *logp)))
-        st = sg_fail_memory(err, "scores");
-    /* the last token of the prompt is read again: it says how likely the text's first one is */
-    if (!st && prompt->n) {
-        double ignored;
-
-        sg_reading_cut(r, (int)prompt->n - 1);
-        st = sg_reading_score(r, prompt->id + prompt->n - 1, 1, &ignored, err);
+    for (; opened < n && !st; opened++) {
+        if (!(st = open_one(&t[opened], desk, before, m, prompt, text[opened], err)))
+            piece[opened] =
+                (sg_piece){.text = t[opened].text, .id = t[opened].ids.id, .n = (int)t[opened].ids.n, .logp = t[opened].logp};
     }
     if (!st)
-        st = sg_reading_score(r, id, (int)n, logp, err);
-    if (!st) {
-        const size_t counted = prompt->n ? n : n ? n - 1 : 0;
-
-        for (size_t i = n - counted; i < n; i++)
-            sum += logp[i];
-        s->sum += sum;
-        s->tokens += (json_int_t)counted;
-        if (json_array_append_new(s->list,
-                                  json_pack("{s:f, s:I}", "logp", sum, "tokens", (json_int_t)counted)))
-            st = sg_fail_memory(err, "result");
+        st = sg_desk_read(desk, piece, n, err);
+    for (int i = 0; i < opened; i++) {
+        if (!st)
+            st = report_one(s, &t[i], err);
+        if (t[i].text >= 0)
+            sg_desk_close(desk, t[i].text);
+        sg_free(t[i].ids.id);
+        sg_free(t[i].logp);
     }
-    sg_free(logp);
-    sg_free(ids.id);
-    sg_encoder_free(e);
     return st;
+}
+
+/* Reads all of the prompt but its last token. */
+static sg_status read_prompt(int *text, sg_desk *desk, const sg_token_list *prompt, sg_error *err)
+{
+    sg_piece piece = {.id = prompt->id, .n = (int)prompt->n - 1};
+    const sg_status st = sg_desk_open(desk, text, err);
+
+    piece.text = *text;
+    return st ? st : sg_desk_read(desk, &piece, 1, err);
 }
 
 static sg_status score(api_call *c, const sedge_lm_params *p)
 {
     sg_llama *m = NULL;
-    sg_reading *r = NULL;
+    sg_desk *desk = NULL;
     sg_token_list prompt = {0};
     sg_bytes *text = NULL;
     sg_buf all = {0};
     size_t n = 0;
     scores s = {.list = json_array()};
+    int before = -1;
     sg_pool *pool;
     sg_status st;
 
     if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        (!p->prompt || !(st = prompt_tokens(&prompt, m, p, &c->err))) && !(st = api_pool(c, &pool))) {
-        const int known = sg_llama_config_of(m)->places;
-        size_t longest = 0; /* a text has no more tokens than bytes, and those around it */
+        (!p->prompt || !(st = api_prompt_tokens(&prompt, m, p->prompt, p->system, p->chat, &c->err))) &&
+        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) && prompt.n)
+        st = read_prompt(&before, desk, &prompt, &c->err);
+    for (size_t i = 0; i < n && !st; i += TOGETHER) {
+        const size_t left = n - i < TOGETHER ? n - i : TOGETHER;
 
-        for (size_t i = 0; i < n; i++)
-            longest = text[i].size > longest ? text[i].size : longest;
-        longest += prompt.n + 16;
-        if (!(st = sg_reading_new(&r, m, longest < (size_t)known ? (int)longest : known, pool, &c->err)) &&
-            prompt.n)
-            st = sg_reading_feed(r, prompt.id, (int)prompt.n, NULL, &c->err);
-    }
-    for (size_t i = 0; i < n && !st; i++)
-        if (!(st = score_text(&s, r, m, &prompt, text[i], &c->err)))
+        if (!(st = score_some(&s, desk, before, m, &prompt, text + i, (int)left, &c->err)))
             st = sg_progress_tick(&c->progress,
                                   &(sg_progress_event){.stage = "score",
                                                        .unit = "texts",
-                                                       .done = (double)i + 1,
+                                                       .done = (double)(i + left),
                                                        .total = (double)n,
                                                        .loss = (double)NAN},
                                   &c->err);
+    }
     if (!st) {
         c->result =
             json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", s.tokens, "logp", s.sum,
@@ -221,7 +182,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_free(prompt.id);
     sg_free(text);
     sg_buf_free(&all);
-    sg_reading_free(r);
+    sg_desk_free(desk);
     sg_llama_close(m);
     return st;
 }
@@ -271,7 +232,7 @@ int sedge_lm_generate(const sedge_lm_params *given, char **json, sedge_error *er
 
     api_defaults(&table, 1);
     if (!st && !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)))
-        st = generate(&c, &p, &o);
+        st = api_lm_generate(&c, &p, &o);
     return api_end(&c, st, json, err);
 }
 

@@ -4,8 +4,8 @@
 #include "base/alloc.h"
 #include "data/synth.h"
 #include "file/receipt.h"
-#include "lm/generate.h"
-#include "lm/sentence.h"
+#include "lm/llm.h"
+#include "text/slots.h"
 #include "quantize/tokenize.h"
 #include "serve/load.h"
 #include "serve/serve.h"
@@ -198,8 +198,15 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"synth", sg_synth_options, sg_n_synth_options},
         {"embed", sg_lsa_options, sg_n_lsa_options},
         {"embed", sg_sentence_options, sg_n_sentence_options},
+        {"embed", sg_llm_options, sg_n_llm_options},
+        {"embed", sg_client_options, sg_n_client_options},
         {"lm", sg_generate_options, sg_n_generate_options},
         {"lm", sg_sentence_options, sg_n_sentence_options},
+        {"know", api_know_options, api_n_know_options},
+        {"know", sg_slots_options, sg_n_slots_options},
+        {"know", sg_generate_options, sg_n_generate_options},
+        {"know", sg_llm_options, sg_n_llm_options},
+        {"know", sg_client_options, sg_n_client_options},
         {"tokenize", sg_tokenize_options, sg_n_tokenize_options},
         {"train", sg_train_options, sg_n_train_options},
         {"train", api_train_options, api_n_train_options},

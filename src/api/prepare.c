@@ -5,7 +5,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "file/receipt.h"
-#include "lm/sentence.h"
+#include "lm/llm.h"
 #include "quantize/tokenize.h"
 #include "text/columns.h"
 #include "text/encoder_file.h"
@@ -51,7 +51,20 @@ static sg_status options_text(sg_buf *out, const api_table *tables, size_t n, sg
     return bad || out->failed ? sg_fail_memory(err, "options") : SG_OK;
 }
 
-/* Writes the vectors, and the encoder for texts that come later, and tells what the report of every encoder tells. */
+/* Nobody knows how vectors that were imported came about, nor what a file of texts would say of another item. */
+static sg_status forget_encoder(const sg_dataset *d, sg_error *err)
+{
+    char *path = sg_path_join(d->dir, SG_DATASET_ENCODER);
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
+
+    if (!st && sg_file_exists(path) && remove(path))
+        st = sg_fail_errno(err, path, "cannot remove");
+    sg_free(path);
+    return st;
+}
+
+/* Writes the vectors, and the encoder for texts that come later (columns NULL: there is none), and tells what the report of every
+ * encoder tells. */
 static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim, const char *encoder, const api_table *tables,
                       size_t n_tables, const char *columns, const sg_lsa_fit *fit)
 {
@@ -60,7 +73,7 @@ static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, in
     sg_status st = path ? options_text(&text, tables, n_tables, &c->err) : sg_fail_memory(&c->err, "path");
 
     if (!st && !(st = sg_vectors_save(d, vectors, d->n_items, dim, encoder, text.data, &c->err)))
-        st = sg_text_encoder_save(path, d, encoder, text.data, columns, fit, &c->err);
+        st = columns ? sg_text_encoder_save(path, d, encoder, text.data, columns, fit, &c->err) : forget_encoder(d, &c->err);
     if (!st && (json_object_set_new(c->result, "encoder", json_string(encoder)) ||
                 json_object_set_new(c->result, "items", json_integer(d->n_items)) ||
                 json_object_set_new(c->result, "dim", json_integer(dim))))
@@ -118,12 +131,87 @@ static sg_status item_texts(sg_bytes **out, sg_buf *all, const sg_dataset *d, co
     return st;
 }
 
-static sg_status encode_model(api_call *c, const sg_dataset *d, const char *dir, const char *const *set, size_t n_set)
+/* Puts {"id": ..., "answer": ...} of a line behind the text of its item. */
+static sg_status add_answer(sg_buf *item, sg_dataset *d, const json_t *line, const char *where, sg_error *err)
 {
-    sg_sentence_config o;
+    const char *id, *answer;
+    int32_t i;
+    sg_status st;
+
+    if ((st = sg_json_need_string(&id, line, "id", where, err)) || (st = sg_json_need_string(&answer, line, "answer", where, err)))
+        return st;
+    if ((i = sg_dataset_item(d, (sg_bytes){id, strlen(id)})) < 0)
+        return sg_fail(err, SG_ERR_MISSING, "%s: expected an item of the dataset, found '%s'", where, id);
+    if (item[i].size)
+        sg_buf_putc(&item[i], ' ');
+    sg_buf_puts(&item[i], answer);
+    return item[i].failed ? sg_fail_memory(err, "item texts") : SG_OK;
+}
+
+static sg_status add_answers(sg_buf *item, sg_dataset *d, const char *path, sg_error *err)
+{
+    sg_reader *r;
+    const char *line;
+    size_t size;
+    sg_status st = sg_reader_open(&r, path, err);
+
+    while (!st && !(st = sg_reader_line(r, &line, &size, err)) && line) {
+        json_t *root = NULL;
+        char where[512];
+
+        snprintf(where, sizeof where, "%s:%llu", path, (unsigned long long)sg_reader_line_number(r));
+        if (!(st = sg_json_parse(&root, (sg_bytes){line, size}, where, err)))
+            st = add_answer(item, d, root, where, err);
+        json_decref(root);
+    }
+    sg_reader_close(r);
+    return st;
+}
+
+/* The same with texts from a file: of those columns that were named, then the file's. Lines need not cover all items. */
+static sg_status item_texts_of(sg_bytes **out, sg_buf *all, sg_dataset *d, const char *columns, const char *path, sg_error *err)
+{
+    const size_t n = (size_t)d->n_items;
+    sg_buf *item;
+    sg_text_plan plan = {0};
+    sg_status st = SG_OK;
+
+    if (!path)
+        return item_texts(out, all, d, columns, err);
+    item = sg_alloc_zero(n, sizeof *item);
+    *out = sg_alloc_array(n, sizeof **out);
+    if (!item || !*out)
+        st = sg_fail_memory(err, "item texts");
+    else if (*columns && !(st = sg_text_plan_new(&plan, d, columns, err)))
+        for (size_t i = 0; i < n; i++)
+            sg_text_plan_join(&item[i], &plan, i);
+    if (!st)
+        st = add_answers(item, d, path, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        (*out)[i].size = item[i].size;
+        sg_buf_add(all, item[i].data, item[i].size);
+    }
+    if (!st && all->failed)
+        st = sg_fail_memory(err, "item texts");
+    for (size_t i = 0, at = 0; !st && i < n; at += (*out)[i++].size)
+        (*out)[i].data = all->data ? all->data + at : "";
+    for (size_t i = 0; item && i < n; i++)
+        sg_buf_free(&item[i]);
+    sg_free(item);
+    sg_text_plan_free(&plan);
+    return st;
+}
+
+static sg_status encode_model(api_call *c, sg_dataset *d, const sedge_embed_params *p)
+{
+    sg_llm_config o;
     sg_lsa_config columns;
-    const api_table tables[] = {columns_table(&columns), {&o, sg_sentence_options, sg_n_sentence_options}};
-    sg_sentence *model = NULL;
+    const api_table tables[] = {columns_table(&columns),
+                                {&o.sentence, sg_sentence_options, sg_n_sentence_options},
+                                {&o, sg_llm_options, sg_n_llm_options},
+                                {&o.client, sg_client_options, sg_n_client_options}};
+    sg_llm *model = NULL;
+    sg_cache *cache = NULL;
     sg_bytes *text = NULL;
     sg_buf all = {0};
     float *vectors = NULL;
@@ -131,27 +219,18 @@ static sg_status encode_model(api_call *c, const sg_dataset *d, const char *dir,
     sg_pool *pool;
     sg_status st;
 
-    api_defaults(tables, 2);
-    if (!(st = api_assign(tables, 2, set, n_set, &c->err)) && !(st = sg_sentence_open(&model, dir, &c->err)) &&
-        !(st = item_texts(&text, &all, d, columns.columns, &c->err)) && !(st = api_pool(c, &pool)) &&
-        !(st = sg_sentence_encode(&vectors, &dim, model, text, (size_t)d->n_items, &o, pool, &c->progress, &c->result, &c->err)))
-        st = keep(c, d, vectors, dim, dir, tables, 2, columns.columns, NULL);
+    sg_llm_config_init(&o);
+    api_defaults(tables, 1);
+    if (!(st = api_assign(tables, 4, p->set, p->n_set, &c->err)) && !(st = sg_llm_open(&model, p->encoder, &o, &c->err)) &&
+        (!p->cache || !(st = sg_cache_open(&cache, p->cache, &c->err))) &&
+        !(st = item_texts_of(&text, &all, d, columns.columns, p->texts, &c->err)) && !(st = api_pool(c, &pool)) &&
+        !(st = sg_llm_embed(&vectors, &dim, model, text, (size_t)d->n_items, cache, pool, &c->progress, &c->result, &c->err)))
+        st = keep(c, d, vectors, dim, sg_llm_name(model), tables, 2, p->texts ? NULL : columns.columns, NULL);
     sg_free(vectors);
     sg_free(text);
     sg_buf_free(&all);
-    sg_sentence_close(model);
-    return st;
-}
-
-/* Nobody knows how vectors that were imported came about. */
-static sg_status forget_encoder(const sg_dataset *d, sg_error *err)
-{
-    char *path = sg_path_join(d->dir, SG_DATASET_ENCODER);
-    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
-
-    if (!st && sg_file_exists(path) && remove(path))
-        st = sg_fail_errno(err, path, "cannot remove");
-    sg_free(path);
+    sg_cache_close(cache);
+    sg_llm_close(model);
     return st;
 }
 
@@ -160,12 +239,12 @@ static sg_status check_encoder(const char *encoder, sg_error *err)
     static const char *const encoders[] = {"lsa"};
     const char *near;
 
-    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_dir_exists(encoder) || sg_file_exists(encoder))
+    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_llm_is_remote(encoder) || sg_dir_exists(encoder) || sg_file_exists(encoder))
         return SG_OK;
     near = sg_nearest(encoder, encoders, 1);
     if (near)
         return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s' (did you mean '%s'?)", encoder, near);
-    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa or the folder of a model", encoder);
+    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa, the folder of a model or an address", encoder);
 }
 
 int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
@@ -177,10 +256,13 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
 
     if (!st && p.encoder && p.vectors)
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected an encoder or a file of vectors, found both");
+    if (!st && (p.cache || p.texts) && (!p.encoder || strcmp(p.encoder, "lsa") == 0))
+        st = sg_fail(&c.err, SG_ERR_USAGE, "%s: expected the folder of a model or an address as encoder, found %s",
+                     p.cache ? "cache" : "texts", p.encoder ? p.encoder : "none");
     if (!st && !(st = check_encoder(p.encoder, &c.err)) && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err))) {
         if (!p.vectors)
-            st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, p.encoder, p.set, p.n_set)
+            st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, &p)
                                                             : encode_lsa(&c, d, p.set, p.n_set);
         else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)) && !(st = forget_encoder(d, &c.err)))
             st = report_vectors(&c.result, d, p.vectors, &c.err);

@@ -6,7 +6,7 @@
  *     files: [{path: amazon14/Beauty.txt.zst, sha256: ed96...}]
  *     item_text: [{path: amazon14/Beauty.items.tsv.zst, sha256: 3bb3...}]
  *     options: {format: s3rec}
- *   embed: {dim: 256}           # options of sedge embed, also encoder: FOLDER; {} for the defaults; left out: no such stage
+ *   embed: {dim: 256}           # options of sedge embed, also encoder: FOLDER, cache: FILE, texts: FILE; {} for the defaults; left out: no such stage
  *   tokenize: {method: rkmeans}
  *   train: {model: tiger, options: {lr: 0.001, epochs: 100}}
  *   evaluate: {split: test}

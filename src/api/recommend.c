@@ -59,7 +59,7 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         goto done;
     const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .plain = o.plain,
                                      .groups = o.groups, .diversity = o.diversity, .temperature = o.temperature,
-                                     .seed = (uint64_t)o.seed};
+                                     .seed = (uint64_t)o.seed, .mmr = o.mmr};
 
     if ((st = taken(&c, sedge_session_new(&s, m, &sp, &e), &e)))
         goto done;

@@ -247,10 +247,17 @@ static int do_synth(chain *c, const set_list *options, sedge_error *e)
     return sedge_synth(&p, NULL, e);
 }
 
-/* "encoder" stands among the options of the recipe, though it is a parameter of its own. */
+/* The value behind "KEY=", NULL: another key. */
+static const char *value_of(const char *option, const char *key)
+{
+    const size_t size = strlen(key);
+
+    return strncmp(option, key, size) == 0 && option[size] == '=' ? option + size + 1 : NULL;
+}
+
+/* "encoder", "cache" and "texts" stand among the options of the recipe, though they are parameters of their own. */
 static int do_embed(chain *c, const set_list *options, sedge_error *e)
 {
-    static const char encoder[] = "encoder=";
     const char **set = sg_alloc_array(options->n + 1, sizeof *set);
     sedge_embed_params p = {.size = sizeof p, .run = c->run, .data = c->data, .set = set};
     int st;
@@ -260,8 +267,15 @@ static int do_embed(chain *c, const set_list *options, sedge_error *e)
         return api_error(e, c->err, SG_ERR_MEMORY);
     }
     for (size_t i = 0; i < options->n; i++) {
-        if (strncmp(options->item[i], encoder, sizeof encoder - 1) == 0)
-            p.encoder = options->item[i] + sizeof encoder - 1;
+        const char *encoder = value_of(options->item[i], "encoder"), *cache = value_of(options->item[i], "cache"),
+                   *texts = value_of(options->item[i], "texts");
+
+        if (encoder)
+            p.encoder = encoder;
+        else if (cache)
+            p.cache = cache;
+        else if (texts)
+            p.texts = texts;
         else
             set[p.n_set++] = options->item[i];
     }

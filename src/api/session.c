@@ -100,7 +100,9 @@ int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_ses
         return api_error(err, &e, sg_fail_memory(&e, "session"));
     sg_source_init(&s->source, m->model, p.data ? p.data->set : NULL);
     s->beam = p.beam;
-    if (p.threads < 0 || p.beam < 0)
+    if (!(p.mmr >= 0 && p.mmr <= 1))
+        st = sg_fail(&e, SG_ERR_USAGE, "session: expected mmr from 0 to 1, found %g", p.mmr);
+    else if (p.threads < 0 || p.beam < 0)
         st = sg_fail(&e, SG_ERR_USAGE, "session: threads and beam may not be negative");
     else if (p.threads > 1)
         st = sg_pool_new(&s->pool, p.threads, &e);
@@ -112,6 +114,7 @@ int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_ses
         s->session->diversity = (float)p.diversity;
         s->session->temperature = (float)p.temperature;
         s->session->seed = p.seed;
+        s->session->apart = (float)p.mmr;
         *out = s;
         s = NULL;
     }

@@ -18,6 +18,7 @@ typedef enum sg_rng_stream {
     SG_RNG_BOOTSTRAP,
     SG_RNG_SAMPLE,
     SG_RNG_TEST,
+    SG_RNG_COLD,
     SG_RNG_USER = 1000, /* first free number for models */
 } sg_rng_stream;
 

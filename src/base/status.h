@@ -13,6 +13,7 @@ typedef enum sg_status {
     SG_ERR_MISSING, /* a file, item, user, key that is not there */
     SG_ERR_NUMERIC, /* NaN or infinity where a number should be */
     SG_ERR_CANCEL,  /* the caller's progress function asked to stop */
+    SG_ERR_AWAY,    /* another process that cannot be reached, or does not answer in time: later it may */
 } sg_status;
 
 typedef struct sg_error {

@@ -2,6 +2,7 @@
 #include "data/filter.h"
 
 #include "base/alloc.h"
+#include "base/rng.h"
 
 #include <string.h>
 
@@ -152,4 +153,40 @@ sg_status sg_filter_length(sg_events *e, sg_counts *c, int least, int most, sg_e
     const sg_status st = sg_events_filter(e, keep_length, &l, err);
 
     return st ? st : sg_counts_take(c, e, err);
+}
+
+enum { CASE_LEAST = 3 }; /* events of a user of whom leave-one-out asks */
+
+struct cold {
+    double share;
+    uint64_t seed;
+    const sg_counts *before;
+    uint32_t least; /* 0: all but the last events of users; else the last events of users with fewer */
+    int32_t user;
+    uint32_t at; /* place of the event in its user's sequence */
+};
+
+static bool keep_cold(void *ctx, const sg_event *e)
+{
+    struct cold *c = ctx;
+
+    c->at = e->user == c->user ? c->at + 1 : 0;
+    c->user = e->user;
+    if (sg_rng_double(c->seed, SG_RNG_COLD, 0, (uint64_t)e->item) >= c->share)
+        return true;
+    return c->least ? c->before->user[e->user] >= c->least : c->at + 1 == c->before->user[e->user];
+}
+
+sg_status sg_filter_cold(sg_events *e, sg_counts *c, double share, uint64_t seed, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    for (int pass = 0; pass < 2 && !st; pass++) {
+        struct cold cold = {
+            .share = share, .seed = seed, .before = c, .least = pass ? CASE_LEAST : 0, .user = -1};
+
+        if (!(st = sg_events_filter(e, keep_cold, &cold, err)))
+            st = sg_counts_take(c, e, err);
+    }
+    return st;
 }

@@ -27,4 +27,9 @@ sg_status sg_filter_core(sg_events *e, sg_counts *c, int core_user, int core_ite
 /* Users with at least least events; of each only the last `most`. 0: no bound. c as above. */
 sg_status sg_filter_length(sg_events *e, sg_counts *c, int least, int most, sg_error *err);
 
+/* Items held out: a share of them, drawn by number from `seed`, is taken out of all events but the last of each user, so that
+ * leave-one-out tests on them and neither trains nor validates. A user whom that leaves fewer than the three events of a case
+ * loses a last event of such an item, too. c as above. */
+sg_status sg_filter_cold(sg_events *e, sg_counts *c, double share, uint64_t seed, sg_error *err);
+
 #endif

@@ -271,6 +271,15 @@ static sg_status filter_events(import *m, sg_error *err)
                             before, err)))
             return st;
     }
+    if (s->cold > 0) {
+        before = sg_events_count(e);
+        if ((st = sg_filter_cold(e, &m->counts, s->cold, s->cold_seed, err)) ||
+            (st = note_pass(m,
+                            json_pack("{s:s, s:f, s:I}", "filter", "cold", "share", s->cold, "seed",
+                                      (json_int_t)s->cold_seed),
+                            before, err)))
+            return st;
+    }
     return SG_OK;
 }
 

@@ -47,6 +47,8 @@ typedef struct sg_import_spec {
     bool core_once;             /* count once instead of until nothing changes */
     int length_min;             /* users with fewer events are dropped; 0: off */
     int length_max;             /* only the last so many events of a user are kept; 0: off */
+    double cold;                /* share of items held out of all events but users' last (sg_filter_cold); 0: off */
+    uint64_t cold_seed;
 
     size_t memory_max;    /* bytes for sorting before spilling to disk; 0: 1 GiB */
     int64_t bad_rows_max; /* bad rows to skip, counted and noted in the report; one more ends the import */

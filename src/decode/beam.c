@@ -12,6 +12,8 @@
  * the floor from the start: few prefixes stand above it, so a wide second search costs about as much as the
  * first.
  *
+ * A prior moves a child by the largest prior below it less that below the prefix, which is never above 0.
+ *
  * Prefixes below which nothing may be returned are dropped as they appear. Every kept prefix leads to at
  * least one item, so a full beam stays full and k <= beam items are found whenever there are k. */
 #include "decode/search.h"
@@ -97,6 +99,18 @@ static const float *drop_dead(const search *s, const sg_denied *d, const sg_pref
     return scratch;
 }
 
+/* The logits of the children of p, each moved by what it loses of the prior of p; in scratch. */
+static const float *add_prior(const search *s, size_t user, const sg_prefix *p, const float *x, float *scratch)
+{
+    const float *const *node = s->spec->prior->node;
+    const float up = node[s->level][user * (size_t)sg_catalogue_nodes(s->c, s->level) + (size_t)p->node];
+    const float *down = node[s->level + 1] + user * (size_t)sg_catalogue_nodes(s->c, s->level + 1) + p->kids.first;
+
+    for (int32_t i = 0; i < p->kids.n; i++)
+        scratch[i] = x[i] + (down[i] - up);
+    return scratch;
+}
+
 /* ---- one user, one level ------------------------------------------------------------------------------- */
 
 /* The children x (n) of a prefix with this score, the first of them node `first`. A child never scores above
@@ -148,7 +162,8 @@ static bool expand(const search *s, size_t user, sg_prefix *p, worker *w, sg_pic
     const float shift = (float)((double)p->score - (double)legal.lse);
     if (!s->spec->temperature && legal.top + shift < picks->floor)
         return true;
-    x = drop_dead(s, &s->denied[user], p, legal.x, w->x);
+    x = s->spec->prior ? add_prior(s, user, p, legal.x, w->x) : legal.x;
+    x = drop_dead(s, &s->denied[user], p, x, w->x);
     if (s->spec->temperature) {
         p->lse = legal.lse;
         sg_draw_children(p, picks, x, w->h, (double)s->spec->temperature[s->level], s->spec->seed,
@@ -312,6 +327,7 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
         }
         *root = (sg_prefix){
             .parent = -1, .code = -1, .denied_end = d->n, .kids = sg_catalogue_children(s->c, 0, 0)};
+        root->score = spec->prior ? spec->prior->node[0][u] : 0;
         root->row = spec->renormalise && !sg_has_choice(s->c, 0, root->kids) ? -1 : 0;
         s->live[u] = sg_allowed_count(&s->allowed, s->c, 0, 0) > d->n;
     }
@@ -409,6 +425,8 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
     if (spec->complete > 0 && (spec->temperature || spec->cold))
         return sg_fail(err, SG_ERR_USAGE,
                        "beam search: what is drawn or mixed with unseen items cannot be completed");
+    if (spec->prior && (spec->groups > 1 || spec->temperature || spec->cold))
+        return sg_fail(err, SG_ERR_USAGE, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
                        spec->cold_prefix >= sg_catalogue_levels(c)))
         return sg_fail(err, SG_ERR_USAGE,

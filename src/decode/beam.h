@@ -2,9 +2,7 @@
 #ifndef SG_DECODE_BEAM_H
 #define SG_DECODE_BEAM_H
 
-#include "base/arena.h"
-#include "base/pool.h"
-#include "index/catalogue.h"
+#include "decode/prior.h"
 
 /* The model's side: given the live prefixes after choosing codes at the previous level, the logits of the next level.
  * Rows of user u are offsets[u] .. offsets[u + 1]. parent[r]: row of the previous call that r continues (-1 at level 0),
@@ -29,6 +27,10 @@ typedef struct sg_beam_spec {
     const uint8_t *allow; /* (n_items) 1 = may be returned; NULL: all */
     const int64_t *deny_offsets; /* (batch + 1) and items per user that may not be returned (the history); NULL: none */
     const int32_t *deny;
+
+    /* Added to the scores of items, which then are no log-probabilities any more; NULL: none. A prefix counts the largest prior
+     * below it, so that it still bounds what lies there. Not with groups, temperature or cold. */
+    const sg_prior *prior;
 
     /* Diverse beam search (diverse.c): groups > 1 of beam / groups beams each; a code counts diversity[level] less for each
      * beam of an earlier group that took it at this level. Not with complete, temperature or cold. */

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FEW = 5 }; /* events in training: items with fewer count as rare */
+
 typedef struct answer {
     float p;
     uint8_t y;
@@ -159,7 +161,7 @@ static sg_status ask_all(answers *a, const sg_model *m, const sg_train_data *t, 
     sg_status st;
 
     *a = (answers){.tasks = m->class->tasks(m)};
-    if ((st = sg_ranks_choose(&r, t->split, spec, err)) || (st = sg_session_new(&s, m, pool, err)))
+    if ((st = sg_ranks_choose(&r, t, spec, err)) || (st = sg_session_new(&s, m, pool, err)))
         goto done;
     for (size_t i = 0; !st && i < r.n; i++)
         if (!(st = ask_case(a, s, t->data, r.cases[i], err)))
@@ -210,6 +212,59 @@ static sg_status labels_of(task_labels *l, const answers *a, const sg_model *m, 
     return SG_OK;
 }
 
+static sg_status put_values(json_t *out, const sg_answer_values *v, sg_error *err)
+{
+    const struct {
+        const char *name;
+        double value;
+    } values[] = {{"auc", v->auc},
+                  {"gauc", v->gauc},
+                  {"ne", v->ne},
+                  {"log_loss", v->log_loss},
+                  {"calibration", v->calibration}};
+    sg_status st;
+
+    if ((st = sg_receipt_put(out, "n", json_integer((json_int_t)v->n), err)) ||
+        (st = sg_receipt_put(out, "positives", json_integer((json_int_t)v->positives), err)))
+        return st;
+    for (size_t i = 0; !st && i < sizeof values / sizeof *values; i++)
+        st = sg_receipt_put(out, values[i].name, isnan(values[i].value) ? json_null() : json_real(values[i].value), err);
+    return st;
+}
+
+/* Of the answers about items with fewer than FEW events in training, or none at all: how a model does where it has seen little. */
+static sg_status put_rare(json_t *out, const answers *a, const task_labels *l, const sg_model *m, const sg_train_data *t, int task,
+                          sg_error *err)
+{
+    const sg_dataset *d = t->data;
+    int64_t *times = sg_alloc_zero((size_t)d->n_items + 1, sizeof *times);
+    task_labels rare = {.p = sg_alloc_array(l->n, sizeof *rare.p), .y = sg_alloc_array(l->n, 1),
+                        .user = sg_alloc_array(l->n, sizeof *rare.user)};
+    sg_answer_values v;
+    json_t *part;
+    sg_status st = times && rare.p && rare.y && rare.user ? SG_OK : sg_fail_memory(err, "answers");
+
+    for (int32_t u = 0; !st && u < d->n_users; u++)
+        for (int64_t e = d->user_offsets[u]; e < t->split->train_end[u]; e++)
+            times[d->item[e]]++;
+    for (size_t i = 0, at = 0; !st && i < a->n; i++) {
+        if (m->class->label(m, d, a->event[i], task) < 0)
+            continue;
+        if (times[d->item[a->event[i]]] < FEW) {
+            rare.p[rare.n] = l->p[at];
+            rare.y[rare.n] = l->y[at];
+            rare.user[rare.n++] = l->user[at];
+        }
+        at++;
+    }
+    if (!st && rare.n && !(st = sg_metrics_answers(&v, rare.p, rare.y, rare.user, rare.n, err)) &&
+        !(st = sg_receipt_object(&part, out, "rare_items", err)))
+        st = put_values(part, &v, err);
+    labels_free(&rare);
+    sg_free(times);
+    return st;
+}
+
 /* The floor: how often an item was answered with yes in training, as if ten more answers had been like all. */
 static sg_status add_floor(task_labels *l, const answers *a, const sg_model *m, const sg_train_data *t, int task,
                            sg_error *err)
@@ -246,26 +301,6 @@ static sg_status add_floor(task_labels *l, const answers *a, const sg_model *m, 
     return SG_OK;
 }
 
-static sg_status put_values(json_t *out, const sg_answer_values *v, sg_error *err)
-{
-    const struct {
-        const char *name;
-        double value;
-    } values[] = {{"auc", v->auc},
-                  {"gauc", v->gauc},
-                  {"ne", v->ne},
-                  {"log_loss", v->log_loss},
-                  {"calibration", v->calibration}};
-    sg_status st;
-
-    if ((st = sg_receipt_put(out, "n", json_integer((json_int_t)v->n), err)) ||
-        (st = sg_receipt_put(out, "positives", json_integer((json_int_t)v->positives), err)))
-        return st;
-    for (size_t i = 0; !st && i < sizeof values / sizeof *values; i++)
-        st = sg_receipt_put(out, values[i].name, isnan(values[i].value) ? json_null() : json_real(values[i].value), err);
-    return st;
-}
-
 static sg_status put_task(json_t *out, const answers *a, const sg_model *m, const sg_train_data *t, int task, bool floors,
                           sg_error *err)
 {
@@ -279,7 +314,7 @@ static sg_status put_task(json_t *out, const answers *a, const sg_model *m, cons
         goto done;
     m->class->task_name(m, t->data, task, name, sizeof name);
     if ((st = sg_metrics_answers(&v, l.p, l.y, l.user, l.n, err)) || (st = sg_receipt_object(&one, out, name, err)) ||
-        (st = put_values(one, &v, err)) || !floors)
+        (st = put_values(one, &v, err)) || (st = put_rare(one, a, &l, m, t, task, err)) || !floors)
         goto done;
     if (!(st = add_floor(&l, a, m, t, task, err)) &&
         !(st = sg_metrics_answers(&v, l.floor, l.y, l.user, l.n, err)) &&

@@ -220,7 +220,8 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
         (st = sg_receipt_text(r, "asked", e->test ? "test" : "valid", err)) ||
         (st = sg_receipt_put(r, "cases", json_integer((json_int_t)j->ranks.n), err)) ||
         (st = sg_receipt_put(r, "targets", json_integer((json_int_t)j->ranks.n_target), err)) ||
-        (st = sg_receipt_text(r, "candidates", "all items", err)) ||
+        (e->cold && (st = sg_receipt_text(r, "cases_of", "targets without a training event", err))) ||
+        (st = sg_receipt_text(r, "candidates", e->candidates_cold ? "items without a training event" : "all items", err)) ||
         (st = sg_receipt_put(r, "items", json_integer(d->n_items), err)) ||
         (st = sg_receipt_text(r, "ranked_by", j->ranks.ranked_by, err)) ||
         (st = sg_receipt_put(r, "list_length", json_integer(e->k[e->n_k - 1]), err)) ||

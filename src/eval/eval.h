@@ -26,6 +26,8 @@ typedef struct sg_eval_spec {
     int beam;          /* generative models; 0: their default */
     bool plain;        /* they do not search again where the beam may have missed an item */
     int batch;         /* 0: a good one; changes no number */
+    bool cold;         /* only cases of which no target has a training event */
+    bool candidates_cold; /* only items without a training event are candidates */
     bool exact;        /* rank by score even where the model makes lists and can do both */
     bool floors;       /* also evaluate pop, markov1, itemknn on the same cases (kept in DATA/floors.json) */
     bool unfiltered, filtered; /* which of the two; both false means both */

@@ -47,6 +47,7 @@ static void key_of(sg_buf *key, const sg_train_data *t, const sg_eval_spec *e)
                   ties[e->ties]);
     if (e->users_max > 0 || e->ties == SG_TIES_RANDOM)
         sg_buf_printf(key, ", users %lld, seed %llu", (long long)e->users_max, (unsigned long long)e->seed);
+    sg_buf_printf(key, "%s%s", e->cold ? ", cold cases" : "", e->candidates_cold ? ", cold candidates" : "");
     for (int i = 0; i < e->n_k; i++)
         sg_buf_printf(key, i ? " %d" : ", k %d", e->k[i]);
 }
@@ -72,7 +73,9 @@ sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *ev
                             .n_k = eval->n_k,
                             .ties = eval->ties,
                             .seed = eval->seed,
-                            .users_max = eval->users_max};
+                            .users_max = eval->users_max,
+                            .cold = eval->cold,
+                            .candidates_cold = eval->candidates_cold};
     const sg_ranks_spec spec = {.eval = &e, .want = {true, true}, .k = 1, .stage = "floors"};
     char *path = sg_path_join(t->data->dir, "floors.json");
     sg_buf key = {0};

@@ -32,27 +32,71 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-sg_status sg_ranks_choose(sg_ranks *r, const sg_split *s, const sg_eval_spec *spec, sg_error *err)
+/* *cold, owned by the caller: (n_items) 1 = no training event shows it. */
+static sg_status find_cold(uint8_t **cold, const sg_train_data *t, sg_error *err)
 {
-    const sg_case *all = spec->test ? s->test : s->valid;
-    const size_t n = spec->test ? s->n_test : s->n_valid;
-    uint32_t *order = NULL;
+    const sg_dataset *d = t->data;
 
-    r->n = spec->users_max > 0 && (uint64_t)spec->users_max < n ? (size_t)spec->users_max : n;
+    if (!(*cold = sg_alloc_array((size_t)d->n_items, 1)))
+        return sg_fail_memory(err, "items");
+    memset(*cold, 1, (size_t)d->n_items);
+    for (int32_t u = 0; u < d->n_users; u++)
+        for (int64_t e = d->user_offsets[u]; e < t->split->train_end[u]; e++)
+            (*cold)[d->item[e]] = 0;
+    return SG_OK;
+}
+
+/* Those of the cases of which every target is cold, in their order. */
+static size_t keep_cold(const sg_case **cases, size_t n, const sg_dataset *d, const uint8_t *cold)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bool all = true;
+
+        for (int64_t e = cases[i]->target_begin; e < cases[i]->target_end; e++)
+            all = all && cold[d->item[e]];
+        if (all)
+            cases[kept++] = cases[i];
+    }
+    return kept;
+}
+
+sg_status sg_ranks_choose(sg_ranks *r, const sg_train_data *t, const sg_eval_spec *spec, sg_error *err)
+{
+    const sg_split *s = t->split;
+    const sg_case *all = spec->test ? s->test : s->valid;
+    size_t n = spec->test ? s->n_test : s->n_valid;
+    uint32_t *order = NULL;
+    uint8_t *cold;
+    sg_status st;
+
     if (n == 0 || n > UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "%s split: expected cases from 1 to 2^32 - 1, found %zu",
                        spec->test ? "test" : "valid", n);
-    if (!(r->cases = sg_alloc_array(r->n, sizeof *r->cases)))
+    if (!(r->cases = sg_alloc_array(n, sizeof *r->cases)))
         return sg_fail_memory(err, "cases");
+    for (size_t i = 0; i < n; i++)
+        r->cases[i] = &all[i];
+    if (spec->cold) {
+        if ((st = find_cold(&cold, t, err)))
+            return st;
+        n = keep_cold(r->cases, n, t->data, cold);
+        sg_free(cold);
+        if (n == 0)
+            return sg_fail(err, SG_ERR_USAGE, "%s split: expected cases whose targets have no training event, found none",
+                           spec->test ? "test" : "valid");
+    }
+    r->n = spec->users_max > 0 && (uint64_t)spec->users_max < n ? (size_t)spec->users_max : n;
     if (r->n < n) {
         if (!(order = sg_alloc_array(n, sizeof *order)))
             return sg_fail_memory(err, "cases");
         sg_rng_permutation(order, (uint32_t)n, spec->seed, SG_RNG_SAMPLE, 0);
         qsort(order, r->n, sizeof *order, by_number);
+        for (size_t i = 0; i < r->n; i++) /* ascending: none is overwritten before it is read */
+            r->cases[i] = r->cases[order[i]];
+        sg_free(order);
     }
-    for (size_t i = 0; i < r->n; i++)
-        r->cases[i] = &all[order ? order[i] : i];
-    sg_free(order);
     return SG_OK;
 }
 
@@ -104,6 +148,7 @@ typedef struct batch {
     int32_t *action;
     float *rating;
     size_t cap_item, cap_timestamp, cap_action, cap_rating;
+    uint8_t *allow;   /* owned (n_items) candidates; NULL: all */
     float *scores;    /* owned (rows, n_items); NULL when ranked by lists */
     int32_t *list[2]; /* owned (rows, k), NULL when not wanted */
     float *list_score[2];
@@ -124,6 +169,7 @@ static void batch_free(batch *b)
     sg_free(b->now);
     sg_free(b->action);
     sg_free(b->rating);
+    sg_free(b->allow);
     sg_free(b->scores);
     for (int f = 0; f < 2; f++) {
         sg_free(b->list[f]);
@@ -277,6 +323,9 @@ static void rank_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
 
         for (int i = 0; i < n; i++)
             t[i].item = b->ranks->item[first + i];
+        for (size_t i = 0; b->allow && i < n_items; i++)
+            if (!b->allow[i])
+                score[i] = -INFINITY;
         if (!sg_rank_all(t, n, score, (int32_t)n_items, &spec)) {
             b->bad[row] = 1;
             continue;
@@ -320,7 +369,7 @@ static sg_status rank_by_list(batch *b, sg_error *err)
     sg_status st;
 
     for (int f = 0; f < 2; f++) {
-        const sg_filter filter = {.seen = f == SG_FILTERED};
+        const sg_filter filter = {.seen = f == SG_FILTERED, .allow = b->allow};
 
         if (!b->spec->want[f])
             continue;
@@ -376,7 +425,8 @@ sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t,
     sg_status st;
 
     *out = (sg_ranks){0};
-    if ((st = check_items(m, t->data, err)) || (st = sg_ranks_choose(&r, t->split, spec->eval, err)) ||
+    if ((st = check_items(m, t->data, err)) || (st = sg_ranks_choose(&r, t, spec->eval, err)) ||
+        (spec->eval->candidates_cold && (st = find_cold(&b.allow, t, err))) ||
         (st = collect_targets(&r, t->data, spec->want, err)))
         goto done;
     while (by_score(m, spec->eval) && rows > 8 && rows * (size_t)m->n_items > SCORES_MAX)

@@ -36,7 +36,7 @@ sg_status sg_ranks_run(sg_ranks *out, const sg_model *m, const sg_train_data *t,
                        sg_pool *pool, const sg_progress *progress, sg_error *err);
 void sg_ranks_free(sg_ranks *r);
 /* n and cases only: those that the specification asks. */
-sg_status sg_ranks_choose(sg_ranks *r, const sg_split *s, const sg_eval_spec *spec, sg_error *err);
+sg_status sg_ranks_choose(sg_ranks *r, const sg_train_data *t, const sg_eval_spec *spec, sg_error *err);
 
 /* Mean over cases of the metric values at k. */
 sg_metric_values sg_ranks_mean(const sg_ranks *r, int filter, int k);
@@ -60,8 +60,8 @@ sg_status sg_ranks_save(const sg_ranks *r, const char *path, const char *model, 
 sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *spec, sg_pool *pool,
                     const sg_progress *progress, sg_error *err);
 /* Role rank: every target event is shown as the one candidate of a request that comes when it does, after
- * everything before it. {"liked": {"auc": ..., "ne": ..., "item_rate": {...}}, ...}, a member a task; the floor says
- * each item's share of yes in training. */
+ * everything before it. {"liked": {"auc": ..., "ne": ..., "rare_items": {...}, "item_rate": {...}}, ...}, a member a task;
+ * rare items: the answers about those with fewer than five events in training; the floor says each item's share of yes there. */
 sg_status sg_answers_json(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
                           sg_pool *pool, const sg_progress *progress, sg_error *err);
 /* Means over the tasks that have both answers. */

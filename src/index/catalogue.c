@@ -382,16 +382,19 @@ int32_t sg_catalogue_item(const sg_catalogue *c, int32_t leaf)
 int32_t sg_catalogue_leaf(const sg_catalogue *c, int32_t item)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX];
+    int choice;
 
     if (c->root)
-        return sg_twig_leaf(c, item, codes);
+        return sg_twig_leaf(c, item, codes, &choice);
     return (int32_t)sg_packed_get(c->item_leaf, c->width, (size_t)item);
 }
 
 void sg_catalogue_codes(const sg_catalogue *c, int32_t item, int32_t *codes)
 {
+    int choice;
+
     if (c->root) {
-        sg_twig_leaf(c, item, codes);
+        sg_twig_leaf(c, item, codes, &choice);
         return;
     }
 

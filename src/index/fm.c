@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Ranks count bits, and gcc turns sg_bits_count into one instruction where the machine has it: these functions exist twice,
@@ -192,7 +193,7 @@ sg_status sg_fm_parse(sg_fm **out, sg_bytes file, const char *name, sg_error *er
         memcpy(f->owned, file.data, file.size);
         file.data = f->owned;
     }
-    if ((st = adopt(f, file, name, err))) {
+    if ((st = adopt(f, file, name, err)) || (st = sg_fm_list_frequent(f, err))) {
         sg_fm_free(f);
         return st;
     }
@@ -227,6 +228,8 @@ void sg_fm_free(sg_fm *f)
     if (f->map.data)
         sg_map_close(&f->map);
     sg_free(f->owned);
+    sg_free(f->list);
+    sg_free(f->listed);
     sg_free(f);
 }
 
@@ -243,6 +246,11 @@ int32_t sg_fm_tokens(const sg_fm *f)
 size_t sg_fm_bytes(const sg_fm *f)
 {
     return f->bytes;
+}
+
+size_t sg_fm_memory(const sg_fm *f)
+{
+    return f->bytes + f->n_lists * sizeof *f->list + f->n_listed * sizeof *f->listed;
 }
 
 /* ---- search -------------------------------------------------------------------------------------------- */
@@ -307,44 +315,192 @@ static void put_symbol(listing *w, sg_fm_range r, uint32_t c)
     w->n++;
 }
 
-/* All symbols of a range that begin with these bits, ascending. */
+/* Listing goes through the planes in blocks: all ranges of a block take one step down together. They do not depend on each other, so the
+ * processor waits for many lines of memory at once; a block that has grown is cut in two, and scratch stays small. */
+enum { BLOCK = 128 };
+
+typedef struct part { /* the places of all symbols that begin with these bits */
+    sg_fm_range range;
+    uint32_t bits;
+} part;
+
+/* Parts of one level to those of the next, in order, at most twice as many. RANGE: rank_range for some machine. */
+#define STEP_DOWN(RANGE)                                                                                                           \
+    int m = 0;                                                                                                                     \
+                                                                                                                                   \
+    for (int i = 0; i < n; i++) {                                                                                                  \
+        const sg_fm_range r = in[i].range, ones = RANGE(v, r), zeros = {r.first - ones.first, r.last - ones.last};                 \
+                                                                                                                                   \
+        out[m] = (part){zeros, in[i].bits << 1};                                                                                   \
+        m += zeros.first != zeros.last;                                                                                            \
+        out[m] = (part){{n_zeros + ones.first, n_zeros + ones.last}, in[i].bits << 1 | 1};                                         \
+        m += ones.first != ones.last;                                                                                              \
+    }                                                                                                                              \
+    return m
+
 WITH_POPCNT
-static void list_symbols(listing *w, sg_fm_range r, int level, uint32_t bits)
+static int step_down(part *out, const part *in, int n, const uint64_t *v, uint32_t n_zeros)
 {
-    const sg_fm *f = w->f;
+    STEP_DOWN(rank_range);
+}
 
-    for (; level < f->levels; level++) {
-        const sg_fm_range ones = rank_range(f->plane[level], r);
-        const sg_fm_range zeros = {r.first - ones.first, r.last - ones.last};
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#include <immintrin.h>
+#define WIDE __attribute__((target("avx512f,avx512vpopcntdq")))
 
-        bits <<= 1;
-        if (ones.first == ones.last) {
-            r = zeros;
-            continue;
+/* A line is one register. Words of which all bits are asked for shift their mask out. */
+WIDE static inline uint32_t wide_count(__m512i line, uint32_t to)
+{
+    const __m512i begin = _mm512_setr_epi64(0, 64, 128, 192, 256, 320, 384, 448), end = _mm512_set1_epi64(to);
+    const __m512i past = _mm512_sllv_epi64(_mm512_set1_epi64(-1), _mm512_sub_epi64(end, begin));
+
+    return (uint32_t)_mm512_reduce_add_epi64(
+        _mm512_maskz_popcnt_epi64(_mm512_cmplt_epi64_mask(begin, end), _mm512_andnot_si512(past, line)));
+}
+
+WIDE static inline uint32_t wide_rank(const uint64_t *v, uint32_t i)
+{
+    const uint64_t *words = v + (size_t)(i / SG_FM_LINE) * 8;
+    const __m512i line = _mm512_loadu_si512(words), bits = _mm512_andnot_si512(_mm512_setr_epi64(0xffffffff, 0, 0, 0, 0, 0, 0, 0), line);
+
+    return (uint32_t)words[0] + wide_count(bits, i % SG_FM_LINE + 32);
+}
+
+WIDE static inline sg_fm_range wide_range(const uint64_t *v, sg_fm_range r)
+{
+    return (sg_fm_range){wide_rank(v, r.first), wide_rank(v, r.last)};
+}
+
+WIDE static int step_down_wide(part *out, const part *in, int n, const uint64_t *v, uint32_t n_zeros)
+{
+    STEP_DOWN(wide_range);
+}
+
+static bool is_wide(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vpopcntdq");
+}
+#else
+static bool is_wide(void)
+{
+    return false;
+}
+#define step_down_wide step_down
+#endif
+
+/* All symbols of some parts of a level, ascending. */
+static void list_parts(listing *w, const part *in, int n, int level, bool wide)
+{
+    part block[2][2 * BLOCK + 1];
+    int side = 0;
+
+    for (; level < w->f->levels; level++, side = !side) {
+        if (n > BLOCK) {
+            list_parts(w, in, n / 2, level, wide);
+            list_parts(w, in + n / 2, n - n / 2, level, wide);
+            return;
         }
-        if (zeros.first != zeros.last)
-            list_symbols(w, zeros, level + 1, bits);
-        r = (sg_fm_range){f->zeros[level] + ones.first, f->zeros[level] + ones.last};
-        bits |= 1;
+        n = (wide ? step_down_wide : step_down)(block[side], in, n, w->f->plane[level], w->f->zeros[level]);
+        in = block[side];
     }
-    put_symbol(w, r, bits);
+    for (int i = 0; i < n; i++)
+        put_symbol(w, in[i].range, in[i].bits);
+}
+
+static const sg_fm_list *find_list(const sg_fm *f, sg_fm_range r)
+{
+    size_t low = 0, high = f->n_lists;
+
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+
+        if (f->list[middle].first < r.first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < f->n_lists && f->list[low].first == r.first && f->list[low].last == r.last ? &f->list[low] : NULL;
 }
 
 int32_t sg_fm_successors(const sg_fm *f, sg_fm_range r, sg_fm_next *next, int32_t most, uint32_t *ends)
 {
+    const sg_fm_list *known = find_list(f, r);
     listing w = {f, next, most, 0, 0};
 
-    if (r.last - r.first == f->n) { /* no string yet: every token that occurs */
+    if (known) {
+        if (most > 0)
+            memcpy(next, f->listed + known->at, (size_t)((int32_t)known->n < most ? (int32_t)known->n : most) * sizeof *next);
+        w.n = (int32_t)known->n;
+        w.ends = known->ends;
+    } else if (r.last - r.first == f->n) { /* no string yet: every token that occurs */
         for (uint32_t c = SG_FM_FIRST_TOKEN; c < f->symbols; c++)
             if (f->before[c] < f->before[c + 1])
                 put_symbol(&w, (sg_fm_range){f->base[c], f->base[c] + f->before[c + 1] - f->before[c]}, c);
         w.ends = f->n_items;
     } else if (r.first < r.last) {
-        list_symbols(&w, r, 0, 0);
+        list_parts(&w, &(part){r, 0}, 1, 0, is_wide());
     }
     if (ends)
         *ends = w.ends;
     return w.n;
+}
+
+/* ---- frequent tokens ------------------------------------------------------------------------------------- */
+
+enum { FREQUENT = 512 /* places of a token whose successors are worth keeping */, LIST_SHARE = 10 };
+
+static int by_places(const void *x, const void *y)
+{
+    const sg_fm_list *a = x, *b = y;
+    const uint32_t m = a->last - a->first, n = b->last - b->first;
+
+    return m != n ? (m > n ? -1 : 1) : (a->first > b->first) - (a->first < b->first);
+}
+
+static int by_row(const void *x, const void *y)
+{
+    const sg_fm_list *a = x, *b = y;
+
+    return (a->first > b->first) - (a->first < b->first);
+}
+
+sg_status sg_fm_list_frequent(sg_fm *f, sg_error *err)
+{
+    const size_t room = f->n / LIST_SHARE;
+    size_t n = 0, kept = 0, used = 0, cap = 0;
+    sg_fm_list *list;
+    sg_fm_next *next;
+
+    for (uint32_t c = 1; c < f->symbols; c++)
+        n += f->before[c + 1] - f->before[c] >= FREQUENT;
+    if (!n)
+        return SG_OK;
+    if (!(list = f->list = sg_alloc_array(n, sizeof *list)) || !(next = sg_alloc_array(f->symbols, sizeof *next)))
+        return sg_fail_memory(err, "FM-index");
+    n = 0;
+    for (uint32_t c = 1; c < f->symbols; c++)
+        if (f->before[c + 1] - f->before[c] >= FREQUENT)
+            list[n++] = (sg_fm_list){.first = f->before[c], .last = f->before[c + 1]};
+    qsort(list, n, sizeof *list, by_places);
+    for (; kept < n; kept++) { /* none of these ranges is all rows: the end symbol has a row of its own */
+        sg_fm_list *l = &list[kept];
+
+        l->n = (uint32_t)sg_fm_successors(f, (sg_fm_range){l->first, l->last}, next, (int32_t)f->symbols, &l->ends);
+        l->at = (uint32_t)used;
+        if (used + l->n > room)
+            break;
+        if (!sg_grow(&f->listed, &cap, used + l->n + 1, sizeof *next)) {
+            sg_free(next);
+            return sg_fail_memory(err, "FM-index");
+        }
+        memcpy(f->listed + used, next, l->n * sizeof *next);
+        used += l->n;
+    }
+    sg_free(next);
+    qsort(list, kept, sizeof *list, by_row);
+    f->n_lists = kept;
+    f->n_listed = used;
+    return SG_OK;
 }
 
 WITH_POPCNT

@@ -29,7 +29,8 @@ void sg_fm_free(sg_fm *f);
 
 int32_t sg_fm_items(const sg_fm *f);
 int32_t sg_fm_tokens(const sg_fm *f); /* of the vocabulary */
-size_t sg_fm_bytes(const sg_fm *f);   /* in memory and as a file */
+size_t sg_fm_bytes(const sg_fm *f);   /* as a file, which memory maps */
+size_t sg_fm_memory(const sg_fm *f);  /* with what is kept beside it: the successors of frequent tokens */
 
 typedef struct sg_fm_range { /* occurrences of a string: rows first .. last - 1; last - first is their number */
     uint32_t first, last;

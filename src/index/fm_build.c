@@ -153,7 +153,7 @@ sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, i
         return sg_fail_memory(err, "FM-index");
     }
     sg_fm_place(f, &h, f->owned);
-    if ((st = fill_image(f, token, offsets, err))) {
+    if ((st = fill_image(f, token, offsets, err)) || (st = sg_fm_list_frequent(f, err))) {
         sg_fm_free(f);
         return st;
     }

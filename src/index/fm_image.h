@@ -34,6 +34,11 @@ _Static_assert(sizeof(sg_fm_header) == sizeof(sg_image_header) &&
                    offsetof(sg_fm_header, checksum) == offsetof(sg_image_header, checksum),
                "one checksum for both kinds of image");
 
+typedef struct sg_fm_list { /* the successors of rows first .. last - 1, which are many */
+    uint32_t first, last, ends;
+    uint32_t at, n; /* in sg_fm.listed */
+} sg_fm_list;
+
 struct sg_fm {
     uint32_t n, n_items, symbols, step;
     int levels;
@@ -46,7 +51,13 @@ struct sg_fm {
     const char *image; /* owned, borrowed or inside map */
     char *owned;
     sg_map map;
+    sg_fm_list *list;   /* owned: (n_lists) by row; not in the file */
+    sg_fm_next *listed; /* owned: (n_listed) */
+    size_t n_lists, n_listed;
 };
+
+/* Lists the successors of the most frequent tokens, and of the start of an item, as many as a tenth of the places can hold. */
+sg_status sg_fm_list_frequent(sg_fm *f, sg_error *err);
 
 static inline size_t sg_fm_line_words(uint32_t n)
 {

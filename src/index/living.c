@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { ROUND = 8, SPARE_SIZES = 36 }; /* twigs have room for a multiple of 8; those of up to 280 children are used again */
+enum { ROUND = 8, SPARE_SIZES = 36, LOOK_EVERY = 8 }; /* twigs have room for a multiple of 8; those of up to 280 children are used again */
 
 typedef struct snapshot snapshot;
 struct snapshot {
@@ -25,19 +25,30 @@ typedef struct seat {
     atomic_bool taken;
 } seat;
 
+/* Hints live as long as the catalogue: they are taken from blocks. */
+enum { HINT_BLOCK = 1 << 16 };
+typedef struct hint_block hint_block;
+struct hint_block {
+    hint_block *older;
+    size_t used;
+    char bytes[HINT_BLOCK];
+};
+
 struct sg_living {
     seat readers[SG_LIVING_READERS_MAX];
     _Alignas(64) _Atomic(const snapshot *) current;
     _Atomic(uint64_t) version;
-    atomic_int seats; /* those from here on were never taken */
+    _Alignas(64) atomic_int seats; /* those from here on were never taken */
     sg_catalogue draft;
     uint64_t root; /* of the draft, as in sg_twig.ref */
     uint64_t edit;
     sg_twig *fresh;                /* replaced or cut off since the last publication, newest first */
     sg_twig *old, **old_end;       /* waiting for readers, oldest first */
     snapshot *gone, **gone_end;
+    snapshot *spare_snapshot; /* freed, for the next publications */
     sg_twig *spare[SG_CATALOGUE_LEVELS_MAX][SPARE_SIZES]; /* freed twigs of each level and size, for the next edits */
     sg_hints hints;
+    hint_block *hint_block; /* owned: the newest */
 };
 
 static sg_twig *twig_of(uint64_t ref)
@@ -288,6 +299,22 @@ static bool make_chain(sg_living *w, uint64_t *ref, const int32_t *codes, int32_
     return true;
 }
 
+static sg_hint *take_hint(sg_living *w)
+{
+    const size_t bytes = (sizeof(sg_hint) + (size_t)w->draft.levels * sizeof(uint16_t) + 7) / 8 * 8;
+    hint_block *b = w->hint_block;
+
+    if (!b || b->used + bytes > HINT_BLOCK) {
+        if (!(b = sg_alloc(sizeof *b)))
+            return NULL;
+        b->older = w->hint_block;
+        b->used = 0;
+        w->hint_block = b;
+    }
+    b->used += bytes;
+    return (void *)(b->bytes + b->used - bytes);
+}
+
 /* Notes that the item may have these codes. */
 static bool add_hint(sg_living *w, int32_t item, const int32_t *codes)
 {
@@ -311,7 +338,7 @@ static bool add_hint(sg_living *w, int32_t item, const int32_t *codes)
         if (l == levels)
             return true;
     }
-    if (!(hint = sg_alloc(sizeof *hint + (size_t)levels * sizeof *hint->code)))
+    if (!(hint = take_hint(w)))
         return false;
     hint->older = newest;
     for (int l = 0; l < levels; l++)
@@ -334,7 +361,7 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
         if (codes[l] < 0 || codes[l] >= (int32_t)w->draft.level[l].size)
             return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d, level %d: expected a code from 0 to %d, found %d",
                            item, l + 1, (int)w->draft.level[l].size - 1, codes[l]);
-    if (sg_twig_leaf(&w->draft, item, old) >= 0)
+    if (sg_twig_leaf(&w->draft, item, old, &choice) >= 0)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d is there already", item);
     if ((shared = sg_twig_shared(&w->draft, codes, &leaf, &choice)) == levels)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: items %d and %d have the same codes",
@@ -355,14 +382,13 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
 sg_status sg_living_drop(sg_living *w, int32_t item, sg_error *err)
 {
     const int levels = w->draft.levels;
-    int32_t codes[SG_CATALOGUE_LEVELS_MAX], leaf;
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
     int choice; /* the deepest level at which something is left beside the item */
     uint64_t cut;
     path p;
 
-    if (item < 0 || item >= (int32_t)w->draft.items || sg_twig_leaf(&w->draft, item, codes) < 0)
+    if (item < 0 || item >= (int32_t)w->draft.items || sg_twig_leaf(&w->draft, item, codes, &choice) < 0)
         return sg_fail(err, SG_ERR_MISSING, "catalogue: no item %d", item);
-    sg_twig_shared(&w->draft, codes, &leaf, &choice);
     if (choice < 0)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d is the last one and has to stay", item);
     if (!own_path(w, &p, codes, choice))
@@ -410,7 +436,8 @@ static void reclaim(sg_living *w, uint64_t least)
         snapshot *s = w->gone;
 
         w->gone = s->next;
-        sg_free(s);
+        s->next = w->spare_snapshot;
+        w->spare_snapshot = s;
     }
     if (!w->gone)
         w->gone_end = &w->gone;
@@ -419,11 +446,13 @@ static void reclaim(sg_living *w, uint64_t least)
 sg_status sg_living_publish(sg_living *w, sg_error *err)
 {
     const uint64_t version = atomic_load_explicit(&w->version, memory_order_relaxed) + 1;
-    snapshot *s = sg_alloc(sizeof *s);
+    const bool look = version % LOOK_EVERY == 0; /* what readers announce lies in their caches: looking costs as much as an edit */
+    snapshot *s = w->spare_snapshot ? w->spare_snapshot : sg_alloc(sizeof *s);
     snapshot *before = (snapshot *)(uintptr_t)atomic_load_explicit(&w->current, memory_order_relaxed);
 
     if (!s)
         return sg_fail_memory(err, "catalogue");
+    w->spare_snapshot = s == w->spare_snapshot ? s->next : NULL;
     w->draft.version = version;
     /* without the levels that are not there: every line that readers have seen costs more to write than the rest does */
     const size_t head = offsetof(sg_catalogue, level) + (size_t)w->draft.levels * sizeof *w->draft.level;
@@ -432,8 +461,11 @@ sg_status sg_living_publish(sg_living *w, sg_error *err)
     memcpy(&s->c, &w->draft, head);
     memcpy((char *)&s->c + tail, (const char *)&w->draft + tail, sizeof s->c - tail);
     s->next = NULL;
-    atomic_store(&w->current, s);
-    atomic_store(&w->version, version);
+    if (look)
+        atomic_store(&w->current, s); /* who announces a version after we looked finds this snapshot */
+    else
+        atomic_store_explicit(&w->current, s, memory_order_release);
+    atomic_store_explicit(&w->version, version, memory_order_release);
     w->edit++;
     for (sg_twig *t = w->fresh, *next; t; t = next) {
         next = t->next;
@@ -448,7 +480,8 @@ sg_status sg_living_publish(sg_living *w, sg_error *err)
         *w->gone_end = before;
         w->gone_end = &before->next;
     }
-    reclaim(w, oldest_pin(w, version));
+    if (look)
+        reclaim(w, oldest_pin(w, version));
     return SG_OK;
 }
 
@@ -502,6 +535,10 @@ void sg_living_free(sg_living *w)
         sg_free(t);
     }
     reclaim(w, UINT64_MAX);
+    for (snapshot *t = w->spare_snapshot, *next; t; t = next) {
+        next = t->next;
+        sg_free(t);
+    }
     sg_free((snapshot *)(uintptr_t)atomic_load(&w->current));
     free_tree(w->root);
     for (int i = 0; i < SG_CATALOGUE_LEVELS_MAX * SPARE_SIZES; i++)
@@ -509,15 +546,11 @@ void sg_living_free(sg_living *w)
             next = t->next;
             sg_free(t);
         }
-    for (size_t i = 0; i < sizeof w->hints.chunk / sizeof *w->hints.chunk; i++) {
-        sg_hint_slot *slots = atomic_load(&w->hints.chunk[i]);
-
-        for (size_t k = 0; slots && k < SG_HINT_CHUNK; k++)
-            for (const sg_hint *h = atomic_load(&slots[k]), *older; h; h = older) {
-                older = h->older;
-                sg_free((sg_hint *)(uintptr_t)h);
-            }
-        sg_free(slots);
+    for (size_t i = 0; i < sizeof w->hints.chunk / sizeof *w->hints.chunk; i++)
+        sg_free(atomic_load(&w->hints.chunk[i]));
+    for (hint_block *b = w->hint_block, *older; b; b = older) {
+        older = b->older;
+        sg_free(b);
     }
     sg_free(w);
 }

@@ -194,15 +194,14 @@ int sg_twig_shared(const sg_catalogue *c, const int32_t *codes, int32_t *leaf, i
 }
 
 /* Does this snapshot hold the item under these codes? */
-static int32_t confirm(const sg_catalogue *c, int32_t item, const int32_t *codes)
+static int32_t confirm(const sg_catalogue *c, int32_t item, const int32_t *codes, int *choice)
 {
     int32_t leaf;
-    int choice;
 
-    return sg_twig_shared(c, codes, &leaf, &choice) == c->levels && sg_twig_item(c, (uint32_t)leaf) == item ? leaf : -1;
+    return sg_twig_shared(c, codes, &leaf, choice) == c->levels && sg_twig_item(c, (uint32_t)leaf) == item ? leaf : -1;
 }
 
-int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes)
+int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes, int *choice)
 {
     sg_hint_slot *slots = atomic_load_explicit(&c->hints->chunk[item / SG_HINT_CHUNK], memory_order_acquire);
     const sg_hint *hint =
@@ -212,11 +211,11 @@ int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes)
     for (; hint; hint = hint->older) {
         for (int l = 0; l < c->levels; l++)
             codes[l] = hint->code[l];
-        if ((leaf = confirm(c, item, codes)) >= 0)
+        if ((leaf = confirm(c, item, codes, choice)) >= 0)
             return leaf;
     }
     if (item >= sg_catalogue_items(c->base))
         return -1;
     sg_catalogue_codes(c->base, item, codes);
-    return confirm(c, item, codes);
+    return confirm(c, item, codes, choice);
 }

@@ -69,7 +69,8 @@ typedef struct sg_hints {
 sg_children sg_twig_children(const sg_catalogue *c, int level, uint32_t node);
 int32_t sg_twig_parent(const sg_catalogue *c, int level, uint32_t node);
 int32_t sg_twig_item(const sg_catalogue *c, uint32_t leaf);
-int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes); /* -1: none; codes (levels) of the item */
+/* -1: none; codes (levels) of the item; *choice as below */
+int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes, int *choice);
 void sg_twig_span(const sg_catalogue *c, int level, uint32_t node, int32_t *first, int32_t *last);
 void sg_twig_lift(const sg_catalogue *c, int level, const uint64_t *below, uint64_t *above, uint32_t begin,
                   uint32_t end);

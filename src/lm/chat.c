@@ -40,6 +40,11 @@ sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes tex
     return encode(out, t, text, &(sg_encode_how){.literal = literal}, err);
 }
 
+sg_status sg_bare_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, sg_error *err)
+{
+    return encode(out, t, text, &(sg_encode_how){.bare = true, .literal = true}, err);
+}
+
 int32_t sg_chat_end(const sg_llama *m)
 {
     return strstr(sg_llama_chat_template(m), START)

@@ -24,5 +24,7 @@ int32_t sg_chat_end(const sg_llama *m);
 /* Appends the tokens of a text, with those that the tokenizer puts around. literal: as in sg_encode_how. */
 sg_status sg_text_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, bool literal,
                          sg_error *err);
+/* The same without those around, and special tokens spelled in it are text: what goes on behind something else. */
+sg_status sg_bare_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes text, sg_error *err);
 
 #endif

@@ -1,10 +1,12 @@
-/* generate.h - writing on, token by token. */
+/* generate.h - writing on, token by token: many texts at once, each freely or led by a guide, the likeliest or drawn or by beam search. */
 #ifndef SG_LM_GENERATE_H
 #define SG_LM_GENERATE_H
 
 #include "base/option.h"
 #include "base/progress.h"
 #include "lm/chat.h"
+#include "lm/desk.h"
+#include "lm/guide.h"
 
 #define SG_GENERATE_OPTIONS(X)                                                                               \
     X(int, length, 128, 1, 1048576, "generate: tokens written, at most")                                     \
@@ -14,6 +16,11 @@
     X(float, top_p, 1, 0, 1, "generate: draws among the fewest that have this share of the probability")     \
     X(float, min_p, 0, 0, 1,                                                                                 \
       "generate: draws among those at least this likely, in units of the most likely one")                   \
+    X(int, beam, 1, 1, 1024, "generate: texts kept beside each other, the likeliest of them are the answer") \
+    X(float, length_penalty, 0, 0, 10,                                                                       \
+      "generate: beams are compared by their log-probability divided by their length to this power")         \
+    X(int, batch, 16, 1, 1024, "generate: texts that the model reads and writes together")                   \
+    X(bool, whole, false, 0, 1, "generate, with an index: whole texts of it only, from start to end")        \
     X(int, seed, 1, 0, 2147483647, "generate: random seed")
 
 typedef struct sg_generate_config {
@@ -22,10 +29,34 @@ typedef struct sg_generate_config {
 extern const sg_option sg_generate_options[];
 extern const size_t sg_n_generate_options;
 
-/* Reads the prompt, then writes to `out` until a token that ends (end: one more than the model's own, -1: none), or `length` tokens.
- * *ended: it was such a token; it is not in `out`. seconds: of reading and of writing. */
-sg_status sg_generate(sg_token_list *out, bool *ended, double seconds[2], sg_reading *r, const sg_llama *m,
-                      const sg_token_list *prompt, int32_t end, const sg_generate_config *c,
+typedef struct sg_written {
+    sg_token_list tokens; /* owned; without the one that ended it */
+    bool ended;           /* by a token that ends, or the guide let nothing follow; else it was cut at the length */
+    double logp;          /* of its tokens and the one that ended it, among all tokens of the model */
+} sg_written;
+
+typedef struct sg_answer { /* to one prompt */
+    sg_written *text;      /* owned: best first; one, or up to `beam` */
+    int n;
+} sg_answer;
+
+typedef struct sg_generate_job {
+    sg_desk *desk;               /* borrowed, as all here */
+    const sg_token_list *prompt; /* (n) each of at least one token, and fewer than the desk has room for */
+    int n;
+    int32_t end;     /* ends a text, beside the model's own token; -1: none */
+    sg_guide *guide; /* of all of them; NULL: any token may follow */
+} sg_generate_job;
+
+typedef struct sg_generate_report {
+    double seconds[2];    /* of steps that read prompts, of those that only wrote */
+    double prompt_tokens; /* read; those that texts share once */
+    double tokens;        /* written, of all beams */
+} sg_generate_report;
+
+/* out (n, zeroed): freed by the caller, also after an error. An answer does not depend on the other prompts, `batch` or the threads. */
+sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_generate_job *job, const sg_generate_config *c,
                       const sg_progress *progress, sg_error *err);
+void sg_answer_free(sg_answer *a);
 
 #endif

@@ -1,62 +1,22 @@
-/* llama.c - decoder with rotary positions, grouped keys and values, RMSNorm and a gated feed-forward.   [Touvron et al. 2023]
+/* llama.c - decoders of the Llama family: their config and weights. What they compute, in lm/desk.c:   [Touvron et al. 2023]
  *
  *   a = x + O attend(turn(Q n), turn(K n), V n),  n = RMS(x)        query head h reads key head h / (heads / kv_heads)
  *   x = a + D (silu(G m) * (U m)),                m = RMS(a)
  *   logits = E RMS(x)
  *
  * turn: in each head, (x_i, x_{i + d/2}) by the angle position * theta^(-2 i / d); scale of attention d^-1/2, d = head_dim.
- * Qwen2 adds biases to q, k and v; Qwen3 normalises each head of q and k first. Keys and values of the past are kept in f32. */
-#include "lm/llama.h"
+ * Qwen2 adds biases to q, k and v; Qwen3 normalises each head of q and k first. */
+#include "lm/llama_parts.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "file/json.h"
-#include "lm/matrix.h"
-#include "math/attention.h"
-#include "math/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    CHUNK = 128 /* tokens that go through all layers at once */,
-    LOGIT_ROWS = 16 /* of them through the output matrix */,
-    CONFIG_MOST = 64 << 20,
-    GRAIN = 1 << 14
-};
-
-typedef struct layer {
-    sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm;
-    sg_matrix q, k, v, o, gate, up, down;
-} layer;
-
-struct sg_llama {
-    sg_llama_config config;
-    const sg_weights *weights;
-    const sg_tokenizer *tokenizer; /* NULL: none */
-    bool owned;                    /* both are ours */
-    char *chat;                    /* owned, or NULL */
-    sg_params params;              /* norms, biases, dense matrices */
-    layer *layer;                  /* owned */
-    sg_param *norm;
-    sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
-    sg_matrix output;
-    const char *words; /* name of the word table */
-};
-
-struct sg_reading {
-    const sg_llama *m; /* borrowed */
-    sg_pool *pool;     /* borrowed */
-    int places, length;
-    float *k, *v;      /* owned: (layers, places, kv_heads * head_dim) */
-    double *frequency; /* owned: (head_dim / 2) */
-    float *memory;     /* owned: all of the below, for CHUNK tokens */
-    float *x, *n, *q, *a, *gate, *up, *turn, *sums, *logits, *work;
-    int32_t *lo, *hi;   /* owned: (CHUNK) keys that a token sees */
-    size_t work_floats; /* a thread */
-    const float *last;  /* of logits: those after the last token; NULL: not worked out */
-};
+enum { CONFIG_MOST = 64 << 20 };
 
 /* ---- config.json --------------------------------------------------------------------------------------------------------- */
 static sg_status read_int(int *out, const json_t *config, const char *key, int64_t most, const char *where,
@@ -329,7 +289,7 @@ static sg_status load_matrix(const loader *l, sg_matrix *out, const char *format
                           l->err);
 }
 
-static sg_status load_layer(const loader *l, layer *y)
+static sg_status load_layer(const loader *l, sg_llama_layer *y)
 {
     const sg_llama_config *c = &l->m->config;
     const naming *n = l->names;
@@ -415,7 +375,7 @@ void sg_llama_close(sg_llama *m)
     if (!m)
         return;
     for (int i = 0; m->layer && i < m->config.layers; i++) {
-        layer *y = &m->layer[i];
+        sg_llama_layer *y = &m->layer[i];
         sg_matrix *all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
 
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
@@ -503,338 +463,4 @@ const sg_tokenizer *sg_llama_tokenizer(const sg_llama *m)
 const char *sg_llama_chat_template(const sg_llama *m)
 {
     return m->chat ? m->chat : "";
-}
-
-/* ---- a session ------------------------------------------------------------------------------------------------------------ */
-static size_t most_sums(const sg_llama *m)
-{
-    size_t most = sg_matrix_floats(&m->output, CHUNK);
-
-    for (int i = 0; i < m->config.layers; i++) {
-        const layer *y = &m->layer[i];
-        const sg_matrix *all[] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
-
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
-            const size_t here = sg_matrix_floats(all[k], CHUNK);
-
-            most = here > most ? here : most;
-        }
-    }
-    return most;
-}
-
-/* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */
-static double frequency_of(const sg_llama *m, int i)
-{
-    const sg_rope_scaling *s = &m->config.scaling;
-    const double f = pow((double)m->config.theta, -2.0 * i / m->config.head_dim);
-    const double turns = s->original * f / (2 * 3.14159265358979323846);
-
-    if (m->slower)
-        return f / (double)m->slower->value[i];
-    if (!s->by_wavelength || turns < s->low)
-        return f / s->factor;
-    if (turns > s->high)
-        return f;
-    const double fast = (turns - s->low) / (s->high - s->low);
-    return (1 - fast) * f / s->factor + fast * f;
-}
-
-sg_status sg_reading_new(sg_reading **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
-{
-    const sg_llama_config *c = &m->config;
-    const size_t q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim,
-                 dim = (size_t)c->dim;
-    const size_t sums = most_sums(m),
-                 work = (sg_attend_head_floats(CHUNK, (size_t)places + CHUNK, (size_t)c->head_dim) + 15) /
-                        16 * 16;
-    const size_t parts[] = {CHUNK * dim,
-                            CHUNK * dim,
-                            CHUNK * q,
-                            CHUNK * q,
-                            CHUNK * (size_t)c->ffn,
-                            CHUNK * (size_t)c->ffn,
-                            CHUNK * (size_t)c->head_dim,
-                            sums,
-                            LOGIT_ROWS * (size_t)c->vocab,
-                            work * (size_t)sg_pool_threads(pool)};
-    sg_reading *r;
-    size_t n = 0, cache;
-
-    *out = NULL;
-    if (places < 1 || places > c->places)
-        return sg_fail(err, SG_ERR_USAGE,
-                       "expected room for 1 to %d tokens, as many as the model knows, found %d", c->places,
-                       places);
-    if (!(r = sg_alloc_zero(1, sizeof *r)))
-        return sg_fail_memory(err, "session");
-    *r = (sg_reading){.m = m, .pool = pool, .places = places, .work_floats = work};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        n += (parts[i] + 15) / 16 * 16;
-    r->memory = sg_alloc_array(n, sizeof *r->memory);
-    r->lo = sg_alloc_zero(CHUNK, sizeof *r->lo);
-    r->hi = sg_alloc_zero(CHUNK, sizeof *r->hi);
-    r->frequency = sg_alloc_array((size_t)c->head_dim / 2, sizeof *r->frequency);
-    if (sg_mul(&cache, (size_t)c->layers * (size_t)places, kv)) {
-        r->k = sg_alloc_array(cache, sizeof *r->k);
-        r->v = sg_alloc_array(cache, sizeof *r->v);
-    }
-    if (!r->memory || !r->lo || !r->hi || !r->frequency || !r->k || !r->v) {
-        sg_reading_free(r);
-        return sg_fail_memory(err, "session");
-    }
-    float **const to[] = {&r->x,  &r->n,    &r->q,    &r->a,      &r->gate,
-                          &r->up, &r->turn, &r->sums, &r->logits, &r->work};
-    float *at = r->memory;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        *to[i] = at;
-        at += (parts[i] + 15) / 16 * 16;
-    }
-    for (int i = 0; i < c->head_dim / 2; i++)
-        r->frequency[i] = frequency_of(m, i);
-    *out = r;
-    return SG_OK;
-}
-
-void sg_reading_free(sg_reading *r)
-{
-    if (!r)
-        return;
-    sg_free(r->memory);
-    sg_free(r->lo);
-    sg_free(r->hi);
-    sg_free(r->frequency);
-    sg_free(r->k);
-    sg_free(r->v);
-    sg_free(r);
-}
-
-int sg_reading_length(const sg_reading *r)
-{
-    return r->length;
-}
-
-void sg_reading_cut(sg_reading *r, int length)
-{
-    if (length < r->length) {
-        r->length = length < 0 ? 0 : length;
-        r->last = NULL;
-    }
-}
-
-/* ---- forward -------------------------------------------------------------------------------------------------------------- */
-static void rms_rows(float *y, const float *x, const sg_param *w, size_t rows, size_t dim, float eps)
-{
-    float inv;
-
-    for (size_t r = 0; r < rows; r++)
-        sg_kernels_best()->rmsnorm(y + r * dim, &inv, x + r * dim, w->value, dim, eps);
-}
-
-static void angles(sg_reading *r, int n)
-{
-    const size_t half = (size_t)r->m->config.head_dim / 2;
-
-    for (size_t t = 0; t < (size_t)n; t++)
-        for (size_t i = 0; i < half;
-             i++) { /* in double: positions times slow frequencies lose digits in float */
-            const double angle = (double)((size_t)r->length + t) * r->frequency[i];
-
-            r->turn[t * 2 * half + i] = (float)cos(angle);
-            r->turn[t * 2 * half + half + i] = (float)sin(angle);
-        }
-}
-
-/* Norm of each head (NULL: none), then the rotation, in place. x: (n, heads * head_dim). */
-static void place_heads(const sg_reading *r, float *x, int heads, const sg_param *norm, int n)
-{
-    const size_t d = (size_t)r->m->config.head_dim, half = d / 2;
-
-    if (norm)
-        rms_rows(x, x, norm, (size_t)n * (size_t)heads, d, r->m->config.eps);
-    for (size_t t = 0; t < (size_t)n; t++) {
-        const float *c = r->turn + t * d, *s = c + half;
-
-        for (size_t h = 0; h < (size_t)heads; h++, x += d)
-            for (size_t i = 0; i < half; i++) {
-                const float a = x[i], b = x[i + half];
-
-                x[i] = a * c[i] - b * s[i];
-                x[i + half] = b * c[i] + a * s[i];
-            }
-    }
-}
-
-typedef struct attend_work {
-    const sg_reading *r;
-    int n;
-    const float *k, *v; /* of this layer */
-} attend_work;
-
-static void attend_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
-{
-    const attend_work *w = ctx;
-    const sg_llama_config *c = &w->r->m->config;
-    const size_t d = (size_t)c->head_dim, share = (size_t)(c->heads / c->kv_heads);
-
-    for (size_t h = begin; h < end; h++) {
-        const size_t from = h / share * d;
-
-        sg_attend_head(&(sg_attend){.n_q = w->n,
-                                    .n_k = w->r->length + w->n,
-                                    .dh = c->head_dim,
-                                    .q = w->r->q + h * d,
-                                    .k = w->k + from,
-                                    .v = w->v + from,
-                                    .ld_q = (size_t)c->heads * d,
-                                    .ld_k = (size_t)c->kv_heads * d,
-                                    .ld_v = (size_t)c->kv_heads * d,
-                                    .out = w->r->a + h * d,
-                                    .ld_out = (size_t)c->heads * d,
-                                    .lo = w->r->lo,
-                                    .hi = w->r->hi,
-                                    .scale = 1 / sqrtf((float)c->head_dim)},
-                       true, w->r->work + (size_t)thread * w->r->work_floats);
-    }
-}
-
-static void gate_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
-{
-    const sg_reading *r = ctx;
-    const sg_kernels *k = sg_kernels_best();
-
-    k->act(SG_SILU, r->gate + begin, r->gate + begin, end - begin);
-    k->mul(r->gate + begin, r->gate + begin, r->up + begin, end - begin);
-}
-
-static const float *value_of(const sg_param *p)
-{
-    return p ? p->value : NULL;
-}
-
-static void run_layer(sg_reading *r, int i, int n)
-{
-    const sg_llama_config *c = &r->m->config;
-    const layer *y = &r->m->layer[i];
-    const size_t dim = (size_t)c->dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim, rows = (size_t)n;
-    float *k = r->k + (size_t)i * (size_t)r->places * kv, *v = r->v + (size_t)i * (size_t)r->places * kv;
-    float *k_new = k + (size_t)r->length * kv, *v_new = v + (size_t)r->length * kv;
-
-    rms_rows(r->n, r->x, y->norm_self, rows, dim, c->eps);
-    sg_matrix_times(r->pool, &y->q, n, r->n, value_of(y->q_bias), r->q, r->sums);
-    sg_matrix_times(r->pool, &y->k, n, r->n, value_of(y->k_bias), k_new, r->sums);
-    sg_matrix_times(r->pool, &y->v, n, r->n, value_of(y->v_bias), v_new, r->sums);
-    place_heads(r, r->q, c->heads, y->q_norm, n);
-    place_heads(r, k_new, c->kv_heads, y->k_norm, n);
-    sg_parallel_for(r->pool, (size_t)c->heads, 1, attend_body, &(attend_work){r, n, k, v});
-    sg_matrix_times(r->pool, &y->o, n, r->a, NULL, r->n, r->sums);
-    sg_kernels_best()->add(r->x, r->x, r->n, rows * dim);
-
-    rms_rows(r->n, r->x, y->norm_ffn, rows, dim, c->eps);
-    sg_matrix_times(r->pool, &y->gate, n, r->n, NULL, r->gate, r->sums);
-    sg_matrix_times(r->pool, &y->up, n, r->n, NULL, r->up, r->sums);
-    sg_parallel_for(r->pool, rows * (size_t)c->ffn, GRAIN, gate_body, r);
-    sg_matrix_times(r->pool, &y->down, n, r->gate, NULL, r->n, r->sums);
-    sg_kernels_best()->add(r->x, r->x, r->n, rows * dim);
-}
-
-static sg_status check_tokens(const sg_reading *r, const int32_t *id, int n, sg_error *err)
-{
-    if (n < 0 || n > r->places - r->length)
-        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d",
-                       r->places - r->length, r->places, n);
-    for (int i = 0; i < n; i++)
-        if (id[i] < 0 || id[i] >= r->m->config.vocab)
-            return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i,
-                           r->m->config.vocab, (int)id[i]);
-    return SG_OK;
-}
-
-/* At most CHUNK tokens through all layers; then r->n holds their states after the last norm. */
-static sg_status run_chunk(sg_reading *r, const int32_t *id, int n, sg_error *err)
-{
-    const size_t dim = (size_t)r->m->config.dim;
-    sg_status st = SG_OK;
-
-    for (int t = 0; t < n && !st; t++)
-        st = sg_weights_read(r->x + (size_t)t * dim, r->m->weights, r->m->words, (size_t)id[t] * dim, dim,
-                             err);
-    if (st)
-        return st;
-    for (int t = 0; t < n; t++)
-        r->hi[t] = r->length + t + 1;
-    angles(r, n);
-    for (int i = 0; i < r->m->config.layers; i++)
-        run_layer(r, i, n);
-    rms_rows(r->n, r->x, r->m->norm, (size_t)n, dim, r->m->config.eps);
-    r->length += n;
-    r->last = NULL;
-    return SG_OK;
-}
-
-/* Logits after `rows` states. */
-static void make_logits(sg_reading *r, const float *states, int rows)
-{
-    sg_matrix_times(r->pool, &r->m->output, rows, states, NULL, r->logits, r->sums);
-    r->last = r->logits + (size_t)(rows - 1) * (size_t)r->m->config.vocab;
-}
-
-sg_status sg_reading_feed(sg_reading *r, const int32_t *id, int n, float *logits, sg_error *err)
-{
-    const size_t dim = (size_t)r->m->config.dim;
-    sg_status st = check_tokens(r, id, n, err);
-
-    for (int at = 0, here; at < n && !st; at += here) {
-        here = n - at < CHUNK ? n - at : CHUNK;
-        if (!(st = run_chunk(r, id + at, here, err)) && at + here == n && logits)
-            make_logits(r, r->n + (size_t)(here - 1) * dim, 1);
-    }
-    if (!st && logits && !r->last)
-        return sg_fail(err, SG_ERR_USAGE, "expected a token to read, found none");
-    if (!st && logits)
-        memcpy(logits, r->last, (size_t)r->m->config.vocab * sizeof *logits);
-    return st;
-}
-
-static double log_probability(const float *logits, size_t n, int32_t id)
-{
-    float top;
-    const float sum = sg_sum_exp(&top, logits, n);
-
-    return (double)logits[id] - (double)top - log((double)sum);
-}
-
-sg_status sg_reading_score(sg_reading *r, const int32_t *id, int n, double *logp, sg_error *err)
-{
-    const size_t dim = (size_t)r->m->config.dim, vocab = (size_t)r->m->config.vocab;
-    sg_status st = check_tokens(r, id, n, err);
-
-    if (!st && n)
-        logp[0] = r->last ? log_probability(r->last, vocab, id[0]) : 0;
-    for (int at = 0, here; at < n && !st; at += here) {
-        here = n - at < CHUNK ? n - at : CHUNK;
-        st = run_chunk(r, id + at, here, err);
-        for (int t = 0, rows; t < here && !st;
-             t += rows) { /* the last ones are kept: what comes next may be scored, too */
-            rows = here - t < LOGIT_ROWS ? here - t : LOGIT_ROWS;
-            make_logits(r, r->n + (size_t)t * dim, rows);
-            for (int i = 0; i < rows && at + t + i + 1 < n; i++)
-                logp[at + t + i + 1] =
-                    log_probability(r->logits + (size_t)i * vocab, vocab, id[at + t + i + 1]);
-        }
-    }
-    return st;
-}
-
-sg_status sg_reading_states(sg_reading *r, const int32_t *id, int n, float *states, sg_error *err)
-{
-    const size_t dim = (size_t)r->m->config.dim;
-    sg_status st = check_tokens(r, id, n, err);
-
-    for (int at = 0, here; at < n && !st; at += here) {
-        here = n - at < CHUNK ? n - at : CHUNK;
-        if (!(st = run_chunk(r, id + at, here, err)))
-            memcpy(states + (size_t)at * dim, r->n, (size_t)here * dim * sizeof *states);
-    }
-    return st;
 }

@@ -11,6 +11,7 @@
 #include "lm/bert.h"
 #include "lm/llama.h"
 #include "lm/pooling.h"
+#include "lm/t5.h"
 #include "math/gemm.h"
 #include "text/tokenizer.h"
 
@@ -26,14 +27,16 @@ enum {
     CONFIG_MOST = 16 << 20,
     GRAIN_TEXTS = 64,
     BATCH_TOKENS = 512,
+    T5_PLACES = 512, /* tokens that these models were trained on; they know no limit */
     ROUND = 8 /* batches a thread between two words about progress */
 };
 
 struct sg_sentence {
     sg_weights *weights;           /* owned; NULL: the decoder's */
-    const sg_tokenizer *tokenizer; /* owned, or the decoder's */
+    const sg_tokenizer *tokenizer; /* owned, or the decoder's, or that of t5 */
     sg_bert bert;
-    sg_llama *decoder; /* owned; NULL: bert */
+    sg_llama *decoder; /* owned; NULL: not a decoder */
+    sg_t5 *t5;         /* owned, its encoder; NULL: neither */
     sg_pooling pooling;
     int places; /* tokens that the model knows */
     int tokens; /* that a text may have */
@@ -88,6 +91,23 @@ static sg_status open_decoder(sg_sentence *s, const char *path, sg_error *err)
     return SG_OK;
 }
 
+static sg_status open_t5(sg_sentence *s, const char *dir, sg_error *err)
+{
+    const sg_status st = sg_t5_open(&s->t5, dir, err);
+
+    if (st)
+        return st;
+    s->tokenizer = sg_t5_tokenizer(s->t5);
+    s->places = T5_PLACES;
+    return SG_OK;
+}
+
+/* Of hidden states. */
+static int dim_of(const sg_sentence *s)
+{
+    return s->decoder ? sg_llama_config_of(s->decoder)->dim : s->t5 ? sg_t5_config_of(s->t5)->dim : s->bert.config.dim;
+}
+
 static bool is_decoder(const json_t *config)
 {
     static const char *const types[] = {"llama", "qwen2", "qwen3"};
@@ -106,10 +126,11 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
 
     if (!st)
-        st = is_decoder(root) ? open_decoder(s, dir, err) : open_encoder(s, root, path, dir, err);
+        st = is_decoder(root)   ? open_decoder(s, dir, err)
+             : sg_t5_is(root) ? open_t5(s, dir, err)
+                              : open_encoder(s, root, path, dir, err);
     if (!st)
-        st = sg_pooling_open(&s->pooling, dir,
-                             s->decoder ? sg_llama_config_of(s->decoder)->dim : s->bert.config.dim, err);
+        st = sg_pooling_open(&s->pooling, dir, dim_of(s), err);
     if (!st)
         st = read_length(s, dir, err);
     json_decref(root);
@@ -147,11 +168,17 @@ void sg_sentence_close(sg_sentence *s)
         return;
     sg_bert_close(&s->bert);
     sg_pooling_close(&s->pooling);
-    if (!s->decoder)
+    if (!s->decoder && !s->t5)
         sg_tokenizer_close((sg_tokenizer *)(uintptr_t)s->tokenizer);
     sg_llama_close(s->decoder);
+    sg_t5_close(s->t5);
     sg_weights_close(s->weights);
     sg_free(s);
+}
+
+const sg_llama *sg_sentence_decoder(const sg_sentence *s)
+{
+    return s->decoder;
 }
 
 /* ---- texts to tokens ----------------------------------------------------------------------------------------------------- */
@@ -166,7 +193,8 @@ typedef struct worker { /* one a thread */
     sg_encoder *encoder;
     sg_graph *graph;
     sg_reading *reading; /* of a decoder, else NULL */
-    float *states;       /* (longest text, dim) of a decoder */
+    sg_t5_work *t5;      /* of a T5, else NULL */
+    float *states;       /* (longest text, dim) of these two */
     sg_buf with_prefix;
     float *pool_work;
     sg_status st;
@@ -289,7 +317,7 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
     return sg_graph_status(w->graph, &w->err);
 }
 
-/* A decoder reads one text after the other. */
+/* A decoder, or a T5, reads one text after the other. */
 static sg_status run_texts(const job *j, worker *w, size_t first, size_t end)
 {
     sg_status st = SG_OK;
@@ -298,10 +326,12 @@ static sg_status run_texts(const job *j, worker *w, size_t first, size_t end)
         const encoded *e = &j->list[i];
         float *to = j->vectors + e->text * (size_t)j->width;
 
-        sg_reading_cut(w->reading, 0);
+        if (w->reading)
+            sg_reading_cut(w->reading, 0);
         if (!e->n)
             memset(to, 0, (size_t)j->width * sizeof *to);
-        else if (!(st = sg_reading_states(w->reading, e->id, e->n, w->states, &w->err)))
+        else if (!(st = w->reading ? sg_reading_states(w->reading, e->id, e->n, w->states, &w->err)
+                                   : sg_t5_encode(w->states, w->t5, e->id, e->n, &w->err)))
             sg_pooling_run(to, j->width, &j->pooling, w->states, (size_t)e->n, w->pool_work);
     }
     return st;
@@ -313,10 +343,11 @@ static sg_status readings_new(job *j, int threads, sg_error *err)
     const int longest = j->n && j->list[0].n > 0 ? j->list[0].n : 1;
     sg_status st = SG_OK;
 
-    for (int t = 0; t < threads && !st && j->s->decoder; t++) {
+    for (int t = 0; t < threads && !st && (j->s->decoder || j->s->t5); t++) {
         worker *w = &j->workers[t];
 
-        if (!(st = sg_reading_new(&w->reading, j->s->decoder, longest, NULL, err)) &&
+        if (!(st = j->s->decoder ? sg_reading_new(&w->reading, j->s->decoder, longest, NULL, err)
+                                 : sg_t5_work_new(&w->t5, j->s->t5, NULL, err)) &&
             !(w->states = sg_alloc_array((size_t)longest * (size_t)j->pooling.in, sizeof *w->states)))
             st = sg_fail_memory(err, "states");
     }
@@ -330,7 +361,7 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
 
     for (size_t i = begin; i < end && !w->st; i++)
         w->st =
-            (j->s->decoder ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+            (j->s->decoder || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -389,6 +420,7 @@ static void workers_free(job *j, int threads)
         sg_encoder_free(j->workers[t].encoder);
         sg_graph_free(j->workers[t].graph);
         sg_reading_free(j->workers[t].reading);
+        sg_t5_work_free(j->workers[t].t5);
         sg_free(j->workers[t].states);
         sg_buf_free(&j->workers[t].with_prefix);
         sg_free(j->workers[t].pool_work);
@@ -456,7 +488,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
         return sg_fail(err, SG_ERR_USAGE, "width: expected at most %d, found %d", j.pooling.out, c->width);
     j.tokens = c->tokens ? (size_t)c->tokens : j.tokens;
     j.width = c->width ? c->width : j.pooling.out;
-    j.precision = s->decoder                          ? SG_F32
+    j.precision = s->decoder || s->t5                 ? SG_F32
                   : strcmp(c->precision, "auto") == 0 ? sg_precision_best()
                   : strcmp(c->precision, "bf16") == 0 ? SG_BF16
                                                       : SG_F32;

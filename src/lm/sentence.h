@@ -33,6 +33,8 @@ extern const size_t sg_n_sentence_options;
 typedef struct sg_sentence sg_sentence; /* read-only once open: any number of threads may use it */
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 void sg_sentence_close(sg_sentence *s);
+struct sg_llama;
+const struct sg_llama *sg_sentence_decoder(const sg_sentence *s); /* NULL: an encoder */
 
 /* *vectors: (n, *dim), owned by the caller. Equal texts, equal vectors, whatever stands beside them. report: tokens, texts cut,
  * precision, seconds. */

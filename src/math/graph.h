@@ -196,6 +196,9 @@ sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_ten
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
 
+/* The rows of x (n, d) as the table of sg_softmax_ce and its like; lives as long as x. NULL (sticky) like an op. */
+sg_param *sg_table(sg_graph *g, sg_tensor *x);
+
 /* Fused softmax cross-entropy against the rows of a table: logits = x table^T (+ bias), never materialised.
  * x (rows, d), table (n, d). target[r] in 0..n-1, or -1: row has no loss. weight (rows) or NULL. Result: scalar
  * sum(weight * ce) / sum(weight). `scale` multiplies the logits (1/temperature). label_smoothing in [0, 1). */

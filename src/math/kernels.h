@@ -16,6 +16,7 @@ struct sg_attend;    /* math/attention.h */
 struct sg_hstu_head; /* math/hstu_attention.h */
 struct sg_gru_group; /* math/gru.h */
 struct sg_blocks;    /* math/blocks.h */
+struct sg_paged;     /* math/paged.h */
 
 enum {
     SG_PANEL = 16,      /* columns that gather_sum works on at once */
@@ -71,6 +72,7 @@ typedef struct sg_pairs {
     X(float, softplus_row, (float *l, size_t n))                                                                       \
     X(void, attend_rows, (float *out, const float *q, int n, int heads, int dh, float scale, const float *k,           \
                           const float *v, const int32_t *row, int len, const float *bias))                             \
+    X(void, attend_pages, (const struct sg_paged *a, float *work))                                                     \
     X(void, attend, (const struct sg_attend *a, float *work))                                                          \
     X(void, attend_grad, (const struct sg_attend *a, float *work))                                                     \
     X(void, hstu, (const struct sg_hstu_head *a, float *work))                                                         \

@@ -73,7 +73,7 @@ void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float 
 
 /* ---- bf16: primitives ----------------------------------------------------------------------------------------- */
 
-enum { PRIMITIVES_MAX = 512, ROWS_SMALL = 16, SCRATCH_MOST = 1 << 18 }; /* scratch: tiles take about 100 kB */
+enum { PRIMITIVES_MAX = 512, CALLS_KEPT = 16, ROWS_SMALL = 16, SCRATCH_MOST = 1 << 18 }; /* scratch: tiles take about 100 kB */
 
 typedef struct shape {
     int m, n, k, ldc;
@@ -81,10 +81,19 @@ typedef struct shape {
     bool add;
 } shape;
 
+/* What one running call of a primitive needs. A few are kept for the life of the process like the primitive: making one costs
+ * as much as a small product. */
+typedef struct call {
+    dnnl_memory_t a, b, c, scratch; /* scratch owns its bytes */
+    dnnl_stream_t stream;           /* the last to be made; NULL: none of it is */
+    bool busy;
+} call;
+
 typedef struct product {
     shape shape;
     dnnl_primitive_t primitive; /* NULL: no good kernel for this shape */
     dnnl_memory_desc_t a, b, c, scratch;
+    call calls[CALLS_KEPT];
 } product;
 
 static struct {
@@ -104,7 +113,7 @@ static bool same(const shape *a, const shape *b)
     return a->m == b->m && a->n == b->n && a->k == b->k && a->ldc == b->ldc && a->packed == b->packed && a->add == b->add;
 }
 
-static const product *find(const shape *s)
+static product *find(const shape *s)
 {
     const int n = __atomic_load_n(&made.n, __ATOMIC_ACQUIRE);
 
@@ -183,11 +192,11 @@ static void make(product *p, const dnnl_memory_desc_t *layout)
 
 /* The primitive of a shape, made when it is new. Blocks of weights are laid out as the tile of 128 rows that overwrites
  * c = (m, n) likes it; every other tile takes that layout. NULL when there is none. */
-static const product *product_of(shape s)
+static product *product_of(shape s)
 {
     const shape leader = {SG_DNN_ROWS, s.n, s.k, s.n, true, false};
     const dnnl_memory_desc_t *layout = NULL;
-    const product *p = find(&s);
+    product *p = find(&s);
 
     if (!p && s.packed && !same(&s, &leader)) {
         const product *first = product_of(leader);
@@ -212,34 +221,62 @@ static const product *product_of(shape s)
     return p && p->primitive ? p : NULL;
 }
 
-static bool execute(const product *p, const uint16_t *a, const uint16_t *b, float *c)
+static void call_clear(call *c)
 {
-    _Alignas(64) char scratch[SCRATCH_MOST];
-    dnnl_memory_t ma = NULL, mb = NULL, mc = NULL, ms = NULL;
-    dnnl_stream_t stream = NULL;
+    if (c->stream)
+        dnnl_stream_destroy(c->stream);
+    if (c->scratch)
+        dnnl_memory_destroy(c->scratch);
+    if (c->c)
+        dnnl_memory_destroy(c->c);
+    if (c->b)
+        dnnl_memory_destroy(c->b);
+    if (c->a)
+        dnnl_memory_destroy(c->a);
+    c->a = c->b = c->c = c->scratch = NULL;
+    c->stream = NULL;
+}
+
+static bool call_make(call *c, const product *p)
+{
+    if (c->stream)
+        return true;
+    if (!dnnl_memory_create(&c->a, &p->a, made.engine, NULL) && !dnnl_memory_create(&c->b, &p->b, made.engine, NULL) &&
+        !dnnl_memory_create(&c->c, &p->c, made.engine, NULL) &&
+        !dnnl_memory_create(&c->scratch, &p->scratch, made.engine, DNNL_MEMORY_ALLOCATE) &&
+        !dnnl_stream_create(&c->stream, made.engine, dnnl_stream_default_flags))
+        return true;
+    call_clear(c);
+    return false;
+}
+
+/* A kept call that nobody uses, or the caller's own. */
+static call *call_take(product *p, call *own)
+{
+    for (int i = 0; i < CALLS_KEPT; i++)
+        if (!__atomic_test_and_set(&p->calls[i].busy, __ATOMIC_ACQUIRE))
+            return &p->calls[i];
+    return own;
+}
+
+static bool execute(product *p, const uint16_t *a, const uint16_t *b, float *c)
+{
     const int before = one_thread();
-    bool ok = !dnnl_memory_create(&ma, &p->a, made.engine, (void *)a) &&
-              !dnnl_memory_create(&mb, &p->b, made.engine, (void *)b) && !dnnl_memory_create(&mc, &p->c, made.engine, c) &&
-              !dnnl_memory_create(&ms, &p->scratch, made.engine, scratch) &&
-              !dnnl_stream_create(&stream, made.engine, dnnl_stream_default_flags);
+    call own = {NULL}, *at = call_take(p, &own);
+    bool ok = false;
 
-    if (ok) {
+    if (call_make(at, p) && !dnnl_memory_set_data_handle(at->a, (void *)a) && !dnnl_memory_set_data_handle(at->b, (void *)b) &&
+        !dnnl_memory_set_data_handle(at->c, c)) {
         const dnnl_exec_arg_t args[] = {
-            {DNNL_ARG_SRC, ma}, {DNNL_ARG_WEIGHTS, mb}, {DNNL_ARG_DST, mc}, {DNNL_ARG_SCRATCHPAD, ms}};
+            {DNNL_ARG_SRC, at->a}, {DNNL_ARG_WEIGHTS, at->b}, {DNNL_ARG_DST, at->c}, {DNNL_ARG_SCRATCHPAD, at->scratch}};
 
-        ok = !dnnl_primitive_execute(p->primitive, stream, 4, args) && !dnnl_stream_wait(stream);
+        ok = !dnnl_primitive_execute(p->primitive, at->stream, 4, args) && !dnnl_stream_wait(at->stream);
     }
+    if (at == &own)
+        call_clear(&own);
+    else
+        __atomic_clear(&at->busy, __ATOMIC_RELEASE);
     threads_back(before);
-    if (stream)
-        dnnl_stream_destroy(stream);
-    if (ms)
-        dnnl_memory_destroy(ms);
-    if (mc)
-        dnnl_memory_destroy(mc);
-    if (mb)
-        dnnl_memory_destroy(mb);
-    if (ma)
-        dnnl_memory_destroy(ma);
     return ok;
 }
 
@@ -372,7 +409,7 @@ static bool block_product(const sg_dnn_weights *w, int i, int j, int rows, const
     const int k = least(SG_DNN_DEPTH, w->k - i * SG_DNN_DEPTH), n = least(SG_DNN_COLS, w->n - j * SG_DNN_COLS);
     const bool whole = rows == SG_DNN_ROWS || rows == ROWS_SMALL;
     const uint16_t *b = w->data + w->at[j * blocks(w->k, SG_DNN_DEPTH) + i];
-    const product *p = product_of((shape){whole ? rows : ROWS_SMALL, n, k, whole ? ldc : n, true, whole && add});
+    product *p = product_of((shape){whole ? rows : ROWS_SMALL, n, k, whole ? ldc : n, true, whole && add});
     float padded[ROWS_SMALL * SG_DNN_COLS];
 
     if (!p || whole)
@@ -413,7 +450,7 @@ bool sg_dnn_sum_bf16(int m, int n, int k, const float *a, int lda, const float *
                      uint16_t *scratch)
 {
     uint16_t *sa = scratch, *sb = scratch + (size_t)SG_DNN_SUM * (size_t)m;
-    const product *p = product_of((shape){m, n, SG_DNN_SUM, ldc, false, add});
+    product *p = product_of((shape){m, n, SG_DNN_SUM, ldc, false, add});
 
     if (!p)
         return false;

@@ -19,6 +19,7 @@
 
 enum { ROWS = 32, IDS = 32 }; /* per piece */
 enum { PLACES = 128 };        /* of an id, handled at once */
+enum { BLOCK_ROWS = 256, ID_PLACES = 16, BLOCK_IDS = 256 }; /* a block: rows or places an id, whichever is more; ids a piece of it */
 static const float EPS = 1e-6f; /* lengths below it count as it */
 
 typedef enum loss_kind { SOFTMAX, BINARY, BPR_MAX, TOP1_MAX } loss_kind;
@@ -231,9 +232,13 @@ static void backward_rows(void *ctx, size_t piece, size_t begin, size_t end, int
     }
 }
 
+/* The gradient of the copied table rows. Logits and rows of x are taken block by block, so that what all ids read of them
+ * stays near. */
 typedef struct scatter {
     const sampled *p;
-    float *work; /* per thread (ld) */
+    float *sum;     /* (ids.n, ld) */
+    uint32_t *next; /* (ids.n) place of the group that is still to be added */
+    uint32_t end;   /* of the block, a place */
 } scatter;
 
 /* sum += the part of one copied table row in places begin .. end - 1 of its group: rows of xs times gradients of logits. */
@@ -260,20 +265,52 @@ static void add_places(float *sum, const sampled *p, uint32_t begin, uint32_t en
     sg_kernels_best()->gather_axpy(sum, c, p->xs, at, n, p->ld);
 }
 
-static void backward_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+static void add_block(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const scatter *s = ctx;
     const sampled *p = s->p;
-    float *sum = s->work + (size_t)thread * p->ld;
 
     for (size_t id = begin; id < end; id++) {
         const uint32_t last = p->ids.begin[id + 1];
+        uint32_t i = s->next[id];
 
-        memset(sum, 0, p->ld * sizeof *sum);
-        for (uint32_t i = p->ids.begin[id]; i < last; i += PLACES)
-            add_places(sum, p, i, last - i < PLACES ? last : i + PLACES);
-        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, sum, p->w + id * p->ld, p->w_inv[id], p->d, p->l2);
+        while (i < last && p->ids.place[i] < s->end) {
+            const uint32_t from = i, most = last - i < PLACES ? last : i + PLACES;
+
+            while (i < most && p->ids.place[i] < s->end)
+                i++;
+            add_places(s->sum + id * p->ld, p, from, i);
+        }
+        s->next[id] = i;
     }
+}
+
+static void end_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const scatter *s = ctx;
+    const sampled *p = s->p;
+
+    for (size_t id = begin; id < end; id++)
+        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, s->sum + id * p->ld, p->w + id * p->ld, p->w_inv[id],
+                      p->d, p->l2);
+}
+
+static void backward_ids(sg_graph *g, const sampled *p)
+{
+    sg_pool *pool = sg_graph_pool(g);
+    const size_t ids = p->ids.n, rows = (size_t)p->n_rows, each = (size_t)p->n_neg, places = rows + (p->shared ? each : rows * each);
+    const size_t block = each * BLOCK_ROWS > ids * ID_PLACES ? each * BLOCK_ROWS : ids * ID_PLACES;
+    scatter s = {.p = p, .sum = sg_scratch(g, ids * p->ld, sizeof *s.sum), .next = sg_scratch(g, ids, sizeof *s.next)};
+
+    if (!s.sum || !s.next)
+        return;
+    memset(s.sum, 0, ids * p->ld * sizeof *s.sum);
+    memcpy(s.next, p->ids.begin, ids * sizeof *s.next);
+    for (size_t at = 0; at < places; at += block) {
+        s.end = (uint32_t)(at + block < places ? at + block : places);
+        sg_parallel_for(pool, ids, BLOCK_IDS, add_block, &s);
+    }
+    sg_parallel_for(pool, ids, IDS, end_ids, &s);
 }
 
 static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
@@ -283,13 +320,11 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
     const size_t d = p->ld, rows = (size_t)p->n_rows;
     const int ld = (int)p->ld;
     const float *dloss = sg_grad(g, out);
-    float *work = sg_scratch(g, d * (size_t)sg_pool_threads(pool), sizeof *work);
-    scatter s = {p, work};
 
     p->dxs = sg_scratch(g, rows * d, sizeof *p->dxs);
     p->dneg = p->shared ? sg_scratch(g, (size_t)p->n_neg * d, sizeof *p->dneg) : NULL;
     p->dx = p->x->needs_grad ? sg_grad(g, p->x) : NULL;
-    if (!dloss || !work || !p->dxs || (p->shared && !p->dneg) || (p->x->needs_grad && !p->dx))
+    if (!dloss || !p->dxs || (p->shared && !p->dneg) || (p->x->needs_grad && !p->dx))
         return;
     p->up = *dloss * p->scale / (float)p->n_rows;
     if (p->dx) {
@@ -302,7 +337,7 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
         if (p->shared)
             sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, ld, p->n_rows, p->up, p->l, p->n_neg, p->xs, ld, 0,
                     p->dneg, ld);
-        sg_parallel_for(pool, p->ids.n, IDS, backward_ids, &s);
+        backward_ids(g, p);
     }
 }
 
@@ -310,11 +345,8 @@ static void copy_ids(void *ctx, size_t piece, size_t begin, size_t end, int thre
 {
     const sampled *p = ctx;
 
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = begin; i < end; i++)
         unit_row(p, p->w + i * p->ld, &p->w_inv[i], p->table->value + (size_t)p->ids.id[i] * (size_t)p->d);
-        for (uint32_t k = p->ids.begin[i]; k < p->ids.begin[i + 1]; k++)
-            p->at[p->ids.place[k]] = (uint32_t)i;
-    }
 }
 
 /* Packs the rows that have a target and copies the table rows in use. */
@@ -349,7 +381,7 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
     for (size_t i = 0; i < places; i++)
         if (ids[i] < -1 || ids[i] >= n)
             return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: id %d outside a table of %d", ids[i], n) != NULL;
-    if (!sg_group_ids(g, &p->ids, ids, places))
+    if (!sg_group_ids(g, &p->ids, ids, places, p->at))
         return false;
     p->w = sg_scratch(g, p->ids.n * d, sizeof *p->w);
     p->w_inv = sg_scratch(g, p->ids.n, sizeof *p->w_inv);
@@ -365,7 +397,6 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
             logq[i] = spec->logq[p->ids.id[i]];
         p->logq = logq;
     }
-    memset(p->at, 0xff, places * sizeof *p->at);
     sg_parallel_for(sg_graph_pool(g), p->ids.n, sg_row_grain(d), copy_ids, p);
     for (size_t j = 0; j < each && p->shared; j++) {
         const uint32_t from = p->at[(size_t)p->n_rows + j];

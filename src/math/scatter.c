@@ -44,7 +44,7 @@ void sg_scatter_rows(sg_graph *g, float *grad, size_t d, const int32_t *ids, siz
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     sg_id_groups groups;
 
-    if (!sg_group_ids(g, &groups, ids, n))
+    if (!sg_group_ids(g, &groups, ids, n, NULL))
         return;
     run(g, &(work){grad, &groups, d, 1, src, NULL}, n);
     sg_arena_back(sg_graph_arena(g), mark);
@@ -56,7 +56,7 @@ void sg_param_scatter(sg_graph *g, sg_param *p, const int32_t *ids, size_t n, si
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     sg_id_groups groups;
 
-    if (!sg_param_trains(g, p) || p->dim[0] == 0 || !sg_group_ids(g, &groups, ids, n) ||
+    if (!sg_param_trains(g, p) || p->dim[0] == 0 || !sg_group_ids(g, &groups, ids, n, NULL) ||
         !sg_param_touch(g, p, groups.id, groups.n))
         return;
     run(g, &(work){p->grad, &groups, p->count / (size_t)p->dim[0], per, src, coef}, n);

@@ -302,12 +302,12 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
                                 float smooth)
 {
     const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
-    const int d = table->rank == 2 ? table->dim[1] : 0;
+    const int d = table && table->rank == 2 ? table->dim[1] : 0;
     bool learns;
     double loss = 0;
     sg_ce *p;
 
-    if (!x)
+    if (!x || !table)
         return NULL;
     if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || (bias && bias->count != (size_t)table->dim[0]) ||
         !(smooth >= 0 && smooth < 1))

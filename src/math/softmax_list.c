@@ -100,7 +100,7 @@ static void table_gradient(sg_graph *g, lists *w, sg_param *table, const int32_t
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     sg_id_groups groups;
 
-    if (!sg_param_learns(table) || !sg_group_ids(g, &groups, ids, (size_t)w->spec.offsets[w->rows]) ||
+    if (!sg_param_learns(table) || !sg_group_ids(g, &groups, ids, (size_t)w->spec.offsets[w->rows], NULL) ||
         !sg_param_touch(g, table, groups.id, groups.n))
         return;
     w->groups = &groups;

@@ -1,4 +1,4 @@
-/* touch.c - grouping of row ids by a stable radix sort, and the marks of sparse gradients. */
+/* touch.c - grouping of row ids by counting or by a stable radix sort, and the marks of sparse gradients. */
 #include "math/touch.h"
 
 #include <assert.h>
@@ -24,25 +24,69 @@ static void radix_pass(const uint64_t *a, uint64_t *b, size_t n, int shift)
         b[at[a[i] >> shift & (BINS - 1)]++] = a[i];
 }
 
-bool sg_group_ids(sg_graph *g, sg_id_groups *out, const int32_t *ids, size_t count)
-{
-    uint64_t *a = sg_scratch(g, count, sizeof *a); /* id in the high half, place in the low one */
-    uint64_t *b = sg_scratch(g, count, sizeof *b);
-    uint32_t *begin = sg_scratch(g, count + 1, sizeof *begin);
-    uint32_t *place = sg_scratch(g, count, sizeof *place);
-    int32_t *id = sg_scratch(g, count, sizeof *id);
-    size_t n = 0, groups = 0;
-    uint32_t most = 0;
+typedef struct grouping {
+    const int32_t *ids;
+    size_t count;
+    uint32_t most; /* of the ids */
+    size_t n;      /* groups so far */
+    int32_t *id;
+    uint32_t *begin, *place, *group; /* as in sg_group_ids */
+} grouping;
 
-    if (!a || !b || !begin || !place || !id || count > UINT32_MAX)
-        return sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: grouping %zu ids", count) != NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (ids[i] < 0)
+static bool no_room(sg_graph *g, size_t count)
+{
+    return sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: grouping %zu ids", count) != NULL;
+}
+
+/* By counting, for ids that are small beside the length of the list. */
+static bool group_counted(sg_graph *g, grouping *w)
+{
+    uint32_t *next = sg_scratch(g, (size_t)w->most + 1, sizeof *next); /* place of an id, to be filled */
+    uint32_t *number = sg_scratch(g, (size_t)w->most + 1, sizeof *number);
+    uint32_t sum = 0;
+
+    if (!next || !number)
+        return no_room(g, w->count);
+    memset(next, 0, ((size_t)w->most + 1) * sizeof *next);
+    for (size_t i = 0; i < w->count; i++)
+        if (w->ids[i] >= 0)
+            next[w->ids[i]]++;
+    for (uint32_t v = 0; v <= w->most; v++) {
+        const uint32_t here = next[v];
+
+        if (here == 0)
             continue;
-        a[n++] = (uint64_t)(uint32_t)ids[i] << 32 | i;
-        most = (uint32_t)ids[i] > most ? (uint32_t)ids[i] : most;
+        next[v] = w->begin[w->n] = sum;
+        number[v] = (uint32_t)w->n;
+        w->id[w->n++] = (int32_t)v;
+        sum += here;
     }
-    for (int shift = 0; shift < 32 && most >> shift; shift += DIGIT) {
+    w->begin[w->n] = sum;
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->ids[i] >= 0)
+            w->place[next[w->ids[i]]++] = (uint32_t)i;
+        if (w->group)
+            w->group[i] = w->ids[i] < 0 ? UINT32_MAX : number[w->ids[i]];
+    }
+    return true;
+}
+
+/* By sorting pairs: id in the high half, place in the low one. */
+static bool group_sorted(sg_graph *g, grouping *w)
+{
+    uint64_t *a = sg_scratch(g, w->count, sizeof *a);
+    uint64_t *b = sg_scratch(g, w->count, sizeof *b);
+    size_t n = 0;
+
+    if (!a || !b)
+        return no_room(g, w->count);
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->ids[i] >= 0)
+            a[n++] = (uint64_t)(uint32_t)w->ids[i] << 32 | i;
+        else if (w->group)
+            w->group[i] = UINT32_MAX;
+    }
+    for (int shift = 0; shift < 32 && w->most >> shift; shift += DIGIT) {
         uint64_t *swap = a;
 
         radix_pass(a, b, n, 32 + shift);
@@ -52,14 +96,32 @@ bool sg_group_ids(sg_graph *g, sg_id_groups *out, const int32_t *ids, size_t cou
     for (size_t i = 0; i < n; i++) {
         const int32_t here = (int32_t)(a[i] >> 32);
 
-        if (i == 0 || here != id[groups - 1]) {
-            id[groups] = here;
-            begin[groups++] = (uint32_t)i;
+        if (i == 0 || here != w->id[w->n - 1]) {
+            w->id[w->n] = here;
+            w->begin[w->n++] = (uint32_t)i;
         }
-        place[i] = (uint32_t)a[i];
+        w->place[i] = (uint32_t)a[i];
+        if (w->group)
+            w->group[w->place[i]] = (uint32_t)(w->n - 1);
     }
-    begin[groups] = (uint32_t)n;
-    *out = (sg_id_groups){.n = groups, .id = id, .begin = begin, .place = place};
+    w->begin[w->n] = (uint32_t)n;
+    return true;
+}
+
+bool sg_group_ids(sg_graph *g, sg_id_groups *out, const int32_t *ids, size_t count, uint32_t *group)
+{
+    grouping w = {.ids = ids, .count = count, .group = group};
+
+    w.begin = sg_scratch(g, count + 1, sizeof *w.begin);
+    w.place = sg_scratch(g, count, sizeof *w.place);
+    w.id = sg_scratch(g, count, sizeof *w.id);
+    if (!w.begin || !w.place || !w.id || count > UINT32_MAX)
+        return no_room(g, count);
+    for (size_t i = 0; i < count; i++)
+        w.most = ids[i] > 0 && (uint32_t)ids[i] > w.most ? (uint32_t)ids[i] : w.most;
+    if (!(w.most < count ? group_counted(g, &w) : group_sorted(g, &w)))
+        return false;
+    *out = (sg_id_groups){.n = w.n, .id = w.id, .begin = w.begin, .place = w.place};
     return true;
 }
 

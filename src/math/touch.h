@@ -15,8 +15,9 @@ typedef struct sg_id_groups {
     const uint32_t *place; /* positions in the list, ascending inside a group */
 } sg_id_groups;
 
-/* Stable sort of `count` ids (-1 skipped) in step memory. False when out of memory (sticky). */
-bool sg_group_ids(sg_graph *g, sg_id_groups *out, const int32_t *ids, size_t count);
+/* Groups `count` ids (-1 skipped) in step memory; group, unless NULL, gets (count): which group each one is in, UINT32_MAX
+ * for -1. False when out of memory (sticky). */
+bool sg_group_ids(sg_graph *g, sg_id_groups *out, const int32_t *ids, size_t count, uint32_t *group);
 
 /* Marks table rows `ids` (ascending, each once) as having a gradient in this step; rows marked for the first time start
  * at zero. Nothing to do for dense tables. Call it before adding to p->grad; grad rows of a sparse table are garbage

@@ -61,7 +61,8 @@ typedef struct sg_model_class {
     size_t config_bytes;
     size_t state_bytes; /* zeroed memory for the class, at model->state */
     bool needs_vectors, needs_ids;
-    bool living; /* scores and finds by the session's catalogue and codes, so that it takes items that it was not trained on */
+    /* Does it score and find by the session's catalogue and codes, so that it takes items that it was not trained on? NULL: no. */
+    bool (*living)(const sg_model *m);
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
@@ -149,6 +150,7 @@ struct sg_session {
     float cold_share;      /* above 0: items of the offer that the model never saw stand behind found ones with the same first codes, and
                               take this share of a list at most (decode/beam.h) */
     int cold_prefix;       /* how many codes; 0: all but the last */
+    float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
 };

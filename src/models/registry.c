@@ -10,12 +10,15 @@
     X(narm)                                                                                                  \
     X(attrec)                                                                                                \
     X(sasrec)                                                                                                \
+    X(heterrec)                                                                                              \
     X(bert4rec)                                                                                              \
     X(s3rec)                                                                                                 \
     X(recgpt)                                                                                                \
     X(hstu)                                                                                                  \
     X(hstu_rank)                                                                                             \
-    X(tiger)
+    X(sid_rank)                                                                                              \
+    X(tiger)                                                                                                 \
+    X(cobra)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)

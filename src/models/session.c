@@ -2,12 +2,14 @@
 #include "models/model.h"
 
 #include "base/alloc.h"
+#include "decode/mmr.h"
 #include "math/math.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { SCORES_MAX = 1 << 22 }; /* numbers scored at once: 16 MiB */
+enum { POOL = 5 };             /* candidates an item of a list that keeps its items apart */
 
 sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err)
 {
@@ -114,8 +116,8 @@ static void topk_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
     }
 }
 
-sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
-                               float *score, sg_error *err)
+static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
+                           sg_error *err)
 {
     const sg_model *m = s->model;
     const size_t n_items = (size_t)sg_session_items(s);
@@ -123,12 +125,6 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
     size_t rows = SCORES_MAX / n_items ? SCORES_MAX / n_items : 1;
     sg_status st;
 
-    if (k < 1)
-        return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
-    if (h->n < 1)
-        return SG_OK;
-    if ((st = check_histories(s, h, err)))
-        return st;
     if (s->offer && s->offer->allow && !(f && f->allow)) { /* a filter of the request allows nothing that is not on offer */
         narrowed = (sg_filter){.seen = f && f->seen, .allow = s->offer->allow};
         f = &narrowed;
@@ -160,4 +156,47 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
         sg_parallel_for(s->pool, (size_t)n, 4, topk_rows, &job);
     }
     return SG_OK;
+}
+
+/* The lists of k out of lists of POOL k, or of all items. */
+static sg_status recommend_apart(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
+                                 sg_error *err)
+{
+    const sg_model *m = s->model;
+    const int n = k < m->n_items / POOL ? POOL * k : m->n_items > k ? m->n_items : k;
+    const size_t all = (size_t)h->n * (size_t)n;
+    int32_t *pool = sg_alloc_array(all, sizeof *pool);
+    float *value = sg_alloc_array(all, sizeof *value), *near = sg_alloc_array((size_t)n, sizeof *near);
+    sg_status st = pool && value && near ? recommend(s, h, f, n, pool, value, err) : sg_fail_memory(err, "candidates");
+
+    for (size_t i = 0; !st && i < (size_t)h->n; i++) {
+        int32_t *row = pool + i * (size_t)n;
+        float *row_score = value + i * (size_t)n;
+
+        sg_mmr(row, row_score, near, n, k, m->codes, sg_catalogue_levels(m->catalogue), s->apart);
+        memcpy(item + i * (size_t)k, row, (size_t)k * sizeof *item);
+        memcpy(score + i * (size_t)k, row_score, (size_t)k * sizeof *score);
+    }
+    sg_free(pool);
+    sg_free(value);
+    sg_free(near);
+    return st;
+}
+
+sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
+                               float *score, sg_error *err)
+{
+    sg_status st;
+
+    if (k < 1)
+        return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
+    if (s->apart > 0 && !s->model->codes)
+        return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s", s->model->class->name);
+    if (s->apart > 0 && s->offer)
+        return sg_fail(err, SG_ERR_USAGE, "mmr: expected a catalogue that stays as it is");
+    if (h->n < 1)
+        return SG_OK;
+    if ((st = check_histories(s, h, err)))
+        return st;
+    return s->apart > 0 ? recommend_apart(s, h, f, k, item, score, err) : recommend(s, h, f, k, item, score, err);
 }

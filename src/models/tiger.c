@@ -20,6 +20,9 @@
  * T5 has none: a bidirectional encoder can mark the last item itself. One that is causal by item cannot, since
  * it does not know where a target's history ends.
  *
+ * star=W adds W times the scores of STAR, what is looked up of items that come together and of their texts, to what the decoder
+ * says of an item. The search goes by the sum: a prefix counts the best score of STAR below it.
+ *
  * augment=prefix is the paper's training: every prefix of a history is an example of its own, the encoder is
  * bidirectional. augment=user, the default, asks all targets of a user at once: the encoder is causal by item
  * (an item sees itself whole and all before it), so one encoder pass serves every prefix: a target at position
@@ -31,7 +34,8 @@
 #include "decode/stack.h"
 #include "math/gemm.h"
 #include "math/math.h"
-#include "models/content.h"
+#include "models/names.h"
+#include "models/star.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -65,7 +69,9 @@
     X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")           \
     X(choice, softmax, level, 0, 0,                                                                          \
       "level|legal: loss over all codes of the level (paper), or over codes that exist")                     \
-    X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")
+    X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
+    X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
+    X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")
 
 typedef struct tiger_config {
     TIGER_OPTIONS(SG_OPTION_FIELD)
@@ -81,46 +87,17 @@ typedef struct example {
 } example;
 
 typedef struct tiger {
-    int levels;
-    int32_t first[SG_LEVELS_MAX], size[SG_LEVELS_MAX]; /* token range of each level */
+    sg_names names;
     int32_t bos, user0;
-    sg_param *token, *head;                  /* (tokens, dim), (codes, dim) or the token table */
-    sg_param *prefix;                        /* (prefixes of two codes and more, dim), or NULL */
-    int32_t first_prefix[SG_LEVELS_MAX + 2]; /* row of the first prefix of this length */
-    int32_t *node; /* owned: (n_items, levels) row of each prefix of an item, -1 for a single code */
     sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
     sg_block *enc, *dec;                        /* owned (layers) */
     sg_norm norm_enc, norm_dec;
     const sg_dataset *data; /* training: borrowed */
     example *examples;      /* owned */
+    sg_star star;
 } tiger;
 
 /* ---- weights ------------------------------------------------------------------------------------------- */
-static sg_status number_prefixes(const sg_model *m, tiger *s, sg_error *err)
-{
-    const sg_catalogue *c = m->catalogue;
-    int32_t n = 0;
-
-    for (int l = 2; l <= s->levels; l++) {
-        s->first_prefix[l] = n;
-        n += sg_catalogue_nodes(c, l);
-    }
-    s->first_prefix[s->levels + 1] = n;
-    if (!(s->node = sg_alloc_array((size_t)m->n_items * (size_t)s->levels, sizeof *s->node)))
-        return sg_fail_memory(err, "tiger prefixes");
-    for (int32_t i = 0; i < m->n_items; i++) {
-        int32_t node = 0;
-
-        for (int l = 0; l < s->levels; l++) {
-            const size_t at = (size_t)i * (size_t)s->levels + (size_t)l;
-
-            node = sg_catalogue_child(c, l, node, m->codes[at]);
-            s->node[at] = l ? s->first_prefix[l + 1] + node : -1;
-        }
-    }
-    return SG_OK;
-}
-
 static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
 {
     const tiger_config *c = m->config;
@@ -137,33 +114,30 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
                           .act = !strcmp(c->act, "relu")   ? SG_RELU
                                  : !strcmp(c->act, "gelu") ? SG_GELU
                                                            : SG_SILU};
+    sg_names *w = &s->names;
     char name[32];
-    int32_t n = 0;
+    int32_t n;
 
     if (!m->catalogue)
         return sg_fail(err, SG_ERR_MISSING, "tiger needs semantic IDs: run sedge tokenize first");
-    s->levels = sg_catalogue_levels(m->catalogue);
-    for (int l = 0; l < s->levels; l++) {
-        s->first[l] = n;
-        s->size[l] = sg_catalogue_size(m->catalogue, l);
-        n += s->size[l];
-    }
-    s->bos = n;
+    sg_names_init(w, m->catalogue);
+    w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
+    s->bos = n = w->tokens;
     s->user0 = n + 1;
     s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, "tiger");
-    s->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
+    w->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
                             n + 1 + c->user_tokens, c->dim, "token.weight");
-    s->head = c->tied ? s->token
+    w->head = c->tied ? w->token
                       : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n,
                                      c->dim, "head.weight");
-    if (c->prefix_vectors) {
-        if (number_prefixes(m, s, err))
+    if (c->prefix_vectors && w->levels > 1) {
+        if (sg_names_number(w, err))
             return SG_ERR_MEMORY;
-        s->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
-                                 s->first_prefix[s->levels + 1], c->dim, "prefix.weight");
+        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
+                                 w->first_prefix[w->levels + 1], c->dim, "prefix.weight");
     }
     s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
                                "encoder.bias.weight");
@@ -186,30 +160,25 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     return SG_OK;
 }
 
-/* content > 0: a prefix, and a single first code, starts from the mean vector of its items. */
+static sg_status tiger_ready(sg_model *m, sg_error *err)
+{
+    const tiger_config *c = m->config;
+    tiger *s = m->state;
+
+    return c->star > 0 ? sg_star_need(&s->star, m, c->star, err) : SG_OK;
+}
+
 static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const tiger_config *c = m->config;
-    const tiger *s = m->state;
-    const int L = s->levels;
-    const size_t dim = (size_t)c->dim;
-    int32_t *row;
-    float *start;
-    sg_status st;
+    tiger *s = m->state;
+    sg_status st = SG_OK;
 
-    if (!s->prefix || c->content == 0)
-        return SG_OK;
-    const int32_t n_prefix = s->first_prefix[L + 1], n_rows = n_prefix + s->size[0];
-    if (!(row = sg_alloc_array((size_t)m->n_items * (size_t)L, sizeof *row)))
-        return sg_fail_memory(err, "tiger prefixes");
-    for (size_t i = 0; i < (size_t)m->n_items * (size_t)L; i++)
-        row[i] = i % (size_t)L ? s->node[i] : n_prefix + m->codes[i];
-    if (!(st = sg_content_rows(&start, t, row, L, n_rows, c->dim, c->content * c->init_sd, err))) {
-        sg_axpy(s->prefix->value, 1, start, (size_t)n_prefix * dim);
-        sg_axpy(s->token->value, 1, start + (size_t)n_prefix * dim, (size_t)s->size[0] * dim);
-        sg_free(start);
-    }
-    sg_free(row);
+    if (s->names.prefix && c->content > 0 &&
+        (st = sg_names_content(&s->names, t, NULL, c->content * c->init_sd, err)))
+        return st;
+    if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
+        st = tiger_ready(m, err); /* validation asks before training ends */
     return st;
 }
 
@@ -220,17 +189,17 @@ static void tiger_fini(sg_model *m)
     sg_free(s->enc);
     sg_free(s->dec);
     sg_free(s->examples);
-    sg_free(s->node);
+    sg_names_free(&s->names);
 }
 
 /* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one. */
 static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const int32_t *prefix, int n,
                         double init_sd)
 {
-    sg_tensor *x = sg_embed(g, s->token, id, n);
+    sg_tensor *x = sg_embed(g, s->names.token, id, n);
 
-    if (s->prefix)
-        x = sg_plus(g, x, sg_embed(g, s->prefix, prefix, n));
+    if (s->names.prefix)
+        x = sg_plus(g, x, sg_embed(g, s->names.prefix, prefix, n));
     return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
 }
 
@@ -245,18 +214,6 @@ typedef struct source {
     const sg_session *session; /* its items may have come after the training; NULL: training */
 } source;
 
-/* Where the vectors of an item's prefixes are, -1: a single code, or a prefix that training did not have. */
-static void prefix_rows(int32_t *row, const sg_model *m, const int32_t *codes)
-{
-    const tiger *s = m->state;
-    int32_t node = 0;
-
-    for (int l = 0; l < s->levels; l++) {
-        node = node < 0 ? -1 : sg_catalogue_child(m->catalogue, l, node, codes[l]);
-        row[l] = l && node >= 0 ? s->first_prefix[l + 1] + node : -1;
-    }
-}
-
 static uint32_t user_token(const tiger_config *c, int32_t user)
 {
     return user < 0 ? 0 : (uint32_t)(sg_rng_mix((uint64_t)user + 1) % (uint64_t)c->user_tokens);
@@ -267,17 +224,13 @@ static bool renormalises(const tiger_config *c)
     return c->renormalise || !strcmp(c->softmax, "legal");
 }
 
-static float head_scale(const tiger_config *c)
-{
-    return 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
-}
-
 static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
 {
     const tiger_config *c = m->config;
     const tiger *s = m->state;
+    const sg_names *w = &s->names;
     const int extra = c->user_tokens ? 1 : 0;
-    const int total = in->offsets[in->batch] * s->levels + extra * in->batch;
+    const int total = in->offsets[in->batch] * w->levels + extra * in->batch;
     int32_t *id = sg_scratch(g, (size_t)total + 1, sizeof *id);
     int32_t *limit = sg_scratch(g, (size_t)total + 1, sizeof *limit);
     int32_t *prefix = sg_scratch(g, (size_t)total + 1, sizeof *prefix);
@@ -294,20 +247,20 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
             limit[n++] = 1;
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
-            const size_t at = (size_t)in->item[i] * (size_t)s->levels;
-            const int32_t *code = m->codes + at, *row = s->prefix ? s->node + at : NULL;
+            const size_t at = (size_t)in->item[i] * (size_t)w->levels;
+            const int32_t *code = m->codes + at, *row = w->prefix ? w->node + at : NULL;
             int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
 
             if (in->session && in->session->offer && in->session->offer->catalogue) {
                 sg_session_codes(in->session, in->item[i], own);
-                prefix_rows(own_row, m, own);
+                sg_names_rows(own_row, w, own);
                 code = own;
                 row = own_row;
             }
-            for (int l = 0; l < s->levels; l++) {
-                id[n] = s->first[l] + code[l];
-                prefix[n] = s->prefix ? row[l] : -1;
-                limit[n++] = extra + (i - in->offsets[b] + 1) * s->levels;
+            for (int l = 0; l < w->levels; l++) {
+                id[n] = w->first[l] + code[l];
+                prefix[n] = w->prefix ? row[l] : -1;
+                limit[n++] = extra + (i - in->offsets[b] + 1) * w->levels;
             }
         }
     }
@@ -337,6 +290,10 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     tiger *s = m->state;
     size_t cap = 0;
 
+    const sg_status st = sg_names_known(&s->names, t, NULL, err);
+
+    if (st)
+        return st;
     s->data = t->data;
     *n = 0;
     for (int32_t u = 0; u < t->data->n_users; u++) {
@@ -364,59 +321,13 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     return SG_OK;
 }
 
-/* Cross-entropy of each level over the codes that exist after the codes before it. x (targets * levels, dim). */
-static sg_tensor *legal_loss(const sg_model *m, sg_graph *g, sg_tensor *x, const int32_t *item, int targets)
-{
-    const tiger_config *c = m->config;
-    const tiger *s = m->state;
-    const int rows = targets * s->levels;
-    int32_t *offsets = sg_scratch(g, (size_t)rows + 1, sizeof *offsets);
-    int32_t *target = sg_scratch(g, (size_t)rows + 1, sizeof *target);
-    int32_t *code_id, *prefix_id;
-    int32_t n = 0;
-
-    if (!offsets || !target)
-        return NULL;
-    for (int t = 0, r = 0; t < targets; t++)
-        for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
-            const sg_children next = sg_catalogue_children(m->catalogue, l, node);
-
-            node = sg_catalogue_child(m->catalogue, l, node,
-                                      m->codes[(size_t)item[t] * (size_t)s->levels + (size_t)l]);
-            offsets[r] = n;
-            target[r] = node - next.first;
-            n += next.n;
-        }
-    offsets[rows] = n;
-    code_id = sg_scratch(g, (size_t)n + 1, sizeof *code_id);
-    prefix_id = sg_scratch(g, (size_t)n + 1, sizeof *prefix_id);
-    if (!code_id || !prefix_id)
-        return NULL;
-    for (int t = 0, r = 0; t < targets; t++)
-        for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
-            const sg_children next = sg_catalogue_children(m->catalogue, l, node);
-
-            for (int32_t j = 0; j < next.n; j++) {
-                code_id[offsets[r] + j] = s->first[l] + sg_child_code(&next, j);
-                prefix_id[offsets[r] + j] = s->prefix && l ? s->first_prefix[l + 1] + next.first + j : -1;
-            }
-            node = next.first + target[r];
-        }
-    return sg_softmax_ce_list(g, x, s->head, s->prefix,
-                              &(sg_list_spec){.offsets = offsets,
-                                              .id_a = code_id,
-                                              .id_b = prefix_id,
-                                              .target = target,
-                                              .scale = head_scale(c),
-                                              .label_smoothing = (float)c->label_smoothing});
-}
-
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,
                              uint64_t step)
 {
     const tiger_config *c = m->config;
     const tiger *s = m->state;
-    const int L = s->levels, extra = c->user_tokens ? 1 : 0;
+    const sg_names *w = &s->names;
+    const int L = w->levels, extra = c->user_tokens ? 1 : 0;
     int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *user = sg_scratch(g, (size_t)n, sizeof *user);
     int32_t *rows = sg_scratch(g, (size_t)n + 1, sizeof *rows); /* decoder rows of each example */
@@ -457,14 +368,14 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
             target_item[t] = s->data->item[ev];
             own[t++] = r;
             for (int l = 0; l < L; l++, r++) {
-                id[r] = l ? s->first[l - 1] + code[l - 1] : s->bos;
+                id[r] = l ? w->first[l - 1] + code[l - 1] : s->bos;
                 prefix[r] =
-                    s->prefix && l ? s->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
+                    w->prefix && l ? w->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
                 limit[r] = extra + (int32_t)(ev - e->begin) * L;
                 place[r] = limit[r] - 1;
-                begin[r] = s->first[l];
-                size[r] = s->size[l];
-                target[r] = s->first[l] + code[l];
+                begin[r] = w->first[l];
+                size[r] = w->size[l];
+                target[r] = w->first[l] + code[l];
             }
         }
     }
@@ -497,9 +408,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
     if (!strcmp(c->softmax, "legal"))
-        return legal_loss(m, g, x, target_item, targets);
-    return sg_softmax_ce_range(g, x, s->head, begin, size, target, NULL, head_scale(c),
-                               (float)c->label_smoothing);
+        return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
+    return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
 }
 
 /* ---- decoding
@@ -510,34 +420,6 @@ typedef struct decoder {
     int32_t *node[2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
                          there; of this level and the one before */
 } decoder;
-
-/* softmax=legal with prefix_vectors: a code's logit counts the vector of the whole prefix too. */
-typedef struct prefix_work {
-    const decoder *d;
-    const sg_beam_rows *rows;
-    const float *x; /* (n, dim), scaled */
-} prefix_work;
-
-static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end, int thread)
-{
-    const prefix_work *w = ctx;
-    const tiger *s = w->d->m->state;
-    const int level = w->rows->level;
-    const size_t dim = (size_t)s->prefix->dim[1];
-
-    for (size_t r = begin; r < end; r++) {
-        const int32_t node = w->d->node[level & 1][r];
-
-        if (node < 0)
-            continue;
-        const sg_children next = sg_catalogue_children(w->d->m->catalogue, level, node);
-        const float *table = s->prefix->value + (size_t)(s->first_prefix[level + 1] + next.first) * dim;
-
-        for (int32_t j = 0; j < next.n; j++)
-            w->rows->logits[r * (size_t)w->rows->ld + (size_t)sg_child_code(&next, j)] +=
-                sg_dot(w->x + r * dim, table + (size_t)j * dim, dim);
-    }
-}
 
 /* The last code of each prefix as the decoder reads it; notes the prefixes' nodes. */
 static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
@@ -553,11 +435,11 @@ static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
     if (!id || !prefix)
         return NULL;
     for (int r = 0; r < n; r++) {
-        id[r] = level ? s->first[level - 1] + rows->code[r] : s->bos;
+        id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->bos;
         node[r] = !level                         ? 0
                   : above[rows->parent[r]] < 0 ? -1
                                                : sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]);
-        prefix[r] = s->prefix && level > 1 && node[r] >= 0 ? s->first_prefix[level] + node[r] : -1;
+        prefix[r] = s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
     }
     return embed(g, s, id, prefix, n, c->init_sd);
 }
@@ -576,13 +458,10 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     if (n > d->stack.cap)
         return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->stack.cap, n);
     x = sg_stack_step(&d->stack, rows, embed_prefixes(d, rows));
-    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), head_scale(c));
+    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm_linear_range(sg_graph_pool(g), n, x->data, c->dim, s->head, s->first[level], s->size[level],
-                         rows->logits, rows->ld);
-    if (s->prefix && level && !strcmp(c->softmax, "legal"))
-        sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, add_prefix_logits, &(prefix_work){d, rows, x->data});
+    sg_names_logits(g, &s->names, x->data, d->node[level & 1], !strcmp(c->softmax, "legal"), rows);
     sg_arena_back(sg_graph_arena(g), mark);
     return SG_OK;
 }
@@ -597,7 +476,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     sg_graph *g = session->graph;
     const sg_stack_spec spec = {.block = s->dec,
                                 .layers = c->layers,
-                                .levels = s->levels,
+                                .levels = s->names.levels,
                                 .scale = 1,
                                 .bias_self = s->bias_dec,
                                 .bias_cross = s->bias_cross,
@@ -628,6 +507,26 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     return sg_stack_open(&d->stack, g, &spec, memory, in.tokens, cap, err);
 }
 
+/* STAR's scores of all items for these histories, those of the history at 0 when they will not be asked for. */
+static sg_status star_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen,
+                            sg_error *err)
+{
+    const sg_model *m = session->model;
+    const tiger *s = m->state;
+    const size_t n = (size_t)m->n_items;
+    sg_graph *g = session->graph;
+    float *score = sg_scratch(g, (size_t)h->n, n * sizeof *score);
+
+    if (!score)
+        return sg_graph_status(g, err);
+    memset(score, 0, (size_t)h->n * n * sizeof *score);
+    const sg_status st = sg_sparse_score(session, h, &s->star.vote, score);
+    for (int i = 0; seen && i < h->n; i++)
+        for (int64_t e = h->offsets[i]; e < h->offsets[i + 1]; e++)
+            score[(size_t)i * n + (size_t)h->item[e]] = 0;
+    return st ? st : sg_prior_init(out, m->catalogue, h->n, score, session->pool, sg_graph_arena(g), err);
+}
+
 static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
                                  int32_t *item, float *score, sg_error *err)
 {
@@ -649,7 +548,8 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide
                                     : items; /* prefixes of a user at a level */
-    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {session->diversity}; /* first codes keep apart, the others need not */
+    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {
+        session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
                          .k = k,
@@ -663,9 +563,13 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
                          .cold = cold ? session->offer->cold : NULL,
                          .cold_share = session->cold_share,
                          .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue) ? session->cold_prefix : 0};
+    sg_prior prior;
     sg_status st;
     decoder d;
 
+    if (c->star > 0 && (groups > 1 || session->temperature > 0))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
     for (int l = 0; l < SG_CATALOGUE_LEVELS_MAX; l++)
         temperature[l] = session->temperature;
     for (int first = 0; first < h->n; first += users) {
@@ -676,6 +580,13 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
         if (f && f->seen) {
             spec.deny_offsets = h->offsets + first;
             spec.deny = h->item;
+        }
+        if (c->star > 0) {
+            const sg_histories part = sg_histories_rows(h, first, n);
+
+            spec.prior = &prior;
+            if ((st = star_prior(&prior, session, &part, f && f->seen, err)))
+                return st;
         }
         if (spec.temperature) { /* a user's draw does not depend on how users are put together */
             uint64_t *draw = sg_arena_take_array(sg_graph_arena(session->graph), (size_t)n, sizeof *draw);
@@ -711,7 +622,9 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
                                   session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
-    return SG_OK;
+    return c->star > 0
+               ? sg_sparse_score(session, h, &((const tiger *)session->model->state)->star.vote, scores)
+               : SG_OK;
 }
 
 static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
@@ -727,6 +640,14 @@ static sg_status tiger_path(sg_session *session, const sg_histories *h, const in
                           sg_graph_arena(session->graph), err);
 }
 
+/* STAR knows the items of the training alone. */
+static bool tiger_living(const sg_model *m)
+{
+    const tiger_config *c = m->config;
+
+    return c->star == 0;
+}
+
 const sg_model_class sg_model_tiger = {
     .name = "tiger",
     .summary = "encoder-decoder that writes the semantic ID of the next item",
@@ -736,9 +657,10 @@ const sg_model_class sg_model_tiger = {
     .config_bytes = sizeof(tiger_config),
     .state_bytes = sizeof(tiger),
     .needs_ids = true,
-    .living = true,
+    .living = tiger_living,
     .weights = tiger_weights,
     .init = tiger_init,
+    .ready = tiger_ready,
     .fini = tiger_fini,
     .examples = tiger_examples,
     .loss = tiger_loss,

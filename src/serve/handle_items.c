@@ -137,7 +137,7 @@ bool sg_handle_add_items(sg_server *s, sg_job *j)
     sg_loaded *l;
     bool good;
 
-    if (sg_no_store(s, j))
+    if (sg_no_store(s, j) || sg_store_refuse(s, j))
         return true;
     l = sg_server_loaded(s);
     good = check_items(l, j);
@@ -148,7 +148,7 @@ bool sg_handle_add_items(sg_server *s, sg_job *j)
 
 bool sg_handle_remove_item(sg_server *s, sg_job *j)
 {
-    return sg_no_store(s, j);
+    return sg_no_store(s, j) || sg_store_refuse(s, j);
 }
 
 /* ---- in the model lane ------------------------------------------------------------------------------------- */
@@ -222,7 +222,7 @@ static int levels_of(const sg_loaded *l)
 {
     const sg_model *m = l->source.model;
 
-    return m->class->living && m->catalogue ? sg_catalogue_levels(m->catalogue) : 0;
+    return m->class->living && m->class->living(m) && m->catalogue ? sg_catalogue_levels(m->catalogue) : 0;
 }
 
 static json_t *codes_json(const int32_t *codes, int n)

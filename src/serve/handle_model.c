@@ -60,7 +60,7 @@ bool sg_take_history(sg_server *s, sg_job *j)
     if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
         ms = (double)json_integer_value(wait);
     j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
-    return true;
+    return !json_is_string(user) || !sg_store_refuse(s, j);
 }
 
 bool sg_handle_recommend(sg_server *s, sg_job *j)
@@ -179,7 +179,7 @@ sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
 {
     if (!(w->query = sg_alloc_zero((size_t)s->config->batch, sizeof *w->query)))
         return sg_fail_memory(err, "workers");
-    return s->spec->store ? sg_store_open(&w->store, s->spec->store, err) : SG_OK;
+    return s->spec->store ? sg_store_open(&w->store, s->spec->store, s->config->store_ms, err) : SG_OK;
 }
 
 static void drop_session(sg_worker *w)
@@ -312,6 +312,7 @@ static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status 
                 live[n_live++] = j;
                 continue;
             } else {
+                sg_store_note(s, st, &e);
                 sg_reply_status(j->x, st, &e);
             }
         }

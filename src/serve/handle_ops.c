@@ -21,7 +21,7 @@ bool sg_handle_ready(sg_server *s, sg_job *j)
 {
     if (s->draining)
         sg_reply_error(j->x, 503, "draining", NULL, "the server is stopping");
-    else
+    else if (!sg_store_refuse(s, j))
         sg_reply(j->x, 200, json_pack("{s:s}", "status", "ready"));
     return true;
 }
@@ -86,6 +86,8 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     gauge(b, "sedge_queue_length", "Requests that wait for a worker.",
           sg_lane_length(s->lane[SG_LANE_MODEL]));
     gauge(b, "sedge_connections", "Open connections.", sg_http_connections(s->http));
+    if (s->store_write)
+        gauge(b, "sedge_store_up", "Does the store of users answer?", !atomic_load(&s->store_away));
     gauge(b, "sedge_items", "Items on offer.", v ? v->n_items : m->n_items);
     gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.",
           (double)s->started);

@@ -2,6 +2,8 @@
  * together share a commit. */
 #include "serve/server.h"
 
+#include "base/alloc.h"
+#include "base/utf8.h"
 #include "serve/reply.h"
 
 #include <string.h>
@@ -43,6 +45,59 @@ bool sg_no_store(const sg_server *s, sg_job *j)
     return true;
 }
 
+bool sg_store_refuse(sg_server *s, sg_job *j)
+{
+    if (!atomic_load(&s->store_away))
+        return false;
+    sg_reply_status(j->x, SG_ERR_AWAY, NULL);
+    return true;
+}
+
+void sg_store_note(sg_server *s, sg_status st, const sg_error *err)
+{
+    if (st == SG_ERR_AWAY && !atomic_exchange(&s->store_away, true))
+        sg_server_log(s, "error", "store away", json_pack("{s:s}", "error", err->message));
+}
+
+void sg_users_refresh(void *server, int thread)
+{
+    sg_server *s = server;
+    sg_error e;
+    sg_status st;
+
+    (void)thread;
+    if (!s->store_read)
+        return;
+    if ((st = sg_store_check(s->store_read, &e))) /* whatever is wrong with it, it cannot be used */
+        sg_store_note(s, SG_ERR_AWAY, &e);
+    else if (atomic_exchange(&s->store_away, false))
+        sg_server_log(s, "info", "store back", NULL);
+}
+
+/* With the header Idempotency-Key: K, events without an id get K/0, K/1, ...: the request sent again stores nothing again. */
+static bool name_events(sg_server *s, sg_job *j, const json_t *events)
+{
+    const char *key = sg_http_header(j->x, "Idempotency-Key");
+    const int most = s->config->id_max - 10; /* room for the number of an event */
+    json_t *e;
+    size_t i;
+
+    if (!key)
+        return true;
+    if (!*key || strlen(key) > (size_t)(most > 0 ? most : 0) || !sg_utf8_valid(key, strlen(key))) {
+        sg_reply_error(j->x, 400, "invalid_request", "Idempotency-Key",
+                       "'Idempotency-Key': expected 1 to %d bytes of UTF-8", most > 0 ? most : 0);
+        return false;
+    }
+    json_array_foreach(events, i, e) if (!text_of(e, "id").size &&
+                                         json_object_set_new(e, "id", json_sprintf("%s/%d", key, (int)i)))
+    {
+        sg_reply(j->x, 500, NULL);
+        return false;
+    }
+    return true;
+}
+
 bool sg_handle_events(sg_server *s, sg_job *j)
 {
     const json_t *events = json_object_get(j->body, "events");
@@ -51,7 +106,7 @@ bool sg_handle_events(sg_server *s, sg_job *j)
 
     sg_look look;
 
-    if (sg_no_store(s, j))
+    if (sg_no_store(s, j) || sg_store_refuse(s, j) || !name_events(s, j, events))
         return true;
     sg_look_begin(&look, s);
     json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&look.source, text_of(e, "item")) < 0;
@@ -61,49 +116,98 @@ bool sg_handle_events(sg_server *s, sg_job *j)
 
 bool sg_handle_erase(sg_server *s, sg_job *j)
 {
-    return sg_no_store(s, j);
+    return sg_no_store(s, j) || sg_store_refuse(s, j);
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------- */
-static sg_status append(sg_server *s, sg_job *j, sg_error *err)
+static size_t count_events(const sg_job *j)
 {
-    const json_t *events = json_object_get(j->body, "events"), *time_sent;
-    int n_fresh = 0, n = 0;
-    sg_status st = SG_OK;
+    return json_array_size(json_object_get(j->body, "events"));
+}
+
+static void read_events(sg_store_event *to, const sg_job *j)
+{
+    const json_t *time_sent;
     json_t *o;
     size_t i;
 
-    json_array_foreach(events, i, o)
+    json_array_foreach(json_object_get(j->body, "events"), i, o)
     {
-        bool fresh;
-        sg_store_event e = {.user = text_of(o, "user"),
-                            .item = text_of(o, "item"),
-                            .action = text_of(o, "action"),
-                            .id = text_of(o, "id"),
-                            .time = (int64_t)time(NULL)};
-
+        to[i] = (sg_store_event){.user = text_of(o, "user"),
+                                 .item = text_of(o, "item"),
+                                 .action = text_of(o, "action"),
+                                 .id = text_of(o, "id"),
+                                 .time = (int64_t)time(NULL)};
         if (json_is_integer(time_sent = json_object_get(o, "timestamp")))
-            e.time = json_integer_value(time_sent);
-        if ((st = sg_store_add(s->store_write, &e, &fresh, err)))
-            return st;
-        n_fresh += fresh;
-        n++;
+            to[i].time = json_integer_value(time_sent);
     }
+}
+
+static void reply_stored(sg_server *s, const sg_job *j, const bool *fresh)
+{
+    const int n = (int)count_events(j);
+    int n_fresh = 0;
+
+    for (int i = 0; i < n; i++)
+        n_fresh += fresh[i];
     atomic_fetch_add(&s->metrics.events, (uint64_t)n_fresh);
     sg_reply(j->x, 200,
              json_pack("{s:s, s:i, s:i, s:i}", "object", "events", "stored", n_fresh, "repeated", n - n_fresh,
                        "unknown_items", j->n_unknown));
+}
+
+static sg_status store_all(sg_store *store, const sg_store_event *e, bool *fresh, size_t n, sg_error *err)
+{
+    sg_status st = sg_store_begin(store, err);
+
+    if (st)
+        return st;
+    if (!(st = sg_store_add(store, e, fresh, n, err)))
+        st = sg_store_commit(store, err);
+    if (st)
+        sg_store_rollback(store);
     return st;
 }
 
-static sg_status erase(sg_server *s, sg_job *j, sg_error *err)
+/* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a
+ * thousand. */
+static sg_status append(sg_server *s, sg_job **job, int n, sg_error *err)
+{
+    sg_store_event *e;
+    bool *fresh;
+    size_t n_events = 0, at = 0;
+    sg_status st;
+
+    for (int i = 0; i < n; i++)
+        n_events += count_events(job[i]);
+    e = sg_alloc_array(n_events, sizeof *e);
+    fresh = sg_alloc_zero(n_events, sizeof *fresh);
+    for (int i = 0; e && i < n; at += count_events(job[i++]))
+        read_events(e + at, job[i]);
+    st = e && fresh ? store_all(s->store_write, e, fresh, n_events, err) : sg_fail_memory(err, "events");
+    at = 0;
+    for (int i = 0; !st && i < n; at += count_events(job[i++]))
+        reply_stored(s, job[i], fresh + at);
+    sg_free(e);
+    sg_free(fresh);
+    return st;
+}
+
+static sg_status erase(sg_server *s, const sg_job *j, sg_error *err)
 {
     sg_loaded *l = sg_server_loaded(s);
     const bool in_data = l->source.data && sg_dataset_user(l->source.data, id_of(j)) >= 0;
+    sg_store *store = s->store_write;
     int64_t n = 0;
-    const sg_status st = sg_store_erase(s->store_write, id_of(j), in_data, &n, err);
+    sg_status st = sg_store_begin(store, err);
 
     sg_loaded_release(l);
+    if (st)
+        return st;
+    if ((st = sg_store_erase(store, id_of(j), in_data, &n, err)) || (st = sg_store_commit(store, err)))
+        sg_store_rollback(store);
+    else
+        st = sg_store_flush(store, err);
     if (!st)
         sg_reply(j->x, 200,
                  json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events",
@@ -111,77 +215,81 @@ static sg_status erase(sg_server *s, sg_job *j, sg_error *err)
     return st;
 }
 
-static bool is_of_items(const sg_job *j)
+static void finish(sg_server *s, sg_job **job, int n, sg_status st, const sg_error *err)
 {
-    return j->route->handle == sg_handle_add_items || j->route->handle == sg_handle_remove_item;
+    sg_store_note(s, st, err);
+    if (st && st != SG_ERR_AWAY)
+        sg_server_log(s, "error", "store", json_pack("{s:s}", "error", err->message));
+    for (int i = 0; i < n; i++) {
+        if (st) /* whatever the answer was to be, it is not on the disk */
+            sg_reply_status(job[i]->x, st, err);
+        sg_http_answer(job[i]->x);
+    }
 }
 
-static sg_status run_one(sg_server *s, sg_loaded *l, sg_job *j, bool *erased, sg_error *err)
+/* Items are seen once they are on the disk, and before anybody is told. */
+static sg_status change_items(sg_server *s, sg_job **job, int n, sg_error *err)
 {
-    if (j->route->handle == sg_handle_add_items)
-        return sg_items_add(s, l, j, err);
-    if (j->route->handle == sg_handle_remove_item)
-        return sg_items_remove(s, l, j, err);
-    if (j->route->handle == sg_handle_events)
-        return append(s, j, err);
-    *erased = true;
-    return erase(s, j, err);
-}
-
-/* One transaction for all: a commit waits for the disk, and that costs the same for one event and for a
- * thousand. Items are seen once they are on the disk, and before anybody is told. */
-static sg_status run_all(sg_server *s, sg_loaded *l, sg_job **job, int n, bool items, sg_error *err)
-{
-    bool erased = false;
+    sg_loaded *l;
     sg_status st = sg_store_begin(s->store_write, err);
 
+    if (st)
+        return st;
+    pthread_mutex_lock(&s->items_lock);
+    l = sg_server_loaded(s);
     for (int i = 0; !st && i < n; i++)
-        st = run_one(s, l, job[i], &erased, err);
+        st = job[i]->work == SG_WORK_ITEMS ? sg_items_add(s, l, job[i], err) : sg_items_remove(s, l, job[i], err);
     if (!st)
         st = sg_store_commit(s->store_write, err);
     if (st) {
         sg_store_rollback(s->store_write);
-        if (items)
-            sg_stock_undo(l->stock, 0);
-        return st;
+        sg_stock_undo(l->stock, 0);
+    } else {
+        st = sg_stock_publish(l->stock, err);
     }
-    if (items && (st = sg_stock_publish(l->stock, err)))
-        return st;
-    return erased ? sg_store_flush(s->store_write, err) : SG_OK;
-}
-
-void sg_store_run(void *server, int thread, void **jobs, int n)
-{
-    sg_server *s = server;
-    sg_job **job = (sg_job **)jobs;
-    bool items = false;
-    sg_loaded *l;
-    sg_error e;
-    sg_status st;
-
-    (void)thread;
-    for (int i = 0; i < n; i++)
-        items |= is_of_items(job[i]);
-    if (items)
-        pthread_mutex_lock(&s->items_lock);
-    l = sg_server_loaded(s);
-    st = run_all(s, l, job, n, items, &e);
     sg_loaded_release(l);
-    if (items)
-        pthread_mutex_unlock(&s->items_lock);
-    if (st)
-        sg_server_log(s, "error", "store", json_pack("{s:s}", "error", e.message));
-    for (int i = 0; i < n; i++) {
-        if (st) /* whatever the answer was to be, it is not on the disk */
-            sg_reply_status(job[i]->x, SG_ERR_IO, &e);
-        sg_http_answer(job[i]->x);
-    }
+    pthread_mutex_unlock(&s->items_lock);
+    return st;
 }
 
 void sg_store_refresh(void *server, int thread)
 {
     (void)thread;
     sg_items_expire(server);
+}
+
+/* Requests that wait together have no order among themselves: nobody has seen the answer to one before sending another. */
+void sg_store_run(void *server, int thread, void **jobs, int n)
+{
+    sg_server *s = server;
+    sg_job *events[SG_STORE_BATCH], *erasures[SG_STORE_BATCH], *items[SG_STORE_BATCH];
+    int n_events = 0, n_erasures = 0, n_items = 0;
+    sg_error e;
+    sg_status st;
+
+    (void)thread;
+    for (int i = 0; i < n; i++) {
+        sg_job *j = jobs[i];
+
+        if (j->work == SG_WORK_ITEMS || j->route->handle == sg_handle_remove_item)
+            items[n_items++] = j;
+        else if (j->body)
+            events[n_events++] = j;
+        else
+            erasures[n_erasures++] = j;
+    }
+    if (n_events) {
+        st = append(s, events, n_events, &e);
+        finish(s, events, n_events, st, &e);
+    }
+    if (n_items) {
+        st = change_items(s, items, n_items, &e);
+        finish(s, items, n_items, st, &e);
+    }
+    for (int i = 0; i < n_erasures; i++) {
+        st = erase(s, erasures[i], &e);
+        finish(s, &erasures[i], 1, st, &e);
+    }
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------- */
@@ -230,6 +338,11 @@ static int64_t show_dataset(json_t *list, const sg_source *s, sg_bytes user)
 
 bool sg_handle_user(sg_server *s, sg_job *j)
 {
+    return sg_store_refuse(s, j);
+}
+
+static void show_user(sg_server *s, sg_job *j)
+{
     const sg_bytes user = id_of(j);
     sg_look look;
     json_t *list = json_array();
@@ -247,15 +360,27 @@ bool sg_handle_user(sg_server *s, sg_job *j)
         st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &look.source}, &e);
     while (json_array_size(list) > EVENTS_SHOWN)
         json_array_remove(list, 0);
-    if (st)
+    if (st) {
+        sg_store_note(s, st, &e);
         sg_reply_status(j->x, st, &e);
-    else if (n_data + n_store == 0)
+    } else if (n_data + n_store == 0) {
         sg_reply_error(j->x, 404, "not_found", "id", "user '%s' is not known", j->id);
-    else
+    } else {
         sg_reply(j->x, 200,
                  json_pack("{s:s, s:s, s:I, s:I, s:O}", "object", "user", "user", j->id, "events_dataset",
                            (json_int_t)n_data, "events_store", (json_int_t)n_store, "events", list));
+    }
     json_decref(list);
     sg_look_end(&look);
-    return true;
+}
+
+void sg_users_run(void *server, int thread, void **job, int n)
+{
+    (void)thread;
+    for (int i = 0; i < n; i++) {
+        sg_job *j = job[i];
+
+        show_user(server, j);
+        sg_http_answer(j->x);
+    }
 }

@@ -11,7 +11,7 @@ void sg_reply(sg_exchange *x, int status, json_t *value);
 /* {"error": {"message", "type", "param", "code"}}; param may be NULL. */
 void sg_reply_error(sg_exchange *x, int status, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* An error of ours: usage and format are 400, missing is 404, the rest 500. */
+/* An error of ours: usage and format are 400, missing is 404, away is 503, the rest 500. */
 void sg_reply_status(sg_exchange *x, sg_status st, const sg_error *err);
 
 #endif

@@ -32,7 +32,7 @@ const sg_route sg_routes[] = {
     {"POST", "/v1/events", SG_SCOPE_USE, SG_LANE_STORE, sg_handle_events, sg_events_fields,
      "application/json",
      "Append what users did; on the disk when answered, and part of the next recommendation"},
-    {"GET", "/v1/users/{id}", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_user, NULL, "application/json",
+    {"GET", "/v1/users/{id}", SG_SCOPE_USE, SG_LANE_USERS, sg_handle_user, NULL, "application/json",
      "A user: the latest events"},
     {"DELETE", "/v1/users/{id}", SG_SCOPE_USE, SG_LANE_STORE, sg_handle_erase, NULL, "application/json",
      "Erase a user: stored events are removed, the dataset's are not read any more"},

@@ -13,6 +13,7 @@ typedef enum sg_route_lane {
     SG_LANE_HERE,
     SG_LANE_MODEL,
     SG_LANE_STORE,
+    SG_LANE_USERS,
     SG_LANE_ADMIN,
     SG_N_LANES
 } sg_route_lane;

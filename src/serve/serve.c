@@ -1,7 +1,7 @@
 /* serve.c - the life of a server: starts, answers, takes a new model, drains, ends.
  *
  * Threads: the caller's runs HTTP and answers what is quick; the model lane computes, each worker with its
- * own session; one thread writes the store; one opens models. A model in use is held by whoever uses it, so a
+ * own session; one thread writes the store, one reads users; one opens models. A model in use is held by whoever uses it, so a
  * new one takes its place at once and the old one goes when the last request on it is answered. */
 #include "serve/serve.h"
 
@@ -22,7 +22,8 @@ const sg_option sg_serve_options[] = {SG_SERVE_OPTIONS(SG_OPTION_ROW)};
 const size_t sg_n_serve_options = sizeof sg_serve_options / sizeof *sg_serve_options;
 
 static const double TURN_SECONDS = 0.1;
-enum { STORE_BATCH = 256, RELOADS_WAITING = 4 };
+static const double STORE_CHECK_SECONDS = 0.5;
+enum { RELOADS_WAITING = 4 };
 
 /* ---- log -------------------------------------------------------------------------------------------- */
 static void print_time(char text[40])
@@ -129,7 +130,7 @@ static sg_status take_over(sg_server *s, sg_loaded *l, sg_error *err)
 
     if (!s->spec->store)
         return SG_OK;
-    if (!(st = sg_store_open(&store, s->spec->store, err)))
+    if (!(st = sg_store_open(&store, s->spec->store, s->config->store_ms, err)))
         st = sg_items_fill(s, l, store, err);
     sg_store_close(store);
     return st;
@@ -393,7 +394,13 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .run = sg_recommend_run,
                                 .refresh = sg_recommend_refresh};
     const sg_lane_spec store = {
-        .threads = 1, .cap = c->queue, .batch = STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
+        .threads = 1, .cap = c->queue, .batch = SG_STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
+    const sg_lane_spec users = {.threads = 1,
+                                .cap = c->queue,
+                                .batch = 1,
+                                .ctx = s,
+                                .run = sg_users_run,
+                                .refresh = sg_users_refresh};
     const sg_lane_spec admin = {
         .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run, .refresh = sg_admin_refresh};
     sg_status st;
@@ -405,6 +412,7 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
             return st;
     if ((st = sg_lane_new(&s->lane[SG_LANE_MODEL], &model, err)) ||
         (st = sg_lane_new(&s->lane[SG_LANE_STORE], &store, err)) ||
+        (st = sg_lane_new(&s->lane[SG_LANE_USERS], &users, err)) ||
         (st = sg_lane_new(&s->lane[SG_LANE_ADMIN], &admin, err)))
         return st;
     sg_lane_refresh(s->lane[SG_LANE_MODEL]); /* the first request finds its session made */
@@ -433,6 +441,21 @@ static sg_status listen_for_requests(sg_server *s, sg_error *err)
     return sg_http_open(&s->http, &spec, err);
 }
 
+static sg_status open_store(sg_server *s, sg_error *err)
+{
+    const char *where = s->spec->store;
+    sg_status st;
+
+    if (!where)
+        return SG_OK;
+    if (sg_store_id_max(where) && s->config->id_max > sg_store_id_max(where))
+        return sg_fail(err, SG_ERR_USAGE, "id_max: expected at most %d with this store, found %d",
+                       sg_store_id_max(where), s->config->id_max);
+    if ((st = sg_store_open(&s->store_write, where, s->config->store_ms, err)))
+        return st;
+    return sg_store_open(&s->store_read, where, s->config->store_ms, err);
+}
+
 static sg_status start(sg_server *s, sg_error *err)
 {
     const sg_serve_spec *spec = s->spec;
@@ -445,10 +468,9 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, spec->encoder, false, err)) ||
-        (spec->store && ((st = sg_store_open(&s->store_write, spec->store, err)) ||
-                         (st = sg_store_open(&s->store_read, spec->store, err)))) ||
-        (s->store_read && (st = sg_items_fill(s, s->loaded, s->store_read, err))) || (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
+        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, spec->encoder, false, err)) || (st = open_store(s, err)) ||
+        (s->store_read && (st = sg_items_fill(s, s->loaded, s->store_read, err))) ||
+        (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
     return listen_for_requests(s, err);
@@ -473,12 +495,24 @@ static bool expiry_is_due(sg_server *s)
     return due;
 }
 
+/* A store that went away is found out, and one that is back, whether or not somebody asks for users. */
+static void check_store(sg_server *s)
+{
+    const double now = sg_now();
+
+    if (!s->store_read || now - s->store_checked < STORE_CHECK_SECONDS)
+        return;
+    s->store_checked = now;
+    sg_lane_refresh(s->lane[SG_LANE_USERS]);
+}
+
 static sg_status run(sg_server *s, sg_error *err)
 {
     const sg_progress_event tick = {.stage = "serve", .unit = "requests"};
     sg_status st = SG_OK;
 
     while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL)) {
+        check_store(s);
         st = sg_http_turn(s->http, TURN_SECONDS, err);
         if (expiry_is_due(s))
             sg_lane_refresh(s->lane[SG_LANE_STORE]);
@@ -525,6 +559,7 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
 
     s.n_workers = spec->threads > 0 ? spec->threads : sg_cores();
     atomic_init(&s.abandon, false);
+    atomic_init(&s.store_away, false);
     atomic_init(&s.service_us, 0);
     pthread_mutex_init(&s.items_lock, NULL);
     pthread_mutex_init(&s.lock, NULL);

@@ -38,7 +38,8 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, header_ms, 10000, 10, 3600000, "deadline: from connecting to the end of the headers")                               \
     X(int, body_ms, 10000, 10, 3600000, "deadline: from the headers to the end of the body")                                   \
     X(int, write_ms, 30000, 10, 3600000, "deadline: for the client to read its answer")                                        \
-    X(int, idle_ms, 60000, 10, 3600000, "deadline: from an answer to the end of the next headers")
+    X(int, idle_ms, 60000, 10, 3600000, "deadline: from an answer to the end of the next headers")                             \
+    X(int, store_ms, 5000, 10, 3600000, "deadline: for the store to do one thing; then 503")
 typedef struct sg_serve_config {
     SG_SERVE_OPTIONS(SG_OPTION_FIELD)
 } sg_serve_config;
@@ -49,7 +50,7 @@ typedef struct sg_serve_spec {
     const sg_serve_config *config;
     const char *model;    /* folder; read again by POST /admin/reload */
     const char *data;     /* dataset folder; NULL: the one the model learned from, when it is still there */
-    const char *store;    /* file of users' events and of added items; NULL: none are kept */
+    const char *store;    /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
     const char *key_file; /* NULL: no keys */
     bool insecure;        /* other than loopback addresses without keys */

@@ -21,6 +21,8 @@ typedef enum sg_work { /* what the model lane does for it */
     SG_WORK_ITEMS /* then it is the store lane's */
 } sg_work;
 
+enum { SG_STORE_BATCH = 256 /* requests that share a commit */ };
+
 typedef struct sg_job { /* a request on its way; hangs on its exchange */
     sg_exchange *x;
     const sg_route *route;    /* NULL: none */
@@ -58,7 +60,9 @@ typedef struct sg_server {
     sg_lane *lane[SG_N_LANES]; /* SG_LANE_HERE: NULL */
     sg_worker *worker;         /* owned (n_workers) */
     int n_workers;
-    sg_store *store_read, *store_write; /* the HTTP thread's, the store lane's; NULL: there is none */
+    sg_store *store_read, *store_write; /* the users lane's, the store lane's; NULL: there is none */
+    atomic_bool store_away;             /* it did not answer lately: nobody waits for it until it does again */
+    double store_checked;               /* sg_now() of the last time that it was asked; the HTTP thread's */
     sg_metrics metrics;
     time_t started;
     int active;                   /* requests between headers and done; the HTTP thread's */
@@ -130,6 +134,11 @@ void sg_items_expire(sg_server *s);
 void sg_texts_run(sg_server *s, sg_worker *w, sg_job *j);
 bool sg_items_encode(sg_worker *w, sg_job *j); /* false: x holds the error */
 
+/* Is the store away? Then x holds the error. */
+bool sg_store_refuse(sg_server *s, sg_job *j);
+/* What came of asking the store, any thread: from SG_ERR_AWAY on requests that need it are refused, until it answers. */
+void sg_store_note(sg_server *s, sg_status st, const sg_error *err);
+
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err);
 void sg_worker_fini(sg_worker *w, const sg_server *s);
 bool sg_recommend_alike(void *server, const void *a, const void *b);
@@ -138,6 +147,8 @@ void sg_recommend_refresh(void *server, int thread);
 void sg_store_run(void *server, int thread, void **job, int n);
 void sg_store_refresh(void *server, int thread);
 void sg_admin_refresh(void *server, int thread);
+void sg_users_run(void *server, int thread, void **job, int n);
+void sg_users_refresh(void *server, int thread);
 void sg_admin_run(void *server, int thread, void **job, int n);
 
 #endif

@@ -41,7 +41,7 @@ struct sg_stock {
 
 static bool has_catalogue(const sg_stock *s)
 {
-    return s->model->class->living && s->model->catalogue;
+    return s->model->class->living && s->model->class->living(s->model) && s->model->catalogue;
 }
 
 static const sg_catalogue *draft(const sg_stock *s)

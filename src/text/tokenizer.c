@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <math.h>
 #include <string.h>
 
 const char sg_gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
@@ -276,4 +277,17 @@ sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)
             if (memcmp(t->token[i].data + at, word, 3) == 0 && (at < 3 || memcmp(t->token[i].data + at - 3, word, 3) != 0))
                 return SG_OK;
     return sg_tokenizer_cut_at(t, word, SG_CUT_ISOLATED, err);
+}
+
+double sg_tokens_about(sg_bytes text)
+{
+    size_t plain = 0, other = 0;
+
+    for (size_t i = 0; i < text.size; i++) {
+        const unsigned char b = (unsigned char)text.data[i];
+
+        plain += b < 0x80;
+        other += b >= 0xc0;
+    }
+    return ceil((double)plain / 4) + (double)other;
 }

@@ -92,7 +92,7 @@ static void reading_keys_survives(void **state)
 static sg_status open_store(void *ctx, sg_error *err)
 {
     sg_store *s = NULL;
-    const sg_status st = sg_store_open(&s, ctx, err);
+    const sg_status st = sg_store_open(&s, ctx, 1000, err);
 
     sg_store_close(s);
     return st;

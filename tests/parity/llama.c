@@ -180,40 +180,38 @@ static void generation_is_reproducible(void **state)
 {
     (void)state;
     sg_llama *m = open_model("qwen2");
-    sg_token_list prompt = {.id = (int32_t *)(uintptr_t)ids, .n = N}, first = {0}, again = {0}, greedy = {0};
+    const sg_token_list prompt = {.id = (int32_t *)(uintptr_t)ids, .n = N};
+    sg_answer drawn[2] = {{0}}, likeliest[2] = {{0}};
     sg_generate_config c;
-    double seconds[2];
-    bool ended;
+    sg_generate_report report;
     sg_error err;
 
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     c.length = 30;
-    c.temperature = 2;
-    for (int i = 0; i < 3; i++) {
-        sg_token_list *to = i == 0 ? &first : i == 1 ? &again : &greedy;
-        sg_reading *r = read_with(m, NULL);
+    for (int i = 0; i < 4; i++) {
+        sg_answer *to = i < 2 ? &drawn[i] : &likeliest[i - 2];
+        sg_desk *d;
 
+        c.temperature = i < 3 ? 2 : 0;
         c.top_k = i == 2 ? 1 : 0; /* one choice: the most likely, whatever the temperature */
-        assert_int_equal(sg_generate(to, &ended, seconds, r, m, &prompt, -1, &c, NULL, &err), SG_OK);
-        assert_true(ended || to->n == 30);
-        for (size_t k = 0; k < to->n; k++)
-            assert_int_not_equal(to->id[k], 1);
-        sg_reading_free(r);
+        assert_int_equal(sg_llama_desk(&d, m, 64, NULL, &err), SG_OK);
+        assert_int_equal(sg_generate(to, &report, &(sg_generate_job){d, &prompt, 1, -1, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(to->n, 1);
+        assert_true(to->text[0].ended || to->text[0].tokens.n == 30);
+        for (size_t k = 0; k < to->text[0].tokens.n; k++)
+            assert_int_not_equal(to->text[0].tokens.id[k], 1);
+        sg_desk_free(d);
     }
-    assert_int_equal(first.n, again.n);
-    assert_memory_equal(first.id, again.id, first.n * sizeof *first.id);
-    sg_reading *r = read_with(m, NULL);
-    sg_token_list zero = {0};
-    c.temperature = 0;
-    c.top_k = 0;
-    assert_int_equal(sg_generate(&zero, &ended, seconds, r, m, &prompt, -1, &c, NULL, &err), SG_OK);
-    assert_int_equal(zero.n, greedy.n);
-    assert_memory_equal(zero.id, greedy.id, zero.n * sizeof *zero.id);
-    sg_reading_free(r);
-    sg_free(first.id);
-    sg_free(again.id);
-    sg_free(greedy.id);
-    sg_free(zero.id);
+    for (int i = 0; i < 4; i += 2) {
+        const sg_token_list *a = &(i ? likeliest : drawn)[0].text[0].tokens, *b = &(i ? likeliest : drawn)[1].text[0].tokens;
+
+        assert_int_equal(a->n, b->n);
+        assert_memory_equal(a->id, b->id, a->n * sizeof *a->id);
+    }
+    for (int i = 0; i < 2; i++) {
+        sg_answer_free(&drawn[i]);
+        sg_answer_free(&likeliest[i]);
+    }
     sg_llama_close(m);
 }
 

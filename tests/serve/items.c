@@ -584,7 +584,7 @@ static void bad_texts_are_refused_word_by_word(void **state)
 /* Items whose vectors a language model made need it again; it embeds other texts, too. */
 static void a_language_model_takes_items(void **state)
 {
-    static const char bert[] = TEST_SOURCE_DIR "/tests/parity/bert";
+    static const char bert[] = SEDGE_SOURCE "/tests/parity/bert";
     server t;
     answer a;
 

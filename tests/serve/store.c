@@ -1,22 +1,52 @@
-/* store.c - events of users: seen at once, stored once, never lost once acknowledged, gone when erased. */
-#include "client.h"
+/* store.c - events of users: seen at once, stored once, never lost once acknowledged, gone when erased. In every kind of store. */
+#include "postgres.h"
+
+#include <pthread.h>
 
 static server s;
+static postgres pg;
+static bool in_postgres; /* the kind of this round */
+
+/* --store and what comes behind it, of a name */
+static const char *store(const char *name)
+{
+    static char option[300];
+    char where[200];
+
+    if (in_postgres)
+        postgres_where(&pg, where, sizeof where, name);
+    else
+        snprintf(where, sizeof where, "%s.db", name);
+    snprintf(option, sizeof option, "--store %s", where);
+    return option;
+}
+
+static void start_with(server *k, const char *options, const char *name)
+{
+    char all[600];
+
+    snprintf(all, sizeof all, "%s %s", options, store(name));
+    server_start(k, "markov1", all);
+}
 
 static int start(void **state)
 {
     static const char *const models[] = {"markov1", NULL};
 
     (void)state;
-    if (make_work(models))
+    if (make_work(models) || (in_postgres && !postgres_make(&pg)))
         return -1;
-    server_start(&s, "markov1", "--threads 2 --store users.db");
+    start_with(&s, "--threads 2", "users");
     return 0;
 }
 
 static int stop(void **state)
 {
     assert_int_equal(server_stop(&s), 0);
+    if (in_postgres) {
+        assert_int_equal(shell("! grep -l " PG_SECRET " log*"), 0);
+        postgres_stop(&pg, SIGQUIT);
+    }
     return remove_work(state);
 }
 
@@ -124,6 +154,10 @@ static void all_or_none(void **state)
 
 static bool store_holds(const char *text)
 {
+    if (in_postgres)
+        return strcmp(
+                   postgres_ask(&pg, "users", "SELECT count(*) FROM sedge_events WHERE user_id = '%s'", text),
+                   "0") != 0;
     return shell("cat users.db users.db-wal 2>/dev/null | grep -aq '%s'", text) == 0;
 }
 
@@ -136,8 +170,9 @@ static void erased_users_are_gone(void **state)
         status_of(&s, "POST", "/v1/events", "{\"events\": [{\"user\": \"dorothea\", \"item\": \"i3\"}]}"),
         200);
     assert_true(store_holds("dorothea"));
-    assert_int_equal(shell("test $(stat -c %%a users.db) = 600 && test $(stat -c %%a users.db-wal) = 600"),
-                     0);
+    if (!in_postgres)
+        assert_int_equal(
+            shell("test $(stat -c %%a users.db) = 600 && test $(stat -c %%a users.db-wal) = 600"), 0);
     a = ask(&s, "DELETE", "/v1/users/dorothea", NULL);
     assert_int_equal(a.status, 200);
     assert_true(number_at(&a, "events") == 1 && json_is_false(member(a.json, "hidden_in_dataset")));
@@ -197,7 +232,7 @@ static void nothing_acknowledged_is_lost(void **state)
         double until;
         answer a;
 
-        server_start(&k, "markov1", "--threads 1 --store killed.db --log errors");
+        start_with(&k, "--threads 1 --log errors", "killed");
         assert_known(&k, acknowledged, n, 4 + n / 16);
         for (int i = 0; i < CLIENTS; i++)
             fd[i] = client_open(&k);
@@ -228,7 +263,7 @@ static void nothing_acknowledged_is_lost(void **state)
         assert_int_equal(server_wait(&k), -SIGKILL);
     }
     assert_true(n >= n_rounds);
-    server_start(&k, "markov1", "--threads 1 --store killed.db --log errors");
+    start_with(&k, "--threads 1 --log errors", "killed");
     assert_known(&k, acknowledged, n, 1);
     print_message("killed %d times: of %d events %d were acknowledged, and all of these are there\n",
                   n_rounds, sent, n);
@@ -236,11 +271,160 @@ static void nothing_acknowledged_is_lost(void **state)
     assert_int_equal(server_stop(&k), 0);
 }
 
+/* A request that is sent again under its key stores nothing again, in whatever order and to whichever server. */
+static void a_request_with_a_key_is_stored_once(void **state)
+{
+    static const char body[] =
+        "{\"events\": [{\"user\": \"eve\", \"item\": \"i3\"}, {\"user\": \"eve\", \"item\": \"i3\"}, "
+        "{\"user\": \"eve\", \"item\": \"i7\", \"id\": \"own\"}]}";
+    static const char *const keys[] = {"k1", "k2", "k1"};
+    char line[400], long_key[300];
+    answer a;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        snprintf(line, sizeof line, "Idempotency-Key: %s\r\n", keys[i]);
+        a = ask_with(&s, "POST", "/v1/events", line, body);
+        assert_int_equal(a.status, 200);
+        assert_true(number_at(&a, "stored") == (i == 0 ? 3 : i == 1 ? 2 : 0));
+        assert_true(number_at(&a, "repeated") == (i == 0 ? 0 : i == 1 ? 1 : 3));
+        answer_free(&a);
+    }
+    a = ask(&s, "GET", "/v1/users/eve", NULL);
+    assert_true(number_at(&a, "events_store") == 5);
+    answer_free(&a);
+    memset(long_key, 'k', sizeof long_key - 1);
+    for (int n = 245; n <= 246; n++) { /* with the number of the event it is an id, of 255 bytes at most */
+        snprintf(line, sizeof line, "Idempotency-Key: %.*s\r\n", n, long_key);
+        a = ask_with(&s, "POST", "/v1/events", line, body);
+        assert_int_equal(a.status, n == 245 ? 200 : 400);
+        if (n == 246)
+            assert_string_equal(text_at(&a, "error/param"), "Idempotency-Key");
+        answer_free(&a);
+    }
+    a = ask_with(&s, "POST", "/v1/events", "Idempotency-Key: \xff\r\n", body);
+    assert_int_equal(a.status, 400);
+    answer_free(&a);
+}
+
+/* ---- two servers on one store ----------------------------------------------------------------------- */
+/* What one has stored is in the very next recommendation of the other, and what one erases is gone from both. */
+static void servers_see_each_others_events(void **state)
+{
+    server both[2];
+    static const char body[] = "{\"events\": [{\"user\": \"ann\", \"item\": \"i3\", \"timestamp\": 7}]}";
+    answer a;
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        start_with(&both[i], "--threads 2 --log errors", "shared");
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(status_of(&both[i % 2], "POST", "/v1/events", body), 200);
+        a = recommend_to(&both[(i + 1) % 2], "ann");
+        assert_true(number_at(&a, "history_length") == i + 1);
+        answer_free(&a);
+    }
+    assert_int_equal(status_of(&both[0], "DELETE", "/v1/users/ann", NULL), 200);
+    assert_int_equal(status_of(&both[1], "POST", "/v1/recommend", "{\"user\": \"ann\"}"), 404);
+    assert_int_equal(status_of(&both[1], "DELETE", "/v1/users/u3", NULL), 200);
+    assert_int_equal(status_of(&both[0], "POST", "/v1/recommend", "{\"user\": \"u3\"}"), 404);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(server_stop(&both[i]), 0);
+}
+
+typedef struct writer {
+    const server *s;
+    int number, events, stored;
+} writer;
+
+/* Requests of several users at once, each event of the same moment, and half of them sent by two writers. */
+static void *write_events(void *ctx)
+{
+    writer *w = ctx;
+    const int fd = client_open(w->s);
+
+    for (int i = 0; i < w->events; i++) {
+        char body[400];
+        answer a;
+
+        snprintf(
+            body, sizeof body,
+            "{\"events\": [{\"user\": \"%s\", \"item\": \"w%d-%d\", \"timestamp\": 7}, {\"user\": \"%s\", "
+            "\"item\": \"w%d-%d\", \"timestamp\": 7}, {\"user\": \"common\", \"item\": \"i3\", \"id\": "
+            "\"c%d\"}]}",
+            w->number % 2 ? "ann" : "bob", w->number, i, w->number % 2 ? "bob" : "ann", w->number, i, i);
+        send_request(fd, "POST", "/v1/events", "", body);
+        a = receive(fd, WAIT_MS, false);
+        if (a.status == 200)
+            w->stored += (int)number_at(&a, "stored");
+        answer_free(&a);
+    }
+    close(fd);
+    return NULL;
+}
+
+static void assert_same_order(const server *k, const char *user, int writers, int events, answer *before)
+{
+    int next[8] = {0};
+    char path[60];
+    answer a;
+
+    snprintf(path, sizeof path, "/v1/users/%s", user);
+    a = ask(k, "GET", path, NULL);
+    assert_true(number_at(&a, "events_store") == writers * events);
+    for (size_t i = 0; i < json_array_size(member(a.json, "events"));
+         i++) { /* the latest: each writer's in its order */
+        int w, e;
+
+        snprintf(path, sizeof path, "events/%zu/item", i);
+        assert_int_equal(sscanf(text_at(&a, path), "w%d-%d", &w, &e), 2);
+        assert_true(next[w] == 0 || e == next[w]);
+        next[w] = e + 1;
+    }
+    if (before->json)
+        assert_true(json_equal(before->json, a.json));
+    answer_free(before);
+    *before = a;
+}
+
+static void servers_write_the_same_users(void **state)
+{
+    enum { WRITERS = 4, EVENTS = 60 };
+    pthread_t thread[WRITERS];
+    writer w[WRITERS];
+    server both[2];
+    int stored = 0;
+    answer a[2] = {{0}};
+
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        start_with(&both[i], "--threads 1 --log errors", "raced");
+    for (int i = 0; i < WRITERS; i++) {
+        w[i] = (writer){&both[i % 2], i, EVENTS, 0};
+        assert_int_equal(pthread_create(&thread[i], NULL, write_events, &w[i]), 0);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(thread[i], NULL);
+        stored += w[i].stored;
+    }
+    assert_int_equal(stored, WRITERS * EVENTS * 2 + EVENTS); /* all there, and those of an id once */
+    for (int i = 0; i < 2; i++) {
+        assert_same_order(&both[i], "ann", WRITERS, EVENTS, &a[0]);
+        assert_same_order(&both[i], "bob", WRITERS, EVENTS, &a[1]);
+    }
+    answer_free(&a[0]);
+    answer_free(&a[1]);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(server_stop(&both[i]), 0);
+}
+
 static void refuses_a_file_that_is_no_store(void **state)
 {
     server k;
 
     (void)state;
+    if (in_postgres)
+        return;
     assert_int_equal(shell("seq 1000 > numbers"), 0);
     server_spawn(&k, "markov1", "--store numbers");
     assert_int_equal(server_wait(&k), 1);
@@ -256,8 +440,18 @@ int main(void)
         cmocka_unit_test(all_or_none),
         cmocka_unit_test(erased_users_are_gone),
         cmocka_unit_test(nothing_acknowledged_is_lost),
+        cmocka_unit_test(a_request_with_a_key_is_stored_once),
+        cmocka_unit_test(servers_see_each_others_events),
+        cmocka_unit_test(servers_write_the_same_users),
         cmocka_unit_test(refuses_a_file_that_is_no_store),
     };
+    const int failed = cmocka_run_group_tests_name("sqlite", tests, start, stop);
+    const char *missing = postgres_missing(&pg);
 
-    return cmocka_run_group_tests(tests, start, stop);
+    if (missing) {
+        print_message("postgres: skipped: %s\n", missing);
+        return failed;
+    }
+    in_postgres = true;
+    return failed + cmocka_run_group_tests_name("postgres", tests, start, stop);
 }

@@ -376,6 +376,62 @@ static void a_completed_search_is_exact(void **state)
     assert_true(missed > 10); /* by the narrow search alone */
 }
 
+/* Scores are the log-probability plus the prior; a completed search is exact by them. Two users share no prior. */
+static void a_prior_is_added_and_searched_by(void **state)
+{
+    (void)state;
+    enum { K = 3 };
+    int moved = 0;
+
+    for (uint64_t id = 0; id < 48; id++) {
+        shop s;
+        sg_prior prior;
+        sg_error err;
+        int32_t item[USERS * K], before[USERS * K];
+        float score[USERS * K], *known = sg_alloc_array(USERS * ITEMS, sizeof *known);
+
+        open_shop(&s, id);
+        sg_beam_spec spec = make_spec(&s, id, K, K);
+        search(&s, &spec, USERS, NULL, before, score);
+        for (int i = 0; i < USERS * s.n; i++) /* mostly nothing, as of what is looked up */
+            known[i] = draw(4, id, 90000 + (uint64_t)i) ? 0 : 3 * (float)draw(100, id, 95000 + (uint64_t)i) / 10 - 5;
+        sg_arena *arena = sg_arena_new(0);
+        assert_int_equal(sg_prior_init(&prior, s.c, USERS, known, NULL, arena, &err), SG_OK);
+        spec.prior = &prior;
+        spec.complete = ITEMS;
+        search(&s, &spec, USERS, NULL, item, score);
+        for (int u = 0; u < USERS; u++) {
+            bool taken[ITEMS] = {false};
+
+            for (int k = 0; k < K; k++) {
+                double best = -INFINITY;
+                int at = -1;
+
+                for (int i = 0; i < s.n; i++) {
+                    const double x = truth(&s.o, u, i, spec.renormalise) + (double)known[u * s.n + i];
+
+                    if (!taken[i] && may_return(&s, &spec, u, i) && x > best) {
+                        best = x;
+                        at = i;
+                    }
+                }
+                if (at < 0) {
+                    assert_int_equal(item[u * K + k], -1);
+                    continue;
+                }
+                taken[at] = true;
+                assert_true(fabs((double)score[u * K + k] - best) < 2e-4); /* f32 sums of some 10, the slack of the second search */
+                assert_in_range(item[u * K + k], 0, s.n - 1);
+            }
+        }
+        moved += memcmp(before, item, sizeof item) != 0;
+        sg_arena_free(arena);
+        sg_free(known);
+        close_shop(&s);
+    }
+    assert_true(moved > 20);
+}
+
 static void gives_the_same_bytes_on_any_number_of_threads(void **state)
 {
     (void)state;
@@ -548,6 +604,7 @@ static void refuses_what_makes_no_sense(void **state)
     (void)state;
     const float cold[LEVELS] = {0};
     const uint8_t unseen[ITEMS] = {0};
+    const sg_prior known = {{NULL}};
     int32_t item[8];
     float score[8];
     sg_error err;
@@ -569,6 +626,10 @@ static void refuses_what_makes_no_sense(void **state)
     assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
+    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .prior = &known, .cold = unseen}, answer,
+                                    &s.o, NULL, s.arena, &err),
+                     SG_ERR_USAGE);
+    assert_string_equal(err.message, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     close_shop(&s);
 }
 
@@ -583,15 +644,20 @@ static void survives_failing_memory(void **state)
 
     open_shop(&s, 6);
     sg_beam_spec spec = make_spec(&s, 7, 20, 10);
+    sg_prior prior;
+    float *known = sg_alloc_zero(USERS * ITEMS, sizeof *known);
     spec.complete = 40;
+    spec.prior = &prior;
     for (uint64_t n = 1; st != SG_OK; n++) {
         sg_arena_free(s.arena);
         s.arena = sg_arena_new(0);
         sg_alloc_fail_at(n);
-        st = sg_beam_search(item, score, s.c, USERS, &spec, answer, &s.o, NULL, s.arena, &err);
+        if (!(st = sg_prior_init(&prior, s.c, USERS, known, NULL, s.arena, &err)))
+            st = sg_beam_search(item, score, s.c, USERS, &spec, answer, &s.o, NULL, s.arena, &err);
         sg_alloc_fail_at(0);
         assert_true(st == SG_OK || st == SG_ERR_MEMORY);
     }
+    sg_free(known);
     close_shop(&s);
 }
 
@@ -909,6 +975,7 @@ int main(void)
         cmocka_unit_test(a_full_beam_is_enumeration),
         cmocka_unit_test(equals_the_plainest_beam_search),
         cmocka_unit_test(a_completed_search_is_exact),
+        cmocka_unit_test(a_prior_is_added_and_searched_by),
         cmocka_unit_test(gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(calls_no_malloc_once_warm),
         cmocka_unit_test(asks_for_no_logits_when_one_item_is_left),

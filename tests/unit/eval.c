@@ -321,6 +321,17 @@ static void cold_targets_are_counted_apart(void **state)
     assert_int_equal((int)number(out, "cold.targets"), cold);
     assert_near(number(out, "cold.share"), cold / (double)s.split->n_test, 1e-12);
     assert_true(number(out, "cold.unfiltered.recall@50") > 0);
+
+    /* asked alone they have the same figures; among themselves better ones, by lists as by scores */
+    json_t *alone = evaluate(m, &s, &(sg_eval_spec){.test = true, .cold = true, .floors = true}, NULL);
+    assert_int_equal((int)number(alone, "receipt.cases"), cold);
+    assert_near(number(alone, "metrics.filtered.recall@10"), number(out, "cold.filtered.recall@10"), 1e-12);
+    assert_near(number(alone, "floors.pop.filtered.recall@10"), 0, 1e-12);
+    json_t *shelf = evaluate(m, &s, &(sg_eval_spec){.test = true, .cold = true, .candidates_cold = true}, NULL);
+    assert_true(number(shelf, "metrics.filtered.mrr@50") > number(alone, "metrics.filtered.mrr@50"));
+    assert_string_equal(json_string_value(json_object_get(json_object_get(shelf, "receipt"), "candidates")), "items without a training event");
+    json_decref(shelf);
+    json_decref(alone);
     json_decref(out);
     sg_model_free(m);
     shop_fini(&s);

@@ -336,9 +336,59 @@ static void survives_failing_memory(void **state)
     }
 }
 
+/* What is kept of frequent tokens is what the planes say, token by token; the rest is cut at `most`. */
+static void frequent_tokens_are_listed_truly(void **state)
+{
+    (void)state;
+    enum { N = 40000, LENGTH = 8, KINDS = 300 };
+    static int32_t token[N];
+    static int64_t offsets[N / LENGTH + 1];
+    static sg_fm_next next[KINDS], some[KINDS];
+    uint32_t ends;
+    sg_fm *f;
+    sg_error err;
+
+    for (int i = 0; i < N; i++) {
+        const double u = sg_rng_double(seed(), SG_RNG_TEST, 9, (uint64_t)i);
+
+        token[i] = (int32_t)(KINDS * u * u * u);
+    }
+    for (int i = 0; i <= N / LENGTH; i++)
+        offsets[i] = i * LENGTH;
+    assert_int_equal(sg_fm_new(&f, token, offsets, N / LENGTH, KINDS, 0, &err), SG_OK);
+    assert_in_range(f->n_lists, 5, 100);
+    assert_in_range(f->n_listed, 1000, N / 10 + N / LENGTH / 10);
+    assert_int_equal(sg_fm_memory(f), sg_fm_bytes(f) + f->n_lists * sizeof *f->list + f->n_listed * sizeof *f->listed);
+    for (int32_t c = -1; c < KINDS; c++) { /* -1: what stands at the start of an item */
+        const sg_fm_range r = c < 0 ? sg_fm_at_start(f) : sg_fm_extend(f, sg_fm_anywhere(f), c);
+        const int32_t n = sg_fm_successors(f, r, next, KINDS, &ends);
+        uint32_t sum = ends;
+        int32_t at = 0;
+
+        for (int32_t d = 0; d < KINDS; d++) {
+            const sg_fm_range want = sg_fm_extend(f, r, d);
+
+            if (want.first == want.last)
+                continue;
+            assert_true(at < n && next[at].token == d && next[at].range.first == want.first && next[at].range.last == want.last);
+            sum += want.last - want.first;
+            at++;
+        }
+        assert_int_equal(at, n);
+        assert_int_equal(sum, r.last - r.first);
+        memset(some, 0, sizeof some);
+        assert_int_equal(sg_fm_successors(f, r, some, 3, NULL), n);
+        assert_memory_equal(some, next, (size_t)(n < 3 ? n : 3) * sizeof *some);
+        assert_true(some[3].range.last == 0);
+        assert_int_equal(sg_fm_successors(f, r, some, 0, NULL), n);
+    }
+    sg_fm_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frequent_tokens_are_listed_truly),
         cmocka_unit_test(sorts_suffixes),           cmocka_unit_test(answers_like_brute_force),
         cmocka_unit_test(holds_all_items),          cmocka_unit_test(reads_back_what_it_saved),
         cmocka_unit_test(says_what_is_wrong),       cmocka_unit_test(finds_every_flipped_bit),

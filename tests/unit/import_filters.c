@@ -210,6 +210,21 @@ static void tells_what_each_filter_dropped(void **state)
                                 "core: dropped 0 events; left 4 of 2 users and 2 items\n");
 }
 
+/* Of "a b c" with b cold, u keeps its last b and loses the others; v, whose last is b too, is left with less than a case and
+ * loses it; w, without b, stays; x, who had nothing else, is gone. */
+static void holds_items_out_of_all_but_the_last_events(void **state)
+{
+    (void)state;
+    static const char log[] = "user,item\nu,a\nu,b\nu,c\nu,b\nv,a\nv,b\nv,b\nw,c\nw,a\nx,b\n";
+    sg_import_spec s = kit_spec("csv", kit_file("events", log), NULL);
+
+    s.cold = 0.4; /* of this seed: b alone */
+    s.cold_seed = 6;
+    expect_filters(&s, "u: a c b\nv: a\nw: c a\nitems: [a] [b] [c]\n", "cold -4 6/3/3");
+    s.cold_seed = 1;
+    expect_filters(&s, "u: a b c b\nv: a b b\nw: c a\nx: b\nitems: [a] [b] [c]\n", "cold -0 10/4/3");
+}
+
 static void stops_when_asked(void **state)
 {
     (void)state;
@@ -244,6 +259,7 @@ int main(void)
         KIT_TEST(says_what_left_nothing),
         KIT_TEST(finds_the_core_of_random_logs),
         KIT_TEST(tells_what_each_filter_dropped),
+        KIT_TEST(holds_items_out_of_all_but_the_last_events),
         KIT_TEST(stops_when_asked),
     };
 

@@ -1,60 +1,12 @@
 /* s3rec.c - what the model promises: attributes as the text has them, four tasks with right gradients, nothing of the events held
  * out, SASRec's formulas afterwards. */
-#include "tiny.h"
+#include "text_shop.h"
 
 #include "models/attributes.h"
 
 #include <math.h>
 
-enum { ITEMS = 12 };
 #define SMALL "dim=10 layers=1 heads=2 ffn=14 length=8 dropout=0 dropout_input=0 init_sd=0.3 "
-
-/* A column of item texts, one cell after the other. */
-typedef struct cells {
-    sg_buf bytes;
-    int64_t offsets[ITEMS + 1];
-} cells;
-
-static sg_text_column column_of(cells *c, const char *name, const char *const *cell)
-{
-    *c = (cells){0};
-    for (int i = 0; i < ITEMS; i++) {
-        sg_buf_printf(&c->bytes, "%s", cell[i]);
-        c->offsets[i + 1] = (int64_t)c->bytes.size;
-    }
-    return (sg_text_column){name, {ITEMS, c->bytes.data, c->offsets}};
-}
-
-static const char *const paths[ITEMS] = {"A > B | C", "A > B",     "A > B", "A",     "A > D", "",
-                                         "C > E",     "C > E | A", "A > B", "C > E", "A > D", "A"};
-static const char *const brands[ITEMS] = {"opi", "opi", "nyx", "nyx", "",    "opi",
-                                          "opi", "nyx", "opi", "nyx", "opi", "nyx"};
-static const char *const titles[ITEMS] = {"one",   "two",   "three", "four", "five",   "six",
-                                          "seven", "eight", "nine",  "ten",  "eleven", "twelve"};
-
-typedef struct shop {
-    tiny t;
-    cells a, b, c;
-    sg_text_column columns[3];
-} shop;
-
-static void shop_new(shop *s, int users)
-{
-    tiny_new(&s->t, users, ITEMS, 12, 4);
-    s->columns[0] = column_of(&s->a, "title", titles);
-    s->columns[1] = column_of(&s->b, "categories", paths);
-    s->columns[2] = column_of(&s->c, "brand", brands);
-    s->t.data.columns = s->columns;
-    s->t.data.n_columns = 3;
-}
-
-static void shop_free(shop *s)
-{
-    sg_buf_free(&s->a.bytes);
-    sg_buf_free(&s->b.bytes);
-    sg_buf_free(&s->c.bytes);
-    tiny_free(&s->t);
-}
 
 /* A: 8 items, opi 6, nyx 5, A > B and C 4 each, C > E 3, A > D 2. */
 static void attributes_are_paths_and_values_from_the_most_frequent_on(void **state)

@@ -32,7 +32,7 @@ static void training_loss_equals_decoded_scores(const char *options)
     int32_t item[ITEMS];
     float score[ITEMS];
 
-    tiny_new(&t, 1, ITEMS, 9, 4);
+    tiny_new(&t, 20, ITEMS, 9, 4); /* the others are there so that no item is unknown */
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7; /* one run: history 6 */
     const int end = (int)t.split->train_end[0];
     sg_model *m = tiny_model(&t, "tiger", options, 3);
@@ -51,7 +51,9 @@ static void training_loss_equals_decoded_scores(const char *options)
             }
         assert_int_equal(found, 1);
     }
-    assert_true(fabs(tiny_loss(m, (int)n) - sum / (end - 1)) < 1e-4);
+    const int own = strstr(options, "augment=prefix") ? end - 1 : 1; /* examples of user 0 */
+    assert_true((int)n > own);
+    assert_true(fabs(tiny_loss(m, own) - sum / (end - 1)) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
 }
@@ -94,6 +96,90 @@ static void decoding_gives_every_item_once_and_probabilities_add_up(void **state
     }
     assert_true(fabs(sum - 1) < 1e-4); /* over codes that exist, the items' probabilities sum to one */
     sg_model_free(m);
+    tiny_free(&t);
+}
+
+/* STAR's scores times the weight are added to every item, in lists as in scores of all items; of a history that is filtered out
+ * nothing is left. What is drawn cannot have them. */
+static void star_is_added_to_every_item(void **state)
+{
+    enum { ITEMS = 20 };
+    (void)state;
+    tiny t;
+    float with[ITEMS], without[ITEMS], star[ITEMS], score[ITEMS];
+    int32_t item[ITEMS];
+    sg_error err = {0};
+    sg_session *s;
+    int moved = 0;
+
+    tiny_new(&t, 40, ITEMS, 9, 5);
+    const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = t.item};
+    sg_model *a = tiny_model(&t, "tiger", SMALL "softmax=legal", 3);
+    sg_model *b = tiny_model(&t, "tiger", SMALL "softmax=legal star=3 star_text=0", 3);
+    sg_model *c = tiny_model(&t, "star", "a=0 pop=0", 1);
+    assert_int_equal(sg_model_fit(c, &t.train, NULL, NULL, &err), SG_OK);
+    tiny_score(a, &h, without);
+    tiny_score(b, &h, with);
+    tiny_score(c, &h, star);
+    for (int i = 0; i < ITEMS; i++) {
+        assert_true(fabsf(with[i] - without[i] - 3 * star[i]) < 1e-4f);
+        moved += star[i] > 0;
+    }
+    assert_true(moved > 2);
+    assert_int_equal(sg_session_new(&s, b, NULL, &err), SG_OK);
+    s->beam = 2;
+    for (int seen = 0; seen < 2; seen++) {
+        assert_int_equal(sg_session_recommend(s, &h, &(sg_filter){.seen = seen}, 5, item, score, &err), SG_OK);
+        for (int i = 0; i < 5; i++) {
+            int better = 0;
+
+            for (int j = 0; j < ITEMS; j++) {
+                bool out = false;
+
+                for (int e = 0; seen && e < 4; e++)
+                    out = out || t.item[e] == j;
+                better += !out && with[j] > with[item[i]] + 1e-4f;
+            }
+            assert_int_equal(better, i);
+            assert_true(fabsf(score[i] - with[item[i]]) < 1e-4f);
+        }
+    }
+    s->temperature = 1;
+    assert_int_equal(sg_session_recommend(s, &h, NULL, 5, item, score, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
+    sg_session_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    sg_model_free(c);
+    tiny_free(&t);
+}
+
+/* Items that training has not seen are no answers of its softmax. */
+static void unseen_items_are_no_answers(void **state)
+{
+    enum { ITEMS = 12, UNSEEN = 5 };
+    (void)state;
+    sg_error err = {0};
+    double loss[2];
+    tiny t;
+    size_t n;
+
+    tiny_new(&t, 30, ITEMS, 9, 4);
+    for (int64_t e = 0; e < t.user_offsets[30]; e++)
+        if (t.item[e] == UNSEEN)
+            t.item[e] = UNSEEN + 1;
+    for (int turn = 0; turn < 2; turn++) {
+        sg_model *m = tiny_model(&t, "tiger", SMALL "softmax=legal prefix_vectors=true", 3);
+        sg_param *prefix = sg_params_find(&m->params, "prefix.weight");
+
+        for (int i = 0; turn && i < 16; i++) /* prefixes of two codes, then of three, in the order of items */
+            prefix->value[16 * UNSEEN + i] = prefix->value[16 * (ITEMS + UNSEEN) + i] = 3;
+        assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+        loss[turn] = tiny_loss(m, 20);
+        sg_model_free(m);
+    }
+    assert_true(loss[0] == loss[1]);
     tiny_free(&t);
 }
 
@@ -177,15 +263,16 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
     sg_pool_free(pool);
 }
 
-/* Groups and draws: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
+/* Groups, draws, lists by marginal relevance: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
 static void lists_may_be_spread_or_drawn(void **state)
 {
-    enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 4 };
+    enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 5 };
     static const struct way {
         int groups;
         float temperature;
         uint64_t seed;
-    } ways[WAYS] = {{3, 0, 0}, {1, 2, 7}, {1, 2, 7}, {1, 2, 8}};
+        float apart;
+    } ways[WAYS] = {{3, 0, 0, 0}, {1, 2, 7, 0}, {1, 2, 7, 0}, {1, 2, 8, 0}, {1, 0, 0, 0.5f}};
     int32_t item[WAYS][USERS * K];
     float score[WAYS][USERS * K];
     sg_error err = {0};
@@ -204,6 +291,7 @@ static void lists_may_be_spread_or_drawn(void **state)
         s->diversity = 1;
         s->temperature = ways[w].temperature;
         s->seed = ways[w].seed;
+        s->apart = ways[w].apart;
         if (sg_session_recommend(s, &h, NULL, K, item[w], score[w], &err))
             fail_msg("%s", err.message);
         sg_session_free(s);
@@ -238,6 +326,8 @@ int main(void)
         cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
+        cmocka_unit_test(star_is_added_to_every_item),
+        cmocka_unit_test(unseen_items_are_no_answers),
         cmocka_unit_test(long_histories_keep_the_latest_and_make_each_target_once),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
         cmocka_unit_test(lists_may_be_spread_or_drawn),

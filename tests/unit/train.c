@@ -15,6 +15,7 @@
 #define ATTREC "dim=16 length=4"
 #define S3REC "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=2 attributes=0"
 #define RECGPT "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
+#define COBRA "dim=16 layers=1 heads=2 ffn=24 history=8 levels=2 hidden=16 text_dim=6 item_vectors=true"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
 
 static char folder[64];
@@ -52,10 +53,17 @@ static sg_status train_once(const char *model, const char *options, const char *
     const sg_progress progress = {count_down, &s};
     sg_pool *pool;
     json_t *report = NULL;
+    float v[30 * 6], rating[60 * 14]; /* item vectors and ratings, for models that read them */
     tiny t;
     sg_status st;
 
     tiny_new(&t, 60, 30, 14, 6);
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        v[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
+    for (int i = 0; i < 60 * 14; i++)
+        rating[i] = (float)(1 + i % 5);
+    t.data.rating = rating;
+    t.train.vectors = &(const sg_vectors){.n = 30, .dim = 6, .data = v};
     assert_int_equal(sg_pool_new(&pool, threads, err), SG_OK);
     sg_model *m = tiny_model(&t, model, options, 5);
     st = sg_train(m, &t.train, dir, &spec, pool, &progress, &report, err);
@@ -124,6 +132,12 @@ static void resumes_tiger_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("tiger", TIGER, "epochs=4 batch=8 lr=0.01 ema=0.9 schedule=cosine warmup=5");
 }
 
+static void resumes_cobra_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("cobra", COBRA " negatives=8 softmax=legal prefix_vectors=true", "epochs=4 batch=8 lr=0.01");
+}
+
 static void resumes_sasrec_with_sparse_tables_bit_for_bit(void **state)
 {
     (void)state;
@@ -168,6 +182,10 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
     static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
                                       {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
                                       {"hstu", HSTU " negatives=7"},
+                                      {"heterrec", "dim=8 layers=1 ffn=16 length=10 values=0"},
+                                      {"sid-rank", "dim=8 hidden=8 depth=2 rows=100"},
+                                      {"cobra", COBRA " negatives=0"},
+                                      {"cobra", COBRA " negatives=9 softmax=legal prefix_vectors=true"},
                                       {"gru4rec", GRU4REC},
                                       {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
                                       {"narm", NARM},
@@ -231,6 +249,12 @@ static void tiger_learns_the_chain(void **state)
 {
     (void)state;
     learns_the_chain("tiger", TIGER " dropout=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+}
+
+static void cobra_learns_the_chain(void **state)
+{
+    (void)state;
+    learns_the_chain("cobra", COBRA " dropout=0 dropout_input=0 negatives=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void hstu_learns_the_chain(void **state)
@@ -305,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resumes_tiger_bit_for_bit),
+        cmocka_unit_test(resumes_cobra_bit_for_bit),
         cmocka_unit_test(resumes_sasrec_with_sparse_tables_bit_for_bit),
         cmocka_unit_test(resumes_hstu_bit_for_bit),
         cmocka_unit_test(resumes_gru4rec_bit_for_bit),
@@ -314,6 +339,7 @@ int main(void)
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),
+        cmocka_unit_test(cobra_learns_the_chain),
         cmocka_unit_test(hstu_learns_the_chain),
         cmocka_unit_test(gru4rec_learns_the_chain),
         cmocka_unit_test(narm_learns_the_chain),

@@ -1,0 +1,27 @@
+/* llama_parts.h - the weights of a decoder, for the files that compute with them. */
+#ifndef SG_LM_LLAMA_PARTS_H
+#define SG_LM_LLAMA_PARTS_H
+
+#include "lm/llama.h"
+#include "lm/matrix.h"
+
+typedef struct sg_llama_layer {
+    sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm; /* NULL: the model has none */
+    sg_matrix q, k, v, o, gate, up, down;
+} sg_llama_layer;
+
+struct sg_llama {
+    sg_llama_config config;
+    const sg_weights *weights;
+    const sg_tokenizer *tokenizer; /* NULL: none */
+    bool owned;                    /* both are ours */
+    char *chat;                    /* owned, or NULL */
+    sg_params params;              /* norms, biases, dense matrices */
+    sg_llama_layer *layer;         /* owned */
+    sg_param *norm;
+    sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
+    sg_matrix output;
+    const char *words; /* name of the word table */
+};
+
+#endif

@@ -1,0 +1,512 @@
+/* client.c - a client against an endpoint that misbehaves: what is tried again, what is final, what it says, and what it never says. */
+#include "base/alloc.h"
+#include "base/io.h"
+#include "lm/client.h"
+
+#include "../scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../mock.h"
+
+#define N(list) (sizeof(list) / sizeof *(list))
+static char scratch[SCRATCH_MAX];
+
+static int make_scratch(void **state)
+{
+    (void)state;
+    unsetenv("http_proxy");
+    unsetenv("SEDGE_LLM_KEY");
+    return scratch_make(scratch, "client");
+}
+
+static int drop_scratch(void **state)
+{
+    (void)state;
+    return sg_dir_remove(scratch, NULL);
+}
+
+/* ---- work: n prompts "p0", "p1", ... ----------------------------------------------------------------------------------------- */
+enum { MOST = 64 };
+typedef struct work {
+    int taken[MOST], given_up;
+    bool wrong; /* an answer that was another prompt's */
+    char why[1024];
+} work;
+
+static sg_status make(void *ctx, size_t i, sg_client_ask *out, sg_error *err)
+{
+    char prompt[16];
+
+    (void)ctx;
+    (void)err;
+    snprintf(prompt, sizeof prompt, "p%zu", i);
+    out->body =
+        json_pack("{s:s, s:[{s:s, s:s}]}", "model", "m", "messages", "role", "user", "content", prompt);
+    out->tokens_in = 10;
+    out->tokens_out = 20;
+    return SG_OK;
+}
+
+static sg_status take(void *ctx, size_t i, const json_t *answer, sg_error *err)
+{
+    const json_t *choice = json_array_get(json_object_get(answer, "choices"), 0);
+    const char *text = json_string_value(json_object_get(json_object_get(choice, "message"), "content"));
+    char want[32];
+    work *w = ctx;
+
+    if (!text)
+        return sg_fail(err, SG_ERR_FORMAT, "answer: expected choices");
+    snprintf(want, sizeof want, "re: p%zu", i);
+    w->wrong = w->wrong || strcmp(text, want) != 0;
+    w->taken[i]++;
+    return SG_OK;
+}
+
+static sg_status give_up(void *ctx, size_t i, const sg_error *why)
+{
+    work *w = ctx;
+
+    (void)i;
+    w->given_up++;
+    snprintf(w->why, sizeof w->why, "%s", why->message);
+    return SG_OK;
+}
+
+static sg_client_config usual(void)
+{
+    sg_client_config c;
+
+    sg_options_init(&c, sg_client_options, sg_n_client_options);
+    c.retry_seconds = 0.001;
+    c.concurrency = 1;
+    return c;
+}
+
+/* Runs n prompts against a script; every one that is not given up must be answered once. */
+static sg_status run(const mock_step *script, size_t n_script, const sg_client_config *o, size_t n,
+                     bool patient, work *w, sg_client_use *use, mock *m, sg_error *err)
+{
+    const sg_client_work all = {"/chat/completions", n, w, make, take, patient ? give_up : NULL};
+    const int64_t live = sg_alloc_live();
+    sg_client *c;
+    sg_status st;
+
+    *w = (work){0};
+    *err = (sg_error){0};
+    mock_start(m, script, n_script);
+    assert_int_equal(sg_client_new(&c, m->url, o, err), SG_OK);
+    st = sg_client_run(c, &all, NULL, err);
+    *use = *sg_client_used(c);
+    sg_client_free(c);
+    mock_stop(m);
+    assert_false(w->wrong);
+    if (!st) {
+        int taken = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            assert_true(w->taken[i] <= 1);
+            taken += w->taken[i];
+        }
+        assert_int_equal(taken + w->given_up, (int)n);
+    }
+    assert_int_equal(sg_alloc_live(), live);
+    return st;
+}
+
+/* One request meets this step, and is answered at the second try, or, where a busy machine makes good answers late, at a later one. */
+static void passes(const mock_step step, bool late, const sg_client_config *o)
+{
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    assert_int_equal(run(&step, 1, o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_true(late ? m.requests >= 2 : m.requests == 2);
+    assert_int_equal(use.calls, m.requests);
+    assert_int_equal(use.answers, 1); /* charged once */
+    assert_true(use.tokens_in == 10 && use.tokens_out == 5);
+}
+
+static void tries_again_what_may_pass(void **state)
+{
+    (void)state;
+    static const int statuses[] = {408, 409, 425, 429, 500, 502, 503, 504, 529};
+    sg_client_config o = usual();
+
+    for (size_t i = 0; i < N(statuses); i++)
+        passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, /* truncated JSON */
+           false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = ""}, false, &o);
+    passes((mock_step){.kind = MOCK_CUT}, false, &o);
+}
+
+static void late_answers_are_tried_again(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.first_byte_seconds = 0.2;
+    passes((mock_step){.kind = MOCK_HANG, .seconds = 1.5}, true, &o);
+    o = usual();
+    o.total_seconds = 0.3;
+    passes((mock_step){.kind = MOCK_TRICKLE, .seconds = 1.5}, true, &o);
+
+    const mock_step never[] = {{.kind = MOCK_HANG, .seconds = 1}, {.kind = MOCK_HANG, .seconds = 1}};
+    char want[200];
+    o = usual();
+    o.first_byte_seconds = 0.1;
+    o.retries = 1;
+    assert_int_equal(run(never, 2, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
+    snprintf(want, sizeof want, "%s/chat/completions: no answer began within 0.1 s after 2 tries", m.url);
+    assert_string_equal(err.message, want);
+
+    const mock_step slow[] = {{.kind = MOCK_TRICKLE, .seconds = 1}};
+    o = usual();
+    o.total_seconds = 0.25;
+    o.retries = 0;
+    assert_int_equal(run(slow, 1, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
+    snprintf(want, sizeof want, "%s/chat/completions: no whole answer within 0.25 s", m.url);
+    assert_string_equal(err.message, want);
+}
+
+/* One request, one step, no way around it. */
+static void ends(const mock_step step, sg_status status, const char *message)
+{
+    sg_client_config o = usual();
+    char want[600];
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.retries = 0;
+    assert_int_equal(run(&step, 1, &o, 3, false, &w, &use, &m, &err), status);
+    snprintf(want, sizeof want, "%s/chat/completions: %s", m.url, message);
+    assert_string_equal(err.message, want);
+    assert_int_equal(m.requests, 1);
+}
+
+static void says_what_is_final(void **state)
+{
+    (void)state;
+    ends((mock_step){.kind = MOCK_STATUS,
+                     .status = 400,
+                     .text = "{\"error\": {\"message\": \"context too long\"}}"},
+         SG_ERR_IO, "status 400: context too long");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 404, .text = "{\"error\": \"no such model\"}"}, SG_ERR_IO,
+         "status 404: no such model");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 401, .text = "who\nare you"}, SG_ERR_IO,
+         "status 401: who?are you (no key was sent: key_file, key_env)");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 500, .text = ""}, SG_ERR_IO, "status 500");
+    ends((mock_step){.kind = MOCK_STATUS, .status = 302, .text = ""}, SG_ERR_IO,
+         "status 302"); /* a redirect is not followed */
+    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"object\": \"list\"}"}, SG_ERR_FORMAT,
+         "answer: expected choices");
+    ends((mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": ["}, SG_ERR_IO,
+         "answer:1:13: ']' expected near end of file");
+}
+
+static void one_bad_request_does_not_end_the_others(void **state)
+{
+    (void)state;
+    const mock_step script[] = {{.kind = MOCK_GOOD},
+                                {.kind = MOCK_STATUS, .status = 400, .text = "{}"},
+                                {.kind = MOCK_TEXT, .text = "{}"}};
+    const mock_step refused[] = {{.kind = MOCK_STATUS, .status = 403, .text = "{}"}};
+    const sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    assert_int_equal(run(script, N(script), &o, 6, true, &w, &use, &m, &err), SG_OK);
+    assert_int_equal(w.given_up, 2);
+    assert_int_equal(m.requests, 6);
+    /* a refusal would meet all others, too */
+    assert_int_equal(run(refused, 1, &o, 6, true, &w, &use, &m, &err), SG_ERR_IO);
+    assert_int_equal(m.requests, 1);
+    assert_int_equal(w.given_up, 0);
+}
+
+static void waits_as_long_as_the_server_says(void **state)
+{
+    (void)state;
+    const mock_step step = {.kind = MOCK_STATUS, .status = 429, .text = "{}", .retry_after = "1"};
+    const mock_step far = {.kind = MOCK_STATUS, .status = 429, .text = "{}", .retry_after = "86400"};
+    sg_client_config o = usual();
+    double start = mock_now();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.concurrency = 4; /* the other requests are held back, too */
+    assert_int_equal(run(&step, 1, &o, 8, false, &w, &use, &m, &err), SG_OK);
+    assert_true(mock_now() - start >= 1);
+    assert_int_equal(use.calls, 9);
+    o = usual();
+    assert_int_equal(run(&far, 1, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO); /* a day is not waited for */
+    assert_int_equal(use.calls, 1);
+}
+
+static void no_server(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    char want[300];
+    sg_client *c;
+    sg_error err;
+    work w = {0};
+    mock m;
+    const sg_client_work all = {"/chat/completions", 1, &w, make, take, NULL};
+
+    mock_start(&m, NULL, 0);
+    mock_stop(&m); /* its port is free again */
+    o.retries = 2;
+    assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+    assert_int_equal(sg_client_run(c, &all, NULL, &err), SG_ERR_IO);
+    assert_int_equal(sg_client_used(c)->calls, 3);
+    snprintf(want, sizeof want, "%s/chat/completions: ", m.url);
+    assert_memory_equal(err.message, want, strlen(want));
+    assert_non_null(strstr(err.message, " after 3 tries"));
+    sg_client_free(c);
+}
+
+static void keeps_to_its_concurrency(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    const sg_client_work all = {"/chat/completions", 24, NULL, make, take, NULL};
+    sg_client_work mine = all;
+    sg_client *c;
+    sg_error err;
+    work w = {0};
+    mock m;
+
+    o.concurrency = 5;
+    mine.ctx = &w;
+    mock_start(&m, NULL, 0);
+    m.think = 0.05;
+    assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+    assert_int_equal(sg_client_run(c, &mine, NULL, &err), SG_OK);
+    assert_int_equal(m.requests, 24);
+    assert_true(m.most_now <= 5 && m.most_now >= 2);
+    sg_client_free(c);
+    mock_stop(&m);
+}
+
+static void keeps_its_pace(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    double start = mock_now();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.concurrency = 8;
+    o.requests_a_minute = 600; /* the tenth is sent 0.9 s after the first at the earliest */
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
+    assert_true(mock_now() - start >= 0.9);
+    o.requests_a_minute = 0;
+    o.tokens_a_minute =
+        6000; /* 30 tokens a request are thought of, 15 it took: the fourth after 0.45 s at the earliest */
+    start = mock_now();
+    assert_int_equal(run(NULL, 0, &o, 4, false, &w, &use, &m, &err), SG_OK);
+    assert_true(mock_now() - start >= 0.45);
+}
+
+static void keeps_to_its_budget(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.calls_most = 3;
+    assert_int_equal(run(NULL, 0, &o, 8, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_string_equal(err.message, "budget: calls_most: all 3 calls are spent");
+    assert_int_equal(m.requests, 3);
+    assert_int_equal(w.taken[0] + w.taken[1] + w.taken[2], 3); /* what was paid for is handed out */
+    o = usual();
+    o.tokens_most = 80; /* 15 an answer, 30 at most: after four 60 are spent, a fifth may take too many */
+    assert_int_equal(run(NULL, 0, &o, 8, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_string_equal(err.message,
+                        "budget: tokens_most: 60 of 80 tokens are spent, and the next request may take 30");
+    assert_int_equal(m.requests, 4);
+    o = usual();
+    o.price_in = 1;
+    o.price_out = 2;
+    o.money_most = 100e-6; /* 20 an answer, 50 at most */
+    o.concurrency = 4;     /* what is under way counts with all it may cost */
+    assert_int_equal(run(NULL, 0, &o, 8, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_non_null(strstr(err.message, "budget: money_most: "));
+    assert_true(use.money <= 100e-6);
+    assert_int_equal(use.calls, use.answers);
+    assert_true(m.requests <= 4);
+}
+
+/* ---- the key -------------------------------------------------------------------------------------------------------------- */
+#define SECRET "sk-very/secret+0123456789"
+
+static char *write_key(const char *name, const char *text, mode_t mode)
+{
+    char *path = sg_path_join(scratch, name);
+
+    assert_int_equal(sg_file_write(path, text, strlen(text), NULL), SG_OK);
+    assert_int_equal(chmod(path, mode), 0);
+    return path;
+}
+
+static void sends_the_key_and_never_tells_it(void **state)
+{
+    (void)state;
+    static const mock_step echoes[] = {
+        {.kind = MOCK_ECHO_KEY},
+        {.kind = MOCK_STATUS, .status = 400, .text = "plain text with " SECRET " in it"},
+        {.kind = MOCK_STATUS, .status = 400, .text = "{\"detail\": \"sk-very\\/secret+0123456789\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"" SECRET "\": "},
+    };
+    sg_client_config o = usual();
+    char *path = write_key("key", SECRET "\n", 0600);
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    snprintf(o.key_file, sizeof o.key_file, "%s", path);
+    o.retries = 0;
+    for (size_t i = 0; i < N(echoes); i++) {
+        assert_int_equal(run(&echoes[i], 1, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
+        assert_string_equal(m.authorization, "Bearer " SECRET);
+        assert_null(strstr(err.message, "secret"));
+    }
+    assert_int_equal(run(echoes, 1, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_non_null(strstr(err.message, "status 401: wrong key: Bearer "));
+    /* from the environment */
+    *o.key_file = 0;
+    setenv("MY_KEY", SECRET, 1);
+    snprintf(o.key_env, sizeof o.key_env, "MY_KEY");
+    assert_int_equal(run(NULL, 0, &o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_string_equal(m.authorization, "Bearer " SECRET);
+    unsetenv("MY_KEY");
+    assert_int_equal(run(NULL, 0, &o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_string_equal(m.authorization, "");
+    sg_free(path);
+}
+
+static void key_says(const char *text, mode_t mode, const char *message)
+{
+    sg_client_config o = usual();
+    char *path = write_key("k", text, mode), want[600];
+    sg_client *c;
+    sg_error err;
+
+    snprintf(o.key_file, sizeof o.key_file, "%s", path);
+    assert_int_not_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_OK);
+    assert_null(c);
+    snprintf(want, sizeof want, "%s: %s", path, message);
+    assert_string_equal(err.message, want);
+    sg_free(path);
+}
+
+static void checks_keys_and_addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *message;
+    } bad[] = {
+        {"ftp://host/v1", "ftp://host/v1: expected http:// or https://"},
+        {"http://", "expected an address such as http://127.0.0.1:8080/v1, found one that cannot be read"},
+        {"http://me:secret@host/v1", "expected an address without user, password and query, found one of "
+                                     "them (a key belongs into a file or the environment)"},
+        {"http://host/v1?key=secret", "expected an address without user, password and query, found one of "
+                                      "them (a key belongs into a file or the environment)"},
+    };
+    sg_client_config o = usual();
+    sg_client *c;
+    sg_error err;
+
+    for (size_t i = 0; i < N(bad); i++) {
+        assert_int_equal(sg_client_new(&c, bad[i].url, &o, &err), SG_ERR_USAGE);
+        assert_string_equal(err.message, bad[i].message);
+    }
+    key_says("secret", 0644, "expected a key file that only its owner may read (mode 0600), found mode 0644");
+    key_says("secret", 0660, "expected a key file that only its owner may read (mode 0600), found mode 0660");
+    key_says("\n", 0600, "expected a key, found nothing");
+    key_says("two secrets", 0600, "expected a key of printable characters in one line, without quotes");
+    key_says("secret\r\nX-Header: 1", 0600,
+             "expected a key of printable characters in one line, without quotes");
+    snprintf(o.key_file, sizeof o.key_file, "%s/absent", scratch);
+    assert_int_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_MISSING);
+}
+
+/* ---- stopping ------------------------------------------------------------------------------------------------------------- */
+static int after_two(void *user, const sg_progress_event *e)
+{
+    (void)user;
+    return e->done >= 2;
+}
+
+static void stops_when_asked_and_works_again(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    const sg_progress progress = {after_two, NULL};
+    sg_client *c;
+    sg_error err;
+    work w = {0};
+    mock m;
+    const sg_client_work all = {"/chat/completions", 40, &w, make, take, NULL};
+
+    o.concurrency = 3;
+    mock_start(&m, NULL, 0);
+    m.think = 0.02;
+    assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+    assert_int_equal(sg_client_run(c, &all, &progress, &err), SG_ERR_CANCEL);
+    assert_true(m.requests < 40);
+    w = (work){0};
+    assert_int_equal(sg_client_run(c, &all, NULL, &err), SG_OK);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(w.taken[i], 1);
+    sg_client_free(c);
+    mock_stop(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tries_again_what_may_pass),
+        cmocka_unit_test(late_answers_are_tried_again),
+        cmocka_unit_test(says_what_is_final),
+        cmocka_unit_test(one_bad_request_does_not_end_the_others),
+        cmocka_unit_test(waits_as_long_as_the_server_says),
+        cmocka_unit_test(no_server),
+        cmocka_unit_test(keeps_to_its_concurrency),
+        cmocka_unit_test(keeps_its_pace),
+        cmocka_unit_test(keeps_to_its_budget),
+        cmocka_unit_test(sends_the_key_and_never_tells_it),
+        cmocka_unit_test(checks_keys_and_addresses),
+        cmocka_unit_test(stops_when_asked_and_works_again),
+    };
+    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+}
