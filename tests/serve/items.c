@@ -1,6 +1,6 @@
 /* items.c - items come and go while the server serves: seen at once, on the disk when acknowledged, never recommended once gone;
  * and texts become vectors. */
-#include "client.h"
+#include "postgres.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -8,6 +8,20 @@
 #define LAMP "{\"title\": \"Mifo Wogur Wooden Building Blocks Age 10+\", \"brand\": \"Mifo\"}"
 
 static server s;
+static postgres pg;
+static bool in_postgres; /* the kind of store of this round */
+
+static void start_with(server *k, const char *model, const char *options, const char *store)
+{
+    char all[800], where[200];
+
+    if (in_postgres)
+        postgres_where(&pg, where, sizeof where, store);
+    else
+        snprintf(where, sizeof where, "%s.db", store);
+    snprintf(all, sizeof all, "%s --store %s", options, where);
+    server_start(k, model, all);
+}
 
 static int start(void **state)
 {
@@ -17,13 +31,17 @@ static int start(void **state)
     if (make_work(models) || shell("sedge train hstu-rank shop -q -o rank --set dim=16 blocks=1 epochs=1 label=action actions=3 "
                                    "bias=position valid_users=50 --json >/dev/null"))
         return -1;
-    server_start(&s, "tiger", "--threads 2 --store store.db");
+    if (in_postgres && !postgres_make(&pg))
+        return -1;
+    start_with(&s, "tiger", "--threads 2", "store");
     return 0;
 }
 
 static int stop(void **state)
 {
     assert_int_equal(server_stop(&s), 0);
+    if (in_postgres)
+        postgres_stop(&pg, SIGQUIT);
     return remove_work(state);
 }
 
@@ -253,7 +271,7 @@ static void limits_hold_to_the_last(void **state)
     server small;
 
     (void)state;
-    server_start(&small, "tiger", "--store small.db --items-max 3 --text-max 64 --inputs-max 4 --id-max 12 --batch 2 --threads 1");
+    start_with(&small, "tiger", "--items-max 3 --text-max 64 --inputs-max 4 --id-max 12 --batch 2 --threads 1", "small");
     for (int more = -1; more <= 1; more++) {
         char *many = body_of(3 + more, 22), *longer = body_of(1, 64 + more), inputs[200] = "{\"input\": [", body[200];
 
@@ -289,7 +307,7 @@ static void the_last_item_stays(void **state)
     int n = 0;
 
     (void)state;
-    server_start(&t, "pop", "--store last.db --threads 1");
+    start_with(&t, "pop", "--threads 1", "last");
     for (int i = 1; i <= 80; i++) {
         char id[20];
 
@@ -308,12 +326,11 @@ static void every_model_forgets_and_takes_back(void **state)
 
     (void)state;
     for (size_t m = 0; m < 3; m++) {
-        char options[100], best[50], body[100];
+        char best[50], body[100];
         server t;
         answer a;
 
-        snprintf(options, sizeof options, "--store %s.db --threads 1", models[m]);
-        server_start(&t, models[m], options);
+        start_with(&t, models[m], "--threads 1", models[m]);
         a = ask(&t, "POST", "/v1/recommend", "{\"history\": [\"i3\"]}");
         assert_int_equal(a.status, 200);
         snprintf(best, sizeof best, "%s", text_at(&a, "items/0/item"));
@@ -342,7 +359,7 @@ static void every_model_forgets_and_takes_back(void **state)
         answer_free(&a);
         kill(t.pid, SIGKILL);
         server_wait(&t);
-        server_start(&t, models[m], options);
+        start_with(&t, models[m], "--threads 1", models[m]);
         assert_int_equal(look(&t, best), 404);
         snprintf(body, sizeof body, "{\"items\": [{\"id\": \"%s\"}]}", best);
         assert_int_equal(status_of(&t, "POST", "/v1/items", body), 200);
@@ -374,7 +391,7 @@ static void an_acknowledged_item_survives(void **state)
     server t;
 
     (void)state;
-    server_start(&t, "tiger", "--store kill.db --threads 2");
+    start_with(&t, "tiger", "--threads 2", "kill");
     for (int i = 0; i < times; i++) {
         char id[30], path[60], gone[30];
         answer a, b;
@@ -387,7 +404,7 @@ static void an_acknowledged_item_survives(void **state)
         assert_int_equal(drop(&t, gone), 200);
         kill(t.pid, SIGKILL);
         server_wait(&t);
-        server_start(&t, "tiger", "--store kill.db --threads 2");
+        start_with(&t, "tiger", "--threads 2", "kill");
         b = ask(&t, "GET", path, NULL);
         assert_true(json_equal(member(a.json, "texts"), member(b.json, "texts")));
         assert_true(json_is_array(member(a.json, "semantic_id")));
@@ -410,7 +427,7 @@ static void an_acknowledged_item_survives(void **state)
     assert_int_equal(shell("sedge tokenize shop -q --codes 6 --levels 3 --json >/dev/null && sedge train tiger shop -q -o other --set dim=16 "
                            "layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 --json >/dev/null"),
                      0);
-    server_start(&t, "other", "--store kill.db --threads 2");
+    start_with(&t, "other", "--threads 2", "kill");
     answer a = ask(&t, "GET", "/v1/items/kept0", NULL);
     assert_int_equal(a.status, 200);
     assert_int_equal(json_array_size(member(a.json, "semantic_id")), 4);
@@ -464,7 +481,7 @@ static void readers_never_see_what_was_removed(void **state)
     server t;
 
     (void)state;
-    server_start(&t, "tiger", "--store moving.db --threads 4 --queue-ms 100000");
+    start_with(&t, "tiger", "--threads 4 --queue-ms 100000", "moving");
     for (int g = 0; g < GOING; g++)
         moving.gone[g] = 1;
     for (int r = 0; r < READERS; r++)
@@ -594,7 +611,7 @@ static void a_language_model_takes_items(void **state)
                            "shelf -q -o bert --set dim=8 layers=1 heads=1 head_dim=8 ffn=8 epochs=1 valid_users=50 --json >/dev/null",
                            bert),
                      0);
-    server_start(&t, "bert", "--store bert.db --threads 1");
+    start_with(&t, "bert", "--threads 1", "bert");
     a = ask(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"lamp\", \"texts\": " LAMP "}]}");
     assert_int_equal(a.status, 422);
     assert_string_equal(text_at(&a, "error/message"), "item 'lamp' cannot be added: the items' vectors are those of 'bert': start the "
@@ -605,8 +622,8 @@ static void a_language_model_takes_items(void **state)
     assert_int_equal(server_stop(&t), 0);
     char options[300];
 
-    snprintf(options, sizeof options, "--store bert.db --threads 1 --encoder %s", bert);
-    server_start(&t, "bert", options);
+    snprintf(options, sizeof options, "--threads 1 --encoder %s", bert);
+    start_with(&t, "bert", options, "bert");
     assert_int_equal(look(&t, "i3"), 404);
     assert_int_equal(add(&t, "lamp", LAMP), 200);
     a = ask(&t, "POST", "/v1/recommend", "{\"history\": [\"i4\"], \"allow\": [\"lamp\"]}");
@@ -691,5 +708,13 @@ int main(void)
         cmocka_unit_test(an_acknowledged_item_survives),
     };
 
-    return cmocka_run_group_tests(tests, start, stop);
+    const int failed = cmocka_run_group_tests_name("sqlite", tests, start, stop);
+    const char *missing = postgres_missing(&pg);
+
+    if (missing) {
+        print_message("postgres: skipped: %s\n", missing);
+        return failed;
+    }
+    in_postgres = true;
+    return failed + cmocka_run_group_tests_name("postgres", tests, start, stop);
 }
