@@ -57,7 +57,9 @@ bool fuzz_seed(size_t i, sg_buf *out)
     static const uint64_t hash[] = {3, 9, 1u << 31};
     static const float idf[] = {1, 2, 3}, scale[] = {1, 1};
     static const uint16_t right[] = {0x3c00, 0, 0x3800, 0xbc00, 1, 0x7bff};
-    const sg_meta meta[] = {{"options", "{\"dim\": 2, \"chars_most\": 4}"}, {"columns", columns}, {"encoder", i ? "model" : "lsa"}};
+    const sg_meta meta[] = {{"options", "{\"dim\": 2, \"chars_most\": 4}"},
+                            {"columns", columns},
+                            {"encoder", i ? "model" : "lsa"}};
     const sg_tensor_desc list[] = {{"hash", SG_DT_U64, 1, {3}, hash},
                                    {"idf", SG_DT_F32, 1, {3}, idf},
                                    {"right", SG_DT_F16, 2, {3, 2}, right},

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ENCODER "encoder.safetensors"
-#define CODEBOOKS "codebooks.safetensors"
+#define ENCODER            "encoder.safetensors"
+#define CODEBOOKS          "codebooks.safetensors"
 #define MANIFEST_BYTES_MAX ((size_t)64 << 20)
 
 enum { LOOKED_AT = 64 };
@@ -55,7 +55,8 @@ static bool made_vectors(const char *encoder_path, const sg_vectors *v)
 
 /* Do these vectors lead to the IDs? Vectors that were made anew after them give other codes: by chance one in `codes` agrees, and
  * of those that belong together the first one nearly always does. */
-static sg_status lead_to_ids(bool *out, const char *path, const sg_vectors *v, const sg_ids *ids, sg_error *err)
+static sg_status lead_to_ids(bool *out, const char *path, const sg_vectors *v, const sg_ids *ids,
+                             sg_error *err)
 {
     const int32_t step = v->n / LOOKED_AT + 1;
     int32_t codes[SG_LEVELS_MAX];
@@ -95,7 +96,8 @@ static sg_status put_file(const char *from, const char *to, sg_error *err)
     return st;
 }
 
-static sg_status put_or_drop(const char *model_dir, const char *name, const char *from, bool put, sg_error *err)
+static sg_status put_or_drop(const char *model_dir, const char *name, const char *from, bool put,
+                             sg_error *err)
 {
     char *to = sg_path_join(model_dir, name);
     sg_status st = SG_OK;
@@ -112,7 +114,8 @@ static sg_status put_or_drop(const char *model_dir, const char *name, const char
 
 sg_status sg_tower_save(const char *model_dir, const sg_train_data *t, sg_error *err)
 {
-    char *encoder = sg_path_join(t->data->dir, SG_DATASET_ENCODER), *ids = sg_path_join(t->data->dir, SG_DATASET_IDS);
+    char *encoder = sg_path_join(t->data->dir, SG_DATASET_ENCODER),
+         *ids = sg_path_join(t->data->dir, SG_DATASET_IDS);
     bool has_encoder = false, has_books = false;
     sg_status st = SG_OK;
 
@@ -135,8 +138,8 @@ sg_status sg_tower_save(const char *model_dir, const sg_train_data *t, sg_error 
 
 static const char *hash_in(const json_t *manifest, const char *name)
 {
-    const char *sha =
-        json_string_value(json_object_get(json_object_get(json_object_get(manifest, "files"), name), "sha256"));
+    const char *sha = json_string_value(
+        json_object_get(json_object_get(json_object_get(manifest, "files"), name), "sha256"));
 
     return sha ? sha : "";
 }
@@ -183,7 +186,8 @@ sg_status sg_tower_open(sg_tower **out, const char *model_dir, const char *langu
     if (!encoder || !books || !manifest || !t)
         st = sg_fail_memory(err, "encoder");
     else if ((sg_file_exists(encoder) && (st = sg_text_encoder_open(&t->kept, encoder, err))) ||
-             (language_model && (st = open_language_model(t, language_model, err))) || (st = read_name(t, manifest, err)))
+             (language_model && (st = open_language_model(t, language_model, err))) ||
+             (st = read_name(t, manifest, err)))
         ;
     else if (sg_file_exists(books) && (st = sg_encoder_open(&t->books, books, &t->no_books)) == SG_ERR_USAGE)
         st = SG_OK;
@@ -219,7 +223,9 @@ const char *sg_tower_sha256(const sg_tower *t)
 
 const char *sg_tower_name(const sg_tower *t)
 {
-    return t->sentence ? t->name : t->kept && !is_language_model(t->kept) ? sg_text_encoder_name(t->kept) : NULL;
+    return t->sentence                              ? t->name
+           : t->kept && !is_language_model(t->kept) ? sg_text_encoder_name(t->kept)
+                                                    : NULL;
 }
 
 int sg_tower_dim(const sg_tower *t)
@@ -227,8 +233,9 @@ int sg_tower_dim(const sg_tower *t)
     return t->sentence || !t->kept ? 0 : sg_text_encoder_dim(t->kept);
 }
 
-static sg_status encode_sentences(float **x, int32_t *dim, size_t *tokens, const sg_tower *t, const sg_bytes *text, size_t n,
-                                  const sg_sentence_config *how, sg_error *err)
+static sg_status encode_sentences(float **x, int32_t *dim, size_t *tokens, const sg_tower *t,
+                                  const sg_bytes *text, size_t n, const sg_sentence_config *how,
+                                  sg_error *err)
 {
     json_t *report = NULL;
     const sg_status st = sg_sentence_encode(x, dim, t->sentence, text, n, how, NULL, NULL, &report, err);
@@ -238,7 +245,8 @@ static sg_status encode_sentences(float **x, int32_t *dim, size_t *tokens, const
     return st;
 }
 
-sg_status sg_tower_texts(float **x, int32_t *dim, size_t *tokens, const sg_tower *t, const sg_bytes *text, size_t n, sg_error *err)
+sg_status sg_tower_texts(float **x, int32_t *dim, size_t *tokens, const sg_tower *t, const sg_bytes *text,
+                         size_t n, sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -266,16 +274,20 @@ sg_status sg_tower_texts(float **x, int32_t *dim, size_t *tokens, const sg_tower
 sg_status sg_tower_takes_items(const sg_tower *t, sg_error *err)
 {
     if (!t->kept)
-        return sg_fail(err, SG_ERR_USAGE,
-                       "the model folder keeps no encoder of item texts: its dataset had none when it was trained");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "the model folder keeps no encoder of item texts: its dataset had none when it was trained");
     if (!t->books && t->no_books.message[0])
         return sg_fail(err, SG_ERR_USAGE, "%s", t->no_books.message);
     if (!t->books)
         return sg_fail(err, SG_ERR_USAGE,
-                       "the model folder keeps no codebooks: its semantic IDs were not made from the vectors beside them");
+                       "the model folder keeps no codebooks: its semantic IDs were not made from the vectors "
+                       "beside them");
     if (is_language_model(t->kept) && !t->sentence)
-        return sg_fail(err, SG_ERR_USAGE, "the items' vectors are those of '%.200s': start the server with --encoder and that folder",
-                       sg_path_base(sg_text_encoder_name(t->kept)));
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "the items' vectors are those of '%.200s': start the server with --encoder and that folder",
+            sg_path_base(sg_text_encoder_name(t->kept)));
     return SG_OK;
 }
 
@@ -312,12 +324,15 @@ static sg_status sentence_of_item(float *x, const sg_tower *t, const sg_bytes *t
     if (st)
         return st;
     if (!(st = sg_text_encoder_join(&joined, t->kept, text, err)) &&
-        !(st = encode_sentences(&found, &dim, &tokens, t, &(sg_bytes){joined.data, joined.size}, 1, &how, err))) {
+        !(st = encode_sentences(&found, &dim, &tokens, t, &(sg_bytes){joined.data, joined.size}, 1, &how,
+                                err))) {
         if (dim == sg_tower_item_dim(t))
             memcpy(x, found, (size_t)dim * sizeof *x);
         else
-            st = sg_fail(err, SG_ERR_USAGE, "%s gives %d numbers where the items have %d: expected the folder of '%.200s'", t->name,
-                         (int)dim, sg_tower_item_dim(t), sg_path_base(sg_text_encoder_name(t->kept)));
+            st =
+                sg_fail(err, SG_ERR_USAGE,
+                        "%s gives %d numbers where the items have %d: expected the folder of '%.200s'",
+                        t->name, (int)dim, sg_tower_item_dim(t), sg_path_base(sg_text_encoder_name(t->kept)));
     }
     sg_buf_free(&joined);
     sg_free(found);
@@ -334,7 +349,8 @@ sg_status sg_tower_item(float *x, const sg_tower *t, const sg_bytes *text, sg_er
     if (is_language_model(t->kept))
         return sentence_of_item(x, t, text, err);
     if (sg_text_encoder_dim(t->kept) != dim)
-        return sg_fail(err, SG_ERR_FORMAT, "encoder and codebooks do not fit: %d numbers and %d", sg_text_encoder_dim(t->kept), dim);
+        return sg_fail(err, SG_ERR_FORMAT, "encoder and codebooks do not fit: %d numbers and %d",
+                       sg_text_encoder_dim(t->kept), dim);
     if ((st = sg_text_encoder_item(x, t->kept, text, err)))
         return st;
     for (int k = 0; k < dim; k++)
@@ -343,7 +359,8 @@ sg_status sg_tower_item(float *x, const sg_tower *t, const sg_bytes *text, sg_er
     return sg_fail(err, SG_ERR_USAGE, "its texts have no word that the encoder knows");
 }
 
-sg_status sg_tower_place(int32_t *codes, const sg_tower *t, const float *x, const sg_catalogue *c, sg_error *err)
+sg_status sg_tower_place(int32_t *codes, const sg_tower *t, const float *x, const sg_catalogue *c,
+                         sg_error *err)
 {
     const sg_status st = sg_tower_takes_items(t, err);
 

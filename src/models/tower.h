@@ -21,7 +21,8 @@ void sg_tower_close(sg_tower *t);
 const char *sg_tower_name(const sg_tower *t);
 int sg_tower_dim(const sg_tower *t); /* what texts have; of a language model: 0 before the first text */
 /* *x (n, *dim): owned by the caller, unit length; *tokens: of all texts, of the built-in encoder its words. */
-sg_status sg_tower_texts(float **x, int32_t *dim, size_t *tokens, const sg_tower *t, const sg_bytes *text, size_t n, sg_error *err);
+sg_status sg_tower_texts(float **x, int32_t *dim, size_t *tokens, const sg_tower *t, const sg_bytes *text,
+                         size_t n, sg_error *err);
 
 /* Items. SG_ERR_USAGE says why new ones cannot have a semantic ID here. */
 sg_status sg_tower_takes_items(const sg_tower *t, sg_error *err);
@@ -31,7 +32,8 @@ int sg_tower_item_dim(const sg_tower *t);
 /* Vector x (item_dim) of an item with these texts (columns), size 0 where it has none. SG_ERR_USAGE: they say nothing. */
 sg_status sg_tower_item(float *x, const sg_tower *t, const sg_bytes *text, sg_error *err);
 /* Its semantic ID codes (levels) among those of c; SG_ERR_USAGE when nothing behind its prefix is free. */
-sg_status sg_tower_place(int32_t *codes, const sg_tower *t, const float *x, const sg_catalogue *c, sg_error *err);
+sg_status sg_tower_place(int32_t *codes, const sg_tower *t, const float *x, const sg_catalogue *c,
+                         sg_error *err);
 const char *sg_tower_sha256(const sg_tower *t); /* names encoder and codebooks: equal, equal IDs */
 
 #endif

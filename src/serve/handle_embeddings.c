@@ -15,7 +15,8 @@ const sg_field sg_embeddings_fields[] = {
     {"model", SG_FIELD_TEXT, .meaning = "the encoder, as GET /v1/models names it (the only one)"},
     {"encoding_format", SG_FIELD_TEXT, .choices = "float|base64",
      .meaning = "numbers, or base64 of 32-bit floats, little-endian (float)"},
-    {"dimensions", SG_FIELD_INT, .least = 1, .meaning = "vectors are cut to this many numbers and get unit length again (all)"},
+    {"dimensions", SG_FIELD_INT, .least = 1,
+     .meaning = "vectors are cut to this many numbers and get unit length again (all)"},
     {"user", SG_FIELD_TEXT, .meaning = "who asks; not looked at"},
     {.name = NULL},
 };
@@ -29,10 +30,12 @@ bool sg_handle_embeddings(sg_server *s, sg_job *j)
 
     j->work = SG_WORK_TEXTS;
     if (!name)
-        sg_reply_error(j->x, 501, "no_encoder", NULL,
-                       "the model folder keeps no encoder of texts, and the server was started without --encoder");
+        sg_reply_error(
+            j->x, 501, "no_encoder", NULL,
+            "the model folder keeps no encoder of texts, and the server was started without --encoder");
     else if (json_is_string(model) && strcmp(json_string_value(model), name) != 0)
-        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", name, json_string_value(model));
+        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", name,
+                       json_string_value(model));
     else if (json_is_array(input) && json_array_size(input) == 0)
         sg_reply_error(j->x, 400, "out_of_range", "input", "'input': expected at least one text, found none");
     else
@@ -97,7 +100,8 @@ static json_t *base64_json(const float *x, int32_t n)
     return out;
 }
 
-static json_t *answer_json(const sg_tower *t, float *x, int32_t dim, int32_t wanted, bool base64, size_t n, size_t tokens)
+static json_t *answer_json(const sg_tower *t, float *x, int32_t dim, int32_t wanted, bool base64, size_t n,
+                           size_t tokens)
 {
     json_t *data = json_array();
 
@@ -106,15 +110,17 @@ static json_t *answer_json(const sg_tower *t, float *x, int32_t dim, int32_t wan
 
         if (wanted < dim)
             shorten(row, wanted);
-        json_array_append_new(data, json_pack("{s:s, s:I, s:o}", "object", "embedding", "index", (json_int_t)i, "embedding",
+        json_array_append_new(data, json_pack("{s:s, s:I, s:o}", "object", "embedding", "index",
+                                              (json_int_t)i, "embedding",
                                               base64 ? base64_json(row, wanted) : floats_json(row, wanted)));
     }
     if (json_array_size(data) != n) {
         json_decref(data);
         return NULL;
     }
-    return json_pack("{s:s, s:o, s:s, s:{s:I, s:I}}", "object", "list", "data", data, "model", sg_tower_name(t), "usage",
-                     "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens);
+    return json_pack("{s:s, s:o, s:s, s:{s:I, s:I}}", "object", "list", "data", data, "model",
+                     sg_tower_name(t), "usage", "prompt_tokens", (json_int_t)tokens, "total_tokens",
+                     (json_int_t)tokens);
 }
 
 void sg_texts_run(sg_server *s, sg_worker *w, sg_job *j)
@@ -142,13 +148,16 @@ void sg_texts_run(sg_server *s, sg_worker *w, sg_job *j)
     if (st) {
         sg_reply_status(j->x, st, &e);
     } else if (json_is_integer(wanted) && json_integer_value(wanted) > dim) {
-        sg_reply_error(j->x, 400, "out_of_range", "dimensions", "'dimensions': expected at most %d, found %lld", (int)dim,
+        sg_reply_error(j->x, 400, "out_of_range", "dimensions",
+                       "'dimensions': expected at most %d, found %lld", (int)dim,
                        (long long)json_integer_value(wanted));
     } else {
         const bool base64 = json_is_string(format) && strcmp(json_string_value(format), "base64") == 0;
 
         atomic_fetch_add(&s->metrics.embeddings, (uint64_t)n);
-        sg_reply(j->x, 200, answer_json(t, x, dim, json_is_integer(wanted) ? (int32_t)json_integer_value(wanted) : dim, base64, n, tokens));
+        sg_reply(j->x, 200,
+                 answer_json(t, x, dim, json_is_integer(wanted) ? (int32_t)json_integer_value(wanted) : dim,
+                             base64, n, tokens));
     }
     sg_free(x);
     sg_free(text);

@@ -18,14 +18,16 @@ enum { COLUMNS_MAX = 4096, CODES_TEXT = SG_CATALOGUE_LEVELS_MAX * 8 };
 static const sg_field item_fields[] = {
     {"id", SG_FIELD_TEXT, .needed = true, .meaning = "id of the item"},
     {"texts", SG_FIELD_MAP, .longest = offsetof(sg_serve_config, text_max),
-     .meaning = "its texts by the dataset's columns, which its semantic ID comes from; without them an item of the model that was "
+     .meaning = "its texts by the dataset's columns, which its semantic ID comes from; without them an item "
+                "of the model that was "
                 "removed comes back as it was"},
-    {"expires_at", SG_FIELD_INT, .least = 1, .meaning = "seconds since 1970 after which it is not on offer any more (never)"},
+    {"expires_at", SG_FIELD_INT, .least = 1,
+     .meaning = "seconds since 1970 after which it is not on offer any more (never)"},
     {.name = NULL},
 };
 const sg_field sg_items_fields[] = {
-    {"items", SG_FIELD_OBJECTS, .needed = true, .most = offsetof(sg_serve_config, items_max), .inner = item_fields,
-     .meaning = "all of them are added, or none"},
+    {"items", SG_FIELD_OBJECTS, .needed = true, .most = offsetof(sg_serve_config, items_max),
+     .inner = item_fields, .meaning = "all of them are added, or none"},
     {.name = NULL},
 };
 
@@ -67,8 +69,8 @@ static bool check_columns(sg_job *j, const sg_tower *t, const json_t *texts, siz
         near = sg_nearest(key, known, (size_t)n);
         snprintf(param, sizeof param, "items[%zu].texts", i);
         if (near)
-            sg_reply_error(j->x, 400, "unknown_parameter", param, "'%s': unknown column '%.60s' (did you mean '%s'?)", param, key,
-                           near);
+            sg_reply_error(j->x, 400, "unknown_parameter", param,
+                           "'%s': unknown column '%.60s' (did you mean '%s'?)", param, key, near);
         else
             sg_reply_error(j->x, 400, "unknown_parameter", param, "'%s': unknown column '%.60s'", param, key);
         return false;
@@ -108,7 +110,8 @@ static bool check_new(sg_loaded *l, sg_job *j, const json_t *items, size_t i)
         return true;
     if (sg_stock_takes_items(l->stock, &e)) {
         snprintf(param, sizeof param, "items[%zu].id", i);
-        sg_reply_error(j->x, 422, "items_are_learned", param, "item '%.*s' cannot be added: %s", (int)id.size, id.data, e.message);
+        sg_reply_error(j->x, 422, "items_are_learned", param, "item '%.*s' cannot be added: %s", (int)id.size,
+                       id.data, e.message);
         return false;
     }
     if (json_object_size(json_object_get(item, "texts")))
@@ -188,9 +191,9 @@ static bool encode_items(const sg_loaded *l, sg_job *j)
     }
     for (size_t i = 0; i < n; i++) {
         const json_t *item = json_array_get(items, i);
-        const sg_status st = has_vector(l->stock, item)
-                                 ? encode_one(j->x_items + i * dim, l->tower, json_object_get(item, "texts"), &e)
-                                 : SG_OK;
+        const sg_status st = has_vector(l->stock, item) ? encode_one(j->x_items + i * dim, l->tower,
+                                                                     json_object_get(item, "texts"), &e)
+                                                        : SG_OK;
 
         if (st == SG_ERR_USAGE) {
             char param[96];
@@ -262,7 +265,8 @@ static bool is_repeated(const sg_added *a, const json_t *item)
 {
     json_t *known = a && a->expires == expiry_of(item) ? sg_added_texts(a) : NULL;
     const json_t *texts = json_object_get(item, "texts");
-    const bool same = known && (json_is_object(texts) ? json_equal(known, texts) : json_object_size(known) == 0);
+    const bool same =
+        known && (json_is_object(texts) ? json_equal(known, texts) : json_object_size(known) == 0);
 
     json_decref(known);
     return same;
@@ -285,15 +289,18 @@ static bool add_one(const sg_added **added, sg_loaded *l, sg_job *j, size_t i)
         json_decref(given);
         if (is_repeated(sg_stock_find(l->stock, id), item))
             return true;
-        sg_reply_error(j->x, 409, "exists", param, "item '%.*s' is in the catalogue and is not the same: remove it first",
-                       (int)id.size, id.data);
+        sg_reply_error(j->x, 409, "exists", param,
+                       "item '%.*s' is in the catalogue and is not the same: remove it first", (int)id.size,
+                       id.data);
         return false;
     }
     st = sg_stock_add(added, l->stock,
                       &(sg_arrival){.id = id,
                                     .texts = given,
                                     .expires = expiry_of(item),
-                                    .x = has_vector(l->stock, item) ? j->x_items + i * (size_t)sg_tower_item_dim(l->tower) : NULL},
+                                    .x = has_vector(l->stock, item)
+                                             ? j->x_items + i * (size_t)sg_tower_item_dim(l->tower)
+                                             : NULL},
                       &e);
     json_decref(given);
     if (st == SG_ERR_USAGE)
@@ -343,7 +350,8 @@ sg_status sg_items_add(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err)
     if (!st) {
         atomic_fetch_add(&s->metrics.items_added, (uint64_t)n_fresh);
         sg_reply(j->x, 200,
-                 json_pack("{s:s, s:i, s:i, s:O}", "object", "items", "added", n_fresh, "repeated", (int)n - n_fresh, "items", list));
+                 json_pack("{s:s, s:i, s:i, s:O}", "object", "items", "added", n_fresh, "repeated",
+                           (int)n - n_fresh, "items", list));
     }
 done:
     json_decref(list);
@@ -365,7 +373,8 @@ sg_status sg_items_remove(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err)
         return SG_OK;
     if (!(st = sg_store_remove_item(s->store_write, id, err))) {
         atomic_fetch_add(&s->metrics.items_removed, 1);
-        sg_reply(j->x, 200, json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
+        sg_reply(j->x, 200,
+                 json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
     }
     return st;
 }
@@ -440,7 +449,8 @@ static sg_status add_stored(filling *f, const sg_arrival *given, sg_error *err)
         return sg_fail_memory(err, "vector of an item");
     a.codes = NULL;
     a.x = x;
-    if (!(st = encode_one(x, f->l->tower, a.texts, err)) && !(st = sg_stock_add(&added, f->l->stock, &a, err)) && !a.record_only) {
+    if (!(st = encode_one(x, f->l->tower, a.texts, err)) &&
+        !(st = sg_stock_add(&added, f->l->stock, &a, err)) && !a.record_only) {
         if (!sg_grow(&f->anew, &f->cap_anew, f->n_anew + 1, sizeof *f->anew))
             st = sg_fail_memory(err, "items");
         else
@@ -523,10 +533,12 @@ sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, sg_error *e
     sg_status st = sg_store_items(store, true, take_row, &f, err);
 
     f.gone = false;
-    if (!st && !(st = sg_store_items(store, false, take_row, &f, err)) && !(st = sg_stock_publish(l->stock, err)))
+    if (!st && !(st = sg_store_items(store, false, take_row, &f, err)) &&
+        !(st = sg_stock_publish(l->stock, err)))
         st = keep_anew(&f, store, err);
     if (!st && f.n_left_out)
-        sg_server_log(s, "warning", "items of the store that this model cannot offer", json_pack("{s:i}", "items", f.n_left_out));
+        sg_server_log(s, "warning", "items of the store that this model cannot offer",
+                      json_pack("{s:i}", "items", f.n_left_out));
     sg_free(f.anew);
     return st;
 }

@@ -14,17 +14,18 @@ typedef enum kind { PUT, SHOWN, DROPPED, LISTED, RELISTED } kind;
 typedef struct edit { /* as it has to be taken back */
     kind kind;
     int32_t number;
-    const sg_added *before;                /* RELISTED: what its place held */
-    sg_bytes id;                           /* LISTED, RELISTED */
+    const sg_added *before;                 /* RELISTED: what its place held */
+    sg_bytes id;                            /* LISTED, RELISTED */
     int32_t codes[SG_CATALOGUE_LEVELS_MAX]; /* DROPPED */
 } edit;
 
 struct sg_stock {
     sg_model *model; /* borrowed; its index of ids is built */
     const sg_tower *tower;
-    sg_living *living; /* owned; NULL before the first edit, and for models without a catalogue that changes */
-    uint8_t *allow;    /* owned (n_items): for the others; NULL before the first edit */
-    int32_t n_gone;    /* of allow */
+    sg_living
+        *living;    /* owned; NULL before the first edit, and for models without a catalogue that changes */
+    uint8_t *allow; /* owned (n_items): for the others; NULL before the first edit */
+    int32_t n_gone; /* of allow */
     int levels;
     const sg_added **by_id, **later; /* owned */
     size_t n_by_id, cap_by_id, n_later, cap_later;
@@ -135,8 +136,10 @@ bool sg_stock_offers(const sg_stock *s, sg_bytes id)
 sg_status sg_stock_takes_items(const sg_stock *s, sg_error *err)
 {
     if (!has_catalogue(s))
-        return sg_fail(err, SG_ERR_USAGE, "%s scores items by what it learned of each in training: a new item needs a new training",
-                       s->model->class->name);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "%s scores items by what it learned of each in training: a new item needs a new training",
+            s->model->class->name);
     return sg_tower_takes_items(s->tower, err);
 }
 
@@ -188,7 +191,11 @@ static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, co
         !(r = sg_alloc(sizeof *r + bytes + a->id.size + title.size + size)))
         return NULL;
     at = (char *)r + sizeof *r + bytes;
-    *r = (sg_added){.id = put_bytes(&at, a->id), .title = put_bytes(&at, title), .texts = {at, size}, .expires = a->expires, .number = number};
+    *r = (sg_added){.id = put_bytes(&at, a->id),
+                    .title = put_bytes(&at, title),
+                    .texts = {at, size},
+                    .expires = a->expires,
+                    .number = number};
     json_dumpb(a->texts, at, size, FLAGS);
     if (bytes)
         memcpy(r->codes, codes, bytes);
@@ -204,7 +211,8 @@ static bool list(sg_stock *s, const sg_added *r)
 
     if (!sg_grow(&s->by_id, &s->cap_by_id, s->n_by_id + 1, sizeof *s->by_id) ||
         !sg_grow(&s->later, &s->cap_later, s->n_later + 1, sizeof *s->later) ||
-        !note(s, &(edit){.kind = before ? RELISTED : LISTED, .number = r->number, .before = before, .id = r->id}))
+        !note(s, &(edit){
+                     .kind = before ? RELISTED : LISTED, .number = r->number, .before = before, .id = r->id}))
         return false;
     if (!before) {
         memmove(s->by_id + at + 1, s->by_id + at, (s->n_by_id - at) * sizeof *s->by_id);
@@ -218,7 +226,8 @@ static bool list(sg_stock *s, const sg_added *r)
     return true;
 }
 
-static sg_status choose_codes(int32_t *codes, const sg_stock *s, const sg_arrival *a, int32_t number, sg_error *err)
+static sg_status choose_codes(int32_t *codes, const sg_stock *s, const sg_arrival *a, int32_t number,
+                              sg_error *err)
 {
     const size_t bytes = (size_t)s->levels * sizeof *codes;
 
@@ -274,10 +283,12 @@ sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, s
 
     *out = NULL;
     if (s->broken)
-        return sg_fail(err, SG_ERR_MEMORY, "the catalogue ran out of memory; POST /admin/reload makes it anew");
+        return sg_fail(err, SG_ERR_MEMORY,
+                       "the catalogue ran out of memory; POST /admin/reload makes it anew");
     assert(a->record_only || !offers(s, number));
     if (!a->codes && !a->x && (number < 0 || number >= s->model->n_items))
-        return sg_stock_takes_items(s, err) ? SG_ERR_USAGE : sg_fail(err, SG_ERR_USAGE, "a new item has to have texts");
+        return sg_stock_takes_items(s, err) ? SG_ERR_USAGE
+                                            : sg_fail(err, SG_ERR_USAGE, "a new item has to have texts");
     if (number < 0 && s->n_later >= (size_t)(INT32_MAX - 1 - s->model->n_items))
         return sg_fail(err, SG_ERR_USAGE, "the catalogue has as many items as it can");
     if ((st = choose_codes(codes, s, a, number, err)))
@@ -316,7 +327,8 @@ sg_status sg_stock_remove(sg_stock *s, sg_bytes id, sg_error *err)
     sg_status st;
 
     if (s->broken)
-        return sg_fail(err, SG_ERR_MEMORY, "the catalogue ran out of memory; POST /admin/reload makes it anew");
+        return sg_fail(err, SG_ERR_MEMORY,
+                       "the catalogue ran out of memory; POST /admin/reload makes it anew");
     if (!offers(s, item))
         return sg_fail(err, SG_ERR_MISSING, "item '%.*s' is not in the catalogue", (int)id.size, id.data);
     if (!has_catalogue(s))
@@ -421,7 +433,8 @@ static void view_free(sg_stock *s, sg_view *v)
 static sg_view *new_view(const sg_stock *s)
 {
     sg_view *v = sg_alloc_zero(1, sizeof *v);
-    const sg_added **by_id = sg_alloc_array(s->n_by_id, sizeof *by_id), **later = sg_alloc_array(s->n_later, sizeof *later);
+    const sg_added **by_id = sg_alloc_array(s->n_by_id, sizeof *by_id),
+                   **later = sg_alloc_array(s->n_later, sizeof *later);
     const int32_t **codes = sg_alloc_array(s->n_later, sizeof *codes);
     uint8_t *allow = s->n_gone ? sg_alloc((size_t)s->model->n_items) : NULL;
 
@@ -441,7 +454,10 @@ static sg_view *new_view(const sg_stock *s)
         memcpy(allow, s->allow, (size_t)s->model->n_items);
     for (size_t i = 0; i < s->n_later; i++)
         codes[i] = later[i]->codes;
-    *v = (sg_view){.offer = {.n_items = s->model->n_items, .codes = codes, .n_codes = (int32_t)s->n_later, .allow = allow},
+    *v = (sg_view){.offer = {.n_items = s->model->n_items,
+                             .codes = codes,
+                             .n_codes = (int32_t)s->n_later,
+                             .allow = allow},
                    .n_items = s->model->n_items - s->n_gone,
                    .n_added = s->n_by_id,
                    .by_id = by_id,

@@ -16,7 +16,7 @@
 enum { COLUMNS_MAX = 4096, FEATURES_MAX = 1 << 24, DIM_MAX = 4096 };
 
 struct sg_text_encoder {
-    sg_tensors *file; /* owned */
+    sg_tensors *file;          /* owned */
     json_t *options, *columns; /* owned */
     sg_column_plan *plan;      /* owned (n_columns); column names nothing yet */
     sg_text_column *column;    /* owned (n_columns): names, borrowed from columns */
@@ -39,7 +39,8 @@ static sg_status columns_text(sg_buf *out, const sg_dataset *d, const char *colu
 
     for (int i = 0; !st && i < plan.n; i++)
         json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", plan.list[i].column->name, "kind",
-                                              sg_column_kind_name(plan.list[i].kind), "numbers", plan.list[i].numbers));
+                                              sg_column_kind_name(plan.list[i].kind), "numbers",
+                                              plan.list[i].numbers));
     if (!st) {
         sg_json_print_compact(out, list);
         st = out->failed || json_array_size(list) != (size_t)plan.n ? sg_fail_memory(err, "encoder") : SG_OK;
@@ -61,7 +62,8 @@ static int by_hash(const void *a, const void *b)
     return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-static sg_status write_fit(const char *path, const sg_lsa_fit *f, const sg_meta *meta, size_t n_meta, sg_error *err)
+static sg_status write_fit(const char *path, const sg_lsa_fit *f, const sg_meta *meta, size_t n_meta,
+                           sg_error *err)
 {
     const size_t n = (size_t)f->features, dim = (size_t)f->dim;
     ranked *order = sg_alloc_array(n, sizeof *order);
@@ -98,8 +100,9 @@ static sg_status write_fit(const char *path, const sg_lsa_fit *f, const sg_meta 
     return st;
 }
 
-sg_status sg_text_encoder_save(const char *path, const sg_dataset *d, const char *encoder, const char *options_json,
-                               const char *columns, const sg_lsa_fit *fit, sg_error *err)
+sg_status sg_text_encoder_save(const char *path, const sg_dataset *d, const char *encoder,
+                               const char *options_json, const char *columns, const sg_lsa_fit *fit,
+                               sg_error *err)
 {
     sg_buf text = {0};
     sg_status st = columns_text(&text, d, columns, err);
@@ -151,8 +154,10 @@ static sg_status read_columns(sg_text_encoder *e, sg_error *err)
 
         e->column[i].name = json_string_value(json_object_get(one, "name"));
         e->plan[i].numbers = json_is_true(json_object_get(one, "numbers"));
-        if (!e->column[i].name || !read_kind(&e->plan[i].kind, json_string_value(json_object_get(one, "kind"))))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: metadata 'columns': expected a name and a kind of column %zu",
+        if (!e->column[i].name ||
+            !read_kind(&e->plan[i].kind, json_string_value(json_object_get(one, "kind"))))
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: metadata 'columns': expected a name and a kind of column %zu",
                            sg_tensors_name(e->file), i);
     }
     e->n_columns = (int)n;
@@ -166,11 +171,14 @@ static sg_status read_fit(sg_text_encoder *e, sg_error *err)
     sg_status st;
 
     sg_options_init(&c, sg_lsa_options, sg_n_lsa_options);
-    if ((st = sg_receipt_read_options(&c, sg_lsa_options, sg_n_lsa_options, e->options, sg_tensors_name(e->file), err)) ||
+    if ((st = sg_receipt_read_options(&c, sg_lsa_options, sg_n_lsa_options, e->options,
+                                      sg_tensors_name(e->file), err)) ||
         (st = sg_tensors_need(&hash, e->file, "hash", SG_DT_U64, 1, (int64_t[]){-1}, err)) ||
         (st = sg_tensors_need(&idf, e->file, "idf", SG_DT_F32, 1, (int64_t[]){(int64_t)hash->dim[0]}, err)) ||
-        (st = sg_tensors_need(&right, e->file, "right", SG_DT_F16, 2, (int64_t[]){(int64_t)hash->dim[0], -1}, err)) ||
-        (st = sg_tensors_need(&scale, e->file, "scale", SG_DT_F32, 1, (int64_t[]){(int64_t)right->dim[1]}, err)))
+        (st = sg_tensors_need(&right, e->file, "right", SG_DT_F16, 2, (int64_t[]){(int64_t)hash->dim[0], -1},
+                              err)) ||
+        (st = sg_tensors_need(&scale, e->file, "scale", SG_DT_F32, 1, (int64_t[]){(int64_t)right->dim[1]},
+                              err)))
         return st;
     if (hash->dim[0] < 1 || hash->dim[0] > FEATURES_MAX || right->dim[1] < 1 || right->dim[1] > DIM_MAX)
         return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'right': expected 1 to %d rows and 1 to %d columns",
@@ -197,8 +205,8 @@ static sg_status finish_open(sg_text_encoder **out, sg_tensors *file, sg_status 
         return st ? st : sg_fail_memory(err, "encoder");
     }
     e->file = file;
-    if (st || (st = read_meta(&e->options, e->file, "options", err)) || (st = read_meta(&e->columns, e->file, "columns", err)) ||
-        (st = read_columns(e, err)))
+    if (st || (st = read_meta(&e->options, e->file, "options", err)) ||
+        (st = read_meta(&e->columns, e->file, "columns", err)) || (st = read_columns(e, err)))
         goto done;
     if (!sg_tensors_meta(e->file, "encoder"))
         st = sg_fail(err, SG_ERR_FORMAT, "%s: metadata 'encoder' is missing", sg_tensors_name(file));
@@ -295,8 +303,8 @@ static sg_status one_item_new(one_item *o, const sg_text_encoder *e, const sg_by
     for (size_t i = 0; i < n; i++) {
         o->offsets[2 * i] = 0;
         o->offsets[2 * i + 1] = (int64_t)text[i].size;
-        o->column[i] = (sg_text_column){
-            e->column[i].name, {1, text[i].size ? text[i].data : "", o->offsets + 2 * i}};
+        o->column[i] =
+            (sg_text_column){e->column[i].name, {1, text[i].size ? text[i].data : "", o->offsets + 2 * i}};
         o->plan.list[i] = e->plan[i];
         o->plan.list[i].column = &o->column[i];
     }
@@ -362,10 +370,13 @@ static sg_status project(float *x, const sg_text_encoder *e, const sg_grams *g, 
     for (int k = 0; k < e->dim; k++)
         x[k] = (float)(e->normalise && norm > 0 ? sum[k] / sqrt(norm) : sum[k]);
     sg_free(sum);
-    return isfinite(norm) ? SG_OK : sg_fail(err, SG_ERR_NUMERIC, "%s: a text gave a vector that is not finite", sg_tensors_name(e->file));
+    return isfinite(norm) ? SG_OK
+                          : sg_fail(err, SG_ERR_NUMERIC, "%s: a text gave a vector that is not finite",
+                                    sg_tensors_name(e->file));
 }
 
-static sg_status encode(float *x, size_t *words, const sg_text_encoder *e, const sg_text_plan *plan, sg_error *err)
+static sg_status encode(float *x, size_t *words, const sg_text_encoder *e, const sg_text_plan *plan,
+                        sg_error *err)
 {
     sg_grams g = {0};
     sg_status st = sg_grams_of_item(&g, plan, &e->spec, 0, err);
@@ -390,7 +401,8 @@ sg_status sg_text_encoder_item(float *x, const sg_text_encoder *e, const sg_byte
     return st;
 }
 
-sg_status sg_text_encoder_text(float *x, size_t *words, const sg_text_encoder *e, sg_bytes text, sg_error *err)
+sg_status sg_text_encoder_text(float *x, size_t *words, const sg_text_encoder *e, sg_bytes text,
+                               sg_error *err)
 {
     const int64_t offsets[] = {0, (int64_t)text.size};
     const sg_text_column column = {"text", {1, text.size ? text.data : "", offsets}};

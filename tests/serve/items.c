@@ -28,8 +28,9 @@ static int start(void **state)
     static const char *const models[] = {"tiger", "sasrec", "pop", NULL};
 
     (void)state;
-    if (make_work(models) || shell("sedge train hstu-rank shop -q -o rank --set dim=16 blocks=1 epochs=1 label=action actions=3 "
-                                   "bias=position valid_users=50 --json >/dev/null"))
+    if (make_work(models) ||
+        shell("sedge train hstu-rank shop -q -o rank --set dim=16 blocks=1 epochs=1 label=action actions=3 "
+              "bias=position valid_users=50 --json >/dev/null"))
         return -1;
     if (in_postgres && !postgres_make(&pg))
         return -1;
@@ -74,7 +75,8 @@ static bool lists(const answer *a, const char *id)
     json_t *items = member(a->json, "items"), *one;
     size_t i;
 
-    json_array_foreach(items, i, one) if (strcmp(json_string_value(json_object_get(one, "item")), id) == 0) return true;
+    json_array_foreach(items, i,
+                       one) if (strcmp(json_string_value(json_object_get(one, "item")), id) == 0) return true;
     return false;
 }
 
@@ -136,11 +138,16 @@ static void sent_again_it_is_the_same_item(void **state)
     assert_true(json_is_false(member(a.json, "items/0/added")));
     assert_int_equal(json_array_size(member(a.json, "items/0/semantic_id")), 3);
     answer_free(&a);
-    assert_error(&s, "POST", "/v1/items", "{\"items\": [{\"id\": \"lamp\", \"texts\": {\"title\": \"Building Blocks\"}}]}", 409, "exists");
-    assert_error(&s, "POST", "/v1/items", "{\"items\": [{\"id\": \"i3\", \"texts\": " LAMP "}]}", 409, "exists");
+    assert_error(&s, "POST", "/v1/items",
+                 "{\"items\": [{\"id\": \"lamp\", \"texts\": {\"title\": \"Building Blocks\"}}]}", 409,
+                 "exists");
+    assert_error(&s, "POST", "/v1/items", "{\"items\": [{\"id\": \"i3\", \"texts\": " LAMP "}]}", 409,
+                 "exists");
     /* all or none */
     assert_error(&s, "POST", "/v1/items",
-                 "{\"items\": [{\"id\": \"desk\", \"texts\": " LAMP "}, {\"id\": \"i3\", \"texts\": " LAMP "}]}", 409, "exists");
+                 "{\"items\": [{\"id\": \"desk\", \"texts\": " LAMP "}, {\"id\": \"i3\", \"texts\": " LAMP
+                 "}]}",
+                 409, "exists");
     assert_int_equal(look(&s, "desk"), 404);
 }
 
@@ -154,15 +161,19 @@ static void a_removed_item_is_gone_and_known(void **state)
     assert_error(&s, "GET", "/v1/items/lamp", NULL, 404, "removed");
     assert_int_equal(drop(&s, "i7"), 200);
     assert_int_equal(drop(&s, "nothing"), 404);
-    a = ask(&s, "POST", "/v1/recommend", "{\"history\": [\"i7\", \"lamp\"], \"k\": 90, \"beam\": 90, \"seen\": true}");
-    assert_true(number_at(&a, "history_length") == 2 && number_at(&a, "unknown") == 0); /* a history may hold it */
+    a = ask(&s, "POST", "/v1/recommend",
+            "{\"history\": [\"i7\", \"lamp\"], \"k\": 90, \"beam\": 90, \"seen\": true}");
+    assert_true(number_at(&a, "history_length") == 2 &&
+                number_at(&a, "unknown") == 0); /* a history may hold it */
     assert_int_equal(json_array_size(member(a.json, "items")), 79);
     assert_false(lists(&a, "i7") || lists(&a, "lamp"));
     answer_free(&a);
     a = ask(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i7\", \"i4\"]}");
-    assert_true(json_is_null(member(a.json, "items/0/score")) && json_is_number(member(a.json, "items/1/score")));
+    assert_true(json_is_null(member(a.json, "items/0/score")) &&
+                json_is_number(member(a.json, "items/1/score")));
     answer_free(&a);
-    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i7\", \"lamp\"]}", 404, "not_found");
+    assert_error(&s, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i7\", \"lamp\"]}", 404,
+                 "not_found");
     a = ask(&s, "POST", "/v1/rerank", "{\"history\": [\"i3\"], \"items\": [\"i7\", \"i4\"]}");
     assert_int_equal(json_array_size(member(a.json, "results")), 1);
     answer_free(&a);
@@ -181,7 +192,8 @@ static void an_item_ends_when_it_expires(void **state)
     char body[300];
 
     (void)state;
-    snprintf(body, sizeof body, "{\"items\": [{\"id\": \"milk\", \"texts\": " LAMP ", \"expires_at\": %lld}]}",
+    snprintf(body, sizeof body,
+             "{\"items\": [{\"id\": \"milk\", \"texts\": " LAMP ", \"expires_at\": %lld}]}",
              (long long)time(NULL) + (SANITIZED ? 8 : 3));
     assert_int_equal(status_of(&s, "POST", "/v1/items", body), 200);
     answer a = ask(&s, "GET", "/v1/items/milk", NULL);
@@ -198,7 +210,8 @@ static void an_item_ends_when_it_expires(void **state)
 }
 
 /* ---- what is refused ----------------------------------------------------------------------------------------- */
-static void assert_words(const server *to, const char *path, const char *body, int status, const char *message)
+static void assert_words(const server *to, const char *path, const char *body, int status,
+                         const char *message)
 {
     answer a = ask(to, "POST", path, body);
 
@@ -225,7 +238,8 @@ static void bad_items_are_refused_word_by_word(void **state)
         {"{\"items\": [{\"id\": \"x\", \"texts\": {}}]}", 400, "'items[0].texts': expected, found nothing"},
         {"{\"items\": [{\"id\": \"x\", \"texts\": \"lamp\"}]}", 400,
          "'items[0].texts': expected an object of strings, found \"lamp\""},
-        {"{\"items\": [{\"id\": \"x\", \"texts\": {\"title\": 3}}]}", 400, "'items[0].texts.title': expected a string, found 3"},
+        {"{\"items\": [{\"id\": \"x\", \"texts\": {\"title\": 3}}]}", 400,
+         "'items[0].texts.title': expected a string, found 3"},
         {"{\"items\": [{\"id\": \"x\", \"texts\": {\"title\": \"\"}}]}", 400,
          "'items[0].texts.title': expected 1 to 8192 bytes, found 0"},
         {"{\"items\": [{\"id\": \"x\", \"texts\": {\"titel\": \"a\"}}]}", 400,
@@ -257,7 +271,8 @@ static char *body_of(int n, int bytes)
 
     at += sprintf(at, "{\"items\": [");
     for (int i = 0; i < n; i++) {
-        at += sprintf(at, "%s{\"id\": \"many%d-%d\", \"texts\": {\"title\": \"Wooden Building Blocks", i ? ", " : "", i, bytes);
+        at += sprintf(at, "%s{\"id\": \"many%d-%d\", \"texts\": {\"title\": \"Wooden Building Blocks",
+                      i ? ", " : "", i, bytes);
         for (int b = 22; i == 0 && b < bytes; b++)
             *at++ = ' ';
         at += sprintf(at, "\"}}");
@@ -271,9 +286,11 @@ static void limits_hold_to_the_last(void **state)
     server small;
 
     (void)state;
-    start_with(&small, "tiger", "--items-max 3 --text-max 64 --inputs-max 4 --id-max 12 --batch 2 --threads 1", "small");
+    start_with(&small, "tiger",
+               "--items-max 3 --text-max 64 --inputs-max 4 --id-max 12 --batch 2 --threads 1", "small");
     for (int more = -1; more <= 1; more++) {
-        char *many = body_of(3 + more, 22), *longer = body_of(1, 64 + more), inputs[200] = "{\"input\": [", body[200];
+        char *many = body_of(3 + more, 22), *longer = body_of(1, 64 + more), inputs[200] = "{\"input\": [",
+             body[200];
 
         assert_int_equal(status_of(&small, "POST", "/v1/items", many), more > 0 ? 400 : 200);
         assert_int_equal(status_of(&small, "POST", "/v1/items", longer), more > 0 ? 400 : 200);
@@ -283,8 +300,8 @@ static void limits_hold_to_the_last(void **state)
         assert_int_equal(status_of(&small, "POST", "/v1/embeddings", inputs), more > 0 ? 400 : 200);
         snprintf(body, sizeof body, "{\"input\": \"pan%*s\"}", 61 + more, "");
         assert_int_equal(status_of(&small, "POST", "/v1/embeddings", body), more > 0 ? 400 : 200);
-        snprintf(body, sizeof body, "{\"items\": [{\"id\": \"%.*s\", \"texts\": {\"title\": \"Building\"}}]}", 12 + more,
-                 "abcdefghijklmnop");
+        snprintf(body, sizeof body, "{\"items\": [{\"id\": \"%.*s\", \"texts\": {\"title\": \"Building\"}}]}",
+                 12 + more, "abcdefghijklmnop");
         assert_int_equal(status_of(&small, "POST", "/v1/items", body), more > 0 ? 400 : 200);
         for (int i = 0; i < 3 + more && more <= 0; i++) { /* their ids are free again */
             char id[30];
@@ -295,7 +312,8 @@ static void limits_hold_to_the_last(void **state)
         free(many);
         free(longer);
     }
-    assert_words(&small, "/v1/items", "{\"items\": [1, 2, 3, 4]}", 400, "'items': expected at most 3, found 4");
+    assert_words(&small, "/v1/items", "{\"items\": [1, 2, 3, 4]}", 400,
+                 "'items': expected at most 3, found 4");
     assert_words(&small, "/v1/embeddings", "{\"input\": [\"a\", \"a\", \"a\", \"a\", \"a\"]}", 400,
                  "'input': expected at most 4, found 5");
     assert_int_equal(server_stop(&small), 0);
@@ -354,8 +372,9 @@ static void every_model_forgets_and_takes_back(void **state)
         a = ask(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"lamp\", \"texts\": " LAMP "}]}");
         assert_int_equal(a.status, 422);
         assert_string_equal(text_at(&a, "error/code"), "items_are_learned");
-        assert_non_null(strstr(text_at(&a, "error/message"),
-                               "scores items by what it learned of each in training: a new item needs a new training"));
+        assert_non_null(
+            strstr(text_at(&a, "error/message"),
+                   "scores items by what it learned of each in training: a new item needs a new training"));
         answer_free(&a);
         kill(t.pid, SIGKILL);
         server_wait(&t);
@@ -377,7 +396,8 @@ static void without_a_store_nothing_is_promised(void **state)
 
     (void)state;
     server_start(&t, "tiger", "--threads 1");
-    assert_error(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"x\", \"texts\": " LAMP "}]}", 501, "no_store");
+    assert_error(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"x\", \"texts\": " LAMP "}]}", 501,
+                 "no_store");
     assert_error(&t, "DELETE", "/v1/items/i3", NULL, 501, "no_store");
     assert_int_equal(server_stop(&t), 0);
 }
@@ -424,7 +444,8 @@ static void an_acknowledged_item_survives(void **state)
     }
     assert_int_equal(server_stop(&t), 0);
     /* a model that learned from other codes gives them new ones */
-    assert_int_equal(shell("sedge tokenize shop -q --codes 6 --levels 3 --json >/dev/null && sedge train tiger shop -q -o other --set dim=16 "
+    assert_int_equal(shell("sedge tokenize shop -q --codes 6 --levels 3 --json >/dev/null && sedge train "
+                           "tiger shop -q -o other --set dim=16 "
                            "layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 --json >/dev/null"),
                      0);
     start_with(&t, "other", "--threads 2", "kill");
@@ -456,7 +477,8 @@ static void *read_on(void *ctx)
 
         for (int g = 0; g < GOING; g++)
             gone[g] = moving.gone[g];
-        answer a = ask(t, "POST", "/v1/recommend", "{\"history\": [\"i3\", \"i14\"], \"k\": 95, \"beam\": 95, \"seen\": true}");
+        answer a = ask(t, "POST", "/v1/recommend",
+                       "{\"history\": [\"i3\", \"i14\"], \"k\": 95, \"beam\": 95, \"seen\": true}");
         items = member(a.json, "items");
         if (a.status == 200 && json_array_size(items) < 80)
             moving.wrong++;
@@ -522,7 +544,9 @@ static double dot(json_t *x, json_t *y)
 static void texts_become_vectors(void **state)
 {
     answer a = ask(&s, "POST", "/v1/embeddings",
-                   "{\"input\": [\"Wooden Building Blocks\", \"wooden blocks\", \"Frying Pan\"], \"model\": \"lsa\"}"), b;
+                   "{\"input\": [\"Wooden Building Blocks\", \"wooden blocks\", \"Frying Pan\"], \"model\": "
+                   "\"lsa\"}"),
+           b;
     json_t *x = member(a.json, "data/0/embedding");
 
     (void)state;
@@ -544,7 +568,8 @@ static void texts_become_vectors(void **state)
     assert_true(fabs(dot(member(b.json, "data/0/embedding"), member(b.json, "data/0/embedding")) - 1) < 1e-6);
     answer_free(&b);
     /* 16 floats are 64 bytes are 86 letters and "==" */
-    b = ask(&s, "POST", "/v1/embeddings", "{\"input\": \"Wooden Building Blocks\", \"encoding_format\": \"base64\"}");
+    b = ask(&s, "POST", "/v1/embeddings",
+            "{\"input\": \"Wooden Building Blocks\", \"encoding_format\": \"base64\"}");
     assert_int_equal(strlen(text_at(&b, "data/0/embedding")), 88);
     assert_string_equal(text_at(&b, "data/0/embedding") + 86, "==");
     {
@@ -556,14 +581,15 @@ static void texts_become_vectors(void **state)
             unsigned v = 0;
 
             for (int k = 0; k < 4; k++)
-                v = v << 6 | (text[4 * i + k] == '=' ? 0 : (unsigned)(strchr(letters, text[4 * i + k]) - letters));
+                v = v << 6 |
+                    (text[4 * i + k] == '=' ? 0 : (unsigned)(strchr(letters, text[4 * i + k]) - letters));
             byte[3 * i] = (unsigned char)(v >> 16);
             byte[3 * i + 1] = (unsigned char)(v >> 8);
             byte[3 * i + 2] = (unsigned char)v;
         }
         for (int k = 0; k < 16; k++) {
-            const uint32_t bits = (uint32_t)byte[4 * k] | (uint32_t)byte[4 * k + 1] << 8 | (uint32_t)byte[4 * k + 2] << 16 |
-                                  (uint32_t)byte[4 * k + 3] << 24;
+            const uint32_t bits = (uint32_t)byte[4 * k] | (uint32_t)byte[4 * k + 1] << 8 |
+                                  (uint32_t)byte[4 * k + 2] << 16 | (uint32_t)byte[4 * k + 3] << 24;
             float f;
 
             memcpy(&f, &bits, sizeof f);
@@ -589,8 +615,10 @@ static void bad_texts_are_refused_word_by_word(void **state)
         {"{\"input\": \"a\", \"model\": \"ada\"}", 404, "'model': expected 'lsa', found 'ada'"},
         {"{\"input\": \"a\", \"dimensions\": 0}", 400, "'dimensions': expected at least 1, found 0"},
         {"{\"input\": \"a\", \"dimensions\": 17}", 400, "'dimensions': expected at most 16, found 17"},
-        {"{\"input\": \"a\", \"encoding_format\": \"hex\"}", 400, "'encoding_format': expected float|base64, found 'hex'"},
-        {"{\"input\": \"a\", \"encoding_format\": \"fl\"}", 400, "'encoding_format': expected float|base64, found 'fl'"},
+        {"{\"input\": \"a\", \"encoding_format\": \"hex\"}", 400,
+         "'encoding_format': expected float|base64, found 'hex'"},
+        {"{\"input\": \"a\", \"encoding_format\": \"fl\"}", 400,
+         "'encoding_format': expected float|base64, found 'fl'"},
     };
 
     (void)state;
@@ -606,16 +634,20 @@ static void a_language_model_takes_items(void **state)
     answer a;
 
     (void)state;
-    assert_int_equal(shell("sedge synth -q -o shelf --users 100 --items 60 --seed 3 --json >/dev/null && sedge embed shelf -q --encoder %s "
-                           "--json >/dev/null && sedge tokenize shelf -q --codes 8 --levels 2 --json >/dev/null && sedge train tiger "
-                           "shelf -q -o bert --set dim=8 layers=1 heads=1 head_dim=8 ffn=8 epochs=1 valid_users=50 --json >/dev/null",
+    assert_int_equal(shell("sedge synth -q -o shelf --users 100 --items 60 --seed 3 --json >/dev/null && "
+                           "sedge embed shelf -q --encoder %s "
+                           "--json >/dev/null && sedge tokenize shelf -q --codes 8 --levels 2 --json "
+                           ">/dev/null && sedge train tiger "
+                           "shelf -q -o bert --set dim=8 layers=1 heads=1 head_dim=8 ffn=8 epochs=1 "
+                           "valid_users=50 --json >/dev/null",
                            bert),
                      0);
     start_with(&t, "bert", "--threads 1", "bert");
     a = ask(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"lamp\", \"texts\": " LAMP "}]}");
     assert_int_equal(a.status, 422);
-    assert_string_equal(text_at(&a, "error/message"), "item 'lamp' cannot be added: the items' vectors are those of 'bert': start the "
-                                                      "server with --encoder and that folder");
+    assert_string_equal(text_at(&a, "error/message"),
+                        "item 'lamp' cannot be added: the items' vectors are those of 'bert': start the "
+                        "server with --encoder and that folder");
     answer_free(&a);
     assert_error(&t, "POST", "/v1/embeddings", "{\"input\": \"lamp\"}", 501, "no_encoder");
     assert_int_equal(drop(&t, "i3"), 200);
@@ -629,7 +661,8 @@ static void a_language_model_takes_items(void **state)
     a = ask(&t, "POST", "/v1/recommend", "{\"history\": [\"i4\"], \"allow\": [\"lamp\"]}");
     assert_string_equal(text_at(&a, "items/0/item"), "lamp");
     answer_free(&a);
-    a = ask(&t, "POST", "/v1/embeddings", "{\"input\": [\"lamp\", \"lamp\"], \"model\": \"bert\", \"dimensions\": 24}");
+    a = ask(&t, "POST", "/v1/embeddings",
+            "{\"input\": [\"lamp\", \"lamp\"], \"model\": \"bert\", \"dimensions\": 24}");
     assert_int_equal(json_array_size(member(a.json, "data/0/embedding")), 24);
     assert_true(json_equal(member(a.json, "data/0/embedding"), member(a.json, "data/1/embedding")));
     assert_true(number_at(&a, "usage/total_tokens") > 1);
@@ -648,7 +681,8 @@ static void ranking_models_say_probabilities(void **state)
     a = ask(&t, "GET", "/v1/models", NULL);
     assert_string_equal(text_at(&a, "data/0/roles/1"), "rank");
     answer_free(&a);
-    a = ask(&t, "POST", "/v1/rank", "{\"user\": \"u7\", \"items\": [\"i3\", \"i9\", \"what\", \"i9\", \"i70\"]}");
+    a = ask(&t, "POST", "/v1/rank",
+            "{\"user\": \"u7\", \"items\": [\"i3\", \"i9\", \"what\", \"i9\", \"i70\"]}");
     assert_int_equal(a.status, 200);
     for (int i = 0; i < 5; i++) {
         static const char *const tasks[] = {"view", "cart", "buy"};
@@ -679,9 +713,10 @@ static void ranking_models_say_probabilities(void **state)
         snprintf(path, sizeof path, "results/%d/item", r);
         id = text_at(&b, path);
         snprintf(path, sizeof path, "results/%d/probabilities", r);
-        assert_true(json_equal(member(b.json, path), member(a.json, !strcmp(id, "i3")   ? "items/0/probabilities"
-                                                                    : !strcmp(id, "i9") ? "items/1/probabilities"
-                                                                                        : "items/4/probabilities")));
+        assert_true(
+            json_equal(member(b.json, path), member(a.json, !strcmp(id, "i3")   ? "items/0/probabilities"
+                                                            : !strcmp(id, "i9") ? "items/1/probabilities"
+                                                                                : "items/4/probabilities")));
     }
     answer_free(&a);
     answer_free(&b);

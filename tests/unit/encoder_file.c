@@ -32,8 +32,10 @@ static void half_floats_are_the_nearest(void **state)
             continue;
         }
         assert_int_equal(sg_f32_to_f16(x), h);
-        if ((h & 0x7fff) < 0x7bff) { /* halfway to the next: to the even one; a little more or less: to the nearer */
-            const float next = sg_f16_to_f32((uint16_t)(h + 1)), middle = (float)(((double)x + (double)next) / 2);
+        if ((h & 0x7fff) <
+            0x7bff) { /* halfway to the next: to the even one; a little more or less: to the nearer */
+            const float next = sg_f16_to_f32((uint16_t)(h + 1)),
+                        middle = (float)(((double)x + (double)next) / 2);
 
             assert_int_equal(sg_f32_to_f16(middle), h & 1 ? h + 1 : h);
             assert_int_equal(sg_f32_to_f16(nextafterf(middle, next)), h + 1);
@@ -47,7 +49,8 @@ static void half_floats_are_the_nearest(void **state)
 
 static void make_shop(test_items *t)
 {
-    static const char *const things[] = {"frying pan", "watering can", "desk lamp", "running shoes", "suitcase"};
+    static const char *const things[] = {"frying pan", "watering can", "desk lamp", "running shoes",
+                                         "suitcase"};
     static const char *const brands[] = {"Nolos", "Stapeta", "Mifo", "Dora"};
     char *cell[3][N];
 
@@ -55,7 +58,8 @@ static void make_shop(test_items *t)
     for (int i = 0; i < N; i++) {
         char text[120];
 
-        snprintf(text, sizeof text, "%s %s number %d, L'Étoile %s", brands[i % 4], things[i % 5], i / 7, i % 3 ? "grün" : "");
+        snprintf(text, sizeof text, "%s %s number %d, L'Étoile %s", brands[i % 4], things[i % 5], i / 7,
+                 i % 3 ? "grün" : "");
         cell[0][i] = strdup(i == 17 ? "" : text);
         cell[1][i] = strdup(brands[i % 4]);
         snprintf(text, sizeof text, "Shop > %c > %s", 'A' + i % 5 / 2, things[i % 5]);
@@ -142,7 +146,8 @@ static void items_get_the_vectors_that_they_had(void **state)
     gives_the_vectors_of_the_dataset("power=0.5", "brand");
 }
 
-static void refuse(const sg_tensor_desc *list, size_t n, const sg_meta *meta, size_t n_meta, const char *message)
+static void refuse(const sg_tensor_desc *list, size_t n, const sg_meta *meta, size_t n_meta,
+                   const char *message)
 {
     char path[] = "/tmp/sedge-encoder-XXXXXX", want[300];
     sg_text_encoder *e;
@@ -162,10 +167,15 @@ static void files_that_say_something_else_are_refused(void **state)
     static const uint64_t hash[] = {3, 9};
     static const float idf[] = {1, 2}, scale[] = {1, 1, 1};
     static const uint16_t right[6];
-    const sg_meta good[] = {{"options", "{}"}, {"columns", "[{\"name\": \"title\", \"kind\": \"text\", \"numbers\": false}]"}, {"encoder", "lsa"}};
-    const sg_meta wrong[] = {{"options", "{}"}, {"columns", "[{\"name\": \"title\", \"kind\": \"texts\"}]"}, {"encoder", "lsa"}};
+    const sg_meta good[] = {{"options", "{}"},
+                            {"columns", "[{\"name\": \"title\", \"kind\": \"text\", \"numbers\": false}]"},
+                            {"encoder", "lsa"}};
+    const sg_meta wrong[] = {
+        {"options", "{}"}, {"columns", "[{\"name\": \"title\", \"kind\": \"texts\"}]"}, {"encoder", "lsa"}};
     const sg_meta empty[] = {{"options", "{}"}, {"columns", "[]"}, {"encoder", "lsa"}};
-    const sg_tensor_desc all[] = {{"hash", SG_DT_U64, 1, {2}, hash}, {"idf", SG_DT_F32, 1, {2}, idf}, {"right", SG_DT_F16, 2, {2, 3}, right},
+    const sg_tensor_desc all[] = {{"hash", SG_DT_U64, 1, {2}, hash},
+                                  {"idf", SG_DT_F32, 1, {2}, idf},
+                                  {"right", SG_DT_F16, 2, {2, 3}, right},
                                   {"scale", SG_DT_F32, 1, {3}, scale}};
     const sg_tensor_desc narrow[] = {all[0], all[1], all[2], {"scale", SG_DT_F32, 1, {2}, scale}};
 

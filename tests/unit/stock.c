@@ -41,7 +41,8 @@ static void publish(sg_stock *s)
 }
 
 /* All items after a history, by the beam and by exact scores. */
-static void score(const sg_model *m, const sg_view *v, const int32_t *item, int n, int k, int32_t *found, float *scores, float *exact)
+static void score(const sg_model *m, const sg_view *v, const int32_t *item, int n, int k, int32_t *found,
+                  float *scores, float *exact)
 {
     const int64_t offsets[2] = {0, n};
     const sg_histories h = {.n = 1, .offsets = offsets, .item = item};
@@ -107,7 +108,8 @@ static void scores_are_those_of_a_model_with_the_items(const char *options)
     }
     assert_int_equal(found[0][ALL - 2], -1);
     assert_true(exact[0][5] == -INFINITY && exact[0][N + 1] == -INFINITY);
-    assert_true(sg_view_offers(v, a, 4) && !sg_view_offers(v, a, 5) && !sg_view_offers(v, a, N + 1) && !sg_view_offers(v, a, ALL));
+    assert_true(sg_view_offers(v, a, 4) && !sg_view_offers(v, a, 5) && !sg_view_offers(v, a, N + 1) &&
+                !sg_view_offers(v, a, ALL));
     sg_view_release(s, v);
     sg_stock_free(s);
     sg_model_free(a);
@@ -180,7 +182,9 @@ static void new_items_stand_behind_their_like(void **state)
     open_two(&small, &large, &a, &b, SMALL);
     assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
     json_t *texts = json_object();
-    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = {"twin", 4}, .texts = texts, .codes = twin}, &err), SG_OK);
+    assert_int_equal(
+        sg_stock_add(&added, s, &(sg_arrival){.id = {"twin", 4}, .texts = texts, .codes = twin}, &err),
+        SG_OK);
     json_decref(texts);
     publish(s);
     const sg_view *v = sg_stock_view(s);
@@ -224,22 +228,26 @@ static void models_without_ids_hide_items(void **state)
     sg_model_item(m, (sg_bytes){"", 0});
     assert_int_equal(sg_stock_new(&s, m, NULL, NULL), SG_OK);
     assert_int_equal(sg_stock_takes_items(s, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message,
-                        "sasrec scores items by what it learned of each in training: a new item needs a new training");
+    assert_string_equal(
+        err.message,
+        "sasrec scores items by what it learned of each in training: a new item needs a new training");
     json_t *texts = json_object();
-    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts}, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts}, &err),
+                     SG_ERR_USAGE);
     for (int i = 0; i < N - 1; i++)
         drop(s, i);
     assert_int_equal(sg_stock_remove(s, name_of(N - 1, text), &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "it is the last item and has to stay");
-    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(6, text), .texts = texts}, &err), SG_OK);
+    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(6, text), .texts = texts}, &err),
+                     SG_OK);
     json_decref(texts);
     publish(s);
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
     const sg_view *v = sg_stock_view(s);
     session->offer = &v->offer;
     assert_int_equal(sg_session_recommend(session, &h, NULL, N, found, scores, &err), SG_OK);
-    assert_true((found[0] == 6 || found[0] == N - 1) && (found[1] == 6 || found[1] == N - 1) && found[0] != found[1]);
+    assert_true((found[0] == 6 || found[0] == N - 1) && (found[1] == 6 || found[1] == N - 1) &&
+                found[0] != found[1]);
     assert_int_equal(found[2], -1);
     sg_session_free(session);
     sg_view_release(s, v);
@@ -313,8 +321,13 @@ static void items_expire_in_order(void **state)
         json_t *texts = json_object();
         char text[12];
 
-        assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(i, text), .texts = texts, .codes = codes,
-                                                               .expires = i == N ? 0 : 1000 - i}, NULL), SG_OK);
+        assert_int_equal(sg_stock_add(&added, s,
+                                      &(sg_arrival){.id = name_of(i, text),
+                                                    .texts = texts,
+                                                    .codes = codes,
+                                                    .expires = i == N ? 0 : 1000 - i},
+                                      NULL),
+                         SG_OK);
         json_decref(texts);
     }
     publish(s);
@@ -354,7 +367,8 @@ static void edits_survive_without_memory(void **state)
 
         assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
         sg_alloc_fail_at(n);
-        if (!(st = sg_stock_add(&added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts, .codes = codes}, &err)) &&
+        if (!(st = sg_stock_add(
+                  &added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts, .codes = codes}, &err)) &&
             !(st = sg_stock_remove(s, name_of(2, text), &err)))
             st = sg_stock_publish(s, &err);
         sg_alloc_fail_at(0);
@@ -390,7 +404,8 @@ static void any_index_is_survived(void **state)
     sg_model *m = tiny_model(&t, "sasrec", "dim=8 layers=1", 5);
     for (int round = 0; round < 200; round++) {
         for (int i = 0; i < 32; i++)
-            index[i] = (int32_t)sg_rng_below(40, 3, SG_RNG_TEST, (uint64_t)round, (uint64_t)i) - (round % 3 ? 0 : 10);
+            index[i] = (int32_t)sg_rng_below(40, 3, SG_RNG_TEST, (uint64_t)round, (uint64_t)i) -
+                       (round % 3 ? 0 : 10);
         m->item_index = index;
         m->n_item_index = 32;
         for (int i = 0; i < N + 3; i++) {
@@ -409,9 +424,13 @@ static void any_index_is_survived(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiger_takes_items_it_was_not_trained_on), cmocka_unit_test(prefixes_keep_their_vectors),
-        cmocka_unit_test(new_items_stand_behind_their_like), cmocka_unit_test(models_without_ids_hide_items),           cmocka_unit_test(edits_are_taken_back),
-        cmocka_unit_test(items_expire_in_order),                   cmocka_unit_test(edits_survive_without_memory),
+        cmocka_unit_test(tiger_takes_items_it_was_not_trained_on),
+        cmocka_unit_test(prefixes_keep_their_vectors),
+        cmocka_unit_test(new_items_stand_behind_their_like),
+        cmocka_unit_test(models_without_ids_hide_items),
+        cmocka_unit_test(edits_are_taken_back),
+        cmocka_unit_test(items_expire_in_order),
+        cmocka_unit_test(edits_survive_without_memory),
         cmocka_unit_test(any_index_is_survived),
     };
 
