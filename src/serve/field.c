@@ -154,6 +154,28 @@ static bool check_int(sg_exchange *x, const char *param, const sg_field *f, cons
     return true;
 }
 
+static bool check_ints(sg_exchange *x, const char *param, const sg_field *f, const json_t *v, const sg_serve_config *c)
+{
+    const sg_field each = {.least = f->least};
+    char name[PARAM_MAX];
+    json_t *one;
+    size_t i;
+
+    if (!json_is_array(v))
+        return wrong_type(x, param, "a list of integers", v);
+    if (json_array_size(v) > (size_t)limit(f, c)) {
+        sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param, limit(f, c), json_array_size(v));
+        return false;
+    }
+    json_array_foreach(v, i, one)
+    {
+        snprintf(name, sizeof name, "%.60s[%zu]", param, i);
+        if (!check_int(x, name, &each, one, c))
+            return false;
+    }
+    return true;
+}
+
 static bool check_value(sg_exchange *x, const char *param, const sg_field *f, const json_t *v,
                         const sg_serve_config *c)
 {
@@ -171,6 +193,8 @@ static bool check_value(sg_exchange *x, const char *param, const sg_field *f, co
         return check_list(x, param, f, v, c);
     case SG_FIELD_INT:
         return check_int(x, param, f, v, c);
+    case SG_FIELD_INTS:
+        return check_ints(x, param, f, v, c);
     case SG_FIELD_BOOL:
         break;
     }
@@ -274,6 +298,9 @@ static json_t *schema_of(const sg_field *f, const sg_serve_config *c)
     case SG_FIELD_TEXTS:
         return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
                          text_schema(f, c));
+    case SG_FIELD_INTS:
+        return json_pack("{s:s, s:i, s:{s:s, s:I}}", "type", "array", "maxItems", limit(f, c), "items", "type", "integer", "minimum",
+                         f->least);
     case SG_FIELD_OBJECTS:
         return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
                          sg_fields_schema(f->inner, c));

@@ -11,6 +11,7 @@ typedef enum sg_field_type {
     SG_FIELD_TEXT,
     SG_FIELD_TEXTS,
     SG_FIELD_INT,
+    SG_FIELD_INTS,
     SG_FIELD_BOOL,
     SG_FIELD_OBJECTS,
     SG_FIELD_MAP,   /* an object whose values are texts */

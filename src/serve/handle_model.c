@@ -15,6 +15,8 @@ const sg_field sg_recommend_fields[] = {
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
     {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
      .meaning = "or any history: item ids, oldest first"},
+    {"times", SG_FIELD_INTS, .most = offsetof(sg_serve_config, history_max),
+     .meaning = "when each of the history was, in seconds since 1970; for models that read times"},
     {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1,
      .meaning = "length of the list (10)"},
     {"beam", SG_FIELD_INT, .most = offsetof(sg_serve_config, beam_max), .least = 1,
@@ -43,7 +45,7 @@ bool sg_take_history(sg_server *s, sg_job *j)
 {
     const sg_serve_config *c = s->config;
     const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
-    const json_t *wait = json_object_get(j->body, "deadline_ms");
+    const json_t *wait = json_object_get(j->body, "deadline_ms"), *times = json_object_get(j->body, "times");
     double ms = c->deadline;
 
     if (json_is_string(user) == json_is_array(history)) {
@@ -55,6 +57,11 @@ bool sg_take_history(sg_server *s, sg_job *j)
     if (history && json_is_array(history) && json_array_size(history) == 0) {
         sg_reply_error(j->x, 400, "out_of_range", "history",
                        "'history': expected at least one item, found none");
+        return false;
+    }
+    if (json_is_array(times) && json_array_size(times) != json_array_size(history)) {
+        sg_reply_error(j->x, 400, "out_of_range", "times", "'times': expected one for each of %zu items of the history, found %zu",
+                       json_array_size(history), json_array_size(times));
         return false;
     }
     if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
@@ -129,13 +136,23 @@ static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, s
     return SG_OK;
 }
 
-static sg_status add_history(sg_query *q, const sg_source *source, const json_t *history, sg_error *err)
+static sg_status add_history(sg_query *q, const sg_source *source, const json_t *body, sg_error *err)
 {
+    const json_t *history = json_object_get(body, "history"), *times = json_object_get(body, "times");
+    int64_t last = 0;
     sg_status st = SG_OK;
     json_t *id;
     size_t i;
 
-    json_array_foreach(history, i, id) if ((st = sg_query_add(q, source, text_of(id), 0, err))) return st;
+    q->has_time = json_is_array(times);
+    json_array_foreach(history, i, id)
+    {
+        const int64_t time = (int64_t)json_integer_value(json_array_get(times, i));
+
+        last = i && time < last ? last : time; /* models read times as ascending */
+        if ((st = sg_query_add(q, source, text_of(id), last, err)))
+            return st;
+    }
     if (q->n_history == 0)
         return sg_fail(err, SG_ERR_MISSING,
                        "item '%.200s' is not in the catalogue, nor is any other of the history",
@@ -168,7 +185,7 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
     sg_query_start(q, j->k, j->beam, j->keep_seen);
     if ((st = json_is_string(user)
                   ? add_user(q, w, c, text_of(user), err)
-                  : add_history(q, &w->source, json_object_get(j->body, "history"), err)))
+                  : add_history(q, &w->source, j->body, err)))
         return st;
     return j->items ? sg_rank_filter(q, &w->source, j->items, err)
                     : add_filter(q, &w->source, j->body, err);

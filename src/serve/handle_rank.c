@@ -14,6 +14,8 @@
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                         \
         {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),                          \
          .meaning = "or any history: item ids, oldest first"},                                               \
+    {"times", SG_FIELD_INTS, .most = offsetof(sg_serve_config, history_max),                                 \
+     .meaning = "when each of the history was, in seconds since 1970; for models that read times"},          \
     {                                                                                                        \
         "items", SG_FIELD_TEXTS, .needed = true, .most = offsetof(sg_serve_config, rank_max),                \
                                  .meaning = "the items to score; those of the history may be among them"     \

@@ -720,6 +720,24 @@ static void ranking_models_say_probabilities(void **state)
     }
     answer_free(&a);
     answer_free(&b);
+    /* a history with times is as good as a user's */
+    assert_words(&t, "/v1/rank", "{\"history\": [\"i3\"], \"times\": [1, 2], \"items\": [\"i9\"]}", 400,
+                 "'times': expected one for each of 1 items of the history, found 2");
+    assert_words(&t, "/v1/rank", "{\"history\": [\"i3\"], \"times\": [1.5], \"items\": [\"i9\"]}", 400,
+                 "'times[0]': expected an integer, found 1.5");
+    assert_int_equal(
+        status_of(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 90], \"items\": [\"i9\"]}"), 200);
+    assert_int_equal(server_stop(&t), 0);
+    assert_int_equal(shell("sedge train hstu-rank shop -q -o timed --set dim=16 blocks=1 epochs=1 label=action actions=3 "
+                           "valid_users=50 --json >/dev/null"),
+                     0);
+    server_start(&t, "timed", "--threads 1");
+    assert_error(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i9\"]}", 400, "invalid_request");
+    a = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 9000], \"items\": [\"i9\"]}");
+    b = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 900000000], \"items\": [\"i9\"]}");
+    assert_true(number_at(&a, "items/0/score") > 0 && number_at(&a, "items/0/score") != number_at(&b, "items/0/score"));
+    answer_free(&a);
+    answer_free(&b);
     assert_int_equal(server_stop(&t), 0);
 }
 
