@@ -17,7 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 32, IDS = 32 }; /* per piece */
+enum { ROWS = 32 };           /* per piece */
 enum { PLACES = 128 };        /* of an id, handled at once */
 enum { BLOCK_ROWS = 256, ID_PLACES = 16, BLOCK_IDS = 256 }; /* a block: rows or places an id, whichever is more; ids a piece of it */
 static const float EPS = 1e-6f; /* lengths below it count as it */
@@ -271,28 +271,25 @@ static void add_block(void *ctx, size_t piece, size_t begin, size_t end, int thr
     const sampled *p = s->p;
 
     for (size_t id = begin; id < end; id++) {
-        const uint32_t last = p->ids.begin[id + 1];
+        const uint32_t first = p->ids.begin[id], last = p->ids.begin[id + 1];
+        float *sum = s->sum + id * p->ld;
         uint32_t i = s->next[id];
 
+        if (i == last || p->ids.place[i] >= s->end)
+            continue;
+        if (i == first)
+            memset(sum, 0, p->ld * sizeof *sum);
         while (i < last && p->ids.place[i] < s->end) {
             const uint32_t from = i, most = last - i < PLACES ? last : i + PLACES;
 
             while (i < most && p->ids.place[i] < s->end)
                 i++;
-            add_places(s->sum + id * p->ld, p, from, i);
+            add_places(sum, p, from, i);
         }
         s->next[id] = i;
+        if (i == last)
+            unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, sum, p->w + id * p->ld, p->w_inv[id], p->d, p->l2);
     }
-}
-
-static void end_ids(void *ctx, size_t piece, size_t begin, size_t end, int thread)
-{
-    const scatter *s = ctx;
-    const sampled *p = s->p;
-
-    for (size_t id = begin; id < end; id++)
-        unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, s->sum + id * p->ld, p->w + id * p->ld, p->w_inv[id],
-                      p->d, p->l2);
 }
 
 static void backward_ids(sg_graph *g, const sampled *p)
@@ -304,13 +301,11 @@ static void backward_ids(sg_graph *g, const sampled *p)
 
     if (!s.sum || !s.next)
         return;
-    memset(s.sum, 0, ids * p->ld * sizeof *s.sum);
     memcpy(s.next, p->ids.begin, ids * sizeof *s.next);
     for (size_t at = 0; at < places; at += block) {
         s.end = (uint32_t)(at + block < places ? at + block : places);
         sg_parallel_for(pool, ids, BLOCK_IDS, add_block, &s);
     }
-    sg_parallel_for(pool, ids, IDS, end_ids, &s);
 }
 
 static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)

@@ -21,27 +21,44 @@ const sg_field sg_embeddings_fields[] = {
     {.name = NULL},
 };
 
+/* The first model whose encoder has this name (NULL: any), -1: none has; *any: the name of the first encoder there is. */
+static int find_encoder(sg_server *s, const char *wanted, char any[256])
+{
+    int found = -1;
+
+    any[0] = 0;
+    for (int i = 0; i < s->n_models && found < 0; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+        const char *name = sg_tower_name(l->tower);
+
+        if (name && !any[0])
+            snprintf(any, 256, "%s", name);
+        if (name && (!wanted || strcmp(wanted, name) == 0))
+            found = i;
+        sg_loaded_release(l);
+    }
+    return found;
+}
+
 bool sg_handle_embeddings(sg_server *s, sg_job *j)
 {
-    const json_t *model = json_object_get(j->body, "model"), *input = json_object_get(j->body, "input");
-    sg_loaded *l = sg_server_loaded(s);
-    const char *name = sg_tower_name(l->tower);
-    bool good = false;
+    const char *wanted = json_string_value(json_object_get(j->body, "model"));
+    const json_t *input = json_object_get(j->body, "input");
+    const int model = find_encoder(s, wanted, (char[256]){0});
+    char any[256];
 
+    find_encoder(s, NULL, any);
     j->work = SG_WORK_TEXTS;
-    if (!name)
-        sg_reply_error(
-            j->x, 501, "no_encoder", NULL,
-            "the model folder keeps no encoder of texts, and the server was started without --encoder");
-    else if (json_is_string(model) && strcmp(json_string_value(model), name) != 0)
-        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", name,
-                       json_string_value(model));
+    if (!any[0])
+        sg_reply_error(j->x, 501, "no_encoder", NULL,
+                       "the model folder keeps no encoder of texts, and the server was started without --encoder");
+    else if (model < 0)
+        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", any, wanted);
     else if (json_is_array(input) && json_array_size(input) == 0)
         sg_reply_error(j->x, 400, "out_of_range", "input", "'input': expected at least one text, found none");
     else
-        good = true;
-    sg_loaded_release(l);
-    return !good;
+        j->model = model;
+    return model < 0 || (json_is_array(input) && json_array_size(input) == 0);
 }
 
 /* ---- in the model lane ------------------------------------------------------------------------------------- */

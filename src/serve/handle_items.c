@@ -319,7 +319,7 @@ static json_t *added_json(const sg_added *a, const json_t *id, const sg_loaded *
     return o;
 }
 
-sg_status sg_items_add(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err)
+static sg_status add_to_first(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err)
 {
     const json_t *items = json_object_get(j->body, "items");
     const size_t n = json_array_size(items), mark = sg_stock_mark(l->stock);
@@ -359,49 +359,107 @@ done:
     return st;
 }
 
-sg_status sg_items_remove(sg_server *s, sg_loaded *l, sg_job *j, sg_error *err)
+/* Another model takes the items of an accepted request as far as it can: what it has comes back, what is new needs its own vector and
+ * semantic ID. */
+static sg_status follow(sg_loaded *l, const sg_job *j, sg_error *err)
+{
+    const json_t *items = json_object_get(j->body, "items");
+    float *x = sg_alloc_array((size_t)sg_tower_item_dim(l->tower), sizeof *x);
+    sg_status st = x ? SG_OK : sg_fail_memory(err, "vector of an item");
+
+    for (size_t i = 0; !st && i < json_array_size(items); i++) {
+        const json_t *item = json_array_get(items, i);
+        json_t *texts = json_object_get(item, "texts"), *given = json_is_object(texts) ? json_incref(texts) : json_object();
+        sg_arrival a = {.id = text_of(json_object_get(item, "id")), .texts = given, .expires = expiry_of(item)};
+        const sg_added *added;
+
+        if (!sg_stock_offers(l->stock, a.id)) {
+            if (has_vector(l->stock, item) && !(st = encode_one(x, l->tower, given, err)))
+                a.x = x;
+            if (!st)
+                st = sg_stock_add(&added, l->stock, &a, err);
+            st = st == SG_ERR_USAGE ? SG_OK : st; /* it cannot */
+        }
+        json_decref(given);
+    }
+    sg_free(x);
+    return st;
+}
+
+sg_status sg_items_add(sg_server *s, sg_loaded **l, sg_job *j, sg_error *err)
+{
+    sg_status st = add_to_first(s, l[0], j, err);
+
+    for (int i = 1; !st && j->x->status == 200 && i < s->n_models; i++)
+        st = follow(l[i], j, err);
+    return st;
+}
+
+sg_status sg_items_remove(sg_server *s, sg_loaded **l, sg_job *j, sg_error *err)
 {
     const sg_bytes id = {j->id, strlen(j->id)};
+    bool was_there = false;
     sg_error e;
-    sg_status st = sg_stock_remove(l->stock, id, &e);
+    sg_status st;
 
-    if (st == SG_ERR_USAGE)
-        sg_reply_error(j->x, 409, "last_item", "id", "item '%s': %s", j->id, e.message);
-    else if (st)
-        sg_reply_status(j->x, st, &e);
-    if (st)
+    for (int i = 0; i < s->n_models; i++) {
+        if (!(st = sg_stock_remove(l[i]->stock, id, &e)))
+            was_there = true;
+        else if (st == SG_ERR_MEMORY || (i == 0 && st == SG_ERR_USAGE)) {
+            if (st == SG_ERR_USAGE)
+                sg_reply_error(j->x, 409, "last_item", "id", "item '%s': %s", j->id, e.message);
+            else
+                sg_reply_status(j->x, st, &e);
+            return SG_OK;
+        }
+    }
+    if (!was_there) {
+        sg_reply_error(j->x, 404, "not_found", "id", "item '%s' is not in the catalogue", j->id);
         return SG_OK;
+    }
     if (!(st = sg_store_remove_item(s->store_write, id, err))) {
         atomic_fetch_add(&s->metrics.items_removed, 1);
-        sg_reply(j->x, 200,
-                 json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
+        sg_reply(j->x, 200, json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
     }
     return st;
+}
+
+/* How many items of the model ended; -1: an error, which is in the log. */
+static int expire(sg_server *s, sg_loaded *l, int64_t now)
+{
+    const sg_added *a;
+    sg_error e;
+    sg_status st = SG_OK;
+    int n = 0;
+
+    while (!st && (a = sg_stock_expired(l->stock, now)) && !(st = sg_stock_remove(l->stock, a->id, &e)))
+        n++;
+    if (n && (st = sg_stock_publish(l->stock, &e)))
+        sg_stock_undo(l->stock, 0);
+    if (!st)
+        return n;
+    sg_server_log(s, "error", "items expired", json_pack("{s:s}", "error", e.message));
+    return -1;
 }
 
 /* The store knows the time itself, so nothing has to be written down. */
 void sg_items_expire(sg_server *s)
 {
     const int64_t now = (int64_t)time(NULL);
-    const sg_added *a;
-    sg_loaded *l;
-    sg_error e;
-    sg_status st = SG_OK;
     int n = 0;
 
     pthread_mutex_lock(&s->items_lock);
-    l = sg_server_loaded(s);
-    while (!st && (a = sg_stock_expired(l->stock, now)) && !(st = sg_stock_remove(l->stock, a->id, &e)))
-        n++;
-    if (n && (st = sg_stock_publish(l->stock, &e)))
-        sg_stock_undo(l->stock, 0);
-    else
-        atomic_fetch_add(&s->metrics.items_expired, (uint64_t)n);
-    sg_loaded_release(l);
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+        const int one = expire(s, l, now);
+
+        n = one > n ? one : n;
+        sg_loaded_release(l);
+    }
     pthread_mutex_unlock(&s->items_lock);
-    if (n || st)
-        sg_server_log(s, st ? "error" : "info", "items expired",
-                      st ? json_pack("{s:s}", "error", e.message) : json_pack("{s:i}", "items", n));
+    atomic_fetch_add(&s->metrics.items_expired, (uint64_t)n);
+    if (n)
+        sg_server_log(s, "info", "items expired", json_pack("{s:i}", "items", n));
 }
 
 /* ---- at the start, and for a new model --------------------------------------------------------------------- */
@@ -527,14 +585,14 @@ static sg_status keep_anew(const filling *f, sg_store *store, sg_error *err)
     return st;
 }
 
-sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, sg_error *err)
+sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, bool first, sg_error *err)
 {
     filling f = {.l = l, .gone = true};
     sg_status st = sg_store_items(store, true, take_row, &f, err);
 
     f.gone = false;
     if (!st && !(st = sg_store_items(store, false, take_row, &f, err)) &&
-        !(st = sg_stock_publish(l->stock, err)))
+        !(st = sg_stock_publish(l->stock, err)) && first)
         st = keep_anew(&f, store, err);
     if (!st && f.n_left_out)
         sg_server_log(s, "warning", "items of the store that this model cannot offer",

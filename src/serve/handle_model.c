@@ -12,6 +12,7 @@
 enum { K_USUAL = 10, USERS_SHOWN = 5, CHILDREN_SHOWN = 512, ITEMS_SHOWN = 24 };
 
 const sg_field sg_recommend_fields[] = {
+    {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
     {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
      .meaning = "or any history: item ids, oldest first"},
@@ -46,8 +47,14 @@ bool sg_take_history(sg_server *s, sg_job *j)
     const sg_serve_config *c = s->config;
     const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
     const json_t *wait = json_object_get(j->body, "deadline_ms"), *times = json_object_get(j->body, "times");
+    const json_t *model = json_object_get(j->body, "model");
     double ms = c->deadline;
 
+    if (json_is_string(model) && (j->model = sg_server_find(s, text_of(model))) < 0) {
+        sg_reply_error(j->x, 404, "model_not_found", "model", "no model is named '%.200s'; GET /v1/models lists them",
+                       json_string_value(model));
+        return false;
+    }
     if (json_is_string(user) == json_is_array(history)) {
         sg_reply_error(j->x, 400, "invalid_request", "user",
                        json_is_string(user) ? "expected a user or a history, found both"
@@ -90,7 +97,8 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return !x->work && !y->work && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+    return !x->work && !y->work && x->model == y->model && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen &&
+           !x->filtered &&
            !y->filtered && !x->explain && !y->explain;
 }
 
@@ -194,22 +202,27 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
 /* ---- workers ---------------------------------------------------------------------------------------- */
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
 {
-    if (!(w->query = sg_alloc_zero((size_t)s->config->batch, sizeof *w->query)))
+    const size_t batch = (size_t)s->config->batch;
+
+    if (!(w->query = sg_alloc_zero(batch, sizeof *w->query)) || !(w->key = sg_alloc_zero(batch, sizeof *w->key)) ||
+        !(w->model = sg_alloc_zero((size_t)s->n_models, sizeof *w->model)))
         return sg_fail_memory(err, "workers");
     return s->spec->store ? sg_store_open(&w->store, s->spec->store, s->config->store_ms, err) : SG_OK;
 }
 
-static void drop_session(sg_worker *w)
+static void drop_session(sg_worker_model *m)
 {
-    sg_session_free(w->session);
-    w->session = NULL;
-    sg_loaded_release(w->loaded);
-    w->loaded = NULL;
+    sg_session_free(m->session);
+    sg_loaded_release(m->loaded);
+    *m = (sg_worker_model){0};
 }
 
 void sg_worker_fini(sg_worker *w, const sg_server *s)
 {
-    drop_session(w);
+    for (int i = 0; w->model && i < s->n_models; i++)
+        drop_session(&w->model[i]);
+    sg_free(w->model);
+    sg_free(w->key);
     for (int i = 0; w->query && i < s->config->batch; i++)
         sg_query_free(&w->query[i]);
     sg_free(w->query);
@@ -218,20 +231,23 @@ void sg_worker_fini(sg_worker *w, const sg_server *s)
     sg_store_close(w->store);
 }
 
-/* A session on the model that is served now. */
-static sg_status renew(sg_worker *w, sg_server *s, sg_error *err)
+/* A session on what is served now as model i, which becomes the one at hand. */
+static sg_status renew(sg_worker *w, sg_server *s, int i, sg_error *err)
 {
-    sg_loaded *now = sg_server_loaded(s);
+    sg_loaded *now = sg_server_model(s, i);
+    sg_worker_model *m = &w->model[i];
     sg_status st = SG_OK;
 
-    if (now == w->loaded) {
+    if (now == m->loaded) {
         sg_loaded_release(now);
-        return SG_OK;
+    } else {
+        drop_session(m);
+        m->loaded = now;
+        if ((st = sg_session_new(&m->session, now->source.model, NULL, err)))
+            drop_session(m);
     }
-    drop_session(w);
-    w->loaded = now;
-    if ((st = sg_session_new(&w->session, now->source.model, NULL, err)))
-        drop_session(w);
+    w->loaded = m->loaded;
+    w->session = m->session;
     return st;
 }
 
@@ -239,7 +255,8 @@ void sg_recommend_refresh(void *server, int thread)
 {
     sg_server *s = server;
 
-    renew(&s->worker[thread], s, NULL); /* without memory now, the next request tries again */
+    for (int i = 0; i < s->n_models; i++)
+        renew(&s->worker[thread], s, i, NULL); /* without memory now, the next request tries again */
 }
 
 static bool has_role_rank(const sg_worker *w)
@@ -247,12 +264,12 @@ static bool has_role_rank(const sg_worker *w)
     return w->loaded->source.model->class->rank != NULL;
 }
 
-static void answer(sg_worker *w, sg_job *j, const sg_query *q)
+static void answer(sg_server *s, sg_worker *w, sg_job *j, const sg_query *q)
 {
     const sg_source *source = &w->source;
     const json_t *user = json_object_get(j->body, "user");
     json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
-                          source->model->class->name, "history_length", (int)q->n_history, "unknown",
+                          sg_server_name(s, j->model, w->loaded), "history_length", (int)q->n_history, "unknown",
                           (int)q->n_unknown);
     sg_error e;
     sg_status st;
@@ -286,24 +303,63 @@ static bool given_up(sg_server *s, sg_job *j)
     return true;
 }
 
+/* ---- what was read before --------------------------------------------------------------------------- */
+/* Gives every query the past of its history, or none of them. */
+static void take_pasts(sg_worker *w, sg_job **job, sg_query **q, int n)
+{
+    sg_recall *r = w->loaded->recall;
+
+    if (w->source.view && w->source.view->recoded) /* a past knows items by their numbers, not by their codes */
+        return;
+    for (int i = 0; r && i < n; i++) {
+        const json_t *user = json_object_get(job[i]->body, "user");
+
+        q[i]->past = sg_recall_take(r, json_is_string(user) ? sg_recall_user(text_of(user)) : 0, q[i]->history,
+                                    q[i]->n_history, &w->key[i]);
+        if (q[i]->past)
+            continue;
+        for (; i >= 0; i--) { /* out of memory: read from the beginning */
+            sg_recall_drop(r, q[i]->past);
+            q[i]->past = NULL;
+        }
+        return;
+    }
+}
+
+static void put_pasts(sg_worker *w, sg_query **q, int n, uint64_t ticket, bool good)
+{
+    for (int i = 0; i < n; i++) {
+        if (q[i]->past && good)
+            sg_recall_put(w->loaded->recall, q[i]->past, w->key[i], ticket);
+        else
+            sg_recall_drop(w->loaded->recall, q[i]->past);
+        q[i]->past = NULL;
+    }
+}
+
 /* Runs the queries of jobs that are alike together. */
-static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, int n)
+static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, int n, uint64_t ticket)
 {
     const double start = sg_now();
     sg_error e;
+    sg_status st;
 
     w->session->cold_share = job[0]->items ? 0 : (float)s->config->new_share; /* given items are scored, not mixed */
     w->session->cold_prefix = s->config->new_prefix;
-    const sg_status st = job[0]->items && has_role_rank(w) ? sg_rank_run(q[0], w, job[0], &e)
-                                                           : sg_query_run_batch(q, n, &w->batch, w->session, &e);
-
+    if (job[0]->items && has_role_rank(w)) {
+        st = sg_rank_run(q[0], w, job[0], &e);
+    } else {
+        take_pasts(w, job, q, n);
+        st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+        put_pasts(w, q, n, ticket, !st);
+    }
     w->session->cold_share = 0; /* nor do explanations want it */
     sg_metrics_batch(&s->metrics, n);
     for (int i = 0; i < n; i++) {
         if (st)
             sg_reply_status(job[i]->x, st, &e);
         else
-            answer(w, job[i], q[i]);
+            answer(s, w, job[i], q[i]);
         sg_http_answer(job[i]->x);
     }
     const int us = (int)((sg_now() - start) * 1e6 / n), old = atomic_load(&s->service_us);
@@ -315,6 +371,7 @@ static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status 
 {
     sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
     sg_query *query[SG_SERVE_BATCH_MAX];
+    const uint64_t ticket = none ? 0 : sg_recall_ticket(w->loaded->recall);
     sg_error e;
     int n_live = 0;
 
@@ -345,7 +402,7 @@ static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status 
                 query[n_group++] = &w->query[i];
             }
         if (n_group)
-            run_alike(s, w, group, query, n_group);
+            run_alike(s, w, group, query, n_group, ticket);
     }
     if (n_live && !atomic_exchange(&w->loaded->used, true))
         sg_lane_refresh(s->lane[SG_LANE_ADMIN]);
@@ -372,7 +429,7 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
     sg_worker *w = &s->worker[thread];
     sg_job *first = jobs[0];
     sg_error e;
-    const sg_status none = renew(w, s, &e);
+    const sg_status none = renew(w, s, first->model, &e);
 
     if (!none) {
         w->source = sg_source_now(w->loaded);
@@ -426,17 +483,12 @@ static json_t *encoder_json(const sg_loaded *l)
     return o;
 }
 
-bool sg_handle_models(sg_server *s, sg_job *j)
+/* A model and what it offers now. */
+static json_t *served_json(const sg_server *s, int i, const sg_loaded *l, const sg_source *source)
 {
-    sg_look look;
-
-    sg_look_begin(&look, s);
-    const sg_source *source = &look.source;
-    const sg_loaded *l = look.loaded;
-    json_t *list;
     json_t *model = sg_model_json(source->model);
 
-    json_object_set_new(model, "id", json_string(source->model->class->name));
+    json_object_set_new(model, "id", json_string(sg_server_name(s, i, l)));
     json_object_set_new(model, "object", json_string("model"));
     json_object_set_new(model, "created", json_integer((json_int_t)l->when));
     json_object_set_new(model, "owned_by", json_string("sedge"));
@@ -449,11 +501,35 @@ bool sg_handle_models(sg_server *s, sg_job *j)
                                       (int)source->data->n_users, "items", (int)source->data->n_items,
                                       "events", (json_int_t)source->data->n_events, "sha256",
                                       source->data->sha256, "example_users", some_users(source->data)));
-    list = json_pack("[o]", model);
-    if (sg_tower_name(l->tower))
-        json_array_append_new(list, encoder_json(l));
+    return model;
+}
+
+static bool is_listed(const json_t *list, const char *id)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(list, i, one) if (strcmp(json_string_value(json_object_get(one, "id")), id) == 0) return true;
+    return false;
+}
+
+bool sg_handle_models(sg_server *s, sg_job *j)
+{
+    json_t *list = json_array(), *encoders = json_array();
+
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+        sg_source source = sg_source_now(l);
+
+        json_array_append_new(list, served_json(s, i, l, &source));
+        if (sg_tower_name(l->tower) && !is_listed(encoders, sg_tower_name(l->tower)))
+            json_array_append_new(encoders, encoder_json(l));
+        sg_source_let_go(&source, l);
+        sg_loaded_release(l);
+    }
+    json_array_extend(list, encoders);
+    json_decref(encoders);
     sg_reply(j->x, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
-    sg_look_end(&look);
     return true;
 }
 

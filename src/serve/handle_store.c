@@ -193,6 +193,18 @@ static sg_status append(sg_server *s, sg_job **job, int n, sg_error *err)
     return st;
 }
 
+/* What was read of the user is gone before anybody hears that it is; after the commit, so that who reads the user from now on
+ * finds nothing. */
+static void forget(sg_server *s, const sg_job *j)
+{
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        sg_recall_forget(l->recall, sg_recall_user(id_of(j)));
+        sg_loaded_release(l);
+    }
+}
+
 static sg_status erase(sg_server *s, const sg_job *j, sg_error *err)
 {
     sg_loaded *l = sg_server_loaded(s);
@@ -204,10 +216,12 @@ static sg_status erase(sg_server *s, const sg_job *j, sg_error *err)
     sg_loaded_release(l);
     if (st)
         return st;
-    if ((st = sg_store_erase(store, id_of(j), in_data, &n, err)) || (st = sg_store_commit(store, err)))
+    if ((st = sg_store_erase(store, id_of(j), in_data, &n, err)) || (st = sg_store_commit(store, err))) {
         sg_store_rollback(store);
-    else
+    } else {
+        forget(s, j);
         st = sg_store_flush(store, err);
+    }
     if (!st)
         sg_reply(j->x, 200,
                  json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events",
@@ -227,28 +241,46 @@ static void finish(sg_server *s, sg_job **job, int n, sg_status st, const sg_err
     }
 }
 
-/* Items are seen once they are on the disk, and before anybody is told. */
-static sg_status change_items(sg_server *s, sg_job **job, int n, sg_error *err)
+/* Items are seen once they are on the disk, and before anybody is told. l (n_models): what is served. */
+static sg_status change_items(sg_server *s, sg_loaded **l, sg_job **job, int n, sg_error *err)
 {
-    sg_loaded *l;
     sg_status st = sg_store_begin(s->store_write, err);
 
     if (st)
         return st;
-    pthread_mutex_lock(&s->items_lock);
-    l = sg_server_loaded(s);
     for (int i = 0; !st && i < n; i++)
         st = job[i]->work == SG_WORK_ITEMS ? sg_items_add(s, l, job[i], err) : sg_items_remove(s, l, job[i], err);
     if (!st)
         st = sg_store_commit(s->store_write, err);
     if (st) {
         sg_store_rollback(s->store_write);
-        sg_stock_undo(l->stock, 0);
-    } else {
-        st = sg_stock_publish(l->stock, err);
+        for (int i = 0; i < s->n_models; i++)
+            sg_stock_undo(l[i]->stock, 0);
+        return st;
     }
-    sg_loaded_release(l);
+    for (int i = 0; i < s->n_models; i++) {
+        const sg_status one = sg_stock_publish(l[i]->stock, err);
+
+        st = st ? st : one;
+    }
+    return st;
+}
+
+static sg_status change_served_items(sg_server *s, sg_job **job, int n, sg_error *err)
+{
+    sg_loaded **l = sg_alloc_array((size_t)s->n_models, sizeof *l);
+    sg_status st;
+
+    if (!l)
+        return sg_fail_memory(err, "models");
+    pthread_mutex_lock(&s->items_lock);
+    for (int i = 0; i < s->n_models; i++)
+        l[i] = sg_server_model(s, i);
+    st = change_items(s, l, job, n, err);
+    for (int i = 0; i < s->n_models; i++)
+        sg_loaded_release(l[i]);
     pthread_mutex_unlock(&s->items_lock);
+    sg_free(l);
     return st;
 }
 
@@ -283,7 +315,7 @@ void sg_store_run(void *server, int thread, void **jobs, int n)
         finish(s, events, n_events, st, &e);
     }
     if (n_items) {
-        st = change_items(s, items, n_items, &e);
+        st = change_served_items(s, items, n_items, &e);
         finish(s, items, n_items, st, &e);
     }
     for (int i = 0; i < n_erasures; i++) {

@@ -38,6 +38,7 @@ static void close_all(sg_loaded *l)
     sg_model *m = l->source.model;
     sg_dataset *d = l->source.data;
 
+    sg_recall_free(l->recall);
     json_decref(l->training);
     sg_stock_free(l->stock);
     sg_tower_close(l->tower);

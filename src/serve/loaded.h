@@ -3,6 +3,7 @@
 #ifndef SG_SERVE_LOADED_H
 #define SG_SERVE_LOADED_H
 
+#include "serve/recall.h"
 #include "serve/source.h"
 
 #include <stdatomic.h>
@@ -14,6 +15,7 @@ typedef struct sg_loaded {
     sg_stock *stock;  /* owned: items on offer */
     time_t when;      /* opened */
     json_t *training; /* owned: {"report", "curve"}, what the folder keeps of the training */
+    sg_recall *recall; /* owned: pasts of histories; NULL: none are kept */
     atomic_int held;
     atomic_bool used;    /* a request was answered */
     atomic_int verified; /* 1: every byte was compared with its checksum, -1: and one was wrong; 0: not yet */

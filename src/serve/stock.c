@@ -34,7 +34,7 @@ struct sg_stock {
     edit *log; /* owned */
     size_t n_log, cap_log;
     bool broken; /* an edit could not be taken back */
-    uint64_t version;
+    uint64_t version, recoded;
     _Atomic int64_t next_expiry;
     pthread_mutex_t lock; /* of the view and of what is held */
     sg_view *view;        /* held */
@@ -274,6 +274,16 @@ static sg_status put(sg_stock *s, const sg_arrival *a, int32_t number, int32_t *
     return st;
 }
 
+/* Has the item had other codes? */
+static bool is_recoded(const sg_stock *s, const sg_added *before, int32_t number, const int32_t *codes)
+{
+    const int32_t *old = before                                       ? before->codes
+                         : number < s->model->n_items && s->levels > 0 ? s->model->codes + (size_t)number * (size_t)s->levels
+                                                                       : NULL;
+
+    return old && s->levels && memcmp(old, codes, (size_t)s->levels * sizeof *codes) != 0;
+}
+
 sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, sg_error *err)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX], number = number_of(s, a->id);
@@ -297,6 +307,7 @@ sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, s
         number = s->model->n_items + (int32_t)s->n_later;
     if (!a->record_only && (st = put(s, a, number, codes, err)))
         return st;
+    s->recoded += !a->record_only && is_recoded(s, sg_stock_find(s, a->id), number, codes);
     if (!(r = new_record(s, a, number, codes)) || !list(s, r)) {
         sg_stock_undo(s, begin);
         return sg_fail_memory(err, "item");
@@ -560,6 +571,7 @@ sg_status sg_stock_publish(sg_stock *s, sg_error *err)
         return sg_fail_memory(err, "items on offer");
     }
     v->edited = true;
+    v->recoded = s->recoded;
     v->version = s->version + 1;
     if (s->living) {
         int reader;

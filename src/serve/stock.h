@@ -29,6 +29,7 @@ typedef struct
 typedef struct sg_view {
     sg_offer offer;   /* for sessions */
     bool edited;      /* false: nothing was ever added or removed, and sessions need no offer */
+    uint64_t recoded;          /* items that came back with another semantic ID than they had */
     uint64_t version; /* of the stock: publications before it */
     int32_t n_items;  /* on offer */
     size_t n_added;
