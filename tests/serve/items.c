@@ -402,6 +402,63 @@ static void without_a_store_nothing_is_promised(void **state)
     assert_int_equal(server_stop(&t), 0);
 }
 
+/* Of several models the first decides; the others follow as far as they can. */
+static void all_models_follow(void **state)
+{
+    server t;
+    answer a;
+
+    (void)state;
+    start_with(&t, "tiger", "--threads 1 --also pop=pop", "several");
+    for (int round = 0; round < 2; round++) {
+        if (!round) {
+            assert_int_equal(drop(&t, "i5"), 200);
+            assert_int_equal(add(&t, "lamp", LAMP), 200);
+        } else {
+            assert_int_equal(status_of(&t, "POST", "/admin/reload", NULL), 200);
+        }
+        for (int m = 0; m < 2; m++) {
+            a = ask(&t, "POST", "/v1/recommend",
+                    m ? "{\"model\": \"pop\", \"history\": [\"i3\"], \"k\": 90, \"beam\": 90, \"seen\": true}"
+                      : "{\"history\": [\"i3\"], \"k\": 90, \"beam\": 90, \"seen\": true}");
+            assert_int_equal(json_array_size(member(a.json, "items")), m ? 79 : 80);
+            assert_true(!lists(&a, "i5") && lists(&a, "lamp") == !m);
+            answer_free(&a);
+        }
+    }
+    assert_int_equal(status_of(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"i5\"}]}"), 200);
+    a = ask(&t, "POST", "/v1/recommend", "{\"model\": \"pop\", \"history\": [\"i3\"], \"k\": 90}");
+    assert_true(lists(&a, "i5"));
+    answer_free(&a);
+    assert_int_equal(server_stop(&t), 0);
+}
+
+/* What the server keeps of histories does not outlive the codes that it was read by. */
+static void what_is_kept_of_histories_is_not_stale(void **state)
+{
+    static const char body[] = "{\"history\": [\"i3\", \"i9\", \"i14\"], \"k\": 20}";
+    server t, plain;
+    answer a, b;
+
+    (void)state;
+    start_with(&t, "tiger", "--threads 1", "stale");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(status_of(&t, "POST", "/v1/recommend", body), 200);
+    assert_int_equal(drop(&t, "i9"), 200);
+    assert_int_equal(add(&t, "i9", "{\"title\": \"Stapeta Wehine Galvanized Watering Can Medium\"}"), 200);
+    start_with(&plain, "tiger", "--threads 1 --cache 0", "stale");
+    for (int i = 0; i < 3; i++) {
+        a = ask(&t, "POST", "/v1/recommend", body);
+        b = ask(&plain, "POST", "/v1/recommend", body);
+        assert_int_equal(a.status, 200);
+        assert_true(json_equal(member(a.json, "items"), member(b.json, "items")));
+        answer_free(&a);
+        answer_free(&b);
+    }
+    assert_int_equal(server_stop(&t), 0);
+    assert_int_equal(server_stop(&plain), 0);
+}
+
 /* ---- what lasts ---------------------------------------------------------------------------------------------- */
 
 /* Killed right after an acknowledgement, the server knows it when it starts again; so does the next model. */
@@ -755,6 +812,8 @@ int main(void)
         cmocka_unit_test(without_a_store_nothing_is_promised),
         cmocka_unit_test(texts_become_vectors),
         cmocka_unit_test(bad_texts_are_refused_word_by_word),
+        cmocka_unit_test(all_models_follow),
+        cmocka_unit_test(what_is_kept_of_histories_is_not_stale),
         cmocka_unit_test(a_language_model_takes_items),
         cmocka_unit_test(ranking_models_say_probabilities),
         cmocka_unit_test(readers_never_see_what_was_removed),
