@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static struct {
-    const char *data, *store, *key_file;
+    const char *data, *store, *encoder, *key_file;
     bool insecure;
     sg_list set, also;
 } arg;
@@ -16,8 +16,10 @@ static const sg_opt options[] = {
                   "dataset of users and titles (default: the one the model learned from)"),
     SG_OPT_LIST('a', "also", &arg.also, "NAME=DIR", "serve this model, too, to requests with \"model\": NAME; may be repeated"),
     SG_OPT_STRING(0, "store", &arg.store, "STORE",
-                  "keep events of users in this SQLite file, or in postgresql://USER@HOST/DATABASE (default: none "
-                  "are taken)"),
+                  "keep events of users and added items in this SQLite file, or in "
+                  "postgresql://USER@HOST/DATABASE (default: none are taken)"),
+    SG_OPT_STRING(0, "encoder", &arg.encoder, "DIR",
+                  "language model for texts, and for items whose vectors are its (default: the model folder's own encoder)"),
     SG_OPT_STRING(0, "key-file", &arg.key_file, "FILE",
                   "file of mode 0600 with lines 'use KEY' or 'admin KEY'"),
     SG_OPT_FLAG(0, "insecure", &arg.insecure, "without keys, also where others can reach the server"),
@@ -43,6 +45,7 @@ static int run(const sg_args *args)
                                   .model = args->words.item[0],
                                   .data = arg.data,
                                   .store = arg.store,
+                                  .encoder = arg.encoder,
                                   .key_file = arg.key_file,
                                   .insecure = arg.insecure,
                                   .log = args->common.quiet ? NULL : print_line,

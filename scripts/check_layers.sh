@@ -19,7 +19,7 @@ BEGIN {
     allow["eval"] = "base math nn file data index decode models"
     allow["train"] = "base math nn file data index decode models eval"
     allow["serve"] = "base math nn file data index decode models eval"
-    role["models/model.h"]; role["models/explain.h"]; role["models/prefixes.h"] # these know roles, no model
+    role["models/model.h"]; role["models/explain.h"]; role["models/prefixes.h"]; role["models/tower.h"] # these know roles, no model
     allow["api"] = "base math nn file data text lm quantize index decode models eval train serve"
     only["dnnl"] = "src/math/onednn src/math/gemm"
     only["jansson"] = "*" # values of JSON are our own interface between modules

@@ -22,7 +22,7 @@ export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1}"
 if [ $# -eq 0 ]; then
     case "$kind" in
     # Leaving the vendor's threads out: what is checked is our pool and what runs in it.
-    tsan) set -- -R '^unit\.(pool|optim|param|beam|topk|eval|ranks|kmeans|lsa|tfidf|session|living)|^op\.(linear|attention|embed|softmax_ce)|^serve\.(api|life|batch|store|postgres)' ;;
+    tsan) set -- -R '^unit\.(pool|optim|param|beam|topk|eval|ranks|kmeans|lsa|tfidf|session|living)|^op\.(linear|attention|embed|softmax_ce)|^serve\.(api|life|batch|store|postgres|items)' ;;
     *) set -- -L 'unit|op|fault|fuzz|serve' ;;
     esac
 fi

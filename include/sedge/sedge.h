@@ -280,7 +280,7 @@ typedef struct sedge_serve_params {
     const sedge_run *run; /* threads: workers */
     const char *model;
     const char *data;     /* NULL: as in sedge_recommend */
-    const char *store;    /* of users' events: an SQLite file, or postgresql://...; NULL: none are kept */
+    const char *store;    /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *key_file; /* NULL: no keys; loopback addresses only, or: */
     int insecure;
     void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
@@ -289,6 +289,7 @@ typedef struct sedge_serve_params {
     size_t n_set;
     const char *const *also; /* NAME=DIR: further models, which requests ask for by name */
     size_t n_also;
+    const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 

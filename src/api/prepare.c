@@ -8,6 +8,7 @@
 #include "lm/llm.h"
 #include "quantize/tokenize.h"
 #include "text/columns.h"
+#include "text/encoder_file.h"
 #include "text/lsa.h"
 
 #include <stdio.h>
@@ -50,20 +51,35 @@ static sg_status options_text(sg_buf *out, const api_table *tables, size_t n, sg
     return bad || out->failed ? sg_fail_memory(err, "options") : SG_OK;
 }
 
-/* Writes the vectors and tells what the report of every encoder tells. */
-static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim, const char *encoder, const api_table *tables,
-                      size_t n_tables)
+/* Nobody knows how vectors that were imported came about, nor what a file of texts would say of another item. */
+static sg_status forget_encoder(const sg_dataset *d, sg_error *err)
 {
-    sg_buf text = {0};
-    sg_status st = options_text(&text, tables, n_tables, &c->err);
+    char *path = sg_path_join(d->dir, SG_DATASET_ENCODER);
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (!st)
-        st = sg_vectors_save(d, vectors, d->n_items, dim, encoder, text.data, &c->err);
+    if (!st && sg_file_exists(path) && remove(path))
+        st = sg_fail_errno(err, path, "cannot remove");
+    sg_free(path);
+    return st;
+}
+
+/* Writes the vectors, and the encoder for texts that come later (columns NULL: there is none), and tells what the report of every
+ * encoder tells. */
+static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim, const char *encoder, const api_table *tables,
+                      size_t n_tables, const char *columns, const sg_lsa_fit *fit)
+{
+    char *path = sg_path_join(d->dir, SG_DATASET_ENCODER);
+    sg_buf text = {0};
+    sg_status st = path ? options_text(&text, tables, n_tables, &c->err) : sg_fail_memory(&c->err, "path");
+
+    if (!st && !(st = sg_vectors_save(d, vectors, d->n_items, dim, encoder, text.data, &c->err)))
+        st = columns ? sg_text_encoder_save(path, d, encoder, text.data, columns, fit, &c->err) : forget_encoder(d, &c->err);
     if (!st && (json_object_set_new(c->result, "encoder", json_string(encoder)) ||
                 json_object_set_new(c->result, "items", json_integer(d->n_items)) ||
                 json_object_set_new(c->result, "dim", json_integer(dim))))
         st = sg_fail_memory(&c->err, "report");
     sg_buf_free(&text);
+    sg_free(path);
     return st;
 }
 
@@ -71,6 +87,7 @@ static sg_status encode_lsa(api_call *c, const sg_dataset *d, const char *const 
 {
     sg_lsa_config o;
     const api_table table = {&o, sg_lsa_options, sg_n_lsa_options};
+    sg_lsa_fit fit = {0};
     float *vectors = NULL;
     int32_t dim = 0;
     sg_pool *pool;
@@ -78,8 +95,9 @@ static sg_status encode_lsa(api_call *c, const sg_dataset *d, const char *const 
 
     api_defaults(&table, 1);
     if (!(st = api_assign(&table, 1, set, n_set, &c->err)) && !(st = api_pool(c, &pool)) &&
-        !(st = sg_lsa_encode(&vectors, &dim, d, &o, pool, &c->progress, &c->result, &c->err)))
-        st = keep(c, d, vectors, dim, "lsa", &table, 1);
+        !(st = sg_lsa_encode(&vectors, &dim, &fit, d, &o, pool, &c->progress, &c->result, &c->err)))
+        st = keep(c, d, vectors, dim, "lsa", &table, 1, o.columns, &fit);
+    sg_lsa_fit_free(&fit);
     sg_free(vectors);
     return st;
 }
@@ -207,7 +225,7 @@ static sg_status encode_model(api_call *c, sg_dataset *d, const sedge_embed_para
         (!p->cache || !(st = sg_cache_open(&cache, p->cache, &c->err))) &&
         !(st = item_texts_of(&text, &all, d, columns.columns, p->texts, &c->err)) && !(st = api_pool(c, &pool)) &&
         !(st = sg_llm_embed(&vectors, &dim, model, text, (size_t)d->n_items, cache, pool, &c->progress, &c->result, &c->err)))
-        st = keep(c, d, vectors, dim, sg_llm_name(model), tables, 2);
+        st = keep(c, d, vectors, dim, sg_llm_name(model), tables, 2, p->texts ? NULL : columns.columns, NULL);
     sg_free(vectors);
     sg_free(text);
     sg_buf_free(&all);
@@ -246,7 +264,7 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
         if (!p.vectors)
             st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, &p)
                                                             : encode_lsa(&c, d, p.set, p.n_set);
-        else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)))
+        else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)) && !(st = forget_encoder(d, &c.err)))
             st = report_vectors(&c.result, d, p.vectors, &c.err);
     }
     sg_dataset_close(d);

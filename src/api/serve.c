@@ -33,6 +33,7 @@ int sedge_serve(const sedge_serve_params *given, sedge_error *err)
                                     .n_also = p.n_also,
                                     .data = p.data,
                                     .store = p.store,
+                                    .encoder = p.encoder,
                                     .key_file = p.key_file,
                                     .insecure = p.insecure,
                                     .threads = c.run.threads,

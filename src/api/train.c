@@ -9,6 +9,7 @@
 #include "file/receipt.h"
 #include "math/gemm.h"
 #include "models/prefixes.h"
+#include "models/tower.h"
 #include "quantize/tokenize.h"
 #include "train/checkpoint.h"
 #include "train/train.h"
@@ -124,7 +125,7 @@ int sedge_train(const sedge_train_params *given, char **json, sedge_error *err)
         (st = api_pool(&c, &pool)) || (st = sg_dir_make(p.out, &c.err)) ||
         (st = sg_train(j.model, &j.data.train, p.out, &j.spec, pool, &c.progress, &c.result, &c.err)))
         goto done;
-    if ((st = write_meanings(&c, &j, &p)) == SG_OK)
+    if ((st = write_meanings(&c, &j, &p)) == SG_OK && (st = sg_tower_save(p.out, &j.data.train, &c.err)) == SG_OK)
         st = write_training(&c, &j, &p);
 done:
     sg_model_free(j.model); /* before the dataset: item ids may be borrowed */

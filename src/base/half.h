@@ -29,25 +29,7 @@ static inline float sg_f16_to_f32(uint16_t bits)
     return x;
 }
 
-/* The f16 number that is x; false: there is none. */
-static inline int sg_f16_is(uint16_t *bits, float x)
-{
-    uint32_t wide;
-    float back;
-
-    memcpy(&wide, &x, sizeof wide);
-    const uint32_t sign = wide >> 16 & 0x8000, exponent = wide >> 23 & 255;
-
-    if (exponent >= 255 - 112)
-        return 0;
-    if (exponent > 112)
-        *bits = (uint16_t)(sign | (exponent - 112) << 10 | (wide >> 13 & 1023));
-    else
-        *bits = (uint16_t)(sign | (uint32_t)((x < 0 ? -x : x) * 0x1p24f)); /* below 2^-14: at most 1023 units */
-    back = sg_f16_to_f32(*bits);
-    return memcmp(&back, &x, sizeof x) == 0;
-}
-
+/* To the nearest, ties to even; beyond the largest: infinity. */
 static inline uint16_t sg_f32_to_f16(float x)
 {
     uint32_t wide;
@@ -67,6 +49,16 @@ static inline uint16_t sg_f32_to_f16(float x)
         return (uint16_t)(sign | (wide - 0x3f000000));
     }
     return (uint16_t)(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13));
+}
+
+/* The f16 number that is x; 0: there is none. */
+static inline int sg_f16_is(uint16_t *bits, float x)
+{
+    float back;
+
+    *bits = sg_f32_to_f16(x);
+    back = sg_f16_to_f32(*bits);
+    return memcmp(&back, &x, sizeof x) == 0;
 }
 
 #endif

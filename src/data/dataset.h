@@ -8,6 +8,7 @@
  *   users.safetensors     id.bytes U8, id.offsets I64 (n_users + 1); where something is known of users: series.offsets I64
  *                         (n_users + 1), series.time I64, series.value I32, series.of I32 (values), series.name.bytes, .offsets (values + 1)
  *   vectors.safetensors   (sedge embed) vectors F32 (n_items, dim), metadata: encoder, options, dataset (sha256)
+ *   encoder.safetensors   (sedge embed) what gives a text that comes later its vector: text/encoder_file.h
  *   ids.safetensors       (sedge tokenize) codes I32 (n_items, levels), sizes I32 (levels), codebooks..., metadata: method, dataset (sha256)
  *
  * Items and users are numbered from 0 in order of first appearance in the source (for numeric-id formats such as
@@ -32,6 +33,7 @@
 #define SG_DATASET_USERS "users.safetensors"
 #define SG_DATASET_VECTORS "vectors.safetensors"
 #define SG_DATASET_IDS "ids.safetensors"
+#define SG_DATASET_ENCODER "encoder.safetensors"
 
 typedef struct sg_strings { /* n strings, one after the other */
     size_t n;

@@ -144,6 +144,36 @@ sg_status sg_manifest_write(const char *dir, sg_error *err)
     return st;
 }
 
+sg_status sg_manifest_add(const char *dir, const char *const *name, size_t n, sg_error *err)
+{
+    char *path = sg_path_join(dir, SG_MANIFEST_NAME);
+    json_t *all = NULL, *files;
+    sg_status st;
+
+    if (!path)
+        return sg_fail_memory(err, dir);
+    if (!(st = sg_json_read(&all, path, BYTES_MAX, err)))
+        st = sg_json_need_object(&files, all, "files", path, err);
+    for (size_t i = 0; !st && i < n; i++) {
+        char *file = sg_path_join(dir, name[i]);
+        json_t *one = NULL;
+
+        if (!file)
+            st = sg_fail_memory(err, dir);
+        else if (!sg_file_exists(file))
+            json_object_del(files, name[i]);
+        else if (!(st = sg_manifest_files(&one, dir, name + i, 1, err)) && json_object_update(files, one))
+            st = sg_fail_memory(err, dir);
+        json_decref(one);
+        sg_free(file);
+    }
+    if (!st)
+        st = sg_json_write(path, all, err);
+    json_decref(all);
+    sg_free(path);
+    return st;
+}
+
 sg_status sg_manifest_check(const char *dir, bool deep, sg_error *err)
 {
     char *path = sg_path_join(dir, SG_MANIFEST_NAME);

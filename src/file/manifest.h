@@ -13,6 +13,8 @@
 
 /* Covers every plain file of the folder but the manifest itself. */
 sg_status sg_manifest_write(const char *dir, sg_error *err);
+/* Takes in these files, or strikes them off where they are gone; the others are not read again. */
+sg_status sg_manifest_add(const char *dir, const char *const *name, size_t n, sg_error *err);
 /* Every file is there with its size; with `deep` the bytes are hashed too. Files not listed are left alone. No manifest:
  * SG_ERR_MISSING. */
 sg_status sg_manifest_check(const char *dir, bool deep, sg_error *err);

@@ -26,6 +26,9 @@ enum {
     CHUNKS_MAX = 16,
     CHUNK_FLOATS_MAX = 1 << 22, /* of all chunks together */
     BLOCK = 16,                 /* of a transposition */
+    LARGE = 8 << 20,            /* numbers of a mapped table from which on a copy has to be worth it ... */
+    LARGE_WIDTH = 256,          /* ... unless its rows are wider than this */
+    LARGE_USES = 8,             /* products without a copy that cost about as much as making one */
     SCRATCH = SG_DNN_SUM * (TILE_ROWS + TILE_COLS),
 };
 _Static_assert((int)TILE_ROWS == (int)SG_DNN_ROWS && (int)TILE_COLS == (int)SG_DNN_COLS, "tiles are those of packed weights");
@@ -53,7 +56,43 @@ typedef struct gemm_work {
     const sg_dnn_weights *bf16; /* b packed; NULL: f32. alpha is 1 then, beta 0 or 1 */
     const float *panels;        /* b in panels, of `out` columns in all, its columns from `first` on; alpha is 1, beta 0 */
     int out, first;
+    const float *table;         /* instead of panels: (out, k), to be put into panels one at a time */
 } gemm_work;
+
+/* to (cols, rows) = from (rows, cols), or += */
+static void transpose(float *to, int ld_to, const float *from, int ld_from, int rows, int cols, bool add)
+{
+    for (int i = 0; i < rows; i += BLOCK)
+        for (int j = 0; j < cols; j += BLOCK)
+            for (int jj = j; jj < least(j + BLOCK, cols); jj++)
+                for (int ii = i; ii < least(i + BLOCK, rows); ii++)
+                    to[at(jj, ld_to, ii)] = from[at(ii, ld_from, jj)] + (add ? to[at(jj, ld_to, ii)] : 0);
+}
+
+/* Rows of w (n, in) as a panel, and the numbers behind it that are read, not used. */
+static void make_panel(float *panel, const float *w, int n, int in)
+{
+    const int width = (n + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
+
+    transpose(panel, width, w, in, n, in, false);
+    for (int i = 0; i < in && n < width; i++)
+        memset(panel + at(i, width, n), 0, (size_t)(width - n) * sizeof *panel);
+    memset(panel + at(in, width, 0), 0, SG_PANEL * sizeof *panel);
+}
+
+/* The same numbers as from panels that are kept: each panel is made in the cache, and used at once. */
+static void tile_of_table(const gemm_work *w, const float *a, int m, float *c, int first, int n)
+{
+    float panel[(LARGE_WIDTH + 1) * SG_PANEL_COLS];
+
+    for (int col = first, here; col < first + n; col += here) {
+        const int begin = col / SG_PANEL_COLS * SG_PANEL_COLS, whole = least(SG_PANEL_COLS, w->out - begin);
+
+        here = least(begin + whole, first + n) - col;
+        make_panel(panel, w->table + at(begin, w->k, 0), whole, w->k);
+        sg_kernels_best()->panels(c + (col - first), (size_t)w->ldc, a, (size_t)w->lda, m, panel, w->k, whole, col - begin, here);
+    }
+}
 
 static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
@@ -67,6 +106,8 @@ static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
 
     if (w->panels)
         sg_kernels_best()->panels(c, (size_t)w->ldc, a, (size_t)w->lda, m, w->panels, w->k, w->out, w->first + col, n);
+    else if (w->table)
+        tile_of_table(w, a, m, c, w->first + col, n);
     else if (!w->bf16 || !sg_dnn_tile_bf16(w->bf16, block, m, a, w->lda, w->beta != 0, c, w->ldc))
         sg_dnn_f32(w->ta, w->tb, m, n, w->k, w->alpha, a, w->lda, b, w->ldb, w->beta, c, w->ldc);
     if (w->then)
@@ -81,7 +122,7 @@ static void run(sg_pool *pool, gemm_work *w)
 void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha, const float *a,
              int lda, const float *b, int ldb, float beta, float *c, int ldc)
 {
-    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL, NULL, 0, 0});
+    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL, NULL, 0, 0, NULL});
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------- */
@@ -92,33 +133,18 @@ typedef struct packed {
     uint64_t stamp[N_COPIES]; /* version of the values in the copy, plus 1; 0: never made */
     float *panels;            /* owned: w^T in f32 */
     sg_dnn_weights *bf16[2];  /* owned: w^T for x w^T, w for dy w; NULL: the library has no kernel */
+    int uses;                 /* of a large table without panels */
+    bool busy;                /* somebody makes them */
 } packed;
 
 static pthread_mutex_t pack_lock = PTHREAD_MUTEX_INITIALIZER; /* sessions of one model may meet here */
-
-/* to (cols, rows) = from (rows, cols), or += */
-static void transpose(float *to, int ld_to, const float *from, int ld_from, int rows, int cols, bool add)
-{
-    for (int i = 0; i < rows; i += BLOCK)
-        for (int j = 0; j < cols; j += BLOCK)
-            for (int jj = j; jj < least(j + BLOCK, cols); jj++)
-                for (int ii = i; ii < least(i + BLOCK, rows); ii++)
-                    to[at(jj, ld_to, ii)] = from[at(ii, ld_from, jj)] + (add ? to[at(jj, ld_to, ii)] : 0);
-}
 
 static void make_panels(float *to, const sg_param *w)
 {
     const int out = w->dim[0], in = w->dim[1];
 
-    for (int col = 0; col < out; col += SG_PANEL_COLS) {
-        const int n = least(SG_PANEL_COLS, out - col), width = (n + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
-        float *panel = to + at(col, in, 0);
-
-        transpose(panel, width, w->value + at(col, in, 0), in, n, in, false);
-        for (int i = 0; i < in && n < width; i++)
-            memset(panel + at(i, width, n), 0, (size_t)(width - n) * sizeof *panel);
-        memset(panel + at(in, width, 0), 0, SG_PANEL * sizeof *panel); /* read, not used; the next panel takes its place */
-    }
+    for (int col = 0; col < out; col += SG_PANEL_COLS)
+        make_panel(to + at(col, in, 0), w->value + at(col, in, 0), least(SG_PANEL_COLS, out - col), in);
 }
 
 static void make_copy(packed *p, const sg_param *w, copy which)
@@ -133,16 +159,30 @@ static void make_copy(packed *p, const sg_param *w, copy which)
         make_panels(p->panels, w);
 }
 
+static bool is_fresh(const packed *p, const sg_param *w, copy which)
+{
+    return p && __atomic_load_n(&p->stamp[which], __ATOMIC_ACQUIRE) == w->version + 1;
+}
+
+/* Under the lock. */
+static packed *need_packed(sg_param *w)
+{
+    packed *p = w->packed;
+
+    if (!p && (p = sg_alloc_zero(1, sizeof *p)))
+        __atomic_store_n((packed **)(void *)&w->packed, p, __ATOMIC_RELEASE);
+    return p;
+}
+
 /* The copies of w with `which` of the present version among them; a copy that could not be made is NULL there. */
 static const packed *fresh_copy(sg_param *w, copy which)
 {
     packed *p = __atomic_load_n((packed **)(void *)&w->packed, __ATOMIC_ACQUIRE);
 
-    if (p && __atomic_load_n(&p->stamp[which], __ATOMIC_ACQUIRE) == w->version + 1)
+    if (is_fresh(p, w, which))
         return p;
     pthread_mutex_lock(&pack_lock);
-    if (!(p = w->packed) && (p = sg_alloc_zero(1, sizeof *p)))
-        __atomic_store_n((packed **)(void *)&w->packed, p, __ATOMIC_RELEASE);
+    p = need_packed(w);
     if (p && p->stamp[which] != w->version + 1) {
         make_copy(p, w, which);
         __atomic_store_n(&p->stamp[which], w->version + 1, __ATOMIC_RELEASE);
@@ -175,10 +215,67 @@ static const sg_dnn_weights *bf16_of(sg_param *w, sg_precision precision, int ro
     return p ? p->bf16[which == BACK] : NULL;
 }
 
+/* A table of millions of items takes as long to copy as to be read several times, and as much memory again. */
+static bool is_large(const sg_param *w)
+{
+    return w->mapped && at(w->dim[0], w->dim[1], 0) >= LARGE && w->dim[1] <= LARGE_WIDTH;
+}
+
+/* Is it the caller's to make the panels of a large table? Not while it was hardly used, nor while somebody else is at it. */
+static bool claim(sg_param *w, int uses)
+{
+    bool mine;
+    packed *p;
+
+    pthread_mutex_lock(&pack_lock);
+    p = need_packed(w);
+    mine = p && !p->busy && !is_fresh(p, w, PANELS) && p->uses >= uses;
+    if (p) {
+        p->uses++;
+        p->busy |= mine;
+    }
+    pthread_mutex_unlock(&pack_lock);
+    return mine;
+}
+
+/* Outside the lock, which others need for copies that are quick to make. */
+static void make_large_panels(sg_param *w)
+{
+    const int out = w->dim[0], in = w->dim[1];
+    float *panels = sg_alloc_array(at(out + SG_PANEL, in, SG_PANEL), sizeof *panels);
+    packed *p = w->packed;
+
+    if (panels)
+        make_panels(panels, w);
+    pthread_mutex_lock(&pack_lock);
+    if (panels) {
+        p->panels = panels;
+        __atomic_store_n(&p->stamp[PANELS], w->version + 1, __ATOMIC_RELEASE);
+    }
+    p->uses = 0;
+    p->busy = false;
+    pthread_mutex_unlock(&pack_lock);
+}
+
+void sg_gemm_settle(sg_param *w)
+{
+    if (w->rank == 2 && is_large(w) && claim(w, 1))
+        make_large_panels(w);
+}
+
+/* NULL: a large table, to be read as it is. */
 static const float *panels_of(sg_param *w)
 {
-    const packed *p = fresh_copy(w, PANELS);
+    const packed *p = __atomic_load_n((packed **)(void *)&w->packed, __ATOMIC_ACQUIRE);
 
+    if (!is_large(w))
+        p = fresh_copy(w, PANELS);
+    else if (!is_fresh(p, w, PANELS) && !claim(w, LARGE_USES))
+        return NULL;
+    else if (!is_fresh(p, w, PANELS)) {
+        make_large_panels(w);
+        p = w->packed;
+    }
     return p ? p->panels : NULL;
 }
 
@@ -187,17 +284,18 @@ void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const 
 {
     const int out = w->dim[0], in = w->dim[1];
     const sg_dnn_weights *bf16 = bf16_of(w, precision, rows, FORWARD);
+    const float *panels = bf16 ? NULL : panels_of(w), *table = !bf16 && !panels && is_large(w) ? w->value : NULL;
 
-    run(pool, &(gemm_work){false, true, rows, out, in, ldx, in, ldy, 1, 0, x, w->value, y, then, ctx, bf16,
-                           bf16 ? NULL : panels_of(w), out, 0});
+    run(pool, &(gemm_work){false, true, rows, out, in, ldx, in, ldy, 1, 0, x, w->value, y, then, ctx, bf16, panels, out, 0, table});
 }
 
 void sg_gemm_linear_range(sg_pool *pool, int rows, const float *x, int ldx, sg_param *w, int first, int n, float *y, int ldy)
 {
     const int in = w->dim[1];
+    const float *panels = panels_of(w), *table = !panels && is_large(w) ? w->value : NULL;
 
     run(pool, &(gemm_work){false, true, rows, n, in, ldx, in, ldy, 1, 0, x, w->value + at(first, in, 0), y, NULL, NULL, NULL,
-                           panels_of(w), w->dim[0], first});
+                           panels, w->dim[0], first, table});
 }
 
 typedef struct bias_work {
@@ -227,7 +325,7 @@ void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const fl
                        int lddx, bool add)
 {
     run(pool, &(gemm_work){false, false, rows, w->dim[1], w->dim[0], lddy, w->dim[1], lddx, 1, add ? 1 : 0, dy, w->value, dx,
-                           NULL, NULL, bf16_of(w, precision, rows, BACK), NULL, 0, 0});
+                           NULL, NULL, bf16_of(w, precision, rows, BACK), NULL, 0, 0, NULL});
 }
 
 /* ---- weight gradients ----------------------------------------------------------------------------------------- */

@@ -25,6 +25,9 @@ void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const fl
  * false when it is out of memory. */
 bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, int rows, const float *dy, int lddy,
                        const float *x, int ldx, int out, int in, float *dw);
+/* Large mapped tables are multiplied as they are until a copy that is quicker to read is worth its time and memory; results are
+ * the same. This makes the copy now if it was asked for, beside products of other threads. */
+void sg_gemm_settle(sg_param *w);
 void sg_gemm_forget(sg_param *p); /* frees p->packed */
 /* What SG auto precision means here: SG_BF16 where the CPU multiplies bf16 faster than f32 (AMX, AVX-512 BF16). */
 sg_precision sg_precision_best(void);

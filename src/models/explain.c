@@ -37,7 +37,7 @@ static void variants_free(variants *v)
     sg_free(v->score);
 }
 
-static sg_status variants_new(variants *v, const sg_explanation *x, const sg_model *m, const sg_histories *h,
+static sg_status variants_new(variants *v, const sg_explanation *x, const sg_session *s, const sg_histories *h,
                               const int32_t *item, sg_error *err)
 {
     const int64_t begin = h->offsets[0], have = h->offsets[1] - begin;
@@ -53,7 +53,7 @@ static sg_status variants_new(variants *v, const sg_explanation *x, const sg_mod
         !(v->user = sg_alloc_array(rows, sizeof *v->user)) ||
         !(v->action = sg_alloc_array(events, sizeof *v->action)) ||
         !(v->rating = sg_alloc_array(events, sizeof *v->rating)) ||
-        !(v->allow = sg_alloc_zero((size_t)m->n_items, 1)) ||
+        !(v->allow = sg_alloc_zero((size_t)sg_session_items(s), 1)) ||
         !(v->found = sg_alloc_array(pairs, sizeof *v->found)) ||
         !(v->score = sg_alloc_array(pairs, sizeof *v->score)))
         return sg_fail_memory(err, "explanation");
@@ -116,7 +116,7 @@ static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histori
 {
     const size_t events = (size_t)x->n_events;
     variants v;
-    sg_status st = variants_new(&v, x, s->model, h, item, err);
+    sg_status st = variants_new(&v, x, s, h, item, err);
 
     if (st == SG_OK)
         st = sg_session_recommend(s, &v.h, &(sg_filter){.allow = v.allow}, x->n, v.found, v.score, err);
@@ -138,7 +138,7 @@ static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histori
 static sg_status follow_paths(sg_explanation *x, sg_session *s, const sg_histories *h, const int32_t *item,
                               sg_error *err)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_session_catalogue(s);
 
     for (int i = 0; i < x->n; i++) {
         int32_t *codes = x->codes + (size_t)i * (size_t)x->levels, node = 0;
@@ -155,26 +155,28 @@ static sg_status follow_paths(sg_explanation *x, sg_session *s, const sg_histori
     return x->logp ? s->model->class->path(s, h, item, x->n, x->logp, err) : SG_OK;
 }
 
-static sg_status check_request(const sg_model *m, const sg_histories *h, const int32_t *item, int n,
+static sg_status check_request(const sg_session *s, const sg_histories *h, const int32_t *item, int n,
                                sg_error *err)
 {
+    const int32_t n_items = sg_session_items(s);
+
     if (h->n != 1 || h->offsets[1] <= h->offsets[0])
         return sg_fail(err, SG_ERR_USAGE, "explanation: expected one history with at least one event");
     for (int64_t e = h->offsets[0]; e < h->offsets[1]; e++)
-        if (h->item[e] < 0 || h->item[e] >= m->n_items)
+        if (h->item[e] < 0 || h->item[e] >= n_items)
             return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d",
-                           (int)m->n_items - 1, (int)h->item[e]);
+                           (int)n_items - 1, (int)h->item[e]);
     for (int i = 0; i < n; i++)
-        if (item[i] < 0 || item[i] >= m->n_items)
+        if (item[i] < 0 || item[i] >= n_items || (s->offer && s->offer->catalogue && sg_catalogue_leaf(s->offer->catalogue, item[i]) < 0))
             return sg_fail(err, SG_ERR_USAGE, "explanation: expected item numbers from 0 to %d, found %d",
-                           (int)m->n_items - 1, (int)item[i]);
+                           (int)n_items - 1, (int)item[i]);
     return SG_OK;
 }
 
 sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, const int32_t *item, int n,
                      int events_max, sg_error *err)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_session_catalogue(s);
     const int64_t most = events_max > 0 ? events_max : EVENTS;
     sg_explanation x = {.n = n, .levels = c ? sg_catalogue_levels(c) : 0};
     size_t pairs, steps;
@@ -183,7 +185,7 @@ sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, 
     *out = (sg_explanation){0};
     if (n < 1)
         return SG_OK;
-    if ((st = check_request(s->model, h, item, n, err)))
+    if ((st = check_request(s, h, item, n, err)))
         return st;
     const int64_t have = h->offsets[1] - h->offsets[0];
     x.n_events = (int)(have < most ? have : most);

@@ -2,7 +2,7 @@
  *
  *   config.json         {"format", "model", "items", "users", "options", "receipt"}
  *   model.safetensors   weights and counted arrays under their names
- *   items.safetensors   id.bytes U8, id.offsets I64 (n_items + 1), as in a dataset
+ *   items.safetensors   id.bytes U8, id.offsets I64 (n_items + 1), as in a dataset; id.index I32, the hash table of ids
  *   catalogue.bin       semantic IDs, for models that have them
  *   README.md           what this is, for people
  *   manifest.json       size and sha256 of all of these */
@@ -29,7 +29,7 @@ enum { N_OWN_FILES = sizeof own_files / sizeof *own_files };
 
 /* Folders up to this size are hashed when opened, which takes a tenth of a second at most; of larger ones only the sizes are
  * checked. */
-#define HASH_BYTES_MAX ((size_t)64 << 20)
+enum { HASH_BYTES_MAX = 64 << 20 };
 
 /* ---- writing ---- */
 
@@ -63,7 +63,10 @@ static sg_status write_weights(const sg_model *m, const char *path, sg_error *er
 static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
 {
     const sg_strings *ids = &m->item_ids;
+    size_t n_index = 0;
+    int32_t *index = sg_item_index_new(&n_index, ids);
     const sg_tensor_desc list[] = {
+        {.name = "id.index", .dtype = SG_DT_I32, .rank = 1, .dim = {n_index}, .data = index},
         {.name = "id.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {ids->n + 1}, .data = ids->offsets},
         {.name = "id.bytes",
          .dtype = SG_DT_U8,
@@ -72,7 +75,10 @@ static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
          .data = ids->bytes},
     };
 
-    return sg_tensors_write(path, list, 2, NULL, 0, err);
+    const sg_status st = index ? sg_tensors_write(path, list, 3, NULL, 0, err) : sg_fail_memory(err, "index of ids");
+
+    sg_free(index);
+    return st;
 }
 
 static sg_status write_config(const sg_model *m, const char *path, sg_error *err)
@@ -291,6 +297,24 @@ done:
     return st;
 }
 
+/* Folders of before have none; the first to look an id up makes it. */
+static sg_status open_index(sg_model *m, const char *path, sg_error *err)
+{
+    const sg_file_tensor *t = sg_tensors_find(m->items_file, "id.index");
+    sg_status st;
+
+    if (!t)
+        return SG_OK;
+    if ((st = sg_tensors_need(&t, m->items_file, "id.index", SG_DT_I32, 1, (const int64_t[]){-1}, err)))
+        return st;
+    if (t->count < (size_t)m->n_items || (t->count & (t->count - 1)))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'id.index': expected a power of two of at least %d slots, found %zu", path,
+                       (int)m->n_items, t->count);
+    m->item_index = t->data;
+    m->n_item_index = t->count;
+    return SG_OK;
+}
+
 static sg_status open_items(sg_model *m, const char *path, sg_error *err)
 {
     const sg_file_tensor *offsets, *bytes;
@@ -309,7 +333,7 @@ static sg_status open_items(sg_model *m, const char *path, sg_error *err)
                            "%s: tensor 'id.offsets': expected ascending numbers up to %zu, found %lld, %lld",
                            path, bytes->count, (long long)o[i], (long long)o[i + 1]);
     m->item_ids = (sg_strings){.n = (size_t)m->n_items, .bytes = bytes->data, .offsets = o};
-    return SG_OK;
+    return open_index(m, path, err);
 }
 
 static sg_status open_catalogue(sg_model *m, const char *path, sg_error *err)
@@ -366,23 +390,26 @@ static sg_status open_weights(sg_model *m, const char *path, sg_error *err)
 }
 
 /* Checks sizes, and hashes where that is quick; the hash of the weights names the model in receipts. */
-static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, const char *weights,
-                                sg_error *err)
+static sg_status check_manifest(sg_model *m, const char *dir, const char *manifest, sg_error *err)
 {
-    struct stat s;
-    const bool deep = stat(weights, &s) == 0 && (uint64_t)s.st_size <= HASH_BYTES_MAX;
-    json_t *j = NULL;
-    const char *sha;
+    json_t *j = NULL, *files, *one;
+    const char *sha, *name;
+    double bytes = 0;
     sg_status st;
 
-    if ((st = sg_manifest_check(dir, deep, err)) || (st = sg_json_read(&j, manifest, (size_t)16 << 20, err)))
+    if ((st = sg_json_read(&j, manifest, (size_t)16 << 20, err)))
         return st;
-    sha = json_string_value(
-        json_object_get(json_object_get(json_object_get(j, "files"), "model.safetensors"), "sha256"));
+    if ((st = sg_json_need_object(&files, j, "files", manifest, err)))
+        goto done;
+    json_object_foreach(files, name, one) bytes += json_number_value(json_object_get(one, "bytes"));
+    if ((st = sg_manifest_check_files(files, dir, manifest, bytes <= HASH_BYTES_MAX, err)))
+        goto done;
+    sha = json_string_value(json_object_get(json_object_get(files, "model.safetensors"), "sha256"));
     if (!sha || strlen(sha) != 64)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected the sha256 of model.safetensors", manifest);
     else
         memcpy(m->sha256, sha, 65);
+done:
     json_decref(j);
     return st;
 }
@@ -401,7 +428,7 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
         st = sg_fail(err, SG_ERR_MISSING, "%s: no such model folder", dir);
     else if (!st && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
-    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], path[1], err)) ||
+    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) ||
         (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||
         (st = open_weights(m, path[1], err)))
         goto done;

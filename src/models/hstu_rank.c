@@ -102,9 +102,17 @@ static int hstu_rank_tasks(const sg_model *m)
     return by_rating(c) ? 1 : c->actions;
 }
 
+static int hstu_rank_goal(const sg_model *m)
+{
+    const hstu_rank_config *c = m->config;
+
+    return c->goal;
+}
+
 static void hstu_rank_task_name(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes)
 {
-    const char *name = json_string_value(json_array_get(json_object_get(d->about, "actions"), (size_t)task));
+    const json_t *actions = d ? json_object_get(d->about, "actions") : NULL;
+    const char *name = json_string_value(json_array_get(actions, (size_t)task));
 
     if (by_rating(m->config))
         snprintf(text, bytes, "liked");
@@ -787,6 +795,7 @@ const sg_model_class sg_model_hstu_rank = {
     .score = hstu_rank_score,
     .rank = hstu_rank_rank,
     .tasks = hstu_rank_tasks,
+    .goal = hstu_rank_goal,
     .task_name = hstu_rank_task_name,
     .label = hstu_rank_label,
     .session_bytes = sizeof(reader),

@@ -60,7 +60,7 @@ void sg_model_free(sg_model *m)
     sg_free(m->codes);
     sg_tensors_close(m->weights_file);
     sg_tensors_close(m->items_file);
-    sg_free(m->item_index);
+    sg_free(m->item_index_own);
     sg_free(m->dir);
     json_decref(m->receipt);
     sg_free(m->state);
@@ -258,27 +258,35 @@ static bool same_bytes(sg_bytes a, sg_bytes b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
-/* Open addressing, at most half full, -1: free. */
-static bool index_items(sg_model *m)
+/* Open addressing, at most half full, -1: free. Folders keep it: where an id belongs must not change. */
+int32_t *sg_item_index_new(size_t *n_slots, const sg_strings *ids)
 {
     size_t n = 16;
+    int32_t *index;
 
-    while (n < 2 * m->item_ids.n)
+    while (n < 2 * ids->n)
         n *= 2;
-    if (!(m->item_index = sg_alloc_array(n, sizeof *m->item_index)))
-        return false;
-    memset(m->item_index, 0xff, n * sizeof *m->item_index);
-    m->n_item_index = n;
-    for (size_t i = 0; i < m->item_ids.n; i++) {
-        size_t slot = (size_t)hash_bytes(sg_strings_at(&m->item_ids, i)) & (n - 1);
+    if (!(index = sg_alloc_array(n, sizeof *index)))
+        return NULL;
+    memset(index, 0xff, n * sizeof *index);
+    for (size_t i = 0; i < ids->n; i++) {
+        size_t slot = (size_t)hash_bytes(sg_strings_at(ids, i)) & (n - 1);
 
-        while (m->item_index[slot] >= 0)
+        while (index[slot] >= 0)
             slot = (slot + 1) & (n - 1);
-        m->item_index[slot] = (int32_t)i;
+        index[slot] = (int32_t)i;
     }
-    return true;
+    *n_slots = n;
+    return index;
 }
 
+static bool index_items(sg_model *m)
+{
+    m->item_index = m->item_index_own = sg_item_index_new(&m->n_item_index, &m->item_ids);
+    return m->item_index != NULL;
+}
+
+/* A file may say anything: no number is trusted, and no search goes round twice. */
 int32_t sg_model_item(sg_model *m, sg_bytes id)
 {
     if (!m->item_index && !index_items(m)) { /* no memory for the table: look at every id */
@@ -287,9 +295,15 @@ int32_t sg_model_item(sg_model *m, sg_bytes id)
                 return (int32_t)i;
         return -1;
     }
-    for (size_t slot = (size_t)hash_bytes(id) & (m->n_item_index - 1); m->item_index[slot] >= 0;
-         slot = (slot + 1) & (m->n_item_index - 1))
-        if (same_bytes(sg_strings_at(&m->item_ids, (size_t)m->item_index[slot]), id))
-            return m->item_index[slot];
+    size_t slot = (size_t)hash_bytes(id) & (m->n_item_index - 1);
+
+    for (size_t looked = 0; looked < m->n_item_index; looked++, slot = (slot + 1) & (m->n_item_index - 1)) {
+        const int32_t i = m->item_index[slot];
+
+        if (i < 0 || (size_t)i >= m->item_ids.n)
+            return -1;
+        if (same_bytes(sg_strings_at(&m->item_ids, (size_t)i), id))
+            return i;
+    }
     return -1;
 }

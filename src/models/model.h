@@ -45,6 +45,17 @@ typedef struct sg_train_data {
     const sg_ids *ids;         /* NULL when the dataset has none */
 } sg_train_data;
 
+/* What is on offer now, where items come and go while a model serves: its own items have the numbers below its n_items, those
+ * that came later the numbers from there on. Nothing in it changes. */
+typedef struct sg_offer {
+    const sg_catalogue *catalogue; /* a snapshot, for classes that read it (`living`); else NULL */
+    int32_t n_items;               /* item numbers are below it; the size of a filter's allow */
+    const int32_t *const *codes;   /* (n_codes) semantic IDs of the later items, also of those that are gone again */
+    int32_t n_codes;
+    const uint8_t *allow;          /* (n_items) 1 = on offer; NULL: all, or the catalogue tells */
+    const uint8_t *cold;           /* (n_items) 1 = the model never saw it; NULL: there are none */
+} sg_offer;
+
 typedef struct sg_model_class {
     const char *name;    /* "sasrec" */
     const char *summary; /* one line for `sedge models` */
@@ -54,6 +65,8 @@ typedef struct sg_model_class {
     size_t config_bytes;
     size_t state_bytes; /* zeroed memory for the class, at model->state */
     bool needs_vectors, needs_ids;
+    /* Does it score and find by the session's catalogue and codes, so that it takes items that it was not trained on? NULL: no. */
+    bool (*living)(const sg_model *m);
     bool streams; /* examples and loss heed sg_train_data.learned, and init reads no events: it can be trained in one pass over time */
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
@@ -87,6 +100,8 @@ typedef struct sg_model_class {
      * h->now: probabilities (n, tasks). label: what event e says, 1 yes, 0 no, -1 nothing. */
     sg_status (*rank)(sg_session *s, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err);
     int (*tasks)(const sg_model *m);
+    int (*goal)(const sg_model *m); /* the task that recommending goes by */
+    /* d: whose actions the tasks are named by; NULL: unknown. */
     void (*task_name)(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes);
     int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
@@ -124,8 +139,9 @@ struct sg_model {
     sg_catalogue *catalogue; /* owned; NULL for models without semantic IDs */
     int32_t *codes;          /* owned: (n_items, levels) of the catalogue, or NULL */
     sg_tensors *weights_file, *items_file; /* owned: open files behind mapped weights and ids; NULL for a new model */
-    int32_t *item_index;     /* owned: hash table id -> number, made by the first sg_model_item */
-    size_t n_item_index;
+    const int32_t *item_index; /* hash table id -> number: of the open file, or made by the first sg_model_item */
+    int32_t *item_index_own;   /* owned: when it was made */
+    size_t n_item_index;       /* a power of two */
     char *dir;               /* owned; NULL when not opened from a folder */
     char sha256[65];         /* of model.safetensors; empty when not opened from a folder */
     struct json_t *receipt;  /* owned object: what it learned from (data, split, seed, versions); training adds to it */
@@ -134,6 +150,7 @@ struct sg_model {
 struct sg_session {
     const sg_model *model; /* borrowed: must outlive the session */
     sg_pool *pool;         /* borrowed; NULL: one thread */
+    const sg_offer *offer; /* borrowed, for the requests at hand; NULL: the model's own items */
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
@@ -142,6 +159,9 @@ struct sg_session {
     float diversity;       /* ... a code that an earlier group took counts this much less */
     float temperature;     /* above 0: they draw instead */
     uint64_t seed;         /* of the draw */
+    float cold_share;      /* above 0: items of the offer that the model never saw stand behind found ones with the same first codes, and
+                              take this share of a list at most (decode/beam.h) */
+    int cold_prefix;       /* how many codes; 0: all but the last */
     float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
@@ -178,8 +198,21 @@ sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, con
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err);
 sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a model may be saved there */
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
-/* -1: unknown. The first call builds the index and may not run beside others. */
+/* -1: unknown. The first call builds the index, where the folder has none, and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
+/* The index in new memory (*n slots), as a folder keeps it. NULL: out of memory. */
+int32_t *sg_item_index_new(size_t *n, const sg_strings *ids);
+
+static inline int32_t sg_session_items(const sg_session *s) /* item numbers are below it: the row length of score */
+{
+    return s->offer ? s->offer->n_items : s->model->n_items;
+}
+static inline const sg_catalogue *sg_session_catalogue(const sg_session *s)
+{
+    return s->offer && s->offer->catalogue ? s->offer->catalogue : s->model->catalogue;
+}
+/* Codes (levels) of any item number, by what it has in the catalogue or, when it is not there any more, had last. */
+void sg_session_codes(const sg_session *s, int32_t item, int32_t *codes);
 
 /* Pasts, which histories are continued from (models/past.h): whether this model, with its options, keeps them; a new one,
  * of nothing; its bytes. */

@@ -41,6 +41,16 @@ sg_status sg_names_number(sg_names *s, sg_error *err)
     return SG_OK;
 }
 
+void sg_names_rows(int32_t *row, const sg_names *s, const int32_t *codes)
+{
+    int32_t node = 0;
+
+    for (int l = 0; l < s->levels; l++) {
+        node = node < 0 ? -1 : sg_catalogue_child(s->catalogue, l, node, codes[l]);
+        row[l] = l && node >= 0 ? s->first_prefix[l + 1] + node : -1;
+    }
+}
+
 void sg_names_free(sg_names *s)
 {
     sg_free(s->node);
@@ -178,6 +188,9 @@ static void add_prefix_logits(void *ctx, size_t piece, size_t begin, size_t end,
     const size_t dim = (size_t)s->prefix->dim[1];
 
     for (size_t r = begin; r < end; r++) {
+        if (w->node[r] < 0)
+            continue;
+
         const sg_children next = sg_catalogue_children(s->catalogue, level, w->node[r]);
         const float *table = s->prefix->value + (size_t)(s->first_prefix[level + 1] + next.first) * dim;
 

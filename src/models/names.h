@@ -25,6 +25,8 @@ typedef struct sg_names {
 void sg_names_init(sg_names *s, const sg_catalogue *c);
 sg_status sg_names_number(sg_names *s, sg_error *err); /* first_prefix and node */
 void sg_names_free(sg_names *s);
+/* row (levels) of each prefix of these codes, which no name may have: -1 also where the catalogue has no such prefix. */
+void sg_names_rows(int32_t *row, const sg_names *s, const int32_t *codes);
 
 /* A prefix, and a single first code, starts from the mean vector of its items: `spread` as in content.h. name (n_items): which
  * name of the catalogue an item bears; NULL: its own. */
@@ -38,7 +40,8 @@ sg_status sg_names_known(sg_names *s, const sg_train_data *t, const int32_t *nam
  * name[t]. */
 sg_tensor *sg_names_loss_legal(sg_graph *g, const sg_names *s, sg_tensor *x, const int32_t *name, int n,
                                float smoothing);
-/* Decoding: the logits of rows->level from x (n, dim), already scaled; node (n): of each prefix. legal: prefixes count. */
+/* Decoding: the logits of rows->level from x (n, dim), already scaled; node (n): of each prefix, -1: the catalogue has none such.
+ * legal: prefixes count. */
 void sg_names_logits(sg_graph *g, const sg_names *s, const float *x, const int32_t *node, bool legal,
                      const sg_beam_rows *rows);
 

@@ -44,13 +44,29 @@ void sg_session_free(sg_session *s)
     sg_free(s);
 }
 
-/* Item numbers come from requests: nothing below this line has to look again. */
-static sg_status check_histories(const sg_model *m, const sg_histories *h, sg_error *err)
+void sg_session_codes(const sg_session *s, int32_t item, int32_t *codes)
 {
+    const sg_model *m = s->model;
+    const sg_offer *o = s->offer;
+    const size_t row = (size_t)sg_catalogue_levels(m->catalogue) * sizeof *codes;
+
+    if (o && o->catalogue && sg_catalogue_leaf(o->catalogue, item) >= 0)
+        sg_catalogue_codes(o->catalogue, item, codes);
+    else if (item < m->n_items)
+        memcpy(codes, m->codes + (size_t)item * (size_t)sg_catalogue_levels(m->catalogue), row);
+    else
+        memcpy(codes, o->codes[item - m->n_items], row);
+}
+
+/* Item numbers come from requests: nothing below this line has to look again. */
+static sg_status check_histories(const sg_session *s, const sg_histories *h, sg_error *err)
+{
+    const int32_t n = s->model->n_items + (s->offer ? s->offer->n_codes : 0);
+
     for (int64_t i = h->offsets[0]; i < h->offsets[h->n]; i++)
-        if (h->item[i] < 0 || h->item[i] >= m->n_items)
+        if (h->item[i] < 0 || h->item[i] >= n)
             return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d",
-                           (int)m->n_items - 1, (int)h->item[i]);
+                           (int)n - 1, (int)h->item[i]);
     return SG_OK;
 }
 
@@ -107,10 +123,15 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
                            sg_error *err)
 {
     const sg_model *m = s->model;
-    const size_t n_items = (size_t)m->n_items;
+    const size_t n_items = (size_t)sg_session_items(s);
+    sg_filter narrowed;
     size_t rows = SCORES_MAX / n_items ? SCORES_MAX / n_items : 1;
     sg_status st;
 
+    if (s->offer && s->offer->allow && !(f && f->allow)) { /* a filter of the request allows nothing that is not on offer */
+        narrowed = (sg_filter){.seen = f && f->seen, .allow = s->offer->allow};
+        f = &narrowed;
+    }
     if (m->class->recommend)
         return m->class->recommend(s, h, f, k, item, score, err);
     if (rows > (size_t)h->n)
@@ -128,7 +149,7 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
         topk_job job = {&part,
                         f,
                         s->scores,
-                        m->n_items,
+                        (int32_t)n_items,
                         k,
                         item + (size_t)first * (size_t)k,
                         score + (size_t)first * (size_t)k};
@@ -174,9 +195,11 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
         return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
     if (s->apart > 0 && !s->model->codes)
         return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s", s->model->class->name);
+    if (s->apart > 0 && s->offer)
+        return sg_fail(err, SG_ERR_USAGE, "mmr: expected a catalogue that stays as it is");
     if (h->n < 1)
         return SG_OK;
-    if ((st = check_histories(s->model, h, err)))
+    if ((st = check_histories(s, h, err)))
         return st;
     return s->apart > 0 ? recommend_apart(s, h, f, k, item, score, err) : recommend(s, h, f, k, item, score, err);
 }

@@ -326,6 +326,13 @@ static int sid_rank_tasks(const sg_model *m)
     return sg_tasks_count(tasks_of(m));
 }
 
+static int sid_rank_goal(const sg_model *m)
+{
+    const sid_rank_config *c = m->config;
+
+    return c->goal;
+}
+
 static void sid_rank_task_name(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes)
 {
     sg_task_name(tasks_of(m), d, task, text, bytes);
@@ -354,6 +361,7 @@ const sg_model_class sg_model_sid_rank = {
     .score = sid_rank_score,
     .rank = sid_rank_rank,
     .tasks = sid_rank_tasks,
+    .goal = sid_rank_goal,
     .task_name = sid_rank_task_name,
     .label = sid_rank_label,
 };

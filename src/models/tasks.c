@@ -6,7 +6,8 @@
 
 void sg_task_name(sg_tasks t, const sg_dataset *d, int task, char *text, size_t bytes)
 {
-    const char *name = json_string_value(json_array_get(json_object_get(d->about, "actions"), (size_t)task));
+    const json_t *actions = d ? json_object_get(d->about, "actions") : NULL;
+    const char *name = json_string_value(json_array_get(actions, (size_t)task));
 
     if (t.rating)
         snprintf(text, bytes, "liked");

@@ -24,6 +24,7 @@ static inline int sg_tasks_count(sg_tasks t)
     return t.rating ? 1 : t.actions;
 }
 
+/* d: whose actions the tasks are named by; NULL: unknown. */
 void sg_task_name(sg_tasks t, const sg_dataset *d, int task, char *text, size_t bytes);
 /* 1: yes, 0: no, -1: the event says nothing. */
 int sg_task_label(sg_tasks t, const sg_dataset *d, int64_t e, int task);

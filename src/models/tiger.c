@@ -216,6 +216,7 @@ typedef struct source {
     const int32_t *before;  /* (batch) items that were read earlier; NULL: none */
     sg_kept *const *kept;   /* (layers, batch) of them; NULL: none */
     int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
+    const sg_session *session; /* its items may have come after the training; NULL: training */
 } source;
 
 static uint32_t user_token(const tiger_config *c, int32_t user)
@@ -254,10 +255,18 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
             const size_t at = (size_t)in->item[i] * (size_t)w->levels;
+            const int32_t *code = m->codes + at, *row = w->prefix ? w->node + at : NULL;
+            int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
 
+            if (in->session && in->session->offer && in->session->offer->catalogue) {
+                sg_session_codes(in->session, in->item[i], own);
+                sg_names_rows(own_row, w, own);
+                code = own;
+                row = own_row;
+            }
             for (int l = 0; l < w->levels; l++) {
-                id[n] = w->first[l] + m->codes[at + (size_t)l];
-                prefix[n] = w->prefix ? w->node[at + (size_t)l] : -1;
+                id[n] = w->first[l] + code[l];
+                prefix[n] = w->prefix ? row[l] : -1;
                 limit[n++] = extra + (before + i - in->offsets[b] + 1) * w->levels;
             }
         }
@@ -419,7 +428,8 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
 typedef struct decoder {
     const sg_model *m;
     sg_stack stack;
-    int32_t *node[2]; /* (cap) catalogue node of each prefix; of this level and the one before */
+    int32_t *node[2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
+                         there; of this level and the one before */
 } decoder;
 
 /* The last code of each prefix as the decoder reads it; notes the prefixes' nodes. */
@@ -437,9 +447,10 @@ static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
         return NULL;
     for (int r = 0; r < n; r++) {
         id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->bos;
-        node[r] =
-            level ? sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]) : 0;
-        prefix[r] = s->names.prefix && level > 1 ? s->names.first_prefix[level] + node[r] : -1;
+        node[r] = !level                         ? 0
+                  : above[rows->parent[r]] < 0 ? -1
+                                               : sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]);
+        prefix[r] = s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
     }
     return embed(g, s, id, prefix, n, c->init_sd);
 }
@@ -518,6 +529,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     if (!take_items(&in, c, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
     spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
+    in.session = session;
     sg_tensor *memory = encode(m, g, &in);
 
     if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
@@ -561,9 +573,10 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int beam_asked = session->beam ? session->beam : c->beam;
     const int beam = beam_asked > k ? beam_asked : k;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = session->model->n_items;
+    const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
-    const bool again = !session->plain && groups == 1 && !(session->temperature > 0);
+    const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide
@@ -579,7 +592,10 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
                          .seed = session->seed,
                          .complete = again ? most : 0,
                          .renormalise = renormalises(c),
-                         .allow = f ? f->allow : NULL};
+                         .allow = f ? f->allow : NULL,
+                         .cold = cold ? session->offer->cold : NULL,
+                         .cold_share = session->cold_share,
+                         .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue) ? session->cold_prefix : 0};
     sg_prior prior;
     sg_status st;
     decoder d;
@@ -615,7 +631,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
             spec.draw = draw;
         }
         if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 session->model->catalogue, n, &spec, decoder_step, &d, session->pool,
+                                 sg_session_catalogue(session), n, &spec, decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
     }
@@ -634,8 +650,8 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
         if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
-            (st = sg_exact_scores(scores + (size_t)first * (size_t)session->model->n_items,
-                                  session->model->catalogue, n, renormalises(c), ROWS, decoder_step, &d,
+            (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
+                                  sg_session_catalogue(session), n, renormalises(c), ROWS, decoder_step, &d,
                                   session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
@@ -653,8 +669,16 @@ static sg_status tiger_path(sg_session *session, const sg_histories *h, const in
 
     if ((st = decoder_open(&d, session, h, 0, 1, n, err)))
         return st;
-    return sg_path_scores(logp, session->model->catalogue, item, n, renormalises(c), decoder_step, &d,
+    return sg_path_scores(logp, sg_session_catalogue(session), item, n, renormalises(c), decoder_step, &d,
                           sg_graph_arena(session->graph), err);
+}
+
+/* STAR knows the items of the training alone. */
+static bool tiger_living(const sg_model *m)
+{
+    const tiger_config *c = m->config;
+
+    return c->star == 0;
 }
 
 /* An encoder that looks both ways reads everything anew. */
@@ -682,6 +706,7 @@ const sg_model_class sg_model_tiger = {
     .config_bytes = sizeof(tiger_config),
     .state_bytes = sizeof(tiger),
     .needs_ids = true,
+    .living = tiger_living,
     .weights = tiger_weights,
     .init = tiger_init,
     .ready = tiger_ready,

@@ -60,7 +60,7 @@ static json_t *path_json(const sg_source *s, const sg_explanation *x, size_t i)
     for (size_t l = 0; l < levels; l++) {
         json_t *o;
 
-        node = sg_catalogue_child(s->model->catalogue, (int)l, node, codes[l]);
+        node = sg_catalogue_child(sg_source_catalogue(s), (int)l, node, codes[l]);
         o = sg_source_step_json(s, codes, (int)l + 1, node);
         if (x->logp)
             json_object_set_new(o, "probability", sg_score_json(expf(x->logp[i * levels + l])));

@@ -10,12 +10,22 @@
 
 enum { KNOWN_MAX = 32, PARAM_MAX = 96 };
 
+static int option_at(const sg_serve_config *c, size_t place)
+{
+    int value;
+
+    memcpy(&value, (const char *)c + place, sizeof value);
+    return value;
+}
+
 static int limit(const sg_field *f, const sg_serve_config *c)
 {
-    int most;
+    return option_at(c, f->most);
+}
 
-    memcpy(&most, (const char *)c + f->most, sizeof most);
-    return most;
+static int bytes_max(const sg_field *f, const sg_serve_config *c)
+{
+    return f->longest ? option_at(c, f->longest) : c->id_max;
 }
 
 /* Nesting of brackets outside strings; what is no JSON is found by the parser. */
@@ -50,14 +60,51 @@ static bool wrong_type(sg_exchange *x, const char *param, const char *wanted, co
     return false;
 }
 
-static bool check_text(sg_exchange *x, const char *param, const json_t *v, const sg_serve_config *c)
+/* One of "a|b|c"? */
+static bool is_choice(const char *choices, const char *text)
+{
+    const size_t n = strlen(text);
+
+    for (const char *at = choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (strncmp(at, text, n) == 0 && (at[n] == '|' || !at[n]))
+            return true;
+    return false;
+}
+
+static bool check_text(sg_exchange *x, const char *param, const sg_field *f, const json_t *v,
+                       const sg_serve_config *c)
 {
     if (!json_is_string(v) || strlen(json_string_value(v)) != json_string_length(v))
         return wrong_type(x, param, "a string", v);
-    if (json_string_length(v) == 0 || json_string_length(v) > (size_t)c->id_max) {
+    if (json_string_length(v) == 0 || json_string_length(v) > (size_t)bytes_max(f, c)) {
         sg_reply_error(x, 400, "out_of_range", param, "'%s': expected 1 to %d bytes, found %zu", param,
-                       c->id_max, json_string_length(v));
+                       bytes_max(f, c), json_string_length(v));
         return false;
+    }
+    if (f->choices && !is_choice(f->choices, json_string_value(v))) {
+        sg_reply_error(x, 400, "out_of_range", param, "'%s': expected %s, found '%.40s'", param, f->choices,
+                       json_string_value(v));
+        return false;
+    }
+    return true;
+}
+
+static bool check_map(sg_exchange *x, const char *param, const sg_field *f, const json_t *v,
+                      const sg_serve_config *c)
+{
+    char name[PARAM_MAX];
+    const char *key;
+    json_t *one;
+
+    if (!json_is_object(v))
+        return wrong_type(x, param, "an object of strings", v);
+    json_object_foreach((json_t *)(uintptr_t)v, key, one)
+    {
+        snprintf(name, sizeof name, "%.50s.%.40s", param, key);
+        while (!sg_utf8_valid(name, strlen(name)))
+            name[strlen(name) - 1] = 0;
+        if (!check_text(x, name, f, one, c))
+            return false;
     }
     return true;
 }
@@ -73,7 +120,7 @@ static bool check_list(sg_exchange *x, const char *param, const sg_field *f, con
     size_t i;
 
     if (!json_is_array(v))
-        return wrong_type(x, param, f->type == SG_FIELD_TEXTS ? "a list of strings" : "a list of objects", v);
+        return wrong_type(x, param, f->type == SG_FIELD_OBJECTS ? "a list of objects" : "a list of strings", v);
     if (json_array_size(v) > (size_t)limit(f, c)) {
         sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param,
                        limit(f, c), json_array_size(v));
@@ -82,8 +129,8 @@ static bool check_list(sg_exchange *x, const char *param, const sg_field *f, con
     json_array_foreach(v, i, one)
     {
         snprintf(name, sizeof name, "%.60s[%zu]", param, i);
-        if (f->type == SG_FIELD_TEXTS ? !check_text(x, name, one, c)
-                                      : !check_object(x, name, f->inner, one, c))
+        if (f->type == SG_FIELD_OBJECTS ? !check_object(x, name, f->inner, one, c)
+                                        : !check_text(x, name, f, one, c))
             return false;
     }
     return true;
@@ -107,17 +154,47 @@ static bool check_int(sg_exchange *x, const char *param, const sg_field *f, cons
     return true;
 }
 
+static bool check_ints(sg_exchange *x, const char *param, const sg_field *f, const json_t *v, const sg_serve_config *c)
+{
+    const sg_field each = {.least = f->least};
+    char name[PARAM_MAX];
+    json_t *one;
+    size_t i;
+
+    if (!json_is_array(v))
+        return wrong_type(x, param, "a list of integers", v);
+    if (json_array_size(v) > (size_t)limit(f, c)) {
+        sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param, limit(f, c), json_array_size(v));
+        return false;
+    }
+    json_array_foreach(v, i, one)
+    {
+        snprintf(name, sizeof name, "%.60s[%zu]", param, i);
+        if (!check_int(x, name, &each, one, c))
+            return false;
+    }
+    return true;
+}
+
 static bool check_value(sg_exchange *x, const char *param, const sg_field *f, const json_t *v,
                         const sg_serve_config *c)
 {
     switch (f->type) {
     case SG_FIELD_TEXT:
-        return check_text(x, param, v, c);
+        return check_text(x, param, f, v, c);
+    case SG_FIELD_MAP:
+        return check_map(x, param, f, v, c);
+    case SG_FIELD_INPUTS:
+        return json_is_array(v)    ? check_list(x, param, f, v, c)
+               : json_is_string(v) ? check_text(x, param, f, v, c)
+                                   : wrong_type(x, param, "a string or a list of strings", v);
     case SG_FIELD_TEXTS:
     case SG_FIELD_OBJECTS:
         return check_list(x, param, f, v, c);
     case SG_FIELD_INT:
         return check_int(x, param, f, v, c);
+    case SG_FIELD_INTS:
+        return check_ints(x, param, f, v, c);
     case SG_FIELD_BOOL:
         break;
     }
@@ -196,14 +273,34 @@ json_t *sg_fields_read(sg_exchange *x, const sg_field *table, const sg_serve_con
     return NULL;
 }
 
+static json_t *text_schema(const sg_field *f, const sg_serve_config *c)
+{
+    json_t *o = json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength", bytes_max(f, c));
+    json_t *list = f->choices ? json_array() : NULL;
+
+    for (const char *at = f->choices; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        json_array_append_new(list, json_stringn(at, strcspn(at, "|")));
+    if (list)
+        json_object_set_new(o, "enum", list);
+    return o;
+}
+
 static json_t *schema_of(const sg_field *f, const sg_serve_config *c)
 {
     switch (f->type) {
     case SG_FIELD_TEXT:
-        return json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength", c->id_max);
+        return text_schema(f, c);
+    case SG_FIELD_MAP:
+        return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", text_schema(f, c));
+    case SG_FIELD_INPUTS:
+        return json_pack("{s:[o, {s:s, s:i, s:i, s:o}]}", "oneOf", text_schema(f, c), "type", "array",
+                         "minItems", 1, "maxItems", limit(f, c), "items", text_schema(f, c));
     case SG_FIELD_TEXTS:
-        return json_pack("{s:s, s:i, s:{s:s, s:i, s:i}}", "type", "array", "maxItems", limit(f, c), "items",
-                         "type", "string", "minLength", 1, "maxLength", c->id_max);
+        return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
+                         text_schema(f, c));
+    case SG_FIELD_INTS:
+        return json_pack("{s:s, s:i, s:{s:s, s:I}}", "type", "array", "maxItems", limit(f, c), "items", "type", "integer", "minimum",
+                         f->least);
     case SG_FIELD_OBJECTS:
         return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
                          sg_fields_schema(f->inner, c));

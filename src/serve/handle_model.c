@@ -16,6 +16,8 @@ const sg_field sg_recommend_fields[] = {
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
     {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
      .meaning = "or any history: item ids, oldest first"},
+    {"times", SG_FIELD_INTS, .most = offsetof(sg_serve_config, history_max),
+     .meaning = "when each of the history was, in seconds since 1970; for models that read times"},
     {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1,
      .meaning = "length of the list (10)"},
     {"beam", SG_FIELD_INT, .most = offsetof(sg_serve_config, beam_max), .least = 1,
@@ -44,7 +46,7 @@ bool sg_take_history(sg_server *s, sg_job *j)
 {
     const sg_serve_config *c = s->config;
     const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
-    const json_t *wait = json_object_get(j->body, "deadline_ms");
+    const json_t *wait = json_object_get(j->body, "deadline_ms"), *times = json_object_get(j->body, "times");
     const json_t *model = json_object_get(j->body, "model");
     double ms = c->deadline;
 
@@ -62,6 +64,11 @@ bool sg_take_history(sg_server *s, sg_job *j)
     if (history && json_is_array(history) && json_array_size(history) == 0) {
         sg_reply_error(j->x, 400, "out_of_range", "history",
                        "'history': expected at least one item, found none");
+        return false;
+    }
+    if (json_is_array(times) && json_array_size(times) != json_array_size(history)) {
+        sg_reply_error(j->x, 400, "out_of_range", "times", "'times': expected one for each of %zu items of the history, found %zu",
+                       json_array_size(history), json_array_size(times));
         return false;
     }
     if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
@@ -90,7 +97,8 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return x->model == y->model && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+    return !x->work && !y->work && x->model == y->model && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen &&
+           !x->filtered &&
            !y->filtered && !x->explain && !y->explain;
 }
 
@@ -111,7 +119,7 @@ static sg_status add_event(void *ctx, const sg_store_event *e, sg_error *err)
 
 static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, sg_bytes user, sg_error *err)
 {
-    const sg_source *source = &w->loaded->source;
+    const sg_source *source = &w->source;
     bool erased = false;
     sg_status st;
 
@@ -136,13 +144,23 @@ static sg_status add_user(sg_query *q, sg_worker *w, const sg_serve_config *c, s
     return SG_OK;
 }
 
-static sg_status add_history(sg_query *q, const sg_source *source, const json_t *history, sg_error *err)
+static sg_status add_history(sg_query *q, const sg_source *source, const json_t *body, sg_error *err)
 {
+    const json_t *history = json_object_get(body, "history"), *times = json_object_get(body, "times");
+    int64_t last = 0;
     sg_status st = SG_OK;
     json_t *id;
     size_t i;
 
-    json_array_foreach(history, i, id) if ((st = sg_query_add(q, source, text_of(id), 0, err))) return st;
+    q->has_time = json_is_array(times);
+    json_array_foreach(history, i, id)
+    {
+        const int64_t time = (int64_t)json_integer_value(json_array_get(times, i));
+
+        last = i && time < last ? last : time; /* models read times as ascending */
+        if ((st = sg_query_add(q, source, text_of(id), last, err)))
+            return st;
+    }
     if (q->n_history == 0)
         return sg_fail(err, SG_ERR_MISSING,
                        "item '%.200s' is not in the catalogue, nor is any other of the history",
@@ -175,10 +193,10 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
     sg_query_start(q, j->k, j->beam, j->keep_seen);
     if ((st = json_is_string(user)
                   ? add_user(q, w, c, text_of(user), err)
-                  : add_history(q, &w->loaded->source, json_object_get(j->body, "history"), err)))
+                  : add_history(q, &w->source, j->body, err)))
         return st;
-    return j->items ? sg_rank_filter(q, &w->loaded->source, j->items, err)
-                    : add_filter(q, &w->loaded->source, j->body, err);
+    return j->items ? sg_rank_filter(q, &w->source, j->items, err)
+                    : add_filter(q, &w->source, j->body, err);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------------- */
@@ -209,6 +227,7 @@ void sg_worker_fini(sg_worker *w, const sg_server *s)
         sg_query_free(&w->query[i]);
     sg_free(w->query);
     sg_batch_free(&w->batch);
+    sg_free(w->p);
     sg_store_close(w->store);
 }
 
@@ -240,9 +259,14 @@ void sg_recommend_refresh(void *server, int thread)
         renew(&s->worker[thread], s, i, NULL); /* without memory now, the next request tries again */
 }
 
+static bool has_role_rank(const sg_worker *w)
+{
+    return w->loaded->source.model->class->rank != NULL;
+}
+
 static void answer(sg_server *s, sg_worker *w, sg_job *j, const sg_query *q)
 {
-    const sg_source *source = &w->loaded->source;
+    const sg_source *source = &w->source;
     const json_t *user = json_object_get(j->body, "user");
     json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
                           sg_server_name(s, j->model, w->loaded), "history_length", (int)q->n_history, "unknown",
@@ -252,7 +276,7 @@ static void answer(sg_server *s, sg_worker *w, sg_job *j, const sg_query *q)
 
     if (json_is_string(user))
         json_object_set(o, "user", (json_t *)(uintptr_t)user);
-    st = j->items     ? sg_rank_answer(o, source, q, j, &e)
+    st = j->items     ? sg_rank_answer(o, source, q, has_role_rank(w) ? w->p : NULL, j, &e)
          : j->explain ? sg_answer_explained(o, source, q, w->session, &e)
                       : sg_answer_items(o, source, q, &e);
     if (!st && j->explain)
@@ -285,6 +309,8 @@ static void take_pasts(sg_worker *w, sg_job **job, sg_query **q, int n)
 {
     sg_recall *r = w->loaded->recall;
 
+    if (w->source.view && w->source.view->recoded) /* a past knows items by their numbers, not by their codes */
+        return;
     for (int i = 0; r && i < n; i++) {
         const json_t *user = json_object_get(job[i]->body, "user");
 
@@ -318,9 +344,16 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
     sg_error e;
     sg_status st;
 
-    take_pasts(w, job, q, n);
-    st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
-    put_pasts(w, q, n, ticket, !st);
+    w->session->cold_share = job[0]->items ? 0 : (float)s->config->new_share; /* given items are scored, not mixed */
+    w->session->cold_prefix = s->config->new_prefix;
+    if (job[0]->items && has_role_rank(w)) {
+        st = sg_rank_run(q[0], w, job[0], &e);
+    } else {
+        take_pasts(w, job, q, n);
+        st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+        put_pasts(w, q, n, ticket, !st);
+    }
+    w->session->cold_share = 0; /* nor do explanations want it */
     sg_metrics_batch(&s->metrics, n);
     for (int i = 0; i < n; i++) {
         if (st)
@@ -334,15 +367,12 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
     atomic_store(&s->service_us, old ? (7 * old + us) / 8 : us);
 }
 
-void sg_recommend_run(void *server, int thread, void **jobs, int n)
+static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status none, const sg_error *none_error)
 {
-    sg_server *s = server;
-    sg_worker *w = &s->worker[thread];
     sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
     sg_query *query[SG_SERVE_BATCH_MAX];
-    sg_error none_error, e;
-    const sg_status none = renew(w, s, ((const sg_job *)jobs[0])->model, &none_error);
     const uint64_t ticket = none ? 0 : sg_recall_ticket(w->loaded->recall);
+    sg_error e;
     int n_live = 0;
 
     for (int i = 0; i < n; i++) {
@@ -351,7 +381,7 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
 
         if (!given_up(s, j)) {
             if (none) {
-                sg_reply_status(j->x, none, &none_error);
+                sg_reply_status(j->x, none, none_error);
             } else if (!(st = build(&w->query[n_live], w, s->config, j, &e))) {
                 live[n_live++] = j;
                 continue;
@@ -374,6 +404,49 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
         if (n_group)
             run_alike(s, w, group, query, n_group, ticket);
     }
+    if (n_live && !atomic_exchange(&w->loaded->used, true))
+        sg_lane_refresh(s->lane[SG_LANE_ADMIN]);
+}
+
+/* What is not a list comes alone. */
+static void run_other(sg_server *s, sg_worker *w, sg_job *j)
+{
+    bool handed_on = false;
+
+    if (given_up(s, j))
+        ;
+    else if (j->work == SG_WORK_TEXTS)
+        sg_texts_run(s, w, j);
+    else if (sg_items_encode(w, j) && !(handed_on = sg_lane_put(s->lane[SG_LANE_STORE], j)))
+        sg_reply_error(j->x, 429, "overloaded", NULL, "too many requests wait for the store");
+    if (!handed_on)
+        sg_http_answer(j->x);
+}
+
+void sg_recommend_run(void *server, int thread, void **jobs, int n)
+{
+    sg_server *s = server;
+    sg_worker *w = &s->worker[thread];
+    sg_job *first = jobs[0];
+    sg_error e;
+    const sg_status none = renew(w, s, first->model, &e);
+
+    if (!none) {
+        w->source = sg_source_now(w->loaded);
+        w->session->offer = w->source.view ? &w->source.view->offer : NULL;
+    }
+    if (first->work && none) {
+        sg_reply_status(first->x, none, &e);
+        sg_http_answer(first->x);
+    } else if (first->work) {
+        run_other(s, w, first);
+    } else {
+        run_lists(s, w, jobs, n, none, &e);
+    }
+    if (!none) {
+        w->session->offer = NULL;
+        sg_source_let_go(&w->source, w->loaded);
+    }
 }
 
 /* ---- what is there ---------------------------------------------------------------------------------- */
@@ -390,16 +463,37 @@ static json_t *some_users(const sg_dataset *d)
     return list;
 }
 
-static json_t *served_json(const sg_server *s, int i, const sg_loaded *l)
+static json_t *roles_json(const sg_loaded *l)
 {
-    const sg_source *source = &l->source;
+    json_t *roles = json_pack("[s]", "recommend");
+
+    if (l->source.model->class->rank)
+        json_array_append_new(roles, json_string("rank"));
+    return roles;
+}
+
+/* The encoder of texts, under the name that POST /v1/embeddings knows it by. */
+static json_t *encoder_json(const sg_loaded *l)
+{
+    json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:[s]}", "id", sg_tower_name(l->tower), "object", "model", "created",
+                          (json_int_t)l->when, "owned_by", "sedge", "roles", "embed");
+
+    if (o && sg_tower_dim(l->tower))
+        json_object_set_new(o, "dimensions", json_integer(sg_tower_dim(l->tower)));
+    return o;
+}
+
+/* A model and what it offers now. */
+static json_t *served_json(const sg_server *s, int i, const sg_loaded *l, const sg_source *source)
+{
     json_t *model = sg_model_json(source->model);
 
     json_object_set_new(model, "id", json_string(sg_server_name(s, i, l)));
     json_object_set_new(model, "object", json_string("model"));
     json_object_set_new(model, "created", json_integer((json_int_t)l->when));
     json_object_set_new(model, "owned_by", json_string("sedge"));
-    json_object_set_new(model, "roles", json_pack("[s]", "recommend"));
+    json_object_set_new(model, "roles", roles_json(l));
+    json_object_set_new(model, "items_on_offer", json_integer(source->view ? source->view->n_items : source->model->n_items));
     json_object_set_new(model, "sha256", json_string(source->model->sha256));
     if (source->data)
         json_object_set_new(model, "dataset",
@@ -410,16 +504,31 @@ static json_t *served_json(const sg_server *s, int i, const sg_loaded *l)
     return model;
 }
 
+static bool is_listed(const json_t *list, const char *id)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(list, i, one) if (strcmp(json_string_value(json_object_get(one, "id")), id) == 0) return true;
+    return false;
+}
+
 bool sg_handle_models(sg_server *s, sg_job *j)
 {
-    json_t *list = json_array();
+    json_t *list = json_array(), *encoders = json_array();
 
     for (int i = 0; i < s->n_models; i++) {
         sg_loaded *l = sg_server_model(s, i);
+        sg_source source = sg_source_now(l);
 
-        json_array_append_new(list, served_json(s, i, l));
+        json_array_append_new(list, served_json(s, i, l, &source));
+        if (sg_tower_name(l->tower) && !is_listed(encoders, sg_tower_name(l->tower)))
+            json_array_append_new(encoders, encoder_json(l));
+        sg_source_let_go(&source, l);
         sg_loaded_release(l);
     }
+    json_array_extend(list, encoders);
+    json_decref(encoders);
     sg_reply(j->x, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
     return true;
 }
@@ -454,9 +563,9 @@ static int read_codes(int32_t *codes, int most, const char *text)
 /* Everything here is looked up, nothing counted: it runs on the thread of HTTP. */
 static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_t node)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     json_t *o = depth ? sg_source_child_json(s, codes, depth, node)
-                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)s->model->n_items);
+                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)sg_catalogue_nodes(c, sg_catalogue_levels(c)));
     json_t *children = json_array(), *items = json_array(), *path = json_array();
     int32_t first, last;
 
@@ -483,15 +592,17 @@ static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_
 
 bool sg_handle_prefix(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
-    const sg_catalogue *c = l->source.model->catalogue;
+    sg_look look;
+
+    sg_look_begin(&look, s);
+    const sg_catalogue *c = sg_source_catalogue(&look.source);
     int32_t codes[SG_CATALOGUE_LEVELS_MAX + 1], node = 0;
     const int depth = c ? read_codes(codes, sg_catalogue_levels(c), j->id) : 0;
 
     for (int i = 0; c && i < depth && node >= 0; i++)
         node = sg_catalogue_child(c, i, node, codes[i]);
     if (!c)
-        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", l->source.model->class->name);
+        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", look.source.model->class->name);
     else if (depth < 0)
         sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3",
                        sg_catalogue_levels(c));
@@ -499,8 +610,8 @@ bool sg_handle_prefix(sg_server *s, sg_job *j)
         sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'",
                        j->id);
     else
-        sg_reply(j->x, 200, prefix_json(&l->source, codes, depth, node));
-    sg_loaded_release(l);
+        sg_reply(j->x, 200, prefix_json(&look.source, codes, depth, node));
+    sg_look_end(&look);
     return true;
 }
 
@@ -519,7 +630,7 @@ static json_t *texts_json(const sg_dataset *d, int32_t item)
 
 static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     const int levels = sg_catalogue_levels(c);
     int32_t codes[SG_CATALOGUE_LEVELS_MAX], node = 0;
     json_t *id = json_array(), *path = json_array();
@@ -536,23 +647,34 @@ static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
 
 bool sg_handle_item(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
-    const sg_source *source = &l->source;
-    const int32_t item = sg_source_item(source, (sg_bytes){j->id, strlen(j->id)});
+    const sg_bytes id = {j->id, strlen(j->id)};
+    sg_look look;
 
-    if (item < 0) {
+    sg_look_begin(&look, s);
+    const sg_source *source = &look.source;
+    const int32_t item = sg_source_offered(source, id);
+
+    if (item < 0 && sg_source_item(source, id) >= 0) {
+        sg_reply_error(j->x, 404, "removed", "id", "item '%s' was removed from the catalogue", j->id);
+    } else if (item < 0) {
         sg_reply_error(j->x, 404, "not_found", "id", "item '%s' is not in the catalogue", j->id);
     } else {
+        const sg_added *added = sg_source_added(source, item);
         const int32_t in_data = sg_source_data_item(source, item);
         json_t *o = sg_source_item_json(source, item);
 
         json_object_set_new(o, "object", json_string("item"));
-        if (in_data >= 0)
+        json_object_set_new(o, "added", json_boolean(added));
+        if (added && sg_added_has_texts(added))
+            json_object_set_new(o, "texts", sg_added_texts(added));
+        else if (in_data >= 0)
             json_object_set_new(o, "texts", texts_json(source->data, in_data));
+        if (added && added->expires)
+            json_object_set_new(o, "expires_at", json_integer((json_int_t)added->expires));
         if (source->model->catalogue)
             add_semantic_id(o, source, item);
         sg_reply(j->x, 200, o);
     }
-    sg_loaded_release(l);
+    sg_look_end(&look);
     return true;
 }

@@ -1,6 +1,8 @@
 /* handle_ops.c - what operators ask: is it alive, is it ready, what does it count, take the new model. */
 #include "serve/server.h"
 
+#include "file/manifest.h"
+#include "math/gemm.h"
 #include "serve/page.h"
 #include "serve/reply.h"
 
@@ -98,8 +100,12 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
 {
     sg_route_name name[SG_ROUTES_MAX];
     sg_buf *b = &j->x->answer;
-    sg_loaded *l = sg_server_loaded(s);
+    sg_look look;
+
+    sg_look_begin(&look, s);
+    const sg_loaded *l = look.loaded;
     const sg_model *m = l->source.model;
+    const sg_view *v = look.source.view;
 
     for (int i = 0; i < sg_n_routes; i++)
         name[i] = (sg_route_name){sg_routes[i].method, sg_routes[i].path};
@@ -111,15 +117,17 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     gauge(b, "sedge_connections", "Open connections.", sg_http_connections(s->http));
     if (s->store_write)
         gauge(b, "sedge_store_up", "Does the store of users answer?", !atomic_load(&s->store_away));
-    gauge(b, "sedge_items", "Items of the catalogue.", m->n_items);
+    gauge(b, "sedge_items", "Items on offer.", v ? v->n_items : m->n_items);
     gauge(b, "sedge_start_time_seconds", "When the server started, in seconds since 1970.",
           (double)s->started);
     sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
     sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name,
                   m->sha256, SEDGE_VERSION);
+    gauge(b, "sedge_model_verified", "1: every byte of the model folder was compared with its checksum, -1: and one is wrong; 0: not yet.",
+          atomic_load(&l->verified));
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
-    sg_loaded_release(l);
+    sg_look_end(&look);
     print_recalls(s, b);
     print_process(b);
     j->x->status = 200;
@@ -132,6 +140,35 @@ bool sg_handle_reload(sg_server *s, sg_job *j)
     (void)s;
     (void)j;
     return false; /* opening takes as long as it takes: not here */
+}
+
+/* The checksums of large folders are not looked at when a server starts: that would take longer than all the rest. */
+static void verify(sg_server *s, sg_loaded *l)
+{
+    sg_error e;
+    const sg_status st = sg_manifest_check(l->source.model->dir, true, &e);
+
+    atomic_store(&l->verified, st ? -1 : 1);
+    if (st)
+        sg_server_log(s, "error", "the model folder is not what was written", json_pack("{s:s}", "error", e.message));
+}
+
+/* After the first answer of a model: what need not be waited for. */
+void sg_admin_refresh(void *server, int thread)
+{
+    sg_server *s = server;
+
+    (void)thread;
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+        sg_params *ps = &l->source.model->params;
+
+        for (size_t k = 0; atomic_load(&l->used) && k < ps->n; k++)
+            sg_gemm_settle(ps->list[k]);
+        if (atomic_load(&l->used) && !atomic_load(&l->verified))
+            verify(s, l);
+        sg_loaded_release(l);
+    }
 }
 
 void sg_admin_run(void *server, int thread, void **job, int n)

@@ -36,12 +36,12 @@ static sg_bytes id_of(const sg_job *j)
     return (sg_bytes){j->id, strlen(j->id)};
 }
 
-static bool no_store(const sg_server *s, sg_job *j)
+bool sg_no_store(const sg_server *s, sg_job *j)
 {
     if (s->store_write)
         return false;
     sg_reply_error(j->x, 501, "no_store", NULL,
-                   "this server keeps no events; it was started without --store");
+                   "this server keeps nothing; it was started without --store");
     return true;
 }
 
@@ -104,18 +104,19 @@ bool sg_handle_events(sg_server *s, sg_job *j)
     json_t *e;
     size_t i;
 
-    if (no_store(s, j) || sg_store_refuse(s, j) || !name_events(s, j, events))
-        return true;
-    sg_loaded *l = sg_server_loaded(s);
+    sg_look look;
 
-    json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&l->source, text_of(e, "item")) < 0;
-    sg_loaded_release(l);
+    if (sg_no_store(s, j) || sg_store_refuse(s, j) || !name_events(s, j, events))
+        return true;
+    sg_look_begin(&look, s);
+    json_array_foreach(events, i, e) j->n_unknown += sg_source_item(&look.source, text_of(e, "item")) < 0;
+    sg_look_end(&look);
     return false;
 }
 
 bool sg_handle_erase(sg_server *s, sg_job *j)
 {
-    return no_store(s, j) || sg_store_refuse(s, j);
+    return sg_no_store(s, j) || sg_store_refuse(s, j);
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------- */
@@ -240,12 +241,61 @@ static void finish(sg_server *s, sg_job **job, int n, sg_status st, const sg_err
     }
 }
 
+/* Items are seen once they are on the disk, and before anybody is told. l (n_models): what is served. */
+static sg_status change_items(sg_server *s, sg_loaded **l, sg_job **job, int n, sg_error *err)
+{
+    sg_status st = sg_store_begin(s->store_write, err);
+
+    if (st)
+        return st;
+    for (int i = 0; !st && i < n; i++)
+        st = job[i]->work == SG_WORK_ITEMS ? sg_items_add(s, l, job[i], err) : sg_items_remove(s, l, job[i], err);
+    if (!st)
+        st = sg_store_commit(s->store_write, err);
+    if (st) {
+        sg_store_rollback(s->store_write);
+        for (int i = 0; i < s->n_models; i++)
+            sg_stock_undo(l[i]->stock, 0);
+        return st;
+    }
+    for (int i = 0; i < s->n_models; i++) {
+        const sg_status one = sg_stock_publish(l[i]->stock, err);
+
+        st = st ? st : one;
+    }
+    return st;
+}
+
+static sg_status change_served_items(sg_server *s, sg_job **job, int n, sg_error *err)
+{
+    sg_loaded **l = sg_alloc_array((size_t)s->n_models, sizeof *l);
+    sg_status st;
+
+    if (!l)
+        return sg_fail_memory(err, "models");
+    pthread_mutex_lock(&s->items_lock);
+    for (int i = 0; i < s->n_models; i++)
+        l[i] = sg_server_model(s, i);
+    st = change_items(s, l, job, n, err);
+    for (int i = 0; i < s->n_models; i++)
+        sg_loaded_release(l[i]);
+    pthread_mutex_unlock(&s->items_lock);
+    sg_free(l);
+    return st;
+}
+
+void sg_store_refresh(void *server, int thread)
+{
+    (void)thread;
+    sg_items_expire(server);
+}
+
 /* Requests that wait together have no order among themselves: nobody has seen the answer to one before sending another. */
 void sg_store_run(void *server, int thread, void **jobs, int n)
 {
     sg_server *s = server;
-    sg_job *events[SG_STORE_BATCH], *erasures[SG_STORE_BATCH];
-    int n_events = 0, n_erasures = 0;
+    sg_job *events[SG_STORE_BATCH], *erasures[SG_STORE_BATCH], *items[SG_STORE_BATCH];
+    int n_events = 0, n_erasures = 0, n_items = 0;
     sg_error e;
     sg_status st;
 
@@ -253,7 +303,9 @@ void sg_store_run(void *server, int thread, void **jobs, int n)
     for (int i = 0; i < n; i++) {
         sg_job *j = jobs[i];
 
-        if (j->body)
+        if (j->work == SG_WORK_ITEMS || j->route->handle == sg_handle_remove_item)
+            items[n_items++] = j;
+        else if (j->body)
             events[n_events++] = j;
         else
             erasures[n_erasures++] = j;
@@ -261,6 +313,10 @@ void sg_store_run(void *server, int thread, void **jobs, int n)
     if (n_events) {
         st = append(s, events, n_events, &e);
         finish(s, events, n_events, st, &e);
+    }
+    if (n_items) {
+        st = change_served_items(s, items, n_items, &e);
+        finish(s, items, n_items, st, &e);
     }
     for (int i = 0; i < n_erasures; i++) {
         st = erase(s, erasures[i], &e);
@@ -319,20 +375,21 @@ bool sg_handle_user(sg_server *s, sg_job *j)
 
 static void show_user(sg_server *s, sg_job *j)
 {
-    sg_loaded *l = sg_server_loaded(s);
     const sg_bytes user = id_of(j);
+    sg_look look;
     json_t *list = json_array();
     int64_t n_data = 0, n_store = 0;
     bool erased = false;
     sg_status st = SG_OK;
     sg_error e;
 
+    sg_look_begin(&look, s);
     if (s->store_read)
         st = sg_store_erased(s->store_read, user, &erased, &e);
     if (!erased)
-        n_data = show_dataset(list, &l->source, user);
+        n_data = show_dataset(list, &look.source, user);
     if (!st && s->store_read && !(st = sg_store_count(s->store_read, user, &n_store, &e)))
-        st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &l->source}, &e);
+        st = sg_store_events(s->store_read, user, EVENTS_SHOWN, show_event, &(shown){list, &look.source}, &e);
     while (json_array_size(list) > EVENTS_SHOWN)
         json_array_remove(list, 0);
     if (st) {
@@ -346,7 +403,7 @@ static void show_user(sg_server *s, sg_job *j)
                            (json_int_t)n_data, "events_store", (json_int_t)n_store, "events", list));
     }
     json_decref(list);
-    sg_loaded_release(l);
+    sg_look_end(&look);
 }
 
 void sg_users_run(void *server, int thread, void **job, int n)

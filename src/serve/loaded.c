@@ -8,6 +8,8 @@
 #include "serve/query.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 enum { TRAINING_BYTES_MAX = 4 << 20 };
@@ -38,6 +40,8 @@ static void close_all(sg_loaded *l)
 
     sg_recall_free(l->recall);
     json_decref(l->training);
+    sg_stock_free(l->stock);
+    sg_tower_close(l->tower);
     sg_source_fini(&l->source);
     sg_dataset_close(d);
     sg_model_free(m);
@@ -68,25 +72,71 @@ static json_t *read_training(const char *dir)
     return all;
 }
 
-sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, bool verify,
-                         sg_error *err)
+/* The dataset is checked to its last byte, which takes about as long as opening a model: a thread of its own does it. */
+typedef struct opening {
+    const char *dir;
+    sg_dataset *data;
+    sg_status st;
+    sg_error err;
+    pthread_t thread;
+    bool running;
+} opening;
+
+static void *open_dataset(void *ctx)
+{
+    opening *o = ctx;
+
+    if (!(o->st = sg_dataset_open(&o->data, o->dir, &o->err)))
+        sg_dataset_user(o->data, (sg_bytes){"", 0}); /* builds the index of users */
+    return NULL;
+}
+
+static void opening_begin(opening *o)
+{
+    sigset_t all, old;
+
+    if (!o->dir)
+        return;
+    sigfillset(&all); /* signals are the program's main thread's */
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    o->running = pthread_create(&o->thread, NULL, open_dataset, o) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!o->running)
+        open_dataset(o);
+}
+
+static sg_status opening_end(sg_dataset **out, opening *o, sg_error *err)
+{
+    if (o->running)
+        pthread_join(o->thread, NULL);
+    o->running = false;
+    *out = o->data;
+    if (o->st && err)
+        *err = o->err;
+    return o->st;
+}
+
+sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *data_dir, const char *encoder,
+                         bool verify, sg_error *err)
 {
     sg_loaded *l = sg_alloc_zero(1, sizeof *l);
     sg_model *m = NULL;
     sg_dataset *d = NULL;
+    opening data = {.st = SG_OK};
     char *found = NULL;
-    sg_status st;
+    sg_status st, st_data;
 
     *out = NULL;
     if (!l)
         return sg_fail_memory(err, "model");
     if ((verify && (st = sg_manifest_check(model_dir, true, err))) ||
-        (st = sg_model_open(&m, model_dir, err)) ||
         (!data_dir && (st = sg_source_data_dir(&found, model_dir, err))))
         goto done;
-    if (!data_dir)
-        data_dir = found;
-    if (data_dir && (st = sg_dataset_open(&d, data_dir, err)))
+    data.dir = data_dir ? data_dir : found;
+    opening_begin(&data);
+    st = sg_model_open(&m, model_dir, err);
+    st_data = opening_end(&d, &data, st ? NULL : err);
+    if (st || (st = st_data))
         goto done;
     sg_source_init(&l->source, m, d);
     /* a missing index would be built by the first thread that needs it, beside others */
@@ -99,7 +149,10 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     l->when = time(NULL);
     l->training = read_training(model_dir);
     atomic_init(&l->held, 1);
-    if ((st = sg_source_meanings(&l->source, err)) || (verify && (st = try_request(&l->source, err))))
+    atomic_init(&l->used, false);
+    atomic_init(&l->verified, verify);
+    if ((st = sg_source_meanings(&l->source, err)) || (st = sg_tower_open(&l->tower, model_dir, encoder, err)) ||
+        (st = sg_stock_new(&l->stock, l->source.model, l->tower, err)) || (verify && (st = try_request(&l->source, err))))
         goto done;
     *out = l;
     l = NULL;

@@ -162,8 +162,14 @@ json_t *sg_meaning_words(sg_meaning *m, const sg_catalogue *c, int32_t first, in
     double n_set = 0;
     bool good = list != NULL;
 
-    for (int32_t leaf = first; good && leaf < last; leaf += step, n_set++)
-        good = count_item(&set, m->data, sg_catalogue_item(c, leaf));
+    for (int32_t leaf = first; good && leaf < last; leaf += step) {
+        const int32_t item = sg_catalogue_item(c, leaf);
+
+        if (item >= m->data->n_items) /* came after the dataset */
+            continue;
+        good = count_item(&set, m->data, item);
+        n_set++;
+    }
     for (int k = 0; good && k < n; k++) {
         word *best = NULL;
         double most = 0;

@@ -25,6 +25,7 @@ typedef struct sg_metrics {
     int n_routes;
     atomic_uint_fast64_t batch[SG_BATCH_BOUNDS + 1], n_batched; /* the workers' */
     atomic_uint_fast64_t reloads_good, reloads_bad, events;
+    atomic_uint_fast64_t items_added, items_removed, items_expired, embeddings;
 } sg_metrics;
 
 sg_status sg_metrics_init(sg_metrics *m, int n_routes, sg_error *err);

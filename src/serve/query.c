@@ -90,18 +90,22 @@ sg_status sg_query_add_user(sg_query *q, const sg_source *s, sg_bytes user, sg_e
 
 sg_status sg_query_filter(sg_query *q, const sg_source *s, bool allowed, sg_error *err)
 {
-    const size_t n = (size_t)s->model->n_items;
+    const size_t n = (size_t)sg_source_items(s);
+    const uint8_t *offered = s->view ? s->view->offer.allow : NULL;
 
     if (!sg_grow(&q->allow, &q->cap_allow, n, 1))
         return sg_fail_memory(err, "filter");
-    memset(q->allow, allowed, n);
+    if (allowed && offered)
+        memcpy(q->allow, offered, n);
+    else
+        memset(q->allow, allowed, n);
     q->has_allow = true;
     return SG_OK;
 }
 
 void sg_query_switch(sg_query *q, const sg_source *s, sg_bytes item, bool allowed)
 {
-    const int32_t i = sg_source_item(s, item);
+    const int32_t i = sg_source_offered(s, item);
 
     if (i >= 0)
         q->allow[i] = allowed;

@@ -119,6 +119,36 @@ sg_loaded *sg_server_model(sg_server *s, int i)
     return l;
 }
 
+sg_source sg_source_now(sg_loaded *l)
+{
+    const sg_view *v = sg_stock_view(l->stock);
+    sg_source s = l->source;
+
+    if (v->edited)
+        s.view = v;
+    else
+        sg_view_release(l->stock, v);
+    return s;
+}
+
+void sg_source_let_go(sg_source *s, sg_loaded *l)
+{
+    sg_view_release(l->stock, s->view);
+    s->view = NULL;
+}
+
+void sg_look_begin(sg_look *l, sg_server *s)
+{
+    l->loaded = sg_server_loaded(s);
+    l->source = sg_source_now(l->loaded);
+}
+
+void sg_look_end(sg_look *l)
+{
+    sg_source_let_go(&l->source, l->loaded);
+    sg_loaded_release(l->loaded);
+}
+
 sg_loaded *sg_server_loaded(sg_server *s)
 {
     return sg_server_model(s, 0);
@@ -149,7 +179,7 @@ int sg_server_find(sg_server *s, sg_bytes name)
 static sg_status open_model(sg_loaded **out, const sg_server *s, int i, bool verify, sg_error *err)
 {
     const sg_serve_config *c = s->config;
-    sg_status st = sg_loaded_open(out, s->served[i].dir, s->spec->data, verify, err);
+    sg_status st = sg_loaded_open(out, s->served[i].dir, s->spec->data, s->spec->encoder, verify, err);
 
     if (!st && (st = sg_recall_new(&(*out)->recall, (*out)->source.model, (size_t)c->cache << 20, c->cache_seconds, err))) {
         sg_loaded_release(*out);
@@ -204,6 +234,30 @@ static void close_models(sg_server *s)
     sg_free(s->served);
 }
 
+/* What came and went, onto the stocks of new models (NULL: of those that are served). */
+static sg_status fill_items(sg_server *s, sg_store *store, sg_loaded **one, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    for (int i = 0; !st && i < s->n_models; i++)
+        st = sg_items_fill(s, one ? one[i] : s->served[i].loaded, store, i == 0, err);
+    return st;
+}
+
+/* The stocks of new models take over; no edit may come in between. */
+static sg_status take_over(sg_server *s, sg_loaded **one, sg_error *err)
+{
+    sg_store *store = NULL;
+    sg_status st;
+
+    if (!s->spec->store)
+        return SG_OK;
+    if (!(st = sg_store_open(&store, s->spec->store, s->config->store_ms, err)))
+        st = fill_items(s, store, one, err);
+    sg_store_close(store);
+    return st;
+}
+
 sg_status sg_server_reload(sg_server *s, sg_error *err)
 {
     sg_loaded **one = sg_alloc_zero((size_t)s->n_models, sizeof *one); /* new, then old */
@@ -214,7 +268,11 @@ sg_status sg_server_reload(sg_server *s, sg_error *err)
         st = sg_keys_open(&keys, s->spec->key_file, err);
     for (int i = 0; !st && i < s->n_models; i++)
         st = open_model(&one[i], s, i, true, err);
+    pthread_mutex_lock(&s->items_lock);
+    if (!st)
+        st = take_over(s, one, err);
     if (st) {
+        pthread_mutex_unlock(&s->items_lock);
         for (int i = 0; one && i < s->n_models; i++)
             sg_loaded_release(one[i]);
         sg_free(one);
@@ -231,6 +289,7 @@ sg_status sg_server_reload(sg_server *s, sg_error *err)
     keys_old = s->keys;
     s->keys = keys;
     pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->items_lock);
     sg_keys_free(keys_old);
     for (int i = 0; i < s->n_models; i++) {
         sg_recall_close(one[i]->recall); /* whoever still works with the old one need not keep what it read */
@@ -457,6 +516,8 @@ static void on_done(void *ctx, sg_exchange *x, bool sent)
     sg_metrics_answer(&s->metrics, route_number(j), sent ? x->status : 499, seconds);
     log_request(s, j, sent, seconds);
     json_decref(j->body);
+    sg_loaded_release(j->loaded);
+    sg_free(j->x_items);
     sg_free(j->id);
     sg_free(j);
 }
@@ -474,7 +535,7 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .run = sg_recommend_run,
                                 .refresh = sg_recommend_refresh};
     const sg_lane_spec store = {
-        .threads = 1, .cap = c->queue, .batch = SG_STORE_BATCH, .ctx = s, .run = sg_store_run};
+        .threads = 1, .cap = c->queue, .batch = SG_STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
     const sg_lane_spec users = {.threads = 1,
                                 .cap = c->queue,
                                 .batch = 1,
@@ -482,7 +543,7 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .run = sg_users_run,
                                 .refresh = sg_users_refresh};
     const sg_lane_spec admin = {
-        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run};
+        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run, .refresh = sg_admin_refresh};
     sg_status st;
 
     if (!(s->worker = sg_alloc_zero((size_t)s->n_workers, sizeof *s->worker)))
@@ -548,8 +609,8 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = open_models(s, err)) ||
-        (st = open_store(s, err)) || (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
+        (st = open_models(s, err)) || (st = open_store(s, err)) || (s->store_read && (st = fill_items(s, s->store_read, NULL, err))) ||
+        (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
     return listen_for_requests(s, err);
@@ -562,6 +623,21 @@ static void finish_answers(sg_server *s, double seconds)
 
     while (s->active > 0 && sg_now() < until && !sg_http_turn(s->http, TURN_SECONDS, NULL))
         ;
+}
+
+/* The loop turns ten times a second. */
+static bool expiry_is_due(sg_server *s)
+{
+    const int64_t now = (int64_t)time(NULL);
+    bool due = false;
+
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        due |= sg_stock_next_expiry(l->stock) <= now;
+        sg_loaded_release(l);
+    }
+    return due;
 }
 
 /* A store that went away is found out, and one that is back, whether or not somebody asks for users. */
@@ -599,6 +675,8 @@ static sg_status run(sg_server *s, sg_error *err)
     while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL)) {
         check_store(s);
         st = sg_http_turn(s->http, TURN_SECONDS, err);
+        if (expiry_is_due(s))
+            sg_lane_refresh(s->lane[SG_LANE_STORE]);
         sweep(s);
         log_refused(s, false);
     }
@@ -632,6 +710,7 @@ static void stop(sg_server *s)
     close_models(s);
     sg_keys_free(s->keys);
     sg_metrics_fini(&s->metrics);
+    pthread_mutex_destroy(&s->items_lock);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->log_lock);
 }
@@ -646,6 +725,7 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     atomic_init(&s.abandon, false);
     atomic_init(&s.store_away, false);
     atomic_init(&s.service_us, 0);
+    pthread_mutex_init(&s.items_lock, NULL);
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.log_lock, NULL);
     if (!(st = start(&s, err))) {

@@ -19,12 +19,17 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, cache_seconds, 3600, 1, 31536000, "seconds after which what nobody asked for is let go of")                         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \
     X(int, drain, 10000, 0, 3600000, "milliseconds that requests under way have left when the server is asked to stop")        \
+    X(float, new_share, 0.1, 0, 1, "share of a list that added items may take for the codes they share with found ones (0: by their scores)") \
+    X(int, new_prefix, 0, 0, 16, "how many first codes they have to share (0: all but the last)")                              \
     X(choice, log, requests, 0, 0, "requests|errors|off: which answers have a line in the log")                                \
     X(int, k_max, 100, 1, 100000, "limit: length of a list")                                                                   \
     X(int, beam_max, 200, 1, 1000000, "limit: prefixes kept while decoding semantic IDs")                                      \
     X(int, history_max, 1000, 1, 1000000, "limit: items of a history; of a stored user the latest are read")                   \
     X(int, rank_max, 1000, 1, 1000000, "limit: items to score in one request")                                                \
     X(int, list_max, 10000, 1, 10000000, "limit: items in allow, and in deny")                                                 \
+    X(int, items_max, 100, 1, 10000, "limit: items added in one request")                                                      \
+    X(int, inputs_max, 256, 1, 100000, "limit: texts to embed in one request")                                                 \
+    X(int, text_max, 8192, 1, 16777216, "limit: bytes of a text")                                                              \
     X(int, events_max, 1000, 1, 1000000, "limit: events in one request")                                                       \
     X(int, id_max, 255, 1, 65536, "limit: bytes of an id")                                                                     \
     X(int, depth_max, 8, 3, 1000, "limit: nesting of JSON")                                                                    \
@@ -49,7 +54,8 @@ typedef struct sg_serve_spec {
     const char *const *also; /* (n_also) NAME=DIR: further models, which requests ask for by name */
     size_t n_also;
     const char *data;     /* dataset folder; NULL: the one the model learned from, when it is still there */
-    const char *store;    /* of users' events: an SQLite file, or postgresql://...; NULL: none are kept */
+    const char *store;    /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
+    const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
     const char *key_file; /* NULL: no keys */
     bool insecure;        /* other than loopback addresses without keys */
     int threads;          /* workers; 0: one per core */

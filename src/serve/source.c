@@ -70,6 +70,8 @@ bool sg_same_items(const sg_model *m, const sg_dataset *d)
 
     if (m->n_items != d->n_items || a->n != b->n)
         return false;
+    if (a->offsets[0] == b->offsets[0] && memcmp(a->offsets, b->offsets, (a->n + 1) * sizeof *a->offsets) == 0)
+        return memcmp(a->bytes + a->offsets[0], b->bytes + b->offsets[0], (size_t)(a->offsets[a->n] - a->offsets[0])) == 0;
     for (size_t i = 0; i < a->n; i++) {
         const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
 
@@ -79,12 +81,12 @@ bool sg_same_items(const sg_model *m, const sg_dataset *d)
     return true;
 }
 
+const char *const sg_title_names[SG_N_TITLE_NAMES] = {"title", "movie_title", "name"};
+
 json_t *sg_item_title(const sg_dataset *d, int32_t item)
 {
-    static const char *const names[] = {"title", "movie_title", "name"};
-
-    for (size_t i = 0; d && item >= 0 && i < sizeof names / sizeof *names; i++) {
-        const sg_text_column *column = sg_dataset_column(d, names[i]);
+    for (size_t i = 0; d && item >= 0 && i < SG_N_TITLE_NAMES; i++) {
+        const sg_text_column *column = sg_dataset_column(d, sg_title_names[i]);
 
         if (column) {
             const sg_bytes text = sg_strings_at(&column->text, (size_t)item);
@@ -97,22 +99,54 @@ json_t *sg_item_title(const sg_dataset *d, int32_t item)
 
 int32_t sg_source_item(const sg_source *s, sg_bytes id)
 {
-    return sg_model_item(s->model, id);
+    const int32_t item = sg_model_item(s->model, id);
+    const sg_added *a = item < 0 && s->view ? sg_view_find(s->view, id) : NULL;
+
+    return a ? a->number : item;
+}
+
+int32_t sg_source_offered(const sg_source *s, sg_bytes id)
+{
+    const int32_t item = sg_source_item(s, id);
+
+    return s->view && !sg_view_offers(s->view, s->model, item) ? -1 : item;
+}
+
+int32_t sg_source_items(const sg_source *s)
+{
+    return s->view ? s->view->offer.n_items : s->model->n_items;
+}
+
+const sg_catalogue *sg_source_catalogue(const sg_source *s)
+{
+    return s->view && s->view->offer.catalogue ? s->view->offer.catalogue : s->model->catalogue;
+}
+
+const sg_added *sg_source_added(const sg_source *s, int32_t item)
+{
+    if (item >= s->model->n_items)
+        return s->view->later[item - s->model->n_items];
+    return s->view && s->view->n_added ? sg_view_find(s->view, sg_strings_at(&s->model->item_ids, (size_t)item)) : NULL;
 }
 
 int32_t sg_source_data_item(const sg_source *s, int32_t item)
 {
-    if (!s->data)
+    if (!s->data || item >= s->model->n_items)
         return -1;
     return s->same_items ? item : sg_dataset_item(s->data, sg_strings_at(&s->model->item_ids, (size_t)item));
 }
 
 json_t *sg_source_item_json(const sg_source *s, int32_t item)
 {
-    const sg_bytes id = sg_strings_at(&s->model->item_ids, (size_t)item);
+    const sg_added *a = sg_source_added(s, item);
+    const sg_bytes id = a ? a->id : sg_strings_at(&s->model->item_ids, (size_t)item);
     json_t *o = json_pack("{s:s%}", "item", id.data, id.size), *title;
 
-    if (o && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
+    if (a)
+        json_object_set_new(o, "added", json_true());
+    if (a && a->title.size)
+        json_object_set_new(o, "title", json_stringn(a->title.data, a->title.size));
+    else if (o && (!a || !sg_added_has_texts(a)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
         json_object_set_new(o, "title", title);
     return o;
 }
@@ -122,17 +156,21 @@ json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth
     int32_t first, last;
     json_t *child;
 
-    sg_catalogue_span(s->model->catalogue, depth, node, &first, &last);
+    sg_catalogue_span(sg_source_catalogue(s), depth, node, &first, &last);
     child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
                       (int)(last - first));
-    if (s->prefixes)
-        json_object_update_missing(child, sg_prefixes_find(s->prefixes, codes, depth));
+    if (s->prefixes) { /* copied: threads share it, and an object that takes a value counts it */
+        json_t *known = json_deep_copy(sg_prefixes_find(s->prefixes, codes, depth));
+
+        json_object_update_missing(child, known);
+        json_decref(known);
+    }
     return child;
 }
 
 json_t *sg_source_step_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
 {
-    const sg_catalogue *c = s->model->catalogue;
+    const sg_catalogue *c = sg_source_catalogue(s);
     json_t *step = sg_source_child_json(s, codes, depth, node);
     int32_t first, last;
 

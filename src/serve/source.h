@@ -5,6 +5,7 @@
 
 #include "models/model.h"
 #include "serve/meaning.h"
+#include "serve/stock.h"
 
 #include <jansson.h>
 
@@ -18,6 +19,7 @@ typedef struct sg_source {
     bool has_meanings;
     json_t *prefixes;  /* owned: what prefixes mean, by the model folder; or else ... */
     sg_meaning *words; /* owned: ... by the texts of the dataset; or NULL, both */
+    const sg_view *view; /* borrowed, in copies for requests: items on offer; NULL: the model's own */
 } sg_source;
 
 void sg_source_init(sg_source *s, sg_model *m, sg_dataset *d);
@@ -36,10 +38,15 @@ json_t *sg_item_title(const sg_dataset *d, int32_t item);
 /* What a model is: class, counts, options, receipt, size of the catalogue; NULL: out of memory. */
 json_t *sg_model_json(const sg_model *m);
 
-int32_t sg_source_item(const sg_source *s, sg_bytes id); /* -1: unknown */
+int32_t sg_source_item(const sg_source *s, sg_bytes id);       /* -1: unknown; one that was removed is known to histories */
+int32_t sg_source_offered(const sg_source *s, sg_bytes id);    /* -1: not on offer */
+int32_t sg_source_items(const sg_source *s);                   /* item numbers on offer are below it */
+const sg_catalogue *sg_source_catalogue(const sg_source *s);   /* of items on offer; NULL: the model has no semantic IDs */
+const sg_added *sg_source_added(const sg_source *s, int32_t item); /* what is known of an item that was added; NULL: it was not */
 int32_t sg_source_data_item(const sg_source *s,
                             int32_t item); /* the dataset's number of the model's item, or -1 */
-json_t *sg_source_item_json(const sg_source *s, int32_t item); /* {"item", "title"}; NULL: out of memory */
+/* {"item", "title"}, and "added": true where it came after the training; NULL: out of memory */
+json_t *sg_source_item_json(const sg_source *s, int32_t item);
 /* One step down a semantic ID: {"level", "code", "items"} and what the prefix codes[0 .. depth - 1], which
  * ends at `node`, means. */
 /* The same without what would have to be counted first: for long lists. */

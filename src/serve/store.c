@@ -90,3 +90,18 @@ sg_status sg_store_flush(sg_store *s, sg_error *err)
 {
     return s->class->flush(s, err);
 }
+
+sg_status sg_store_put_item(sg_store *s, const sg_store_item *item, sg_error *err)
+{
+    return s->class->put_item(s, item, err);
+}
+
+sg_status sg_store_remove_item(sg_store *s, sg_bytes id, sg_error *err)
+{
+    return s->class->remove_item(s, id, err);
+}
+
+sg_status sg_store_items(sg_store *s, bool gone, sg_store_each_item *each, void *ctx, sg_error *err)
+{
+    return s->class->items(s, gone, each, ctx, err);
+}

@@ -1,5 +1,5 @@
-/* store.h - what users did since the dataset was made: appended, read by user, erased. In an SQLite file of one machine, or in
- * PostgreSQL for servers on several.
+/* store.h - what users did since the dataset was made: appended, read by user, erased; and which items came and went. In an SQLite
+ * file of one machine, or in PostgreSQL for servers on several.
  *
  * One handle is one connection and belongs to one thread at a time; any number may be open on a store, from any number of
  * processes. What a commit has returned from is on the disk: a process that is killed at any moment loses nothing that was
@@ -54,5 +54,18 @@ sg_status sg_store_erase(sg_store *s, sg_bytes user, bool remember, int64_t *n, 
 /* SQLite: moves the log into the file and empties it, so that what was erased is in neither. PostgreSQL: nothing; its own
  * upkeep takes what was erased out of its files. Outside a transaction. */
 sg_status sg_store_flush(sg_store *s, sg_error *err);
+
+/* An item that was added, or (gone) removed; the latest word on each id. */
+typedef struct sg_store_item {
+    sg_bytes id, texts;    /* texts: JSON; size 0: of an item that was only removed */
+    sg_bytes tower, codes; /* the semantic ID that it got, "17,3,0", and what made it; size 0: none */
+    int64_t expires;       /* seconds since 1970; 0: never */
+} sg_store_item;
+/* It is there, whatever was. Within a transaction, as the next. */
+sg_status sg_store_put_item(sg_store *s, const sg_store_item *item, sg_error *err);
+sg_status sg_store_remove_item(sg_store *s, sg_bytes id, sg_error *err); /* what is known of it stays */
+/* Calls each for those that are gone, or those that are there, in the order in which they came. */
+typedef sg_status sg_store_each_item(void *ctx, const sg_store_item *item, sg_error *err);
+sg_status sg_store_items(sg_store *s, bool gone, sg_store_each_item *each, void *ctx, sg_error *err);
 
 #endif

@@ -18,6 +18,9 @@ typedef struct sg_store_class {
     sg_status (*erased)(sg_store *s, sg_bytes user, bool *erased, sg_error *err);
     sg_status (*erase)(sg_store *s, sg_bytes user, bool remember, int64_t *n, sg_error *err);
     sg_status (*flush)(sg_store *s, sg_error *err);
+    sg_status (*put_item)(sg_store *s, const sg_store_item *item, sg_error *err);
+    sg_status (*remove_item)(sg_store *s, sg_bytes id, sg_error *err);
+    sg_status (*items)(sg_store *s, bool gone, sg_store_each_item *each, void *ctx, sg_error *err);
 } sg_store_class;
 
 struct sg_store { /* the first member of every kind's own */

@@ -24,7 +24,7 @@
 enum { ID_MAX = 2000, GRACE_MS = 1000, OID_TEXT = 25, OID_INT8 = 20 };
 static const double PAUSE_FIRST = 0.1, PAUSE_MOST = 5;
 
-typedef enum statement { ADD, EVENTS, COUNT, IS_ERASED, ERASE, REMEMBER, CHECK, N_STATEMENTS } statement;
+typedef enum statement { ADD, EVENTS, COUNT, IS_ERASED, ERASE, REMEMBER, PUT_ITEM, REMOVE_ITEM, ITEMS, CHECK, N_STATEMENTS } statement;
 static const struct {
     const char *name, *text;
 } sql[N_STATEMENTS] = {
@@ -39,6 +39,12 @@ static const struct {
     [IS_ERASED] = {"is_erased", "SELECT 1 FROM sedge_erased WHERE user_id = $1::text"},
     [ERASE] = {"erase", "DELETE FROM sedge_events WHERE user_id = $1::text"},
     [REMEMBER] = {"remember", "INSERT INTO sedge_erased (user_id) VALUES ($1::text) ON CONFLICT DO NOTHING"},
+    [PUT_ITEM] = {"put_item", "INSERT INTO sedge_items (id, gone, texts, tower, codes, expires) VALUES ($1::text, false, $2::text, "
+                              "$3::text, $4::text, $5::bigint) ON CONFLICT (id) DO UPDATE SET number = DEFAULT, gone = false, "
+                              "texts = excluded.texts, tower = excluded.tower, codes = excluded.codes, expires = excluded.expires"},
+    [REMOVE_ITEM] = {"remove_item", "INSERT INTO sedge_items (id, gone) VALUES ($1::text, true) "
+                                    "ON CONFLICT (id) DO UPDATE SET gone = true"},
+    [ITEMS] = {"items", "SELECT id, texts, tower, codes, expires FROM sedge_items WHERE gone = $1::boolean ORDER BY number"},
     [CHECK] = {"ready", "SELECT 1"},
 };
 
@@ -50,6 +56,8 @@ static const char *const steps[] = {
     "\"C\" NOT NULL, item text NOT NULL, time bigint NOT NULL, action text, id text COLLATE \"C\" UNIQUE);"
     "CREATE INDEX sedge_events_by_user ON sedge_events (user_id, time, number);"
     "CREATE TABLE sedge_erased (user_id text COLLATE \"C\" PRIMARY KEY);",
+    "CREATE TABLE sedge_items (number bigint GENERATED ALWAYS AS IDENTITY, id text COLLATE \"C\" PRIMARY KEY, gone boolean NOT NULL, "
+    "texts text, tower text, codes text, expires bigint);",
 };
 enum { VERSION = sizeof steps / sizeof *steps };
 
@@ -703,6 +711,57 @@ static sg_status was_erased(sg_store *base, sg_bytes user, bool *erased, sg_erro
     return st;
 }
 
+static sg_status put_item(sg_store *base, const sg_store_item *item, sg_error *err)
+{
+    char expires[24];
+    PGresult *r;
+    params p = {0};
+    sg_status st;
+
+    snprintf(expires, sizeof expires, "%lld", (long long)item->expires);
+    add_text(&p, item->id);
+    add_text(&p, item->texts);
+    add_text(&p, item->tower);
+    add_text(&p, item->codes);
+    p.value[p.n++] = expires;
+    st = ask(own(base), PUT_ITEM, &p, &r, err);
+    PQclear(r);
+    return st;
+}
+
+static sg_status remove_item(sg_store *base, sg_bytes id, sg_error *err)
+{
+    PGresult *r;
+    params p = {0};
+    sg_status st;
+
+    add_text(&p, id);
+    st = ask(own(base), REMOVE_ITEM, &p, &r, err);
+    PQclear(r);
+    return st;
+}
+
+static sg_status items(sg_store *base, bool gone, sg_store_each_item *each, void *ctx, sg_error *err)
+{
+    PGresult *r;
+    params p = {.n = 1, .value = {gone ? "true" : "false"}};
+    sg_status st;
+
+    if ((st = ask(own(base), ITEMS, &p, &r, err)))
+        return st;
+    for (int i = 0; !st && i < PQntuples(r); i++) {
+        const sg_store_item item = {.id = text_at(r, i, 0),
+                                    .texts = text_at(r, i, 1),
+                                    .tower = text_at(r, i, 2),
+                                    .codes = text_at(r, i, 3),
+                                    .expires = strtoll(PQgetvalue(r, i, 4), NULL, 10)};
+
+        st = each(ctx, &item, err);
+    }
+    PQclear(r);
+    return st;
+}
+
 const sg_store_class sg_store_postgres = {
     .id_max = ID_MAX,
     .open = open_store,
@@ -717,4 +776,7 @@ const sg_store_class sg_store_postgres = {
     .erased = was_erased,
     .erase = erase,
     .flush = flush,
+    .put_item = put_item,
+    .remove_item = remove_item,
+    .items = items,
 };

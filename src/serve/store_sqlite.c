@@ -18,6 +18,9 @@ typedef enum statement {
     IS_ERASED,
     ERASE,
     REMEMBER,
+    PUT_ITEM,
+    REMOVE_ITEM,
+    ITEMS,
     CHECK,
     N_STATEMENTS
 } statement;
@@ -33,6 +36,9 @@ static const char *const sql[N_STATEMENTS] = {
     [IS_ERASED] = "SELECT 1 FROM erased WHERE user = ?",
     [ERASE] = "DELETE FROM events WHERE user = ?",
     [REMEMBER] = "INSERT OR IGNORE INTO erased (user) VALUES (?)",
+    [PUT_ITEM] = "INSERT OR REPLACE INTO items (id, gone, texts, tower, codes, expires) VALUES (?, 0, ?, ?, ?, ?)",
+    [REMOVE_ITEM] = "INSERT INTO items (id, gone) VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET gone = 1",
+    [ITEMS] = "SELECT id, texts, tower, codes, expires FROM items WHERE gone = ? ORDER BY number",
     [CHECK] = "SELECT 1",
 };
 
@@ -42,6 +48,8 @@ static const char *const steps[] = {
     "time INTEGER NOT NULL, action TEXT, id TEXT UNIQUE);"
     "CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, number);"
     "CREATE TABLE IF NOT EXISTS erased (user TEXT PRIMARY KEY) WITHOUT ROWID;",
+    "CREATE TABLE IF NOT EXISTS items (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, gone INTEGER NOT NULL, "
+    "texts TEXT, tower TEXT, codes TEXT, expires INTEGER);",
 };
 enum { VERSION = sizeof steps / sizeof *steps };
 
@@ -330,6 +338,54 @@ static sg_status flush(sg_store *base, sg_error *err)
     return !st && busy ? sg_fail(err, SG_ERR_IO, "%s: the log is in use and was not emptied", s->path) : st;
 }
 
+static sg_status put_item(sg_store *base, const sg_store_item *item, sg_error *err)
+{
+    store *s = own(base);
+    const sg_status st = prepare(s, PUT_ITEM, err);
+    sqlite3_stmt *q = s->made[PUT_ITEM];
+
+    if (st)
+        return st;
+    return finish(s, PUT_ITEM,
+                  bind_text(q, 1, item->id) | bind_text(q, 2, item->texts) | bind_text(q, 3, item->tower) |
+                      bind_text(q, 4, item->codes) | sqlite3_bind_int64(q, 5, item->expires),
+                  err);
+}
+
+static sg_status remove_item(sg_store *base, sg_bytes id, sg_error *err)
+{
+    store *s = own(base);
+    const sg_status st = prepare(s, REMOVE_ITEM, err);
+
+    return st ? st : finish(s, REMOVE_ITEM, bind_text(s->made[REMOVE_ITEM], 1, id), err);
+}
+
+static sg_status items(sg_store *base, bool gone, sg_store_each_item *each, void *ctx, sg_error *err)
+{
+    store *s = own(base);
+    sg_status st = prepare(s, ITEMS, err);
+    sqlite3_stmt *q = s->made[ITEMS];
+    int rc;
+
+    if (st)
+        return st;
+    rc = sqlite3_bind_int(q, 1, gone);
+    while (!st && !rc && (rc = sqlite3_step(q)) == SQLITE_ROW) {
+        const sg_store_item item = {.id = column_text(q, 0),
+                                    .texts = column_text(q, 1),
+                                    .tower = column_text(q, 2),
+                                    .codes = column_text(q, 3),
+                                    .expires = sqlite3_column_int64(q, 4)};
+
+        st = each(ctx, &item, err);
+        rc = SQLITE_OK;
+    }
+    if (!st && rc != SQLITE_DONE)
+        st = fail(s, rc, err);
+    reset(s, ITEMS);
+    return st;
+}
+
 const sg_store_class sg_store_sqlite = {
     .open = open_store,
     .close = close_store,
@@ -343,4 +399,7 @@ const sg_store_class sg_store_sqlite = {
     .erased = was_erased,
     .erase = erase,
     .flush = flush,
+    .put_item = put_item,
+    .remove_item = remove_item,
+    .items = items,
 };

@@ -102,8 +102,31 @@ static sg_status make_report(json_t **out, const sg_dataset *d, const sg_lsa_con
     return *out ? SG_OK : sg_fail_memory(err, "report");
 }
 
-sg_status sg_lsa_encode(float **vectors, int32_t *dim, const sg_dataset *d, const sg_lsa_config *c, sg_pool *pool,
-                        const sg_progress *progress, json_t **report, sg_error *err)
+void sg_lsa_fit_free(sg_lsa_fit *f)
+{
+    sg_free(f->hash);
+    sg_free(f->idf);
+    sg_free(f->right);
+    sg_free(f->scale);
+    *f = (sg_lsa_fit){0};
+}
+
+/* Takes what it needs out of a and svd. */
+static sg_status take_fit(sg_lsa_fit *out, sg_tfidf *a, sg_svd *svd, double power, sg_error *err)
+{
+    *out = (sg_lsa_fit){.features = a->features, .dim = svd->dim, .hash = a->hash, .idf = a->idf, .right = svd->right};
+    a->hash = NULL;
+    a->idf = NULL;
+    svd->right = NULL;
+    if (!(out->scale = sg_alloc_array((size_t)svd->dim, sizeof *out->scale)))
+        return sg_fail_memory(err, "encoder");
+    for (int k = 0; k < svd->dim; k++)
+        out->scale[k] = (float)pow(svd->value[k], power - 1);
+    return SG_OK;
+}
+
+sg_status sg_lsa_encode(float **vectors, int32_t *dim, sg_lsa_fit *keep, const sg_dataset *d, const sg_lsa_config *c,
+                        sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
 {
     const double start = sg_now();
     sg_tfidf a = {0};
@@ -112,6 +135,8 @@ sg_status sg_lsa_encode(float **vectors, int32_t *dim, const sg_dataset *d, cons
 
     *vectors = NULL;
     *report = NULL;
+    if (keep)
+        *keep = (sg_lsa_fit){0};
     if ((st = sg_tfidf_new(&a, d, c, pool, err)) ||
         (st = sg_progress_say(progress, err, "embed", "%d n-grams, %lld values in %d items", (int)a.features,
                               (long long)a.offsets[a.n], (int)a.n)) ||
@@ -126,9 +151,14 @@ sg_status sg_lsa_encode(float **vectors, int32_t *dim, const sg_dataset *d, cons
     if (c->normalise)
         normalise_rows(*vectors, (size_t)a.n, (size_t)svd.dim);
     *dim = svd.dim;
-    st = make_report(report, d, c, &a, &svd, sg_now() - start, err);
+    if (!(st = make_report(report, d, c, &a, &svd, sg_now() - start, err)) && keep)
+        st = take_fit(keep, &a, &svd, c->power, err);
 done:
     if (st) {
+        if (keep)
+            sg_lsa_fit_free(keep);
+        json_decref(*report);
+        *report = NULL;
         sg_free(*vectors);
         *vectors = NULL;
     }

@@ -30,9 +30,19 @@ typedef struct sg_lsa_config {
 extern const sg_option sg_lsa_options[];
 extern const size_t sg_n_lsa_options;
 
-/* (n_items, *dim), owned by the caller (sg_free). report: vocabulary, energy kept, seconds. */
-sg_status sg_lsa_encode(float **vectors, int32_t *dim, const sg_dataset *d, const sg_lsa_config *c, sg_pool *pool,
-                        const sg_progress *progress, json_t **report, sg_error *err);
+/* What makes a vector of a text that comes later (text/encoder_file.h writes it down). */
+typedef struct sg_lsa_fit {
+    int32_t features, dim;
+    uint64_t *hash; /* owned (features) */
+    float *idf;     /* owned (features) */
+    float *right;   /* owned (features, dim) */
+    float *scale;   /* owned (dim): what the singular values make of each direction */
+} sg_lsa_fit;
+void sg_lsa_fit_free(sg_lsa_fit *f);
+
+/* (n_items, *dim), owned by the caller (sg_free). report: vocabulary, energy kept, seconds. fit may be NULL. */
+sg_status sg_lsa_encode(float **vectors, int32_t *dim, sg_lsa_fit *fit, const sg_dataset *d, const sg_lsa_config *c,
+                        sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err);
 /* Writes DATA/vectors.safetensors. metadata is kept in the file. */
 sg_status sg_vectors_save(const sg_dataset *d, const float *vectors, int32_t n, int32_t dim, const char *encoder,
                           const char *options_json, sg_error *err);
@@ -46,6 +56,8 @@ typedef struct sg_tfidf {
     int64_t *offsets; /* owned (n + 1) */
     int32_t *index;   /* owned */
     float *value;     /* owned */
+    uint64_t *hash;   /* owned (features): what each feature counts, with ... */
+    float *idf;       /* owned (features): ... its weight; NULL, both, in a part of the rows */
 } sg_tfidf;
 sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *c, sg_pool *pool, sg_error *err);
 void sg_tfidf_free(sg_tfidf *t);

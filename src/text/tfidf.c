@@ -130,9 +130,9 @@ static int by_frequency(const void *a, const void *b)
     return x->hash < y->hash ? -1 : x->hash > y->hash;
 }
 
-/* Joins the threads' tables, cuts by document frequency and numbers what stays. *idf: owned by the caller. */
-static sg_status choose_features(job *j, int threads, size_t n_items, const sg_lsa_config *c, float **idf,
-                                 int32_t *features, sg_error *err)
+/* Joins the threads' tables, cuts by document frequency and numbers what stays. */
+static sg_status choose_features(job *j, int threads, size_t n_items, const sg_lsa_config *c, sg_tfidf *out,
+                                 sg_error *err)
 {
     table *all = &j->workers[0].df;
     const double most = c->df_most * (double)n_items;
@@ -151,16 +151,18 @@ static sg_status choose_features(job *j, int threads, size_t n_items, const sg_l
     qsort(list, n, sizeof *list, by_frequency);
     if (n > (size_t)c->features)
         n = (size_t)c->features;
-    *idf = sg_alloc_array(n, sizeof **idf);
-    if (!*idf || !table_reserve(&j->kept, n)) {
+    out->idf = sg_alloc_array(n, sizeof *out->idf);
+    out->hash = sg_alloc_array(n, sizeof *out->hash);
+    if (!out->idf || !out->hash || !table_reserve(&j->kept, n)) {
         sg_free(list);
         return sg_fail_memory(err, "n-gram features");
     }
     for (size_t i = 0; i < n; i++) {
-        (*idf)[i] = (float)(1 + log((1 + (double)n_items) / (1 + (double)list[i].df)));
+        out->idf[i] = (float)(1 + log((1 + (double)n_items) / (1 + (double)list[i].df)));
+        out->hash[i] = list[i].hash;
         table_add(&j->kept, list[i].hash, (uint32_t)i);
     }
-    *features = (int32_t)n;
+    out->features = (int32_t)n;
     sg_free(list);
     return SG_OK;
 }
@@ -288,7 +290,6 @@ sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *
     const size_t n_pieces = sg_pieces((size_t)d->n_items, GRAIN);
     sg_text_plan plan = {0};
     job j = {.plan = &plan, .spec = {c->words, c->chars_least, c->chars_most}};
-    float *idf = NULL;
     sg_status st;
 
     *out = (sg_tfidf){.n = d->n_items};
@@ -303,9 +304,9 @@ sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *
     }
     sg_parallel_for(pool, (size_t)d->n_items, GRAIN, count_body, &j);
     if ((st = first_failure(&j, threads, err)) ||
-        (st = choose_features(&j, threads, (size_t)d->n_items, c, &idf, &out->features, err)))
+        (st = choose_features(&j, threads, (size_t)d->n_items, c, out, err)))
         goto done;
-    j.idf = idf;
+    j.idf = out->idf;
     sg_parallel_for(pool, (size_t)d->n_items, GRAIN, row_body, &j);
     if ((st = first_failure(&j, threads, err)) || (st = join_rows(out, &j, err)))
         goto done;
@@ -313,7 +314,6 @@ sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *
         st = sg_fail(err, SG_ERR_MISSING, "%s: no n-gram of the item text occurs in %d items or more", d->dir, c->df_least);
 done:
     job_free(&j, threads, n_pieces);
-    sg_free(idf);
     sg_text_plan_free(&plan);
     if (st)
         sg_tfidf_free(out);
@@ -325,5 +325,7 @@ void sg_tfidf_free(sg_tfidf *t)
     sg_free(t->offsets);
     sg_free(t->index);
     sg_free(t->value);
+    sg_free(t->hash);
+    sg_free(t->idf);
     *t = (sg_tfidf){0};
 }

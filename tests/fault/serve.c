@@ -51,7 +51,7 @@ static int remove_model(void **state)
 static sg_status open_loaded(void *ctx, sg_error *err)
 {
     sg_loaded *l = NULL;
-    const sg_status st = sg_loaded_open(&l, run, NULL, true, err);
+    const sg_status st = sg_loaded_open(&l, run, NULL, NULL, true, err);
 
     (void)ctx;
     if (st)
@@ -200,7 +200,7 @@ static void running_a_batch_survives(void **state)
     sg_loaded *l;
 
     (void)state;
-    assert_int_equal(sg_loaded_open(&l, run, NULL, false, NULL), SG_OK);
+    assert_int_equal(sg_loaded_open(&l, run, NULL, NULL, false, NULL), SG_OK);
     assert_true(faults_walk(FAULTS_ALLOC, run_batch, NULL, l) > 10);
     sg_loaded_release(l);
 }

@@ -2,6 +2,7 @@
 #include "op/op.h"
 
 #include "math/gemm.h"
+#include "nn/param.h"
 
 static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3},
                                 {1300, 7, 20}, {1300, 20, 7}};
@@ -309,10 +310,48 @@ static void rejects_shapes_that_do_not_fit(void **state)
     op_free(&c);
 }
 
+/* A large mapped table is read as it is at first, and through a copy later: the same bits, for any rows and any range. */
+static void large_tables_need_no_copy(void **state)
+{
+    enum { OUT = 131072 + 17, IN = 64, ROWS = 3, LATER = 3 };
+    float *x = sg_alloc_array(ROWS * IN, sizeof *x), *y = sg_alloc_array((size_t)ROWS * OUT, sizeof *y);
+    float *want = sg_alloc_array((size_t)ROWS * OUT, sizeof *want);
+    sg_params own = {0}, mapped = {.bare = true};
+    sg_param *a = sg_param_add(&own, 1, SG_INIT_NORMAL, 1, 0, OUT, IN, "table"), *b;
+
+    (void)state;
+    assert_true(a && x && y && want);
+    b = sg_param_add(&mapped, 1, SG_INIT_NORMAL, 1, 0, OUT, IN, "table");
+    sg_param_map(b, a->value);
+    for (int i = 0; i < ROWS * IN; i++)
+        x[i] = (float)sg_rng_normal(2, SG_RNG_TEST, 0, (uint64_t)i);
+    sg_gemm_linear(NULL, SG_F32, ROWS, x, IN, a, NULL, want, OUT);
+    for (int use = 0; use < LATER; use++) {
+        for (int rows = 1; rows <= ROWS; rows += 2) {
+            memset(y, 0xff, (size_t)rows * OUT * sizeof *y);
+            sg_gemm_linear(NULL, SG_F32, rows, x, IN, b, NULL, y, OUT);
+            assert_memory_equal(y, want, (size_t)rows * OUT * sizeof *y);
+        }
+        sg_gemm_linear_range(NULL, 1, x, IN, b, 100, OUT - 103, y, OUT - 103);
+        assert_memory_equal(y, want + 100, (OUT - 103) * sizeof *y);
+        assert_true(use == 0 || b->packed);
+        if (use == 1)
+            sg_gemm_settle(b); /* from here on by the copy */
+    }
+    for (int use = 0; use < 12; use++) /* without being told to, after some uses */
+        sg_gemm_linear(NULL, SG_F32, 1, x, IN, b, NULL, y, OUT);
+    assert_memory_equal(y, want, OUT * sizeof *y);
+    sg_params_free(&own);
+    sg_params_free(&mapped);
+    sg_free(x);
+    sg_free(y);
+    sg_free(want);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_is_right),
+        cmocka_unit_test(large_tables_need_no_copy), cmocka_unit_test(linear_is_right),
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(onto_a_residual_is_plus),
         cmocka_unit_test(a_residual_has_the_shape_of_the_result),

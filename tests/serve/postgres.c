@@ -95,7 +95,7 @@ static void refuses_what_it_cannot_use(void **state)
     start_with(&k, "", "newer");
     assert_int_equal(server_stop(&k), 0);
     postgres_ask(&pg, "newer", "UPDATE sedge_version SET version = 99");
-    refuses_to_start("", "newer", 1, "/newer: expected a store of version 1, found 99");
+    refuses_to_start("", "newer", 1, "/newer: expected a store of version 2, found 99");
     postgres_ask(&pg, "postgres", "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     refuses_to_start("", "latin", 2, "/latin: expected a database in UTF8, found LATIN1");
     postgres_ask(&pg, "postgres", "ALTER SYSTEM SET fsync = off");
@@ -130,7 +130,7 @@ static void servers_start_together(void **state)
             fail_msg("server %d: %s", i, text);
         }
     }
-    assert_string_equal(postgres_ask(&pg, "together", "SELECT count(*) FROM sedge_version WHERE version = 1"),
+    assert_string_equal(postgres_ask(&pg, "together", "SELECT count(*) FROM sedge_version WHERE version = 2"),
                         "1");
 }
 

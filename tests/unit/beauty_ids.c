@@ -136,7 +136,7 @@ static void residual_kmeans_of_titles_is_healthy(void **state)
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     lsa.dim = 64;
     lsa.iterations = 2;
-    assert_int_equal(sg_lsa_encode(&vectors, &dim, b->data, &lsa, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(sg_lsa_encode(&vectors, &dim, NULL, b->data, &lsa, NULL, NULL, &report, &err), SG_OK);
     assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "asin")), "skipped");
     assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "categories")), "path");
     assert_int_equal(json_integer_value(json_object_get(report, "items_without_text")), 0);

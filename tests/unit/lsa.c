@@ -166,7 +166,7 @@ static void items_of_one_shelf_are_near(void **state)
         json_t *report;
 
         c.fit_items = fit_items;
-        assert_int_equal(sg_lsa_encode(&x, &dim, &t.data, &c, NULL, NULL, &report, &err), SG_OK);
+        assert_int_equal(sg_lsa_encode(&x, &dim, NULL, &t.data, &c, NULL, NULL, &report, &err), SG_OK);
         assert_int_equal(dim, 8);
         for (int i = 100; i < 200; i++) {
             same += cosine(x, dim, i, i + 3) / 100;
@@ -198,14 +198,14 @@ static void threads_change_nothing(void **state)
     const sg_lsa_config c = shop_config();
 
     make_shop(&t);
-    assert_int_equal(sg_lsa_encode(&one, &dim, &t.data, &c, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(sg_lsa_encode(&one, &dim, NULL, &t.data, &c, NULL, NULL, &report, &err), SG_OK);
     json_decref(report);
     for (int threads = 2; threads <= 4; threads += 2) {
         sg_pool *pool;
         float *many;
 
         assert_int_equal(sg_pool_new(&pool, threads, &err), SG_OK);
-        assert_int_equal(sg_lsa_encode(&many, &dim, &t.data, &c, pool, NULL, &report, &err), SG_OK);
+        assert_int_equal(sg_lsa_encode(&many, &dim, NULL, &t.data, &c, pool, NULL, &report, &err), SG_OK);
         assert_memory_equal(one, many, SHOP * (size_t)dim * sizeof *one);
         json_decref(report);
         sg_free(many);
@@ -231,16 +231,16 @@ static void says_what_is_wrong(void **state)
     sg_lsa_config c = shop_config();
 
     t.data.dir = (char *)(uintptr_t) "shop";
-    assert_int_equal(sg_lsa_encode(&x, &dim, &t.data, &c, NULL, NULL, &report, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_lsa_encode(&x, &dim, NULL, &t.data, &c, NULL, NULL, &report, &err), SG_ERR_MISSING);
     assert_string_equal(err.message, "shop: the items have no text columns: import with --item-text FILE");
     make_shop(&t);
     c.chars_least = 5;
     c.chars_most = 4;
-    assert_int_equal(sg_lsa_encode(&x, &dim, &t.data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_lsa_encode(&x, &dim, NULL, &t.data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "chars_most: expected at least chars_least = 5, found 4");
     c = shop_config();
     const sg_progress stop = {stop_at_once, NULL};
-    assert_int_equal(sg_lsa_encode(&x, &dim, &t.data, &c, NULL, &stop, &report, &err), SG_ERR_CANCEL);
+    assert_int_equal(sg_lsa_encode(&x, &dim, NULL, &t.data, &c, NULL, &stop, &report, &err), SG_ERR_CANCEL);
     test_items_free(&t);
     assert_int_equal(sg_alloc_live(), 0);
 }
@@ -259,7 +259,7 @@ static void every_failed_allocation_is_clean(void **state)
         json_t *report;
 
         sg_alloc_fail_at(n);
-        const sg_status st = sg_lsa_encode(&x, &dim, &t.data, &c, NULL, NULL, &report, &err);
+        const sg_status st = sg_lsa_encode(&x, &dim, NULL, &t.data, &c, NULL, NULL, &report, &err);
         sg_alloc_fail_at(0);
         if (st == SG_OK) {
             json_decref(report);

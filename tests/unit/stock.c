@@ -1,0 +1,438 @@
+/* stock.c - items that come and go: what a model scores with them is what a model built with them scores; views stay as they
+ * are; edits are taken back without a trace. */
+#include "serve/stock.h"
+#include "tiny.h"
+
+#define SMALL "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=6 dropout=0 "
+enum { N = 12, MORE = 4, ALL = N + MORE, WIDTH = 4 };
+
+static sg_bytes name_of(int i, char text[12])
+{
+    return (sg_bytes){text, (size_t)snprintf(text, 12, "n%d", i)};
+}
+
+/* Item i of the larger shop, with its codes. */
+static const sg_added *add(sg_stock *s, int i)
+{
+    const int32_t codes[] = {i / WIDTH, i % WIDTH, 0};
+    const sg_added *added;
+    json_t *texts = json_pack("{s:i}", "number", i);
+    char text[12];
+    sg_error err;
+
+    if (sg_stock_add(&added, s, &(sg_arrival){.id = name_of(i, text), .texts = texts, .codes = codes}, &err))
+        fail_msg("%s", err.message);
+    json_decref(texts);
+    return added;
+}
+
+static void drop(sg_stock *s, int i)
+{
+    char text[12];
+    sg_error err;
+
+    if (sg_stock_remove(s, name_of(i, text), &err))
+        fail_msg("%s", err.message);
+}
+
+static void publish(sg_stock *s)
+{
+    assert_int_equal(sg_stock_publish(s, NULL), SG_OK);
+}
+
+/* All items after a history, by the beam and by exact scores. */
+static void score(const sg_model *m, const sg_view *v, const int32_t *item, int n, int k, int32_t *found,
+                  float *scores, float *exact)
+{
+    const int64_t offsets[2] = {0, n};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = item};
+    sg_session *s;
+    sg_error err;
+
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->offer = v ? &v->offer : NULL;
+    s->beam = ALL;
+    if (sg_session_recommend(s, &h, NULL, k, found, scores, &err) || m->class->score(s, &h, exact, &err))
+        fail_msg("%s", err.message);
+    sg_session_free(s);
+}
+
+static void open_two(tiny *small, tiny *large, sg_model **a, sg_model **b, const char *options)
+{
+    tiny_new(small, 20, N, 9, WIDTH);
+    tiny_new(large, 20, ALL, 9, WIDTH);
+    small->ids.size[0] = large->ids.size[0]; /* codes of its level that no item has yet */
+    *a = tiny_model(small, "tiger", options, 5);
+    *b = tiny_model(large, "tiger", options, 5);
+    sg_model_item(*a, (sg_bytes){"", 0});
+}
+
+static void scores_are_those_of_a_model_with_the_items(const char *options)
+{
+    const int32_t history[] = {3, N + 1, 7, N + 3};
+    tiny small, large;
+    sg_model *a, *b;
+    sg_stock *s;
+    const sg_view *v;
+    int32_t found[2][ALL];
+    float scores[2][ALL], exact[2][ALL];
+
+    open_two(&small, &large, &a, &b, options);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    for (int i = N; i < ALL; i++)
+        assert_int_equal(add(s, i)->number, i);
+    publish(s);
+    v = sg_stock_view(s);
+    assert_true(v->edited && v->n_items == ALL && v->n_added == MORE);
+    score(a, v, history, 4, ALL, found[0], scores[0], exact[0]);
+    score(b, NULL, history, 4, ALL, found[1], scores[1], exact[1]);
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
+    assert_memory_equal(exact[0], exact[1], sizeof exact[0]);
+    /* one that is gone is read, and not found */
+    drop(s, 5);
+    drop(s, N + 1);
+    publish(s);
+    score(a, v, history, 4, ALL, found[0], scores[0], exact[0]); /* the old view is as it was */
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    sg_view_release(s, v);
+    v = sg_stock_view(s);
+    assert_int_equal(v->n_items, ALL - 2);
+    score(a, v, history, 4, ALL, found[0], scores[0], exact[0]);
+    for (int i = 0, j = 0; i < ALL; i++) {
+        if (found[1][i] == 5 || found[1][i] == N + 1)
+            continue;
+        assert_int_equal(found[0][j], found[1][i]);
+        assert_true(strstr(options, "renormalise") || scores[0][j] == scores[1][i]);
+        j++;
+    }
+    assert_int_equal(found[0][ALL - 2], -1);
+    assert_true(exact[0][5] == -INFINITY && exact[0][N + 1] == -INFINITY);
+    assert_true(sg_view_offers(v, a, 4) && !sg_view_offers(v, a, 5) && !sg_view_offers(v, a, N + 1) &&
+                !sg_view_offers(v, a, ALL));
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+static void tiger_takes_items_it_was_not_trained_on(void **state)
+{
+    (void)state;
+    scores_are_those_of_a_model_with_the_items(SMALL);
+    scores_are_those_of_a_model_with_the_items(SMALL "augment=prefix user_tokens=3 tied=false");
+    scores_are_those_of_a_model_with_the_items(SMALL "prefix_vectors=true"); /* which start from nothing */
+}
+
+/* A prefix without a vector counts as its codes alone; those of the training keep theirs, whatever numbers they get. */
+static void prefixes_keep_their_vectors(void **state)
+{
+    const int32_t history[] = {3, 7, 2};
+    tiny small, large;
+    sg_model *a, *b;
+    sg_stock *s;
+    const sg_view *v;
+    int32_t found[2][ALL];
+    float scores[2][ALL], exact[2][ALL];
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL "prefix_vectors=true softmax=level");
+    sg_param *prefix = sg_params_find(&a->params, "prefix.weight");
+    for (size_t i = 0; i < prefix->count; i++)
+        prefix->value[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
+    score(a, NULL, history, 3, N, found[1], scores[1], exact[1]);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    drop(s, 0); /* all that comes behind gets another number */
+    drop(s, 4);
+    for (int i = N; i < ALL; i++)
+        add(s, i);
+    publish(s);
+    v = sg_stock_view(s);
+    score(a, v, history, 3, ALL, found[0], scores[0], exact[0]);
+    for (int i = 0; i < N; i++)
+        assert_true(i == 0 || i == 4 ? exact[0][i] == -INFINITY : exact[0][i] == exact[1][i]);
+    for (int i = N; i < ALL; i++)
+        assert_true(isfinite(exact[0][i]));
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+/* With a share, an item that the model never saw stands behind the one whose first codes it has, with that one's score. */
+static void new_items_stand_behind_their_like(void **state)
+{
+    const int32_t history[] = {3, 7}, twin[] = {0, 0, 1};
+    const int64_t offsets[2] = {0, 2};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    const sg_added *added;
+    int32_t found[N + 1];
+    float scores[N + 1];
+    tiny small, large;
+    sg_model *a, *b;
+    sg_session *session;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    json_t *texts = json_object();
+    assert_int_equal(
+        sg_stock_add(&added, s, &(sg_arrival){.id = {"twin", 4}, .texts = texts, .codes = twin}, &err),
+        SG_OK);
+    json_decref(texts);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    assert_int_equal(sg_session_new(&session, a, NULL, &err), SG_OK);
+    session->offer = &v->offer;
+    session->beam = ALL;
+    for (int k = 4; k <= N + 1; k += N - 3) {
+        session->cold_share = k == 4 ? 0.2f : 0.5f; /* 0 places of 4 */
+        assert_int_equal(sg_session_recommend(session, &h, NULL, k, found, scores, &err), SG_OK);
+        for (int i = 0; i < k; i++)
+            if (found[i] == N)
+                assert_true(k > 4 && i > 0 && found[i - 1] == 0 && scores[i] == scores[i - 1]);
+        assert_true(k == 4 || found[k - 1] >= 0); /* all of them */
+    }
+    sg_session_free(session);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+static void models_without_ids_hide_items(void **state)
+{
+    const int32_t history[] = {3, 7};
+    const int64_t offsets[2] = {0, 2};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    const sg_added *added;
+    int32_t found[N];
+    float scores[N];
+    char text[12];
+    tiny t;
+    sg_session *session;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    tiny_new(&t, 20, N, 9, WIDTH);
+    sg_model *m = tiny_model(&t, "sasrec", "dim=8 layers=1", 5);
+    sg_model_item(m, (sg_bytes){"", 0});
+    assert_int_equal(sg_stock_new(&s, m, NULL, NULL), SG_OK);
+    assert_int_equal(sg_stock_takes_items(s, &err), SG_ERR_USAGE);
+    assert_string_equal(
+        err.message,
+        "sasrec scores items by what it learned of each in training: a new item needs a new training");
+    json_t *texts = json_object();
+    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts}, &err),
+                     SG_ERR_USAGE);
+    for (int i = 0; i < N - 1; i++)
+        drop(s, i);
+    assert_int_equal(sg_stock_remove(s, name_of(N - 1, text), &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "it is the last item and has to stay");
+    assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(6, text), .texts = texts}, &err),
+                     SG_OK);
+    json_decref(texts);
+    publish(s);
+    assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
+    const sg_view *v = sg_stock_view(s);
+    session->offer = &v->offer;
+    assert_int_equal(sg_session_recommend(session, &h, NULL, N, found, scores, &err), SG_OK);
+    assert_true((found[0] == 6 || found[0] == N - 1) && (found[1] == 6 || found[1] == N - 1) &&
+                found[0] != found[1]);
+    assert_int_equal(found[2], -1);
+    sg_session_free(session);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
+/* After an undo everything is as it was at the mark, whatever the edits were. */
+static void edits_are_taken_back(void **state)
+{
+    tiny small, large;
+    sg_model *a, *b;
+    sg_stock *s;
+    char text[12];
+    sg_error err;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    sg_stock_undo(s, 0);
+    add(s, N);
+    drop(s, 3);
+    publish(s);
+    for (int round = 0; round < 3; round++) {
+        size_t mark;
+
+        add(s, N + 1);
+        drop(s, N);
+        mark = sg_stock_mark(s);
+        add(s, N + 2);
+        add(s, 3);
+        drop(s, 4);
+        add(s, N);
+        drop(s, N + 1);
+        sg_stock_undo(s, mark);
+        assert_true(sg_stock_offers(s, name_of(N + 1, text)) && !sg_stock_offers(s, name_of(N, text)));
+        assert_true(!sg_stock_offers(s, name_of(N + 2, text)) && !sg_stock_offers(s, name_of(3, text)));
+        assert_true(sg_stock_offers(s, name_of(4, text)));
+        assert_null(sg_stock_find(s, name_of(N + 2, text)));
+        sg_stock_undo(s, 0);
+        assert_true(sg_stock_offers(s, name_of(N, text)) && !sg_stock_offers(s, name_of(N + 1, text)));
+        assert_int_equal(sg_stock_find(s, name_of(N, text))->number, N);
+        publish(s); /* nothing */
+    }
+    const sg_view *v = sg_stock_view(s);
+    assert_true(v->version == 1 && v->n_items == N);
+    sg_view_release(s, v);
+    assert_int_equal(sg_stock_remove(s, name_of(N + 1, text), &err), SG_ERR_MISSING);
+    assert_string_equal(err.message, "item 'n13' is not in the catalogue");
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+static void items_expire_in_order(void **state)
+{
+    tiny small, large;
+    sg_model *a, *b;
+    sg_stock *s;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    assert_true(sg_stock_next_expiry(s) == INT64_MAX && !sg_stock_expired(s, INT64_MAX));
+    for (int i = N; i < ALL; i++) {
+        const int32_t codes[] = {i / WIDTH, i % WIDTH, 0};
+        const sg_added *added;
+        json_t *texts = json_object();
+        char text[12];
+
+        assert_int_equal(sg_stock_add(&added, s,
+                                      &(sg_arrival){.id = name_of(i, text),
+                                                    .texts = texts,
+                                                    .codes = codes,
+                                                    .expires = i == N ? 0 : 1000 - i},
+                                      NULL),
+                         SG_OK);
+        json_decref(texts);
+    }
+    publish(s);
+    for (int i = ALL - 1; i > N; i--) {
+        assert_int_equal(sg_stock_next_expiry(s), 1000 - i);
+        assert_null(sg_stock_expired(s, 999 - i));
+        assert_int_equal(sg_stock_expired(s, 1000 - i)->number, i);
+        drop(s, i);
+        publish(s);
+    }
+    assert_true(sg_stock_next_expiry(s) == INT64_MAX);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+/* The n-th allocation fails, for every n: an error, and after an undo the stock is what it was. */
+static void edits_survive_without_memory(void **state)
+{
+    tiny small, large;
+    sg_model *a, *b;
+    char text[12];
+    bool done = false;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL);
+    for (uint64_t n = 1; !done; n++) {
+        const int32_t codes[] = {N / WIDTH, N % WIDTH, 0};
+        json_t *texts = json_object();
+        const sg_added *added;
+        sg_stock *s;
+        sg_error err;
+        sg_status st;
+        const int64_t live = sg_alloc_live();
+
+        assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+        sg_alloc_fail_at(n);
+        if (!(st = sg_stock_add(
+                  &added, s, &(sg_arrival){.id = name_of(N, text), .texts = texts, .codes = codes}, &err)) &&
+            !(st = sg_stock_remove(s, name_of(2, text), &err)))
+            st = sg_stock_publish(s, &err);
+        sg_alloc_fail_at(0);
+        done = st == SG_OK;
+        if (!done) {
+            assert_int_equal(st, SG_ERR_MEMORY);
+            sg_stock_undo(s, 0);
+            assert_true(!sg_stock_offers(s, name_of(N, text)) && sg_stock_offers(s, name_of(2, text)));
+            add(s, N); /* and it goes on */
+            drop(s, 2);
+            publish(s);
+        }
+        assert_true(sg_stock_offers(s, name_of(N, text)) && !sg_stock_offers(s, name_of(2, text)));
+        sg_stock_free(s);
+        json_decref(texts);
+        assert_int_equal(sg_alloc_live(), live);
+    }
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+/* A folder's hash table may say anything: an item is found or not, no search is endless and no number leaves the list. */
+static void any_index_is_survived(void **state)
+{
+    int32_t index[32];
+    char text[12];
+    tiny t;
+
+    (void)state;
+    tiny_new(&t, 20, N, 9, WIDTH);
+    sg_model *m = tiny_model(&t, "sasrec", "dim=8 layers=1", 5);
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < 32; i++)
+            index[i] = (int32_t)sg_rng_below(40, 3, SG_RNG_TEST, (uint64_t)round, (uint64_t)i) -
+                       (round % 3 ? 0 : 10);
+        m->item_index = index;
+        m->n_item_index = 32;
+        for (int i = 0; i < N + 3; i++) {
+            const int32_t found = sg_model_item(m, name_of(i, text));
+
+            assert_true(found == -1 || found == i);
+        }
+    }
+    for (int i = 0; i < 32; i++)
+        index[i] = 0; /* full, and wrong */
+    assert_int_equal(sg_model_item(m, name_of(5, text)), -1);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tiger_takes_items_it_was_not_trained_on),
+        cmocka_unit_test(prefixes_keep_their_vectors),
+        cmocka_unit_test(new_items_stand_behind_their_like),
+        cmocka_unit_test(models_without_ids_hide_items),
+        cmocka_unit_test(edits_are_taken_back),
+        cmocka_unit_test(items_expire_in_order),
+        cmocka_unit_test(edits_survive_without_memory),
+        cmocka_unit_test(any_index_is_survived),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
