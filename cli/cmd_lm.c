@@ -127,12 +127,9 @@ const sg_verb sg_verb_lm = {
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
              "Qwen3); T5 folders to generate and embed with; for embed encoders of the BERT family, too. "
-             "Weights of a .gguf
-"
-             "file stay in their few bits.
-"
-             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an
-"
+             "Weights of a .gguf\n"
+             "file stay in their few bits.\n"
+             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
              "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.",
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
