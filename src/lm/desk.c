@@ -383,8 +383,7 @@ static void keep_rows(const llama_desk *d)
     }
 }
 
-/* Runs of rows of one text, UNIT_TOKENS at most, times heads of keys. A lone row is cut by query heads: there is little to do, and
- * threads should have the same share of it. */
+/* Runs of rows of one text, UNIT_TOKENS at most, times heads of keys: a piece reads its keys and values once. */
 static bool make_units(llama_desk *d)
 {
     const sg_llama_config *c = &d->m->config;
@@ -392,7 +391,7 @@ static bool make_units(llama_desk *d)
 
     d->n_units = 0;
     for (int first = 0, n; first < d->n_rows; first += n) {
-        const int heads = d->n_rows == 1 ? 1 : group < least ? group : least;
+        const int heads = group < least ? group : least;
 
         for (n = 1; n < UNIT_TOKENS && first + n < d->n_rows && d->row[first + n].text == d->row[first].text;)
             n++;
