@@ -40,7 +40,7 @@ static bool read_history(bench *b, int n, sg_error *err)
 {
     sg_hstu_cache_cut(&b->cache, 0);
     sg_graph_begin(b->graph, SG_INFER, 0, 0);
-    sg_hstu_cache_append(b->graph, &b->cache, input(b, 0, n), b->time);
+    sg_hstu_cache_append(b->graph, &b->cache, input(b, 0, n), b->time, NULL);
     return sg_graph_status(b->graph, err) == SG_OK;
 }
 

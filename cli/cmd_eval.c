@@ -75,44 +75,6 @@ static void print_cold(const json_t *cold, const json_t *receipt)
            sg_number(sg_member(cold, "filtered"), "recall@10"));
 }
 
-static void add_answers(sg_table *t, const char *name, const json_t *values)
-{
-    static const char *const keys[] = {"auc", "gauc", "ne", "log_loss", "calibration"};
-
-    sg_table_add(t, "%s", name);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        const json_t *value = sg_member(values, keys[i]);
-
-        sg_table_add(t, json_is_number(value) ? "%.4f" : "-", json_number_value(value));
-    }
-    sg_table_add(t, "%.0f", sg_number(values, "n"));
-    sg_table_add(t, "%.0f", sg_number(values, "positives"));
-    sg_table_end_row(t);
-}
-
-/* Models that rank candidates: a row a task, its floor below. */
-static void print_ranking(const json_t *ranking)
-{
-    static const char *const heading[] = {"ranking", ">AUC", ">GAUC", ">NE", ">log-loss", ">calibration", ">asked", ">yes"};
-    const char *key;
-    json_t *value;
-    sg_table t;
-
-    if (json_object_size(ranking) == 0)
-        return;
-    putchar('\n');
-    sg_table_init(&t, heading, sizeof heading / sizeof *heading);
-    json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
-    {
-        add_answers(&t, key, value);
-        if (sg_member(value, "rare_items"))
-            add_answers(&t, "  rare items", sg_member(value, "rare_items"));
-        if (sg_member(value, "item_rate"))
-            add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
-    }
-    sg_table_print(&t);
-}
-
 static void print(const json_t *result)
 {
     const json_t *metrics = sg_member(result, "metrics"), *intervals = sg_member(result, "intervals"), *receipt = sg_member(result, "receipt");
@@ -122,7 +84,7 @@ static void print(const json_t *result)
     print_side("history kept", sg_member(metrics, "unfiltered"), sg_member(intervals, "unfiltered"));
     print_side("history filtered out", sg_member(metrics, "filtered"), sg_member(intervals, "filtered"));
     print_cold(sg_member(result, "cold"), receipt);
-    print_ranking(sg_member(result, "ranking"));
+    sg_show_ranking(sg_member(result, "ranking"));
     printf("\nreceipt\n");
     sg_show_members(receipt, "  ");
     printf("\nevaluated in %s\n", sg_seconds_text(sg_number(result, "seconds")));

@@ -9,12 +9,13 @@
 
 static struct {
     const char *out;
-    sg_list item_text, set;
+    sg_list item_text, user_series, set;
 } arg;
 
 static const sg_opt options[] = {
     SG_OPT_STRING('o', "out", &arg.out, "DATA", "dataset folder to make"),
     SG_OPT_LIST('i', "item-text", &arg.item_text, "FILE", "files about the items: titles, categories, brands"),
+    SG_OPT_LIST('u', "user-series", &arg.user_series, "FILE", "files about the users: attributes, and what changes slowly, with times"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
 };
@@ -55,6 +56,8 @@ static int run(const sg_args *args)
                                    .n_files = args->words.n - skip,
                                    .item_text = arg.item_text.item,
                                    .n_item_text = arg.item_text.n,
+                                   .user_series = arg.user_series.item,
+                                   .n_user_series = arg.user_series.n,
                                    .out = arg.out,
                                    .set = arg.set.item,
                                    .n_set = arg.set.n};

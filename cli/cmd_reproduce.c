@@ -45,7 +45,7 @@ static void print_stages(const json_t *result)
 
 static void print_expected(const json_t *expected)
 {
-    static const char *const heading[] = {"metric", "history", ">measured", "expected", ""};
+    static const char *const heading[] = {"metric", "of", ">measured", "expected", ""};
     const json_t *row;
     size_t i;
     sg_table t;
@@ -54,12 +54,15 @@ static void print_expected(const json_t *expected)
     json_array_foreach(expected, i, row)
     {
         const json_t *figure = sg_member(row, "expected");
+        const char *task = sg_text(row, "task");
 
         sg_table_add(&t, "%s", sg_text(row, "metric"));
-        sg_table_add(&t, "%s", strcmp(sg_text(row, "filter"), "filtered") == 0 ? "filtered out" : "kept");
+        sg_table_add(&t, "%s", task[0] ? task : strcmp(sg_text(row, "filter"), "filtered") == 0 ? "history filtered out" : "history kept");
         sg_table_add(&t, "%.4f", sg_number(row, "measured"));
         if (sg_member(figure, "least"))
             sg_table_add(&t, "at least %.4f", sg_number(figure, "least"));
+        else if (sg_member(figure, "most"))
+            sg_table_add(&t, "at most %.4f", sg_number(figure, "most"));
         else
             sg_table_add(&t, "%.4f within %.5f", sg_number(figure, "value"), sg_number(figure, "within"));
         sg_table_add(&t, "%s", json_is_true(sg_member(row, "pass")) ? "ok" : "MISSED");
@@ -72,6 +75,7 @@ static void print(const json_t *result)
     print_stages(result);
     putchar('\n');
     sg_show_metrics(sg_text(result, "model"), sg_member(result, "metrics"), sg_member(result, "floors"), sg_member(result, "oracle"));
+    sg_show_ranking(sg_member(result, "ranking"));
     if (json_array_size(sg_member(result, "expected"))) {
         putchar('\n');
         print_expected(sg_member(result, "expected"));

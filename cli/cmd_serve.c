@@ -8,12 +8,13 @@
 static struct {
     const char *data, *store, *key_file;
     bool insecure;
-    sg_list set;
+    sg_list set, also;
 } arg;
 
 static const sg_opt options[] = {
     SG_OPT_STRING('d', "data", &arg.data, "DATA",
                   "dataset of users and titles (default: the one the model learned from)"),
+    SG_OPT_LIST('a', "also", &arg.also, "NAME=DIR", "serve this model, too, to requests with \"model\": NAME; may be repeated"),
     SG_OPT_STRING(0, "store", &arg.store, "STORE",
                   "keep events of users in this SQLite file, or in postgresql://USER@HOST/DATABASE (default: none "
                   "are taken)"),
@@ -47,7 +48,9 @@ static int run(const sg_args *args)
                                   .log = args->common.quiet ? NULL : print_line,
                                   .log_user = stderr,
                                   .set = arg.set.item,
-                                  .n_set = arg.set.n};
+                                  .n_set = arg.set.n,
+                                  .also = arg.also.item,
+                                  .n_also = arg.also.n};
     const int st = sedge_serve(&p, &err);
 
     if (st)

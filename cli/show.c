@@ -162,3 +162,40 @@ void sg_show_metrics(const char *name, const json_t *metrics, const json_t *floo
         add_row(&t, "oracle", json_object_get(oracle, "metrics") ? json_object_get(oracle, "metrics") : oracle, metrics, names, n);
     sg_table_print(&t);
 }
+
+static void add_answers(sg_table *t, const char *name, const json_t *values)
+{
+    static const char *const keys[] = {"auc", "gauc", "ne", "log_loss", "calibration"};
+
+    sg_table_add(t, "%s", name);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_t *value = sg_member(values, keys[i]);
+
+        sg_table_add(t, json_is_number(value) ? "%.4f" : "-", json_number_value(value));
+    }
+    sg_table_add(t, "%.0f", sg_number(values, "n"));
+    sg_table_add(t, "%.0f", sg_number(values, "positives"));
+    sg_table_end_row(t);
+}
+
+void sg_show_ranking(const json_t *ranking)
+{
+    static const char *const heading[] = {"ranking", ">AUC", ">GAUC", ">NE", ">log-loss", ">calibration", ">asked", ">yes"};
+    const char *key;
+    json_t *value;
+    sg_table t;
+
+    if (json_object_size(ranking) == 0)
+        return;
+    putchar('\n');
+    sg_table_init(&t, heading, sizeof heading / sizeof *heading);
+    json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
+    {
+        add_answers(&t, key, value);
+        if (sg_member(value, "rare_items"))
+            add_answers(&t, "  rare items", sg_member(value, "rare_items"));
+        if (sg_member(value, "item_rate"))
+            add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
+    }
+    sg_table_print(&t);
+}

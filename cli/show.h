@@ -20,5 +20,7 @@ const json_t *sg_member(const json_t *object, const char *key);
 void sg_show_members(const json_t *object, const char *indent);
 /* Metric tables: a row a model, unfiltered beside filtered. rows: {name: {"unfiltered": {...}, "filtered": {...}}}. */
 void sg_show_metrics(const char *name, const json_t *metrics, const json_t *floors, const json_t *oracle);
+/* Models that rank candidates, after an empty line: a row a question, its floor below. Nothing when there are none. */
+void sg_show_ranking(const json_t *ranking);
 
 #endif

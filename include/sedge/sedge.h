@@ -134,6 +134,8 @@ typedef struct sedge_import_params {
     const char *out; /* dataset folder to make */
     const char *const *set;
     size_t n_set;
+    const char *const *user_series; /* files about the users: attributes, and what changes slowly */
+    size_t n_user_series;
 } sedge_import_params;
 SEDGE_API int sedge_import(const sedge_import_params *p, char **json, sedge_error *err);
 
@@ -285,6 +287,8 @@ typedef struct sedge_serve_params {
     void *log_user;
     const char *const *set;
     size_t n_set;
+    const char *const *also; /* NAME=DIR: further models, which requests ask for by name */
+    size_t n_also;
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 

@@ -70,6 +70,8 @@ static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const
     spec->n_path = (int)p->n_files;
     spec->item_text = p->item_text;
     spec->n_item_text = (int)p->n_item_text;
+    spec->user_series = p->user_series;
+    spec->n_user_series = (int)p->n_user_series;
     spec->name = or_null(o->name);
     spec->column_user = or_null(o->user);
     spec->column_item = or_null(o->item);
@@ -114,7 +116,7 @@ int sedge_import(const sedge_import_params *given, char **json, sedge_error *err
     api_defaults(tables, 1);
     if (!st && p.n_files == 0)
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected a file of events, found nothing");
-    if (!st && (p.n_files > 10000 || p.n_item_text > 10000))
+    if (!st && (p.n_files > 10000 || p.n_item_text > 10000 || p.n_user_series > 10000))
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected at most 10000 files");
     if (!st && !(st = api_need(p.out, "a folder for the dataset", &c.err)) &&
         !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) && !(st = spec_of(&spec, &o, &p, &c.err)))

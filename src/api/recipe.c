@@ -31,7 +31,7 @@ static sg_status only_keys(const checker *c, const char *where, const json_t *ob
     json_object_foreach((json_t *)(uintptr_t)object, key, value)
     {
         bool found = false;
-        char full[256];
+        char full[512];
         const char *near, *place;
 
         for (size_t i = 0; i < n; i++)
@@ -87,38 +87,61 @@ static sg_status check_files(const checker *c, const json_t **out, const json_t 
     return SG_OK;
 }
 
+/* {metric: {least: NUMBER}, ...} */
+static sg_status check_figures(const checker *c, const json_t *figures, const char *where)
+{
+    static const char *const known[] = {"least", "most", "value", "within"};
+    const char *key;
+    json_t *value;
+    sg_status st;
+
+    json_object_foreach((json_t *)(uintptr_t)figures, key, value)
+    {
+        char full[256];
+
+        snprintf(full, sizeof full, "%s.%s", where, key);
+        if (!json_is_object(value) ||
+            !(json_is_number(json_object_get(value, "least")) || json_is_number(json_object_get(value, "most")) ||
+              (json_is_number(json_object_get(value, "value")) && json_is_number(json_object_get(value, "within")))))
+            return wrong(c, full, "{least: NUMBER}, {most: NUMBER} or {value: NUMBER, within: NUMBER}");
+        if ((st = only_keys(c, full, value, known, 4)))
+            return st;
+    }
+    return SG_OK;
+}
+
 static sg_status check_expected(const checker *c, const json_t *expected)
 {
-    static const char *const sides[] = {"unfiltered", "filtered"}, *const figure[] = {"least", "value", "within"};
-    sg_status st = only_keys(c, "expected", expected, sides, 2);
+    static const char *const sides[] = {"unfiltered", "filtered", "ranking"};
+    const json_t *side, *figures;
+    const char *task;
+    json_t *value;
+    sg_status st = only_keys(c, "expected", expected, sides, 3);
 
     for (int s = 0; !st && s < 2; s++) {
-        const json_t *side;
-        const char *key;
-        json_t *value;
+        char full[64];
 
-        if ((st = part(c, &side, expected, "expected", sides[s])))
-            return st;
-        json_object_foreach((json_t *)(uintptr_t)side, key, value)
-        {
-            char full[256];
-
-            snprintf(full, sizeof full, "expected.%s.%s", sides[s], key);
-            if (!json_is_object(value) ||
-                !(json_is_number(json_object_get(value, "least")) ||
-                  (json_is_number(json_object_get(value, "value")) && json_is_number(json_object_get(value, "within")))))
-                return wrong(c, full, "{least: NUMBER} or {value: NUMBER, within: NUMBER}");
-            if ((st = only_keys(c, full, value, figure, 3)))
-                return st;
-        }
+        snprintf(full, sizeof full, "expected.%s", sides[s]);
+        if (!(st = part(c, &side, expected, "expected", sides[s])))
+            st = check_figures(c, side, full);
     }
-    return st;
+    if (st || (st = part(c, &side, expected, "expected", "ranking")))
+        return st;
+    json_object_foreach((json_t *)(uintptr_t)side, task, value)
+    {
+        char full[256];
+
+        snprintf(full, sizeof full, "expected.ranking.%s", task);
+        if ((st = part(c, &figures, side, "expected.ranking", task)) || (st = check_figures(c, figures, full)))
+            return st;
+    }
+    return SG_OK;
 }
 
 static sg_status check(sg_recipe *r, const checker *c)
 {
     static const char *const top[] = {"name", "about", "data", "synth", "embed", "tokenize", "train", "evaluate", "expected"};
-    static const char *const data_keys[] = {"files", "item_text", "options"}, *const train_keys[] = {"model", "options"};
+    static const char *const data_keys[] = {"files", "item_text", "user_series", "options"}, *const train_keys[] = {"model", "options"};
     const json_t *data = NULL, *train = NULL;
     sg_status st;
 
@@ -133,8 +156,9 @@ static sg_status check(sg_recipe *r, const checker *c)
         return wrong(c, "name", "a name such as beauty/tiger");
     if (!data == !r->synth)
         return wrong(c, "data", "either data or synth");
-    if ((data && ((st = only_keys(c, "data", data, data_keys, 3)) || (st = check_files(c, &r->files, data, "files")) ||
-                  (st = check_files(c, &r->item_text, data, "item_text")) || (st = part(c, &r->import, data, "data", "options")))) ||
+    if ((data && ((st = only_keys(c, "data", data, data_keys, 4)) || (st = check_files(c, &r->files, data, "files")) ||
+                  (st = check_files(c, &r->item_text, data, "item_text")) ||
+                  (st = check_files(c, &r->user_series, data, "user_series")) || (st = part(c, &r->import, data, "data", "options")))) ||
         (train && ((st = only_keys(c, "train", train, train_keys, 2)) || (st = part(c, &r->train, train, "train", "options")))) ||
         (r->expected && (st = check_expected(c, r->expected))))
         return st;

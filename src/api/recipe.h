@@ -5,6 +5,7 @@
  *   data:                       # or  synth: {users: 2000, ...}  for a synthetic shop
  *     files: [{path: amazon14/Beauty.txt.zst, sha256: ed96...}]
  *     item_text: [{path: amazon14/Beauty.items.tsv.zst, sha256: 3bb3...}]
+ *     user_series: [{path: users.tsv}]
  *     options: {format: s3rec}
  *   embed: {dim: 256}           # options of sedge embed, also encoder: FOLDER, cache: FILE, texts: FILE; {} for the defaults; left out: no such stage
  *   tokenize: {method: rkmeans}
@@ -12,7 +13,8 @@
  *   evaluate: {split: test}
  *   expected:
  *     unfiltered: {recall@10: {least: 0.0648}}
- *     filtered: {recall@10: {value: 0.0110, within: 0.00005}} */
+ *     filtered: {recall@10: {value: 0.0110, within: 0.00005}}
+ *     ranking: {liked: {gauc: {least: 0.72}, ne: {most: 0.8}}}     # of models that rank candidates, by question */
 #ifndef SG_API_RECIPE_H
 #define SG_API_RECIPE_H
 
@@ -23,7 +25,7 @@ typedef struct sg_recipe {
     json_t *root;  /* owned: the checked file */
     const char *name, *model;
     /* parts, borrowed from root; NULL where the recipe has none */
-    const json_t *files, *item_text, *import, *synth, *embed, *tokenize, *train, *evaluate, *expected;
+    const json_t *files, *item_text, *user_series, *import, *synth, *embed, *tokenize, *train, *evaluate, *expected;
 } sg_recipe;
 
 sg_status api_recipe_read(sg_recipe *out, const char *path, sg_error *err);

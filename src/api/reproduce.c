@@ -23,7 +23,7 @@ typedef struct chain {
     sg_recipe recipe;
     const sedge_reproduce_params *p;
     const sedge_run *run;
-    set_list files, item_text; /* where the recipe's sources are here */
+    set_list files, item_text, user_series; /* where the recipe's sources are here */
     char *out, *data, *model, *state_path, *eval_path; /* owned */
     json_t *state;                                     /* owned: {stage: {"key", "seconds", "done"}} */
     json_t *stages, *eval;                             /* owned */
@@ -232,6 +232,8 @@ static int do_import(chain *c, const set_list *options, sedge_error *e)
                                    .n_files = c->files.n,
                                    .item_text = set_of(&c->item_text),
                                    .n_item_text = c->item_text.n,
+                                   .user_series = set_of(&c->user_series),
+                                   .n_user_series = c->user_series.n,
                                    .out = c->data,
                                    .set = set_of(options),
                                    .n_set = options->n};
@@ -328,37 +330,57 @@ static int do_evaluate(chain *c, const set_list *options, sedge_error *e)
 }
 
 /* ---- measured and expected --------------------------------------------------------------------------------------------- */
+static bool as_expected(const json_t *found, const json_t *figure)
+{
+    const json_t *least = json_object_get(figure, "least"), *most = json_object_get(figure, "most"),
+                 *value = json_object_get(figure, "value");
+    const double x = json_number_value(found);
+
+    return json_is_number(found) && (!least || x >= json_number_value(least)) && (!most || x <= json_number_value(most)) &&
+           (!value || fabs(x - json_number_value(value)) <= json_number_value(json_object_get(figure, "within")));
+}
+
+/* Rows {key: name, "metric", "expected", "measured", "pass"} of the figures expected of one part of the evaluation. */
+static sg_status compare_part(json_t *out, bool *pass, const json_t *measured, const json_t *expected, const char *key,
+                              const char *name, sg_error *err)
+{
+    const char *metric;
+    json_t *figure;
+
+    json_object_foreach((json_t *)(uintptr_t)expected, metric, figure)
+    {
+        const json_t *found = json_object_get(measured, metric);
+        const bool good = as_expected(found, figure);
+        json_t *row = json_pack("{s:s, s:s, s:O, s:b}", key, name, "metric", metric, "expected", figure, "pass", good);
+
+        if (!row || json_object_set(row, "measured", found ? (json_t *)(uintptr_t)found : json_null()) ||
+            json_array_append_new(out, row))
+            return sg_fail_memory(err, "comparison");
+        *pass = *pass && good;
+    }
+    return SG_OK;
+}
+
 static sg_status compare(json_t **out, bool *pass, const chain *c)
 {
     static const char *const sides[] = {"unfiltered", "filtered"};
-    const json_t *metrics = json_object_get(c->eval, "metrics");
+    const json_t *metrics = json_object_get(c->eval, "metrics"), *ranking = json_object_get(c->eval, "ranking");
+    const char *task;
+    json_t *figures;
+    sg_status st = SG_OK;
 
     *pass = true;
     if (!(*out = json_array()))
         return sg_fail_memory(c->err, "comparison");
-    for (int s = 0; s < 2; s++) {
-        const char *key;
-        json_t *figure;
-
-        json_object_foreach(json_object_get(c->recipe.expected, sides[s]), key, figure)
-        {
-            const json_t *found = json_object_get(json_object_get(metrics, sides[s]), key);
-            const json_t *least = json_object_get(figure, "least");
-            const double x = json_number_value(found), value = json_number_value(json_object_get(figure, "value"));
-            bool good = json_is_number(found);
-
-            if (least)
-                good = good && x >= json_number_value(least);
-            else
-                good = good && fabs(x - value) <= json_number_value(json_object_get(figure, "within"));
-            json_t *row = json_pack("{s:s, s:s, s:O, s:b}", "filter", sides[s], "metric", key, "expected", figure, "pass", good);
-            if (!row || json_object_set(row, "measured", found ? (json_t *)(uintptr_t)found : json_null()) ||
-                json_array_append_new(*out, row))
-                return sg_fail_memory(c->err, "comparison");
-            *pass = *pass && good;
-        }
+    for (int s = 0; !st && s < 2; s++)
+        st = compare_part(*out, pass, json_object_get(metrics, sides[s]), json_object_get(c->recipe.expected, sides[s]), "filter",
+                          sides[s], c->err);
+    json_object_foreach(json_object_get(c->recipe.expected, "ranking"), task, figures)
+    {
+        if (st || (st = compare_part(*out, pass, json_object_get(ranking, task), figures, "task", task, c->err)))
+            break;
     }
-    return SG_OK;
+    return st;
 }
 
 static sg_status run_chain(chain *c)
@@ -370,7 +392,8 @@ static sg_status run_chain(chain *c)
     sg_buf_puts(&sums, r->model);
     if (r->synth) {
         st = run_stage(c, "synth", r->synth, "", do_synth);
-    } else if (!(st = find_files(&c->files, &sums, c, r->files)) && !(st = find_files(&c->item_text, &sums, c, r->item_text))) {
+    } else if (!(st = find_files(&c->files, &sums, c, r->files)) && !(st = find_files(&c->item_text, &sums, c, r->item_text)) &&
+               !(st = find_files(&c->user_series, &sums, c, r->user_series))) {
         st = sums.failed ? sg_fail_memory(c->err, "sources") : run_stage(c, "import", r->import, sums.data, do_import);
     }
     sg_buf_free(&sums);
@@ -416,8 +439,9 @@ int sedge_reproduce(const sedge_reproduce_params *given, char **json, sedge_erro
         (st = check_prefixes(&k)) || (st = open_work(&k)) || (st = run_chain(&k)) ||
         (st = sg_json_read(&k.eval, k.eval_path, SG_JSON_BYTES_MAX, &c.err)) || (st = compare(&compared, &pass, &k)))
         goto done;
-    c.result = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O, s:b, s:f, s:f}", "recipe", k.recipe.name, "model", k.recipe.model,
-                         "folder", k.out, "stages", k.stages, "metrics", json_object_get(k.eval, "metrics"), "floors",
+    c.result = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:O, s:b, s:f, s:f}", "recipe", k.recipe.name, "model",
+                         k.recipe.model, "folder", k.out, "stages", k.stages, "metrics", json_object_get(k.eval, "metrics"), "ranking",
+                         json_object_get(k.eval, "ranking"), "floors",
                          json_object_get(k.eval, "floors"), "oracle", json_object_get(k.eval, "oracle"), "receipt",
                          json_object_get(k.eval, "receipt"), "expected", compared, "pass", pass, "seconds", sg_now() - start,
                          "seconds_all", k.seconds_all);
@@ -430,6 +454,7 @@ done:
     json_decref(k.stages);
     free_set(&k.files);
     free_set(&k.item_text);
+    free_set(&k.user_series);
     sg_free(k.out);
     sg_free(k.data);
     sg_free(k.model);

@@ -29,6 +29,8 @@ int sedge_serve(const sedge_serve_params *given, sedge_error *err)
         !(st = api_assign(tables, 1, p.set, p.n_set, &c.err))) {
         const sg_serve_spec spec = {.config = &o,
                                     .model = p.model,
+                                    .also = p.also,
+                                    .n_also = p.n_also,
                                     .data = p.data,
                                     .store = p.store,
                                     .key_file = p.key_file,

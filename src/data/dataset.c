@@ -193,6 +193,51 @@ static sg_status open_items(sg_dataset *d, const char *where, sg_error *err)
     return SG_OK;
 }
 
+sg_status sg_series_check(const sg_series *s, int32_t n_users, const char *where, sg_error *err)
+{
+    const size_t n = (size_t)n_users + 1, bad = check_offsets(s->offsets, n, s->n);
+
+    if (bad != n)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.offsets': expected ascending numbers from 0 to %lld, found %lld at %zu",
+                       where, (long long)s->n, (long long)s->offsets[bad], bad);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->value[i] < 0 || (size_t)s->value[i] >= s->names.n)
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.value': expected numbers below %zu, found %d at %lld", where,
+                           s->names.n, (int)s->value[i], (long long)i);
+    for (size_t i = 0; i < s->names.n; i++)
+        if (s->of[i] < 0 || (size_t)s->of[i] >= s->names.n)
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.of': expected numbers below %zu, found %d at %zu", where, s->names.n,
+                           (int)s->of[i], i);
+    for (int32_t u = 0; u < n_users; u++)
+        for (int64_t i = s->offsets[u] + 1; i < s->offsets[u + 1]; i++)
+            if (s->time[i] < s->time[i - 1])
+                return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.time': expected ascending numbers for user %d, found %lld after %lld",
+                               where, (int)u, (long long)s->time[i], (long long)s->time[i - 1]);
+    return SG_OK;
+}
+
+static sg_status open_series(sg_dataset *d, sg_error *err)
+{
+    const sg_file_tensor *offsets, *time, *value, *of;
+    sg_series *s = &d->series;
+    sg_status st;
+
+    if (!sg_tensors_find(d->users, "series.offsets"))
+        return SG_OK;
+    if ((st = sg_tensors_need(&offsets, d->users, "series.offsets", SG_DT_I64, 1, &(int64_t){(int64_t)d->n_users + 1}, err)) ||
+        (st = sg_tensors_need(&time, d->users, "series.time", SG_DT_I64, 1, &(int64_t){-1}, err)) ||
+        (st = sg_tensors_need(&value, d->users, "series.value", SG_DT_I32, 1, &(int64_t){(int64_t)time->count}, err)) ||
+        (st = sg_strings_need(&s->names, d->users, "series.name", -1, err)) ||
+        (st = sg_tensors_need(&of, d->users, "series.of", SG_DT_I32, 1, &(int64_t){(int64_t)s->names.n}, err)))
+        return st;
+    s->n = (int64_t)time->count;
+    s->offsets = offsets->data;
+    s->time = time->data;
+    s->value = value->data;
+    s->of = of->data;
+    return sg_series_check(s, d->n_users, sg_tensors_name(d->users), err);
+}
+
 /* Reads dataset.json and compares the sizes (deep: hashes) of the files. */
 static sg_status read_about(json_t **out, char hex[65], const char *dir, const char *path, bool deep, sg_error *err)
 {
@@ -256,7 +301,7 @@ sg_status sg_dataset_open(sg_dataset **out, const char *dir, sg_error *err)
     }
     if ((st = open_events(d, err)) || (st = open_items(d, path, err)) ||
         (st = open_part(&d->users, dir, SG_DATASET_USERS, err)) ||
-        (st = sg_strings_need(&d->user_ids, d->users, "id", d->n_users, err)))
+        (st = sg_strings_need(&d->user_ids, d->users, "id", d->n_users, err)) || (st = open_series(d, err)))
         goto done;
     *out = d;
     d = NULL;

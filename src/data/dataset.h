@@ -5,7 +5,8 @@
  *   events.safetensors    user_offsets I64 (n_users + 1); item I32 (n_events); optional timestamp I64 (seconds),
  *                         rating F32, action I32, row I64; rows sorted by user, then (timestamp, source row), stable
  *   items.safetensors     id.bytes U8, id.offsets I64 (n_items + 1); for each text column NAME: text.NAME.bytes U8, text.NAME.offsets I64 (n_items + 1)
- *   users.safetensors     id.bytes U8, id.offsets I64 (n_users + 1)
+ *   users.safetensors     id.bytes U8, id.offsets I64 (n_users + 1); where something is known of users: series.offsets I64
+ *                         (n_users + 1), series.time I64, series.value I32, series.of I32 (values), series.name.bytes, .offsets (values + 1)
  *   vectors.safetensors   (sedge embed) vectors F32 (n_items, dim), metadata: encoder, options, dataset (sha256)
  *   ids.safetensors       (sedge tokenize) codes I32 (n_items, levels), sizes I32 (levels), codebooks..., metadata: method, dataset (sha256)
  *
@@ -50,6 +51,18 @@ typedef struct sg_text_column {
     sg_strings text;  /* n_items */
 } sg_text_column;
 
+/* What is known of users beside their events: "age=24", or "city=Riga" from a time on. */
+typedef struct sg_series {
+    int64_t n;
+    const int64_t *offsets; /* (n_users + 1) into the two below; NULL: nothing is known */
+    const int64_t *time;    /* (n) since when, never falling for a user; INT64_MIN: always */
+    const int32_t *value;   /* (n) number of a name */
+    const int32_t *of;      /* (names.n) which series a value belongs to, from 0 */
+    sg_strings names;       /* of the values */
+} sg_series;
+/* Whether every number points to something that is there. */
+sg_status sg_series_check(const sg_series *s, int32_t n_users, const char *where, sg_error *err);
+
 typedef struct sg_dataset {
     char *dir;          /* owned */
     char *name;         /* owned */
@@ -64,6 +77,7 @@ typedef struct sg_dataset {
     const int32_t *action;    /* NULL: none */
     const int64_t *row;       /* NULL: none */
     sg_strings user_ids, item_ids;
+    sg_series series;
     sg_text_column *columns;  /* owned array */
     int n_columns;
     sg_tensors *events, *items, *users; /* owned: the open files behind the pointers above */

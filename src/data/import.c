@@ -9,6 +9,7 @@
 #include "data/intake.h"
 #include "data/item_text.h"
 #include "data/scan.h"
+#include "data/user_series.h"
 #include "data/writer.h"
 
 #include <math.h>
@@ -29,12 +30,14 @@ typedef struct import {
     sg_intake in;
     sg_counts counts; /* by rank of user, by number of item */
     sg_item_text text;
+    sg_user_series user_series;
+    sg_series series; /* borrows from it */
     int32_t *user_new; /* owned: by rank, number in the dataset or -1 */
     int32_t *user_old; /* owned: number in the vocabulary by rank */
     int32_t *item_new; /* owned: by number in the vocabulary */
     int32_t *item_old; /* owned: by rank */
     int32_t n_users, n_items;
-    json_t *sources, *item_sources, *filters; /* owned */
+    json_t *sources, *item_sources, *user_sources, *filters; /* owned; user_sources NULL: none */
     const char **path;                        /* owned: of all sources, for the checksums */
     sg_checksums *checksums;                  /* owned */
 } import;
@@ -44,6 +47,7 @@ static void free_import(import *m)
     sg_checksums_end(m->checksums);
     sg_free(m->path);
     sg_item_text_fini(&m->text);
+    sg_user_series_fini(&m->user_series);
     sg_intake_fini(&m->in);
     sg_counts_fini(&m->counts);
     sg_free(m->scratch_dir);
@@ -54,6 +58,7 @@ static void free_import(import *m)
     sg_free(m->item_old);
     json_decref(m->sources);
     json_decref(m->item_sources);
+    json_decref(m->user_sources);
     json_decref(m->filters);
 }
 
@@ -113,13 +118,15 @@ static sg_status prepare(import *m, sg_error *err)
     m->sources = json_array();
     m->item_sources = json_array();
     m->filters = json_array();
-    m->path = sg_alloc_array((size_t)m->spec->n_path + (size_t)m->spec->n_item_text, sizeof *m->path);
-    if (!m->scratch_dir || !m->name || !m->sources || !m->item_sources || !m->filters || !m->path)
+    m->path = sg_alloc_array((size_t)m->spec->n_path + (size_t)m->spec->n_item_text + (size_t)m->spec->n_user_series, sizeof *m->path);
+    if ((m->spec->n_user_series && !(m->user_sources = json_array())) || !m->scratch_dir || !m->name || !m->sources || !m->item_sources || !m->filters || !m->path)
         return sg_fail_memory(err, "import");
     for (int i = 0; i < m->spec->n_path; i++)
         m->path[n++] = m->spec->path[i];
     for (int i = 0; i < m->spec->n_item_text; i++)
         m->path[n++] = m->spec->item_text[i];
+    for (int i = 0; i < m->spec->n_user_series; i++)
+        m->path[n++] = m->spec->user_series[i];
     return sg_checksums_begin(&m->checksums, m->path, n, err);
 }
 
@@ -372,6 +379,28 @@ static sg_status read_item_text(import *m, sg_error *err)
     return sg_item_text_end(&m->text, err);
 }
 
+/* ---- what is known of users ---- */
+
+static sg_status read_user_series(import *m, sg_error *err)
+{
+    const int32_t n = sg_vocab_count(m->in.users);
+    int32_t *number = sg_alloc_array((size_t)n, sizeof *number);
+    json_t *entry;
+    sg_status st = number ? SG_OK : sg_fail_memory(err, "import");
+
+    sg_user_series_init(&m->user_series, &m->in);
+    for (int32_t rank = 0; !st && rank < n; rank++)
+        number[m->user_old[rank]] = m->user_new[rank];
+    for (int i = 0; !st && i < m->spec->n_user_series; i++)
+        if (!(st = sg_user_series_file(&m->user_series, m->spec->user_series[i], &entry, err)) &&
+            json_array_append_new(m->user_sources, entry))
+            st = sg_fail_memory(err, "import");
+    if (!st)
+        st = sg_user_series_end(&m->series, &m->user_series, number, m->n_users, err);
+    sg_free(number);
+    return st;
+}
+
 /* ---- the folder ---- */
 
 static int64_t floor_seconds(int64_t us)
@@ -460,9 +489,12 @@ static sg_status add_checksums(import *m, sg_error *err)
     const sg_checksum *c;
     sg_status st = sg_checksums_wait(m->checksums, &c, err);
 
-    for (int i = 0; !st && i < m->spec->n_path + m->spec->n_item_text; i++, c++) {
-        json_t *entry = i < m->spec->n_path ? json_array_get(m->sources, (size_t)i)
-                                            : json_array_get(m->item_sources, (size_t)(i - m->spec->n_path));
+    const int items = m->spec->n_path, users = items + m->spec->n_item_text, end = users + m->spec->n_user_series;
+
+    for (int i = 0; !st && i < end; i++, c++) {
+        json_t *entry = i < items   ? json_array_get(m->sources, (size_t)i)
+                        : i < users ? json_array_get(m->item_sources, (size_t)(i - items))
+                                    : json_array_get(m->user_sources, (size_t)(i - users));
 
         if (c->hex[0] && (json_object_set_new(entry, "bytes", json_integer((json_int_t)c->bytes)) ||
                           json_object_set_new(entry, "sha256", json_string(c->hex))))
@@ -482,11 +514,12 @@ static json_t *describe(const import *m, size_t n_with_text)
         failed |= json_array_append_new(columns, json_string(m->text.name[i]));
     if (!failed)
         report =
-            json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O, s:I, s:O}", "name",
+            json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O*, s:O, s:I, s:O}", "name",
                       m->name, "format", m->format->name, "sources", m->sources, "rows", (json_int_t)k->rows,
                       "bad_rows", (json_int_t)k->bad, "bad_row_examples", k->examples, "filters", m->filters,
                       "users", (json_int_t)m->n_users, "items", (json_int_t)m->n_items, "events",
-                      (json_int_t)sg_events_count(k->events), "item_sources", m->item_sources, "text_columns",
+                      (json_int_t)sg_events_count(k->events), "item_sources", m->item_sources, "user_sources",
+                      m->user_sources, "text_columns",
                       columns, "items_with_text", (json_int_t)n_with_text, "warnings", k->warnings);
     json_decref(columns);
     return report;
@@ -509,6 +542,7 @@ static sg_status write_dataset(import *m, json_t **report, sg_error *err)
         .column_bytes = m->text.bytes,
         .n_columns = (int)m->text.n_columns,
         .n_actions = n_actions,
+        .series = m->series.offsets ? &m->series : NULL,
     };
     char **action_name = sg_alloc_zero((size_t)n_actions, sizeof *action_name);
     sg_dataset_writer *w = NULL;
@@ -567,6 +601,7 @@ import m = {.spec = spec, .progress = progress, .dir = dir };
         goto done;
     }
     if ((st = read_item_text(&m, err)) || (st = number_users(&m, err)) || (st = number_items(&m, err)) ||
+        (spec->n_user_series && (st = read_user_series(&m, err))) ||
         (st = write_dataset(&m, &made, err)) || (st = finish_report(&m, made, sg_now() - begin, err)))
         goto done;
     if (report) {

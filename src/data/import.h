@@ -26,6 +26,8 @@ typedef struct sg_import_spec {
      * metadata */
     const char *const *item_text;
     int n_item_text;
+    const char *const *user_series; /* CSV or TSV with a header, RecBole .user, MovieLens' u.user or users.dat: data/user_series.h */
+    int n_user_series;
     const char *name; /* dataset name; NULL: from the file name */
 
     /* Columns of csv, tsv, jsonl: names or numbers from 1; NULL: user_id, item_id, timestamp, rating and

@@ -108,16 +108,51 @@ static sg_status put_zero(sg_tensors_stream *t, size_t i, sg_error *err)
     return sg_tensors_stream_put(t, i, &(int64_t){0}, sizeof(int64_t), err);
 }
 
+static int64_t bytes_of(const sg_strings *s)
+{
+    return s->offsets[s->n] - s->offsets[0];
+}
+
+/* The tensors number `at` and the five after it. */
+static sg_status put_series(sg_dataset_writer *w, size_t at, sg_error *err)
+{
+    const sg_series *s = w->spec.series;
+    const size_t n = (size_t)s->n, names = s->names.n;
+    sg_status st;
+
+    if ((st = sg_tensors_stream_put(w->users, at, s->offsets, ((size_t)w->spec.n_users + 1) * sizeof *s->offsets, err)) ||
+        (st = sg_tensors_stream_put(w->users, at + 1, s->time, n * sizeof *s->time, err)) ||
+        (st = sg_tensors_stream_put(w->users, at + 2, s->value, n * sizeof *s->value, err)) ||
+        (st = sg_tensors_stream_put(w->users, at + 3, s->of, names * sizeof *s->of, err)))
+        return st;
+    for (size_t i = 0; !st && i <= names; i++) {
+        const int64_t end = s->names.offsets[i] - s->names.offsets[0];
+
+        st = sg_tensors_stream_put(w->users, at + 4, &end, sizeof end, err);
+    }
+    return st ? st
+              : sg_tensors_stream_put(w->users, at + 5, s->names.bytes + s->names.offsets[0], (size_t)bytes_of(&s->names), err);
+}
+
 static sg_status open_users(sg_dataset_writer *w, sg_error *err)
 {
-    sg_tensor_desc list[2];
-    size_t k = 0;
+    const sg_series *s = w->spec.series;
+    sg_tensor_desc list[8];
+    size_t k = 0, at;
     sg_status st;
 
     w->user_id = describe_strings(list, &k, "id.offsets", "id.bytes", w->spec.n_users, w->spec.user_id_bytes);
-    if ((st = open_stream(&w->users, w, SG_DATASET_USERS, list, k, err)))
+    at = k;
+    if (s) {
+        list[k++] = (sg_tensor_desc){.name = "series.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)w->spec.n_users + 1}};
+        list[k++] = (sg_tensor_desc){.name = "series.time", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)s->n}};
+        list[k++] = (sg_tensor_desc){.name = "series.value", .dtype = SG_DT_I32, .rank = 1, .dim = {(uint64_t)s->n}};
+        list[k++] = (sg_tensor_desc){.name = "series.of", .dtype = SG_DT_I32, .rank = 1, .dim = {s->names.n}};
+        describe_strings(list, &k, "series.name.offsets", "series.name.bytes", (int32_t)s->names.n, bytes_of(&s->names));
+    }
+    if ((st = open_stream(&w->users, w, SG_DATASET_USERS, list, k, err)) || (st = put_zero(w->users, w->user_id.offsets, err)))
         return st;
-    return put_zero(w->users, w->user_id.offsets, err);
+    return s ? put_series(w, at, err) : SG_OK;
 }
 
 static sg_status open_items(sg_dataset_writer *w, sg_error *err)
@@ -402,11 +437,6 @@ static int64_t decimal_bytes(int32_t n)
     for (int32_t i = 0; i < n; i++)
         bytes += (int64_t)decimal(text, i).size;
     return bytes;
-}
-
-static int64_t bytes_of(const sg_strings *s)
-{
-    return s->offsets[s->n] - s->offsets[0];
 }
 
 sg_status sg_dataset_write(const char *dir, const sg_dataset_spec *spec, const sg_dataset_event *events,

@@ -33,6 +33,7 @@ typedef struct sg_dataset_spec {
     int n_columns;
     const char *const *action_name; /* (n_actions) what action 0, 1, ... means; 0: nothing is said */
     int n_actions;
+    const sg_series *series; /* of users; NULL: nothing is known */
 } sg_dataset_spec;
 
 typedef struct sg_dataset_writer sg_dataset_writer;

@@ -17,12 +17,39 @@ static int inner_of(const sg_stack *s)
     return s->spec.block->spec.heads * s->spec.block->spec.head_dim;
 }
 
+/* Adds keys and values of the memory's rows to those of the layer that are kept. */
+static bool keep_memory(sg_stack *s, int layer, const sg_tensor *k, const sg_tensor *v, const int32_t *tokens)
+{
+    const size_t inner = (size_t)inner_of(s);
+
+    for (int i = 0; k && v && i < s->batch; i++)
+        if (!sg_kept_add(s->spec.kept[(size_t)layer * (size_t)s->batch + (size_t)i], (int)inner,
+                         k->data + (size_t)tokens[i] * inner, v->data + (size_t)tokens[i] * inner,
+                         tokens[i + 1] - tokens[i])) {
+            sg_graph_fail(s->graph, SG_ERR_MEMORY, "keys of a history: out of memory");
+            return false;
+        }
+    return k && v;
+}
+
+/* Rows of each sequence when some are kept. */
+static const int32_t *count_kept(const sg_stack *s)
+{
+    int32_t *n = sg_scratch(s->graph, (size_t)s->batch + 1, sizeof *n);
+
+    if (n)
+        n[0] = 0;
+    for (int i = 0; n && i < s->batch; i++)
+        n[i + 1] = n[i] + s->spec.kept[i]->n;
+    return n;
+}
+
 sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_tensor *memory,
-                        const int32_t *tokens, int cap, sg_error *err)
+                        const int32_t *tokens, int batch, int cap, sg_error *err)
 {
     size_t numbers;
 
-    *s = (sg_stack){.spec = *spec, .graph = g, .tokens = tokens, .cap = cap};
+    *s = (sg_stack){.spec = *spec, .graph = g, .batch = batch, .tokens = tokens, .cap = cap};
     numbers = (size_t)spec->layers * (size_t)spec->levels * (size_t)inner_of(s);
     s->cross_k = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_k);
     s->cross_v = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_v);
@@ -35,7 +62,14 @@ sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_
     for (int i = 0; i < spec->layers; i++) {
         s->cross_k[i] = sg_linear(g, memory, spec->block[i].cross.k, spec->block[i].cross.kb);
         s->cross_v[i] = sg_linear(g, memory, spec->block[i].cross.v, spec->block[i].cross.vb);
+        if (!spec->kept)
+            continue;
+        if (memory && !keep_memory(s, i, s->cross_k[i], s->cross_v[i], tokens))
+            return sg_graph_status(g, err);
+        s->cross_k[i] = s->cross_v[i] = NULL;
     }
+    if (spec->kept)
+        s->tokens = count_kept(s);
     return sg_graph_status(g, err);
 }
 
@@ -131,18 +165,19 @@ sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
     for (int u = 0; u < rows->batch; u++)
         for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++)
             place[r] = s->tokens[u + 1] > s->tokens[u] ? s->tokens[u + 1] - s->tokens[u] - 1 : 0;
-    const sg_attention_spec cross = {.heads = s->spec.block->spec.heads,
-                                     .batch = rows->batch,
-                                     .offsets_q = rows->offsets,
-                                     .offsets_k = s->tokens,
-                                     .mask = SG_MASK_NONE,
-                                     .place_q = place,
-                                     .scale = s->spec.scale,
-                                     .bias = s->spec.bias_cross,
-                                     .bias_max_distance = s->spec.bias_max_distance};
+    sg_attention_spec cross = {.heads = s->spec.block->spec.heads,
+                               .batch = rows->batch,
+                               .offsets_q = rows->offsets,
+                               .offsets_k = s->tokens,
+                               .mask = SG_MASK_NONE,
+                               .place_q = place,
+                               .scale = s->spec.scale,
+                               .bias = s->spec.bias_cross,
+                               .bias_max_distance = s->spec.bias_max_distance};
     for (int i = 0; i < s->spec.layers && x; i++) {
         const sg_block *b = &s->spec.block[i];
 
+        cross.kept = s->spec.kept ? s->spec.kept + (size_t)i * (size_t)s->batch : NULL;
         x = self_part(s, i, rows->level, x, path, bias);
         x = sg_heads_attend(g, &b->cross, x, sg_norm_forward(g, &b->norm_cross, x), s->cross_k[i],
                             s->cross_v[i], &cross, 0);

@@ -45,6 +45,10 @@ sg_status sg_eval(json_t **out, const sg_model *m, const sg_train_data *t, const
 sg_status sg_eval_select(double value[2], const sg_model *m, const sg_train_data *t, int64_t users_max,
                          sg_pool *pool, sg_error *err);
 const char *const *sg_eval_select_names(const sg_model *m); /* (2) "ndcg@10", "recall@10" */
+/* The test cases of t->split in short, into `out`: "metrics" with pop and markov1 beside them in "floors", or "ranking" of models that
+ * rank candidates, with the item's rate; floors learn from the training events of the split. main: as sg_eval_select gives. */
+sg_status sg_eval_window(json_t *out, double main[2], const sg_model *m, const sg_train_data *t, int64_t users_max, uint64_t seed,
+                         sg_pool *pool, sg_error *err);
 /* Paired comparison of two per-user files: difference of means, bootstrap interval, two-sided p (paired
  * bootstrap, and randomisation test), for recall and NDCG at 5, 10 and 20. */
 sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, int resamples, uint64_t seed,

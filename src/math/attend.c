@@ -1,9 +1,44 @@
 /* attend.c - attention without a graph: one head of any width, and the cache of decoding. */
 #include "math/attention.h"
 
+#include "base/alloc.h"
+
+#include <assert.h>
 #include <string.h>
 
 enum { PAD = 16 };
+
+bool sg_kept_add(sg_kept *kept, int width, const float *k, const float *v, int n)
+{
+    const size_t row = (size_t)width * sizeof *k, at = (size_t)kept->n * (size_t)width;
+
+    assert(!kept->cap || kept->width == width);
+    kept->width = width;
+    if (n > kept->cap - kept->n) { /* an eighth more than is needed now: a history grows by one event at a time */
+        const int cap = kept->n + n + (kept->n + n) / 8 + 1;
+        float *more_k = sg_realloc(kept->k, (size_t)cap * row), *more_v;
+
+        if (more_k)
+            kept->k = more_k;
+        if (!more_k || !(more_v = sg_realloc(kept->v, (size_t)cap * row)))
+            return false;
+        kept->v = more_v;
+        kept->cap = cap;
+    }
+    if (n > 0) {
+        memcpy(kept->k + at, k, (size_t)n * row);
+        memcpy(kept->v + at, v, (size_t)n * row);
+    }
+    kept->n += n;
+    return true;
+}
+
+void sg_kept_free(sg_kept *kept)
+{
+    sg_free(kept->k);
+    sg_free(kept->v);
+    *kept = (sg_kept){0};
+}
 
 /* Kernels want a head width that is a multiple of 16: others are copied into padded arrays and back. */
 static void copy_rows(float *to, size_t ld_to, const float *from, size_t ld_from, int rows, int dh, int width)

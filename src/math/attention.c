@@ -101,14 +101,16 @@ static void spread_bias(plan *p)
 static sg_attend one_head(const plan *p, int i, int h)
 {
     const sg_attention_spec *s = &p->spec;
-    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads, ld_k = (size_t)p->k->dim[1];
+    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads, ld_k = s->kept ? dh * (size_t)(s->heads / p->share) : (size_t)p->k->dim[1];
     const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
     const int first_k = s->offsets_k[i], n_k = s->offsets_k[i + 1] - first_k;
-    const size_t at_q = (size_t)first * ld + (size_t)h * dh, at_k = (size_t)first_k * ld_k + (size_t)(h / p->share) * dh;
+    const size_t at_q = (size_t)first * ld + (size_t)h * dh, at_kv = (size_t)(h / p->share) * dh;
+    const size_t at_k = s->kept ? at_kv : (size_t)first_k * ld_k + at_kv;
+    const float *k = s->kept ? s->kept[i]->k : p->k->data, *v = s->kept ? s->kept[i]->v : p->v->data;
 
     return (sg_attend){
         .n_q = n_q, .n_k = n_k, .dh = (int)dh,
-        .q = p->q->data + at_q, .k = p->k->data + at_k, .v = p->v->data + at_k,
+        .q = p->q->data + at_q, .k = k + at_k, .v = v + at_k,
         .ld_q = ld, .ld_k = ld_k, .ld_v = ld_k, .out = p->out->data + at_q, .ld_out = ld,
         .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
         .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
@@ -218,6 +220,26 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
             dbias[d * heads + i % heads] += p->dbias_of[i * buckets + d];
 }
 
+/* Adds k and v to what is kept, and counts it. */
+static bool take_kept(sg_graph *g, const sg_attention_spec *s, const sg_tensor *q, const sg_tensor *k, const sg_tensor *v,
+                      int32_t *offsets_k)
+{
+    const int width = q->dim[1];
+
+    assert(!sg_graph_training(g) && (!k || k->dim[0] == q->dim[0]));
+    for (int i = 0; i < s->batch; i++) {
+        const size_t at = (size_t)s->offsets_q[i] * (size_t)width;
+        const int n = s->offsets_q[i + 1] - s->offsets_q[i];
+
+        if (k && v && !sg_kept_add(s->kept[i], width, k->data + at, v->data + at, n)) {
+            sg_graph_fail(g, SG_ERR_MEMORY, "keys of a history: out of memory");
+            return false;
+        }
+        offsets_k[i + 1] = offsets_k[i] + s->kept[i]->n;
+    }
+    return true;
+}
+
 /* The spec with its arrays copied, and the longest sequence. NULL (sticky) when it is not one. */
 static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *s)
 {
@@ -233,8 +255,8 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
     if (kv_heads < 1 || s->heads % kv_heads)
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected heads that share keys and values evenly, found %d heads for %d",
                              s->heads, kv_heads);
-    if (k->rank != 2 || v->rank != 2 || q->dim[1] / s->heads * kv_heads != k->dim[1] || k->dim[1] != v->dim[1] ||
-        k->dim[0] != v->dim[0])
+    if (!s->kept && (k->rank != 2 || v->rank != 2 || q->dim[1] / s->heads * kv_heads != k->dim[1] || k->dim[1] != v->dim[1] ||
+                     k->dim[0] != v->dim[0]))
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected q, k, v of one width and k, v of one length");
     if (s->dropout < 0 || s->dropout >= 1 || (s->mask == SG_MASK_BLOCK && s->block < 1) ||
         (s->mask == SG_MASK_LIMIT && !s->limit_q))
@@ -243,14 +265,19 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: bias table '%s' is not (buckets, %d heads)", s->bias->name,
                              s->heads);
     offsets_q = sg_scratch(g, n_offsets, sizeof *offsets_q);
-    offsets_k = s->offsets_k == s->offsets_q ? offsets_q : sg_scratch(g, n_offsets, sizeof *offsets_k);
+    offsets_k = s->offsets_k == s->offsets_q && !s->kept ? offsets_q : sg_scratch(g, n_offsets, sizeof *offsets_k);
     if (!p || !offsets_q || !offsets_k)
         return NULL;
     memcpy(offsets_q, s->offsets_q, n_offsets * sizeof *offsets_q);
-    memcpy(offsets_k, s->offsets_k, n_offsets * sizeof *offsets_k);
-    if (offsets_q[0] != 0 || offsets_k[0] != 0 || offsets_q[s->batch] != q->dim[0] || offsets_k[s->batch] != k->dim[0])
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets do not cover %d queries and %d keys", q->dim[0],
-                             k->dim[0]);
+    offsets_k[0] = 0;
+    if (!s->kept)
+        memcpy(offsets_k, s->offsets_k, n_offsets * sizeof *offsets_k);
+    else if (!take_kept(g, s, q, k, v, offsets_k))
+        return NULL;
+    const int n_keys = s->kept ? offsets_k[s->batch] : k->dim[0];
+
+    if (offsets_q[0] != 0 || offsets_k[0] != 0 || offsets_q[s->batch] != q->dim[0] || offsets_k[s->batch] != n_keys)
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets do not cover %d queries and %d keys", q->dim[0], n_keys);
     for (int i = 0; i < s->batch; i++) {
         const int n_q = offsets_q[i + 1] - offsets_q[i], n_k = offsets_k[i + 1] - offsets_k[i];
 
@@ -300,7 +327,7 @@ sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, c
     plan *p;
     size_t n_bias, dh;
 
-    if (!q || !k || !v || !(p = plan_new(g, q, k, v, spec)))
+    if (!q || (!spec->kept && (!k || !v)) || !(p = plan_new(g, q, k, v, spec)))
         return NULL;
     dh = (size_t)q->dim[1] / (size_t)spec->heads;
     n_bias = 2 * (size_t)p->reach;

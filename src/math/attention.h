@@ -40,6 +40,14 @@ static inline size_t sg_attend_floats(size_t n_q, size_t dh)
 void sg_attend_head(const sg_attend *a, bool forward, float *work);
 size_t sg_attend_head_floats(size_t n_q, size_t n_k, size_t dh); /* of work */
 
+/* Adds n rows to what is kept; their width is that of the first ones. False: out of memory. */
+bool sg_kept_add(sg_kept *kept, int width, const float *k, const float *v, int n);
+void sg_kept_free(sg_kept *kept);
+static inline size_t sg_kept_bytes(const sg_kept *kept)
+{
+    return 2 * sizeof(float) * (size_t)kept->cap * (size_t)kept->width;
+}
+
 /* Decoding: attention of row r to the `len` rows row[r * len] .. of k and v: a beam's own past, scattered over the cache
  * because beams are dropped and copied. bias (heads, len) or NULL is added to the logits. len up to SG_ATTEND_ROWS_MOST. */
 enum { SG_ATTEND_ROWS_MOST = 256 };

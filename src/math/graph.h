@@ -111,6 +111,8 @@ sg_tensor *sg_input(sg_graph *g, const float *data, int rank, const int *dim);  
 sg_tensor *sg_leaf(sg_graph *g, sg_param *p);                                     /* a parameter as a tensor */
 /* y = x w^T + b: x (rows, in), w (out, in), b (out) or NULL, as in PyTorch's nn.Linear. */
 sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b);
+/* r + x w^T + b in one pass: r (rows, out) is the residual. */
+sg_tensor *sg_linear_onto(sg_graph *g, sg_tensor *r, sg_tensor *x, sg_param *w, sg_param *b);
 /* y = x w^T + bias + scale drop(x) a^T b^T: a (r, in), b (out, r), r small; bias may be NULL, w usually frozen. */
 sg_tensor *sg_linear_lora(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias, sg_param *a, sg_param *b, float scale,
                           float dropout);
@@ -165,6 +167,11 @@ typedef enum sg_mask {
     SG_MASK_BLOCK,    /* causal by blocks of `block` rows: c / block <= r / block (n_q = n_k): a whole item sees itself */
     SG_MASK_LIMIT,    /* key c visible to query r when c < limit_q[r] (limit_q: (tokens_q), counts inside the sequence) */
 } sg_mask;
+/* Keys and values of what was read before: of one sequence and one block, kept from graph to graph. */
+typedef struct sg_kept {
+    int n, cap, width; /* n of cap rows are filled */
+    float *k, *v;      /* owned (cap, width) */
+} sg_kept;
 typedef struct sg_attention_spec {
     int heads;
     int kv_heads;             /* divides heads; 0: heads */
@@ -183,6 +190,10 @@ typedef struct sg_attention_spec {
     sg_param *bias;
     bool bias_bidirectional;
     int bias_max_distance;
+    /* (batch), inference only: k and v, rows like q's, are added to what is kept of their sequence, and the keys of a sequence
+     * are all that is kept of it; offsets_k is not looked at. k and v NULL: nothing is added. After an error, what is kept is
+     * of no use. */
+    sg_kept *const *kept;
 } sg_attention_spec;
 sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_attention_spec *spec);
 int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance); /* distance = key - query */
@@ -193,6 +204,8 @@ int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance
 typedef struct sg_hstu_spec {
     int heads, d_qk, d_v;
     int at_q, at_k, at_v;
+    bool silu;                /* sg_hstu_attention alone: q, k and v are SiLU of what the columns hold, worked out again on the way
+                                 back, so that it need not be kept */
     int batch;
     const int32_t *offsets;   /* (batch + 1), copied: sequence i owns rows offsets[i] .. offsets[i + 1] - 1 */
     float scale, divisor;     /* a constant divisor, never the length of the batch at hand: results would depend on company */
@@ -203,6 +216,8 @@ typedef struct sg_hstu_spec {
                                        its query has age 0 */
 } sg_hstu_spec;
 sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, const sg_hstu_spec *spec);
+/* dropout(LN(x) * SiLU(z)), x (rows, d), z: columns at .. at + d - 1 of a tensor; keeps nothing but its result. */
+sg_tensor *sg_hstu_gate(sg_graph *g, sg_tensor *x, sg_tensor *z, int at, float eps, float dropout);
 int sg_hstu_bucket(int64_t seconds, int buckets); /* floor(ln(max(1, |seconds|)) / 0.301), at most buckets - 1 */
 
 /* Additive attention (Li et al. 2017): out_i = sum over visible j of (w . sigmoid(q_i + k_j)) v_j, weights not normalised. q (tokens_q, d),
@@ -213,6 +228,8 @@ sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_ten
 /* Packed GRU: x (tokens, 3 d) is what the input gives to the gates z, r and the candidate c, u (3 d, d) their weights of the state;
  * out: the state (tokens, d) after each token. offsets (batch + 1); states start at zero. */
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch);
+/* Inference: each begins at a state of its own, start (batch) of d numbers. */
+sg_tensor *sg_gru_from(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch, const float *const *start);
 
 /* The rows of x (n, d) as the table of sg_softmax_ce and its like; lives as long as x. NULL (sticky) like an op. */
 sg_param *sg_table(sg_graph *g, sg_tensor *x);

@@ -15,6 +15,7 @@
 #include "math/gemm.h"
 #include "math/op.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { PAD = 16 };
@@ -24,6 +25,7 @@ typedef struct plan {
     sg_param *u;
     int d, w, n;           /* n: sequences that are not empty */
     int32_t *first, *len;  /* (n) longest first */
+    const float **start;   /* (n) of them; NULL: zeros */
     float *wide, *flipped; /* (w, 3 w), (3 w, w) */
     float *gate;           /* (tokens, 3 d) */
     float *da, *past, *reset;
@@ -41,6 +43,7 @@ static sg_gru_group group_of(const plan *p, size_t begin, size_t end)
                           .ut = p->flipped,
                           .x = p->x->data,
                           .h = p->out->data,
+                          .start = p->start ? p->start + begin : NULL,
                           .gate = p->gate,
                           .dh = p->out->grad,
                           .da = p->da,
@@ -115,7 +118,7 @@ static void gru_backward(sg_graph *g, sg_tensor *out, void *saved)
 }
 
 /* Sequences that are not empty, longest first, in the order of the batch where equal: by counting. */
-static bool sort_sequences(sg_graph *g, plan *p, const int32_t *offsets, int batch)
+static bool sort_sequences(sg_graph *g, plan *p, const int32_t *offsets, int batch, const float *const *start)
 {
     int longest = 0;
     int32_t *at;
@@ -131,7 +134,8 @@ static bool sort_sequences(sg_graph *g, plan *p, const int32_t *offsets, int bat
     at = sg_scratch(g, (size_t)longest + 1, sizeof *at);
     p->first = sg_scratch(g, (size_t)p->n, sizeof *p->first);
     p->len = sg_scratch(g, (size_t)p->n, sizeof *p->len);
-    if (!at || !p->first || !p->len)
+    p->start = start ? sg_scratch(g, (size_t)p->n, sizeof *p->start) : NULL;
+    if (!at || !p->first || !p->len || (start && !p->start))
         return false;
     memset(at, 0, ((size_t)longest + 1) * sizeof *at);
     for (int i = 0; i < batch; i++)
@@ -147,6 +151,8 @@ static bool sort_sequences(sg_graph *g, plan *p, const int32_t *offsets, int bat
 
         if (len > 0) {
             p->first[at[len]] = offsets[i];
+            if (start)
+                p->start[at[len]] = start[i];
             p->len[at[len]++] = len;
         }
     }
@@ -155,8 +161,15 @@ static bool sort_sequences(sg_graph *g, plan *p, const int32_t *offsets, int bat
 
 sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch)
 {
+    return sg_gru_from(g, x, u, offsets, batch, NULL);
+}
+
+sg_tensor *sg_gru_from(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets, int batch,
+                       const float *const *start)
+{
     plan *p;
 
+    assert(!start || !sg_graph_training(g));
     if (!x || !(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
     if (u->rank != 2 || u->dim[0] != 3 * u->dim[1] || x->rank != 2 || x->dim[1] != u->dim[0])
@@ -167,7 +180,7 @@ sg_tensor *sg_gru(sg_graph *g, sg_tensor *x, sg_param *u, const int32_t *offsets
     *p = (plan){.x = x, .u = u, .d = u->dim[1], .w = (u->dim[1] + PAD - 1) / PAD * PAD};
     p->out = sg_tensor_2d(g, x->dim[0], p->d);
     p->gate = sg_scratch(g, x->count, sizeof *p->gate);
-    if (!p->out || !p->gate || !sort_sequences(g, p, offsets, batch))
+    if (!p->out || !p->gate || !sort_sequences(g, p, offsets, batch, start))
         return NULL;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     p->wide = sg_scratch(g, 3 * (size_t)p->w * (size_t)p->w, sizeof *p->wide);

@@ -15,6 +15,7 @@ typedef struct sg_gru_group {
     const float *ut;            /* (3 w, w) backward: its transpose */
     const float *x;             /* (tokens, 3 d) what the input gives to z, r, c */
     float *h;                   /* (tokens, d) states */
+    const float *const *start;  /* (n) of d numbers: the states before; NULL: zeros */
     float *gate;                /* (tokens, 3 d) values of z, r, c, for the gradient */
     /* gradient */
     const float *dh;     /* (tokens, d) */

@@ -74,10 +74,30 @@ void sg_hstu_copy_in(float *to, size_t width, const float *from, size_t ld, int 
     }
 }
 
-static void add_out(float *to, size_t ld, const float *from, size_t width, int rows, int d)
+/* Columns col .. col + d - 1 of rows of x, or SiLU of them. */
+static void read_rows(float *to, size_t width, const sg_tensor *x, int first, int col, int rows, int d, bool silu)
 {
-    for (int r = 0; r < rows; r++)
-        sg_kernels_best()->add(to + (size_t)r * ld, to + (size_t)r * ld, from + (size_t)r * width, (size_t)d);
+    const size_t ld = (size_t)x->dim[1];
+
+    sg_hstu_copy_in(to, width, x->data + (size_t)first * ld + (size_t)col, ld, rows, d);
+    if (silu)
+        sg_kernels_best()->act(SG_SILU, to, to, (size_t)rows * width);
+}
+
+/* The gradient of those, `from` (rows, width), into dx; NULL: not wanted. */
+static void add_rows(float *dx, const sg_tensor *x, int first, int col, const float *from, size_t width, int rows, int d, bool silu)
+{
+    const sg_kernels *k = sg_kernels_best();
+    const size_t ld = (size_t)x->dim[1];
+
+    for (int r = 0; dx && r < rows; r++, from += width) {
+        const size_t at = (size_t)(first + r) * ld + (size_t)col;
+
+        if (silu)
+            k->act_grad(SG_SILU, dx + at, from, x->data + at, x->data + at, (size_t)d, true);
+        else
+            k->add(dx + at, dx + at, from, (size_t)d);
+    }
 }
 
 /* The head number i (of heads of sequences) with q, k, v copied to the front of `work`; *rest: what is left
@@ -87,15 +107,12 @@ static sg_hstu_head head_of(const plan *p, size_t i, float *work, float **rest)
     const sg_hstu_spec *s = &p->spec;
     const int h = (int)(i % (size_t)s->heads), first = s->offsets[i / (size_t)s->heads];
     const int n = s->offsets[i / (size_t)s->heads + 1] - first;
-    const size_t ld_q = (size_t)p->q->dim[1], ld_k = (size_t)p->k->dim[1], ld_v = (size_t)p->v->dim[1];
     float *q = work, *k = q + (size_t)n * p->w_qk, *v = k + (size_t)n * p->w_qk,
           *out = v + (size_t)n * p->w_v;
 
-    sg_hstu_copy_in(q, p->w_qk, p->q->data + (size_t)first * ld_q + (size_t)(s->at_q + h * s->d_qk), ld_q, n,
-            s->d_qk);
-    sg_hstu_copy_in(k, p->w_qk, p->k->data + (size_t)first * ld_k + (size_t)(s->at_k + h * s->d_qk), ld_k, n,
-            s->d_qk);
-    sg_hstu_copy_in(v, p->w_v, p->v->data + (size_t)first * ld_v + (size_t)(s->at_v + h * s->d_v), ld_v, n, s->d_v);
+    read_rows(q, p->w_qk, p->q, first, s->at_q + h * s->d_qk, n, s->d_qk, s->silu);
+    read_rows(k, p->w_qk, p->k, first, s->at_k + h * s->d_qk, n, s->d_qk, s->silu);
+    read_rows(v, p->w_v, p->v, first, s->at_v + h * s->d_v, n, s->d_v, s->silu);
     *rest = out + (size_t)n * p->w_v;
     return (sg_hstu_head){
         .n = n,
@@ -140,11 +157,11 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
     const size_t heads = (size_t)s->heads, ld = heads * (size_t)s->d_v;
 
     for (size_t i = begin; i < end; i++) {
-        const size_t first = (size_t)s->offsets[i / heads], h = i % heads;
+        const int first = s->offsets[i / heads], h = (int)(i % heads);
         float *work;
         sg_hstu_head a = head_of(p, i, p->work + (size_t)thread * p->work_floats, &work);
         const size_t qk = (size_t)a.n * p->w_qk, v = (size_t)a.n * p->w_v,
-                     at = first * ld + h * (size_t)s->d_v;
+                     at = (size_t)first * ld + (size_t)(h * s->d_v);
         float *dout = work;
 
         if (a.lse)
@@ -160,15 +177,9 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
         if (p->dtime)
             a.dtime = p->dtime + i * (size_t)a.buckets;
         sg_kernels_best()->hstu_grad(&a, a.dv + v);
-        if (p->dq)
-            add_out(p->dq + first * (size_t)p->q->dim[1] + (size_t)s->at_q + h * (size_t)s->d_qk,
-                    (size_t)p->q->dim[1], a.dq, p->w_qk, a.n, s->d_qk);
-        if (p->dk)
-            add_out(p->dk + first * (size_t)p->k->dim[1] + (size_t)s->at_k + h * (size_t)s->d_qk,
-                    (size_t)p->k->dim[1], a.dk, p->w_qk, a.n, s->d_qk);
-        if (p->dv)
-            add_out(p->dv + first * (size_t)p->v->dim[1] + (size_t)s->at_v + h * (size_t)s->d_v,
-                    (size_t)p->v->dim[1], a.dv, p->w_v, a.n, s->d_v);
+        add_rows(p->dq, p->q, first, s->at_q + h * s->d_qk, a.dq, p->w_qk, a.n, s->d_qk, s->silu);
+        add_rows(p->dk, p->k, first, s->at_k + h * s->d_qk, a.dk, p->w_qk, a.n, s->d_qk, s->silu);
+        add_rows(p->dv, p->v, first, s->at_v + h * s->d_v, a.dv, p->w_v, a.n, s->d_v, s->silu);
     }
 }
 

@@ -64,6 +64,11 @@ typedef struct sg_hstu_past {
 
 sg_status sg_hstu_past_init(sg_hstu_past *p, int heads, int d_qk, int d_v, int cap, sg_error *err);
 void sg_hstu_past_fini(sg_hstu_past *p);
+sg_status sg_hstu_past_room(sg_hstu_past *p, int cap, sg_error *err); /* for so many rows; what is filled stays */
+static inline size_t sg_hstu_past_bytes(const sg_hstu_past *p)
+{
+    return sizeof(float) * (size_t)p->heads * (size_t)p->cap * (sg_hstu_width(p->d_qk) + sg_hstu_width(p->d_v));
+}
 
 /* Inference only. In `spec` batch and offsets are not looked at; time_k (rows filled + new ones, or rows filled).
  * append: the tokens come after those of the past and become part of it. */

@@ -55,6 +55,28 @@ static float *head_rows(float *x, const sg_hstu_past *p, int head, size_t width)
     return x + (size_t)head * (size_t)p->cap * width;
 }
 
+sg_status sg_hstu_past_room(sg_hstu_past *p, int cap, sg_error *err)
+{
+    const size_t w_qk = sg_hstu_width(p->d_qk), w_v = sg_hstu_width(p->d_v);
+    sg_hstu_past more;
+    sg_status st;
+
+    if (cap <= p->cap)
+        return SG_OK;
+    if ((st = sg_hstu_past_init(&more, p->heads, p->d_qk, p->d_v, cap, err))) {
+        sg_hstu_past_fini(&more);
+        return st;
+    }
+    for (int h = 0; h < p->heads; h++) {
+        memcpy(head_rows(more.k, &more, h, w_qk), head_rows(p->k, p, h, w_qk), (size_t)p->n * w_qk * sizeof *p->k);
+        memcpy(head_rows(more.v, &more, h, w_v), head_rows(p->v, p, h, w_v), (size_t)p->n * w_v * sizeof *p->v);
+    }
+    more.n = p->n;
+    sg_hstu_past_fini(p);
+    *p = more;
+    return SG_OK;
+}
+
 static const float *row_of(const sg_tensor *x, int row, int at)
 {
     return x->data + (size_t)row * (size_t)x->dim[1] + (size_t)at;

@@ -1,6 +1,6 @@
-/* linear.c - y = x w^T + b, alone or with activation and dropout, and the product of two tensors.
+/* linear.c - y = x w^T + b, alone, with activation and dropout, or onto a residual r, and the product of two tensors.
  *
- * x (rows, in), w (out, in), b (out), y (rows, out). dx = dy w; dw += dy^T x; db += sum of the rows of dy. */
+ * x (rows, in), w (out, in), b (out), y, r (rows, out). dx = dy w; dw += dy^T x; db += sum of the rows of dy; dr += dy. */
 #include "math/blocks.h"
 #include "math/gemm.h"
 #include "math/op.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct saved_linear {
-    sg_tensor *x;
+    sg_tensor *x, *onto; /* onto: NULL, or what is added; never with an activation */
     sg_param *w, *b;
     bool has_act;
     sg_act act;
@@ -60,6 +60,8 @@ static void tail_strip(const tail_work *t, size_t row, size_t rows, size_t col, 
 
     for (size_t r = 0; s->b && r < rows; r++)
         k->add(z + r * cols, z + r * cols, s->b->value + col, cols);
+    for (size_t r = 0; s->onto && r < rows; r++)
+        k->add(z + r * cols, z + r * cols, s->onto->data + first + r * cols, cols);
     if (s->has_act)
         k->act((int)s->act, t->keep_value ? z : y, z, n);
     if (s->drop.below)
@@ -145,6 +147,8 @@ static void linear_back(sg_graph *g, sg_tensor *out, void *saved)
             sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, w, grad, d_in, !fresh);
         sg_bits_back(g, &room, s->w);
     }
+    if (sg_wants(g, s->onto) && !sg_grad_give(s->onto, out) && (grad = sg_grad_fresh(g, s->onto, &fresh))) /* out->grad is read no more */
+        sg_add_to(g, grad, out->grad, out->count, fresh);
 }
 
 /* What the way back needs, and where the product goes: into y itself when the slope follows from y alone (relu, even after
@@ -188,11 +192,11 @@ static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
     sg_param *numbers = sg_bits_of(g, &room, w);
     if (numbers)
         sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], numbers, t.z, w->dim[0],
-                            b || s->has_act ? tail : NULL, &t);
+                            b || s->has_act || s->onto ? tail : NULL, &t);
     sg_bits_back(g, &room, w);
     if (!numbers)
         return NULL;
-    if (sg_wants(g, x) || sg_param_trains(g, w) || sg_param_trains(g, b))
+    if (sg_wants(g, x) || sg_wants(g, s->onto) || sg_param_trains(g, w) || sg_param_trains(g, b))
         sg_tape(g, y, linear_back, s);
     return y;
 }
@@ -200,6 +204,16 @@ static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
 sg_tensor *sg_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b)
 {
     return x && w ? linear(g, x, (saved_linear){.x = x, .w = w, .b = b}) : NULL;
+}
+
+sg_tensor *sg_linear_onto(sg_graph *g, sg_tensor *r, sg_tensor *x, sg_param *w, sg_param *b)
+{
+    if (!r || !x || !w)
+        return NULL;
+    if (w->rank != 2 || sg_width(r) != (size_t)w->dim[0] || sg_height(r) != sg_height(x))
+        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a residual of %zu rows of %d numbers, found %s", w->name,
+                             sg_height(x), w->rank == 2 ? w->dim[0] : 0, sg_shape_of(r).s);
+    return linear(g, x, (saved_linear){.x = x, .onto = r, .w = w, .b = b});
 }
 
 sg_tensor *sg_linear_act(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, sg_act act, float dropout)

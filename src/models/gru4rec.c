@@ -21,6 +21,9 @@
     X(int, hidden, 128, 4, 4096, "width of the state")                                                       \
     X(int, layers, 1, 1, 16, "recurrent layers")                                                             \
     X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
+    X(int, step, 1, 1, 8192,                                                                                 \
+      "events by which the window moves when a history is longer; above 1, a server reads it anew that much "\
+      "more seldom")                                                                                         \
     X(float, dropout, 0.3, 0, 0.9, "share of the states' numbers dropped while training")                    \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
     X(choice, loss, ce, 0, 0,                                                                                \
@@ -119,6 +122,108 @@ static sg_tensor *gru4rec_loss(sg_model *m, sg_graph *g, const uint32_t *example
     return sg_item_loss_of(g, encode(m, g, &q), s->item, q.target, &loss, seed, step);
 }
 
+/* ---- scoring ------------------------------------------------------------------------------------------- */
+
+/* What a past keeps: the states after its last event, and those before it, so that the same history can be asked again. */
+typedef struct states {
+    float *last, *before; /* owned, one block: (layers, hidden) each; before counts when `two` */
+    size_t n;
+    bool two;
+} states;
+
+static bool take_states(sg_graph *g, const sg_model *m, const sg_histories *h)
+{
+    const gru4rec_config *c = m->config;
+    const size_t n = (size_t)c->layers * (size_t)c->hidden;
+
+    for (int i = 0; i < h->n; i++) {
+        states *s = h->past[i]->state;
+
+        if (s->last)
+            continue;
+        if (!(s->last = sg_alloc_zero(2 * n, sizeof *s->last))) {
+            sg_graph_fail(g, SG_ERR_MEMORY, "past of a history: out of memory");
+            return false;
+        }
+        s->before = s->last + n;
+        s->n = n;
+    }
+    return true;
+}
+
+/* Keeps the states of layer `layer` after the tokens of each sequence. */
+static void keep_states(const sg_histories *h, const sg_sequences *q, const sg_tensor *x, size_t layer)
+{
+    const size_t d = (size_t)x->dim[1], at = layer * d;
+
+    for (int i = 0; i < h->n; i++) {
+        states *s = h->past[i]->state;
+        const int n = q->offsets[i + 1] - q->offsets[i];
+        const float *end = x->data + (size_t)q->offsets[i + 1] * d;
+
+        if (n == 0)
+            continue;
+        memcpy(s->before + at, n > 1 ? end - 2 * d : s->last + at, d * sizeof *end);
+        memcpy(s->last + at, end - d, d * sizeof *end);
+        s->two = true;
+    }
+}
+
+/* (tokens, dim) of what is new; the pasts go on to their ends. */
+static sg_tensor *resume(const sg_model *m, sg_graph *g, const sg_sequences *q, const sg_histories *h)
+{
+    const gru4rec_config *c = m->config;
+    const gru4rec *s = m->state;
+    const float **start = sg_scratch(g, (size_t)h->n, sizeof *start);
+    sg_tensor *x = sg_embed(g, s->item, q->item, q->tokens);
+
+    if (!start || !take_states(g, m, h))
+        return NULL;
+    for (int l = 0; l < c->layers; l++) {
+        for (int i = 0; i < h->n; i++)
+            start[i] = ((states *)h->past[i]->state)->last + (size_t)l * (size_t)c->hidden;
+        if (!(x = sg_recurrent_continue(g, &s->layer[l], x, q->offsets, q->n, start)))
+            return NULL;
+        keep_states(h, q, x, (size_t)l);
+    }
+    return sg_linear(g, x, s->out, s->out_bias);
+}
+
+static int gru4rec_past_cut(sg_past *p, int n)
+{
+    states *s = p->state;
+
+    if (s->two && n > 0 && n == p->n - 1) {
+        memcpy(s->last, s->before, s->n * sizeof *s->last);
+        s->two = false;
+        return n;
+    }
+    if (s->last)
+        memset(s->last, 0, s->n * sizeof *s->last);
+    s->two = false;
+    return 0;
+}
+
+static bool gru4rec_keeps(const sg_model *m)
+{
+    (void)m;
+    return true;
+}
+
+static size_t gru4rec_past_size(const sg_past *p)
+{
+    const states *s = p->state;
+
+    return 2 * s->n * sizeof *s->last;
+}
+
+static void gru4rec_past_fini(sg_past *p)
+{
+    const states *s = p->state;
+
+    sg_free(s->last);
+}
+
 static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
 {
     const sg_model *m = session->model;
@@ -128,10 +233,12 @@ static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float
     sg_sequences q;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    if (!sg_histories_pack(&q, g, h, c->length))
+    if (!sg_histories_resume(&q, g, h, c->length, c->step, false))
         return sg_graph_status(g, err);
-    return sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->item, NULL, false, scores,
-                          err);
+    sg_tensor *x = h->past ? resume(m, g, &q, h) : encode(m, g, &q);
+    const sg_status st = sg_item_scores(session, sg_rows(g, x, q.last, h->n), s->item, NULL, false, scores, err);
+
+    return (st || sg_histories_note(g, h, c->length, c->step)) ? st : sg_graph_status(g, err);
 }
 
 const sg_model_class sg_model_gru4rec = {
@@ -140,6 +247,7 @@ const sg_model_class sg_model_gru4rec = {
     .paper = "Hidasi et al., ICLR 2016, arXiv:1511.06939; Hidasi & Karatzoglou, CIKM 2018, arXiv:1706.03847",
     .options = gru4rec_options,
     .n_options = sizeof gru4rec_options / sizeof *gru4rec_options,
+    .streams = true,
     .config_bytes = sizeof(gru4rec_config),
     .state_bytes = sizeof(gru4rec),
     .weights = gru4rec_weights,
@@ -147,4 +255,9 @@ const sg_model_class sg_model_gru4rec = {
     .examples = gru4rec_examples,
     .loss = gru4rec_loss,
     .score = gru4rec_score,
+    .past_bytes = sizeof(states),
+    .keeps = gru4rec_keeps,
+    .past_cut = gru4rec_past_cut,
+    .past_size = gru4rec_past_size,
+    .past_fini = gru4rec_past_fini,
 };

@@ -13,6 +13,7 @@
 
 typedef struct sg_model sg_model;
 typedef struct sg_session sg_session;
+typedef struct sg_past sg_past; /* models/past.h */
 
 /* A batch of histories, packed: history i is item[offsets[i]] .. item[offsets[i + 1]], oldest first. */
 typedef struct sg_histories {
@@ -24,6 +25,8 @@ typedef struct sg_histories {
     const int64_t *now;       /* (n) time of the request; NULL: that of the last event */
     const int32_t *action;    /* what was done with each item, in the dataset's numbers; NULL: unknown */
     const float *rating;      /* NULL: unknown */
+    sg_past *const *past;     /* (n) what was read before of each, for classes that keep it: continued, and then holds all of the
+                                 history; no two the same. After an error: of no use. NULL: all are read from the beginning */
 } sg_histories;
 
 /* What to leave out, per request. */
@@ -37,6 +40,7 @@ typedef struct sg_filter {
 typedef struct sg_train_data {
     const sg_dataset *data;
     const sg_split *split;
+    const int64_t *learned;    /* (n_users): events before were labels already and are read only; NULL: none were */
     const sg_vectors *vectors; /* NULL when the dataset has none */
     const sg_ids *ids;         /* NULL when the dataset has none */
 } sg_train_data;
@@ -50,6 +54,7 @@ typedef struct sg_model_class {
     size_t config_bytes;
     size_t state_bytes; /* zeroed memory for the class, at model->state */
     bool needs_vectors, needs_ids;
+    bool streams; /* examples and loss heed sg_train_data.learned, and init reads no events: it can be trained in one pass over time */
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are
      * mapped. NULL for models without trained weights: their fit hands over arrays (sg_model_array_put), which are saved
@@ -86,6 +91,13 @@ typedef struct sg_model_class {
     int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
     void (*session_fini)(sg_session *s);
+
+    /* Pasts of histories, optional: score and recommend continue h->past where a model keeps them. */
+    size_t past_bytes; /* zeroed memory for the class, at past->state; 0: the class keeps none */
+    bool (*keeps)(const sg_model *m);
+    int (*past_cut)(sg_past *p, int n); /* forgets all but the first n events, or more of them; returns how many are left */
+    size_t (*past_size)(const sg_past *p); /* of what hangs on past->state */
+    void (*past_fini)(sg_past *p);
 } sg_model_class;
 
 /* Numbers that are counted, not trained: co-occurrences, neighbour lists. Saved beside the weights. */
@@ -133,6 +145,10 @@ struct sg_session {
     float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
+    float *inverse;        /* owned: 1 / length of the rows of a table, kept by sg_item_scores ... */
+    size_t cap_inverse;
+    const sg_param *inverse_of; /* ... of this table, ... */
+    uint64_t inverse_version;   /* ... as it was then */
 };
 
 extern const sg_model_class *const sg_model_classes[]; /* NULL at the end */
@@ -164,6 +180,13 @@ sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a mode
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
 /* -1: unknown. The first call builds the index and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
+
+/* Pasts, which histories are continued from (models/past.h): whether this model, with its options, keeps them; a new one,
+ * of nothing; its bytes. */
+bool sg_model_keeps(const sg_model *m);
+sg_status sg_past_new(sg_past **out, const sg_model *m, sg_error *err);
+void sg_past_free(sg_past *p);
+size_t sg_past_bytes(const sg_past *p);
 
 sg_status sg_session_new(sg_session **out, const sg_model *m, sg_pool *pool, sg_error *err);
 void sg_session_free(sg_session *s);

@@ -116,6 +116,7 @@ const sg_model_class sg_model_narm = {
     .paper = "Li et al., CIKM 2017, arXiv:1711.04725",
     .options = narm_options,
     .n_options = sizeof narm_options / sizeof *narm_options,
+    .streams = true,
     .config_bytes = sizeof(narm_config),
     .state_bytes = sizeof(narm),
     .weights = narm_weights,

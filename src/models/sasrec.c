@@ -1,6 +1,7 @@
 /* sasrec.c - self-attentive sequential recommendation.   [Kang & McAuley, ICDM 2018, arXiv:1808.09781]
  *
- *   x_t = sqrt(d) E[item_t] + P[n - t]      positions count from the end of the sequence, so that a window can slide
+ *   x_t = sqrt(d) E[item_t] + P[n - t]      positions count from the end of the sequence, so that a window can slide;
+ *                                           positions=start: P[t], so that what was read stays good when events come
  *   x   = blocks(x), causal; h = LN(x)      score(j | t) = h_t . E_j / temperature
  *
  * Every position is a label (the next item). The paper trains with one uniform negative and binary cross-entropy
@@ -24,6 +25,11 @@
     X(int, heads, 2, 1, 64, "attention heads; dim must be a multiple")                                       \
     X(int, ffn, 256, 4, 16384, "inner width of the feed-forward part")                                       \
     X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
+    X(choice, positions, end, 0, 0,                                                                          \
+      "end|start: from where they count; start: a server that keeps what it read reads new events alone")    \
+    X(int, step, 1, 1, 8192,                                                                                 \
+      "events by which the window moves when a history is longer; with positions=start, above 1, a server "  \
+      "reads such a history anew that much more seldom")                                                     \
     X(float, dropout, 0.3, 0, 0.9, "share of activations dropped while training")                            \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
     X(choice, act, gelu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
@@ -125,18 +131,22 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
 {
     const sasrec_config *c = m->config;
     sasrec *s = m->state;
-    const sg_status st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
+    sg_status st;
 
+    if (t->learned && c->star > 0)
+        return sg_fail(err, SG_ERR_USAGE, "sasrec: star counts all events beforehand, which a stream must not know");
+    st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
     *n = s->runs.n;
     return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
 }
 
-/* (tokens, dim) after all blocks and the final norm */
-static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
+/* (tokens, dim) after all blocks and the final norm; kept (blocks, sequences): what came before, or NULL */
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, sg_kept *const *kept)
 {
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
-    const int32_t *position = sg_places_from_end(g, q);
+    const bool start = !strcmp(c->positions, "start");
+    const int32_t *position = start ? sg_places_from_start(g, q) : sg_places_from_end(g, q);
     sg_tensor *x;
 
     if (!position)
@@ -145,6 +155,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q)
     if (c->scale_input)
         x = sg_scale(g, x, sqrtf((float)c->dim));
     x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position, q->tokens)), (float)c->dropout_input);
+    if (kept)
+        return sg_tower_continue(g, &s->tower, x, q->offsets, q->n, kept);
     return sg_tower_forward(g, &s->tower, x, q->offsets, q->n, SG_MASK_CAUSAL, (float)c->dropout);
 }
 
@@ -167,7 +179,7 @@ static sg_tensor *sasrec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
 
     if (!sg_runs_pack(&q, g, &s->runs, example, n, seed, step))
         return NULL;
-    return sg_item_loss_of(g, encode(m, g, &q), s->out, q.target, &loss, seed, step);
+    return sg_item_loss_of(g, encode(m, g, &q, NULL), s->out, q.target, &loss, seed, step);
 }
 
 static sg_status sasrec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
@@ -176,14 +188,31 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     const sasrec_config *c = m->config;
     const sasrec *s = m->state;
     sg_graph *g = session->graph;
+    sg_kept *const *kept = NULL;
     sg_sequences q;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    if (!sg_histories_pack(&q, g, h, c->length))
+    if (!sg_histories_resume(&q, g, h, c->length, c->step, false) ||
+        (h->past && !(kept = sg_pasts_kept(g, h, s->tower.n))))
         return sg_graph_status(g, err);
-    const sg_status st = sg_item_scores(session, sg_rows(g, encode(m, g, &q), q.last, h->n), s->out, NULL,
+    const sg_status st = sg_item_scores(session, sg_rows(g, encode(m, g, &q, kept), q.last, h->n), s->out, NULL,
                                         c->cosine, scores, err);
+    if (!st && !sg_histories_note(g, h, c->length, c->step))
+        return sg_graph_status(g, err);
     return st || c->star == 0 ? st : sg_sparse_score(session, h, &s->star.vote, scores);
+}
+
+/* Positions from the end change with every event, and with them all that was read. */
+static bool sasrec_keeps(const sg_model *m)
+{
+    const sasrec_config *c = m->config;
+
+    return !strcmp(c->positions, "start");
+}
+
+static int sasrec_past_cut(sg_past *p, int n)
+{
+    return sg_kept_past_cut(p, n, n);
 }
 
 const sg_model_class sg_model_sasrec = {
@@ -192,6 +221,7 @@ const sg_model_class sg_model_sasrec = {
     .paper = "Kang & McAuley, ICDM 2018, arXiv:1808.09781",
     .options = sasrec_options,
     .n_options = sizeof sasrec_options / sizeof *sasrec_options,
+    .streams = true,
     .config_bytes = sizeof(sasrec_config),
     .state_bytes = sizeof(sasrec),
     .weights = sasrec_weights,
@@ -201,4 +231,9 @@ const sg_model_class sg_model_sasrec = {
     .examples = sasrec_examples,
     .loss = sasrec_loss,
     .score = sasrec_score,
+    .past_bytes = sizeof(sg_kept_past),
+    .keeps = sasrec_keeps,
+    .past_cut = sasrec_past_cut,
+    .past_size = sg_kept_past_size,
+    .past_fini = sg_kept_past_fini,
 };

@@ -17,11 +17,11 @@ sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool lat
     size_t cap_user = 0, cap_end = 0;
 
     sg_runs_free(out);
-    *out = (sg_runs){.data = t->data, .length = length, .alpha = alpha};
+    *out = (sg_runs){.data = t->data, .learned = t->learned, .length = length, .alpha = alpha};
     for (int32_t u = 0; u < t->data->n_users; u++) {
-        const int64_t begin = t->data->user_offsets[u];
+        const int64_t begin = t->data->user_offsets[u], fresh = t->learned ? t->learned[u] : begin;
 
-        for (int64_t end = t->split->train_end[u]; end - begin >= 2; end = latest ? begin : end - length) {
+        for (int64_t end = t->split->train_end[u]; end - begin >= 2 && end > fresh; end = latest ? begin : end - length) {
             if (!sg_grow(&out->user, &cap_user, out->n + 1, sizeof *out->user) ||
                 !sg_grow(&out->end, &cap_end, out->n + 1, sizeof *out->end))
                 return sg_fail_memory(err, "training examples");
@@ -50,15 +50,21 @@ static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
     return out->item && (!timed || (out->time && out->next));
 }
 
-/* n inputs of a run that begins at event `first`, all or those at `place`, each with the event after it. */
-static void pack_run(sg_sequences *out, const sg_dataset *d, int at, int64_t first, const int32_t *place,
-                     int n)
+static bool is_label(const sg_runs *r, int32_t user, int64_t event)
 {
+    return (!r->learned || event >= r->learned[user]) && (r->like <= 0 || (double)r->data->rating[event] >= r->like);
+}
+
+/* n inputs of a run of a user that begins at event `first`, all or those at `place`, each with the event after it. */
+static void pack_run(sg_sequences *out, const sg_runs *r, int at, int32_t user, int64_t first, const int32_t *place, int n)
+{
+    const sg_dataset *d = r->data;
+
     for (int i = 0; i < n; i++) {
         const int64_t event = first + (place ? place[i] : i);
 
         out->item[at + i] = d->item[event];
-        out->target[at + i] = d->item[event + 1];
+        out->target[at + i] = is_label(r, user, event + 1) ? d->item[event + 1] : -1;
         if (out->time) {
             out->time[at + i] = d->timestamp[event];
             out->next[at + i] = d->timestamp[event + 1];
@@ -97,7 +103,7 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
         if (part)
             sg_thin_places(place, keep, d->timestamp ? d->timestamp + first : NULL, all[i], key, seed,
                            sg_rng_u64(seed, SG_RNG_SAMPLE, step, example[i]));
-        pack_run(out, d, out->offsets[i], first, part ? place : NULL, keep);
+        pack_run(out, r, out->offsets[i], r->user[example[i]], first, part ? place : NULL, keep);
     }
     return true;
 }
@@ -127,33 +133,41 @@ bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const 
     return true;
 }
 
-static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t first)
+/* Event `first` is the first token's; the history is read from event `begin` on. */
+static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t begin, int64_t first)
 {
-    const int begin = out->offsets[i], end = out->offsets[i + 1];
+    const int from = out->offsets[i], end = out->offsets[i + 1];
+    int64_t least = h->timestamp[begin];
 
-    for (int t = begin; t < end; t++) {
-        const int64_t time = h->timestamp[first + t - begin];
+    for (int64_t e = begin; e < first; e++)
+        least = h->timestamp[e] > least ? h->timestamp[e] : least;
+    for (int t = from; t < end; t++) {
+        const int64_t time = h->timestamp[first + t - from];
 
-        out->time[t] = t > begin && time < out->time[t - 1] ? out->time[t - 1] : time;
-        if (t > begin)
+        out->time[t] = least = time > least ? time : least;
+        if (t > from)
             out->next[t - 1] = out->time[t];
     }
-    if (end > begin)
+    if (end > from)
         out->next[end - 1] = h->now ? h->now[i] : out->time[end - 1];
 }
 
-bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length)
+bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step, bool timed)
 {
     *out = (sg_sequences){.n = h->n,
                           .offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *out->offsets),
-                          .last = sg_scratch(g, (size_t)h->n, sizeof *out->last)};
-    if (!out->offsets || !out->last)
+                          .last = sg_scratch(g, (size_t)h->n, sizeof *out->last),
+                          .before = h->past ? sg_scratch(g, (size_t)h->n, sizeof *out->before) : NULL};
+    if (!out->offsets || !out->last || (h->past && !out->before))
         return false;
     for (int i = 0; i < h->n; i++) {
-        const int64_t have = h->offsets[i + 1] - h->offsets[i];
+        const int64_t begin = sg_window_begin(h, i, length, step);
+        const int have = (int)(h->offsets[i + 1] - begin);
 
         out->offsets[i] = out->tokens;
-        out->tokens += (int)(have < length ? have : length);
+        if (h->past)
+            out->before[i] = sg_past_agree(h, i, begin, timed && h->timestamp, have > 0 ? have - 1 : 0);
+        out->tokens += have - (h->past ? out->before[i] : 0);
         out->last[i] = have ? out->tokens - 1 : -1;
     }
     out->offsets[h->n] = out->tokens;
@@ -163,11 +177,30 @@ bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, in
         const size_t len = (size_t)(out->offsets[i + 1] - out->offsets[i]);
         const int64_t first = h->offsets[i + 1] - (int64_t)len;
 
-        memcpy(out->item + out->offsets[i], h->item + first, len * sizeof *out->item);
-        if (out->time)
-            pack_times(out, h, i, first);
+        if (len)
+            memcpy(out->item + out->offsets[i], h->item + first, len * sizeof *out->item);
+        if (out->time && len)
+            pack_times(out, h, i, sg_window_begin(h, i, length, step), first);
     }
     return true;
+}
+
+bool sg_histories_note(sg_graph *g, const sg_histories *h, int length, int step)
+{
+    for (int i = 0; h->past && i < h->n; i++)
+        if (!sg_past_note(h, i, sg_window_begin(h, i, length, step))) {
+            sg_graph_fail(g, SG_ERR_MEMORY, "past of a history: out of memory");
+            return false;
+        }
+    return true;
+}
+
+bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length)
+{
+    sg_histories whole = *h;
+
+    whole.past = NULL;
+    return sg_histories_resume(out, g, &whole, length, 1, false);
 }
 
 bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q)
@@ -196,6 +229,16 @@ int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q)
     for (int b = 0; place && b < q->n; b++)
         for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
             place[i] = q->offsets[b + 1] - 1 - i;
+    return place;
+}
+
+int32_t *sg_places_from_start(sg_graph *g, const sg_sequences *q)
+{
+    int32_t *place = sg_scratch(g, (size_t)q->tokens, sizeof *place);
+
+    for (int b = 0; place && b < q->n; b++)
+        for (int i = q->offsets[b]; i < q->offsets[b + 1]; i++)
+            place[i] = i - q->offsets[b] + (q->before ? q->before[b] : 0);
     return place;
 }
 
@@ -319,12 +362,28 @@ sg_tensor *sg_item_loss_of(sg_graph *g, sg_tensor *h, sg_param *table, const int
                           (float)(alpha * (spec->gbce_t * (1 - 1 / alpha) + 1 / alpha)));
 }
 
+/* Lengths of the rows of a table, counted when it is new to the session. */
+static sg_status measure_rows(sg_session *s, const sg_param *table, sg_error *err)
+{
+    const size_t n = (size_t)table->dim[0], dim = (size_t)table->dim[1];
+
+    if (s->inverse_of == table && s->inverse_version == table->version)
+        return SG_OK;
+    s->inverse_of = NULL;
+    if (!sg_grow(&s->inverse, &s->cap_inverse, n, sizeof *s->inverse))
+        return sg_fail_memory(err, "lengths of item vectors");
+    for (size_t j = 0; j < n; j++)
+        s->inverse[j] = 1 / fmaxf(sqrtf(sg_dot(table->value + j * dim, table->value + j * dim, dim)), 1e-12f);
+    s->inverse_of = table;
+    s->inverse_version = table->version;
+    return SG_OK;
+}
+
 sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_param *bias, bool cosine,
                          float *scores, sg_error *err)
 {
     const int n = table->dim[0], dim = table->dim[1];
     sg_graph *g = s->graph;
-    float *inverse;
     sg_status st;
 
     if ((st = sg_graph_status(g, err)))
@@ -333,16 +392,10 @@ sg_status sg_item_scores(sg_session *s, sg_tensor *h, sg_param *table, const sg_
                    scores, n);
     if (!cosine)
         return SG_OK;
-    if (!(inverse =
-              sg_scratch(g, (size_t)n, sizeof *inverse))) /* the user's own length does not change ranks */
-        return sg_graph_status(g, err);
-    for (int j = 0; j < n; j++) {
-        const float *row = table->value + (size_t)j * (size_t)dim;
-
-        inverse[j] = 1 / fmaxf(sqrtf(sg_dot(row, row, (size_t)dim)), 1e-12f);
-    }
+    if ((st = measure_rows(s, table, err))) /* the user's own length does not change ranks */
+        return st;
     for (int i = 0; i < h->dim[0]; i++)
         for (int j = 0; j < n; j++)
-            scores[(size_t)i * (size_t)n + (size_t)j] *= inverse[j];
+            scores[(size_t)i * (size_t)n + (size_t)j] *= s->inverse[j];
     return SG_OK;
 }

@@ -3,13 +3,16 @@
 #ifndef SG_MODELS_SEQUENCE_H
 #define SG_MODELS_SEQUENCE_H
 
-#include "models/model.h"
+#include "models/past.h"
 
 /* An example is a run of at most length + 1 training events of one user; consecutive runs overlap by one
- * event, so that every event but a user's first is a label exactly once. */
+ * event, so that every event but a user's first is a label exactly once. Of a user some of whose events were
+ * labels in an earlier pass, the runs that hold others. */
 typedef struct sg_runs {
-    const sg_dataset *data; /* borrowed */
+    const sg_dataset *data; /* borrowed, as learned is */
+    const int64_t *learned; /* (n_users) or NULL: events before are no labels */
     int length;
+    double like;   /* above 0: events rated below are no labels */
     double alpha;  /* below 2: long runs are read in part, models/thin.h */
     int32_t *user; /* owned (n) */
     int64_t *end;  /* owned (n): where the events of the run end (exclusive) */
@@ -26,10 +29,11 @@ typedef struct sg_sequences {
     int n, tokens;
     int32_t *offsets; /* (n + 1) */
     int32_t *item;    /* (tokens) */
-    int32_t *target;  /* (tokens) the next item, whether or not it is read; NULL: of histories */
+    int32_t *target;  /* (tokens) the next item, whether or not it is read; -1: no label; NULL: of histories */
     int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
     int64_t *time;    /* (tokens) NULL: no timestamps */
     int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
+    int32_t *before;  /* (n) tokens of the history that come before these and were read earlier; NULL: none */
 } sg_sequences;
 
 /* The runs of a training step. False: out of memory, the graph's error says so. */
@@ -39,10 +43,17 @@ bool sg_runs_pack(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32
 bool sg_runs_pack_whole(sg_sequences *out, sg_graph *g, const sg_runs *r, const uint32_t *example, int n);
 /* The latest `length` events of each. Times that fall are raised to the one before. */
 bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, int length);
+/* The same for models that keep pasts: the window moves by `step` events, and where h has pasts these are cut down to what
+ * is still good, all but the last event at most, and what comes after is packed. timed: how an event is read depends on
+ * the time of the next. sg_histories_note when it was read. */
+bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step, bool timed);
+bool sg_histories_note(sg_graph *g, const sg_histories *h, int length, int step);
 /* One more token, without item (-1), at the end of every sequence; no times. */
 bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q);
 /* (tokens) places counted from the end of each sequence, so that a window can slide. NULL: out of memory. */
 int32_t *sg_places_from_end(sg_graph *g, const sg_sequences *q);
+/* The same counted from the start of what is read of the history. */
+int32_t *sg_places_from_start(sg_graph *g, const sg_sequences *q);
 
 /* Where negatives come from, for the option table of a model whose losses sample. */
 #define SG_NEGATIVE_OPTIONS(X)                                                                               \

@@ -40,6 +40,7 @@ void sg_session_free(sg_session *s)
     sg_graph_free(s->graph);
     sg_free(s->state);
     sg_free(s->scores);
+    sg_free(s->inverse);
     sg_free(s);
 }
 
@@ -63,6 +64,8 @@ sg_histories sg_histories_rows(const sg_histories *h, int first, int n)
         part.user += first;
     if (part.now)
         part.now += first;
+    if (part.past)
+        part.past += first;
     return part;
 }
 

@@ -27,7 +27,7 @@
  * bidirectional. augment=user, the default, asks all targets of a user at once: the encoder is causal by item
  * (an item sees itself whole and all before it), so one encoder pass serves every prefix: a target at position
  * t reads the first t items of it. */
-#include "models/model.h"
+#include "models/past.h"
 
 #include "base/alloc.h"
 #include "base/rng.h"
@@ -52,6 +52,9 @@
     X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                               \
     X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
     X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                           \
+    X(int, step, 1, 1, 2048,                                                                                 \
+      "events by which the window moves when a history is longer; with augment=user, above 1, a server reads "\
+      "it anew that much more seldom")                                                                       \
     X(choice, augment, user, 0, 0,                                                                           \
       "user|prefix: all targets of a user in one pass, or every prefix an example (paper)")                  \
     X(int, user_tokens, 0, 0, 1000000, "hashed user tokens before the history (paper: 2000; 0: none)")       \
@@ -210,6 +213,8 @@ typedef struct source {
     const int32_t *user; /* (batch), -1: unknown */
     const int32_t *item;
     const int32_t *offsets; /* (batch + 1), items */
+    const int32_t *before;  /* (batch) items that were read earlier; NULL: none */
+    sg_kept *const *kept;   /* (layers, batch) of them; NULL: none */
     int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
 } source;
 
@@ -239,8 +244,10 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
     if (!id || !limit || !prefix || !in->tokens)
         return NULL;
     for (int b = 0; b < in->batch; b++) {
+        const int before = in->before ? in->before[b] : 0;
+
         in->tokens[b] = n;
-        if (extra) {
+        if (extra && !before) {
             id[n] = s->user0 + (int32_t)user_token(c, in->user ? in->user[b] : -1);
             prefix[n] = -1;
             limit[n++] = 1;
@@ -251,26 +258,30 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
             for (int l = 0; l < w->levels; l++) {
                 id[n] = w->first[l] + m->codes[at + (size_t)l];
                 prefix[n] = w->prefix ? w->node[at + (size_t)l] : -1;
-                limit[n++] = extra + (i - in->offsets[b] + 1) * w->levels;
+                limit[n++] = extra + (before + i - in->offsets[b] + 1) * w->levels;
             }
         }
     }
     in->tokens[in->batch] = n;
+    if (n == 0 && in->kept) /* nothing new */
+        return NULL;
 
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = in->batch,
-                                    .offsets_q = in->tokens,
-                                    .offsets_k = in->tokens,
-                                    .mask = !strcmp(c->augment, "user") ? SG_MASK_LIMIT : SG_MASK_NONE,
-                                    .limit_q = limit,
-                                    .scale = 1,
-                                    .dropout = (float)c->dropout,
-                                    .bias = s->bias_enc,
-                                    .bias_bidirectional = true,
-                                    .bias_max_distance = c->bucket_distance};
+    sg_attention_spec spec = {.heads = c->heads,
+                              .batch = in->batch,
+                              .offsets_q = in->tokens,
+                              .offsets_k = in->tokens,
+                              .mask = !strcmp(c->augment, "user") ? SG_MASK_LIMIT : SG_MASK_NONE,
+                              .limit_q = limit,
+                              .scale = 1,
+                              .dropout = (float)c->dropout,
+                              .bias = s->bias_enc,
+                              .bias_bidirectional = true,
+                              .bias_max_distance = c->bucket_distance};
     sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, n, c->init_sd), (float)c->dropout);
-    for (int i = 0; i < c->layers; i++)
+    for (int i = 0; i < c->layers; i++) {
+        spec.kept = in->kept ? in->kept + (size_t)i * (size_t)in->batch : NULL;
         x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
+    }
     return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
 }
 
@@ -455,45 +466,66 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     return SG_OK;
 }
 
-/* Encodes the histories and prepares a decoder for at most cap prefixes a level. */
-static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *h, int first, int n,
+/* The latest items of the histories, those that were not read before, into step memory. */
+static bool take_items(source *in, const tiger_config *c, sg_graph *g, const sg_histories *h)
+{
+    const size_t n = (size_t)h->n;
+    int32_t *offsets = sg_scratch(g, n + 1, sizeof *offsets), *before = sg_scratch(g, n, sizeof *before);
+    int32_t *item = sg_scratch(g, n, (size_t)c->history * sizeof *item);
+    int total = 0;
+
+    if (!offsets || !before || !item)
+        return false;
+    for (int i = 0; i < h->n; i++) {
+        const int64_t begin = sg_window_begin(h, i, c->history, c->step);
+        const int len = (int)(h->offsets[i + 1] - begin);
+
+        before[i] = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        offsets[i] = total;
+        if (len > before[i])
+            memcpy(item + total, h->item + begin + before[i], (size_t)(len - before[i]) * sizeof *item);
+        total += len - before[i];
+    }
+    offsets[h->n] = total;
+    *in = (source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before};
+    return true;
+}
+
+/* Encodes the histories and prepares a decoder for at most cap prefixes a level. Pasts keep, of each encoder block, keys and
+ * values of the tokens, and after these, of each decoder block, those of the memory. */
+static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *all, int first, int n,
                               int cap, sg_error *err)
 {
     const sg_model *m = session->model;
     const tiger_config *c = m->config;
     const tiger *s = m->state;
+    const sg_histories h = sg_histories_rows(all, first, n);
     sg_graph *g = session->graph;
-    const sg_stack_spec spec = {.block = s->dec,
-                                .layers = c->layers,
-                                .levels = s->names.levels,
-                                .scale = 1,
-                                .bias_self = s->bias_dec,
-                                .bias_cross = s->bias_cross,
-                                .bias_max_distance = c->bucket_distance};
-    int32_t *offsets, *item;
-    int total = 0;
+    sg_stack_spec spec = {.block = s->dec,
+                          .layers = c->layers,
+                          .levels = s->names.levels,
+                          .scale = 1,
+                          .bias_self = s->bias_dec,
+                          .bias_cross = s->bias_cross,
+                          .bias_max_distance = c->bucket_distance};
+    sg_status st;
+    source in;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
     *d = (decoder){.m = m};
-    offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
-    item = sg_scratch(g, (size_t)n * (size_t)c->history, sizeof *item);
     for (int i = 0; i < 2; i++)
         d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-    if (sg_graph_status(g, err))
+    if (!take_items(&in, c, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
-    for (int i = 0; i < n; i++) {
-        const int64_t have = h->offsets[first + i + 1] - h->offsets[first + i];
-        const int len = (int)(have < c->history ? have : c->history);
-
-        offsets[i] = total;
-        memcpy(item + total, h->item + h->offsets[first + i + 1] - len, (size_t)len * sizeof *item);
-        total += len;
-    }
-    offsets[n] = total;
-    source in = {.batch = n, .user = h->user ? h->user + first : NULL, .item = item, .offsets = offsets};
+    spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
     sg_tensor *memory = encode(m, g, &in);
 
-    return sg_stack_open(&d->stack, g, &spec, memory, in.tokens, cap, err);
+    if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
+        return st;
+    for (int i = 0; h.past && i < n; i++)
+        if (!sg_past_note(&h, i, sg_window_begin(&h, i, c->history, c->step)))
+            return sg_fail_memory(err, "past of a history");
+    return SG_OK;
 }
 
 /* STAR's scores of all items for these histories, those of the history at 0 when they will not be asked for. */
@@ -625,6 +657,22 @@ static sg_status tiger_path(sg_session *session, const sg_histories *h, const in
                           sg_graph_arena(session->graph), err);
 }
 
+/* An encoder that looks both ways reads everything anew. */
+static bool tiger_keeps(const sg_model *m)
+{
+    const tiger_config *c = m->config;
+
+    return !strcmp(c->augment, "user");
+}
+
+static int tiger_past_cut(sg_past *p, int n)
+{
+    const tiger_config *c = p->model->config;
+    const tiger *s = p->model->state;
+
+    return sg_kept_past_cut(p, n, n ? (c->user_tokens ? 1 : 0) + n * s->names.levels : 0);
+}
+
 const sg_model_class sg_model_tiger = {
     .name = "tiger",
     .summary = "encoder-decoder that writes the semantic ID of the next item",
@@ -643,4 +691,9 @@ const sg_model_class sg_model_tiger = {
     .recommend = tiger_recommend,
     .score = tiger_score,
     .path = tiger_path,
+    .past_bytes = sizeof(sg_kept_past),
+    .keeps = tiger_keeps,
+    .past_cut = tiger_past_cut,
+    .past_size = sg_kept_past_size,
+    .past_fini = sg_kept_past_fini,
 };

@@ -55,6 +55,7 @@ static sg_hstu_spec attention_of(const sg_hstu_shape *c, const sg_hstu_block *b,
                           .at_v = inner,
                           .at_q = 2 * inner,
                           .at_k = 2 * inner + keys,
+                          .silu = true,
                           .batch = t->n,
                           .offsets = t->offsets,
                           .scale = 1,
@@ -66,18 +67,16 @@ static sg_hstu_spec attention_of(const sg_hstu_shape *c, const sg_hstu_block *b,
                           .time_k = t->time_k};
 }
 
+/* U, V, Q, K before SiLU: what is kept for the way back; gate and attention apply it as they read. */
 static sg_tensor *project(sg_graph *g, const sg_hstu_block *b, sg_tensor *x)
 {
-    return sg_linear_act(g, sg_layernorm(g, x, NULL, NULL, EPS), b->uvqk, NULL, SG_SILU, 0);
+    return sg_linear(g, sg_layernorm(g, x, NULL, NULL, EPS), b->uvqk, NULL);
 }
 
 static sg_tensor *gate(sg_graph *g, const sg_hstu_shape *c, const sg_hstu_block *b, sg_tensor *x, sg_tensor *uvqk,
                        sg_tensor *attended)
 {
-    sg_tensor *u = sg_slice_cols(g, uvqk, 0, c->heads * c->d_v);
-    sg_tensor *gated = sg_dropout(g, sg_times(g, sg_layernorm(g, attended, NULL, NULL, EPS), u), c->dropout);
-
-    return sg_plus(g, x, sg_linear(g, gated, b->out, b->out_bias));
+    return sg_linear_onto(g, x, sg_hstu_gate(g, attended, uvqk, 0, EPS, c->dropout), b->out, b->out_bias);
 }
 
 sg_tensor *sg_hstu_forward(sg_graph *g, const sg_hstu *s, sg_tensor *x, const sg_hstu_tokens *t)
@@ -119,6 +118,32 @@ void sg_hstu_cache_free(sg_hstu_cache *c)
     *c = (sg_hstu_cache){0};
 }
 
+sg_status sg_hstu_cache_room(sg_hstu_cache *c, int cap, sg_error *err)
+{
+    int64_t *time;
+    sg_status st;
+
+    if (cap <= c->cap)
+        return SG_OK;
+    for (int i = 0; i < c->stack->shape.blocks; i++)
+        if ((st = sg_hstu_past_room(&c->past[i], cap, err)))
+            return st;
+    if (!(time = sg_realloc(c->time, (size_t)cap * sizeof *time)))
+        return sg_fail_memory(err, "keys of the history");
+    c->time = time;
+    c->cap = cap;
+    return SG_OK;
+}
+
+size_t sg_hstu_cache_bytes(const sg_hstu_cache *c)
+{
+    size_t bytes = (size_t)c->cap * sizeof *c->time;
+
+    for (int i = 0; c->past && i < c->stack->shape.blocks; i++)
+        bytes += sizeof *c->past + sg_hstu_past_bytes(&c->past[i]);
+    return bytes;
+}
+
 void sg_hstu_cache_cut(sg_hstu_cache *c, int n)
 {
     if (n < c->n)
@@ -127,7 +152,7 @@ void sg_hstu_cache_cut(sg_hstu_cache *c, int n)
         c->past[i].n = c->n;
 }
 
-sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time)
+sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time, const int64_t *asked)
 {
     const sg_hstu *s = c->stack;
     const int n = x ? x->dim[0] : 0;
@@ -137,11 +162,11 @@ sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, con
     for (int i = 0; i < n; i++)
         c->time[c->n + i] = time ? time[i] : 0;
     for (int i = 0; i < s->shape.blocks; i++) {
-        const sg_hstu_tokens t = {.time_q = c->time + c->n, .time_k = c->time};
+        const sg_hstu_tokens t = {.time_q = asked ? asked : c->time + c->n, .time_k = c->time};
         const sg_hstu_spec spec = attention_of(&s->shape, &s->block[i], &t);
-        sg_tensor *uvqk = project(g, &s->block[i], x);
+        sg_tensor *uvqk = project(g, &s->block[i], x), *act = sg_activate(g, uvqk, SG_SILU);
 
-        x = gate(g, &s->shape, &s->block[i], x, uvqk, sg_hstu_append(g, uvqk, uvqk, uvqk, &spec, &c->past[i]));
+        x = gate(g, &s->shape, &s->block[i], x, uvqk, sg_hstu_append(g, act, act, act, &spec, &c->past[i]));
     }
     c->n += x ? n : 0;
     sg_hstu_cache_cut(c, c->n); /* of blocks that were reached before a failure, too */
@@ -155,9 +180,9 @@ sg_tensor *sg_hstu_cache_ask(sg_graph *g, const sg_hstu_cache *c, sg_tensor *x, 
 
     for (int i = 0; i < s->shape.blocks; i++) {
         const sg_hstu_spec spec = attention_of(&s->shape, &s->block[i], &t);
-        sg_tensor *uvqk = project(g, &s->block[i], x);
+        sg_tensor *uvqk = project(g, &s->block[i], x), *act = sg_activate(g, uvqk, SG_SILU);
 
-        x = gate(g, &s->shape, &s->block[i], x, uvqk, sg_hstu_ask(g, uvqk, uvqk, uvqk, &spec, &c->past[i]));
+        x = gate(g, &s->shape, &s->block[i], x, uvqk, sg_hstu_ask(g, act, act, act, &spec, &c->past[i]));
     }
     return x;
 }

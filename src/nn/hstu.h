@@ -58,8 +58,11 @@ typedef struct sg_hstu_cache {
 sg_status sg_hstu_cache_new(sg_hstu_cache *c, const sg_hstu *s, int cap, sg_error *err);
 void sg_hstu_cache_free(sg_hstu_cache *c);
 void sg_hstu_cache_cut(sg_hstu_cache *c, int n); /* forgets all but the first n tokens */
-/* x (new tokens, dim) with their times (NULL: all 0) -> their last states. On failure the cache is as before. */
-sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time);
+sg_status sg_hstu_cache_room(sg_hstu_cache *c, int cap, sg_error *err); /* for so many tokens */
+size_t sg_hstu_cache_bytes(const sg_hstu_cache *c);
+/* x (new tokens, dim) with their times (NULL: all 0), and those they are asked at (NULL: their own) -> their last states.
+ * On failure the cache is as before. */
+sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time, const int64_t *asked);
 /* x (candidates, dim), each alone after what is cached, at time `now` -> their last states. */
 sg_tensor *sg_hstu_cache_ask(sg_graph *g, const sg_hstu_cache *c, sg_tensor *x, int64_t now);
 

@@ -17,3 +17,9 @@ sg_tensor *sg_recurrent_forward(sg_graph *g, const sg_recurrent *l, sg_tensor *x
 {
     return sg_gru(g, sg_linear(g, x, l->input, l->bias), l->state, offsets, batch);
 }
+
+sg_tensor *sg_recurrent_continue(sg_graph *g, const sg_recurrent *l, sg_tensor *x, const int32_t *offsets,
+                                 int batch, const float *const *start)
+{
+    return sg_gru_from(g, sg_linear(g, x, l->input, l->bias), l->state, offsets, batch, start);
+}

@@ -15,5 +15,8 @@ void sg_recurrent_declare(sg_recurrent *l, sg_params *ps, uint64_t seed, int hid
 /* x (tokens, in) -> states (tokens, hidden); each of the `batch` sequences starts at zero. */
 sg_tensor *sg_recurrent_forward(sg_graph *g, const sg_recurrent *l, sg_tensor *x, const int32_t *offsets,
                                 int batch);
+/* Inference: sequence i goes on from the state start[i]. */
+sg_tensor *sg_recurrent_continue(sg_graph *g, const sg_recurrent *l, sg_tensor *x, const int32_t *offsets,
+                                 int batch, const float *const *start);
 
 #endif

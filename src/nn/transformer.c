@@ -154,8 +154,8 @@ void sg_tower_free(sg_tower *s)
     *s = (sg_tower){0};
 }
 
-sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
-                            float dropout)
+static sg_tensor *run(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
+                      float dropout, sg_kept *const *kept)
 {
     for (int i = 0; i < s->n; i++) {
         const sg_block_spec *b = &s->block[i].spec;
@@ -165,9 +165,22 @@ sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const 
                                         .offsets_k = offsets,
                                         .mask = mask,
                                         .scale = 1 / sqrtf((float)b->head_dim),
-                                        .dropout = dropout};
+                                        .dropout = dropout,
+                                        .kept = kept ? kept + (size_t)i * (size_t)batch : NULL};
 
         x = sg_block_forward(g, &s->block[i], x, &self, NULL, NULL, dropout);
     }
     return sg_norm_forward(g, &s->norm, x);
+}
+
+sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
+                            float dropout)
+{
+    return run(g, s, x, offsets, batch, mask, dropout, NULL);
+}
+
+sg_tensor *sg_tower_continue(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch,
+                             sg_kept *const *kept)
+{
+    return run(g, s, x, offsets, batch, SG_MASK_CAUSAL, 0, kept);
 }

@@ -57,6 +57,9 @@ void sg_tower_free(sg_tower *s);
 /* Self-attention of each sequence, rows offsets[i] .. offsets[i + 1] - 1 of x, under the mask. */
 sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
                             float dropout);
+/* Inference: rows offsets[i] .. of x come after what is kept of sequence i, (blocks, batch), and are kept themselves. */
+sg_tensor *sg_tower_continue(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch,
+                             sg_kept *const *kept);
 
 /* The three parts, for decoders that keep K and V: q of normalised x; attention output back onto x; feed-forward. */
 sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,

@@ -12,6 +12,7 @@
 enum { K_USUAL = 10, USERS_SHOWN = 5, CHILDREN_SHOWN = 512, ITEMS_SHOWN = 24 };
 
 const sg_field sg_recommend_fields[] = {
+    {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},
     {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},
     {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),
      .meaning = "or any history: item ids, oldest first"},
@@ -44,8 +45,14 @@ bool sg_take_history(sg_server *s, sg_job *j)
     const sg_serve_config *c = s->config;
     const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
     const json_t *wait = json_object_get(j->body, "deadline_ms");
+    const json_t *model = json_object_get(j->body, "model");
     double ms = c->deadline;
 
+    if (json_is_string(model) && (j->model = sg_server_find(s, text_of(model))) < 0) {
+        sg_reply_error(j->x, 404, "model_not_found", "model", "no model is named '%.200s'; GET /v1/models lists them",
+                       json_string_value(model));
+        return false;
+    }
     if (json_is_string(user) == json_is_array(history)) {
         sg_reply_error(j->x, 400, "invalid_request", "user",
                        json_is_string(user) ? "expected a user or a history, found both"
@@ -83,7 +90,7 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
+    return x->model == y->model && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen && !x->filtered &&
            !y->filtered && !x->explain && !y->explain;
 }
 
@@ -177,22 +184,27 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
 /* ---- workers ---------------------------------------------------------------------------------------- */
 sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
 {
-    if (!(w->query = sg_alloc_zero((size_t)s->config->batch, sizeof *w->query)))
+    const size_t batch = (size_t)s->config->batch;
+
+    if (!(w->query = sg_alloc_zero(batch, sizeof *w->query)) || !(w->key = sg_alloc_zero(batch, sizeof *w->key)) ||
+        !(w->model = sg_alloc_zero((size_t)s->n_models, sizeof *w->model)))
         return sg_fail_memory(err, "workers");
     return s->spec->store ? sg_store_open(&w->store, s->spec->store, s->config->store_ms, err) : SG_OK;
 }
 
-static void drop_session(sg_worker *w)
+static void drop_session(sg_worker_model *m)
 {
-    sg_session_free(w->session);
-    w->session = NULL;
-    sg_loaded_release(w->loaded);
-    w->loaded = NULL;
+    sg_session_free(m->session);
+    sg_loaded_release(m->loaded);
+    *m = (sg_worker_model){0};
 }
 
 void sg_worker_fini(sg_worker *w, const sg_server *s)
 {
-    drop_session(w);
+    for (int i = 0; w->model && i < s->n_models; i++)
+        drop_session(&w->model[i]);
+    sg_free(w->model);
+    sg_free(w->key);
     for (int i = 0; w->query && i < s->config->batch; i++)
         sg_query_free(&w->query[i]);
     sg_free(w->query);
@@ -200,20 +212,23 @@ void sg_worker_fini(sg_worker *w, const sg_server *s)
     sg_store_close(w->store);
 }
 
-/* A session on the model that is served now. */
-static sg_status renew(sg_worker *w, sg_server *s, sg_error *err)
+/* A session on what is served now as model i, which becomes the one at hand. */
+static sg_status renew(sg_worker *w, sg_server *s, int i, sg_error *err)
 {
-    sg_loaded *now = sg_server_loaded(s);
+    sg_loaded *now = sg_server_model(s, i);
+    sg_worker_model *m = &w->model[i];
     sg_status st = SG_OK;
 
-    if (now == w->loaded) {
+    if (now == m->loaded) {
         sg_loaded_release(now);
-        return SG_OK;
+    } else {
+        drop_session(m);
+        m->loaded = now;
+        if ((st = sg_session_new(&m->session, now->source.model, NULL, err)))
+            drop_session(m);
     }
-    drop_session(w);
-    w->loaded = now;
-    if ((st = sg_session_new(&w->session, now->source.model, NULL, err)))
-        drop_session(w);
+    w->loaded = m->loaded;
+    w->session = m->session;
     return st;
 }
 
@@ -221,15 +236,16 @@ void sg_recommend_refresh(void *server, int thread)
 {
     sg_server *s = server;
 
-    renew(&s->worker[thread], s, NULL); /* without memory now, the next request tries again */
+    for (int i = 0; i < s->n_models; i++)
+        renew(&s->worker[thread], s, i, NULL); /* without memory now, the next request tries again */
 }
 
-static void answer(sg_worker *w, sg_job *j, const sg_query *q)
+static void answer(sg_server *s, sg_worker *w, sg_job *j, const sg_query *q)
 {
     const sg_source *source = &w->loaded->source;
     const json_t *user = json_object_get(j->body, "user");
     json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
-                          source->model->class->name, "history_length", (int)q->n_history, "unknown",
+                          sg_server_name(s, j->model, w->loaded), "history_length", (int)q->n_history, "unknown",
                           (int)q->n_unknown);
     sg_error e;
     sg_status st;
@@ -263,19 +279,54 @@ static bool given_up(sg_server *s, sg_job *j)
     return true;
 }
 
+/* ---- what was read before --------------------------------------------------------------------------- */
+/* Gives every query the past of its history, or none of them. */
+static void take_pasts(sg_worker *w, sg_job **job, sg_query **q, int n)
+{
+    sg_recall *r = w->loaded->recall;
+
+    for (int i = 0; r && i < n; i++) {
+        const json_t *user = json_object_get(job[i]->body, "user");
+
+        q[i]->past = sg_recall_take(r, json_is_string(user) ? sg_recall_user(text_of(user)) : 0, q[i]->history,
+                                    q[i]->n_history, &w->key[i]);
+        if (q[i]->past)
+            continue;
+        for (; i >= 0; i--) { /* out of memory: read from the beginning */
+            sg_recall_drop(r, q[i]->past);
+            q[i]->past = NULL;
+        }
+        return;
+    }
+}
+
+static void put_pasts(sg_worker *w, sg_query **q, int n, uint64_t ticket, bool good)
+{
+    for (int i = 0; i < n; i++) {
+        if (q[i]->past && good)
+            sg_recall_put(w->loaded->recall, q[i]->past, w->key[i], ticket);
+        else
+            sg_recall_drop(w->loaded->recall, q[i]->past);
+        q[i]->past = NULL;
+    }
+}
+
 /* Runs the queries of jobs that are alike together. */
-static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, int n)
+static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, int n, uint64_t ticket)
 {
     const double start = sg_now();
     sg_error e;
-    const sg_status st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+    sg_status st;
 
+    take_pasts(w, job, q, n);
+    st = sg_query_run_batch(q, n, &w->batch, w->session, &e);
+    put_pasts(w, q, n, ticket, !st);
     sg_metrics_batch(&s->metrics, n);
     for (int i = 0; i < n; i++) {
         if (st)
             sg_reply_status(job[i]->x, st, &e);
         else
-            answer(w, job[i], q[i]);
+            answer(s, w, job[i], q[i]);
         sg_http_answer(job[i]->x);
     }
     const int us = (int)((sg_now() - start) * 1e6 / n), old = atomic_load(&s->service_us);
@@ -290,7 +341,8 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
     sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
     sg_query *query[SG_SERVE_BATCH_MAX];
     sg_error none_error, e;
-    const sg_status none = renew(w, s, &none_error);
+    const sg_status none = renew(w, s, ((const sg_job *)jobs[0])->model, &none_error);
+    const uint64_t ticket = none ? 0 : sg_recall_ticket(w->loaded->recall);
     int n_live = 0;
 
     for (int i = 0; i < n; i++) {
@@ -320,7 +372,7 @@ void sg_recommend_run(void *server, int thread, void **jobs, int n)
                 query[n_group++] = &w->query[i];
             }
         if (n_group)
-            run_alike(s, w, group, query, n_group);
+            run_alike(s, w, group, query, n_group, ticket);
     }
 }
 
@@ -338,13 +390,12 @@ static json_t *some_users(const sg_dataset *d)
     return list;
 }
 
-bool sg_handle_models(sg_server *s, sg_job *j)
+static json_t *served_json(const sg_server *s, int i, const sg_loaded *l)
 {
-    sg_loaded *l = sg_server_loaded(s);
     const sg_source *source = &l->source;
     json_t *model = sg_model_json(source->model);
 
-    json_object_set_new(model, "id", json_string(source->model->class->name));
+    json_object_set_new(model, "id", json_string(sg_server_name(s, i, l)));
     json_object_set_new(model, "object", json_string("model"));
     json_object_set_new(model, "created", json_integer((json_int_t)l->when));
     json_object_set_new(model, "owned_by", json_string("sedge"));
@@ -356,8 +407,20 @@ bool sg_handle_models(sg_server *s, sg_job *j)
                                       (int)source->data->n_users, "items", (int)source->data->n_items,
                                       "events", (json_int_t)source->data->n_events, "sha256",
                                       source->data->sha256, "example_users", some_users(source->data)));
-    sg_reply(j->x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model));
-    sg_loaded_release(l);
+    return model;
+}
+
+bool sg_handle_models(sg_server *s, sg_job *j)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        json_array_append_new(list, served_json(s, i, l));
+        sg_loaded_release(l);
+    }
+    sg_reply(j->x, 200, json_pack("{s:s, s:o}", "object", "list", "data", list));
     return true;
 }
 

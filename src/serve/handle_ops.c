@@ -65,6 +65,35 @@ static void print_process(sg_buf *b)
     gauge(b, "process_open_fds", "Open files and connections of the process.", (double)files);
 }
 
+/* What is kept of histories, by model. */
+static void print_recalls(sg_server *s, sg_buf *b)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } family[] = {
+        {"sedge_past_hits_total", "counter", "Requests of whose history a part had been read and kept."},
+        {"sedge_past_misses_total", "counter", "Requests whose history was read from the beginning."},
+        {"sedge_past_evictions_total", "counter", "Histories let go of for want of room."},
+        {"sedge_past_forgotten_total", "counter", "Histories let go of because they were erased, too old, or an error befell them."},
+        {"sedge_pasts", "gauge", "Histories that are kept."},
+        {"sedge_past_bytes", "gauge", "Bytes of the histories that are kept."},
+    };
+
+    for (size_t f = 0; f < sizeof family / sizeof *family; f++) {
+        sg_metrics_family(b, family[f].name, family[f].type, family[f].help);
+        for (int i = 0; i < s->n_models; i++) {
+            sg_loaded *l = sg_server_model(s, i);
+            const sg_recall_counts c = sg_recall_count(l->recall);
+            const uint64_t value[] = {c.hits, c.misses, c.evictions, c.forgotten, c.pasts, c.bytes};
+
+            sg_buf_printf(b, "%s{model=", family[f].name);
+            sg_metrics_label(b, sg_server_name(s, i, l));
+            sg_buf_printf(b, "} %llu\n", (unsigned long long)value[f]);
+            sg_loaded_release(l);
+        }
+    }
+}
+
 bool sg_handle_metrics(sg_server *s, sg_job *j)
 {
     sg_route_name name[SG_ROUTES_MAX];
@@ -91,6 +120,7 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
     sg_loaded_release(l);
+    print_recalls(s, b);
     print_process(b);
     j->x->status = 200;
     j->x->type = "text/plain; version=0.0.4";

@@ -9,7 +9,8 @@
 #include "serve/reply.h"
 
 #define WHOM                                                                                                 \
-    {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                         \
+    {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},                           \
+        {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                         \
         {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),                          \
          .meaning = "or any history: item ids, oldest first"},                                               \
     {                                                                                                        \

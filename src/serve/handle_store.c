@@ -192,6 +192,18 @@ static sg_status append(sg_server *s, sg_job **job, int n, sg_error *err)
     return st;
 }
 
+/* What was read of the user is gone before anybody hears that it is; after the commit, so that who reads the user from now on
+ * finds nothing. */
+static void forget(sg_server *s, const sg_job *j)
+{
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        sg_recall_forget(l->recall, sg_recall_user(id_of(j)));
+        sg_loaded_release(l);
+    }
+}
+
 static sg_status erase(sg_server *s, const sg_job *j, sg_error *err)
 {
     sg_loaded *l = sg_server_loaded(s);
@@ -203,10 +215,12 @@ static sg_status erase(sg_server *s, const sg_job *j, sg_error *err)
     sg_loaded_release(l);
     if (st)
         return st;
-    if ((st = sg_store_erase(store, id_of(j), in_data, &n, err)) || (st = sg_store_commit(store, err)))
+    if ((st = sg_store_erase(store, id_of(j), in_data, &n, err)) || (st = sg_store_commit(store, err))) {
         sg_store_rollback(store);
-    else
+    } else {
+        forget(s, j);
         st = sg_store_flush(store, err);
+    }
     if (!st)
         sg_reply(j->x, 200,
                  json_pack("{s:s, s:s, s:I, s:b}", "object", "user.erased", "user", j->id, "events",

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/progress.h"
 #include "serve/gzip.h"
+#include "serve/http_strict.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -28,12 +29,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Later versions have an option for what http_strict.c finds out by where the texts of this one stand. */
+#if MHD_VERSION >= 0x00097701
+enum { IN_PLACE = false, DISCIPLINE = MHD_OPTION_CLIENT_DISCIPLINE_LVL };
+#else
+enum { IN_PLACE = true, DISCIPLINE = MHD_OPTION_STRICT_FOR_CLIENT };
+#endif
 enum { BACKLOG = 1024, SWEEPS_PER_SECOND = 10, GZIP_LEAST = 1024 /* less fits into a packet anyway */ };
 
 typedef struct connection {
     struct connection *next, *previous;
     int fd;
-    double deadline; /* of the step it is in; 0: none, it waits for us */
+    double deadline;    /* of the step it is in; 0: none, it waits for us */
+    const char *target; /* of the request line, as it came; the vendor's, until the request is there */
+    size_t target_size;
+    bool target_good;
 } connection;
 
 struct sg_http {
@@ -154,14 +164,16 @@ void sg_http_answer(sg_exchange *x)
 /* ---- requests --------------------------------------------------------------------------------------- */
 typedef struct seen {
     int host, length, encoding, authorization;
+    sg_strict strict;
 } seen;
 
-static enum MHD_Result count_header(void *to, enum MHD_ValueKind kind, const char *key, const char *value)
+static enum MHD_Result see_header(void *to, enum MHD_ValueKind kind, const char *key, size_t key_size,
+                                  const char *value, size_t value_size)
 {
     seen *s = to;
 
     (void)kind;
-    (void)value;
+    sg_strict_header(&s->strict, key, key_size, value ? value : "", value_size);
     s->host += strcasecmp(key, "Host") == 0;
     s->length += strcasecmp(key, "Content-Length") == 0;
     s->encoding += strcasecmp(key, "Transfer-Encoding") == 0;
@@ -169,8 +181,24 @@ static enum MHD_Result count_header(void *to, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
+/* "http://HOST/path" is "/path" when HOST is what the header says. */
+static bool take_target(sg_exchange *x, const char *host)
+{
+    const char *authority, *path;
+
+    if (strncasecmp(x->path, "http://", 7) != 0)
+        return x->path[0] == '/' || strcmp(x->path, "*") == 0;
+    authority = x->path + 7;
+    path = authority + strcspn(authority, "/");
+    if (!host || strlen(host) != (size_t)(path - authority) ||
+        strncasecmp(host, authority, strlen(host)) != 0)
+        return false;
+    x->path = *path ? path : "/";
+    return true;
+}
+
 /* Requests that two readers could take for different ones, and those that are too large. */
-static bool accept_headers(sg_http_line *l)
+static bool accept_headers(sg_http_line *l, const char *version)
 {
     const sg_http_spec *spec = &l->http->spec;
     sg_exchange *x = &l->x;
@@ -178,14 +206,26 @@ static bool accept_headers(sg_http_line *l)
         MHD_get_connection_info(l->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const char *length = MHD_lookup_connection_value(l->mhd, MHD_HEADER_KIND, "Content-Length");
     char text[96];
+    const connection *c = l->connection;
     seen s = {0};
 
-    MHD_get_connection_values(l->mhd, MHD_HEADER_KIND, count_header, &s);
+    if (c)
+        sg_strict_start(&s.strict, IN_PLACE, c->target_good, x->method, c->target, c->target_size, version);
+    else
+        sg_strict_start(&s.strict, false, sg_strict_target(x->path), x->method, x->path, 0, version);
+    MHD_get_connection_values_n(l->mhd, MHD_HEADER_KIND, see_header, &s);
     x->close = true;
     if (size && size->header_size > spec->header_bytes) {
         snprintf(text, sizeof text, "expected at most %zu bytes of headers, found %zu", spec->header_bytes,
                  size->header_size);
         spec->refuse(spec->ctx, x, 431, text);
+    } else if (!sg_strict_end(&s.strict, size ? size->header_size : 0)) {
+        spec->refuse(spec->ctx, x, 400,
+                     "expected METHOD TARGET HTTP/1.1 and lines NAME: VALUE, each ended by CR LF, without "
+                     "control characters");
+    } else if (!take_target(x, MHD_lookup_connection_value(l->mhd, MHD_HEADER_KIND, "Host"))) {
+        spec->refuse(spec->ctx, x, 400,
+                     "expected a path that begins with /, or http:// with the host of the header Host");
     } else if (s.host > 1 || s.length > 1 || s.authorization > 1) {
         spec->refuse(spec->ctx, x, 400, "expected one Host, one Content-Length and one Authorization header");
     } else if (s.encoding && s.length) {
@@ -211,8 +251,21 @@ static connection *connection_of(struct MHD_Connection *mhd)
     return i ? i->socket_context : NULL;
 }
 
+static void *on_target(void *ctx, const char *target, struct MHD_Connection *mhd)
+{
+    connection *c = connection_of(mhd);
+
+    (void)ctx;
+    if (c) {
+        c->target = target;
+        c->target_size = strlen(target);
+        c->target_good = sg_strict_target(target); /* before the vendor takes its query to pieces */
+    }
+    return NULL;
+}
+
 static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char *path, const char *method,
-                             void **line)
+                             const char *version, void **line)
 {
     sg_http_line *l = sg_alloc_zero(1, sizeof *l);
 
@@ -225,7 +278,7 @@ static enum MHD_Result begin(sg_http *h, struct MHD_Connection *mhd, const char 
     atomic_init(&l->state, OPEN);
     *line = l;
     set_deadline(l->connection, h->spec.body_seconds);
-    if (!accept_headers(l)) {
+    if (!accept_headers(l, version)) {
         atomic_store(&l->state, ANSWERED);
         return send_answer(l);
     }
@@ -240,9 +293,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
     sg_http *h = ctx;
     sg_http_line *l = *line;
 
-    (void)version;
     if (!l)
-        return begin(h, mhd, path, method, line);
+        return begin(h, mhd, path, method, version, line);
     if (*size) {
         if (l->x.body.size + *size > h->spec.body_bytes)
             return MHD_NO;
@@ -416,13 +468,13 @@ sg_status sg_http_open(sg_http **out, const sg_http_spec *spec, sg_error *err)
     /* room for the headers, the table of them, and the answer's own; the exact limit is accept_headers' */
     const size_t room = 2 * spec->header_bytes + 16384;
 
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
-                                 MHD_OPTION_LISTEN_SOCKET, h->fd, MHD_OPTION_CONNECTION_LIMIT,
-                                 (unsigned)spec->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                                 (unsigned)spec->connections_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                 room, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
-                                 on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-                                 MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
+    h->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET,
+        h->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)spec->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)spec->connections_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, room, DISCIPLINE, 1,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+        MHD_OPTION_END);
     h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const union MHD_DaemonInfo *i =
         h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;

@@ -36,6 +36,7 @@ static void close_all(sg_loaded *l)
     sg_model *m = l->source.model;
     sg_dataset *d = l->source.data;
 
+    sg_recall_free(l->recall);
     json_decref(l->training);
     sg_source_fini(&l->source);
     sg_dataset_close(d);

@@ -3,6 +3,7 @@
 #ifndef SG_SERVE_LOADED_H
 #define SG_SERVE_LOADED_H
 
+#include "serve/recall.h"
 #include "serve/source.h"
 
 #include <stdatomic.h>
@@ -12,6 +13,7 @@ typedef struct sg_loaded {
     sg_source source;
     time_t when;      /* opened */
     json_t *training; /* owned: {"report", "curve"}, what the folder keeps of the training */
+    sg_recall *recall; /* owned: pasts of histories; NULL: none are kept */
     atomic_int held;
 } sg_loaded;
 

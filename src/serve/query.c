@@ -16,6 +16,7 @@ void sg_query_start(sg_query *q, int k, int beam, bool keep_seen)
     q->action = NULL;
     q->rating = NULL;
     q->user = -1;
+    q->past = NULL;
 }
 
 void sg_query_free(sg_query *q)
@@ -117,7 +118,8 @@ sg_histories sg_query_histories(const sg_query *q, int64_t offsets[2])
                           .timestamp = q->has_time ? q->time : NULL,
                           .user = q->user >= 0 ? &q->user : NULL,
                           .action = q->action,
-                          .rating = q->rating};
+                          .rating = q->rating,
+                          .past = q->past ? &q->past : NULL};
 }
 
 static sg_status room_for_hits(sg_query *q, sg_error *err)
@@ -150,7 +152,7 @@ sg_status sg_query_run(sg_query *q, sg_session *session, sg_error *err)
 bool sg_query_alike(const sg_query *a, const sg_query *b)
 {
     return a->k == b->k && a->beam == b->beam && a->keep_seen == b->keep_seen && a->has_time == b->has_time &&
-           !a->has_allow && !b->has_allow && !a->action && !b->action && !a->rating && !b->rating;
+           !a->past == !b->past && !a->has_allow && !b->has_allow && !a->action && !b->action && !a->rating && !b->rating;
 }
 
 void sg_batch_free(sg_batch *b)
@@ -161,6 +163,7 @@ void sg_batch_free(sg_batch *b)
     sg_free(b->user);
     sg_free(b->item);
     sg_free(b->score);
+    sg_free(b->past);
     *b = (sg_batch){0};
 }
 
@@ -184,13 +187,15 @@ sg_status sg_query_run_batch(sg_query *const *q, int n, sg_batch *b, sg_session 
         !sg_grow(&b->history, &b->cap_history, events, sizeof *b->history) ||
         !sg_grow(&b->time, &b->cap_time, events, sizeof *b->time) ||
         !sg_grow(&b->item, &b->cap_item, rows * k, sizeof *b->item) ||
-        !sg_grow(&b->score, &b->cap_score, rows * k, sizeof *b->score))
+        !sg_grow(&b->score, &b->cap_score, rows * k, sizeof *b->score) ||
+        !sg_grow(&b->past, &b->cap_past, rows, sizeof *b->past))
         return sg_fail_memory(err, "batch");
     for (size_t i = 0; i < rows; i++) {
         const size_t len = q[i]->n_history;
 
         b->offsets[i] = (int64_t)at;
         b->user[i] = q[i]->user;
+        b->past[i] = q[i]->past;
         if (len) {
             memcpy(b->history + at, q[i]->history, len * sizeof *b->history);
             memcpy(b->time + at, q[i]->time, len * sizeof *b->time);
@@ -202,7 +207,8 @@ sg_status sg_query_run_batch(sg_query *const *q, int n, sg_batch *b, sg_session 
                             .offsets = b->offsets,
                             .item = b->history,
                             .timestamp = q[0]->has_time ? b->time : NULL,
-                            .user = b->user};
+                            .user = b->user,
+                            .past = q[0]->past ? b->past : NULL};
 
     session->beam = q[0]->beam;
     if ((st = sg_session_recommend(session, &h, &f, q[0]->k, b->item, b->score, err)))

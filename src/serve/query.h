@@ -15,6 +15,7 @@ typedef struct sg_query {
     const int32_t *action; /* (n_history) borrowed from the dataset, for models that rank by what was done; NULL: unknown */
     const float *rating;   /* the same */
     int32_t user;     /* number of the model's user, -1: unknown */
+    sg_past *past;    /* borrowed: of this history, to be continued; NULL: it is read from the beginning */
     size_t n_unknown; /* items of the history that the model does not know: left out */
     uint8_t *allow;   /* owned (n_items); valid when has_allow */
     size_t cap_allow;
@@ -46,10 +47,11 @@ typedef struct sg_batch {
     int64_t *offsets, *time;
     int32_t *history, *user, *item;
     float *score;
-    size_t cap_offsets, cap_time, cap_history, cap_user, cap_item, cap_score;
+    sg_past **past;
+    size_t cap_offsets, cap_time, cap_history, cap_user, cap_item, cap_score, cap_past;
 } sg_batch;
 void sg_batch_free(sg_batch *b);
-/* May the two run together? The hits are those that each would find alone. */
+/* May the two run together? The hits are those that each would find alone. All have pasts, or none. */
 bool sg_query_alike(const sg_query *a, const sg_query *b);
 sg_status sg_query_run_batch(sg_query *const *q, int n, sg_batch *b, sg_session *session, sg_error *err);
 

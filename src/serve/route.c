@@ -96,6 +96,12 @@ static json_t *operation_of(const sg_route *r, const sg_serve_config *c)
         json_object_set_new(o, "parameters",
                             json_pack("[{s:s, s:s, s:b, s:{s:s, s:i}}]", "name", "id", "in", "path",
                                       "required", 1, "schema", "type", "string", "maxLength", c->id_max));
+    if (r->handle == sg_handle_events)
+        json_object_set_new(o, "parameters",
+                            json_pack("[{s:s, s:s, s:b, s:s, s:{s:s}}]", "name", "Idempotency-Key", "in",
+                                      "header", "required", 0, "description",
+                                      "names the request: sent again under it, its events are stored once",
+                                      "schema", "type", "string"));
     if (r->fields)
         json_object_set_new(o, "requestBody",
                             json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json",

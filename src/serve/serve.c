@@ -38,6 +38,14 @@ static void print_time(char text[40])
     snprintf(text, 40, "%s.%03dZ", seconds, (int)(t.tv_nsec / 1000000));
 }
 
+static void write_line(sg_server *s, const sg_buf *line)
+{
+    pthread_mutex_lock(&s->log_lock);
+    if (s->spec->log && !line->failed && line->data)
+        s->spec->log(s->spec->log_ctx, line->data);
+    pthread_mutex_unlock(&s->log_lock);
+}
+
 void sg_server_log(sg_server *s, const char *level, const char *message, json_t *members)
 {
     sg_buf line = {0};
@@ -52,65 +60,183 @@ void sg_server_log(sg_server *s, const char *level, const char *message, json_t 
     if (o)
         sg_json_print_compact(&line, o);
     json_decref(o);
-    pthread_mutex_lock(&s->log_lock);
-    if (s->spec->log && !line.failed && line.data)
-        s->spec->log(s->spec->log_ctx, line.data);
-    pthread_mutex_unlock(&s->log_lock);
+    write_line(s, &line);
     sg_buf_free(&line);
 }
 
-/* The route, not the path: ids of users do not belong in logs. */
+/* The route, not the path: ids of users do not belong in logs. Nothing here needs to be escaped, so no JSON value is built:
+ * this is written for every request. */
 static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds)
 {
     const sg_exchange *x = j->x;
     const bool error = x->status >= 500 || !sent;
-    json_t *o;
+    sg_buf line = {0};
+    char time[40];
 
     if (strcmp(s->config->log, "off") == 0 ||
         (strcmp(s->config->log, "errors") == 0 && x->status < 400 && sent))
         return;
-    o = json_pack("{s:s, s:s, s:i, s:f, s:I, s:I}", "method", j->route ? j->route->method : "-", "route",
-                  j->route ? j->route->path : "-", "status", x->status, "ms",
-                  (double)(int64_t)(seconds * 1e6) / 1000, "bytes_in", (json_int_t)x->body.size, "bytes_out",
-                  (json_int_t)x->answer.size);
+    if (x->status == 429) { /* a line each would be one more thing to do for a server that has too much to do */
+        s->refused++;
+        return;
+    }
+    print_time(time);
+    sg_buf_printf(&line,
+                  "{\"time\": \"%s\", \"level\": \"%s\", \"message\": \"request\", \"method\": \"%s\", \"route\": "
+                  "\"%s\", \"status\": %d, \"ms\": %.3f, \"bytes_in\": %zu, \"bytes_out\": %zu",
+                  time, error ? "error" : "info", j->route ? j->route->method : "-", j->route ? j->route->path : "-",
+                  x->status, seconds * 1e3, x->body.size, x->answer.size);
     if (!sent)
-        json_object_set_new(o, "sent", json_false());
+        sg_buf_puts(&line, ", \"sent\": false");
     if (j->trace[0])
-        json_object_set_new(o, "trace_id", json_string(j->trace));
-    sg_server_log(s, error ? "error" : "info", "request", o);
+        sg_buf_printf(&line, ", \"trace_id\": \"%s\"", j->trace);
+    sg_buf_putc(&line, '}');
+    write_line(s, &line);
+    sg_buf_free(&line);
+}
+
+/* Once a second, and at the end. */
+static void log_refused(sg_server *s, bool now)
+{
+    const double time = sg_now();
+
+    if (!s->refused || (!now && time - s->refused_told < 1))
+        return;
+    sg_server_log(s, "info", "overloaded", json_pack("{s:i, s:I}", "status", 429, "requests", (json_int_t)s->refused));
+    s->refused = 0;
+    s->refused_told = time;
 }
 
 /* ---- the model -------------------------------------------------------------------------------------- */
-sg_loaded *sg_server_loaded(sg_server *s)
+sg_loaded *sg_server_model(sg_server *s, int i)
 {
     sg_loaded *l;
 
     pthread_mutex_lock(&s->lock);
-    l = s->loaded;
+    l = s->served[i].loaded;
     sg_loaded_hold(l);
     pthread_mutex_unlock(&s->lock);
     return l;
 }
 
-sg_status sg_server_reload(sg_server *s, sg_error *err)
+sg_loaded *sg_server_loaded(sg_server *s)
 {
-    sg_loaded *new = NULL, *old;
-    sg_keys *keys = NULL, *keys_old;
+    return sg_server_model(s, 0);
+}
+
+const char *sg_server_name(const sg_server *s, int i, const sg_loaded *l)
+{
+    return s->served[i].name ? s->served[i].name : l->source.model->class->name;
+}
+
+static bool is_name(const char *name, sg_bytes given)
+{
+    return strlen(name) == given.size && memcmp(name, given.data, given.size) == 0;
+}
+
+int sg_server_find(sg_server *s, sg_bytes name)
+{
+    int found = -1;
+
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < s->n_models && found < 0; i++)
+        if (is_name(sg_server_name(s, i, s->served[i].loaded), name))
+            found = i;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+static sg_status open_model(sg_loaded **out, const sg_server *s, int i, bool verify, sg_error *err)
+{
+    const sg_serve_config *c = s->config;
+    sg_status st = sg_loaded_open(out, s->served[i].dir, s->spec->data, verify, err);
+
+    if (!st && (st = sg_recall_new(&(*out)->recall, (*out)->source.model, (size_t)c->cache << 20, c->cache_seconds, err))) {
+        sg_loaded_release(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* "NAME=DIR" */
+static sg_status take_name(sg_served *to, const char *text, sg_error *err)
+{
+    static const char fits[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const size_t n = strspn(text, fits);
+
+    if (n == 0 || n > 64 || text[n] != '=' || !text[n + 1])
+        return sg_fail(err, SG_ERR_USAGE, "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found '%.200s'",
+                       text);
+    to->dir = text + n + 1;
+    if (!(to->name = sg_alloc(n + 1)))
+        return sg_fail_memory(err, "models");
+    memcpy(to->name, text, n);
+    to->name[n] = 0;
+    return SG_OK;
+}
+
+static sg_status open_models(sg_server *s, sg_error *err)
+{
+    const sg_serve_spec *spec = s->spec;
     sg_status st;
 
-    if ((s->spec->key_file && (st = sg_keys_open(&keys, s->spec->key_file, err))) ||
-        (st = sg_loaded_open(&new, s->spec->model, s->spec->data, true, err))) {
+    if (!(s->served = sg_alloc_zero(spec->n_also + 1, sizeof *s->served)))
+        return sg_fail_memory(err, "models");
+    s->served[0].dir = spec->model;
+    for (size_t i = 0; i <= spec->n_also; i++) {
+        sg_served *one = &s->served[i];
+
+        if ((i && (st = take_name(one, spec->also[i - 1], err))) || (st = open_model(&one->loaded, s, (int)i, false, err)))
+            return st;
+        if (i && sg_server_find(s, (sg_bytes){one->name, strlen(one->name)}) >= 0)
+            return sg_fail(err, SG_ERR_USAGE, "also: a model is named '%s' already", one->name);
+        s->n_models++;
+    }
+    return SG_OK;
+}
+
+static void close_models(sg_server *s)
+{
+    for (size_t i = 0; s->served && i <= s->spec->n_also; i++) {
+        sg_loaded_release(s->served[i].loaded);
+        sg_free(s->served[i].name);
+    }
+    sg_free(s->served);
+}
+
+sg_status sg_server_reload(sg_server *s, sg_error *err)
+{
+    sg_loaded **one = sg_alloc_zero((size_t)s->n_models, sizeof *one); /* new, then old */
+    sg_keys *keys = NULL, *keys_old;
+    sg_status st = one ? SG_OK : sg_fail_memory(err, "models");
+
+    if (!st && s->spec->key_file)
+        st = sg_keys_open(&keys, s->spec->key_file, err);
+    for (int i = 0; !st && i < s->n_models; i++)
+        st = open_model(&one[i], s, i, true, err);
+    if (st) {
+        for (int i = 0; one && i < s->n_models; i++)
+            sg_loaded_release(one[i]);
+        sg_free(one);
         sg_keys_free(keys);
         return st;
     }
     pthread_mutex_lock(&s->lock);
-    old = s->loaded;
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *old = s->served[i].loaded;
+
+        s->served[i].loaded = one[i];
+        one[i] = old;
+    }
     keys_old = s->keys;
-    s->loaded = new;
     s->keys = keys;
     pthread_mutex_unlock(&s->lock);
     sg_keys_free(keys_old);
-    sg_loaded_release(old);
+    for (int i = 0; i < s->n_models; i++) {
+        sg_recall_close(one[i]->recall); /* whoever still works with the old one need not keep what it read */
+        sg_loaded_release(one[i]);
+    }
+    sg_free(one);
     sg_lane_refresh(s->lane[SG_LANE_MODEL]); /* workers that have nothing to do let go of the old one, too */
     return SG_OK;
 }
@@ -289,6 +415,12 @@ static int retry_after(sg_server *s)
     return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)(seconds + 0.5);
 }
 
+static void refuse(sg_server *s, sg_exchange *x)
+{
+    x->retry_after = retry_after(s);
+    sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s", x->retry_after);
+}
+
 static bool on_request(void *ctx, sg_exchange *x)
 {
     sg_server *s = ctx;
@@ -300,12 +432,14 @@ static bool on_request(void *ctx, sg_exchange *x)
         sg_reply_error(x, 503, "draining", NULL, "the server is stopping");
         return true;
     }
+    if (j->route->lane == SG_LANE_MODEL && !has_room(s, j)) { /* before the body is looked at: that costs more than the answer */
+        refuse(s, x);
+        return true;
+    }
     if (!j->route->fields || (j->body = sg_fields_read(x, j->route->fields, s->config)))
         answered = j->route->handle(s, j);
-    if (!answered && !(has_room(s, j) && sg_lane_put(s->lane[j->route->lane], j))) {
-        x->retry_after = retry_after(s);
-        sg_reply_error(x, 429, "overloaded", NULL, "too many requests wait; try again in %d s",
-                       x->retry_after);
+    if (!answered && !sg_lane_put(s->lane[j->route->lane], j)) {
+        refuse(s, x);
         answered = true;
     }
     return answered;
@@ -414,7 +548,7 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = sg_loaded_open(&s->loaded, spec->model, spec->data, false, err)) ||
+        (st = open_models(s, err)) ||
         (st = open_store(s, err)) || (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
@@ -441,6 +575,22 @@ static void check_store(sg_server *s)
     sg_lane_refresh(s->lane[SG_LANE_USERS]);
 }
 
+/* Once a second. */
+static void sweep(sg_server *s)
+{
+    const double now = sg_now();
+
+    if (now - s->swept < 1)
+        return;
+    s->swept = now;
+    for (int i = 0; i < s->n_models; i++) {
+        sg_loaded *l = sg_server_model(s, i);
+
+        sg_recall_sweep(l->recall, now);
+        sg_loaded_release(l);
+    }
+}
+
 static sg_status run(sg_server *s, sg_error *err)
 {
     const sg_progress_event tick = {.stage = "serve", .unit = "requests"};
@@ -449,7 +599,10 @@ static sg_status run(sg_server *s, sg_error *err)
     while (!st && !sg_progress_tick(s->spec->progress, &tick, NULL)) {
         check_store(s);
         st = sg_http_turn(s->http, TURN_SECONDS, err);
+        sweep(s);
+        log_refused(s, false);
     }
+    log_refused(s, true);
     s->draining = true;
     sg_server_log(s, "info", "draining", json_pack("{s:i}", "requests", s->active));
     if (!st)
@@ -476,7 +629,7 @@ static void stop(sg_server *s)
     sg_free(s->worker);
     sg_store_close(s->store_read);
     sg_store_close(s->store_write);
-    sg_loaded_release(s->loaded);
+    close_models(s);
     sg_keys_free(s->keys);
     sg_metrics_fini(&s->metrics);
     pthread_mutex_destroy(&s->lock);
@@ -498,8 +651,8 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     if (!(st = start(&s, err))) {
         sg_server_log(&s, "info", "listening",
                       json_pack("{s:s, s:i, s:s, s:i, s:b, s:i, s:f}", "address", s.config->address, "port",
-                                sg_http_port(s.http), "model", s.loaded->source.model->class->name, "items",
-                                (int)s.loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
+                                sg_http_port(s.http), "model", s.served[0].loaded->source.model->class->name, "items",
+                                (int)s.served[0].loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
                                 s.n_workers, "start_ms", (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
         st = run(&s, err);
         sg_server_log(&s, "info", "stopped", NULL);

@@ -15,6 +15,8 @@ enum { SG_SERVE_BATCH_MAX = 1024 };
     X(int, queue_ms, 5,  1, 3600000, "milliseconds that a request may be expected to wait; more, beyond a batch for each worker: 429") \
     X(int, batch, 8, 1, SG_SERVE_BATCH_MAX, "waiting requests of the same kind that a worker computes together")              \
     X(int, batch_wait, 0, 0, 10000000, "microseconds that a worker waits for a batch to fill (0: takes what is there)")         \
+    X(int, cache, 64, 0, 1048576, "MiB, a model, for what was read of histories: new events are read alone (0: all is read each time)") \
+    X(int, cache_seconds, 3600, 1, 31536000, "seconds after which what nobody asked for is let go of")                         \
     X(int, deadline, 0, 0, 3600000, "milliseconds after which a waiting request is answered 504, not computed (0: never)")     \
     X(int, drain, 10000, 0, 3600000, "milliseconds that requests under way have left when the server is asked to stop")        \
     X(choice, log, requests, 0, 0, "requests|errors|off: which answers have a line in the log")                                \
@@ -44,6 +46,8 @@ extern const size_t sg_n_serve_options;
 typedef struct sg_serve_spec {
     const sg_serve_config *config;
     const char *model;    /* folder; read again by POST /admin/reload */
+    const char *const *also; /* (n_also) NAME=DIR: further models, which requests ask for by name */
+    size_t n_also;
     const char *data;     /* dataset folder; NULL: the one the model learned from, when it is still there */
     const char *store;    /* of users' events: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *key_file; /* NULL: no keys */

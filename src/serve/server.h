@@ -24,6 +24,7 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     char *id;                 /* owned: of the path, unescaped */
     json_t *body;             /* owned: checked against the route's fields */
     double deadline;          /* sg_now() after which it is not computed any more; 0: none */
+    int model;       /* which of the server's */
     int k, beam;
     bool keep_seen, filtered, explain;
     const json_t *
@@ -33,13 +34,26 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     char trace[33];  /* trace id of the traceparent header; empty: none */
 } sg_job;
 
+typedef struct sg_worker_model {
+    sg_loaded *loaded;   /* held, while there is a session on it */
+    sg_session *session; /* owned */
+} sg_worker_model;
+
 typedef struct sg_worker { /* of the model lane; its thread's own */
-    sg_loaded *loaded;     /* held, while there is a session on it */
-    sg_session *session;   /* owned */
+    sg_worker_model *model; /* owned (n_models) */
+    sg_loaded *loaded;      /* of the model at hand */
+    sg_session *session;
+    uint64_t *key; /* owned (batch): what pasts are put back under */
     sg_store *store;       /* owned; NULL: there is none */
     sg_query *query;       /* owned (batch) */
     sg_batch batch;
 } sg_worker;
+
+typedef struct sg_served { /* a model under its name */
+    char *name;        /* owned; NULL: the first one, named as its class is */
+    const char *dir;   /* borrowed from the spec */
+    sg_loaded *loaded; /* held */
+} sg_served;
 
 typedef struct sg_server {
     const sg_serve_spec *spec;
@@ -54,16 +68,23 @@ typedef struct sg_server {
     sg_metrics metrics;
     time_t started;
     int active;                   /* requests between headers and done; the HTTP thread's */
+    uint64_t refused;             /* answered 429 since the log said so; the HTTP thread's */
+    double refused_told;          /* when it did */
     bool draining, keyless_local; /* no keys: only loopback names are answered to */
     atomic_bool abandon;          /* what waits is answered 503 */
     atomic_int service_us;        /* time of a request in the model lane, smoothed */
-    pthread_mutex_t lock;         /* of the two below */
-    sg_loaded *loaded;            /* held */
+    int n_models;
+    double swept;                 /* when pasts that nobody asks for were last let go of; the HTTP thread's */
+    pthread_mutex_t lock;         /* of what the two below hold */
+    sg_served *served;            /* owned (n_models) */
     sg_keys *keys;                /* owned; NULL: everybody may do everything */
     pthread_mutex_t log_lock;
 } sg_server;
 
-sg_loaded *sg_server_loaded(sg_server *s); /* held for the caller */
+sg_loaded *sg_server_loaded(sg_server *s);       /* the first model, held for the caller */
+sg_loaded *sg_server_model(sg_server *s, int i); /* any of them */
+int sg_server_find(sg_server *s, sg_bytes name); /* -1: there is none of this name */
+const char *sg_server_name(const sg_server *s, int i, const sg_loaded *l);
 /* A line of the log; members is taken. */
 void sg_server_log(sg_server *s, const char *level, const char *message, json_t *members);
 sg_status sg_server_reload(sg_server *s, sg_error *err);
@@ -87,7 +108,7 @@ bool sg_handle_health(sg_server *s, sg_job *j);
 bool sg_handle_ready(sg_server *s, sg_job *j);
 bool sg_handle_openapi(sg_server *s, sg_job *j);
 
-/* The user or history and the deadline of a body. False: x holds the error. */
+/* The model, the user or history and the deadline of a body. False: x holds the error. */
 bool sg_take_history(sg_server *s, sg_job *j);
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */

@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "eval/eval.h"
-#include "train/checkpoint.h"
+#include "train/loop.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,24 +21,7 @@ const size_t sg_n_train_options = sizeof sg_train_options / sizeof *sg_train_opt
 
 enum { BAD_STEPS_MAX = 10 }; /* steps in a row whose gradient is not finite */
 
-typedef struct loop {
-    sg_model *m;
-    const sg_train_data *data;
-    const sg_train_spec *spec;
-    sg_pool *pool;
-    const sg_progress *progress;
-    const char *dir;
-    sg_graph *graph;
-    sg_optim *optim;
-    uint32_t *order; /* (n): permutation of this epoch */
-    size_t n;        /* examples */
-    int64_t per_epoch, total;
-    int64_t pretrain; /* steps before the first that may be validated */
-    int64_t next_valid, next_checkpoint; /* steps */
-    double seconds_before, started;
-    int bad;
-    sg_train_state state; /* everything a checkpoint keeps */
-} loop;
+typedef sg_loop loop;
 
 static sg_optim_spec optim_spec(const sg_train_config *c, int64_t total)
 {
@@ -66,6 +49,18 @@ static sg_optim_spec optim_spec(const sg_train_config *c, int64_t total)
 static double elapsed(const loop *l)
 {
     return l->seconds_before + sg_now() - l->started;
+}
+
+double sg_loop_seconds(const sg_loop *l)
+{
+    return elapsed(l);
+}
+
+double sg_loop_rate(const sg_loop *l)
+{
+    const sg_optim_spec spec = optim_spec(&l->spec->config, l->total);
+
+    return sg_schedule_lr(&spec, l->state.step);
 }
 
 static int64_t steps_of(const loop *l, double epochs)
@@ -106,14 +101,13 @@ static void move_average(loop *l)
         }
 }
 
-static sg_status remember_best(loop *l, const double metric[2], sg_error *err)
+void sg_loop_remember(sg_loop *l, const double metric[2])
 {
     memcpy(l->state.best_metric, metric, sizeof l->state.best_metric);
     l->state.best_step = l->state.step;
     l->state.since_best = 0;
     for (size_t i = 0; i < l->m->params.n; i++)
         memcpy(l->state.best[i], l->m->params.list[i]->value, l->m->params.list[i]->count * sizeof(float));
-    return SG_OK;
 }
 
 /* "ndcg@10" is ndcg10 in training.jsonl. */
@@ -142,17 +136,16 @@ static sg_status validate(loop *l, sg_error *err)
     if (!(st = sg_eval_select(found, l->m, l->data, l->spec->config.valid_users, l->pool, err))) {
         l->state.since_best++;
         if (l->state.best_step < 0 || found[0] > l->state.best_metric[0])
-            st = remember_best(l, found, err);
+            sg_loop_remember(l, found);
     }
     swap_average(l);
     if (st)
         return st;
-    const sg_optim_spec spec = optim_spec(&l->spec->config, l->total);
     sg_buf_printf(&l->state.log,
                   "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%.6f,\"%s\":%.6f,\"best\":%s,"
                   "\"seconds\":%.2f}\n",
                   (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss,
-                  sg_schedule_lr(&spec, l->state.step), log_key(name[0]).text, found[0], log_key(name[1]).text, found[1],
+                  sg_loop_rate(l), log_key(name[0]).text, found[0], log_key(name[1]).text, found[1],
                   l->state.since_best ? "false" : "true", elapsed(l));
     if (l->state.log.failed)
         return sg_fail_memory(err, "training log");
@@ -163,10 +156,10 @@ static sg_status validate(loop *l, sg_error *err)
                            name[1], found[1], l->state.since_best ? "" : " (best so far)");
 }
 
-static sg_status one_step(loop *l, sg_error *err)
+sg_status sg_loop_step(sg_loop *l, int64_t pass, int64_t first, sg_error *err)
 {
     const uint64_t seed = l->spec->seed;
-    const int64_t in_epoch = l->state.step % l->per_epoch;
+    const int64_t in_epoch = l->state.step - first;
     const size_t begin = (size_t)in_epoch * (size_t)l->spec->config.batch;
     const size_t left = l->n - begin;
     const int batch = (int)(left < (size_t)l->spec->config.batch ? left : (size_t)l->spec->config.batch);
@@ -175,8 +168,8 @@ static sg_status one_step(loop *l, sg_error *err)
     sg_status st;
 
     if (in_epoch == 0 || l->state.step == l->state.resumed_at)
-        sg_rng_permutation(l->order, (uint32_t)l->n, seed, SG_RNG_SHUFFLE, (uint64_t)(l->state.step / l->per_epoch));
-    l->m->epoch = l->state.step / l->per_epoch;
+        sg_rng_permutation(l->order, (uint32_t)l->n, seed, SG_RNG_SHUFFLE, (uint64_t)pass);
+    l->m->epoch = pass;
     sg_graph_begin(l->graph, SG_TRAIN, seed, (uint64_t)l->state.step);
     loss = l->m->class->loss(l->m, l->graph, l->order + begin, batch, seed, (uint64_t)l->state.step);
     if ((st = sg_graph_status(l->graph, err)) || (st = sg_backward(l->graph, loss, err)))
@@ -210,18 +203,32 @@ static sg_status one_step(loop *l, sg_error *err)
                             err);
 }
 
-static bool finished(const loop *l)
+bool sg_loop_over(const sg_loop *l)
 {
     const sg_train_config *c = &l->spec->config;
 
-    return l->state.step >= l->total || (c->patience && l->state.since_best >= c->patience) ||
-           (c->minutes > 0 && elapsed(l) >= c->minutes * 60);
+    return l->state.step >= l->total || (c->minutes > 0 && elapsed(l) >= c->minutes * 60);
 }
 
-static sg_status save_checkpoint(loop *l, sg_error *err)
+static bool finished(const loop *l)
+{
+    return sg_loop_over(l) || (l->spec->config.patience && l->state.since_best >= l->spec->config.patience);
+}
+
+sg_status sg_loop_checkpoint(sg_loop *l, sg_error *err)
 {
     l->state.seconds = elapsed(l);
     return sg_checkpoint_save(l->dir, l->m, l->optim, &l->state, l->spec, err);
+}
+
+/* The whole step that was done when the caller asked to stop is kept. */
+sg_status sg_loop_stopped(sg_loop *l, sg_status st)
+{
+    sg_error other;
+
+    if (st == SG_ERR_CANCEL)
+        sg_loop_checkpoint(l, &other);
+    return st;
 }
 
 static sg_status run(loop *l, sg_error *err)
@@ -231,18 +238,15 @@ static sg_status run(loop *l, sg_error *err)
     sg_status st;
 
     while (!finished(l)) {
-        if ((st = one_step(l, err))) {
-            sg_error other;
+        const int64_t epoch = l->state.step / l->per_epoch;
 
-            if (st == SG_ERR_CANCEL) /* the step is whole: keep it */
-                sg_checkpoint_save(l->dir, l->m, l->optim, (l->state.seconds = elapsed(l), &l->state), l->spec, &other);
-            return st;
-        }
+        if ((st = sg_loop_step(l, epoch, epoch * l->per_epoch, err)))
+            return sg_loop_stopped(l, st);
         if (l->state.step > l->pretrain && (l->state.step % every_valid == 0 || l->state.step >= l->total))
             if ((st = validate(l, err)))
                 return st;
         if (l->state.step % every_checkpoint == 0 && !finished(l))
-            if ((st = save_checkpoint(l, err)))
+            if ((st = sg_loop_checkpoint(l, err)))
                 return st;
     }
     if (l->state.best_step < 0 && (st = validate(l, err)))
@@ -284,6 +288,25 @@ static sg_status fit_at_once(sg_model *m, const sg_train_data *t, const char *di
     return *report ? SG_OK : sg_fail_memory(err, "training report");
 }
 
+static sg_status count_steps(loop *l, sg_error *err)
+{
+    const sg_train_config *c = &l->spec->config;
+    sg_status st;
+
+    if (c->stream)
+        return sg_stream_plan(l, err);
+    if ((st = l->m->class->examples(l->m, l->data, &l->n, err)))
+        return st;
+    if (l->n == 0 || l->n > UINT32_MAX)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected training examples from 1 to 2^32 - 1, found %zu (is the split right?)",
+                       l->data->data->dir, l->n);
+    l->per_epoch = (int64_t)sg_pieces(l->n, (size_t)c->batch);
+    l->pretrain = l->m->class->pretrain ? l->m->class->pretrain(l->m) * l->per_epoch : 0;
+    l->total = l->pretrain + c->epochs * l->per_epoch;
+    l->n_most = l->n;
+    return SG_OK;
+}
+
 sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const sg_train_spec *spec, sg_pool *pool,
                    const sg_progress *progress, json_t **report, sg_error *err)
 {
@@ -292,20 +315,17 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
     sg_status st;
 
     *report = NULL;
+    if (c->stream && !m->class->streams)
+        return sg_fail(err, SG_ERR_USAGE, "stream: %s cannot learn as time goes by; hstu, hstu-rank, sasrec, gru4rec and narm can",
+                       m->class->name);
     if (m->class->fit)
         return fit_at_once(m, t, dir, pool, progress, report, err);
-    if ((st = m->class->examples(m, t, &l.n, err)))
-        return st;
-    if (l.n == 0 || l.n > UINT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected training examples from 1 to 2^32 - 1, found %zu (is the split right?)",
-                       t->data->dir, l.n);
-    l.per_epoch = (int64_t)sg_pieces(l.n, (size_t)c->batch);
-    l.pretrain = m->class->pretrain ? m->class->pretrain(m) * l.per_epoch : 0;
-    l.total = l.pretrain + c->epochs * l.per_epoch;
+    if ((st = count_steps(&l, err)))
+        goto done;
     if (c->steps && c->steps < l.total)
         l.total = c->steps;
     const sg_optim_spec how = optim_spec(c, l.total);
-    if (!(l.order = sg_alloc_array(l.n, sizeof *l.order))) {
+    if (!(l.order = sg_alloc_array(l.n_most, sizeof *l.order))) {
         st = sg_fail_memory(err, "training order");
         goto done;
     }
@@ -320,7 +340,7 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
     if ((st = sg_progress_say(progress, err, "train", "%s: %zu weights, %zu examples, %lld steps an epoch%s", m->class->name,
                               sg_params_count(&m->params), l.n, (long long)l.per_epoch,
                               l.state.step ? ", resumed" : "")) ||
-        (st = run(&l, err)) || (st = finish(&l, err)))
+        (st = c->stream ? sg_stream_run(&l, err) : run(&l, err)) || (st = finish(&l, err)))
         goto done;
     const char *const *names = sg_eval_select_names(m);
     *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:f, s:f}, s:I, s:f}", "model", m->class->name, "weights",
@@ -328,9 +348,9 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
                         (double)l.state.step / (double)l.per_epoch, "best_step", (json_int_t)l.state.best_step, "best_valid",
                         names[0], l.state.best_metric[0], names[1], l.state.best_metric[1], "skipped_steps",
                         (json_int_t)l.state.skipped, "seconds", elapsed(&l));
-    if (!*report)
-        st = sg_fail_memory(err, "training report");
+    st = *report ? sg_stream_report(&l, *report, err) : sg_fail_memory(err, "training report");
 done:
+    sg_stream_free(l.stream);
     sg_train_state_fini(&l.state, &m->params);
     sg_optim_free(l.optim);
     sg_graph_free(l.graph);

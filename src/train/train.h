@@ -27,6 +27,8 @@
     X(int, valid_users, 0, 0, 1000000000, "users of the validation split asked each time (0: all; same ones each time)") \
     X(int, patience, 10, 0, 1000000, "validations without a better NDCG@10 (AUC) before stopping (0: never)")           \
     X(float, checkpoint_every, 1, 0.0001, 1000000, "epochs between checkpoints")                                        \
+    X(int, stream, 0, 0, 100000,                                                                                         \
+      "one pass in order of time, in so many windows of as many events: each is predicted, then learned from (0: off)")   \
     X(float, ema, 0, 0, 0.99999, "decay of an average of the weights, used for validation and kept (0: off)")
 
 typedef struct sg_train_config {

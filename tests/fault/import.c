@@ -1,12 +1,14 @@
 /* import.c - the n-th allocation or file operation of an import fails, for every n: a clean error, no folder,
  * nothing left behind, nothing leaked; and an old dataset stays what it was. The import spills events and
- * item text to disk. */
+ * item text to disk, and reads what is known of users. */
 #include "../unit/import_kit.h"
 
 enum { EVENTS = 2500 };
 
 static sg_import_spec tiny_import(void)
 {
+    static char users[256];
+    static const char *const series[] = {users};
     sg_buf events = {0};
 
     sg_buf_puts(&events, "user,item,rating,time,what\n");
@@ -21,9 +23,16 @@ static sg_import_spec tiny_import(void)
                       "\"%d\": {\"title\": \"item \\u00e9 %d\", \"categories\": [\"a\", \"b%d\"]}%s\n", i, i,
                       i % 4, i < 96 ? "," : "}");
     kit_file("items", events.data);
+    events.size = 0;
+    sg_buf_puts(&events, "user\tsince\tcity\tage\n");
+    for (int i = 0; i < 80; i++)
+        sg_buf_printf(&events, "u%d\t%d\tcity %d\t%d\n", i % 40, i, i % 5, i % 40);
+    snprintf(users, sizeof users, "%s", kit_file("users", events.data));
     sg_buf_free(&events);
 
     sg_import_spec s = kit_spec("csv", kit_path("events"), kit_path("items"));
+    s.user_series = series;
+    s.n_user_series = 1;
     s.column_action = "what";
     s.rating_min = 1;
     s.time_max = 995;

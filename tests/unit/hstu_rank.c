@@ -3,11 +3,13 @@
 #include "tiny.h"
 
 #include "eval/eval.h"
+#include "models/rates.h"
 
 #include <math.h>
 
 enum { ITEMS = 20, LENGTH = 8 };
-#define SMALL "dim=12 blocks=2 heads=2 dqk=6 dv=7 hidden=9 length=8 dropout=0 dropout_input=0 "
+#define SHAPE "dim=12 blocks=2 heads=2 dqk=6 dv=7 hidden=9 length=8 dropout=0 dropout_input=0 "
+#define SMALL SHAPE "prior=0 "
 
 typedef struct rated { /* a tiny dataset with ratings, actions and times */
     tiny t;
@@ -104,6 +106,66 @@ static void training_loss_equals_what_prefixes_answer(void **state)
         }
         assert_true(fabs(tiny_loss(m, 1) - sum / (end * tasks)) < 1e-4);
         sg_model_free(m);
+        tiny_free(&r.t);
+    }
+}
+
+/* With a prior the loss is that of the logits without it plus what was known of each item before; asked, what is known after all of training.
+ * The doubt is a feature of the head: its weights are zero here, but for the second half. */
+static void logits_start_from_what_is_known_of_the_item(void **state)
+{
+    (void)state;
+    static const char *const options[][2] = {{SHAPE "prior=3", SMALL}, {SHAPE "label=action prior=3", SMALL "label=action"}};
+
+    for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
+        sg_error err = {0};
+        sg_rates rates = {0};
+        double sum = 0;
+        size_t n;
+        rated r;
+
+        rated_new(&r);
+        r.t.split->train_end[0] = r.t.user_offsets[1] < LENGTH + 1 ? r.t.user_offsets[1] : LENGTH + 1;
+        const int end = (int)r.t.split->train_end[0];
+        sg_model *with = shaken(&r, options[o][0]), *without = shaken(&r, options[o][1]);
+        for (size_t i = 0; i < without->params.n; i++) { /* one weight more: those of the others by name */
+            const sg_param *from = without->params.list[i];
+            sg_param *to = sg_params_find(&with->params, from->name);
+
+            memcpy(to->value, from->value, from->count * sizeof *from->value);
+            to->version++;
+        }
+        sg_param *doubt = sg_params_find(&with->params, "head.doubt.weight");
+        memset(doubt->value, 0, doubt->count * sizeof *doubt->value);
+        doubt->version++;
+        const int tasks = with->class->tasks(with);
+        assert_int_equal(with->class->examples(with, &r.t.train, &n, &err), SG_OK);
+        assert_int_equal(sg_rates_filter(&rates, with, &r.t.train, 3, &err), SG_OK);
+        for (int e = 0; e < end; e++) {
+            sg_session *a = session_of(with), *b = session_of(without);
+            float p[3], q[3];
+
+            rank(a, &r, 0, e, r.time[e], r.t.item + e, 1, p);
+            rank(b, &r, 0, e, r.time[e], r.t.item + e, 1, q);
+            for (int i = 0; i < tasks; i++) {
+                const double plain = log((double)q[i] / (1 - (double)q[i]));
+                const double asked = 1 / (1 + exp(-plain - (double)rates.after[(r.t.item[e] * tasks + i) * SG_RATE]));
+                const double taught = 1 / (1 + exp(-plain - (double)rates.before[(e * tasks + i) * SG_RATE]));
+
+                assert_true(fabs(asked - (double)p[i]) < 1e-5);
+                sum -= log(with->class->label(with, &r.t.data, e, i) ? taught : 1 - taught);
+            }
+            sg_session_free(a);
+            sg_session_free(b);
+        }
+        const double plain = tiny_loss(with, 1);
+        assert_true(fabs(plain - sum / (end * tasks)) < 1e-4);
+        doubt->value[0] = 2;
+        doubt->version++;
+        assert_true(fabs(tiny_loss(with, 1) - plain) > 1e-5);
+        sg_rates_free(&rates);
+        sg_model_free(with);
+        sg_model_free(without);
         tiny_free(&r.t);
     }
 }
@@ -289,6 +351,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(training_loss_equals_what_prefixes_answer),
+        cmocka_unit_test(logits_start_from_what_is_known_of_the_item),
         cmocka_unit_test(candidates_stand_alone_and_sessions_remember_rightly),
         cmocka_unit_test(actions_and_the_time_of_the_request_matter),
         cmocka_unit_test(retrieval_learns_from_positive_events_alone),

@@ -45,6 +45,8 @@ void SG_KERNEL(gru)(const sg_gru_group *g, float *work)
     float *h = work, *a = h + SG_GRU_ROWS * w, *left = a + 3 * SG_GRU_ROWS * w; /* (n, w), (n, 3 w), (n, w) */
 
     memset(h, 0, SG_GRU_ROWS * w * sizeof *h);
+    for (int i = 0; g->start && i < g->n; i++)
+        memcpy(h + (size_t)i * w, g->start[i], d * sizeof *h);
     for (int t = 0, m; (m = running(g, t)) > 0; t++) {
         tile_product(
             &(tile_job){.k = g->w, .a = h, .a_ld = w, .b = g->u, .b_ld = 3 * w, .c = a, .c_ld = 3 * w}, m,
