@@ -51,14 +51,14 @@ static inline uint16_t sg_f32_to_f16(float x)
     return (uint16_t)(sign | ((rest - 0x38000000 + 0xfff + (rest >> 13 & 1)) >> 13));
 }
 
-/* The f16 number that is x; 0: there is none. */
+/* The finite f16 number that is x; 0: there is none. */
 static inline int sg_f16_is(uint16_t *bits, float x)
 {
     float back;
 
     *bits = sg_f32_to_f16(x);
     back = sg_f16_to_f32(*bits);
-    return memcmp(&back, &x, sizeof x) == 0;
+    return (*bits & 0x7c00) != 0x7c00 && memcmp(&back, &x, sizeof x) == 0;
 }
 
 #endif

@@ -16,7 +16,7 @@
       "tune, lora: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj")                      \
     X(int, soft, 20, 1, 65536, "tune, prompt: vectors in front of every text")                                                       \
     X(int, last, 2, 1, 1000, "tune, last: layers that learn")                                                                        \
-    X(bool, keep_bits, false, 0, 1, "tune: matrices that do not learn stay in the bits of a .gguf file: less memory, slower")        \
+    X(bool, keep_bits, false, 0, 1, "tune: matrices that do not learn stay in the bits of a .gguf file: less memory")        \
     X(bool, recompute, false, 0, 1, "tune: layers are worked out again on the way back: less memory, slower")                        \
     X(bool, chat, false, 0, 1, "tune: prompts are a user's turn, in the form that the model was trained on")                         \
     X(bool, prompt_counts, false, 0, 1, "tune: prompts are learned, too, not completions alone")                                     \

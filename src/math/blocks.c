@@ -97,68 +97,12 @@ typedef struct decode_work {
     float *w;
 } decode_work;
 
-static float scale_of(const sg_blocks *b, size_t at)
-{
-    return b->scale16 ? sg_f16_to_f32(b->scale16[at]) : b->scale[at];
-}
-
-static float least_of(const sg_blocks *b, size_t at)
-{
-    return b->least16 ? sg_f16_to_f32(b->least16[at]) : b->least[at];
-}
-
-/* The integers (or numbers) of inputs i and i + 1 of all rows of a panel. */
-static void two_inputs(float even[SG_BLOCK_COLS], float odd[SG_BLOCK_COLS], const sg_blocks *b, const unsigned char *q, size_t i)
-{
-    if (b->bits == 4) {
-        const unsigned char *both = q + i / 2 * SG_BLOCK_COLS;
-
-        for (size_t c = 0; c < SG_BLOCK_COLS; c++) {
-            even[c] = (float)(both[c] & 15);
-            odd[c] = (float)(both[c] >> 4);
-        }
-    } else if (b->bits == 8) {
-        for (size_t c = 0; c < SG_BLOCK_COLS; c++) {
-            even[c] = q[i * SG_BLOCK_COLS + c];
-            odd[c] = q[(i + 1) * SG_BLOCK_COLS + c];
-        }
-    } else {
-        uint16_t half[2 * SG_BLOCK_COLS];
-
-        memcpy(half, q + 2 * i * SG_BLOCK_COLS, sizeof half);
-        for (size_t c = 0; c < SG_BLOCK_COLS; c++) {
-            even[c] = sg_bf16_to_f32(half[c]);
-            odd[c] = sg_bf16_to_f32(half[SG_BLOCK_COLS + c]);
-        }
-    }
-}
-
 static void decode_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const decode_work *d = ctx;
-    const sg_blocks *b = d->b;
-    const size_t in = (size_t)b->in, block = (size_t)b->block, blocks = in / block;
-    float even[SG_BLOCK_COLS], odd[SG_BLOCK_COLS];
 
-    for (size_t p = begin; p < end; p++) {
-        const size_t row = p * SG_BLOCK_COLS, rows = (size_t)b->out - row < SG_BLOCK_COLS ? (size_t)b->out - row : SG_BLOCK_COLS;
-        const unsigned char *q = b->q + p * SG_BLOCK_COLS * in * (size_t)b->bits / 8;
-        float *w = d->w + row * in;
-
-        for (size_t i = 0; i < in; i += 2) {
-            const size_t at = (p * blocks + i / block) * SG_BLOCK_COLS;
-
-            two_inputs(even, odd, b, q, i);
-            for (size_t c = 0; c < rows && b->bits < 16; c++) {
-                even[c] = scale_of(b, at + c) * even[c] + least_of(b, at + c);
-                odd[c] = scale_of(b, at + c) * odd[c] + least_of(b, at + c);
-            }
-            for (size_t c = 0; c < rows; c++) {
-                w[c * in + i] = even[c];
-                w[c * in + i + 1] = odd[c];
-            }
-        }
-    }
+    for (size_t p = begin; p < end; p++)
+        sg_kernels_best()->decode_blocks(d->w, d->b, (int)p);
 }
 
 void sg_blocks_decode(sg_pool *pool, const sg_blocks *b, float *w)

@@ -96,6 +96,7 @@ typedef struct sg_product {
     /* y (rows, n) = x (rows, in) w[:, first .. first + n - 1]; w (in, out) in panels, SG_PANEL more numbers behind them */ \
     X(void, panels, (float *y, size_t ldy, const float *x, size_t ldx, int rows, const float *w, int in, int out,      \
                      int first, int n))                                                                                \
+    X(void, decode_blocks, (float *w, const struct sg_blocks *b, int panel)) /* rows of the panel, of w (out, in) */            \
     X(void, blocks, (float *y, const float *x, const float *sums, int rows, const struct sg_blocks *b, int panel))     \
     X(void, adamw, (float *w, float *m, float *v, float *g, size_t n, const sg_adamw *a))
 

@@ -106,6 +106,55 @@ static void finds_numbers_that_are_f16(void **state)
     assert_false(sg_f16_is(&(uint16_t){0}, 65536));
 }
 
+/* Numbers out of a matrix: inputs that are no whole group of 16, rows that are no whole panel. */
+static void decoding(void **state)
+{
+    (void)state;
+    static const int outs[] = {1, 64, 100}, ins[] = {32, 128, 20}, all_bits[] = {4, 8, 16};
+    static uint16_t q[128];
+    static float scale[64], least[64], w[128 * 128];
+    sg_error err;
+
+    for (int isa = SG_ISA_BASE; isa <= SG_ISA_MOST; isa++)
+        for (int c = 0; c < 54 && sg_kernels_for((sg_isa)isa); c++) {
+            const bool narrow = c >= 27; /* scales that are f16 numbers, kept as such */
+            const int out = outs[c % 3], in = ins[c / 3 % 3], bits = all_bits[c / 9 % 3], block = in == 20 ? 10 : 16;
+            sg_blocks b;
+
+            assert_int_equal(sg_blocks_new(&b, out, in, bits, block, &err), SG_OK);
+            for (int fill = 1; fill >= 0; fill--) /* then each row anew, against what was decoded */
+                for (int o = 0; o < out; o++) {
+                    for (int i = 0; i < in; i++)
+                        q[i] = bits == 16 ? (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) & 0x3fff)
+                                          : (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) & ((1u << bits) - 1));
+                    for (int j = 0; j < in / block; j++) {
+                        scale[j] = op_random((size_t)(o * 8 + j), 5);
+                        least[j] = op_random((size_t)(o * 8 + j), 6) * 4;
+                        if (narrow) {
+                            scale[j] = sg_f16_to_f32(sg_f32_to_f16(scale[j]));
+                            least[j] = sg_f16_to_f32(sg_f32_to_f16(least[j]));
+                        }
+                    }
+                    if (fill)
+                        sg_blocks_set(&b, o, q, scale, least);
+                    if (fill && narrow && o == out - 1) {
+                        assert_int_equal(sg_blocks_narrow(&b, &err), SG_OK);
+                        assert_true(bits == 16 || b.scale16);
+                    }
+                    for (int p = 0; fill && o == out - 1 && p * SG_BLOCK_COLS < out; p++)
+                        sg_kernels_for((sg_isa)isa)->decode_blocks(w, &b, p);
+                    for (int i = 0; i < in && !fill; i++) {
+                        const double part = bits == 16 ? (double)sg_bf16_to_f32(q[i]) : (double)scale[i / block] * q[i];
+                        const double want = part + (bits == 16 ? 0 : (double)least[i / block]);
+
+                        /* a product and a sum, rounded once or twice */
+                        assert_true(fabs((double)w[o * in + i] - want) <= 2.4e-7 * (fabs(part) + fabs(want)));
+                    }
+                }
+            sg_blocks_free(&b);
+        }
+}
+
 /* Any number of threads, and rows alone or together: the same bytes. */
 static void threads_and_company(void **state)
 {
@@ -142,7 +191,7 @@ static void threads_and_company(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(products), cmocka_unit_test(finds_numbers_that_are_f16),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decoding), cmocka_unit_test(products), cmocka_unit_test(finds_numbers_that_are_f16),
                                        cmocka_unit_test(threads_and_company)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
