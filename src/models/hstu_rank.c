@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "models/rates.h"
+#include "models/tasks.h"
 #include "models/thin.h"
 #include "nn/hstu.h"
 
@@ -30,10 +31,7 @@
 #include <string.h>
 
 #define HSTU_RANK_OPTIONS(X)                                                                                 \
-    X(choice, label, rating, 0, 0, "rating|action: what is predicted, and what is read of past events")      \
-    X(float, like, 4, -1000000, 1000000, "label=rating: liked is a rating from here on")                     \
-    X(int, actions, 3, 1, 1024, "label=action: how many actions there are")                                  \
-    X(int, goal, 0, 0, 1023, "the task that makes an event positive and that recommending goes by")          \
+    SG_TASK_OPTIONS(X)                                                                                       \
     X(int, dim, 64, 4, 4096, "width of item, action and position vectors")                                   \
     X(int, blocks, 2, 1, 64, "layers")                                                                       \
     X(int, heads, 2, 1, 64, "attention heads")                                                               \
@@ -90,16 +88,16 @@ typedef struct hstu_rank {
 
 /* ---- tasks and tokens ---------------------------------------------------------------------------------- */
 
-static bool by_rating(const hstu_rank_config *c)
+static sg_tasks tasks_of(const sg_model *m)
 {
-    return !strcmp(c->label, "rating");
+    const hstu_rank_config *c = m->config;
+
+    return SG_TASKS_OF(c);
 }
 
 static int hstu_rank_tasks(const sg_model *m)
 {
-    const hstu_rank_config *c = m->config;
-
-    return by_rating(c) ? 1 : c->actions;
+    return sg_tasks_count(tasks_of(m));
 }
 
 static int hstu_rank_goal(const sg_model *m)
@@ -111,37 +109,25 @@ static int hstu_rank_goal(const sg_model *m)
 
 static void hstu_rank_task_name(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes)
 {
-    const json_t *actions = d ? json_object_get(d->about, "actions") : NULL;
-    const char *name = json_string_value(json_array_get(actions, (size_t)task));
-
-    if (by_rating(m->config))
-        snprintf(text, bytes, "liked");
-    else if (name)
-        snprintf(text, bytes, "%s", name);
-    else
-        snprintf(text, bytes, "action %d", task);
+    sg_task_name(tasks_of(m), d, task, text, bytes);
 }
 
 static int hstu_rank_label(const sg_model *m, const sg_dataset *d, int64_t e, int task)
 {
-    const hstu_rank_config *c = m->config;
-
-    if (by_rating(c))
-        return d->rating ? (double)d->rating[e] >= c->like : -1;
-    return d->action ? d->action[e] == task : -1;
+    return sg_task_label(tasks_of(m), d, e, task);
 }
 
 /* Rows of the action table; the last is that of items: what all of them have in common, so that one that was seen a few times is near it
  * (LN makes any vector long, and a random one is noise). */
 static int32_t action_rows(const hstu_rank_config *c)
 {
-    return (by_rating(c) ? RATINGS : c->actions) + 1;
+    return (SG_TASKS_OF(c).rating ? RATINGS : c->actions) + 1;
 }
 
 /* Row of the action table; -1: unknown, a token without a vector of its own. */
 static int32_t action_row(const hstu_rank_config *c, const int32_t *action, const float *rating, int64_t e)
 {
-    if (by_rating(c)) {
+    if (SG_TASKS_OF(c).rating) {
         const float halves = rating ? roundf(2 * rating[e]) : -1;
 
         return !rating ? -1 : halves > 0 ? (int32_t)fminf(halves, RATINGS - 1) : 0;
@@ -168,9 +154,10 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
                                  .softmax = c->softmax,
                                  .dropout = (float)c->dropout};
 
-    if (c->goal >= tasks)
-        return sg_fail(err, SG_ERR_USAGE, "hstu-rank: goal: expected a task from 0 to %d, found %d", tasks - 1,
-                       c->goal);
+    sg_status st = sg_tasks_check_goal(SG_TASKS_OF(c), c->goal, "hstu-rank", err);
+
+    if (st)
+        return st;
     s->scale = c->item_scale > 0 ? (float)c->item_scale : sqrtf((float)c->dim);
     s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
     s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
@@ -313,16 +300,12 @@ static sg_status hstu_rank_examples(sg_model *m, const sg_train_data *t, size_t 
     const hstu_rank_config *c = m->config;
     const sg_dataset *d = t->data;
     hstu_rank *s = m->state;
-    sg_status st;
+    sg_status st = sg_tasks_check_data(SG_TASKS_OF(c), d, "hstu-rank", err);
 
-    if (by_rating(c) ? !d->rating : !d->action)
-        return sg_fail(err, SG_ERR_USAGE, "hstu-rank: label=%s needs %ss, %s has none", c->label, c->label, d->name);
+    if (st)
+        return st;
     if (!strcmp(c->bias, "time") && !d->timestamp)
         return sg_fail(err, SG_ERR_USAGE, "hstu-rank: bias=time needs timestamps, %s has none", d->name);
-    for (int64_t e = 0; !by_rating(c) && e < d->n_events; e++)
-        if (d->action[e] < 0 || d->action[e] >= c->actions)
-            return sg_fail(err, SG_ERR_USAGE, "hstu-rank: actions=%d: event %lld has action %d", c->actions,
-                           (long long)e, (int)d->action[e]);
     if ((st = sg_runs_new(&s->runs, t, c->length, false, c->alpha, err)))
         return st;
     *n = s->runs.n;

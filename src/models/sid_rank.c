@@ -85,7 +85,10 @@ static sg_status sid_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_params *ps = &m->params;
     const sg_keys_spec keys = keys_of(m, NULL);
     const int tasks = sg_tasks_count(SG_TASKS_OF(c));
+    const sg_status st = sg_tasks_check_goal(SG_TASKS_OF(c), c->goal, "sid-rank", err);
 
+    if (st)
+        return st;
     if (c->depth > keys.levels)
         return sg_fail(err, SG_ERR_USAGE, "depth: expected at most the %d codes of an ID, found %d", keys.levels, c->depth);
     const int64_t rows = sg_keys_rows(&keys) + (c->with_item ? m->n_items : 0);
@@ -184,7 +187,7 @@ static sg_status sid_rank_examples(sg_model *m, const sg_train_data *t, size_t *
     const sid_rank_config *c = m->config;
     const sg_dataset *d = t->data;
     sid_rank *s = m->state;
-    sg_status st = sg_tasks_check(SG_TASKS_OF(c), c->goal, d, "sid-rank", err);
+    sg_status st = sg_tasks_check_data(SG_TASKS_OF(c), d, "sid-rank", err);
 
     *n = 0;
     if (st || (st = sid_rank_ready(m, err)))

@@ -24,12 +24,17 @@ int sg_task_label(sg_tasks t, const sg_dataset *d, int64_t e, int task)
     return d->action ? d->action[e] == task : -1;
 }
 
-sg_status sg_tasks_check(sg_tasks t, int goal, const sg_dataset *d, const char *model, sg_error *err)
+sg_status sg_tasks_check_goal(sg_tasks t, int goal, const char *model, sg_error *err)
+{
+    return goal < sg_tasks_count(t)
+               ? SG_OK
+               : sg_fail(err, SG_ERR_USAGE, "%s: goal: expected a task from 0 to %d, found %d", model, sg_tasks_count(t) - 1, goal);
+}
+
+sg_status sg_tasks_check_data(sg_tasks t, const sg_dataset *d, const char *model, sg_error *err)
 {
     const char *label = t.rating ? "rating" : "action";
 
-    if (goal >= sg_tasks_count(t))
-        return sg_fail(err, SG_ERR_USAGE, "%s: goal: expected a task from 0 to %d, found %d", model, sg_tasks_count(t) - 1, goal);
     if (t.rating ? !d->rating : !d->action)
         return sg_fail(err, SG_ERR_USAGE, "%s: label=%s needs %ss, %s has none", model, label, label, d->name);
     for (int64_t e = 0; !t.rating && e < d->n_events; e++)

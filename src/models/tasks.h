@@ -25,10 +25,12 @@ static inline int sg_tasks_count(sg_tasks t)
 }
 
 /* d: whose actions the tasks are named by; NULL: unknown. */
+/* d NULL: nobody knows the names of actions. */
 void sg_task_name(sg_tasks t, const sg_dataset *d, int task, char *text, size_t bytes);
 /* 1: yes, 0: no, -1: the event says nothing. */
 int sg_task_label(sg_tasks t, const sg_dataset *d, int64_t e, int task);
-/* The options fit together and with the data; model: its name for the message. */
-sg_status sg_tasks_check(sg_tasks t, int goal, const sg_dataset *d, const char *model, sg_error *err);
+/* The goal is one of the tasks; the data has what they are about. model: its name for the message. */
+sg_status sg_tasks_check_goal(sg_tasks t, int goal, const char *model, sg_error *err);
+sg_status sg_tasks_check_data(sg_tasks t, const sg_dataset *d, const char *model, sg_error *err);
 
 #endif
