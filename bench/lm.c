@@ -69,7 +69,7 @@ int main(int argc, char **argv)
 {
     const int threads = argc > 2 ? atoi(argv[2]) : 0, prompt = argc > 3 ? atoi(argv[3]) : 256, length = argc > 4 ? atoi(argv[4]) : 64,
               texts = argc > 5 ? atoi(argv[5]) : 16;
-    sg_llama *m;
+    sg_llama *m = NULL;
     sg_pool *pool;
     sg_error err;
 

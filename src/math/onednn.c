@@ -262,7 +262,7 @@ static call *call_take(product *p, call *own)
 static bool execute(product *p, const uint16_t *a, const uint16_t *b, float *c)
 {
     const int before = one_thread();
-    call own = {NULL}, *at = call_take(p, &own);
+    call own = {.a = NULL}, *at = call_take(p, &own);
     bool ok = false;
 
     if (call_make(at, p) && !dnnl_memory_set_data_handle(at->a, (void *)a) && !dnnl_memory_set_data_handle(at->b, (void *)b) &&

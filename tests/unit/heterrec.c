@@ -108,7 +108,7 @@ static void a_saved_model_answers_the_same(void **state)
     char dir[] = "/tmp/sedge-heterrec-XXXXXX", path[64];
     float before[ITEMS], after[ITEMS];
     sg_error err = {0};
-    sg_model *back;
+    sg_model *back = NULL;
     kit k;
 
     (void)state;

@@ -139,7 +139,7 @@ static void a_saved_model_answers_the_same(void **state)
     int32_t item[ITEMS];
     float before[ITEMS], after[ITEMS];
     sg_error err = {0};
-    sg_model *back;
+    sg_model *back = NULL;
     rated r;
 
     (void)state;
