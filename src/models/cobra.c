@@ -54,6 +54,9 @@
       "prefixes and item_vectors start from text vectors of this many times init_sd (0: from nothing)")      \
     X(choice, softmax, level, 0, 0,                                                                          \
       "level|legal: loss of an ID over all codes of a level (paper), or over codes that exist")              \
+    X(bool, leave_unseen, false, 0, 1,                                                                       \
+      "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
+      "these may be recommended")                                                                            \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes")                         \
     X(float, sparse, 1, 0, 1000, "weight of the loss of IDs, the mean over their codes")                     \
     X(float, dense, 1, 0, 1000, "weight of the loss of vectors")                                             \
@@ -325,7 +328,7 @@ static sg_status cobra_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     int64_t *count;
     sg_status st;
 
-    if ((st = sg_names_known(&s->names, t, s->id_of, err)) ||
+    if ((c->leave_unseen && (st = sg_names_known(&s->names, t, s->id_of, err))) ||
         (st = sg_runs_new(&s->runs, t, c->history, false, 2, err)) ||
         (st = sg_count_items(&count, t, false, err)))
         return st;

@@ -72,6 +72,9 @@
     X(int, beam, 20, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")           \
     X(choice, softmax, level, 0, 0,                                                                          \
       "level|legal: loss over all codes of the level (paper), or over codes that exist")                     \
+    X(bool, leave_unseen, false, 0, 1,                                                                       \
+      "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
+      "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")
@@ -301,7 +304,7 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     tiger *s = m->state;
     size_t cap = 0;
 
-    const sg_status st = sg_names_known(&s->names, t, NULL, err);
+    const sg_status st = c->leave_unseen ? sg_names_known(&s->names, t, NULL, err) : SG_OK;
 
     if (st)
         return st;

@@ -352,7 +352,7 @@ static void unseen_items_are_no_negatives(void **state)
         for (int j = 0; j < DIM; j++)
             k.v[7 * DIM + j] = turn ? 100 : 0.5f;
         k.v[7 * DIM] = turn ? -100 : 0.5f;
-        sg_model *m = tiny_model(&k.t, "cobra", SMALL "negatives=0 softmax=legal prefix_vectors=true", 3);
+        sg_model *m = tiny_model(&k.t, "cobra", SMALL "negatives=0 softmax=legal prefix_vectors=true leave_unseen=true", 3);
         sg_param *text = sg_params_find(&m->params, "text.weight"),
                  *prefix = sg_params_find(&m->params, "prefix.weight");
         for (size_t i = 0; i < text->count;

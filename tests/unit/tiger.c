@@ -161,7 +161,7 @@ static void unseen_items_are_no_answers(void **state)
     enum { ITEMS = 12, UNSEEN = 5 };
     (void)state;
     sg_error err = {0};
-    double loss[2];
+    double loss[4];
     tiny t;
     size_t n;
 
@@ -169,17 +169,21 @@ static void unseen_items_are_no_answers(void **state)
     for (int64_t e = 0; e < t.user_offsets[30]; e++)
         if (t.item[e] == UNSEEN)
             t.item[e] = UNSEEN + 1;
-    for (int turn = 0; turn < 2; turn++) {
-        sg_model *m = tiny_model(&t, "tiger", SMALL "softmax=legal prefix_vectors=true", 3);
+    for (int turn = 0; turn < 4; turn++) {
+        sg_model *m = tiny_model(&t, "tiger",
+                                 turn < 2 ? SMALL "softmax=legal prefix_vectors=true leave_unseen=true"
+                                          : SMALL "softmax=legal prefix_vectors=true",
+                                 3);
         sg_param *prefix = sg_params_find(&m->params, "prefix.weight");
 
-        for (int i = 0; turn && i < 16; i++) /* prefixes of two codes, then of three, in the order of items */
+        for (int i = 0; turn % 2 && i < 16; i++) /* prefixes of two codes, then of three, in the order of items */
             prefix->value[16 * UNSEEN + i] = prefix->value[16 * (ITEMS + UNSEEN) + i] = 3;
         assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
         loss[turn] = tiny_loss(m, 20);
         sg_model_free(m);
     }
     assert_true(loss[0] == loss[1]);
+    assert_true(loss[2] != loss[3]); /* without the option they are */
     tiny_free(&t);
 }
 
