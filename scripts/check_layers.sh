@@ -29,7 +29,7 @@ BEGIN {
     only["utf8proc"] = "src/text/"
     only["pcre2"] = "src/text/pattern"
     only["microhttpd"] = "src/serve/http"
-    only["sqlite"] = "src/serve/store_sqlite src/lm/cache"
+    only["sqlite"] = "src/file/sqlite"
     only["libpq"] = "src/serve/store_postgres"
     only["curl"] = "src/lm/wire"
     bad = 0

@@ -1,16 +1,13 @@
-/* cache.c - three tables of SQLite; beside src/serve/store_sqlite.c no other file names it. */
+/* cache.c - three tables of SQLite. */
 #include "lm/cache.h"
 
 #include "base/alloc.h"
 #include "file/sha256.h"
+#include "file/sqlite.h"
 
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { VERSION = 1, WAIT_MS = 10000 };
+enum { WAIT_MS = 10000 };
 
 typedef enum statement {
     BEGIN,
@@ -45,7 +42,7 @@ static const char *const sql[N_STATEMENTS] = {
     [FORGET] = "DELETE FROM knowledge WHERE kind = ? AND id = ?",
 };
 
-static const char schema[] =
+static const char *const steps[] = {
     "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, "
     "model TEXT NOT NULL, origin TEXT NOT NULL, tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) "
     "WITHOUT ROWID;"
@@ -55,91 +52,32 @@ static const char schema[] =
     "events INTEGER NOT NULL, "
     "key TEXT NOT NULL, PRIMARY KEY (kind, origin, id)) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS knowledge_by_key ON knowledge (key);"
-    "CREATE INDEX IF NOT EXISTS knowledge_by_id ON knowledge (kind, id);";
-
-struct sg_cache {
-    sqlite3 *db;
-    sqlite3_stmt *made[N_STATEMENTS]; /* on first use */
-    char *path;                       /* owned */
+    "CREATE INDEX IF NOT EXISTS knowledge_by_id ON knowledge (kind, id);",
 };
 
-static sg_status fail(const sg_cache *c, int rc, sg_error *err)
-{
-    if (rc == SQLITE_NOMEM)
-        return sg_fail_memory(err, c->path);
-    return sg_fail(err, rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT : SG_ERR_IO, "%s: %s",
-                   c->path, c->db ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
-}
+/* The log is not synced at every commit: a killed process loses nothing, a power cut the last answers, which are asked again. Prompts may
+ * tell what users did: the file is its owner's alone. */
+static const sg_sqlite_spec spec = {"cache",
+                                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
+                                    steps,
+                                    sizeof steps / sizeof *steps,
+                                    sql,
+                                    N_STATEMENTS};
 
-static sg_status run_text(const sg_cache *c, const char *text, sg_error *err)
-{
-    const int rc = sqlite3_exec(c->db, text, NULL, NULL, NULL);
-
-    return rc ? fail(c, rc, err) : SG_OK;
-}
-
-/* ---- opening ------------------------------------------------------------------------------------------------------------- */
-static sg_status read_version(const sg_cache *c, int *out, sg_error *err)
-{
-    sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(c->db, "PRAGMA user_version", -1, &q, NULL);
-
-    if (rc == SQLITE_OK && (rc = sqlite3_step(q)) == SQLITE_ROW)
-        *out = sqlite3_column_int(q, 0);
-    const sg_status st = rc == SQLITE_ROW ? SG_OK : fail(c, rc, err);
-    sqlite3_finalize(q);
-    return st;
-}
-
-static sg_status make_tables(sg_cache *c, sg_error *err)
-{
-    char set_version[48];
-    int version = 0;
-    sg_status st;
-
-    /* the log is not synced at every commit: a killed process loses nothing, a power cut the last answers, which are asked again */
-    if ((st = run_text(c, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
-                       err)) ||
-        (st = read_version(c, &version, err)))
-        return st;
-    if (version > VERSION)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a cache of version %d, found %d", c->path, VERSION,
-                       version);
-    if (version == VERSION)
-        return SG_OK;
-    snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", VERSION);
-    if ((st = run_text(c, "BEGIN IMMEDIATE", err)))
-        return st;
-    if ((st = run_text(c, schema, err)) || (st = run_text(c, set_version, err)) ||
-        (st = run_text(c, "COMMIT", err)))
-        sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
-    return st;
-}
+struct sg_cache {
+    sg_sqlite file;
+};
 
 sg_status sg_cache_open(sg_cache **out, const char *path, sg_error *err)
 {
     sg_cache *c = sg_alloc_zero(1, sizeof *c);
-    sg_status st = SG_OK;
-    int fd, rc;
+    sg_status st;
 
     *out = NULL;
-    if (!c || !(c->path = sg_strdup(path))) {
-        sg_free(c);
+    if (!c)
         return sg_fail_memory(err, "cache");
-    }
-    /* prompts may tell what users did: a new file is its owner's alone */
-    fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        close(fd);
-    if ((rc = sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                              NULL)))
-        st = fail(c, rc, err);
-    else
-        sqlite3_busy_timeout(c->db, WAIT_MS);
-    if (!st)
-        st = make_tables(c, err);
-    if (st) {
-        sg_cache_close(c);
+    if ((st = sg_sqlite_open(&c->file, path, &spec, WAIT_MS, err))) {
+        sg_free(c);
         return st;
     }
     *out = c;
@@ -150,10 +88,7 @@ void sg_cache_close(sg_cache *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < N_STATEMENTS; i++)
-        sqlite3_finalize(c->made[i]);
-    sqlite3_close(c->db);
-    sg_free(c->path);
+    sg_sqlite_close(&c->file);
     sg_free(c);
 }
 
@@ -178,12 +113,10 @@ void sg_cache_key_of(sg_cache_key key, const sg_bytes *part, size_t n)
 /* ---- statements ---------------------------------------------------------------------------------------------------------- */
 static sg_status prepare(sg_cache *c, statement which, sqlite3_stmt **q, sg_error *err)
 {
-    int rc = SQLITE_OK;
+    const sg_status st = sg_sqlite_prepare(&c->file, which, err);
 
-    if (!c->made[which])
-        rc = sqlite3_prepare_v3(c->db, sql[which], -1, SQLITE_PREPARE_PERSISTENT, &c->made[which], NULL);
-    *q = c->made[which];
-    return rc ? fail(c, rc, err) : SG_OK;
+    *q = c->file.made[which];
+    return st;
 }
 
 /* Texts are the caller's until the statement is reset. */
@@ -197,50 +130,19 @@ static int bind_key(sqlite3_stmt *q, int i, const char *key)
     return sqlite3_bind_text(q, i, key, -1, SQLITE_STATIC);
 }
 
-static void reset(sqlite3_stmt *q)
-{
-    sqlite3_reset(q);
-    sqlite3_clear_bindings(q);
-}
-
-/* A statement without rows; bound: what binding returned. */
-static sg_status finish(const sg_cache *c, sqlite3_stmt *q, int bound, sg_error *err)
-{
-    const int rc = bound ? bound : sqlite3_step(q);
-    const sg_status st = rc == SQLITE_DONE ? SG_OK : fail(c, rc, err);
-
-    reset(q);
-    return st;
-}
-
-static sg_status simple(sg_cache *c, statement which, sg_error *err)
-{
-    sqlite3_stmt *q;
-    const sg_status st = prepare(c, which, &q, err);
-
-    return st ? st : finish(c, q, 0, err);
-}
-
 sg_status sg_cache_begin(sg_cache *c, sg_error *err)
 {
-    return simple(c, BEGIN, err);
+    return sg_sqlite_simple(&c->file, BEGIN, err);
 }
 
 sg_status sg_cache_commit(sg_cache *c, sg_error *err)
 {
-    return simple(c, COMMIT, err);
+    return sg_sqlite_simple(&c->file, COMMIT, err);
 }
 
 void sg_cache_rollback(sg_cache *c)
 {
-    simple(c, ROLLBACK, NULL);
-}
-
-static sg_bytes column(sqlite3_stmt *q, int i)
-{
-    const void *text = sqlite3_column_text(q, i);
-
-    return (sg_bytes){text ? text : "", (size_t)sqlite3_column_bytes(q, i)};
+    sg_sqlite_simple(&c->file, ROLLBACK, NULL);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------- */
@@ -255,16 +157,16 @@ sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *tex
         return st;
     if (!(rc = bind_key(q, 1, key) | sqlite3_bind_int64(q, 2, since)) &&
         (rc = sqlite3_step(q)) == SQLITE_ROW) {
-        const sg_bytes t = column(q, 0);
+        const sg_bytes t = sg_sqlite_text(q, 0);
 
         sg_buf_add(text, t.data, t.size);
         *found = true;
         if (text->failed)
             st = sg_fail_memory(err, "answer");
     } else if (rc != SQLITE_DONE) {
-        st = fail(c, rc, err);
+        st = sg_sqlite_fail(&c->file, rc, err);
     }
-    reset(q);
+    sg_sqlite_reset(&c->file, FIND);
     return st;
 }
 
@@ -274,7 +176,7 @@ sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, s
     const sg_status st = prepare(c, PUT, &q, err);
 
     return st ? st
-              : finish(c, q,
+              : sg_sqlite_finish(&c->file, PUT,
                        bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) |
                            bind(q, 4, a->model) | bind(q, 5, a->origin) |
                            sqlite3_bind_double(q, 6, a->tokens_in) |
@@ -297,7 +199,7 @@ sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim
         const size_t bytes = (size_t)sqlite3_column_bytes(q, 0), n = bytes / sizeof *out;
 
         if (n == 0 || bytes % sizeof *out || n > INT32_MAX || (*dim && n != (size_t)*dim)) {
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes", c->path,
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes", c->file.path,
                          (int)*dim, bytes);
         } else {
             *dim = (int32_t)n;
@@ -306,9 +208,9 @@ sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim
                 memcpy(out, data, bytes);
         }
     } else if (rc != SQLITE_DONE) {
-        st = fail(c, rc, err);
+        st = sg_sqlite_fail(&c->file, rc, err);
     }
-    reset(q);
+    sg_sqlite_reset(&c->file, VECTOR);
     return st;
 }
 
@@ -319,7 +221,7 @@ sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, co
     const sg_status st = prepare(c, PUT_VECTOR, &q, err);
 
     return st ? st
-              : finish(c, q,
+              : sg_sqlite_finish(&c->file, PUT_VECTOR,
                        bind_key(q, 1, key) | bind(q, 2, encoder) |
                            sqlite3_bind_blob64(q, 3, x, (sqlite3_uint64)dim * sizeof *x, SQLITE_STATIC),
                        err);
@@ -332,7 +234,7 @@ sg_status sg_cache_know(sg_cache *c, const sg_knowledge *k, sg_error *err)
     const sg_status st = prepare(c, KNOW, &q, err);
 
     return st ? st
-              : finish(c, q,
+              : sg_sqlite_finish(&c->file, KNOW,
                        bind(q, 1, k->kind) | bind(q, 2, k->id) | bind(q, 3, k->origin) |
                            sqlite3_bind_int64(q, 4, k->events) | bind(q, 5, k->key),
                        err);
@@ -349,22 +251,22 @@ sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledg
         return st;
     rc = bind(q, 1, kind) | bind(q, 2, origin);
     while (!st && !rc && (rc = sqlite3_step(q)) == SQLITE_ROW) {
-        const sg_knowledge k = {.kind = column(q, 0),
-                                .id = column(q, 1),
-                                .origin = column(q, 2),
+        const sg_knowledge k = {.kind = sg_sqlite_text(q, 0),
+                                .id = sg_sqlite_text(q, 1),
+                                .origin = sg_sqlite_text(q, 2),
                                 .events = sqlite3_column_int64(q, 3),
-                                .key = column(q, 4),
-                                .prompt = column(q, 5),
-                                .text = column(q, 6),
-                                .model = column(q, 7),
+                                .key = sg_sqlite_text(q, 4),
+                                .prompt = sg_sqlite_text(q, 5),
+                                .text = sg_sqlite_text(q, 6),
+                                .model = sg_sqlite_text(q, 7),
                                 .time = sqlite3_column_int64(q, 8)};
 
         st = each(ctx, &k, err);
         rc = SQLITE_OK;
     }
     if (!st && rc != SQLITE_DONE)
-        st = fail(c, rc, err);
-    reset(q);
+        st = sg_sqlite_fail(&c->file, rc, err);
+    sg_sqlite_reset(&c->file, EACH);
     return st;
 }
 
@@ -386,9 +288,9 @@ sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, s
     if ((st = prepare(c, ORPHANS, &orphans, err)) || (st = prepare(c, FORGET, &forget, err)) ||
         (st = sg_cache_begin(c, err)))
         return st;
-    if (!(st = finish(c, orphans, bind(orphans, 1, kind) | bind(orphans, 2, id), err)) &&
-        !(st = finish(c, forget, bind(forget, 1, kind) | bind(forget, 2, id), err))) {
-        *n = sqlite3_changes(c->db);
+    if (!(st = sg_sqlite_finish(&c->file, ORPHANS, bind(orphans, 1, kind) | bind(orphans, 2, id), err)) &&
+        !(st = sg_sqlite_finish(&c->file, FORGET, bind(forget, 1, kind) | bind(forget, 2, id), err))) {
+        *n = sqlite3_changes(c->file.db);
         st = sg_cache_commit(c, err);
     }
     if (st)
