@@ -2,7 +2,7 @@
 # Semantic IDs as embedding keys where items come and go: the next day's clicks, asked of models that hash items, and of models that read
 # prefixes or pieces of their IDs.   [Zheng et al. 2025, arXiv:2504.02137; Singh et al., RecSys 2024]
 #
-#   bench/churn.sh WORK [BUILD]        WORK: a folder for data and models
+#   bench/churn.sh WORK [BUILD]        WORK: a folder for data and models; needs jq
 #
 # DAYS (8) days, ITEMS (1500) items on the shelf, shown by Zipf's law; every night CHURN (0.2) of them are replaced by new ones of other
 # places in the hidden tree 8 x 8 x 8, whose node gives an item its words, and which the built-in encoder and residual k-means have to find

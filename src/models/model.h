@@ -162,7 +162,7 @@ struct sg_session {
     float cold_share;      /* above 0: items of the offer that the model never saw stand behind found ones with the same first codes, and
                               take this share of a list at most (decode/beam.h) */
     int cold_prefix;       /* how many codes; 0: all but the last */
-    float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h), for models with semantic IDs */
+    float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h); semantic IDs, no offer */
     float *scores;         /* owned: scratch of sg_session_recommend */
     size_t cap_scores;
     float *inverse;        /* owned: 1 / length of the rows of a table, kept by sg_item_scores ... */

@@ -5,6 +5,7 @@
 #include "decode/mmr.h"
 #include "math/math.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -172,6 +173,7 @@ static sg_status recommend_apart(sg_session *s, const sg_histories *h, const sg_
     float *value = sg_alloc_array(all, sizeof *value), *near = sg_alloc_array((size_t)n, sizeof *near);
     sg_status st = pool && value && near ? recommend(s, h, f, n, pool, value, err) : sg_fail_memory(err, "candidates");
 
+    assert(!s->offer); /* added items have no row in m->codes */
     for (size_t i = 0; !st && i < (size_t)h->n; i++) {
         int32_t *row = pool + i * (size_t)n;
         float *row_score = value + i * (size_t)n;

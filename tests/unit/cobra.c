@@ -341,34 +341,40 @@ static void unseen_items_are_no_negatives(void **state)
     (void)state;
     kit k;
     sg_error err = {0};
-    double loss[2];
+    double loss[4];
     size_t n;
 
-    for (int turn = 0; turn < 2; turn++) {
+    for (int turn = 0; turn < 4; turn++) { /* two with the option, two without: item 7 as it is, and changed */
+        const bool changed = turn % 2;
+
         kit_init(&k, 40, 9);
         for (int64_t e = 0; e < k.t.user_offsets[40]; e++)
             if (k.t.item[e] == 7)
                 k.t.item[e] = 8;
         for (int j = 0; j < DIM; j++)
-            k.v[7 * DIM + j] = turn ? 100 : 0.5f;
-        k.v[7 * DIM] = turn ? -100 : 0.5f;
-        sg_model *m = tiny_model(&k.t, "cobra", SMALL "negatives=0 softmax=legal prefix_vectors=true leave_unseen=true", 3);
+            k.v[7 * DIM + j] = changed ? 100 : 0.5f;
+        k.v[7 * DIM] = changed ? -100 : 0.5f;
+        sg_model *m = tiny_model(&k.t, "cobra",
+                                 turn < 2 ? SMALL "negatives=0 softmax=legal prefix_vectors=true leave_unseen=true"
+                                          : SMALL "negatives=0 softmax=legal prefix_vectors=true",
+                                 3);
         sg_param *text = sg_params_find(&m->params, "text.weight"),
                  *prefix = sg_params_find(&m->params, "prefix.weight");
         for (size_t i = 0; i < text->count;
              i++) /* the same spread in both: all but item 7 read what they read */
             if (i / DIM != 7)
                 text->value[i] = k.v[i];
-        for (size_t i = 0; turn && i < prefix->count;
+        for (size_t i = 0; changed && i < prefix->count;
              i++) /* prefixes of two codes, then names in the order of items */
             if (i / 16 == 7 || i / 16 == ITEMS + 7)
-                prefix->value[i] = 5;
+                prefix->value[i] = i % 3 ? 5 : -5; /* what is read is normalised: it would not see a constant */
         assert_int_equal(m->class->examples(m, &k.t.train, &n, &err), SG_OK);
         loss[turn] = tiny_loss(m, 10);
         sg_model_free(m);
         tiny_free(&k.t);
     }
     assert_true(loss[0] == loss[1]);
+    assert_true(loss[2] != loss[3]); /* without the option its codes are learned against */
 }
 
 static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **state)
