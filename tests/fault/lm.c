@@ -100,7 +100,7 @@ static sg_status talk_on(void *ctx, sg_error *err)
     c.length = 5;
     c.beam = t->beam;
     if (!(st = t->choices ? sg_guide_choices(&guide, token, offsets, 2, err) : SG_OK) && !(st = sg_llama_desk(&d, t->m, 60, NULL, err)))
-        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, guide}, &c, NULL, err);
+        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, guide, NULL}, &c, NULL, err);
     sg_guide_free(guide);
     guide = NULL;
     if (!st && t->schema && !(st = sg_guide_schema(&guide, schema, sg_llama_tokenizer(t->m), "schema", err))) {
@@ -144,7 +144,7 @@ static sg_status write_t5(void *ctx, sg_error *err)
     c.length = 4;
     c.beam = 2;
     if (!(st = sg_t5_desk(&d, ctx, 5, NULL, err)))
-        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, NULL}, &c, NULL, err);
+        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, NULL, NULL}, &c, NULL, err);
     for (int i = 0; i < 2; i++)
         sg_answer_free(&out[i]);
     sg_desk_free(d);
