@@ -244,9 +244,9 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
 /* ---- models ------------------------------------------------------------------------------------------------------------- */
 static json_t *class_json(const sg_model_class *class, bool options)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:[s, s*], s:s, s:b, s:b}", "name", class->name, "summary", class->summary, "paper",
-                          class->paper, "roles", "recommend", class->rank ? "rank" : NULL, "learns",
-                          class->fit ? "by counting" : "by gradients", "needs_vectors", class->needs_vectors, "needs_ids",
+    json_t *o = json_pack("{s:s, s:s, s:s, s:[s*, s*, s*], s:s, s:b, s:b}", "name", class->name, "summary", class->summary, "paper",
+                          class->paper, "roles", class->recommend || class->score ? "recommend" : NULL,
+                          class->retrieve ? "retrieve" : NULL, class->rank ? "rank" : NULL, "learns", class->fit ? "by counting" : "by gradients", "needs_vectors", class->needs_vectors, "needs_ids",
                           class->needs_ids);
 
     if (o && options && json_object_set_new(o, "options", api_options_json(class->options, class->n_options))) {
