@@ -139,26 +139,51 @@ sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int b
     return st;
 }
 
-/* The query's first `words` tokens between what stands around it. What it spells is text, and never a special token. */
-static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes query, int words, sg_error *err)
+/* Tokens that a query's texts may have. */
+static int length_of(const sg_retriever *r, const sg_retrieve_config *c)
 {
-    const sg_encode_how how = {.bare = true, .literal = true, .most = (size_t)words};
-    sg_buf text = {0}, cut = {0};
+    return r->by == SG_BY_TITLE ? r->titles.longest + 1 : c->length;
+}
+
+/* The first n tokens of the query, as text. */
+static sg_status cut_query(sg_buf *out, const sg_retriever *r, sg_bytes query, size_t n, sg_error *err)
+{
+    const sg_encode_how how = {.bare = true, .literal = true, .most = n};
     sg_encoder *e;
     const int32_t *id;
-    size_t n;
+    size_t found;
     sg_status st = sg_encoder_new(&e, r->tokenizer, err);
 
-    if (!st && !(st = sg_encoder_run(&id, &n, e, query, &how, err)) && n == (size_t)words) {
-        if (!(st = sg_tokenizer_decode(&cut, r->tokenizer, id, n, false, err)))
-            query = (sg_bytes){cut.data ? cut.data : "", cut.size};
-    }
-    if (!st) {
+    out->size = 0;
+    if (!st && !(st = sg_encoder_run(&id, &found, e, query, &how, err)))
+        st = sg_tokenizer_decode(out, r->tokenizer, id, found, false, err);
+    sg_encoder_free(e);
+    return st;
+}
+
+/* What the query spells is text, and never a special token; what there is no room for loses its end. */
+static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes query, size_t most, sg_error *err)
+{
+    sg_buf text = {0}, cut = {0};
+    size_t tokens = most;
+    sg_status st = SG_OK;
+
+    while (!st) {
+        text.size = out->n = 0;
         sg_retrieve_prompt(&text, r->by, query);
         st = text.failed || cut.failed ? sg_fail_memory(err, "query")
                                        : sg_text_tokens(out, r->tokenizer, (sg_bytes){text.data, text.size}, true, err);
+        if (st || out->n <= most)
+            break;
+        if (tokens == 0) {
+            st = sg_fail(err, SG_ERR_USAGE, "expected a model with room for %zu more tokens before a text", out->n - most);
+            break;
+        }
+        tokens = tokens > out->n - most ? tokens - (out->n - most) : 0;
+        if (tokens) /* 0 would be all of it */
+            st = cut_query(&cut, r, query, tokens, err);
+        query = (sg_bytes){tokens && cut.data ? cut.data : "", tokens ? cut.size : 0};
     }
-    sg_encoder_free(e);
     sg_buf_free(&text);
     sg_buf_free(&cut);
     return st;
@@ -167,16 +192,15 @@ static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes
 sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk, const sg_bytes *query, int n,
                       const sg_retrieve_config *c, const sg_progress *progress, sg_error *err)
 {
+    const int room = desk->places - length_of(r, c), most = c->prompt < room ? c->prompt : room;
     sg_token_list prompt[TOGETHER] = {{0}};
     sg_status st = SG_OK;
 
     *report = (sg_retrieve_report){0};
     for (int from = 0, here; from < n && !st; from += here) {
         here = n - from < TOGETHER ? n - from : TOGETHER;
-        for (int i = 0; i < here && !st; i++) {
-            prompt[i].n = 0;
-            st = make_prompt(&prompt[i], r, query[from + i], c->words, err);
-        }
+        for (int i = 0; i < here && !st; i++)
+            st = make_prompt(&prompt[i], r, query[from + i], most > 0 ? (size_t)most : 0, err);
         const sg_retrieve_job job = {r, desk, prompt, here, c, report};
         if (!st)
             st = (r->by == SG_BY_TITLE ? sg_titles_retrieve : sg_strings_retrieve)(out + from, &job, err);
