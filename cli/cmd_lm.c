@@ -54,12 +54,6 @@ static void print(const json_t *result)
     sg_show_members(result, "");
 }
 
-static void print_lists(const json_t *result)
-{
-    sg_show_members(result, "");
-    sg_show_members(sg_member(result, "metrics"), "");
-}
-
 /* tune and merge. */
 static int run_learning(const sg_args *args, bool tune)
 {
@@ -131,7 +125,7 @@ static int run_retrieve(const sg_args *args)
                                      .n_set = arg.set.n};
     const int st = sedge_lm_retrieve(&p, &json, &err);
 
-    return sg_show(args, st, json, &err, print_lists);
+    return sg_show(args, st, json, &err, print);
 }
 
 static int run(const sg_args *args)

@@ -11,7 +11,8 @@
     X(int, ngrams, 5, 0, 100, "lessons, ngrams: strings of a document's text for a query, beside one of its title")                  \
     X(int, words, 6, 1, 100, "lessons, ngrams: words of a string (about ten tokens)")                                                \
     X(float, sharpness, 1.5, 0, 100, "lessons, ngrams: a string is e^sharpness times as likely for every word shared with the query") \
-    X(int, spans, 1, 0, 100, "lessons, titles and ngrams: of every document without a query, with some of its words as one")        \
+    X(float, spans, 1, 0, 100,                                                                                                       \
+      "lessons, titles and ngrams: of every document by itself, some of its words standing for a query (0.5: of every second)")      \
     X(int, document, 100, 1, 100000, "lessons, queries: words of a document that are shown")                                         \
     X(int, seed, 1, 0, 2147483647, "lessons: random seed")
 typedef struct api_lessons_config {

@@ -13,7 +13,7 @@
 const sg_option api_lessons_options[] = {API_LESSONS_OPTIONS(SG_OPTION_ROW)};
 const size_t api_n_lessons_options = sizeof api_lessons_options / sizeof *api_lessons_options;
 
-enum { STREAM = SG_RNG_USER + 91, SPANS_MOST = 100, SAY_EVERY = 256 };
+enum { STREAM = SG_RNG_USER + 91, SPANS_MOST = 101, SAY_EVERY = 256 };
 
 typedef struct maker {
     const api_documents *d;
@@ -105,8 +105,10 @@ static sg_status alone(maker *k, sg_retrieve_by by, int32_t doc)
 {
     const sg_bytes text = sg_strings_at(&k->d->text, (size_t)doc), head = sg_strings_at(&k->d->title, (size_t)doc);
     sg_span query[SPANS_MOST], answer;
+    const double whole = floor(k->c->spans);
+    const bool more = sg_rng_double((uint64_t)k->c->seed, STREAM, 0, (uint64_t)doc) < k->c->spans - whole;
     int n, one;
-    sg_status st = draw(query, &n, k, k->c->spans, text, (sg_bytes){"", 0}, 2 * k->c->words);
+    sg_status st = draw(query, &n, k, (int)whole + more, text, (sg_bytes){"", 0}, 2 * k->c->words);
 
     for (int i = 0; i < n && !st; i++) {
         if (by == SG_BY_TITLE) {
@@ -122,23 +124,27 @@ static sg_status alone(maker *k, sg_retrieve_by by, int32_t doc)
 /* ---- all of them ------------------------------------------------------------------------------------------------------------ */
 typedef sg_status lesson(maker *k, sg_bytes query, int32_t doc);
 
-/* The documents that a query is taught: at most `judged`, drawn. */
+/* The documents that a query is taught: at most `judged`, the best grades first, drawn among equal ones. */
 static sg_status teach_query(maker *k, int32_t q, lesson *make)
 {
     const sg_judgements *j = &k->d->collection->split[k->split];
     const int64_t begin = j->offsets[q];
     const uint32_t n = (uint32_t)(j->offsets[q + 1] - begin);
     uint32_t *order = sg_alloc_array((size_t)n + 1, sizeof *order);
+    int32_t best = 0;
     int made = 0;
     sg_status st = order ? SG_OK : sg_fail_memory(k->err, "lessons");
 
     if (!st)
         sg_rng_permutation(order, n, (uint64_t)k->c->seed, STREAM, (uint64_t)q);
-    for (uint32_t i = 0; i < n && !st && (!k->c->judged || made < k->c->judged); i++)
-        if (j->grade[begin + order[i]] > 0) {
-            st = make(k, sg_strings_at(&k->d->collection->query_text, (size_t)q), j->doc[begin + order[i]]);
-            made++;
-        }
+    for (uint32_t i = 0; i < n; i++)
+        best = j->grade[begin + i] > best ? j->grade[begin + i] : best;
+    for (; best > 0 && !st; best--)
+        for (uint32_t i = 0; i < n && !st && (!k->c->judged || made < k->c->judged); i++)
+            if (j->grade[begin + order[i]] == best) {
+                st = make(k, sg_strings_at(&k->d->collection->query_text, (size_t)q), j->doc[begin + order[i]]);
+                made++;
+            }
     sg_free(order);
     return st;
 }
@@ -170,7 +176,7 @@ static sg_status teach(api_call *c, maker *k, const char *what)
     for (int32_t q = 0; q < queries && !st; q++)
         if (!(st = teach_query(k, q, kinds[kind].make)))
             st = tick(c, q, queries);
-    for (int32_t d = 0; d < documents && !st && k->c->spans && kinds[kind].alone; d++)
+    for (int32_t d = 0; d < documents && !st && k->c->spans > 0 && kinds[kind].alone; d++)
         if (!(st = alone(k, kinds[kind].by, d)))
             st = tick(c, d, documents);
     if (!st && k->judged + k->free == 0)

@@ -39,7 +39,7 @@ typedef struct asked {
     int n;
 } asked;
 
-static sg_status list_queries(asked *a, const api_documents *d, sg_collection_split split, int most, sg_error *err)
+static sg_status list_queries(asked *a, const api_documents *d, sg_collection_split split, sg_error *err)
 {
     const sg_collection *c = d->collection;
     const size_t n = (size_t)sg_collection_asked(c, split);
@@ -49,7 +49,7 @@ static sg_status list_queries(asked *a, const api_documents *d, sg_collection_sp
     a->found = sg_alloc_zero(n, sizeof *a->found);
     if (!a->text || !a->query || !a->found)
         return sg_fail_memory(err, "queries");
-    for (int32_t q = 0; q < c->n_queries && (!most || a->n < most); q++)
+    for (int32_t q = 0; q < c->n_queries; q++)
         if (sg_collection_relevant(c, split, q)) {
             a->query[a->n] = q;
             a->text[a->n++] = sg_strings_at(&c->query_text, (size_t)q);
@@ -134,7 +134,7 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
 
     if (!(st = read_by(&how, by, &c->err)) && !(st = api_documents_open(&d, p->data, &c->err)) &&
         !(st = api_documents_split(&split, &d, p->split ? p->split : "test", &c->err)) &&
-        !(st = list_queries(&a, &d, split, o->queries, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
+        !(st = list_queries(&a, &d, split, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
         !(st = api_lm_adapt(&adapter, m, &beside, &c->err)) && !(st = make_retriever(&r, &d, how, m, c)) && !(st = api_pool(c, &pool)) &&
         !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) &&
         !(st = sg_retrieve(a.found, &done, r, desk, a.text, a.n, o, &c->progress, &c->err)))

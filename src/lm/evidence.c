@@ -28,7 +28,7 @@ struct sg_evidence {
 
 double sg_gram_weight(double logp, double count, double tokens)
 {
-    const double p = tokens > 0 ? count / tokens : 1, l = logp < logp_most ? logp : logp_most;
+    const double p = tokens > 0 ? count / tokens : 1, l = logp > logp_most ? logp_most : logp;
     double w;
 
     if (p <= 0 || p >= 1 || !(l > -INFINITY))

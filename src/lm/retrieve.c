@@ -197,10 +197,13 @@ sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r
     sg_status st = SG_OK;
 
     *report = (sg_retrieve_report){0};
+    if (room < 1)
+        return sg_fail(err, SG_ERR_USAGE, "expected a model with room for more than %d tokens, texts alone have %d", desk->places,
+                       length_of(r, c));
     for (int from = 0, here; from < n && !st; from += here) {
         here = n - from < TOGETHER ? n - from : TOGETHER;
         for (int i = 0; i < here && !st; i++)
-            st = make_prompt(&prompt[i], r, query[from + i], most > 0 ? (size_t)most : 0, err);
+            st = make_prompt(&prompt[i], r, query[from + i], (size_t)most, err);
         const sg_retrieve_job job = {r, desk, prompt, here, c, report};
         if (!st)
             st = (r->by == SG_BY_TITLE ? sg_titles_retrieve : sg_strings_retrieve)(out + from, &job, err);

@@ -22,7 +22,6 @@
     X(int, frequent, 1500, 0, 2147483647,                                                                                        \
       "retrieve, substring: strings with more places count for documents alone that others found (0: for all)")                  \
     X(int, prompt, 256, 1, 100000, "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")  \
-    X(int, queries, 0, 0, 2147483647, "retrieve: only the first queries, this many (0: all)")                                    \
     X(int, batch, 64, 1, 1024, "retrieve: texts that the model reads and writes together")
 
 typedef struct sg_retrieve_config {

@@ -60,7 +60,8 @@ static sg_status split(words *out, sg_bytes text, sg_error *err)
     return SG_OK;
 }
 
-/* Words of the run that the query has, each once. */
+/* Words of the run that the query has, each once; one that the run begins with counts twice: what comes first is what a model is
+ * surest of. */
 static int shared(const word *run, size_t n, const words *query)
 {
     int sum = 0;
@@ -72,7 +73,7 @@ static int shared(const word *run, size_t n, const words *query)
             repeated = run[k].hash == run[i].hash;
         for (size_t k = 0; k < query->n && !known && !repeated && run[i].hash; k++)
             known = query->item[k].hash == run[i].hash;
-        sum += known;
+        sum += known + (known && i == 0);
     }
     return sum;
 }

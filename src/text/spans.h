@@ -13,7 +13,8 @@ typedef struct sg_span { /* bytes of the text, from the first letter of its firs
 
 typedef struct sg_span_how {
     int words;        /* of a span; of a text that has fewer: all of them */
-    double sharpness; /* a span is e^sharpness times as likely for every word that it shares; 0: all are alike */
+    double sharpness; /* a span is e^sharpness times as likely for every word that it shares, and once more
+                         for one that it begins with; 0: all are alike */
     uint64_t seed, number; /* of the draw */
 } sg_span_how;
 
