@@ -5,7 +5,8 @@
  * All items of the catalogue are candidates. The rank of a target is 1 + the items scored higher + its
  * share of the ties: all of them (pessimistic, the default), none, or a random one. "filtered" takes the
  * history's items out of the candidates; a target that is itself in the history is then never found.
- * Models that make lists (role recommend) are ranked by their lists. */
+ * Models that make lists (role recommend) are ranked by their lists.
+ * Collections of documents and queries are another matter: eval/retrieval.h. */
 #ifndef SG_EVAL_EVAL_H
 #define SG_EVAL_EVAL_H
 

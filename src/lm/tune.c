@@ -173,12 +173,12 @@ static bool pack(loop *l, packed *p, const uint32_t *list, size_t from, size_t t
     return true;
 }
 
-/* The loss of lessons; NULL: the graph's error. */
-static sg_tensor *loss_of(loop *l, packed *p, const uint32_t *list, size_t from, size_t to)
+/* The loss of lessons, targets smoothed by that share; NULL: the graph's error. */
+static sg_tensor *loss_of(loop *l, packed *p, const uint32_t *list, size_t from, size_t to, float smooth)
 {
     if (!pack(l, p, list, from, to))
         return NULL;
-    return sg_decoder_loss(l->graph, l->d, sg_decoder_states(l->graph, l->d, &p->batch, l->d->config.layers), p->target, NULL);
+    return sg_decoder_loss(l->graph, l->d, sg_decoder_states(l->graph, l->d, &p->batch, l->d->config.layers), p->target, NULL, smooth);
 }
 
 /* ---- what learns ------------------------------------------------------------------------------------------------------------ */
@@ -459,7 +459,7 @@ static sg_status ask_valid(loop *l, double *out)
     for (size_t at = 0, to; at < l->n_valid && !st; at = to) {
         to = fill(l, l->valid, l->n_valid, at);
         sg_graph_begin(l->graph, SG_INFER, (uint64_t)l->c->seed, 0);
-        const sg_tensor *loss = loss_of(l, &p, l->valid, at, to);
+        const sg_tensor *loss = loss_of(l, &p, l->valid, at, to, 0); /* comparable, whatever was learned */
 
         if (!(st = sg_graph_status(l->graph, l->err))) {
             sum += (double)loss->data[0] * p.counted;
@@ -521,7 +521,7 @@ static sg_status one_step(loop *l)
         return st;
     const size_t at = (size_t)(l->s.step - l->epoch_step);
     sg_graph_begin(l->graph, SG_TRAIN, (uint64_t)l->c->seed, (uint64_t)l->s.step);
-    loss = loss_of(l, &p, l->order, l->begin[at], l->begin[at + 1]);
+    loss = loss_of(l, &p, l->order, l->begin[at], l->begin[at + 1], (float)l->c->smoothing);
     if ((st = sg_graph_status(l->graph, l->err)) || (st = sg_backward(l->graph, loss, l->err)))
         return st;
     st = sg_optim_step(l->optim, l->pool, NULL, l->err);

@@ -65,7 +65,7 @@ static void write_with(sg_answer *out, const sg_llama *m, sg_pool *pool, const s
     sg_error err;
 
     memset(out, 0, (size_t)n * sizeof *out);
-    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide}, c, NULL, &err))
+    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide, NULL}, c, NULL, &err))
         fail_msg("%s", err.message);
     sg_desk_free(d);
 }
@@ -535,7 +535,7 @@ static void errors(void **state)
     sg_generate_config c;
     sg_answer a = {0};
     sg_error err;
-    const sg_generate_job job = {d, &prompt, 1, -1, NULL};
+    const sg_generate_job job = {d, &prompt, 1, -1, NULL, NULL};
 
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     assert_int_equal(sg_generate(&a, &report, &job, &c, NULL, &err), SG_ERR_USAGE);
