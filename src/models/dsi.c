@@ -39,7 +39,7 @@
     X(int, hashed, 1000, 1, 100000, "vectors that all other words share")                                                       \
     X(choice, document, direct, 0, 0,                                                                                           \
       "direct|set|inverted|none: its first words, its words once and without those that say nothing, words from anywhere in it")\
-    X(text, queries, "", 0, 255, "file of queries made for the documents, which are drawn as their texts are (sedge know; empty: none)") \
+    X(text, queries, "", 0, 255, "queries made for the documents, which are drawn as their texts are: a file (sedge know), or sentences: theirs (empty: none)") \
     X(float, overlap, 0.3, 0, 1, "queries: share of a query's words that must stand in its document")                           \
     X(choice, task, inputs2targets, 0, 0, "inputs2targets|targets2inputs|bidirectional|span: how documents are learned")        \
     X(float, ratio, 1, 0, 1000, "examples of indexing for each of retrieval (0: indexing alone)")                               \

@@ -161,12 +161,40 @@ static sg_status add_answer(builder *b, made_list *list, int32_t doc, const char
     return SG_OK;
 }
 
+/* Sentences of a document as queries for it: the least that a generator can do. A column ends a sentence. */
+static sg_status take_sentences(builder *b, made_list *list, const sg_dataset *d, double overlap, sg_error *err)
+{
+    sg_buf lines = {0};
+    sg_status st = SG_OK;
+
+    for (int32_t doc = 0; !st && doc < d->n_items; doc++) {
+        lines.size = 0;
+        for (int c = 0; c < d->n_columns; c++) {
+            const sg_bytes cell = sg_strings_at(&d->columns[c].text, (size_t)doc);
+
+            for (size_t i = 0; i < cell.size; i++) {
+                const bool end = strchr(".!?", cell.data[i]) && i + 1 < cell.size && cell.data[i + 1] == ' ';
+
+                sg_buf_putc(&lines, end || cell.data[i] == '\0' ? '\n' : cell.data[i]);
+            }
+            sg_buf_putc(&lines, '\n');
+        }
+        st = lines.failed ? sg_fail_memory(err, "sentences") : add_answer(b, list, doc, lines.data ? lines.data : "", overlap, err);
+    }
+    sg_buf_free(&lines);
+    return st;
+}
+
 static sg_status read_made(builder *b, made_list *list, sg_dataset *d, const char *path, double overlap, sg_error *err)
 {
     sg_reader *r = NULL;
     const char *line;
     size_t size;
-    sg_status st = sg_reader_open(&r, path, err);
+    sg_status st;
+
+    if (!strcmp(path, SG_DSI_SENTENCES))
+        return take_sentences(b, list, d, overlap, err);
+    st = sg_reader_open(&r, path, err);
 
     while (!st && !(st = sg_reader_line(r, &line, &size, err)) && line) {
         json_t *root = NULL;

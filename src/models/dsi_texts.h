@@ -7,6 +7,8 @@
 
 typedef enum sg_dsi_form { SG_DSI_DIRECT, SG_DSI_SET, SG_DSI_INVERTED, SG_DSI_NONE } sg_dsi_form;
 
+#define SG_DSI_SENTENCES "sentences" /* in the place of a file of made queries: those of the documents */
+
 typedef struct sg_dsi_made { /* queries read from a file, and what became of them */
     int64_t read, repeated, strange, conflicting, kept;
 } sg_dsi_made;
@@ -23,7 +25,7 @@ typedef struct sg_dsi_texts {
     sg_dsi_made counts;
 } sg_dsi_texts;
 
-/* path: made queries, {"id": DOCUMENT, "answer": "one query a line"} lines as `sedge know` leaves them; "": none. A query is left out
+/* path: made queries, {"id": DOCUMENT, "answer": "one query a line"} lines as `sedge know` leaves them, or SG_DSI_SENTENCES; "": none. A query is left out
  * when its document has it already, when less than `overlap` of its words that say something stand in the document, or when
  * another document has the same words: what it then teaches contradicts itself. */
 sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_lexicon *words, int length, const char *path,
