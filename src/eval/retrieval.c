@@ -239,9 +239,8 @@ static sg_status ask(sg_run *r, int64_t *end, sg_session *s, const sg_collection
     return SG_OK;
 }
 
-sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg_collection_split split,
-                      int64_t queries_max, int k, int beam, sg_pool *pool, const sg_progress *progress,
-                      sg_error *err)
+sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg_collection_split split, const sg_eval_spec *spec,
+                      int k, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     int32_t *query = NULL, *item = NULL, n = 0;
     float *score = NULL;
@@ -253,7 +252,7 @@ sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg
     *out = (sg_run){0};
     if (k > m->n_items)
         k = m->n_items;
-    if ((st = choose(&query, &n, c, split, queries_max, err)))
+    if ((st = choose(&query, &n, c, split, spec->users_max, err)))
         goto done;
     item = sg_alloc_array(QUERIES, (size_t)k * sizeof *item);
     score = sg_alloc_array(QUERIES, (size_t)k * sizeof *score);
@@ -263,7 +262,8 @@ sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg
     }
     if ((st = run_new(out, c->n_queries, room, err)) || (st = sg_session_new(&s, m, pool, err)))
         goto done;
-    s->beam = beam;
+    s->beam = spec->beam;
+    s->free = spec->free;
     for (int32_t i = 0; !st && i < n; i += QUERIES) {
         const sg_progress_event e = {
             .stage = "retrieve", .unit = "queries", .done = i, .total = n, .loss = (double)NAN};
@@ -441,7 +441,7 @@ sg_status sg_retrieval_select(double value[2], const sg_model *m, const sg_train
                               sg_pool *pool, sg_error *err)
 {
     sg_run r;
-    sg_status st = sg_run_make(&r, m, t->collection, SG_COLLECTION_DEV, queries_max, 10, 0, pool, NULL, err);
+    sg_status st = sg_run_make(&r, m, t->collection, SG_COLLECTION_DEV, &(sg_eval_spec){.users_max = queries_max}, 10, pool, NULL, err);
 
     if (st)
         return st;
@@ -472,6 +472,8 @@ static sg_status put_receipt(json_t *out, const sg_model *m, const char *path, c
     if (path)
         return sg_receipt_text(receipt, "run", path, err);
     if ((st = sg_receipt_put(receipt, "beam", json_integer(e->beam), err)) ||
+        (st = sg_receipt_put(receipt, "free", json_boolean(e->free), err)) ||
+        (st = sg_receipt_put(receipt, "places", json_integer((json_int_t)(r->offsets[r->n_queries] + r->n_invalid)), err)) ||
         (st = sg_receipt_put(receipt, "places_empty", json_integer((json_int_t)r->n_invalid), err)) ||
         (st = sg_receipt_object(&model, receipt, "model", err)) ||
         (st = sg_receipt_text(model, "class", m->class->name, err)) ||
@@ -503,8 +505,7 @@ sg_status sg_eval_retrieval(json_t **out, const sg_model *m, const char *path, c
     else if (path)
         st = sg_run_read(&r, (sg_dataset *)(uintptr_t)t->data, t->collection, path, err);
     else
-        st = sg_run_make(&r, m, t->collection, split, spec->users_max, k[n_k - 1], spec->beam, pool, progress,
-                         err);
+        st = sg_run_make(&r, m, t->collection, split, spec, k[n_k - 1], pool, progress, err);
     if (!st && spec->run_path)
         st = sg_run_write(&r, t->data, t->collection, spec->run_path, path ? "run" : m->class->name, err);
     if (!st && !(st = sg_run_measure(&measured, &r, t->collection, split, k, n_k, err)) &&

@@ -15,6 +15,7 @@
  * Token rows: codes (of each level its own, or with level_offset=false digits shared by all levels), BOS, tasks, gaps, words. */
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "decode/free.h"
 #include "decode/stack.h"
 #include "file/receipt.h"
 #include "math/gemm.h"
@@ -498,8 +499,12 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
         const int some = n - first < together ? n - first : together;
 
         if (!(st = decoder_open(&d, session, query + first, some, some * most, &room, err)))
-            st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k, session->model->catalogue, some,
-                                &spec, decoder_step, &d, session->pool, sg_graph_arena(session->graph), err);
+            st = session->free ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                                session->model->catalogue, some, most, k, decoder_step, &d,
+                                                sg_graph_arena(session->graph), err)
+                               : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                                session->model->catalogue, some, &spec, decoder_step, &d, session->pool,
+                                                sg_graph_arena(session->graph), err);
     }
     sg_lexicon_room_free(&room);
     return st;
