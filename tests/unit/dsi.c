@@ -249,7 +249,7 @@ static void answers_unseen_queries(void **state)
 
     (void)state;
     for (int multi = 0; multi < 2; multi++) {
-        sg_model *m = model_new(s, multi ? "ratio=2" : "ratio=0");
+        sg_model *m = model_new(s, multi ? "ratio=1 drop=0.3" : "ratio=0 drop=0.3");
 
         train(m, s, 300);
         found[multi] = first_is_own(m, s, false, false, &empty);
