@@ -9,10 +9,10 @@
 typedef struct free_search {
     const sg_catalogue *c;
     int batch, beam, levels, ld;
-    int32_t *offsets, *next;         /* (batch + 1) rows of each user, of this level and the one after */
+    int32_t *offsets, *next;          /* (batch + 1) rows of each user, of this level and the one after */
     int32_t *parent, *code, *path[2]; /* (rows); path (rows, levels): codes so far */
-    float *score[2], *logits, *sum;  /* (rows), (rows, ld), (beam, ld) of one user */
-    int32_t *pick;                   /* (beam) */
+    float *score[2], *logits, *sum;   /* (rows), (rows, ld), (beam, ld) of one user */
+    int32_t *pick;                    /* (beam) */
     float *value;
 } free_search;
 
@@ -32,8 +32,8 @@ static bool take(free_search *f, sg_arena *arena)
         f->path[i] = sg_arena_take_array(arena, rows, (size_t)f->levels * sizeof *f->path[i]);
         f->score[i] = sg_arena_take_array(arena, rows, sizeof *f->score[i]);
     }
-    return f->offsets && f->next && f->parent && f->code && f->logits && f->sum && f->pick && f->value && f->path[0] && f->path[1] &&
-           f->score[0] && f->score[1];
+    return f->offsets && f->next && f->parent && f->code && f->logits && f->sum && f->pick && f->value &&
+           f->path[0] && f->path[1] && f->score[0] && f->score[1];
 }
 
 /* Scores of all codes after the prefix of this score. */
@@ -57,8 +57,10 @@ static void extend(free_search *f, int level, int user, int32_t *n)
     const int begin = f->offsets[user], end = f->offsets[user + 1];
 
     for (int r = begin; r < end; r++)
-        add_codes(f->sum + (size_t)(r - begin) * (size_t)size, f->logits + (size_t)r * (size_t)f->ld, size, f->score[from][r]);
-    const size_t kept = sg_topk(f->pick, f->value, (size_t)f->beam, f->sum, (size_t)(end - begin) * (size_t)size);
+        add_codes(f->sum + (size_t)(r - begin) * (size_t)size, f->logits + (size_t)r * (size_t)f->ld, size,
+                  f->score[from][r]);
+    const size_t kept =
+        sg_topk(f->pick, f->value, (size_t)f->beam, f->sum, (size_t)(end - begin) * (size_t)size);
 
     for (size_t i = 0; i < kept; i++, ++*n) {
         const int row = begin + f->pick[i] / size;
@@ -80,8 +82,8 @@ static int32_t item_of(const free_search *f, const int32_t *path)
     return node < 0 ? -1 : sg_catalogue_item(f->c, node);
 }
 
-sg_status sg_free_search(int32_t *item, float *score, const sg_catalogue *c, int batch, int beam, int k, sg_beam_step *step, void *ctx,
-                         sg_arena *arena, sg_error *err)
+sg_status sg_free_search(int32_t *item, float *score, const sg_catalogue *c, int batch, int beam, int k,
+                         sg_beam_step *step, void *ctx, sg_arena *arena, sg_error *err)
 {
     free_search f = {.c = c, .batch = batch, .beam = beam > k ? beam : k, .levels = sg_catalogue_levels(c)};
     sg_status st;
@@ -123,7 +125,8 @@ sg_status sg_free_search(int32_t *item, float *score, const sg_catalogue *c, int
             const int32_t row = f.offsets[u] + i;
             const bool there = row < f.offsets[u + 1];
 
-            item[(size_t)u * (size_t)k + (size_t)i] = there ? item_of(&f, f.path[f.levels & 1] + (size_t)row * (size_t)f.levels) : -1;
+            item[(size_t)u * (size_t)k + (size_t)i] =
+                there ? item_of(&f, f.path[f.levels & 1] + (size_t)row * (size_t)f.levels) : -1;
             score[(size_t)u * (size_t)k + (size_t)i] = there ? f.score[f.levels & 1][row] : -INFINITY;
         }
     return SG_OK;

@@ -32,8 +32,9 @@ typedef struct sg_retrieval_values {
 sg_status sg_run_read(sg_run *out, sg_dataset *d, const sg_collection *c, const char *path, sg_error *err);
 /* The first k documents of the class's role retrieve for the queries that the split asks. Of spec users_max (a pseudo-random subset
  * of about so many; 0: all), beam and free are read. */
-sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg_collection_split split, const sg_eval_spec *spec,
-                      int k, sg_pool *pool, const sg_progress *progress, sg_error *err);
+sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg_collection_split split,
+                      const sg_eval_spec *spec, int k, sg_pool *pool, const sg_progress *progress,
+                      sg_error *err);
 sg_status sg_run_write(const sg_run *r, const sg_dataset *d, const sg_collection *c, const char *path,
                        const char *tag, sg_error *err);
 void sg_run_free(sg_run *r); /* a zeroed one is fine */

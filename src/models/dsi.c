@@ -28,28 +28,33 @@
 #include <stdio.h>
 #include <string.h>
 
-#define DSI_OPTIONS(X)                                                                                                          \
-    X(int, dim, 128, 4, 4096, "width of token vectors")                                                                         \
-    X(int, layers, 2, 1, 64, "encoder blocks, and as many decoder blocks")                                                      \
-    X(int, heads, 4, 1, 64, "attention heads")                                                                                  \
-    X(int, head_dim, 32, 4, 512, "width of an attention head")                                                                  \
-    X(int, ffn, 512, 4, 16384, "inner width of the feed-forward part")                                                          \
-    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                                               \
-    X(int, length, 32, 1, 512, "words of a text that are read")                                                                 \
-    X(int, words, 20000, 16, 1000000, "words with a vector of their own, the most frequent")                                    \
-    X(int, hashed, 1000, 1, 100000, "vectors that all other words share")                                                       \
-    X(choice, document, direct, 0, 0,                                                                                           \
-      "direct|set|inverted|none: its first words, its words once and without those that say nothing, words from anywhere in it")\
-    X(text, queries, "", 0, 255, "queries made for the documents, which are drawn as their texts are: a file (sedge know), or sentences: theirs (empty: none)") \
-    X(float, overlap, 0.3, 0, 1, "queries: share of a query's words that must stand in its document")                           \
-    X(choice, task, inputs2targets, 0, 0, "inputs2targets|targets2inputs|bidirectional|span: how documents are learned")        \
-    X(float, ratio, 1, 0, 1000, "examples of indexing for each of retrieval (0: indexing alone)")                               \
-    X(float, drop, 0, 0, 0.9, "share of the words of a text left out while training")                                           \
-    X(bool, level_offset, true, 0, 1, "a digit has a vector for each level; else one, as in a text")                            \
-    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")                               \
-    X(float, init_sd, 1, 0.0001, 10, "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster") \
-    X(int, buckets, 32, 4, 512, "relative position buckets")                                                                    \
-    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")                                  \
+#define DSI_OPTIONS(X)                                                                                       \
+    X(int, dim, 128, 4, 4096, "width of token vectors")                                                      \
+    X(int, layers, 2, 1, 64, "encoder blocks, and as many decoder blocks")                                   \
+    X(int, heads, 4, 1, 64, "attention heads")                                                               \
+    X(int, head_dim, 32, 4, 512, "width of an attention head")                                               \
+    X(int, ffn, 512, 4, 16384, "inner width of the feed-forward part")                                       \
+    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
+    X(int, length, 32, 1, 512, "words of a text that are read")                                              \
+    X(int, words, 20000, 16, 1000000, "words with a vector of their own, the most frequent")                 \
+    X(int, hashed, 1000, 1, 100000, "vectors that all other words share")                                    \
+    X(choice, document, direct, 0, 0,                                                                        \
+      "direct|set|inverted|none: its first words, its words once and without those that say nothing, words " \
+      "from anywhere in it")                                                                                 \
+    X(text, queries, "", 0, 255,                                                                             \
+      "queries made for the documents, which are drawn as their texts are: a file (sedge know), or "         \
+      "sentences: theirs (empty: none)")                                                                     \
+    X(float, overlap, 0.3, 0, 1, "queries: share of a query's words that must stand in its document")        \
+    X(choice, task, inputs2targets, 0, 0,                                                                    \
+      "inputs2targets|targets2inputs|bidirectional|span: how documents are learned")                         \
+    X(float, ratio, 1, 0, 1000, "examples of indexing for each of retrieval (0: indexing alone)")            \
+    X(float, drop, 0, 0, 0.9, "share of the words of a text left out while training")                        \
+    X(bool, level_offset, true, 0, 1, "a digit has a vector for each level; else one, as in a text")         \
+    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
+    X(float, init_sd, 1, 0.0001, 10,                                                                         \
+      "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster")             \
+    X(int, buckets, 32, 4, 512, "relative position buckets")                                                 \
+    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")               \
     X(int, beam, 100, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")
 
 typedef struct dsi_config {
@@ -70,8 +75,8 @@ typedef struct dsi {
     sg_block *enc, *dec;           /* owned (layers) */
     sg_norm norm_enc, norm_dec;
     sg_lexicon lexicon;
-    sg_dsi_texts texts;  /* training */
-    size_t n_index;      /* examples of indexing: two of a document when both directions are learned */
+    sg_dsi_texts texts; /* training */
+    size_t n_index;     /* examples of indexing: two of a document when both directions are learned */
 } dsi;
 
 /* ---- weights --------------------------------------------------------------------------------------------------------------- */
@@ -111,10 +116,12 @@ static sg_status dsi_weights(sg_model *m, uint64_t seed, sg_error *err)
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, "dsi");
-    w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, s->word0 + s->n_words, c->dim,
-                                      "token.weight");
-    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "encoder.bias.weight");
-    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads, "decoder.bias.weight");
+    w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
+                                      s->word0 + s->n_words, c->dim, "token.weight");
+    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "encoder.bias.weight");
+    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "decoder.bias.weight");
     for (int i = 0; i < c->layers; i++) {
         snprintf(name, sizeof name, "encoder.%d", i);
         sg_block_declare(&s->enc[i], ps, seed, &spec, name);
@@ -158,8 +165,10 @@ static sg_status dsi_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_status st;
 
     if (!t->collection)
-        return sg_fail(err, SG_ERR_USAGE, "dsi learns documents and queries, and %s holds events: `sedge import beir` makes a collection",
-                       t->data->name);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "dsi learns documents and queries, and %s holds events: `sedge import beir` makes a collection",
+            t->data->name);
     if ((st = sg_lexicon_fit(m, c->words, lexicon_text, (void *)(uintptr_t)t,
                              (size_t)t->data->n_items + (size_t)t->collection->n_queries, err)))
         return st;
@@ -211,7 +220,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *id, cons
 typedef struct lessons {
     const sg_model *m;
     uint64_t seed, step;
-    int32_t *enc, *enc_at; /* tokens; (n + 1) */
+    int32_t *enc, *enc_at;                         /* tokens; (n + 1) */
     int32_t *dec, *dec_at, *begin, *size, *target; /* target -1: nothing is asked there */
     int n_enc, n_dec;
     int32_t *text; /* (length) words at hand */
@@ -291,7 +300,8 @@ static void teach_spans(lessons *l, int32_t doc, int n, uint64_t draw)
     for (int i = 0; i < n;) {
         const int span = n - i < SPAN ? n - i : SPAN;
 
-        if (gap < s->gap0 + GAPS && (double)sg_rng_float(l->seed, RNG_SPAN, draw, (uint64_t)i) < 0.15 / SPAN) {
+        if (gap < s->gap0 + GAPS &&
+            (double)sg_rng_float(l->seed, RNG_SPAN, draw, (uint64_t)i) < 0.15 / SPAN) {
             read_token(l, gap);
             say(l, before, 0, 1, -1);
             before = say_words(l, l->text + i, span, gap++);
@@ -345,9 +355,9 @@ static void teach(lessons *l, uint32_t number)
 static sg_status note_made(sg_model *m, const sg_dsi_made *made, sg_error *err)
 {
     return sg_receipt_put(m->receipt, "queries",
-                          json_pack("{s:I, s:I, s:I, s:I, s:I}", "read", (json_int_t)made->read, "kept", (json_int_t)made->kept, "repeated",
-                                    (json_int_t)made->repeated, "strange", (json_int_t)made->strange, "conflicting",
-                                    (json_int_t)made->conflicting),
+                          json_pack("{s:I, s:I, s:I, s:I, s:I}", "read", (json_int_t)made->read, "kept",
+                                    (json_int_t)made->kept, "repeated", (json_int_t)made->repeated, "strange",
+                                    (json_int_t)made->strange, "conflicting", (json_int_t)made->conflicting),
                           err);
 }
 
@@ -362,13 +372,16 @@ static sg_status dsi_examples(sg_model *m, const sg_train_data *t, size_t *n, sg
         (*c->queries && (st = note_made(m, &s->texts.counts, err))))
         return st;
     if (c->ratio > 0 && s->texts.n_asked == 0)
-        return sg_fail(err, SG_ERR_USAGE, "%s: no query of the training split has a relevant document: expected ratio=0", t->data->dir);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: no query of the training split has a relevant document: expected ratio=0",
+                       t->data->dir);
     s->n_index = (size_t)t->data->n_items * (!strcmp(c->task, "bidirectional") ? 2 : 1);
     *n = s->n_index + (c->ratio > 0 ? (size_t)ceil((double)t->data->n_items / c->ratio) : 0);
     return SG_OK;
 }
 
-static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                           uint64_t step)
 {
     const dsi_config *c = m->config;
     const dsi *s = m->state;
@@ -413,7 +426,8 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
-    return sg_softmax_ce_range(g, x, s->names.head, l.begin, l.size, l.target, NULL, s->names.scale, (float)c->label_smoothing);
+    return sg_softmax_ce_range(g, x, s->names.head, l.begin, l.size, l.target, NULL, s->names.scale,
+                               (float)c->label_smoothing);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------------------- */
@@ -446,7 +460,8 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
 }
 
 /* Reads the queries and prepares a decoder for at most cap prefixes a level. */
-static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *query, int n, int cap, sg_lexicon_room *room, sg_error *err)
+static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
+                              sg_lexicon_room *room, sg_error *err)
 {
     const sg_model *m = session->model;
     const dsi_config *c = m->config;
@@ -483,7 +498,8 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *q
     return sg_stack_open(&d->stack, g, &spec, encode(m, g, id, offsets, n), offsets, n, cap, err);
 }
 
-static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item, float *score, sg_error *err)
+static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item,
+                              float *score, sg_error *err)
 {
     enum { ROWS = 1024 }; /* prefixes decoded together */
     const dsi_config *c = session->model->config;
@@ -499,12 +515,13 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
         const int some = n - first < together ? n - first : together;
 
         if (!(st = decoder_open(&d, session, query + first, some, some * most, &room, err)))
-            st = session->free ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                                session->model->catalogue, some, most, k, decoder_step, &d,
-                                                sg_graph_arena(session->graph), err)
-                               : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                                session->model->catalogue, some, &spec, decoder_step, &d, session->pool,
-                                                sg_graph_arena(session->graph), err);
+            st = session->free
+                     ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                      session->model->catalogue, some, most, k, decoder_step, &d,
+                                      sg_graph_arena(session->graph), err)
+                     : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                      session->model->catalogue, some, &spec, decoder_step, &d, session->pool,
+                                      sg_graph_arena(session->graph), err);
     }
     sg_lexicon_room_free(&room);
     return st;

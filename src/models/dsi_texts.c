@@ -131,7 +131,8 @@ static uint64_t hash_words(const sg_dsi_texts *t, size_t i)
 }
 
 /* The lines of an answer, each a query; "1. " and the like in front are numbers of a list. */
-static sg_status add_answer(builder *b, made_list *list, int32_t doc, const char *answer, double overlap, sg_error *err)
+static sg_status add_answer(builder *b, made_list *list, int32_t doc, const char *answer, double overlap,
+                            sg_error *err)
 {
     for (const char *at = answer; *at;) {
         const size_t size = strcspn(at, "\n");
@@ -162,7 +163,8 @@ static sg_status add_answer(builder *b, made_list *list, int32_t doc, const char
 }
 
 /* Sentences of a document as queries for it: the least that a generator can do. A column ends a sentence. */
-static sg_status take_sentences(builder *b, made_list *list, const sg_dataset *d, double overlap, sg_error *err)
+static sg_status take_sentences(builder *b, made_list *list, const sg_dataset *d, double overlap,
+                                sg_error *err)
 {
     sg_buf lines = {0};
     sg_status st = SG_OK;
@@ -179,13 +181,15 @@ static sg_status take_sentences(builder *b, made_list *list, const sg_dataset *d
             }
             sg_buf_putc(&lines, '\n');
         }
-        st = lines.failed ? sg_fail_memory(err, "sentences") : add_answer(b, list, doc, lines.data ? lines.data : "", overlap, err);
+        st = lines.failed ? sg_fail_memory(err, "sentences")
+                          : add_answer(b, list, doc, lines.data ? lines.data : "", overlap, err);
     }
     sg_buf_free(&lines);
     return st;
 }
 
-static sg_status read_made(builder *b, made_list *list, sg_dataset *d, const char *path, double overlap, sg_error *err)
+static sg_status read_made(builder *b, made_list *list, sg_dataset *d, const char *path, double overlap,
+                           sg_error *err)
 {
     sg_reader *r = NULL;
     const char *line;
@@ -204,10 +208,12 @@ static sg_status read_made(builder *b, made_list *list, sg_dataset *d, const cha
 
         snprintf(where, sizeof where, "%s:%llu", path, (unsigned long long)sg_reader_line_number(r));
         if (!(st = sg_json_parse(&root, (sg_bytes){line, size}, where, err)) &&
-            !(st = sg_json_need_string(&id, root, "id", where, err)) && !(st = sg_json_need_string(&answer, root, "answer", where, err)))
-            st = (doc = sg_dataset_item(d, (sg_bytes){id, strlen(id)})) < 0
-                     ? sg_fail(err, SG_ERR_MISSING, "%s: expected the id of a document, found '%s'", where, id)
-                     : add_answer(b, list, doc, answer, overlap, err);
+            !(st = sg_json_need_string(&id, root, "id", where, err)) &&
+            !(st = sg_json_need_string(&answer, root, "answer", where, err)))
+            st =
+                (doc = sg_dataset_item(d, (sg_bytes){id, strlen(id)})) < 0
+                    ? sg_fail(err, SG_ERR_MISSING, "%s: expected the id of a document, found '%s'", where, id)
+                    : add_answer(b, list, doc, answer, overlap, err);
         json_decref(root);
     }
     sg_reader_close(r);
@@ -280,8 +286,8 @@ static sg_status list_asked(sg_dsi_texts *t, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_lexicon *words, int length, const char *path,
-                           double overlap, sg_error *err)
+sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_lexicon *words, int length,
+                           const char *path, double overlap, sg_error *err)
 {
     const sg_collection *c = t->collection;
     builder b = {.t = out};
@@ -302,7 +308,8 @@ sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_l
     const size_t first = b.n;
     if (!st && *path && !(st = read_made(&b, &list, (sg_dataset *)(uintptr_t)t->data, path, overlap, err)) &&
         !(st = sift(&b, &list, first, err)) && out->counts.kept == 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected queries for documents, found none that can be used", path);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected queries for documents, found none that can be used",
+                     path);
     sg_lexicon_room_free(&b.room);
     sg_buf_free(&b.text);
     sg_free(list.row);
@@ -339,7 +346,8 @@ static int take_set(int32_t *word, const sg_dsi_texts *t, int64_t begin, int64_t
 
 /* Consecutive words from anywhere. A chunk of words that say nothing is moved on, round the end, until it holds one that does; a
  * document without any has nothing better to give. */
-static int take_chunk(int32_t *word, const sg_dsi_texts *t, int64_t begin, int64_t end, uint64_t seed, uint64_t draw, uint64_t doc)
+static int take_chunk(int32_t *word, const sg_dsi_texts *t, int64_t begin, int64_t end, uint64_t seed,
+                      uint64_t draw, uint64_t doc)
 {
     const int64_t n = end - begin, places = n > t->length ? n - t->length + 1 : 1;
     const int64_t from = (int64_t)sg_rng_below((uint64_t)places, seed, RNG_CHUNK, draw, doc);
@@ -354,12 +362,14 @@ static int take_chunk(int32_t *word, const sg_dsi_texts *t, int64_t begin, int64
     return take(word, t, begin, end);
 }
 
-int sg_dsi_draw(int32_t *word, const sg_dsi_texts *t, int32_t doc, sg_dsi_form form, uint64_t seed, uint64_t draw, bool *query)
+int sg_dsi_draw(int32_t *word, const sg_dsi_texts *t, int32_t doc, sg_dsi_form form, uint64_t seed,
+                uint64_t draw, bool *query)
 {
     const int64_t begin = t->offsets[doc], end = t->offsets[doc + 1];
     const int64_t n_made = t->made ? t->made[doc + 1] - t->made[doc] : 0;
     const int64_t forms = n_made + (form != SG_DSI_NONE || n_made == 0);
-    const int64_t pick = n_made ? (int64_t)sg_rng_below((uint64_t)forms, seed, RNG_QUERY, draw, (uint64_t)doc) : 0;
+    const int64_t pick =
+        n_made ? (int64_t)sg_rng_below((uint64_t)forms, seed, RNG_QUERY, draw, (uint64_t)doc) : 0;
 
     *query = pick < n_made;
     if (*query)

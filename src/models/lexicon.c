@@ -9,15 +9,19 @@
 
 /* English, after case folding and without apostrophes; of other languages no word is left out. */
 static const char *const stop_words[] = {
-    "a",     "about", "above", "after",  "again",  "against", "all",   "also",  "am",      "an",    "and",    "any",    "are",   "as",
-    "at",    "be",    "because", "been", "before", "being",   "below", "between", "both",  "but",   "by",     "can",    "could", "did",
-    "do",    "does",  "doing", "down",   "during", "each",    "few",   "for",   "from",    "further", "had",  "has",    "have",  "having",
-    "he",    "her",   "here",  "hers",   "him",    "his",     "how",   "i",     "if",      "in",    "into",   "is",     "it",    "its",
-    "itself", "just", "may",   "me",     "might",  "more",    "most",  "must",  "my",      "no",    "nor",    "not",    "now",   "of",
-    "off",   "on",    "once",  "only",   "or",     "other",   "our",   "out",   "over",    "own",   "same",   "she",    "should", "so",
-    "some",  "such",  "than",  "that",   "the",    "their",   "them",  "then",  "there",   "these", "they",   "this",   "those", "through",
-    "to",    "too",   "under", "until",  "up",     "upon",    "very",  "was",   "we",      "were",  "what",   "when",   "where", "which",
-    "while", "who",   "whom",  "why",    "will",   "with",    "within", "without", "would", "you",  "your",
+    "a",     "about",   "above",  "after", "again", "against", "all",     "also",    "am",     "an",
+    "and",   "any",     "are",    "as",    "at",    "be",      "because", "been",    "before", "being",
+    "below", "between", "both",   "but",   "by",    "can",     "could",   "did",     "do",     "does",
+    "doing", "down",    "during", "each",  "few",   "for",     "from",    "further", "had",    "has",
+    "have",  "having",  "he",     "her",   "here",  "hers",    "him",     "his",     "how",    "i",
+    "if",    "in",      "into",   "is",    "it",    "its",     "itself",  "just",    "may",    "me",
+    "might", "more",    "most",   "must",  "my",    "no",      "nor",     "not",     "now",    "of",
+    "off",   "on",      "once",   "only",  "or",    "other",   "our",     "out",     "over",   "own",
+    "same",  "she",     "should", "so",    "some",  "such",    "than",    "that",    "the",    "their",
+    "them",  "then",    "there",  "these", "they",  "this",    "those",   "through", "to",     "too",
+    "under", "until",   "up",     "upon",  "very",  "was",     "we",      "were",    "what",   "when",
+    "where", "which",   "while",  "who",   "whom",  "why",     "will",    "with",    "within", "without",
+    "would", "you",     "your",
 };
 
 void sg_lexicon_room_free(sg_lexicon_room *r)
@@ -49,7 +53,8 @@ static int more_texts(const void *a, const void *b)
     return (x->word > y->word) - (x->word < y->word);
 }
 
-static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r, sg_bytes text, uint32_t number, sg_error *err)
+static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r, sg_bytes text,
+                            uint32_t number, sg_error *err)
 {
     sg_status st = sg_words_split(&r->split, text, err);
 
@@ -118,7 +123,8 @@ sg_status sg_lexicon_fit(sg_model *m, int32_t most, sg_lexicon_text *text, void 
         all.size = 0;
         text(ctx, i, &all);
         st = all.failed ? sg_fail_memory(err, "texts")
-                        : count_text(&list, &cap, v, &r, (sg_bytes){all.data ? all.data : "", all.size}, (uint32_t)i, err);
+                        : count_text(&list, &cap, v, &r, (sg_bytes){all.data ? all.data : "", all.size},
+                                     (uint32_t)i, err);
     }
     if (!st && (words = (size_t)sg_vocab_count(v)) == 0)
         st = sg_fail(err, SG_ERR_USAGE, "%s: expected texts with words, found none", m->class->name);
@@ -145,12 +151,16 @@ static sg_status check_words(sg_lexicon *x, const sg_model *m, int32_t most, sg_
         (st = sg_model_array_need(&offsets, m, "lexicon.offsets", SG_DT_I64, 1, &any, err)))
         return st;
     if (offsets->count < 2 || offsets->count > (size_t)most + 1)
-        return sg_fail(err, SG_ERR_FORMAT, "array 'lexicon.offsets': expected 2 to %d numbers, found %zu", (int)most + 1, offsets->count);
+        return sg_fail(err, SG_ERR_FORMAT, "array 'lexicon.offsets': expected 2 to %d numbers, found %zu",
+                       (int)most + 1, offsets->count);
     x->words = (sg_strings){offsets->count - 1, bytes->data, offsets->data};
     for (size_t i = 0; i < x->words.n; i++)
-        if (x->words.offsets[i] < 0 || x->words.offsets[i] > x->words.offsets[i + 1] || x->words.offsets[i + 1] > (int64_t)bytes->count)
-            return sg_fail(err, SG_ERR_FORMAT, "array 'lexicon.offsets': expected ascending numbers from 0 to %zu, found %lld at %zu",
-                           bytes->count, (long long)x->words.offsets[i], i);
+        if (x->words.offsets[i] < 0 || x->words.offsets[i] > x->words.offsets[i + 1] ||
+            x->words.offsets[i + 1] > (int64_t)bytes->count)
+            return sg_fail(
+                err, SG_ERR_FORMAT,
+                "array 'lexicon.offsets': expected ascending numbers from 0 to %zu, found %lld at %zu",
+                bytes->count, (long long)x->words.offsets[i], i);
     return SG_OK;
 }
 
@@ -174,7 +184,8 @@ sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_
     return SG_OK;
 }
 
-sg_status sg_lexicon_read(int32_t *id, size_t *n, const sg_lexicon *x, sg_lexicon_room *r, sg_bytes text, size_t most, sg_error *err)
+sg_status sg_lexicon_read(int32_t *id, size_t *n, const sg_lexicon *x, sg_lexicon_room *r, sg_bytes text,
+                          size_t most, sg_error *err)
 {
     sg_status st = sg_words_split(&r->split, text, err);
 
