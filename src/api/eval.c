@@ -45,6 +45,7 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
         .users_max = o->users,
         .beam = o->beam,
         .plain = o->plain,
+        .free = o->free,
         .batch = o->batch,
         .exact = o->exact,
         .cold = o->cold,

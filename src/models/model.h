@@ -160,6 +160,7 @@ struct sg_session {
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
     bool plain;            /* they do not search again for what the beam may have missed */
+    bool free;             /* role retrieve: they write codes without looking whether they are an item's */
     int groups;            /* above 1: they search in groups whose first codes keep apart ... */
     float diversity;       /* ... a code that an earlier group took counts this much less */
     float temperature;     /* above 0: they draw instead */

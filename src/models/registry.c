@@ -18,7 +18,8 @@
     X(hstu_rank)                                                                                             \
     X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
-    X(cobra)
+    X(cobra)                                                                                                 \
+    X(dsi)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)
