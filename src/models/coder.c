@@ -65,6 +65,8 @@ sg_status sg_coder_declare(sg_coder *s, sg_model *m, uint64_t seed, const sg_cod
         sg_block_declare(&s->enc[i], ps, seed, &spec, name);
     }
     spec.cross = true;
+    spec.experts = c->experts;
+    spec.top = c->top;
     for (int i = 0; i < c->layers; i++) {
         snprintf(name, sizeof name, "decoder.%d", i);
         sg_block_declare(&s->dec[i], ps, seed, &spec, name);
@@ -245,6 +247,31 @@ sg_status sg_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
     return SG_OK;
 }
 
+sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err)
+{
+    const sg_coder *s = d->coder;
+    const sg_names *w = &s->names;
+    sg_graph *g = d->stack.graph;
+    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
+    const int n = d->stack.first[d->stack.batch];
+    int32_t *id = sg_scratch(g, (size_t)n + 1, sizeof *id), *prefix = sg_scratch(g, (size_t)n + 1, sizeof *prefix);
+
+    for (int t = 0; id && prefix && t <= w->levels; t++) {
+        for (int i = 0; i < n; i++) {
+            const size_t at = (size_t)item[i] * (size_t)w->levels + (size_t)t;
+
+            id[i] = t ? w->first[t - 1] + s->codes[at - 1] : s->bos;
+            prefix[i] = w->prefix && t ? w->node[at - 1] : -1;
+        }
+        if (!sg_stack_write(&d->stack, sg_coder_embed(g, s, id, prefix, n)))
+            break;
+    }
+    const sg_status st = sg_graph_status(g, err);
+    if (!st)
+        sg_arena_back(sg_graph_arena(g), mark);
+    return st;
+}
+
 /* The latest items of the histories, those that were not read before, into step memory. */
 static bool take_items(sg_source *in, const sg_coder_spec *c, sg_graph *g, const sg_histories *h)
 {
@@ -271,7 +298,7 @@ static bool take_items(sg_source *in, const sg_coder_spec *c, sg_graph *g, const
 }
 
 sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all, int first, int n,
-                          int cap, sg_error *err)
+                          int cap, int items, sg_error *err)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_histories h = sg_histories_rows(all, first, n);
@@ -279,6 +306,7 @@ sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session,
     sg_stack_spec spec = {.block = s->dec,
                           .layers = c->layers,
                           .levels = s->names.levels,
+                          .written = (items - 1) * (s->names.levels + 1),
                           .scale = 1,
                           .bias_self = s->bias_dec,
                           .bias_cross = s->bias_cross,
@@ -348,7 +376,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     for (int first = 0; first < h->n; first += users) {
         const int n = h->n - first < users ? h->n - first : users;
 
-        if ((st = sg_decoder_open(&d, s, session, h, first, n, n * most, err)))
+        if ((st = sg_decoder_open(&d, s, session, h, first, n, n * most, 1, err)))
             return st;
         if (f && f->seen) {
             spec.deny_offsets = h->offsets + first;
@@ -387,7 +415,7 @@ sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histor
     for (int first = 0; first < h->n; first += USERS) {
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
-        if ((st = sg_decoder_open(&d, s, session, h, first, n, ROWS, err)) ||
+        if ((st = sg_decoder_open(&d, s, session, h, first, n, ROWS, 1, err)) ||
             (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
                                   sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise, ROWS,
                                   sg_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
@@ -402,7 +430,7 @@ sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histori
     sg_status st;
     sg_decoder d;
 
-    if ((st = sg_decoder_open(&d, s, session, h, 0, 1, n, err)))
+    if ((st = sg_decoder_open(&d, s, session, h, 0, 1, n, 1, err)))
         return st;
     return sg_path_scores(logp, sg_session_catalogue(session), item, n, s->spec.legal || s->spec.renormalise,
                           sg_decoder_step, &d, sg_graph_arena(session->graph), err);

@@ -17,6 +17,7 @@ typedef struct sg_coder_spec {
     int dim, layers, heads, head_dim, ffn;
     const char *act; /* "relu", "gelu" or "silu" */
     bool gated;
+    int experts, top; /* of the decoder's feed-forward part (nn/moe.h); 0: one for all */
     float dropout;
     int history, step;            /* items that are read; events by which the window moves */
     bool causal;                  /* an item sees itself whole and all before it, so that one pass serves every prefix */
@@ -84,10 +85,13 @@ typedef struct sg_decoder {
 
 /* Encodes histories first .. first + n - 1 and prepares a decoder for at most cap prefixes a level, in a new step of the session's
  * graph. Pasts keep, of each encoder block, keys and values of the tokens, and after these, of each decoder block, those of the
- * memory. */
+ * memory. items: how many each may write one after the other; above 1, sg_decoder_write puts them in front of a search. */
 sg_status sg_decoder_open(sg_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all, int first, int n,
-                          int cap, sg_error *err);
+                          int cap, int items, sg_error *err);
 sg_status sg_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
+
+/* BOS and all codes of item[i] for start i of the stack's (decode/stack.h: sg_stack_starts). */
+sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err);
 
 /* The roles of a model that writes one item. beam: when the session has none of its own. prior_of: what is added to the scores of
  * items (decode/beam.h); NULL: nothing. */
