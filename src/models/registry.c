@@ -18,7 +18,9 @@
     X(hstu_rank)                                                                                             \
     X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
-    X(cobra)
+    X(cobra)                                                                                                 \
+    X(onerec)                                                                                                \
+    X(onerec_reward)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)
