@@ -140,6 +140,9 @@ sg_tensor *sg_embed(sg_graph *g, sg_param *table, const int32_t *ids, int n);
 /* sum over k of table[ids[i*k + j]]: several id columns into one vector; -1 skipped. */
 sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n, int k);
 sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n);        /* gather rows; -1 gives zeros */
+/* y_i = sum over j < k of w[i, col[i k + j]] x[row[i k + j]]: x (slots, d), w (rows, n), each slot in one y at most; row and col are
+ * borrowed until the next begin. */
+sg_tensor *sg_mix_rows(sg_graph *g, sg_tensor *x, sg_tensor *w, const int32_t *row, const int32_t *col, int k);
 sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim);       /* the same numbers, the same count */
 sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n);           /* one under the other */
 sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
@@ -252,6 +255,9 @@ typedef struct sg_list_spec {
     float scale, label_smoothing;
 } sg_list_spec;
 sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *b, const sg_list_spec *spec);
+/* Log-probability of column target[r] of row r of logits x, softmax over columns begin[r] .. begin[r] + size[r] - 1: (rows, 1), 0 where
+ * target is -1. The arrays are borrowed until the next begin. */
+sg_tensor *sg_log_prob(sg_graph *g, sg_tensor *x, const int32_t *begin, const int32_t *size, const int32_t *target);
 /* Contrastive loss: row r of q (rows, d) against all rows of c (n, d), n >= rows, of which row r is its own; mean over rows, scalar. */
 sg_tensor *sg_batch_ce(sg_graph *g, sg_tensor *q, sg_tensor *c, float scale);
 /* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the

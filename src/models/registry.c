@@ -19,7 +19,9 @@
     X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
     X(cobra)                                                                                                 \
-    X(dsi)
+    X(dsi)                                                                                                   \
+    X(onerec)                                                                                                \
+    X(onerec_reward)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)
