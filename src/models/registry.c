@@ -10,6 +10,7 @@
     X(narm)                                                                                                  \
     X(attrec)                                                                                                \
     X(sasrec)                                                                                                \
+    X(vqrec)                                                                                                 \
     X(heterrec)                                                                                              \
     X(bert4rec)                                                                                              \
     X(s3rec)                                                                                                 \

@@ -12,7 +12,7 @@
 sg_status sg_codes_init(sg_codes *c, int32_t n, int levels, int32_t codes, sg_error *err)
 {
     *c = (sg_codes){.n = n, .levels = levels, .reconstruction = NAN};
-    for (int l = 0; l < SG_LEVELS_MAX; l++)
+    for (int l = 0; l < SG_PARTS_MAX; l++)
         c->error[l] = NAN;
     for (int l = 0; l < levels; l++)
         c->size[l] = codes;

@@ -7,7 +7,6 @@
 #include "file/json.h"
 #include "math/gemm.h"
 #include "math/math.h"
-#include "quantize/kmeans.h"
 #include "quantize/quantize.h"
 
 #include <stdio.h>
@@ -179,26 +178,11 @@ static void latents(const sg_encoder *e, float *a, float *b, const float *x, siz
     }
 }
 
-/* Codes of latents a (rows, dense), which are used up; b is scratch. */
-static sg_status codes_of(const sg_encoder *e, int32_t *codes, float *a, float *b, size_t rows, sg_pool *pool, sg_error *err)
+/* Codes of latents a (rows, dense), which are used up. */
+static sg_status codes_of(const sg_encoder *e, int32_t *codes, float *a, size_t rows, sg_pool *pool, sg_error *err)
 {
-    const size_t part = (size_t)e->book_dim, levels = (size_t)e->levels;
-
-    if (!e->product)
-        return sg_residual_codes(codes, NULL, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err);
-    for (size_t l = 0; l < levels; l++) {
-        int32_t level[ROWS];
-        sg_status st;
-
-        for (size_t i = 0; i < rows; i++)
-            memcpy(b + i * part, a + (i * levels + l) * part, part * sizeof *b);
-        if ((st = sg_assign(level, NULL, b, rows, e->book_dim, e->book + l * (size_t)e->book_codes * part, e->book_codes, pool,
-                            err)))
-            return st;
-        for (size_t i = 0; i < rows; i++)
-            codes[i * levels + l] = level[i];
-    }
-    return SG_OK;
+    return e->product ? sg_product_codes(codes, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err)
+                      : sg_residual_codes(codes, NULL, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err);
 }
 
 sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, size_t n, sg_pool *pool, sg_error *err)
@@ -211,7 +195,7 @@ sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, 
         const size_t rows = n - i < most ? n - i : most;
 
         latents(e, a, b, x + i * (size_t)e->dim, rows);
-        st = codes_of(e, codes + i * (size_t)e->levels, a, b, rows, pool, err);
+        st = codes_of(e, codes + i * (size_t)e->levels, a, rows, pool, err);
     }
     sg_free(a);
     sg_free(b);
@@ -302,7 +286,7 @@ sg_status sg_encoder_place(const sg_encoder *e, int32_t *codes, const float *x, 
         st = sg_fail_memory(err, "codes of a new item");
     } else {
         latents(e, a, b, x, 1);
-        st = codes_of(e, codes, a, b, 1, NULL, err);
+        st = codes_of(e, codes, a, 1, NULL, err);
     }
     if (st == SG_OK && !e->product) /* a: what all levels left; what the last one was given is that and its centre */
         sg_axpy(a, 1, e->book + (size_t)(e->levels - 1) * each + (size_t)codes[e->levels - 1] * width, width);

@@ -271,6 +271,27 @@ done:
     return st;
 }
 
+sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_dim, const float *book, int levels, int book_codes,
+                           sg_pool *pool, sg_error *err)
+{
+    const size_t part = (size_t)book_dim, n_levels = (size_t)levels;
+    float *slice = sg_alloc_array(n, part * sizeof *slice);
+    int32_t *code = sg_alloc_array(n, sizeof *code);
+    sg_status st = slice && code ? SG_OK : sg_fail_memory(err, "codes");
+
+    for (size_t l = 0; !st && l < n_levels; l++) {
+        for (size_t i = 0; i < n; i++)
+            memcpy(slice + i * part, z + (i * n_levels + l) * part, part * sizeof *slice);
+        if ((st = sg_assign(code, NULL, slice, n, book_dim, book + l * (size_t)book_codes * part, book_codes, pool, err)))
+            break;
+        for (size_t i = 0; i < n; i++)
+            codes[i * n_levels + l] = code[i];
+    }
+    sg_free(slice);
+    sg_free(code);
+    return st;
+}
+
 sg_status sg_pq(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
                 sg_error *err)
 {

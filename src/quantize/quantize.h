@@ -5,11 +5,13 @@
 #include "nn/param.h"
 #include "quantize/tokenize.h"
 
+enum { SG_PARTS_MAX = 64 }; /* levels of codes in memory; those of semantic IDs are SG_LEVELS_MAX at most */
+
 /* Codes of all items, with what made them. */
 typedef struct sg_codes {
     int32_t n;
     int levels;                  /* with the collision digit, once there is one */
-    int32_t size[SG_LEVELS_MAX];
+    int32_t size[SG_PARTS_MAX];
     int32_t *codes;              /* owned: (n, levels) */
     bool digit;                  /* the last level is a collision digit */
     int book_levels, book_codes, book_dim;
@@ -18,7 +20,7 @@ typedef struct sg_codes {
     float *rotation;             /* owned: (dim, dim) latent = x rotation, or NULL */
     float *shift, *scale;        /* owned: (dim of the vectors) inputs are (x - shift) * scale, or NULL */
     float *latent;               /* owned: (n, book_dim or, product, dim) what the codebooks approximate; NULL: the inputs */
-    double error[SG_LEVELS_MAX]; /* share of the variance (of the latents, rqvae) left after each level; NaN: unknown */
+    double error[SG_PARTS_MAX]; /* share of the variance (of the latents, rqvae) left after each level; NaN: unknown */
     double reconstruction;       /* share of the inputs' variance that the codes lose; NaN: unknown */
     sg_params network;           /* encoder and decoder, of methods that learn a latent */
 } sg_codes;
@@ -50,6 +52,10 @@ double sg_variance(const float *x, size_t n, size_t dim); /* sum of squares abou
  * error (levels) or NULL: mean of |left|^2 after each level. */
 sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
                             int book_codes, sg_pool *pool, sg_error *err);
+
+/* The same of a product quantiser, part by part: codes (n, levels) of z (n, levels book_dim). */
+sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_dim, const float *book, int levels, int book_codes,
+                           sg_pool *pool, sg_error *err);
 
 /* Rows of codes in lexicographic order, equal rows by number: order (n). */
 sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err);
