@@ -20,6 +20,9 @@
  * T5 has none: a bidirectional encoder can mark the last item itself. One that is causal by item cannot, since
  * it does not know where a target's history ends.
  *
+ * IDs that end early (sedge tokenize --method alit) are read to their last code. The decoder writes the end too, unless softmax=legal,
+ * where it is the only code that exists; what fills the ID up after its end costs nothing.
+ *
  * star=W adds W times the scores of STAR, what is looked up of items that come together and of their texts, to what the decoder
  * says of an item. The search goes by the sum: a prefix counts the best score of STAR below it.
  *
@@ -216,7 +219,7 @@ typedef struct source {
     const int32_t *user; /* (batch), -1: unknown */
     const int32_t *item;
     const int32_t *offsets; /* (batch + 1), items */
-    const int32_t *before;  /* (batch) items that were read earlier; NULL: none */
+    const int32_t *before;  /* (batch) tokens that were read earlier; NULL: none */
     sg_kept *const *kept;   /* (layers, batch) of them; NULL: none */
     int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
     const sg_session *session; /* its items may have come after the training; NULL: training */
@@ -230,6 +233,15 @@ static uint32_t user_token(const tiger_config *c, int32_t user)
 static bool renormalises(const tiger_config *c)
 {
     return c->renormalise || !strcmp(c->softmax, "legal");
+}
+
+/* Codes of an item, which may have come after the training; own (levels). */
+static const int32_t *codes_of(const sg_model *m, const sg_session *session, int32_t item, int32_t *own)
+{
+    if (!session || !session->offer || !session->offer->catalogue)
+        return m->codes + (size_t)item * (size_t)sg_catalogue_levels(m->catalogue);
+    sg_session_codes(session, item, own);
+    return own;
 }
 
 static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
@@ -249,6 +261,7 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
         return NULL;
     for (int b = 0; b < in->batch; b++) {
         const int before = in->before ? in->before[b] : 0;
+        int read = before ? before : extra;
 
         in->tokens[b] = n;
         if (extra && !before) {
@@ -257,20 +270,19 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
             limit[n++] = 1;
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
-            const size_t at = (size_t)in->item[i] * (size_t)w->levels;
-            const int32_t *code = m->codes + at, *row = w->prefix ? w->node + at : NULL;
             int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
+            const int32_t *code = codes_of(m, in->session, in->item[i], own), *row = own_row;
+            const int length = sg_catalogue_length(w->catalogue, code);
 
-            if (in->session && in->session->offer && in->session->offer->catalogue) {
-                sg_session_codes(in->session, in->item[i], own);
+            if (code == own)
                 sg_names_rows(own_row, w, own);
-                code = own;
-                row = own_row;
-            }
-            for (int l = 0; l < w->levels; l++) {
+            else if (w->prefix)
+                row = w->node + (size_t)in->item[i] * (size_t)w->levels;
+            read += length;
+            for (int l = 0; l < length; l++) {
                 id[n] = w->first[l] + code[l];
                 prefix[n] = w->prefix ? row[l] : -1;
-                limit[n++] = extra + (before + i - in->offsets[b] + 1) * w->levels;
+                limit[n++] = read;
             }
         }
     }
@@ -335,6 +347,15 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     return SG_OK;
 }
 
+/* Codes of an item that the decoder writes: with the end of its ID, when there are others in its place. */
+static int written(const sg_model *m, int32_t item, bool legal)
+{
+    const int levels = sg_catalogue_levels(m->catalogue);
+    const int length = sg_catalogue_length(m->catalogue, m->codes + (size_t)item * (size_t)levels);
+
+    return length < levels && !legal ? length + 1 : length;
+}
+
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,
                              uint64_t step)
 {
@@ -342,10 +363,11 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     const tiger *s = m->state;
     const sg_names *w = &s->names;
     const int L = w->levels, extra = c->user_tokens ? 1 : 0;
+    const bool legal = !strcmp(c->softmax, "legal");
     int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *user = sg_scratch(g, (size_t)n, sizeof *user);
     int32_t *rows = sg_scratch(g, (size_t)n + 1, sizeof *rows); /* decoder rows of each example */
-    int items = 0, targets = 0;
+    int items = 0, targets = 0, R = 0;
 
     if (!offsets || !user || !rows)
         return NULL;
@@ -353,15 +375,16 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
         const example *e = &s->examples[example_no[i]];
 
         offsets[i] = items;
-        rows[i] = targets * L;
+        rows[i] = R;
         user[i] = e->user;
         items += (int)(e->last - e->begin);
         targets += (int)(e->last - e->first + 1);
+        for (int64_t ev = e->first; ev <= e->last; ev++)
+            R += written(m, s->data->item[ev], legal);
     }
     offsets[n] = items;
-    rows[n] = targets * L;
+    rows[n] = R;
 
-    const int R = targets * L;
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
     int32_t *target_item = sg_scratch(g, (size_t)targets + 1, sizeof *target_item);
@@ -375,22 +398,28 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     for (int i = 0; i < n; i++) {
         const example *e = &s->examples[example_no[i]];
 
+        int read = extra;
+
         memcpy(item + offsets[i], s->data->item + e->begin, (size_t)(e->last - e->begin) * sizeof *item);
+        for (int64_t ev = e->begin; ev < e->first; ev++)
+            read += sg_catalogue_length(m->catalogue, m->codes + (size_t)s->data->item[ev] * (size_t)L);
         for (int64_t ev = e->first; ev <= e->last; ev++) {
             const int32_t *code = m->codes + (size_t)s->data->item[ev] * (size_t)L;
+            const int length = written(m, s->data->item[ev], legal);
 
             target_item[t] = s->data->item[ev];
             own[t++] = r;
-            for (int l = 0; l < L; l++, r++) {
+            for (int l = 0; l < length; l++, r++) {
                 id[r] = l ? w->first[l - 1] + code[l - 1] : s->bos;
                 prefix[r] =
                     w->prefix && l ? w->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
-                limit[r] = extra + (int32_t)(ev - e->begin) * L;
+                limit[r] = read;
                 place[r] = limit[r] - 1;
                 begin[r] = w->first[l];
                 size[r] = w->size[l];
                 target[r] = w->first[l] + code[l];
             }
+            read += sg_catalogue_length(m->catalogue, code);
         }
     }
     own[targets] = R;
@@ -421,7 +450,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
-    if (!strcmp(c->softmax, "legal"))
+    if (legal)
         return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
     return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
 }
@@ -481,8 +510,10 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
 }
 
 /* The latest items of the histories, those that were not read before, into step memory. */
-static bool take_items(source *in, const tiger_config *c, sg_graph *g, const sg_histories *h)
+static bool take_items(source *in, const sg_session *session, sg_graph *g, const sg_histories *h)
 {
+    const sg_model *m = session->model;
+    const tiger_config *c = m->config;
     const size_t n = (size_t)h->n;
     int32_t *offsets = sg_scratch(g, n + 1, sizeof *offsets), *before = sg_scratch(g, n, sizeof *before);
     int32_t *item = sg_scratch(g, n, (size_t)c->history * sizeof *item);
@@ -492,16 +523,19 @@ static bool take_items(source *in, const tiger_config *c, sg_graph *g, const sg_
         return false;
     for (int i = 0; i < h->n; i++) {
         const int64_t begin = sg_window_begin(h, i, c->history, c->step);
-        const int len = (int)(h->offsets[i + 1] - begin);
+        const int len = (int)(h->offsets[i + 1] - begin), read = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        int32_t own[SG_LEVELS_MAX];
 
-        before[i] = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        before[i] = read && c->user_tokens ? 1 : 0;
+        for (int e = 0; e < read; e++)
+            before[i] += sg_catalogue_length(m->catalogue, codes_of(m, session, h->item[begin + e], own));
         offsets[i] = total;
-        if (len > before[i])
-            memcpy(item + total, h->item + begin + before[i], (size_t)(len - before[i]) * sizeof *item);
-        total += len - before[i];
+        if (len > read)
+            memcpy(item + total, h->item + begin + read, (size_t)(len - read) * sizeof *item);
+        total += len - read;
     }
     offsets[h->n] = total;
-    *in = (source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before};
+    *in = (source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before, .session = session};
     return true;
 }
 
@@ -529,10 +563,9 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     *d = (decoder){.m = m};
     for (int i = 0; i < 2; i++)
         d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-    if (!take_items(&in, c, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
+    if (!take_items(&in, session, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
     spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
-    in.session = session;
     sg_tensor *memory = encode(m, g, &in);
 
     if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
@@ -695,9 +728,11 @@ static bool tiger_keeps(const sg_model *m)
 static int tiger_past_cut(sg_past *p, int n)
 {
     const tiger_config *c = p->model->config;
-    const tiger *s = p->model->state;
+    const sg_catalogue *ids = p->model->catalogue;
 
-    return sg_kept_past_cut(p, n, n ? (c->user_tokens ? 1 : 0) + n * s->names.levels : 0);
+    if (sg_catalogue_ends(ids)) /* how many tokens n events are is not known here: an item may have come later */
+        n = 0;
+    return sg_kept_past_cut(p, n, n ? (c->user_tokens ? 1 : 0) + n * sg_catalogue_levels(ids) : 0);
 }
 
 const sg_model_class sg_model_tiger = {
