@@ -3,7 +3,7 @@
 #
 #   bench/tokenizers.sh DATA WORK [ROW...]        DATA: a folder with vectors (sedge embed); WORK: one for copies and models
 #
-# Every row is DATA tokenized its way and TIGER of recipes/beauty/tiger.yaml's size trained EPOCHS (6) passes, one seed, and asked for
+# Every row is DATA tokenized its way and TIGER of recipes/beauty/tiger.yaml's size trained EPOCHS (3) passes, one seed, and asked for
 # USERS (4000) of the validation split with BEAM (20) beams, the history kept, no second search. RQ-VAE and its kin learn for
 # TOKEN_EPOCHS (30) passes. Rows that are there already are not made again. BUILD (build) has the program, RUN stands before each
 # training, THREADS (1). CSV: row, levels with the digit, mean codes an ID, used codes and perplexity of the levels, items that
@@ -13,13 +13,14 @@ set -eu
 data=$1 work=$2 sedge=${BUILD:-build}/sedge
 shift 2
 command -v jq >/dev/null || { echo "tokenizers.sh: jq is not installed (Debian: jq)" >&2; exit 2; }
-[ $# -gt 0 ] || set -- rkmeans sinkhorn balanced pq opq hkmeans rqvae-ste rqvae-ema rqvae-rotation rqvae-simvq vqvae fsq lfq alit \
+[ $# -gt 0 ] || set -- rkmeans rkmeans-4 sinkhorn balanced pq opq hkmeans rqvae-ste rqvae-ema rqvae-rotation rqvae-simvq vqvae fsq lfq alit alit-half \
     random string atomic
 learned="epochs=${TOKEN_EPOCHS:-30}"
 
 options() { # ROW: what tokenize is told
     case $1 in
     rkmeans) echo method=rkmeans ;;
+    rkmeans-4) echo method=rkmeans levels=4 ;;
     sinkhorn) echo method=rkmeans last=sinkhorn ;;
     balanced) echo method=rkmeans balanced=true ;;
     pq) echo method=pq levels=4 ;;
@@ -33,6 +34,7 @@ options() { # ROW: what tokenize is told
     fsq) echo method=fsq grid=8,6,5 "$learned" ;;
     lfq) echo method=lfq "$learned" ;;
     alit) echo method=alit ;;
+    alit-half) echo method=alit tau=0.5 ;;
     random) echo method=random ;;
     string) echo method=naive ;;
     atomic) echo method=atomic ;;
@@ -53,7 +55,7 @@ for row; do
         ${RUN:-} "$sedge" tokenize "$dir/data" -q --json -t "${THREADS:-1}" --set $set_ >"$dir/tokenize.json"
         ${RUN:-} "$sedge" train tiger "$dir/data" -o "$dir/run" -q -t "${THREADS:-1}" --set dim=64 layers=2 heads=4 head_dim=16 ffn=256 \
             dropout=0.1 label_smoothing=0.1 softmax=legal prefix_vectors=true content=1 init_sd=0.02 lr=0.001 schedule=linear \
-            warmup=300 batch=32 epochs="${EPOCHS:-6}" valid_every="${EPOCHS:-6}" valid_users=200 patience=0 >/dev/null
+            warmup=300 batch=32 epochs="${EPOCHS:-3}" valid_every="${EPOCHS:-3}" valid_users=200 patience=0 >/dev/null
         ${RUN:-} "$sedge" eval "$dir/run" "$dir/data" -q --json -t "${THREADS:-1}" --split valid --no-floors --plain \
             --set filter=unfiltered beam="${BEAM:-20}" users="${USERS:-4000}" >"$dir/eval.part"
         mv "$dir/eval.part" "$dir/eval.json"

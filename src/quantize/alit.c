@@ -136,7 +136,7 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
                   const sg_progress *progress, sg_error *err)
 {
     const size_t each = (size_t)c->codes * (size_t)d->dim;
-    const double total = sg_variance(d->x, (size_t)d->n, (size_t)d->dim);
+    const double total = sg_variance(d->x, (size_t)d->n, (size_t)d->dim, pool);
     double ended = 0;
     growing g = {0};
     int level = 0;
@@ -158,7 +158,7 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
         out->codes[i] = c->codes;
     for (; level < c->cap && g.n; level++) {
         const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced,
+                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)level};
         float *centre = out->book + (size_t)level * each;
         const size_t n = g.n;
@@ -174,7 +174,7 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
         }
         if ((st = find_alone(&g, out, err)))
             goto done;
-        out->error[level] = total > 0 ? (ended + sg_energy(g.left, n, g.dim)) / total : 0;
+        out->error[level] = total > 0 ? (ended + sg_energy(g.left, n, g.dim, pool)) / total : 0;
         ended += let_end(&g, (float)c->tau);
         if ((st = sg_progress_say(progress, err, "tokenize", "level %d: %zu items, %.1f %% of the variance left, %zu go on", level + 1, n,
                                   100 * out->error[level], g.n)))

@@ -46,8 +46,8 @@ sg_quantizer sg_autoencode; /* rqvae, vqvae, fsq, lfq */
 sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
                       double epsilon, sg_error *err);
 int sg_codes_length(const sg_codes *c, size_t item); /* codes before the end, or before the digit */
-double sg_energy(const float *x, size_t n, size_t dim);   /* sum of squares */
-double sg_variance(const float *x, size_t n, size_t dim); /* sum of squares about the mean of the rows */
+double sg_energy(const float *x, size_t n, size_t dim, sg_pool *pool);   /* sum of squares */
+double sg_variance(const float *x, size_t n, size_t dim, sg_pool *pool); /* sum of squares about the mean of the rows */
 /* Greedy codes of latents z (n, dim): level by level the nearest centre of what is left; z becomes what is left at the end.
  * error (levels) or NULL: mean of |left|^2 after each level. */
 sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,

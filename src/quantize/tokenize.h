@@ -18,6 +18,8 @@
     X(int, codes, 256, 2, 65536, "codes per level")                                                                 \
     X(bool, standardise, false, 0, 1, "inputs to mean 0, variance 1 per dimension first")                           \
     X(int, iterations, 50, 1, 10000, "k-means: Lloyd iterations at most")                                           \
+    X(int, sample, 256, 0, 1000000,                                                                                 \
+      "k-means: vectors a code that all iterations but the last look at, when there are twice as many (0: all)")    \
     X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
     X(float, tau, 0.3, 0, 1, "alit: an ID ends when less of the vector's square is left and no other item shares it")        \
     X(int, cap, 6, 1, 15, "alit: codes per item, at most, before the collision digit")                              \
