@@ -99,6 +99,20 @@ static uint32_t user_token(const sg_coder *s, int32_t user)
     return user < 0 ? 0 : (uint32_t)(sg_rng_mix((uint64_t)user + 1) % (uint64_t)s->spec.user_tokens);
 }
 
+/* Codes of an item, which may have come after the training; own (levels). */
+static const int32_t *codes_of(const sg_coder *s, const sg_session *session, int32_t item, int32_t *own)
+{
+    if (!session || !session->offer || !session->offer->catalogue)
+        return s->codes + (size_t)item * (size_t)s->names.levels;
+    sg_session_codes(session, item, own);
+    return own;
+}
+
+int sg_coder_length(const sg_coder *s, int32_t item)
+{
+    return sg_catalogue_length(s->names.catalogue, s->codes + (size_t)item * (size_t)s->names.levels);
+}
+
 sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
 {
     const sg_coder_spec *c = &s->spec;
@@ -115,6 +129,7 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
         return NULL;
     for (int b = 0; b < in->batch; b++) {
         const int before = in->before ? in->before[b] : 0;
+        int read = before ? before : extra;
 
         in->tokens[b] = n;
         if (extra && !before) {
@@ -123,20 +138,19 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
             limit[n++] = 1;
         }
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
-            const size_t at = (size_t)in->item[i] * (size_t)w->levels;
-            const int32_t *code = s->codes + at, *row = w->prefix ? w->node + at : NULL;
             int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
+            const int32_t *code = codes_of(s, in->session, in->item[i], own), *row = own_row;
+            const int length = sg_catalogue_length(w->catalogue, code);
 
-            if (in->session && in->session->offer && in->session->offer->catalogue) {
-                sg_session_codes(in->session, in->item[i], own);
+            if (code == own)
                 sg_names_rows(own_row, w, own);
-                code = own;
-                row = own_row;
-            }
-            for (int l = 0; l < w->levels; l++) {
+            else if (w->prefix)
+                row = w->node + (size_t)in->item[i] * (size_t)w->levels;
+            read += length;
+            for (int l = 0; l < length; l++) {
                 id[n] = w->first[l] + code[l];
                 prefix[n] = w->prefix ? row[l] : -1;
-                limit[n++] = sg_coder_tokens(s, before + i - in->offsets[b] + 1);
+                limit[n++] = read;
             }
         }
     }
@@ -273,8 +287,9 @@ sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err)
 }
 
 /* The latest items of the histories, those that were not read before, into step memory. */
-static bool take_items(sg_source *in, const sg_coder_spec *c, sg_graph *g, const sg_histories *h)
+static bool take_items(sg_source *in, const sg_coder *s, const sg_session *session, sg_graph *g, const sg_histories *h)
 {
+    const sg_coder_spec *c = &s->spec;
     const size_t n = (size_t)h->n;
     int32_t *offsets = sg_scratch(g, n + 1, sizeof *offsets), *before = sg_scratch(g, n, sizeof *before);
     int32_t *item = sg_scratch(g, n, (size_t)c->history * sizeof *item);
@@ -284,16 +299,19 @@ static bool take_items(sg_source *in, const sg_coder_spec *c, sg_graph *g, const
         return false;
     for (int i = 0; i < h->n; i++) {
         const int64_t begin = sg_window_begin(h, i, c->history, c->step);
-        const int len = (int)(h->offsets[i + 1] - begin);
+        const int len = (int)(h->offsets[i + 1] - begin), read = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        int32_t own[SG_LEVELS_MAX];
 
-        before[i] = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        before[i] = read && c->user_tokens ? 1 : 0;
+        for (int e = 0; e < read; e++)
+            before[i] += sg_catalogue_length(s->names.catalogue, codes_of(s, session, h->item[begin + e], own));
         offsets[i] = total;
-        if (len > before[i])
-            memcpy(item + total, h->item + begin + before[i], (size_t)(len - before[i]) * sizeof *item);
-        total += len - before[i];
+        if (len > read)
+            memcpy(item + total, h->item + begin + read, (size_t)(len - read) * sizeof *item);
+        total += len - read;
     }
     offsets[h->n] = total;
-    *in = (sg_source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before};
+    *in = (sg_source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before, .session = session};
     return true;
 }
 
@@ -318,10 +336,9 @@ sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session,
     *d = (sg_decoder){.coder = s};
     for (int i = 0; i < 2; i++)
         d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-    if (!take_items(&in, c, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
+    if (!take_items(&in, s, session, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
     spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
-    in.session = session;
     sg_tensor *memory = sg_coder_encode(g, s, &in);
 
     if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
@@ -438,5 +455,7 @@ sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histori
 
 int sg_coder_past_cut(const sg_coder *s, sg_past *p, int n)
 {
-    return sg_kept_past_cut(p, n, n ? sg_coder_tokens(s, n) : 0);
+    if (sg_catalogue_ends(s->names.catalogue)) /* how many tokens n events are is not known here: an item may have come later */
+        n = 0;
+    return sg_kept_past_cut(p, n, n ? (s->spec.user_tokens ? 1 : 0) + n * s->names.levels : 0);
 }

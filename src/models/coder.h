@@ -54,17 +54,14 @@ typedef struct sg_source {
     const int32_t *user; /* (batch), -1: unknown */
     const int32_t *item;
     const int32_t *offsets;    /* (batch + 1), items */
-    const int32_t *before;     /* (batch) items that were read earlier; NULL: none */
+    const int32_t *before;     /* (batch) tokens that were read earlier; NULL: none */
     sg_kept *const *kept;      /* (layers, batch) of them; NULL: none */
     int32_t *tokens;           /* (batch + 1), token offsets: filled by encode */
     const sg_session *session; /* its items may have come after the training; NULL: training */
 } sg_source;
 sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in); /* NULL also when nothing is new */
-/* Tokens of the encoder after so many items of a history. */
-static inline int sg_coder_tokens(const sg_coder *s, int items)
-{
-    return (s->spec.user_tokens ? 1 : 0) + items * s->names.levels;
-}
+/* Tokens that the encoder reads of an item that the training knew: its codes, without the end of an ID that ends early. */
+int sg_coder_length(const sg_coder *s, int32_t item);
 
 /* The decoder's blocks over packed rows, in training: target i owns rows own[i] .. own[i + 1] - 1, example i rows rows[i] ..
  * rows[i + 1] - 1; row r sees the first limit[r] tokens of its example's memory. x: the rows' vectors. */

@@ -84,6 +84,8 @@ static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
 
     if (c->experts && c->top > c->experts)
         return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts, c->top);
+    if (m->catalogue && sg_catalogue_ends(m->catalogue))
+        return sg_fail(err, SG_ERR_USAGE, "onerec: expected IDs of one length, found IDs that end early (alit)");
     return sg_coder_declare(&s->coder, m, seed,
                             &(sg_coder_spec){.dim = c->dim,
                                              .layers = c->layers,

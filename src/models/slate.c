@@ -55,7 +55,7 @@ void sg_slate_rows_add(sg_slate_rows *b, const sg_coder *s, int seen, const int3
 
             b->id[r] = t ? w->first[t - 1] + code[t - 1] : s->bos;
             b->prefix[r] = w->prefix && t ? w->node[at + (size_t)t - 1] : -1;
-            b->limit[r] = sg_coder_tokens(s, seen);
+            b->limit[r] = seen * w->levels;
             b->begin[r] = t < w->levels ? w->first[t] : 0;
             b->size[r] = t < w->levels ? w->size[t] : 1;
             b->target[r] = t < w->levels ? w->first[t] + code[t] : -1;

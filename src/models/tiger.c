@@ -20,6 +20,9 @@
  * T5 has none: a bidirectional encoder can mark the last item itself. One that is causal by item cannot, since
  * it does not know where a target's history ends.
  *
+ * IDs that end early (sedge tokenize --method alit) are read to their last code. The decoder writes the end too, unless softmax=legal,
+ * where it is the only code that exists; what fills the ID up after its end costs nothing.
+ *
  * star=W adds W times the scores of STAR, what is looked up of items that come together and of their texts, to what the decoder
  * says of an item. The search goes by the sum: a prefix counts the best score of STAR below it.
  *
@@ -189,6 +192,14 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     return SG_OK;
 }
 
+/* Codes of an item that the decoder writes: with the end of its ID, when there are others in its place. */
+static int written(const tiger *s, int32_t item)
+{
+    const int length = sg_coder_length(&s->coder, item);
+
+    return length < s->coder.names.levels && !s->coder.spec.legal ? length + 1 : length;
+}
+
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,
                              uint64_t step)
 {
@@ -199,7 +210,7 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *user = sg_scratch(g, (size_t)n, sizeof *user);
     int32_t *rows = sg_scratch(g, (size_t)n + 1, sizeof *rows); /* decoder rows of each example */
-    int items = 0, targets = 0;
+    int items = 0, targets = 0, R = 0;
 
     if (!offsets || !user || !rows)
         return NULL;
@@ -207,15 +218,16 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
         const example *e = &s->examples[example_no[i]];
 
         offsets[i] = items;
-        rows[i] = targets * L;
+        rows[i] = R;
         user[i] = e->user;
         items += (int)(e->last - e->begin);
         targets += (int)(e->last - e->first + 1);
+        for (int64_t ev = e->first; ev <= e->last; ev++)
+            R += written(s, s->data->item[ev]);
     }
     offsets[n] = items;
-    rows[n] = targets * L;
+    rows[n] = R;
 
-    const int R = targets * L;
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
     int32_t *target_item = sg_scratch(g, (size_t)targets + 1, sizeof *target_item);
@@ -228,22 +240,27 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     int r = 0, t = 0;
     for (int i = 0; i < n; i++) {
         const example *e = &s->examples[example_no[i]];
+        int read = c->user_tokens ? 1 : 0;
 
         memcpy(item + offsets[i], s->data->item + e->begin, (size_t)(e->last - e->begin) * sizeof *item);
+        for (int64_t ev = e->begin; ev < e->first; ev++)
+            read += sg_coder_length(&s->coder, s->data->item[ev]);
         for (int64_t ev = e->first; ev <= e->last; ev++) {
             const int32_t *code = m->codes + (size_t)s->data->item[ev] * (size_t)L;
+            const int length = written(s, s->data->item[ev]);
 
             target_item[t] = s->data->item[ev];
             own[t++] = r;
-            for (int l = 0; l < L; l++, r++) {
+            for (int l = 0; l < length; l++, r++) {
                 id[r] = l ? w->first[l - 1] + code[l - 1] : s->coder.bos;
                 prefix[r] =
                     w->prefix && l ? w->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
-                limit[r] = sg_coder_tokens(&s->coder, (int)(ev - e->begin));
+                limit[r] = read;
                 begin[r] = w->first[l];
                 size[r] = w->size[l];
                 target[r] = w->first[l] + code[l];
             }
+            read += sg_coder_length(&s->coder, s->data->item[ev]);
         }
     }
     own[targets] = R;

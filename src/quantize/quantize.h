@@ -14,6 +14,7 @@ typedef struct sg_codes {
     int32_t size[SG_PARTS_MAX];
     int32_t *codes;              /* owned: (n, levels) */
     bool digit;                  /* the last level is a collision digit */
+    bool ends;                   /* the last code of a level, but of the first, ends an ID (catalogue.h) */
     int book_levels, book_codes, book_dim;
     float *book;                 /* owned: codebooks (book_levels, book_codes, book_dim), or NULL */
     bool product;                /* the codebooks are those of parts of the latent, side by side; else of residuals */
@@ -40,14 +41,15 @@ typedef struct sg_quantize_data {
 /* Fills out->codes and what it knows beside them; may change levels and sizes. */
 typedef sg_status sg_quantizer(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
                                const sg_progress *progress, sg_error *err);
-sg_quantizer sg_rkmeans, sg_pq, sg_opq, sg_hkmeans, sg_random_codes, sg_atomic_codes, sg_naive_codes;
+sg_quantizer sg_rkmeans, sg_alit, sg_pq, sg_opq, sg_hkmeans, sg_random_codes, sg_atomic_codes, sg_naive_codes;
 sg_quantizer sg_autoencode; /* rqvae, vqvae, fsq, lfq */
 
 /* Even codes: the most probable centre after Sinkhorn's rounds. *worst: how far a column sum is from even, as a share. */
 sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
                       double epsilon, sg_error *err);
-double sg_energy(const float *x, size_t n, size_t dim);   /* sum of squares */
-double sg_variance(const float *x, size_t n, size_t dim); /* sum of squares about the mean of the rows */
+int sg_codes_length(const sg_codes *c, size_t item); /* codes before the end, or before the digit */
+double sg_energy(const float *x, size_t n, size_t dim, sg_pool *pool);   /* sum of squares */
+double sg_variance(const float *x, size_t n, size_t dim, sg_pool *pool); /* sum of squares about the mean of the rows */
 /* Greedy codes of latents z (n, dim): level by level the nearest centre of what is left; z becomes what is left at the end.
  * error (levels) or NULL: mean of |left|^2 after each level. */
 sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
