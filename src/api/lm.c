@@ -66,8 +66,6 @@ sg_status api_lm_adapt(sg_adapter **a, sg_llama *m, const sedge_lm_params *p, sg
         return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family alone", p->adapter);
     if ((st = sg_adapter_open(a, p->adapter, sg_llama_config_of(m), err)))
         return st;
-    if ((*a)->soft)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected an adapter of low-rank parts, found vectors in front of texts", p->adapter);
     sg_llama_adapt(m, *a);
     return SG_OK;
 }
@@ -176,7 +174,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
         !(st = api_lm_adapt(&a, m, p, &c->err)) &&
         (!p->prompt || !(st = api_prompt_tokens(&prompt, m, p->prompt, p->system, p->chat, &c->err))) &&
-        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) && prompt.n)
+        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_places(m), pool, &c->err)) && prompt.n)
         st = read_prompt(&before, desk, &prompt, &c->err);
     for (size_t i = 0; i < n && !st; i += TOGETHER) {
         const size_t left = n - i < TOGETHER ? n - i : TOGETHER;

@@ -52,7 +52,7 @@ static sg_status open_desk(sg_desk **out, const model *m, const sg_generate_conf
 {
     if (m->t5)
         return sg_t5_desk(out, m->t5, o->length + 1, pool, err); /* the token that it begins with */
-    return sg_llama_desk(out, m->llama, sg_llama_config_of(m->llama)->places, pool, err);
+    return sg_llama_desk(out, m->llama, sg_llama_places(m->llama), pool, err);
 }
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */

@@ -169,7 +169,7 @@ static sg_status read_config(sg_adapter_config *c, const char *path, const sg_ll
         st = read_lora(c, o, path, err);
     } else if (strcmp(type, "PROMPT_TUNING") == 0) {
         c->kind = SG_ADAPTER_PROMPT;
-        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, TOKENS_MOST, path, err)))
+        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, of->places - 1 < TOKENS_MOST ? of->places - 1 : TOKENS_MOST, path, err)))
             st = sg_json_need_int(&dim, o, "token_dim", of->dim, of->dim, path, err);
         c->tokens = (int)n;
     } else {
@@ -328,6 +328,7 @@ void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a)
 
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
 {
+    m->soft = a ? a->soft : NULL;
     for (int i = 0; i < m->config.layers; i++) {
         sg_llama_layer *y = &m->layer[i];
         sg_matrix *const w[SG_PARTS] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};

@@ -34,7 +34,8 @@ sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_llama_conf
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err);
 void sg_adapter_free(sg_adapter *a);
 
-/* Beside a decoder on a tape, or one that only reads: from now on, while a lives. NULL: none. */
+/* Beside a decoder on a tape, or one that only reads: from now on, while a lives; vectors in front, at desks made from now on.
+ * NULL: none. */
 void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a);
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a);
 /* The decoder's own weights as they are with a. */

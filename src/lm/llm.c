@@ -270,7 +270,7 @@ sg_status sg_llm_tokens(sg_llm *l, sg_bytes text, size_t *n, sg_error *err)
 sg_status sg_llm_session(sg_llm *l, const sg_token_list *prompt, size_t *common, int length, sg_pool *pool,
                          sg_error *err)
 {
-    const int known = sg_llama_config_of(l->decoder)->places;
+    const int known = sg_llama_places(l->decoder);
     const size_t want = prompt->n + (size_t)length;
     size_t same = 0;
     sg_status st;

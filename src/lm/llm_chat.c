@@ -288,7 +288,7 @@ static void batch_free(batch *b, size_t most)
 /* One more of the batch, unless it cannot be asked. */
 static sg_status add_local(batch *b, const chat *c, const request *r, sg_error *err)
 {
-    const int known = sg_llama_config_of(c->l->decoder)->places;
+    const int known = sg_llama_places(c->l->decoder);
     sg_token_list *prompt = &b->prompt[b->n];
     sg_turns t = {0};
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
@@ -342,7 +342,7 @@ static sg_status answer_all(const chat *c, sg_pool *pool, const sg_progress *pro
 {
     const size_t each = (size_t)c->l->config.generate.batch;
     sg_desk *desk;
-    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_config_of(c->l->decoder)->places, pool, err);
+    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err);
 
     for (size_t i = 0; i < c->n_first && !st; i += each) {
         const size_t n = c->n_first - i < each ? c->n_first - i : each;
