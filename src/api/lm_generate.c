@@ -20,21 +20,9 @@ typedef struct model { /* one of the two */
     sg_t5 *t5;
 } model;
 
-static bool is_t5(const char *dir)
-{
-    char *path = sg_path_join(dir, "config.json");
-    json_t *root = NULL;
-    sg_error ignored; /* who opens the model says what is wrong */
-    const bool is = path && sg_dir_exists(dir) && !sg_json_read(&root, path, SG_JSON_BYTES_MAX, &ignored) && sg_t5_is(root);
-
-    json_decref(root);
-    sg_free(path);
-    return is;
-}
-
 static sg_status open_model(model *m, const char *path, sg_error *err)
 {
-    return is_t5(path) ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
+    return sg_t5_is_at(path) ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
 }
 
 static void close_model(model *m)

@@ -148,8 +148,8 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
         return sg_fail_memory(err, path);
     if (sg_dir_exists(path)) {
         st = open_folder(s, path, err);
-    } else if (!(st = open_decoder(s, path, err))) { /* a .gguf file says nothing of poolers */
-        const int dim = sg_llama_config_of(s->decoder)->dim;
+    } else if (!(st = sg_t5_is_at(path) ? open_t5(s, path, err) : open_decoder(s, path, err))) { /* a .gguf file says nothing of poolers */
+        const int dim = dim_of(s);
 
         s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true};
         s->tokens = s->places;

@@ -131,8 +131,8 @@ static sg_status encode_prompt(encoded **out, t5_desk *d, const int32_t *prompt,
         st = sg_fail_memory(err, "prompt");
     if (!st && !(st = sg_t5_encode(states, d->encoder, prompt, n, err)))
         for (int i = 0; i < m->decoder.layers; i++) {
-            sg_t5_rows_times(d->encoder, &m->decoder.block[i].cross.k, states, e->k + (size_t)i * part);
-            sg_t5_rows_times(d->encoder, &m->decoder.block[i].cross.v, states, e->v + (size_t)i * part);
+            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_K], states, e->k + (size_t)i * part);
+            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_V], states, e->v + (size_t)i * part);
         }
     sg_free(states);
     if (st) {
@@ -220,21 +220,21 @@ static void run_layer(t5_desk *d)
     sg_t5_work *w = d->work;
     const size_t units = (size_t)d->n_runs * (size_t)d->m->config.heads;
 
-    sg_t5_rows_norm(w, b->self.norm);
-    sg_t5_rows_times(w, &b->self.q, w->n_x, w->q);
-    sg_t5_rows_times(w, &b->self.k, w->n_x, w->k);
-    sg_t5_rows_times(w, &b->self.v, w->n_x, w->v);
+    sg_t5_rows_norm(w, b->norm_self);
+    sg_t5_rows_times(w, &b->w[SG_T5_Q], w->n_x, w->q);
+    sg_t5_rows_times(w, &b->w[SG_T5_K], w->n_x, w->k);
+    sg_t5_rows_times(w, &b->w[SG_T5_V], w->n_x, w->v);
     keep_rows(d);
     d->cross = false;
     sg_parallel_for(w->pool, units, 1, desk_attend_body, d);
-    sg_t5_rows_times(w, &b->self.o, w->a, w->n_x);
+    sg_t5_rows_times(w, &b->w[SG_T5_O], w->a, w->n_x);
     sg_t5_rows_add(w);
 
-    sg_t5_rows_norm(w, b->cross.norm);
-    sg_t5_rows_times(w, &b->cross.q, w->n_x, w->q);
+    sg_t5_rows_norm(w, b->norm_cross);
+    sg_t5_rows_times(w, &b->w[SG_T5_CROSS_Q], w->n_x, w->q);
     d->cross = true;
     sg_parallel_for(w->pool, units, 1, desk_attend_body, d);
-    sg_t5_rows_times(w, &b->cross.o, w->a, w->n_x);
+    sg_t5_rows_times(w, &b->w[SG_T5_CROSS_O], w->a, w->n_x);
     sg_t5_rows_add(w);
     sg_t5_rows_ffn(w, b);
 }

@@ -5,15 +5,26 @@
 #include "lm/matrix.h"
 #include "lm/t5.h"
 
-typedef struct sg_t5_attention {
-    sg_matrix q, k, v, o;
-    sg_param *norm;
-} sg_t5_attention;
+/* The tensors of a block. */
+typedef enum sg_t5_part {
+    SG_T5_Q, SG_T5_K, SG_T5_V, SG_T5_O,
+    SG_T5_CROSS_Q, SG_T5_CROSS_K, SG_T5_CROSS_V, SG_T5_CROSS_O, /* of a decoder */
+    SG_T5_GATE, SG_T5_UP, SG_T5_DOWN,                           /* gate: v1.1 */
+    SG_T5_MATRICES,
+    SG_T5_NORM_SELF = SG_T5_MATRICES, SG_T5_NORM_CROSS, SG_T5_NORM_FFN,
+    SG_T5_BIAS, /* of the first block: (buckets, heads) */
+    SG_T5_PARTS
+} sg_t5_part;
+/* Whether block `block` of the encoder or the decoder has it; then its name without ".weight" in a folder or a GGUF file, and its shape
+ * (in 0: a vector). */
+bool sg_t5_has(const sg_t5_config *c, bool decoder, int block, sg_t5_part part);
+void sg_t5_name(char name[96], const sg_t5_config *c, bool gguf, bool decoder, int block, sg_t5_part part);
+void sg_t5_shape(int *rows, int *in, const sg_t5_config *c, sg_t5_part part);
+const char *sg_t5_norm_name(bool gguf, bool decoder); /* of the last norm, with ".weight" */
 
 typedef struct sg_t5_block {
-    sg_t5_attention self, cross; /* cross: of a decoder */
-    sg_matrix gate, up, down;    /* gate: v1.1 */
-    sg_param *norm_ffn;
+    sg_matrix w[SG_T5_MATRICES]; /* in 0: there is none */
+    sg_param *norm_self, *norm_cross, *norm_ffn;
 } sg_t5_block;
 
 typedef struct sg_t5_stack {
@@ -27,7 +38,7 @@ struct sg_t5 {
     sg_weights *weights;     /* owned */
     sg_tokenizer *tokenizer; /* owned */
     sg_params params;
-    sg_t5_stack encoder, decoder; /* decoder.layers 0: the folder has none */
+    sg_t5_stack encoder, decoder; /* decoder.layers 0: the files have none */
     sg_matrix output;
     const char *words;
 };

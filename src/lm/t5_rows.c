@@ -13,15 +13,13 @@ enum {
     PAST = 16, /* numbers behind a bias that kernels may read */
 };
 
+/* Scratch of products of rows with the matrices of a stack. */
 static size_t most_sums(const sg_t5_stack *s, int rows, size_t most)
 {
     for (int i = 0; i < s->layers; i++) {
-        const sg_t5_block *b = &s->block[i];
-        const sg_matrix *all[] = {&b->self.q, &b->self.k, &b->self.v, &b->self.o, &b->cross.q, &b->cross.k, &b->cross.v, &b->cross.o,
-                                  &b->gate,   &b->up,     &b->down};
-
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
-            const size_t here = all[k]->in ? sg_matrix_floats(all[k], rows) : 0;
+        for (int p = 0; p < SG_T5_MATRICES; p++) {
+            const sg_matrix *m = &s->block[i].w[p];
+            const size_t here = m->in ? sg_matrix_floats(m, rows) : 0;
 
             most = here > most ? here : most;
         }
@@ -55,9 +53,10 @@ sg_status sg_t5_rows_room(sg_t5_work *w, const sg_t5_stack *s, int n, int keys, 
 {
     const sg_t5_config *c = &w->m->config;
     const size_t dim = (size_t)c->dim, inner = sg_t5_inner(w->m), rows = (size_t)n;
-    const size_t output = s == &w->m->decoder ? sg_matrix_floats(&w->m->output, SG_DESK_LOGITS) : 0;
+    /* what the encoder says goes through the decoder's cross-attention, too */
+    const size_t other = s == &w->m->decoder ? sg_matrix_floats(&w->m->output, SG_DESK_LOGITS) : most_sums(&w->m->decoder, n, 0);
     const size_t parts[] = {rows * dim,   rows * dim,   rows * inner,          rows * inner,         rows * inner,
-                            rows * inner, rows * (size_t)c->ffn, rows * (size_t)c->ffn, most_sums(s, n, output)};
+                            rows * inner, rows * (size_t)c->ffn, rows * (size_t)c->ffn, most_sums(s, n, other)};
     const size_t scratch = (sg_attend_head_floats(rows, (size_t)keys, (size_t)c->head_dim) + 15) / 16 * 16;
     float **const to[] = {&w->x, &w->n_x, &w->q, &w->k, &w->v, &w->a, &w->gate, &w->up, &w->sums};
     size_t all = 0;
@@ -160,10 +159,10 @@ void sg_t5_rows_ffn(sg_t5_work *w, const sg_t5_block *b)
 {
     sg_t5_rows_norm(w, b->norm_ffn);
     if (w->m->config.gated)
-        sg_t5_rows_times(w, &b->gate, w->n_x, w->gate);
-    sg_t5_rows_times(w, &b->up, w->n_x, w->up);
+        sg_t5_rows_times(w, &b->w[SG_T5_GATE], w->n_x, w->gate);
+    sg_t5_rows_times(w, &b->w[SG_T5_UP], w->n_x, w->up);
     sg_parallel_for(w->pool, (size_t)w->n * (size_t)w->m->config.ffn, GRAIN, act_body, w);
-    sg_t5_rows_times(w, &b->down, w->up, w->n_x);
+    sg_t5_rows_times(w, &b->w[SG_T5_DOWN], w->up, w->n_x);
     sg_t5_rows_add(w);
 }
 
@@ -193,12 +192,12 @@ sg_status sg_t5_encode(float *states, sg_t5_work *w, const int32_t *id, int n, s
     for (int i = 0; i < m->encoder.layers; i++) {
         const sg_t5_block *b = &m->encoder.block[i];
 
-        sg_t5_rows_norm(w, b->self.norm);
-        sg_t5_rows_times(w, &b->self.q, w->n_x, w->q);
-        sg_t5_rows_times(w, &b->self.k, w->n_x, w->k);
-        sg_t5_rows_times(w, &b->self.v, w->n_x, w->v);
+        sg_t5_rows_norm(w, b->norm_self);
+        sg_t5_rows_times(w, &b->w[SG_T5_Q], w->n_x, w->q);
+        sg_t5_rows_times(w, &b->w[SG_T5_K], w->n_x, w->k);
+        sg_t5_rows_times(w, &b->w[SG_T5_V], w->n_x, w->v);
         sg_parallel_for(w->pool, (size_t)m->config.heads, 1, encode_body, w);
-        sg_t5_rows_times(w, &b->self.o, w->a, w->n_x);
+        sg_t5_rows_times(w, &b->w[SG_T5_O], w->a, w->n_x);
         sg_t5_rows_add(w);
         sg_t5_rows_ffn(w, b);
     }
