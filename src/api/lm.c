@@ -56,17 +56,20 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     return st;
 }
 
-sg_status api_lm_adapt(sg_adapter **a, sg_llama *m, const sedge_lm_params *p, sg_error *err)
+sg_status api_lm_adapt(sg_adapter **a, sg_llama *llama, sg_t5 *t5, const sedge_lm_params *p, sg_error *err)
 {
+    sg_adapter_host host;
     sg_status st;
 
     if (!p->adapter)
         return SG_OK;
-    if (!m)
-        return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family alone", p->adapter);
-    if ((st = sg_adapter_open(a, p->adapter, sg_llama_config_of(m), err)))
+    host = t5 ? sg_t5_host(sg_t5_config_of(t5)) : sg_llama_host(sg_llama_config_of(llama));
+    if ((st = sg_adapter_open(a, p->adapter, &host, err)))
         return st;
-    sg_llama_adapt(m, *a);
+    if (t5)
+        sg_t5_adapt(t5, *a);
+    else
+        sg_llama_adapt(llama, *a);
     return SG_OK;
 }
 
@@ -172,7 +175,7 @@ static sg_status score(api_call *c, const sedge_lm_params *p)
     sg_status st;
 
     if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        !(st = api_lm_adapt(&a, m, p, &c->err)) &&
+        !(st = api_lm_adapt(&a, m, NULL, p, &c->err)) &&
         (!p->prompt || !(st = api_prompt_tokens(&prompt, m, p->prompt, p->system, p->chat, &c->err))) &&
         !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_places(m), pool, &c->err)) && prompt.n)
         st = read_prompt(&before, desk, &prompt, &c->err);

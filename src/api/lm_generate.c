@@ -22,7 +22,10 @@ typedef struct model { /* one of the two */
 
 static sg_status open_model(model *m, const char *path, sg_error *err)
 {
-    return sg_t5_is_at(path) ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
+    bool t5;
+    const sg_status st = sg_t5_is_at(&t5, path, err);
+
+    return st ? st : t5 ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
 }
 
 static void close_model(model *m)
@@ -301,7 +304,7 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if ((st = open_model(&m, p->model, &c->err)) || (st = api_lm_adapt(&a, m.llama, p, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
+    if ((st = open_model(&m, p->model, &c->err)) || (st = api_lm_adapt(&a, m.llama, m.t5, p, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
         (st = open_guide(&guide, &fm, tokenizer_of(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
         (st = open_desk(&desk, &m, o, pool, &c->err)))
         goto done;

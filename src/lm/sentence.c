@@ -138,6 +138,14 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     return st;
 }
 
+static sg_status open_file(sg_sentence *s, const char *path, sg_error *err)
+{
+    bool t5;
+    const sg_status st = sg_t5_is_at(&t5, path, err);
+
+    return st ? st : t5 ? open_t5(s, path, err) : open_decoder(s, path, err);
+}
+
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
 {
     sg_sentence *s = sg_alloc_zero(1, sizeof *s);
@@ -148,7 +156,7 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
         return sg_fail_memory(err, path);
     if (sg_dir_exists(path)) {
         st = open_folder(s, path, err);
-    } else if (!(st = sg_t5_is_at(path) ? open_t5(s, path, err) : open_decoder(s, path, err))) { /* a .gguf file says nothing of poolers */
+    } else if (!(st = open_file(s, path, err))) { /* a .gguf file says nothing of poolers */
         const int dim = dim_of(s);
 
         s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true};

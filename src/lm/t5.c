@@ -270,8 +270,8 @@ static sg_status load_all(sg_t5 *m, sg_error *err)
                                                                : "encoder.embed_tokens.weight";
     if ((st = load_stack(m, false, err)) || !sg_weights_has(m->weights, sg_t5_norm_name(gguf, true)) || (st = load_stack(m, true, err)))
         return st;
-    return sg_matrix_open(&m->output, &m->params, m->weights, sg_weights_has(m->weights, output) ? output : m->words, c->vocab, c->dim, 0,
-                          err);
+    m->tied = c->scaled || !sg_weights_has(m->weights, output); /* files of v1.0 may hold the same table twice */
+    return sg_matrix_open(&m->output, &m->params, m->weights, m->tied ? m->words : output, c->vocab, c->dim, 0, err);
 }
 
 static void close_stack(sg_t5_stack *s)
@@ -341,22 +341,24 @@ sg_status sg_t5_open(sg_t5 **out, const char *path, sg_error *err)
     return SG_OK;
 }
 
-bool sg_t5_is_at(const char *path)
+sg_status sg_t5_is_at(bool *is, const char *path, sg_error *err)
 {
     char *config = sg_path_join(path, "config.json");
     json_t *root = NULL;
     sg_gguf *file = NULL;
-    sg_error ignored; /* who opens the model says what is wrong */
-    bool is = false;
+    sg_status st = config ? SG_OK : sg_fail_memory(err, "path");
 
-    if (config && sg_dir_exists(path))
-        is = !sg_json_read(&root, config, CONFIG_MOST, &ignored) && sg_t5_is(root);
-    else if (sg_file_exists(path))
-        is = !sg_gguf_open(&file, path, &ignored) && gguf_arch(file);
+    *is = false;
+    if (!st && sg_dir_exists(path)) {
+        if (!(st = sg_json_read(&root, config, CONFIG_MOST, err)))
+            *is = sg_t5_is(root);
+    } else if (!st && !(st = sg_gguf_open(&file, path, err))) {
+        *is = gguf_arch(file) != NULL;
+    }
     sg_gguf_close(file);
     json_decref(root);
     sg_free(config);
-    return is;
+    return st;
 }
 
 const sg_t5_config *sg_t5_config_of(const sg_t5 *m)

@@ -40,6 +40,7 @@ struct sg_t5 {
     sg_params params;
     sg_t5_stack encoder, decoder; /* decoder.layers 0: the files have none */
     sg_matrix output;
+    bool tied; /* the word table is the output matrix */
     const char *words;
 };
 

@@ -42,7 +42,7 @@ static void open_all(setup *s, const char *name, const char *expected, const cha
     *s = (setup){0};
     if (sg_pool_new(&s->pool, 2, &err) || sg_llama_open(&s->m, path_of(name, path), &err) ||
         sg_decoder_new(&s->d, s->m, spec, s->pool, &err) || sg_tensors_open(&s->want, path_of(expected, path), &err) ||
-        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), sg_llama_config_of(s->m), &err)) ||
+        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(s->m))}, &err)) ||
         sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) || sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
     if (s->a)
@@ -260,8 +260,8 @@ static void lora_of_peft(void **state)
     open_all(&merged, "llama", "lora/train.safetensors", NULL, &(sg_decoder_spec){.learn_words = true});
     sg_adapter *a;
     char path[300];
-    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), &merged.d->config, &err), SG_OK);
-    assert_int_equal(sg_decoder_merge(merged.d, a, merged.pool, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), (sg_adapter_host[]){sg_llama_host(&merged.d->config)}, &err), SG_OK);
+    assert_int_equal(sg_adapter_merge(&merged.d->params, a, merged.pool, &err), SG_OK);
     const float whole = run(&merged, &b, targets, false);
     near_all("loss of merged weights", &whole, need(&merged, "loss", 1), 1);
     sg_adapter_free(a);
