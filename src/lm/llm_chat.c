@@ -327,7 +327,7 @@ static sg_status answer_some(const chat *c, sg_desk *desk, size_t first, size_t 
     for (size_t i = 0; i < n && !st; i++)
         st = add_local(&b, c, c->first[first + i], err);
     if (!st) {
-        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder)};
+        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder), .guide = c->w->guide};
 
         st = sg_generate(b.answer, &ignored, &job, &c->l->config.generate, NULL, err);
     }
@@ -367,7 +367,7 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
     sg_status st;
 
     *count = (sg_llm_count){0};
-    if (!(st = sg_llm_need(l, SG_LLM_CHAT, "a conversation", err)) &&
+    if (!(st = sg_llm_need(l, SG_LLM_CHAT | (w->guide ? SG_LLM_CONSTRAIN : 0), w->guide ? "an answer of a given form" : "a conversation", err)) &&
         (!cache || !(st = sg_llm_identify(l, err))) && !(st = describe_params(&c, err)) &&
         !(st = look_up(&c, count, err)) && !(st = estimate(&c, count, err)) && !w->dry && c.n_first) {
         if (!l->client) {

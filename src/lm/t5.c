@@ -370,3 +370,8 @@ const sg_tokenizer *sg_t5_tokenizer(const sg_t5 *m)
 {
     return m->tokenizer;
 }
+
+bool sg_t5_writes(const sg_t5 *m)
+{
+    return m->decoder.layers > 0;
+}

@@ -30,6 +30,7 @@ sg_status sg_t5_open(sg_t5 **out, const char *path, sg_error *err); /* a folder 
 void sg_t5_close(sg_t5 *m);
 const sg_t5_config *sg_t5_config_of(const sg_t5 *m);
 const sg_tokenizer *sg_t5_tokenizer(const sg_t5 *m);
+bool sg_t5_writes(const sg_t5 *m); /* it has a decoder */
 
 typedef struct sg_t5_work sg_t5_work; /* scratch of one caller; pool borrowed, NULL: one thread */
 sg_status sg_t5_work_new(sg_t5_work **out, const sg_t5 *m, sg_pool *pool, sg_error *err);
