@@ -106,12 +106,22 @@ static sg_tensor *add_to(sg_graph *g, sg_tensor *x, sg_tensor *y, sg_param *gate
     return sg_add_dropout(g, x, y, dropout);
 }
 
+static sg_tensor *key_of(sg_graph *g, const sg_heads *h, sg_tensor *x)
+{
+    return sg_lora_linear(g, x, h->k, h->kb, &h->k_low);
+}
+
+static sg_tensor *value_of(sg_graph *g, const sg_heads *h, sg_tensor *x)
+{
+    return sg_lora_linear(g, x, h->v, h->vb, &h->v_low);
+}
+
 sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
                            const sg_attention_spec *spec, float dropout)
 {
-    sg_tensor *q = sg_linear(g, normed, h->q, h->qb);
+    sg_tensor *q = sg_lora_linear(g, normed, h->q, h->qb, &h->q_low);
 
-    return add_to(g, x, sg_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob), h->gate, h->gateb, dropout);
+    return add_to(g, x, sg_lora_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob, &h->o_low), h->gate, h->gateb, dropout);
 }
 
 sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
@@ -120,12 +130,12 @@ sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float drop
 
     if (b->spec.experts)
         return sg_add_dropout(g, x, sg_moe_forward(g, &b->moe, n, dropout, NULL), dropout);
-    sg_tensor *inner = sg_activate(g, sg_linear(g, n, b->w1, b->b1), b->spec.act);
+    sg_tensor *inner = sg_activate(g, sg_lora_linear(g, n, b->w1, b->b1, &b->w1_low), b->spec.act);
 
     if (b->w3)
-        inner = sg_times(g, inner, sg_linear(g, n, b->w3, NULL));
+        inner = sg_times(g, inner, sg_lora_linear(g, n, b->w3, NULL, &b->w3_low));
     inner = sg_dropout(g, inner, dropout);
-    return add_to(g, x, sg_linear(g, inner, b->w2, b->b2), b->gate, b->gateb, dropout);
+    return add_to(g, x, sg_lora_linear(g, inner, b->w2, b->b2, &b->w2_low), b->gate, b->gateb, dropout);
 }
 
 sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
@@ -133,12 +143,10 @@ sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const 
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_self, x);
 
-    x = sg_heads_attend(g, &b->self, x, n, sg_linear(g, n, b->self.k, b->self.kb), sg_linear(g, n, b->self.v, b->self.vb),
-                        self, dropout);
+    x = sg_heads_attend(g, &b->self, x, n, key_of(g, &b->self, n), value_of(g, &b->self, n), self, dropout);
     if (b->spec.cross) {
         n = sg_norm_forward(g, &b->norm_cross, x);
-        x = sg_heads_attend(g, &b->cross, x, n, sg_linear(g, memory, b->cross.k, b->cross.kb),
-                            sg_linear(g, memory, b->cross.v, b->cross.vb), cross, dropout);
+        x = sg_heads_attend(g, &b->cross, x, n, key_of(g, &b->cross, memory), value_of(g, &b->cross, memory), cross, dropout);
     }
     return sg_block_ffn(g, b, x, dropout);
 }

@@ -3,6 +3,7 @@
 #ifndef SG_NN_TRANSFORMER_H
 #define SG_NN_TRANSFORMER_H
 
+#include "nn/lora.h"
 #include "nn/moe.h"
 
 typedef struct sg_block_spec {
@@ -27,6 +28,7 @@ typedef struct sg_norm {
 typedef struct sg_heads { /* weights of one attention; biases NULL when the spec has none */
     sg_param *q, *k, *v, *o, *qb, *kb, *vb, *ob;
     sg_param *gate, *gateb;
+    sg_lora q_low, k_low, v_low, o_low; /* beside them; empty: none */
 } sg_heads;
 
 typedef struct sg_block {
@@ -34,6 +36,7 @@ typedef struct sg_block {
     sg_norm norm_self, norm_cross, norm_ffn;
     sg_heads self, cross;
     sg_param *w1, *b1, *w2, *b2, *w3, *gate, *gateb;
+    sg_lora w1_low, w2_low, w3_low;
     sg_moe moe; /* instead of w1 .. w3 */
 } sg_block;
 

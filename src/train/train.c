@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "eval/eval.h"
+#include "file/state.h"
 #include "train/loop.h"
 
 #include <math.h>
@@ -306,7 +307,7 @@ static sg_status finish(loop *l, sg_error *err)
     }
     if (!(st = l->m->class->ready ? l->m->class->ready(l->m, err) : SG_OK) && !(st = sg_model_save(l->m, l->dir, err)) &&
         !(st = sg_file_write(log, l->state.log.data ? l->state.log.data : "", l->state.log.size, err)))
-        st = sg_checkpoint_remove(l->dir, err);
+        st = sg_state_remove(l->dir, err);
     sg_free(log);
     return st;
 }
