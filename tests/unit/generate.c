@@ -560,7 +560,7 @@ static void an_adapters_vectors_stand_in_front(void **state)
         assert_int_equal(sg_llama_desk(&desk, m, sg_llama_places(m), NULL, &err), SG_OK);
         for (int i = 0; i < FEW; i++)
             prompt[i].n = prompt[i].n < 30 ? prompt[i].n : 30;
-        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
         for (int i = 0; i < FEW; i++) {
             const sg_token_list *w = &all[i].text[0].tokens;
             const int n = SOFT + (int)prompt[i].n + (int)w->n;
