@@ -52,9 +52,10 @@ int main(int argc, char **argv)
     }
     if (sg_pool_new(&pool, threads, &err) || sg_llama_open(&m, argv[1], &err))
         stop(&err);
-    spec.learn_from = sg_llama_config_of(m)->layers;
-    if (sg_adapter_targets(&config.targets, "all", &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
-        sg_adapter_new(&a, &config, d, 1, &err) || sg_graph_new(&g, pool, precision, &err) ||
+    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
+    spec.learn_from = host.layers;
+    if (sg_adapter_targets(&config.targets, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
+        sg_adapter_new(&a, &config, &host, d->words, 1, &err) || sg_graph_new(&g, pool, precision, &err) ||
         sg_optim_new(&o, &a->params, &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1}, &err))
         stop(&err);
     sg_decoder_adapt(d, a);

@@ -159,7 +159,8 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1 */
+    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1; or the folder of
+                            another dataset, whose own "lsa" is used again */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
     const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */

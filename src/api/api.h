@@ -97,6 +97,7 @@ typedef struct api_train_config {
     X(int, users, 0, 0, 2147483647, "cases asked, a fixed random subset (0: all)")                                              \
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
+    X(bool, free, false, 0, 1, "queries: IDs are written without the prefix tree, to see how many are none")                     \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
     X(bool, cold, false, 0, 1, "only cases whose target has no training event")                                                 \
     X(choice, candidates, all, 0, 0, "all|cold: items that are ranked; cold: those without a training event alone")             \

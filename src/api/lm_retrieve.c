@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "eval/retrieval.h"
+#include "lm/adapter.h"
 
 #include <string.h>
 
@@ -120,10 +121,21 @@ static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_
     return st;
 }
 
+static sg_status adapt(sg_adapter **out, sg_llama *m, const char *dir, sg_error *err)
+{
+    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
+    sg_status st;
+
+    if (!dir)
+        return SG_OK;
+    if (!(st = sg_adapter_open(out, dir, &host, err)))
+        sg_llama_adapt(m, *out);
+    return st;
+}
+
 static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_retrieve_config *o)
 {
     const char *by = p->by ? p->by : "substring";
-    const sedge_lm_params beside = {.adapter = p->adapter};
     api_documents d = {0};
     asked a = {0};
     sg_llama *m = NULL;
@@ -139,9 +151,8 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     if (!(st = read_by(&how, by, &c->err)) && !(st = api_documents_open(&d, p->data, &c->err)) &&
         !(st = api_documents_split(&split, &d, p->split ? p->split : "test", &c->err)) &&
         !(st = list_queries(&a, &d, split, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        !(st = api_lm_adapt(&adapter, m, &beside, &c->err)) && !(st = make_retriever(&r, &d, how, m, c)) &&
-        !(st = api_pool(c, &pool)) &&
-        !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) &&
+        !(st = adapt(&adapter, m, p->adapter, &c->err)) && !(st = make_retriever(&r, &d, how, m, c)) &&
+        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_places(m), pool, &c->err)) &&
         !(st = sg_retrieve(a.found, &done, r, desk, a.text, a.n, o, &c->progress, &c->err)))
         st = report(c, &a, &d, split, by, p->out, &done);
     sg_desk_free(desk);

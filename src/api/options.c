@@ -211,6 +211,8 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"lm", sg_merge_options, sg_n_merge_options},
         {"lm", api_lessons_options, api_n_lessons_options},
         {"lm", sg_retrieve_options, sg_n_retrieve_options},
+        {"lm", sg_llm_options, sg_n_llm_options},
+        {"lm", sg_client_options, sg_n_client_options},
         {"know", api_know_options, api_n_know_options},
         {"know", sg_slots_options, sg_n_slots_options},
         {"know", sg_generate_options, sg_n_generate_options},

@@ -26,6 +26,7 @@ typedef struct sg_eval_spec {
     int64_t users_max; /* 0: all; else a pseudo-random subset of the cases, the same for a given seed */
     int beam;          /* generative models; 0: their default */
     bool plain;        /* they do not search again where the beam may have missed an item */
+    bool free;         /* retrieval: codes are written without the prefix tree; what is no document leaves its place empty */
     int batch;         /* 0: a good one; changes no number */
     bool cold;         /* only cases of which no target has a training event */
     bool candidates_cold; /* only items without a training event are candidates */

@@ -30,10 +30,10 @@ typedef struct sg_retrieval_values {
 /* QUERY Q0 DOC RANK SCORE TAG. Unknown queries and documents, and a document that stands twice for a query, are errors. d: its index
  * of items is built. */
 sg_status sg_run_read(sg_run *out, sg_dataset *d, const sg_collection *c, const char *path, sg_error *err);
-/* The first k documents of the class's role retrieve for the queries that the split asks (queries_max: a pseudo-random subset of
- * about so many; 0: all). */
+/* The first k documents of the class's role retrieve for the queries that the split asks. Of spec users_max (a pseudo-random subset
+ * of about so many; 0: all), beam and free are read. */
 sg_status sg_run_make(sg_run *out, const sg_model *m, const sg_collection *c, sg_collection_split split,
-                      int64_t queries_max, int k, int beam, sg_pool *pool, const sg_progress *progress,
+                      const sg_eval_spec *spec, int k, sg_pool *pool, const sg_progress *progress,
                       sg_error *err);
 sg_status sg_run_write(const sg_run *r, const sg_dataset *d, const sg_collection *c, const char *path,
                        const char *tag, sg_error *err);

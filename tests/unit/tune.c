@@ -2,6 +2,7 @@
  * read again an adapter is itself; files of adapters that are wrong. */
 #include "base/alloc.h"
 #include "base/io.h"
+#include "lm/adapter.h"
 #include "lm/merge.h"
 #include "lm/tune.h"
 #include "scratch.h"
@@ -180,9 +181,9 @@ static void an_adapter_written_again_is_itself(void **state)
         char from[300];
 
         snprintf(from, sizeof from, TEST_SOURCE_DIR "/tests/parity/%s", adapters[i]);
-        assert_int_equal(sg_adapter_open(&a, from, sg_llama_config_of(m), &err), SG_OK);
+        assert_int_equal(sg_adapter_open(&a, from, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err), SG_OK);
         assert_int_equal(sg_adapter_save(a, in_dir("again", path), &err), SG_OK);
-        assert_int_equal(sg_adapter_open(&b, path, sg_llama_config_of(m), &err), SG_OK);
+        assert_int_equal(sg_adapter_open(&b, path, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err), SG_OK);
         assert_int_equal(a->params.n, b->params.n);
         assert_int_equal(a->config.targets, b->config.targets);
         assert_int_equal(a->config.rank, b->config.rank);
@@ -207,7 +208,7 @@ static void wrong_adapters_are_refused(void **state)
          "adapter_config.json: 'use_dora': expected nothing, found true"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
          "adapter_model.safetensors: tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': expected low-rank parts of a "
-         "decoder of 2 layers"},
+         "model of 2 layers"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight",
          "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': expected (2, 32), found (1, 1)"},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 16}", "x",
@@ -229,7 +230,7 @@ static void wrong_adapters_are_refused(void **state)
         assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
                                           &(sg_tensor_desc){cases[i].tensor, SG_DT_F32, 2, {1, 1}, &one}, 1, NULL, 0, &err),
                          SG_OK);
-        assert_int_equal(sg_adapter_open(&a, folder, sg_llama_config_of(m), &err), SG_ERR_FORMAT);
+        assert_int_equal(sg_adapter_open(&a, folder, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err), SG_ERR_FORMAT);
         assert_string_equal(err.message + strlen(folder) + 1, cases[i].message);
         assert_null(a);
     }
@@ -268,7 +269,7 @@ static void score(const char *model, const char *adapter, double *logp)
     sg_llama *m;
     sg_error err;
 
-    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, sg_llama_config_of(m), &err)))
+    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err)))
         fail_msg("%s", err.message);
     sg_llama_adapt(m, a);
     assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
