@@ -1,10 +1,9 @@
 /* lm_retrieve.c - documents of a collection by what a language model writes, as a TREC run and measured. */
-#include "api/lm.h"
 #include "api/lm_documents.h"
+#include "api/lm_writer.h"
 
 #include "base/alloc.h"
 #include "eval/retrieval.h"
-#include "lm/adapter.h"
 
 #include <string.h>
 
@@ -17,7 +16,7 @@ static sg_status read_by(sg_retrieve_by *out, const char *by, sg_error *err)
 }
 
 static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_retrieve_by by,
-                                const sg_llama *m, api_call *c)
+                                const sg_tokenizer *t, api_call *c)
 {
     const size_t n = (size_t)d->set->n_items;
     sg_bytes *text = sg_alloc_array(2 * n + 1, sizeof *text);
@@ -28,8 +27,8 @@ static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_r
         text[n + i] = sg_strings_at(&d->text, i);
     }
     if (!st)
-        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items}, by,
-                              sg_llama_tokenizer(m), &c->progress, &c->err);
+        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items}, by, t, &c->progress,
+                              &c->err);
     sg_free(text);
     return st;
 }
@@ -121,25 +120,12 @@ static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_
     return st;
 }
 
-static sg_status adapt(sg_adapter **out, sg_llama *m, const char *dir, sg_error *err)
-{
-    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
-    sg_status st;
-
-    if (!dir)
-        return SG_OK;
-    if (!(st = sg_adapter_open(out, dir, &host, err)))
-        sg_llama_adapt(m, *out);
-    return st;
-}
-
 static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_retrieve_config *o)
 {
     const char *by = p->by ? p->by : "substring";
     api_documents d = {0};
     asked a = {0};
-    sg_llama *m = NULL;
-    sg_adapter *adapter = NULL;
+    api_writer m = {0};
     sg_retriever *r = NULL;
     sg_desk *desk = NULL;
     sg_collection_split split = SG_COLLECTION_TEST;
@@ -150,15 +136,15 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
 
     if (!(st = read_by(&how, by, &c->err)) && !(st = api_documents_open(&d, p->data, &c->err)) &&
         !(st = api_documents_split(&split, &d, p->split ? p->split : "test", &c->err)) &&
-        !(st = list_queries(&a, &d, split, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        !(st = adapt(&adapter, m, p->adapter, &c->err)) && !(st = make_retriever(&r, &d, how, m, c)) &&
-        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_places(m), pool, &c->err)) &&
+        !(st = list_queries(&a, &d, split, &c->err)) &&
+        !(st = api_writer_open(&m, p->model, p->adapter, &c->err)) &&
+        !(st = make_retriever(&r, &d, how, api_writer_tokenizer(&m), c)) && !(st = api_pool(c, &pool)) &&
+        !(st = api_writer_desk(&desk, &m, sg_retrieve_length(r, o), pool, &c->err)) &&
         !(st = sg_retrieve(a.found, &done, r, desk, a.text, a.n, o, &c->progress, &c->err)))
         st = report(c, &a, &d, split, by, p->out, &done);
     sg_desk_free(desk);
     sg_retriever_free(r);
-    sg_llama_close(m);
-    sg_adapter_free(adapter);
+    api_writer_close(&m);
     asked_free(&a);
     api_documents_close(&d);
     return st;

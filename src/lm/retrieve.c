@@ -146,8 +146,7 @@ sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int b
     return st;
 }
 
-/* Tokens that a query's texts may have. */
-static int length_of(const sg_retriever *r, const sg_retrieve_config *c)
+int sg_retrieve_length(const sg_retriever *r, const sg_retrieve_config *c)
 {
     return r->by == SG_BY_TITLE ? r->titles.longest + 1 : c->length;
 }
@@ -203,7 +202,8 @@ sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r
                       const sg_bytes *query, int n, const sg_retrieve_config *c, const sg_progress *progress,
                       sg_error *err)
 {
-    const int room = desk->places - length_of(r, c), most = c->prompt < room ? c->prompt : room;
+    const int room = desk->places - sg_retrieve_length(r, c);
+    const int most = c->prompt < room || desk->start >= 0 ? c->prompt : room; /* an encoder has room of its own */
     sg_token_list prompt[TOGETHER] = {{0}};
     sg_status st = SG_OK;
 
@@ -211,7 +211,7 @@ sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r
     if (room < 1)
         return sg_fail(err, SG_ERR_USAGE,
                        "expected a model with room for more than %d tokens, texts alone have %d",
-                       desk->places, length_of(r, c));
+                       desk->places, sg_retrieve_length(r, c));
     for (int from = 0, here; from < n && !st; from += here) {
         here = n - from < TOGETHER ? n - from : TOGETHER;
         for (int i = 0; i < here && !st; i++)

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "lm/retrieve.h"
+#include "lm/t5.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -392,6 +393,74 @@ static void every_string_on_the_way_stands_in_the_documents(void **state)
     sg_fm_free(fm);
 }
 
+/* A T5 reads queries with its encoder: titles against reading each of them. */
+static void encoders_read_queries(void **state)
+{
+    (void)state;
+    sg_encode_how bare = {.bare = true, .literal = true};
+    sg_token_list prompt = {0};
+    sg_retrieve_report report;
+    sg_retrieve_config c;
+    sg_found found = {0};
+    sg_encoder *e;
+    sg_retriever *r;
+    sg_desk *desk;
+    library l;
+    sg_buf text = {0};
+    sg_t5 *t5;
+    int titled = 0;
+    sg_error err;
+
+    make_library(&l);
+    defaults(&c);
+    c.beam = DOCUMENTS;
+    const sg_bytes query = bytes_of("the cat in a hat");
+    assert_int_equal(sg_t5_open(&t5, TEST_SOURCE_DIR "/tests/parity/t5", &err), SG_OK);
+    assert_int_equal(sg_encoder_new(&e, sg_t5_tokenizer(t5), &err), SG_OK);
+    assert_int_equal(sg_retriever_new(&r, &l.d, SG_BY_TITLE, sg_t5_tokenizer(t5), NULL, &err), SG_OK);
+    assert_int_equal(sg_t5_desk(&desk, t5, sg_retrieve_length(r, &c) + 1, NULL, &err), SG_OK);
+    if (sg_retrieve(&found, &report, r, desk, &query, 1, &c, NULL, &err))
+        fail_msg("%s", err.message);
+    sg_retrieve_prompt(&text, SG_BY_TITLE, query);
+    assert_int_equal(
+        sg_text_tokens(&prompt, sg_t5_tokenizer(t5), (sg_bytes){text.data, text.size}, true, &err), SG_OK);
+    for (int32_t d = 0; d < DOCUMENTS; d++) {
+        double logp[PLACES], sum = 0;
+        int32_t id[PLACES];
+        const int32_t *title = NULL;
+        size_t n = 0;
+        int at = 0, which, known;
+
+        text.size = 0;
+        sg_retrieve_completion(&text, l.title[d]);
+        if (!text.size)
+            continue;
+        titled++;
+        assert_int_equal(sg_encoder_run(&title, &n, e, (sg_bytes){text.data, text.size}, &bare, &err), SG_OK);
+        id[0] = desk->start;
+        memcpy(id + 1, title, n * sizeof *id);
+        id[n + 1] = desk->end;
+        assert_int_equal(sg_desk_begin(desk, &which, &known, prompt.id, (int)prompt.n, &err), SG_OK);
+        assert_int_equal(
+            sg_desk_read(desk, &(sg_piece){.text = which, .id = id, .n = (int)n + 2, .logp = logp}, 1, &err),
+            SG_OK);
+        sg_desk_close(desk, which);
+        for (size_t i = 1; i < n + 2; i++)
+            sum += logp[i];
+        while (at < found.n && found.hit[at].document != d)
+            at++;
+        assert_true(at < found.n && fabs(found.hit[at].score - sum / (double)n) < 1e-5);
+    }
+    assert_int_equal(found.n, titled);
+    found_free(&found, 1);
+    sg_free(prompt.id);
+    sg_buf_free(&text);
+    sg_encoder_free(e);
+    sg_desk_free(desk);
+    sg_retriever_free(r);
+    sg_t5_close(t5);
+}
+
 /* ---- odd ones --------------------------------------------------------------------------------------------------------------- */
 static void queries_of_any_length_are_read(void **state)
 {
@@ -462,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_wide_beam_of_strings_knows_all_of_them),
         cmocka_unit_test(a_query_finds_the_same_alone),
         cmocka_unit_test(every_string_on_the_way_stands_in_the_documents),
+        cmocka_unit_test(encoders_read_queries),
         cmocka_unit_test(queries_of_any_length_are_read),
         cmocka_unit_test(says_what_is_missing),
     };
