@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "models/content.h"
 #include "models/tasks.h"
 #include "nn/transformer.h"
 
@@ -38,6 +39,7 @@
     X(int, goal, 0, 0, 1025, "the task that slates are judged by")                                           \
     X(float, hold, 0.1, 0, 0.9, "share of users kept out of training, to measure how often it is right")     \
     X(float, item_sd, 0.1, 0, 10, "standard deviation of item vectors at the start")                         \
+    X(float, content, 0, 0, 10, "item vectors start from the data's item vectors, of this spread, too (0: they do not)") \
     X(float, dropout, 0.2, 0, 0.9, "share of activations dropped while training")
 
 typedef struct reward_config {
@@ -151,6 +153,14 @@ static sg_status reward_weights(sg_model *m, uint64_t seed, sg_error *err)
     return SG_OK;
 }
 
+static sg_status reward_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const reward_config *c = m->config;
+    reward *s = m->state;
+
+    return c->content > 0 ? sg_content_add(s->item, t, c->content, err) : SG_OK;
+}
+
 static void reward_fini(sg_model *m)
 {
     reward *s = m->state;
@@ -244,8 +254,10 @@ static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const i
 
 /* ---- training ------------------------------------------------------------------------------------------ */
 
-static bool held(const reward_config *c, int32_t user)
+bool sg_reward_held(const sg_model *m, int32_t user)
 {
+    const reward_config *c = m->config;
+
     return (double)(sg_rng_mix((uint64_t)user ^ 0x6f6e65726563u) >> 11) * 0x1p-53 < c->hold;
 }
 
@@ -277,7 +289,7 @@ static sg_status reward_examples(sg_model *m, const sg_train_data *t, size_t *n,
     for (int32_t u = 0; u < t->data->n_users; u++) {
         const int64_t begin = t->data->user_offsets[u], end = t->split->train_end[u];
 
-        for (int64_t first = begin; first < end && !held(c, u);) { /* as TIGER's runs: the later half of each is asked */
+        for (int64_t first = begin; first < end && !sg_reward_held(m, u);) { /* as TIGER's runs: the later half of each is asked */
             int64_t last = first + (first == begin ? c->history : step) - 1;
 
             last = last < end ? last : end - 1;
@@ -493,7 +505,7 @@ sg_status sg_reward_check(sg_reward_trust *out, const sg_model *m, const sg_trai
     if (st || (st = sg_session_new(&session, m, pool, err)))
         goto done;
     for (int32_t u = 0; u < d->n_users; u++)
-        for (int64_t e = d->user_offsets[u]; held(c, u) && n < TRUST_MOST && e + c->items <= t->split->train_end[u]; e += c->items) {
+        for (int64_t e = d->user_offsets[u]; sg_reward_held(m, u) && n < TRUST_MOST && e + c->items <= t->split->train_end[u]; e += c->items) {
             const int64_t offsets[] = {d->user_offsets[u], e};
             const sg_histories h = {.n = 1, .offsets = offsets, .item = d->item, .rating = d->rating, .action = d->action};
             const sg_slates one = {1, (int32_t[]){0}, (int32_t[]){0, c->items}, d->item + e};
@@ -535,6 +547,7 @@ const sg_model_class sg_model_onerec_reward = {
     .config_bytes = sizeof(reward_config),
     .state_bytes = sizeof(reward),
     .weights = reward_weights,
+    .init = reward_init,
     .fini = reward_fini,
     .examples = reward_examples,
     .loss = reward_loss,

@@ -22,6 +22,7 @@ typedef struct sg_reward_trust {
     double accuracy; /* NaN: no pairs */
     int64_t slates, pairs;
 } sg_reward_trust;
+bool sg_reward_held(const sg_model *m, int32_t user);
 sg_status sg_reward_check(sg_reward_trust *out, const sg_model *m, const sg_train_data *t, sg_pool *pool, sg_error *err);
 
 #endif
