@@ -229,9 +229,10 @@ static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const i
     const reward *s = m->state;
     const int total = q->offsets[q->n], tasks = reward_tasks(m);
     int32_t *row = sg_scratch(g, (size_t)total + 1, sizeof *row);
-    sg_tensor *count = sg_tensor_2d(g, q->n, c->dim), *part[1026];
+    int32_t *task = sg_scratch(g, (size_t)q->n * (size_t)tasks + 1, sizeof *task);
+    sg_tensor *count = sg_tensor_2d(g, q->n, c->dim), *ones = sg_tensor_2d(g, c->hidden, 1);
 
-    if (!row || !count)
+    if (!row || !task || !count || !ones)
         return NULL;
     for (int i = 0; i < q->n; i++) {
         for (int j = q->offsets[i]; j < q->offsets[i + 1]; j++)
@@ -239,17 +240,19 @@ static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const i
         for (int j = 0; j < c->dim; j++)
             count->data[(size_t)i * (size_t)c->dim + (size_t)j] = (float)(q->offsets[i + 1] - q->offsets[i]);
     }
+    for (int i = 0; i < q->n * tasks; i++)
+        task[i] = i % tasks;
+    for (int i = 0; i < c->hidden; i++)
+        ones->data[i] = 1;
     sg_tensor *e = sg_times(g, sg_dropout(g, sg_embed(g, s->item, q->item, total), dropout), sg_rows(g, view, row, total));
     sg_tensor *h = sg_tower_forward(g, &s->among, e, q->offsets, q->n, SG_MASK_NONE, dropout);
     sg_tensor *sum = sg_times(g, sg_segment_mean(g, h, q->offsets, q->n), count);
     sg_tensor *inner = sg_linear_act(g, sum, s->inner, s->inner_bias, SG_SILU, dropout);
+    /* a row for each tower, against its own row of W2 */
+    sg_tensor *each = sg_reshape(g, inner, 2, (int[]){q->n * tasks, c->hidden});
+    sg_tensor *y = sg_matmul(g, sg_times(g, each, sg_embed(g, s->out, task, q->n * tasks)), ones, false);
 
-    for (int t = 0; t < tasks; t++) { /* each task reads its own part of the hidden numbers */
-        sg_tensor *all = sg_linear(g, sg_slice_cols(g, inner, t * c->hidden, (t + 1) * c->hidden), s->out, s->bias);
-
-        part[t] = sg_slice_cols(g, all, t, t + 1);
-    }
-    return sg_concat_cols(g, part, tasks);
+    return sg_add_row(g, sg_reshape(g, y, 2, (int[]){q->n, tasks}), sg_leaf(g, s->bias));
 }
 
 /* ---- training ------------------------------------------------------------------------------------------ */
