@@ -4,7 +4,6 @@
 #   bench/onerec.sh WORK [BUILD]        WORK: a folder for data and models, kept and continued
 #
 # For each of SEEDS (1 2 3): a shop of USERS (4000) and ITEMS (600), balanced codes, a judge, a model that learned what comes next, and from it one
-# round more: with best-against-worst pairs by the judge (aligned), with pairs at random (random), and with lambda=0 (longer). CSV: what
 # bench_onerec says of each (see bench/onerec.c): how often the judge is right; recall, rewards, true worth and validity of lists of ten.
 set -eu
 work=$1
@@ -31,8 +30,7 @@ for seed in ${SEEDS:-1 2 3}; do
     again="$small $round init=$work/base-$seed reward=$work/judge-$seed"
     train "$work/aligned-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.1}"
     train "$work/random-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.1} pairs=random"
-    train "$work/longer-$seed" onerec "$shop" "$again lambda=0"
-    "$build/bench/bench_onerec" "$shop" "$work/judge-$seed" "$work/base-$seed" "$work/longer-$seed" "$work/random-$seed" "$work/aligned-$seed" |
+    "$build/bench/bench_onerec" "$shop" "$work/judge-$seed" "$work/base-$seed" "$work/random-$seed" "$work/aligned-$seed" |
         awk -v seed="$seed" -v head="${head:-1}" 'NR == 1 { if (head) print "seed," $0; next } { print seed "," $0 }'
     head=0
 done

@@ -25,9 +25,9 @@ static sg_status new_model(sg_model **out, parts *p, const char *const *options,
     return st ? st : sg_model_build(*out, &p->t.train, 3, err);
 }
 
-static const char *const small[] = {"dim=8",     "layers=1",  "heads=1",       "head_dim=8", "ffn=8", "experts=2",
-                                    "history=4", "dropout=0", "reward_least=0", "share=0.3",  "gap=0", "items=2",
-                                    "responses=3", "branch=2", NULL};
+static const char *const small[] = {"dim=8",     "layers=1",  "heads=1",     "head_dim=8",     "ffn=8",
+                                    "experts=2", "history=4", "dropout=0",   "reward_least=0", "share=0.3",
+                                    "gap=0",     "items=2",   "responses=3", "branch=2",       NULL};
 
 static sg_status align(void *ctx, sg_error *err)
 {
@@ -66,7 +66,8 @@ static sg_status recommend(void *ctx, sg_error *err)
 
     if (!st) {
         s->beam = 3;
-        st = sg_session_recommend(s, &(sg_histories){.n = 2, .offsets = (int64_t[]){0, 3, 5}, .item = p->t.item},
+        st = sg_session_recommend(s,
+                                  &(sg_histories){.n = 2, .offsets = (int64_t[]){0, 3, 5}, .item = p->t.item},
                                   &(sg_filter){.seen = true}, 4, item, score, err);
     }
     sg_session_free(s);
