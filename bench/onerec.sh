@@ -3,8 +3,9 @@
 #
 #   bench/onerec.sh WORK [BUILD]        WORK: a folder for data and models, kept and continued
 #
-# For each of SEEDS (1 2 3): a shop of USERS (4000) and ITEMS (600), balanced codes, a judge, a model that learned what comes next, and from it one
-# bench_onerec says of each (see bench/onerec.c): how often the judge is right; recall, rewards, true worth and validity of lists of ten.
+# For each of SEEDS (1 2 3): a shop of USERS (4000) and ITEMS (600), balanced codes, a judge, a model that learned what comes next (base), and
+# from it one round more: with pairs of best and worst by the judge (aligned), or with pairs at random (random). CSV: what bench_onerec
+# says of each (bench/onerec.c): how often the judge is right; recall, rewards, true worth and validity of lists of ten.
 set -eu
 work=$1
 build=${2:-build}

@@ -189,11 +189,11 @@ static void slates_end_where_nothing_is_left(void **state)
 static void lists_have_k_different_items(void **state)
 {
     (void)state;
-    static const char *const lists[] = {SMALL "beam=3 branch=2", SMALL "list=next"};
+    static const char *const lists[] = {SMALL "beam=3 branch=2", SMALL "list=next", SMALL "items=1"};
     tiny t;
 
     tiny_new(&t, USERS, ITEMS, 12, 4);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         sg_error err = {0};
         int32_t item[2 * 8];
         float score[2 * 8];
