@@ -34,6 +34,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "decode/length.h"
 #include "decode/stack.h"
 #include "math/gemm.h"
 #include "math/math.h"
@@ -79,6 +80,8 @@
       "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
       "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
+    X(float, length_norm, 0, 0, 1,                                                                           \
+      "IDs of several lengths: scores of a beam's items are divided by their codes to this power (0: sums)") \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")
 
@@ -612,6 +615,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
     const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool by_length = c->length_norm > 0 && groups == 1 && !(session->temperature > 0) && !cold;
     const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
@@ -621,7 +625,7 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
         session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
-                         .k = k,
+                         .k = by_length ? beam : k,
                          .groups = groups,
                          .diversity = diversity,
                          .temperature = session->temperature > 0 ? temperature : NULL,
@@ -636,6 +640,8 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     sg_status st;
     decoder d;
 
+    if (by_length && c->star > 0)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: scores with STAR's are not per code: length_norm or star has to be 0");
     if (c->star > 0 && (groups > 1 || session->temperature > 0))
         return sg_fail(err, SG_ERR_USAGE,
                        "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
@@ -666,12 +672,38 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
                 draw[i] = (uint64_t)(first + i);
             spec.draw = draw;
         }
-        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 sg_session_catalogue(session), n, &spec, decoder_step, &d, session->pool,
+
+        const size_t here = (size_t)first * (size_t)k, all = (size_t)n * (size_t)beam;
+        int32_t *found = by_length ? sg_scratch(session->graph, all, sizeof *found) : item + here;
+        float *value = by_length ? sg_scratch(session->graph, all, sizeof *value) : score + here;
+
+        if (!found || !value)
+            return sg_graph_status(session->graph, err);
+        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
+        for (size_t i = 0; by_length && i < (size_t)n; i++) {
+            sg_rank_by_length(found + i * (size_t)beam, value + i * (size_t)beam, beam, k, sg_session_catalogue(session),
+                              (float)c->length_norm);
+            memcpy(item + here + i * (size_t)k, found + i * (size_t)beam, (size_t)k * sizeof *item);
+            memcpy(score + here + i * (size_t)k, value + i * (size_t)beam, (size_t)k * sizeof *score);
+        }
     }
     return SG_OK;
+}
+
+static void divide_by_lengths(float *scores, int n, const sg_catalogue *ids, float power)
+{
+    const int32_t items = sg_catalogue_items(ids);
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
+
+    for (int32_t i = 0; i < items; i++) {
+        if (sg_catalogue_leaf(ids, i) < 0)
+            continue;
+        sg_catalogue_codes(ids, i, codes);
+        for (size_t u = 0; u < (size_t)n; u++)
+            scores[u * (size_t)items + (size_t)i] /= powf((float)sg_catalogue_length(ids, codes), power);
+    }
 }
 
 /* All items, not only those a beam reaches: for exact evaluation. */
@@ -691,6 +723,8 @@ static sg_status tiger_score(sg_session *session, const sg_histories *h, float *
                                   session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
+    if (c->length_norm > 0)
+        divide_by_lengths(scores, h->n, sg_session_catalogue(session), (float)c->length_norm);
     return c->star > 0
                ? sg_sparse_score(session, h, &((const tiger *)session->model->state)->star.vote, scores)
                : SG_OK;
