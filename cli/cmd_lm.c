@@ -25,7 +25,7 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
     SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
     SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file"),
-    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, merge: an adapter (PEFT's files) beside the model"),
+    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge: an adapter (PEFT's files) beside the model"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -62,6 +62,8 @@ static int run_learning(const sg_args *args, bool tune)
         return sg_usage(args, tune ? "expected tune MODEL DATA" : "expected merge MODEL");
     if (!arg.out)
         return sg_usage(args, "expected -o PATH, what to write");
+    if (arg.chat)
+        sg_list_add(&arg.set, "chat=true"); /* of tune an option like the others; merge has none and says so */
     const sedge_tune_params p = {.size = sizeof p,
                                  .run = sg_progress_run(args),
                                  .model = args->words.item[1],
@@ -126,9 +128,8 @@ const sg_verb sg_verb_lm = {
     .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
-             "Qwen3); T5 folders to generate and embed with; for embed encoders of the BERT family, too. "
-             "Weights of a .gguf\n"
-             "file stay in their few bits.\n"
+             "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.\n"
+             "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's dialect, http://HOST/v1.\n"
              "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
              "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.",
     .examples =
@@ -138,6 +139,7 @@ const sg_verb sg_verb_lm = {
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
         "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors\n"
+        "  sedge lm generate https://HOST/v1 --model qwen3 --key-file key --chat --file prompts.jsonl\n"
         "  sedge lm tune SmolLM2-135M-Instruct.gguf chats.jsonl --out tuned --set rank=16 epochs=2\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --adapter tuned --chat --prompt 'What next?'\n"
         "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0",
