@@ -110,6 +110,9 @@ def check(sedge):
             compare(name, score(base), logp_of(open_model(name)))
             run("tune", base, data, "-o", out, *options, "rank=4", "targets=q,v,wo")
             compare("LoRA", score(base, "--adapter", out), logp_of(PeftModel.from_pretrained(open_model(name).float(), out).double().eval()))
+            run("tune", base, data, "-o", out + "l", *options, "rank=4", "layers=1:2,0")
+            compare("LoRA with ranks by layer", score(base, "--adapter", out + "l"),
+                    logp_of(PeftModel.from_pretrained(open_model(name).float(), out + "l").double().eval()))
             run("tune", base, data, "-o", out + "f", *options, "method=full")
             compare("full", score(out + "f"), logp_of(open_model(out + "f")))
             run("merge", base, "--adapter", out, "-o", out + "m", "--set", "type=f32")

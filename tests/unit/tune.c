@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -106,45 +107,100 @@ static void check_same(const char *a, const char *b)
 static void every_method_learns_the_same_bytes(void **state)
 {
     (void)state;
-    static const char *const methods[] = {"lora", "prompt", "last", "full"};
+    static const struct {
+        const char *model, *method;
+    } cases[] = {{"llama", "lora"}, {"llama", "prompt"}, {"llama", "last"}, {"llama", "full"}, {"t5", "lora"}, {"t5v11", "full"}};
 
-    for (size_t i = 0; i < 4; i++) {
-        const char *file = i < 2 ? "adapter_model.safetensors" : "model.safetensors";
-        char one[100], two[100], three[100], checkpoint[300], a[200], b[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const bool adapter = strcmp(cases[i].method, "lora") == 0 || strcmp(cases[i].method, "prompt") == 0;
+        const char *file = adapter ? "adapter_model.safetensors" : "model.safetensors";
+        char one[100], two[100], three[100], checkpoint[300], a[200], b[200], model[300];
         sg_tune_config c;
         json_t *report = NULL;
         sg_error err;
 
-        configure(&c, methods[i]);
-        snprintf(one, sizeof one, "%s-1", methods[i]);
-        snprintf(two, sizeof two, "%s-2", methods[i]);
-        snprintf(three, sizeof three, "%s-3", methods[i]);
-        if (tune(MODEL, one, &c, 1, 0, false, &report, &err))
-            fail_msg("%s: %s", methods[i], err.message);
+        configure(&c, cases[i].method);
+        snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
+        snprintf(one, sizeof one, "%s%s-1", i < 4 ? "" : cases[i].model, cases[i].method);
+        snprintf(two, sizeof two, "%s%s-2", i < 4 ? "" : cases[i].model, cases[i].method);
+        snprintf(three, sizeof three, "%s%s-3", i < 4 ? "" : cases[i].model, cases[i].method);
+        if (tune(model, one, &c, 1, 0, false, &report, &err))
+            fail_msg("%s: %s", one, err.message);
         assert_true(json_number_value(json_object_get(report, "loss_valid")) <
                     0.8 * json_number_value(json_object_get(report, "loss_valid_before")));
         json_decref(report);
-        assert_int_equal(tune(MODEL, two, &c, 2, 0, false, &report, &err), SG_OK);
+        assert_int_equal(tune(model, two, &c, 2, 0, false, &report, &err), SG_OK);
         json_decref(report);
         snprintf(a, sizeof a, "%s/%s", one, file);
         snprintf(b, sizeof b, "%s/%s", two, file);
         check_same(a, b);
 
         /* stopped in the middle of the second epoch, once before a checkpoint of its own was due */
-        assert_int_equal(tune(MODEL, three, &c, 1, 6, false, &report, &err), SG_ERR_CANCEL);
-        assert_int_equal(tune(MODEL, three, &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+        assert_int_equal(tune(model, three, &c, 1, 6, false, &report, &err), SG_ERR_CANCEL);
+        assert_int_equal(tune(model, three, &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
         assert_non_null(strstr(err.message, "holds an unfinished run"));
         c.lr = 0.02;
-        assert_int_equal(tune(MODEL, three, &c, 1, 0, true, &report, &err), SG_ERR_USAGE);
+        assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_ERR_USAGE);
         assert_non_null(strstr(err.message, "cannot resume with other options: checkpoint has lr=0.01, now asked lr=0.02"));
         c.lr = 0.01;
-        assert_int_equal(tune(MODEL, three, &c, 1, 0, true, &report, &err), SG_OK);
+        assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_OK);
         json_decref(report);
         snprintf(b, sizeof b, "%s/%s", three, file);
         check_same(a, b);
         snprintf(b, sizeof b, "%s/checkpoint", three);
         assert_false(sg_dir_exists(in_dir(b, checkpoint)));
     }
+}
+
+/* Layers with ranks of their own: the files say so as PEFT does, and come back as they were. */
+static void layers_have_ranks_of_their_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *layers;
+        int rank[2]; /* of the parts of layers 0 and 1; 0: none */
+        const char *config;
+    } cases[] = {{"all", {4, 4}, "\"rank_pattern\": {}"},
+                 {"1", {0, 4}, "\"layers_to_transform\": [1], \"layers_pattern\": \"layers\""},
+                 {"1:2,0", {4, 2}, "\"rank_pattern\": {\"model.layers.1.self_attn.q_proj\": 2, \"model.layers.1.self_attn.v_proj\": 2}"},
+                 {"0-1:3", {3, 3}, "\"model.layers.0.self_attn.q_proj\": 3"}};
+    char path[300];
+    sg_llama *m;
+    sg_decoder *d;
+    sg_error err;
+
+    assert_int_equal(sg_llama_open(&m, MODEL, &err), SG_OK);
+    assert_int_equal(sg_decoder_new(&d, m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
+    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sg_adapter_config c = {.kind = SG_ADAPTER_LORA, .rank = 4, .alpha = 8, .base = "x"};
+        sg_adapter *a, *again;
+        json_t *config;
+        char *text;
+
+        assert_int_equal(sg_adapter_targets(&c.targets, "v_proj,q_proj", &host, &err), SG_OK);
+        assert_int_equal(sg_adapter_layers(&c, cases[i].layers, &host, &err), SG_OK);
+        assert_int_equal(sg_adapter_new(&a, &c, &host, NULL, 1, &err), SG_OK);
+        assert_int_equal(sg_adapter_save(a, in_dir("ranks", path), &err), SG_OK);
+        assert_int_equal(sg_adapter_open(&again, path, &host, &err), SG_OK);
+        for (int p = 0; p < host.n_places; p++) {
+            const int part = p % SG_PARTS, rank = part == SG_PART_Q || part == SG_PART_V ? cases[i].rank[p / SG_PARTS] : 0;
+
+            assert_int_equal(a->low[p].a ? a->low[p].a->dim[0] : 0, rank);
+            assert_int_equal(again->low[p].a ? again->low[p].a->dim[0] : 0, rank);
+            assert_true(!rank || (a->low[p].scale == 8.f / (float)rank && again->low[p].scale == a->low[p].scale));
+        }
+        config = json_load_file(in_dir("ranks/adapter_config.json", path), 0, NULL);
+        text = json_dumps(config, 0);
+        if (!text || !strstr(text, cases[i].config))
+            fail_msg("expected %s in %s", cases[i].config, text);
+        free(text);
+        json_decref(config);
+        sg_adapter_free(a);
+        sg_adapter_free(again);
+    }
+    sg_decoder_free(d);
+    sg_llama_close(m);
 }
 
 static void last_layers_leave_the_first_alone(void **state)
@@ -328,6 +384,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_learns_the_same_bytes),
+        cmocka_unit_test(layers_have_ranks_of_their_own),
         cmocka_unit_test(last_layers_leave_the_first_alone),
         cmocka_unit_test(an_adapter_written_again_is_itself),
         cmocka_unit_test(wrong_adapters_are_refused),
