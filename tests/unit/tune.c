@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "lm/adapter.h"
+#include "lm/llm.h"
 #include "lm/merge.h"
 #include "lm/tune.h"
 #include "scratch.h"
@@ -380,6 +381,99 @@ static void merged_models_say_what_the_adapter_says(void **state)
     assert_string_equal(err.message, "type: expected f32, f16 or bf16 for a folder, found q8_0 (a file that ends in .gguf takes it)");
 }
 
+static void score_t5(const char *model, double *logp, int *tokens)
+{
+    static const sg_bytes text[] = {{"the cat", 7}, {"in a cab.", 9}, {"", 0}};
+    sg_llm_config o;
+    sg_llm *l;
+    sg_error err;
+
+    sg_llm_config_init(&o);
+    if (sg_llm_open(&l, model, &o, &err) || sg_llm_score(logp, tokens, l, (sg_bytes){"a  cat is", 9}, NULL, text, 3, NULL, NULL, &err))
+        fail_msg("%s", err.message);
+    sg_llm_close(l);
+}
+
+/* Weights, sizes and tokenizer of a T5 in a .gguf file are those of its folder, and of a file made from that file. */
+static void a_t5_written_as_one_file_is_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *type;
+        double tolerance; /* of a log-probability near 30: 8 bits of weights near 0.2 */
+    } cases[] = {{"t5", "f32", 1e-4}, {"t5", "q8_0", 1}, {"t5v11", "f16", 2e-2}, {"t5v11", "f32", 1e-4}};
+    double want[3], found[3];
+    int want_tokens[3], tokens[3];
+    sg_merge_config c;
+    json_t *report;
+    sg_error err;
+
+    sg_options_init(&c, sg_merge_options, sg_n_merge_options);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char model[300], once[300], twice[300];
+
+        snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
+        assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
+        if (sg_merge(model, NULL, in_dir("once.gguf", once), &c, NULL, &report, &err))
+            fail_msg("%s", err.message);
+        json_decref(report);
+        if (sg_merge(once, NULL, in_dir("twice.gguf", twice), &c, NULL, &report, &err))
+            fail_msg("%s", err.message);
+        json_decref(report);
+        score_t5(model, want, want_tokens);
+        for (int k = 0; k < 2; k++) {
+            score_t5(k ? twice : once, found, tokens);
+            assert_memory_equal(tokens, want_tokens, sizeof tokens);
+            for (int t = 0; t < 3; t++)
+                if (!(want[t] - found[t] <= cases[i].tolerance && found[t] - want[t] <= cases[i].tolerance))
+                    fail_msg("%s %s: text %d: expected %g, found %g", cases[i].model, cases[i].type, t, want[t], found[t]);
+        }
+    }
+}
+
+/* What a .gguf file of a T5 has no words for. */
+static void a_t5_that_fits_no_file_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *value;
+    } cases[] = {{"\"relative_attention_max_distance\": 128", "\"relative_attention_max_distance\": 100"},
+                 {"\"feed_forward_proj\": \"gated-gelu\"", "\"feed_forward_proj\": \"gated-silu\""}};
+    static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
+    char folder[300], path[400], out[300];
+    sg_merge_config c;
+    json_t *report;
+    sg_error err;
+
+    sg_options_init(&c, sg_merge_options, sg_n_merge_options);
+    assert_int_equal(sg_dir_make(in_dir("odd", folder), &err), SG_OK);
+    for (size_t i = 0; i < 2; i++) {
+        sg_buf config = {0}, changed = {0};
+
+        for (size_t k = 0; k < 3; k++) {
+            snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/t5v11/%s", files[k]);
+            config.size = 0;
+            assert_int_equal(sg_file_read(&config, path, 1 << 24, &err), SG_OK);
+            snprintf(path, sizeof path, "%s/%s", folder, files[k]);
+            const char *at = k ? NULL : strstr(config.data, cases[i].key);
+            assert_true(k || at);
+            if (at) {
+                sg_buf_add(&changed, config.data, (size_t)(at - config.data));
+                sg_buf_puts(&changed, cases[i].value);
+                sg_buf_puts(&changed, at + strlen(cases[i].key));
+                assert_int_equal(sg_file_write(path, changed.data, changed.size, &err), SG_OK);
+            } else {
+                assert_int_equal(sg_file_write(path, config.data, config.size, &err), SG_OK);
+            }
+        }
+        sg_buf_free(&config);
+        sg_buf_free(&changed);
+        assert_int_equal(sg_merge(folder, NULL, in_dir("odd.gguf", out), &c, NULL, &report, &err), SG_ERR_USAGE);
+        assert_string_equal(err.message + strlen(folder),
+                            ": expected what a .gguf file of a T5 can say: a distance of 128, gates by GELU");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +484,8 @@ int main(void)
         cmocka_unit_test(wrong_adapters_are_refused),
         cmocka_unit_test(wrong_options_are_refused),
         cmocka_unit_test(merged_models_say_what_the_adapter_says),
+        cmocka_unit_test(a_t5_written_as_one_file_is_itself),
+        cmocka_unit_test(a_t5_that_fits_no_file_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
