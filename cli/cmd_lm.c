@@ -28,7 +28,7 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "for", &arg.what, "WHAT", "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
     SG_OPT_STRING(0, "by", &arg.by, "HOW", "retrieve: title or substring (default substring)"),
     SG_OPT_STRING(0, "split", &arg.split, "NAME", "train, dev or test (default: lessons train, retrieve test)"),
-    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, merge, retrieve: an adapter (PEFT's files) beside the model"),
+    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -65,6 +65,8 @@ static int run_learning(const sg_args *args, bool tune)
         return sg_usage(args, tune ? "expected tune MODEL DATA" : "expected merge MODEL");
     if (!arg.out)
         return sg_usage(args, "expected -o PATH, what to write");
+    if (arg.chat)
+        sg_list_add(&arg.set, "chat=true"); /* of tune an option like the others; merge has none and says so */
     const sedge_tune_params p = {.size = sizeof p,
                                  .run = sg_progress_run(args),
                                  .model = args->words.item[1],
@@ -179,9 +181,8 @@ const sg_verb sg_verb_lm = {
     .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning, retrieval",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
-             "Qwen3); T5 folders to generate and embed with; for embed encoders of the BERT family, too. "
-             "Weights of a .gguf\n"
-             "file stay in their few bits.\n"
+             "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.\n"
+             "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's dialect, http://HOST/v1.\n"
              "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
              "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.\n"
              "retrieve ranks the documents of a collection ('sedge import beir') for its queries by what the model writes, held to titles or\n"
@@ -193,6 +194,7 @@ const sg_verb sg_verb_lm = {
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
         "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors\n"
+        "  sedge lm generate https://HOST/v1 --model qwen3 --key-file key --chat --file prompts.jsonl\n"
         "  sedge lm tune SmolLM2-135M-Instruct.gguf chats.jsonl --out tuned --set rank=16 epochs=2\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --adapter tuned --chat --prompt 'What next?'\n"
         "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0\n"

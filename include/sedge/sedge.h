@@ -176,7 +176,7 @@ SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error 
 typedef struct sedge_lm_params {
     size_t size;
     const sedge_run *run;
-    const char *model;  /* a Hugging Face folder or a .gguf file */
+    const char *model;  /* a Hugging Face folder or a .gguf file, or the address of an endpoint, http://HOST/v1 */
     const char *prompt; /* generate: what to continue; score: what stands before every text; NULL: nothing */
     const char *system; /* chat: the system's turn; NULL: the template's own */
     int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
@@ -190,7 +190,7 @@ typedef struct sedge_lm_params {
     const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
     const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
     size_t n_fm;
-    const char *adapter; /* generate, score: the folder of an adapter (PEFT's files) beside the model; NULL: none */
+    const char *adapter; /* the folder of an adapter (PEFT's files) beside the model; NULL: none */
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);

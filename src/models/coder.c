@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "decode/length.h"
 #include "math/gemm.h"
 
 #include <math.h>
@@ -369,6 +370,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
     const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool by_length = s->spec.length_norm > 0 && groups == 1 && !(session->temperature > 0) && !cold;
     const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
@@ -378,7 +380,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
         session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
-                         .k = k,
+                         .k = by_length ? beam : k,
                          .groups = groups,
                          .diversity = diversity,
                          .temperature = session->temperature > 0 ? temperature : NULL,
@@ -422,10 +424,22 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                 draw[i] = (uint64_t)(first + i);
             spec.draw = draw;
         }
-        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 sg_session_catalogue(session), n, &spec, sg_decoder_step, &d, session->pool,
+
+        const size_t here = (size_t)first * (size_t)k, all = (size_t)n * (size_t)beam;
+        int32_t *found = by_length ? sg_scratch(session->graph, all, sizeof *found) : item + here;
+        float *value = by_length ? sg_scratch(session->graph, all, sizeof *value) : score + here;
+
+        if (!found || !value)
+            return sg_graph_status(session->graph, err);
+        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
+        for (size_t i = 0; by_length && i < (size_t)n; i++) {
+            sg_rank_by_length(found + i * (size_t)beam, value + i * (size_t)beam, beam, k, sg_session_catalogue(session),
+                              s->spec.length_norm);
+            memcpy(item + here + i * (size_t)k, found + i * (size_t)beam, (size_t)k * sizeof *item);
+            memcpy(score + here + i * (size_t)k, value + i * (size_t)beam, (size_t)k * sizeof *score);
+        }
     }
     return SG_OK;
 }

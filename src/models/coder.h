@@ -29,6 +29,7 @@ typedef struct sg_coder_spec {
     double init_sd;   /* of stored token vectors, which are read as vector / init_sd */
     bool legal;       /* softmax over codes that exist */
     bool renormalise; /* ... while decoding alone */
+    float length_norm; /* recommended items are ranked by log-probability over codes to this power; 0: as they are */
 } sg_coder_spec;
 
 typedef struct sg_coder {

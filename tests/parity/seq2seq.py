@@ -110,6 +110,9 @@ def check(sedge):
             compare(name, score(base), logp_of(open_model(name)))
             run("tune", base, data, "-o", out, *options, "rank=4", "targets=q,v,wo")
             compare("LoRA", score(base, "--adapter", out), logp_of(PeftModel.from_pretrained(open_model(name).float(), out).double().eval()))
+            run("tune", base, data, "-o", out + "l", *options, "rank=4", "layers=1:2,0")
+            compare("LoRA with ranks by layer", score(base, "--adapter", out + "l"),
+                    logp_of(PeftModel.from_pretrained(open_model(name).float(), out + "l").double().eval()))
             run("tune", base, data, "-o", out + "f", *options, "method=full")
             compare("full", score(out + "f"), logp_of(open_model(out + "f")))
             run("merge", base, "--adapter", out, "-o", out + "m", "--set", "type=f32")
@@ -119,8 +122,56 @@ def check(sedge):
                 compare("merged.gguf " + kind, score(out + ".gguf"), logp_of(open_model(out + "m")), 1e-4 if kind == "f32" else 1e-2)
 
 
+def check_llama_cpp(sedge):
+    """What sedge writes as .gguf, through llama.cpp: logits of the decoder against transformers, and tokens. llama.cpp wants as many layers in
+    both stacks, and does not scale outputs of v1.0."""
+    import llama_cpp as cpp
+    import numpy as np
+    from transformers import T5Config
+    cpp.llama_backend_init()
+    for form, tied in (("relu", True), ("gated-gelu", False)):
+        with tempfile.TemporaryDirectory() as tmp:
+            shutil.copy(os.path.join(HERE, "t5", "tokenizer.json"), tmp)
+            torch.manual_seed(3)
+            model = T5ForConditionalGeneration(T5Config(vocab_size=40, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_decoder_layers=2, num_heads=4,
+                                                        decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, feed_forward_proj=form)).eval()
+            for key, p in model.named_parameters():
+                p.data = torch.randn_like(p) * (1.0 if "relative" in key or "shared" in key else 0.2) + (1 if "layer_norm" in key else 0)
+            if not tied:
+                model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.3)
+            model.config.scale_decoder_outputs = tied
+            model.save_pretrained(tmp)
+            config = json.load(open(os.path.join(tmp, "config.json"))) | {"tie_word_embeddings": tied, "scale_decoder_outputs": tied}
+            json.dump(config, open(os.path.join(tmp, "config.json"), "w"))
+            path = os.path.join(tmp, "model.gguf")
+            subprocess.run([sedge, "lm", "merge", tmp, "-o", path, "-q", "--set", "type=f32"], check=True, capture_output=True)
+            peer = cpp.llama_model_load_from_file(path.encode(), cpp.llama_model_default_params())
+            assert cpp.llama_model_has_encoder(peer) and cpp.llama_model_has_decoder(peer) and cpp.llama_model_decoder_start_token(peer) == 0
+            options = cpp.llama_context_default_params()
+            options.n_ctx = options.n_batch = options.n_ubatch = 64
+            context = cpp.llama_init_from_model(peer, options)
+            read, start = READ[0], [0] + WRITE[1][:-1]
+            tokens = (cpp.llama_token * len(read))(*read)  # borrowed by the batch
+            assert cpp.llama_encode(context, cpp.llama_batch_get_one(tokens, len(read))) == 0
+            batch = cpp.llama_batch_init(len(start), 0, 1)
+            batch.n_tokens = len(start)
+            for i, w in enumerate(start):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = w, i, 1, 0, 1
+            assert cpp.llama_decode(context, batch) == 0
+            found = np.array([np.ctypeslib.as_array(cpp.llama_get_logits_ith(context, i), shape=(40,)).copy() for i in range(len(start))])
+            want = logits_of(model.double(), read, WRITE[1]).detach().numpy() * (32 ** 0.5 if tied else 1)
+            print(f"llama.cpp, {form}: logits differ by at most {abs(found - want).max():.2g} of {abs(want).max():.2g}")
+            assert abs(found - want).max() < 2e-2 * abs(want).max()  # its keys and values are f16
+            text = b"the cat in a."
+            out = (cpp.llama_token * 64)()
+            n = cpp.llama_tokenize(cpp.llama_model_get_vocab(peer), text, len(text), out, 64, True, False)
+            tokens = PreTrainedTokenizerFast(tokenizer_file=os.path.join(tmp, "tokenizer.json"))(text.decode())["input_ids"]
+            assert list(out[:n]) == tokens, (list(out[:n]), tokens)
+
+
 if sys.argv[1:2] == ["--check"]:
     check(sys.argv[2])
+    check_llama_cpp(sys.argv[2])
 else:
     for model_name in ("t5", "t5v11"):
         full(model_name)
