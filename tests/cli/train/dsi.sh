@@ -20,7 +20,11 @@ wc -l <run.trec | tr -d ' '
 sedge eval run.trec data -k 1,10,60 --json | json retrieval >as_run
 sedge eval run data -k 1,10,60 --json | json retrieval | cmp - as_run && echo the same from the lists
 sedge inspect run --json | json receipt/queries
+sedge recommend run --query "word7 topic1" -k 1 --json | tr , '\n' | grep -E '"(item|title|query)"'
+sedge recommend run --query "" -k 3 --json | json items | tr , '\n' | grep -c '"item"'
 sedge recommend run --history d1
+echo "exit $?"
+sedge recommend run --history d1 --query x
 echo "exit $?"
 sedge train dsi data -q -o run2 --set $small queries=missing.jsonl
 echo "exit $?"
@@ -29,4 +33,7 @@ sedge train dsi data -q -o run2 --set $small queries=made.jsonl
 echo "exit $?"
 sedge synth -q -o shop --users 50 --items 20 >/dev/null && sedge embed shop -q --dim 8 >/dev/null && sedge tokenize shop -q --method atomic >/dev/null
 sedge train dsi shop -o run2 -q
+echo "exit $?"
+sedge train pop shop -q -o pop >/dev/null
+sedge recommend pop --query x
 echo "exit $?"
