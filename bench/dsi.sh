@@ -6,13 +6,28 @@
 #
 # IDs: hkmeans (clusters in clusters of LSA vectors), naive (digits of the document's number), atomic (a code a document). Queries made:
 # the sentences of the documents, or those of the file QUERIES ({"id": ..., "answer": "one a line"} lines, sedge know) with hkmeans.
-# OPTIONS: further ones of all trainings. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose the best weights.
+# JUDGED=1: only the documents that some judgement names. EPOCHS (12). OPTIONS: further ones of all trainings. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose the best weights.
 set -eu
 collection=$1
 work=$2
 build=${3:-build}
 sedge=$build/sedge
 mkdir -p "$work"
+plain() { # the file, whatever it is packed with
+    if [ -f "$1" ]; then cat "$1"; elif [ -f "$1.zst" ]; then zstd -dc "$1.zst"; else gzip -dc "$1.gz"; fi
+}
+if [ -n "${JUDGED:-}" ] && [ ! -d "$work/judged" ]; then
+    mkdir -p "$work/judged/qrels"
+    plain "$collection/queries.jsonl" >"$work/judged/queries.jsonl"
+    for split in train dev test; do
+        for file in "$collection/qrels/$split.tsv" "$collection/qrels_$split.tsv"; do
+            ls "$file"* >/dev/null 2>&1 && plain "$file" >"$work/judged/qrels/$split.tsv"
+        done
+    done
+    cut -f2 "$work"/judged/qrels/*.tsv | sort -u | jq -Rs 'split("\n") | map({(.): 1}) | add' >"$work/judged/ids.json"
+    plain "$collection/corpus.jsonl" | jq -c --slurpfile ids "$work/judged/ids.json" 'select($ids[0][._id])' >"$work/judged/corpus.jsonl"
+fi
+[ -z "${JUDGED:-}" ] || collection=$work/judged
 if [ ! -d "$work/data" ]; then
     "$sedge" import beir "$collection" -q -o "$work/data" >/dev/null
     "$sedge" embed "$work/data" -q >/dev/null
@@ -29,7 +44,7 @@ one() { # seed ids learned_by options...
     run=$work/$ids-$by-$seed
     if [ ! -f "$run/test.json" ]; then
         # shellcheck disable=SC2086
-        "$sedge" train dsi "$work/$ids" -q -t 1 --json -o "$run" --seed "$seed" --epochs 12 --batch 256 --lr 0.0015 --valid-every 4 \
+        "$sedge" train dsi "$work/$ids" -q -t 1 --json -o "$run" --seed "$seed" --epochs "${EPOCHS:-12}" --batch 256 --lr 0.0015 --valid-every "$((${EPOCHS:-12} / 3))" \
             --patience 0 --set dim=96 heads=3 ffn=384 init_sd=0.05 ratio=4 drop=0.3 "$@" ${OPTIONS:-} >"$run.json"
         "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --free >"$run/free.json"
         "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --run "$run/run.trec" >"$run/test.json"

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static struct {
-    const char *data, *user, *history, *allow, *deny;
+    const char *data, *user, *history, *query, *allow, *deny;
     bool explain;
     sg_list set, history_items, allow_items, deny_items;
 } arg;
@@ -16,6 +16,7 @@ static struct {
 static const sg_opt options[] = {
     SG_OPT_STRING('u', "user", &arg.user, "U", "a user of the dataset"),
     SG_OPT_STRING('H', "history", &arg.history, "A,B,C", "or any history: item ids, oldest first"),
+    SG_OPT_STRING(0, "query", &arg.query, "TEXT", "or documents for a text, of models that retrieve"),
     SG_OPT_STRING('d', "data", &arg.data, "DATA", "dataset of users and titles (default: the one the model learned from)"),
     SG_OPT_STRING(0, "allow", &arg.allow, "A,B,C", "only these items"),
     SG_OPT_STRING(0, "deny", &arg.deny, "A,B,C", "never these items"),
@@ -99,10 +100,12 @@ static void print(const json_t *result)
     size_t i;
     sg_table t;
 
-    print_history(result);
+    if (!arg.query)
+        print_history(result);
     if (sg_number(result, "unknown") > 0)
         printf("%.0f items of the history are not in the catalogue and were left out\n", sg_number(result, "unknown"));
-    putchar('\n');
+    if (!arg.query)
+        putchar('\n');
     if (!arg.explain)
         sg_table_init(&t, heading, 4);
     json_array_foreach(items, i, hit)
@@ -129,7 +132,7 @@ static int run(const sg_args *args)
     sedge_error err;
     int st;
 
-    if (!arg.user == !arg.history)
+    if (!arg.query && !arg.user == !arg.history)
         return sg_usage(args, arg.user ? "expected --user or --history, found both" : "expected --user U or --history A,B,C");
     split_ids(&arg.history_items, arg.history);
     split_ids(&arg.allow_items, arg.allow);
@@ -147,7 +150,8 @@ static int run(const sg_args *args)
                                       .n_deny = arg.deny_items.n,
                                       .explain = arg.explain,
                                       .set = arg.set.item,
-                                      .n_set = arg.set.n};
+                                      .n_set = arg.set.n,
+                                      .query = arg.query};
 
     st = sedge_recommend(&p, &json, &err);
     sg_list_free(&arg.history_items);
@@ -159,8 +163,9 @@ static int run(const sg_args *args)
 const sg_verb sg_verb_recommend = {
     .name = "recommend",
     .words = "DIR",
-    .summary = "What next, for a known user or any history; with reasons",
-    .examples = "  sedge recommend run --user u17\n  sedge recommend run --history i3,i14,i159 -k 5 --explain",
+    .summary = "What next, for a known user or any history, with reasons; or documents for a text",
+    .examples = "  sedge recommend run --user u17\n  sedge recommend run --history i3,i14,i159 -k 5 --explain\n"
+                "  sedge recommend run --query 'vitamin D and bone loss'",
     .least = 1,
     .most = 1,
     .options = options,

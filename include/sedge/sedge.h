@@ -300,6 +300,7 @@ typedef struct sedge_recommend_params {
     int explain;
     const char *const *set;
     size_t n_set;
+    const char *query; /* instead of user and history, of models that retrieve: documents for a text */
 } sedge_recommend_params;
 SEDGE_API int sedge_recommend(const sedge_recommend_params *p, char **json, sedge_error *err);
 

@@ -123,6 +123,10 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
                             &c.err)))
         goto done;
     spec.k = d.collection && !strcmp(o.k, usual.k) ? NULL : k; /* retrieval has its own */
+    if (lists && !d.collection) {
+        st = sg_model_open(&m, p.model, &c.err); /* which says that it is none */
+        goto done;
+    }
     if (lists) {
         st = eval_retrieval(&c, &d, NULL, &p, &spec, pool);
         goto done;

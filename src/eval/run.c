@@ -215,7 +215,7 @@ static sg_status choose(int32_t **out, int32_t *n, const sg_collection *c, sg_co
 static sg_status ask(sg_run *r, int64_t *end, sg_session *s, const sg_collection *c, const int32_t *query,
                      int n, int k, int32_t *item, float *score, sg_error *err)
 {
-    sg_bytes text[QUERIES];
+    sg_bytes text[QUERIES] = {{NULL, 0}};
     sg_status st;
 
     for (int i = 0; i < n; i++)

@@ -12,16 +12,17 @@
  * Retrieval teaches queries of the training split; both are mixed, told apart by their first token. Queries that were made for the
  * documents may stand for their text [DSI-QG, Zhuang et al. 2022, arXiv:2206.10128].
  *
+ * prefix_vectors=true is for what the paper leaves to the decoder: the same digit means other things after other digits. Codes then
+ * have a vector of their whole prefix, too, and are learned against those that exist after it, as in TIGER.
+ *
  * Token rows: codes (of each level its own, or with level_offset=false digits shared by all levels), BOS, tasks, gaps, words. */
 #include "base/alloc.h"
-#include "base/rng.h"
 #include "decode/free.h"
 #include "decode/stack.h"
 #include "file/receipt.h"
 #include "math/gemm.h"
 #include "math/math.h"
-#include "models/dsi_texts.h"
-#include "models/names.h"
+#include "models/dsi_lessons.h"
 #include "nn/transformer.h"
 
 #include <math.h>
@@ -50,6 +51,10 @@
     X(float, ratio, 1, 0, 1000, "examples of indexing for each of retrieval (0: indexing alone)")            \
     X(float, drop, 0, 0, 0.9, "share of the words of a text left out while training")                        \
     X(bool, level_offset, true, 0, 1, "a digit has a vector for each level; else one, as in a text")         \
+    X(bool, prefix_vectors, false, 0, 1,                                                                     \
+      "codes are written, and read back, with a vector of their whole prefix beside their own: what a "      \
+      "digit "                                                                                               \
+      "means depends on those before it")                                                                    \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
     X(float, init_sd, 1, 0.0001, 10,                                                                         \
       "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster")             \
@@ -64,13 +69,9 @@ typedef struct dsi_config {
 static const sg_option dsi_options[] = {DSI_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
-enum { TASK_INDEX, TASK_RETRIEVE, TASK_WRITE, TASK_SPAN, TASKS }; /* the first token */
-enum { GAPS = 16, SPAN = 3 };                                     /* of span corruption; words of a span */
-enum { RNG_DROP = SG_RNG_USER + 50, RNG_SPAN, RNG_HALF };
-
 typedef struct dsi {
     sg_names names;
-    int32_t bos, task0, gap0, word0, n_words;
+    sg_dsi_tokens tokens;
     sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
     sg_block *enc, *dec;           /* owned (layers) */
     sg_norm norm_enc, norm_dec;
@@ -86,6 +87,7 @@ static sg_status dsi_weights(sg_model *m, uint64_t seed, sg_error *err)
     dsi *s = m->state;
     sg_params *ps = &m->params;
     sg_names *w = &s->names;
+    sg_dsi_tokens *k = &s->tokens;
     sg_block_spec spec = {.dim = c->dim,
                           .heads = c->heads,
                           .head_dim = c->head_dim,
@@ -107,17 +109,23 @@ static sg_status dsi_weights(sg_model *m, uint64_t seed, sg_error *err)
         }
     }
     w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
-    s->bos = w->tokens;
-    s->task0 = s->bos + 1;
-    s->gap0 = s->task0 + TASKS;
-    s->word0 = s->gap0 + GAPS;
-    s->n_words = c->words + c->hashed;
+    k->bos = w->tokens;
+    k->first = k->bos + 1;
+    k->gap = k->first + SG_DSI_FIRSTS;
+    k->word = k->gap + SG_DSI_GAPS;
+    k->n_words = c->words + c->hashed;
     s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, "dsi");
     w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
-                                      s->word0 + s->n_words, c->dim, "token.weight");
+                                      k->word + k->n_words, c->dim, "token.weight");
+    if (c->prefix_vectors && w->levels > 1) {
+        if (sg_names_number(w, err))
+            return SG_ERR_MEMORY;
+        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
+                                 w->first_prefix[w->levels + 1], c->dim, "prefix.weight");
+    }
     s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
                                "encoder.bias.weight");
     s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
@@ -187,10 +195,14 @@ static void dsi_fini(sg_model *m)
 }
 
 /* ---- the network ------------------------------------------------------------------------------------------------------------ */
-static sg_tensor *embed(sg_graph *g, const dsi *s, const int32_t *id, int n, double init_sd)
+/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one; NULL: none of them has one. */
+static sg_tensor *embed(sg_graph *g, const dsi *s, const int32_t *id, const int32_t *prefix, int n,
+                        double init_sd)
 {
     sg_tensor *x = sg_embed(g, s->names.token, id, n);
 
+    if (s->names.prefix && prefix)
+        x = sg_plus(g, x, sg_embed(g, s->names.prefix, prefix, n));
     return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
 }
 
@@ -208,148 +220,28 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *id, cons
                                     .bias = s->bias_enc,
                                     .bias_bidirectional = true,
                                     .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, offsets[batch], c->init_sd), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, NULL, offsets[batch], c->init_sd), (float)c->dropout);
 
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
     return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
 }
 
-/* ---- lessons ---------------------------------------------------------------------------------------------------------------- */
-/* A batch of lessons, packed: what the encoder reads, what the decoder reads, and what it is to say to each of that. */
-typedef struct lessons {
-    const sg_model *m;
-    uint64_t seed, step;
-    int32_t *enc, *enc_at;                         /* tokens; (n + 1) */
-    int32_t *dec, *dec_at, *begin, *size, *target; /* target -1: nothing is asked there */
-    int n_enc, n_dec;
-    int32_t *text; /* (length) words at hand */
-} lessons;
-
-static void read_token(lessons *l, int32_t token)
+/* ---- training ------------------------------------------------------------------------------------------- */
+static sg_dsi_form form_of(const dsi_config *c)
 {
-    l->enc[l->n_enc++] = token;
+    return !strcmp(c->document, "direct")     ? SG_DSI_DIRECT
+           : !strcmp(c->document, "set")      ? SG_DSI_SET
+           : !strcmp(c->document, "inverted") ? SG_DSI_INVERTED
+                                              : SG_DSI_NONE;
 }
 
-/* The decoder, having read `token`, is to say `target`, one of begin .. begin + size - 1. */
-static void say(lessons *l, int32_t token, int32_t begin, int32_t size, int32_t target)
+static sg_dsi_task task_of(const dsi_config *c)
 {
-    l->dec[l->n_dec] = token;
-    l->begin[l->n_dec] = begin;
-    l->size[l->n_dec] = size;
-    l->target[l->n_dec++] = target;
-}
-
-/* The ID, after the token `before`. Returns its last token. */
-static int32_t say_id(lessons *l, int32_t doc, int32_t before)
-{
-    const sg_names *w = &((const dsi *)l->m->state)->names;
-    const int32_t *code = l->m->codes + (size_t)doc * (size_t)w->levels;
-
-    for (int i = 0; i < w->levels; i++) {
-        say(l, before, w->first[i], w->size[i], w->first[i] + code[i]);
-        before = w->first[i] + code[i];
-    }
-    return before;
-}
-
-static int32_t say_words(lessons *l, const int32_t *word, int n, int32_t before)
-{
-    const dsi *s = l->m->state;
-
-    for (int i = 0; i < n; i++) {
-        say(l, before, s->word0, s->n_words, s->word0 + word[i]);
-        before = s->word0 + word[i];
-    }
-    return before;
-}
-
-static void read_id(lessons *l, int32_t doc)
-{
-    const sg_names *w = &((const dsi *)l->m->state)->names;
-
-    for (int i = 0; i < w->levels; i++)
-        read_token(l, w->first[i] + l->m->codes[(size_t)doc * (size_t)w->levels + (size_t)i]);
-}
-
-/* Leaves words out, but never all of them. */
-static int drop_words(lessons *l, int n, double drop, uint64_t draw)
-{
-    int kept = 0;
-
-    for (int i = 0; drop > 0 && i < n; i++)
-        if ((double)sg_rng_float(l->seed, RNG_DROP, draw, (uint64_t)i) >= drop)
-            l->text[kept++] = l->text[i];
-    return kept ? kept : n;
-}
-
-/* ID and text with spans taken out: a gap is read in the place of each, and said before what was there. About 15 of 100 words go, in
- * spans of SPAN. */
-static void teach_spans(lessons *l, int32_t doc, int n, uint64_t draw)
-{
-    const dsi *s = l->m->state;
-    int32_t gap = s->gap0, before = s->bos;
-
-    if (sg_rng_u64(l->seed, RNG_HALF, draw, 0) & 1) {
-        read_token(l, gap);
-        say(l, before, 0, 1, -1);
-        before = say_id(l, doc, gap++);
-    } else {
-        read_id(l, doc);
-    }
-    for (int i = 0; i < n;) {
-        const int span = n - i < SPAN ? n - i : SPAN;
-
-        if (gap < s->gap0 + GAPS &&
-            (double)sg_rng_float(l->seed, RNG_SPAN, draw, (uint64_t)i) < 0.15 / SPAN) {
-            read_token(l, gap);
-            say(l, before, 0, 1, -1);
-            before = say_words(l, l->text + i, span, gap++);
-            i += span;
-        } else {
-            read_token(l, s->word0 + l->text[i++]);
-        }
-    }
-    say(l, before, 0, 1, -1);
-}
-
-/* One lesson: number below n_index indexes a document, the others retrieve. */
-static void teach(lessons *l, uint32_t number)
-{
-    const dsi_config *c = l->m->config;
-    const dsi *s = l->m->state;
-    const size_t docs = (size_t)s->texts.n_docs;
-    const uint64_t draw = l->step << 32 | number;
-    const sg_dsi_form form = !strcmp(c->document, "direct")     ? SG_DSI_DIRECT
-                             : !strcmp(c->document, "set")      ? SG_DSI_SET
-                             : !strcmp(c->document, "inverted") ? SG_DSI_INVERTED
-                                                                : SG_DSI_NONE;
-    bool query = true, backwards = !strcmp(c->task, "targets2inputs") || number >= docs;
-    int32_t doc = (int32_t)(number % docs);
-    int n;
-
-    if (number >= s->n_index) {
-        n = sg_dsi_draw_query(l->text, &doc, &s->texts, l->seed, draw);
-        backwards = false;
-    } else {
-        n = sg_dsi_draw(l->text, &s->texts, doc, form, l->seed, draw, &query);
-        query = query && !backwards;
-    }
-    if (!backwards)
-        n = drop_words(l, n, c->drop, draw);
-    if (backwards) {
-        read_token(l, s->task0 + TASK_WRITE);
-        read_id(l, doc);
-        say_words(l, l->text, n, s->bos);
-    } else if (!query && !strcmp(c->task, "span")) {
-        read_token(l, s->task0 + TASK_SPAN);
-        teach_spans(l, doc, n, draw);
-    } else {
-        read_token(l, s->task0 + (query ? TASK_RETRIEVE : TASK_INDEX));
-        for (int i = 0; i < n; i++)
-            read_token(l, s->word0 + l->text[i]);
-        say_id(l, doc, s->bos);
-    }
+    return !strcmp(c->task, "inputs2targets")   ? SG_DSI_TO_ID
+           : !strcmp(c->task, "targets2inputs") ? SG_DSI_TO_TEXT
+           : !strcmp(c->task, "bidirectional")  ? SG_DSI_BOTH
+                                                : SG_DSI_SPANS;
 }
 
 static sg_status note_made(sg_model *m, const sg_dsi_made *made, sg_error *err)
@@ -375,9 +267,42 @@ static sg_status dsi_examples(sg_model *m, const sg_train_data *t, size_t *n, sg
         return sg_fail(err, SG_ERR_USAGE,
                        "%s: no query of the training split has a relevant document: expected ratio=0",
                        t->data->dir);
-    s->n_index = (size_t)t->data->n_items * (!strcmp(c->task, "bidirectional") ? 2 : 1);
+    s->n_index = (size_t)t->data->n_items * (task_of(c) == SG_DSI_BOTH ? 2 : 1);
     *n = s->n_index + (c->ratio > 0 ? (size_t)ceil((double)t->data->n_items / c->ratio) : 0);
     return SG_OK;
+}
+
+/* Cross-entropy of what the decoder is to say, x (n_dec, dim). With vectors of prefixes, codes are told apart from the others that
+ * exist after the same prefix, words from all words; both weigh by their number. */
+static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, sg_tensor *x, float smoothing)
+{
+    const int levels = s->names.levels, codes = l->n_ids * levels;
+    int32_t *row;
+    int words = 0, k = 0;
+
+    if (!s->names.prefix)
+        return sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL, s->names.scale,
+                                   smoothing);
+    if (!(row = sg_scratch(g, (size_t)codes + 1, sizeof *row)))
+        return NULL;
+    for (int i = 0; i < l->n_ids; i++)
+        for (int j = 0; j < levels; j++) {
+            row[k++] = l->id_row[i] + j;
+            l->target[l->id_row[i] + j] = -1;
+        }
+    for (int i = 0; i < l->n_dec; i++)
+        words += l->target[i] >= 0;
+    sg_tensor *of_codes =
+        codes ? sg_names_loss_legal(g, &s->names, sg_rows(g, x, row, codes), l->id_doc, l->n_ids, smoothing)
+              : NULL;
+    sg_tensor *of_words = words ? sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL,
+                                                      s->names.scale, smoothing)
+                                : NULL;
+
+    if (!codes || !words)
+        return codes ? of_codes : of_words;
+    return sg_plus(g, sg_scale(g, of_codes, (float)codes / (float)(codes + words)),
+                   sg_scale(g, of_words, (float)words / (float)(codes + words)));
 }
 
 static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
@@ -385,25 +310,21 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
 {
     const dsi_config *c = m->config;
     const dsi *s = m->state;
-    const size_t most = (size_t)c->length + (size_t)s->names.levels + 2 * GAPS + 2; /* tokens of a lesson */
-    lessons l = {.m = m, .seed = seed, .step = step};
-    int32_t *room = sg_scratch(g, 5 * (size_t)n, most * sizeof *room);
+    sg_dsi_lessons l = {.names = &s->names,
+                        .codes = m->codes,
+                        .texts = &s->texts,
+                        .tokens = s->tokens,
+                        .form = form_of(c),
+                        .task = task_of(c),
+                        .drop = c->drop,
+                        .n_index = s->n_index,
+                        .seed = seed,
+                        .step = step};
 
-    l.enc_at = sg_scratch(g, (size_t)n + 1, sizeof *l.enc_at);
-    l.dec_at = sg_scratch(g, (size_t)n + 1, sizeof *l.dec_at);
-    l.text = sg_scratch(g, (size_t)c->length, sizeof *l.text);
-    if (!room || !l.enc_at || !l.dec_at || !l.text)
+    if (!sg_dsi_lessons_take(&l, g, n))
         return NULL;
-    int32_t **const part[] = {&l.enc, &l.dec, &l.begin, &l.size, &l.target};
-    for (size_t i = 0; i < 5; i++)
-        *part[i] = room + i * (size_t)n * most;
-    for (int i = 0; i < n; i++) {
-        l.enc_at[i] = l.n_enc;
-        l.dec_at[i] = l.n_dec;
-        teach(&l, example[i]);
-    }
-    l.enc_at[n] = l.n_enc;
-    l.dec_at[n] = l.n_dec;
+    for (int i = 0; i < n; i++)
+        sg_dsi_teach(&l, example[i]);
 
     sg_tensor *memory = encode(m, g, l.enc, l.enc_at, n);
     const sg_attention_spec self = {.heads = c->heads,
@@ -422,18 +343,18 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
                                      .mask = SG_MASK_NONE,
                                      .scale = 1,
                                      .dropout = (float)c->dropout};
-    sg_tensor *x = sg_dropout(g, embed(g, s, l.dec, l.n_dec, c->init_sd), (float)c->dropout);
+    sg_tensor *x = sg_dropout(g, embed(g, s, l.dec, l.prefix, l.n_dec, c->init_sd), (float)c->dropout);
     for (int i = 0; i < c->layers; i++)
         x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
     x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
-    return sg_softmax_ce_range(g, x, s->names.head, l.begin, l.size, l.target, NULL, s->names.scale,
-                               (float)c->label_smoothing);
+    return say_loss(g, s, &l, x, (float)c->label_smoothing);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------------------- */
 typedef struct decoder {
     const sg_model *m;
     sg_stack stack;
+    int32_t *node[2]; /* (cap) node of each prefix, of this level and the one before; -1: there is no such */
 } decoder;
 
 static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
@@ -441,20 +362,31 @@ static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err
     decoder *d = ctx;
     const dsi_config *c = d->m->config;
     const dsi *s = d->m->state;
+    const int level = rows->level;
     sg_graph *g = d->stack.graph;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    int32_t *id = sg_scratch(g, (size_t)rows->n, sizeof *id);
+    int32_t *id = sg_scratch(g, (size_t)rows->n, sizeof *id),
+            *prefix = sg_scratch(g, (size_t)rows->n, sizeof *prefix);
+    int32_t *node = d->node[level & 1];
+    const int32_t *above = d->node[(level + 1) & 1];
     sg_status st;
 
-    if (!id)
+    if (!id || !prefix)
         return sg_graph_status(g, err);
-    for (int r = 0; r < rows->n; r++)
-        id[r] = rows->level ? s->names.first[rows->level - 1] + rows->code[r] : s->bos;
-    sg_tensor *x = sg_stack_step(&d->stack, rows, embed(g, s, id, rows->n, c->init_sd));
+    for (int r = 0; r < rows->n; r++) {
+        const int32_t from = level ? above[rows->parent[r]] : 0;
+
+        id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->tokens.bos;
+        node[r] =
+            level && from >= 0 ? sg_catalogue_child(d->m->catalogue, level - 1, from, rows->code[r]) : from;
+        prefix[r] =
+            s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
+    }
+    sg_tensor *x = sg_stack_step(&d->stack, rows, embed(g, s, id, prefix, rows->n, c->init_sd));
     x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_names_logits(g, &s->names, x->data, NULL, false, rows);
+    sg_names_logits(g, &s->names, x->data, node, s->names.prefix != NULL, rows);
     sg_arena_back(sg_graph_arena(g), mark);
     return SG_OK;
 }
@@ -472,7 +404,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *q
                                 .scale = 1,
                                 .bias_self = s->bias_dec,
                                 .bias_max_distance = c->bucket_distance};
-    const int32_t task = s->task0 + (c->ratio > 0 || *c->queries ? TASK_RETRIEVE : TASK_INDEX);
+    const int32_t task = s->tokens.first + (c->ratio > 0 || *c->queries ? SG_DSI_RETRIEVE : SG_DSI_INDEX);
     sg_graph *g = session->graph;
     int32_t *id, *offsets;
     sg_status st;
@@ -481,7 +413,9 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *q
     *d = (decoder){.m = m};
     id = sg_scratch(g, (size_t)n, ((size_t)c->length + 1) * sizeof *id);
     offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
-    if (!id || !offsets)
+    for (int i = 0; i < 2; i++)
+        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
+    if (!id || !offsets || !d->node[0] || !d->node[1])
         return sg_graph_status(g, err);
     offsets[0] = 0;
     for (int i = 0; i < n; i++) {
@@ -492,7 +426,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *q
         if ((st = sg_lexicon_read(at + 1, &words, &s->lexicon, room, query[i], (size_t)c->length, err)))
             return st;
         for (size_t w = 1; w <= words; w++)
-            at[w] += s->word0;
+            at[w] += s->tokens.word;
         offsets[i + 1] = offsets[i] + 1 + (int32_t)words;
     }
     return sg_stack_open(&d->stack, g, &spec, encode(m, g, id, offsets, n), offsets, n, cap, err);
@@ -506,7 +440,7 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
     const int asked = session->beam ? session->beam : c->beam, beam = asked > k ? asked : k;
     const int most = beam < session->model->n_items ? beam : session->model->n_items;
     const int together = most < ROWS ? ROWS / most : 1;
-    const sg_beam_spec spec = {.beam = beam, .k = k};
+    const sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->prefix_vectors};
     sg_lexicon_room room = {0};
     sg_status st = SG_OK;
     decoder d;

@@ -296,10 +296,11 @@ static void writing_texts_is_no_retrieval(void **state)
 /* The other tasks learn IDs, too. */
 static void other_tasks_learn(void **state)
 {
-    static const char *const tasks[] = {"task=bidirectional ratio=1", "task=span ratio=1", "level_offset=false ratio=1 drop=0.2 document=set"};
+    static const char *const tasks[] = {"task=bidirectional ratio=1", "task=span ratio=1", "task=bidirectional ratio=1 prefix_vectors=true",
+                                        "level_offset=false ratio=1 drop=0.2 document=set"};
 
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         shelf *s = shelf_new(SEMANTIC);
         sg_model *m = model_new(s, tasks[i]);
         int empty;
@@ -314,10 +315,11 @@ static void other_tasks_learn(void **state)
 }
 
 /* Training and decoding are one network: the loss of an ID is minus the score that the search gives it. */
-static void training_equals_decoding(void **state)
+static void check_decoding(const char *options)
 {
     shelf *s = shelf_new(SEMANTIC);
-    sg_model *m = model_new(s, "ratio=0");
+    sg_model *m = model_new(s, options);
+    sg_param *prefix = sg_params_find(&m->params, "prefix.weight");
     sg_bytes text = sg_strings_at(&s->column.text, 17);
     const uint32_t example = 17;
     static int32_t item[DOCS];
@@ -327,8 +329,9 @@ static void training_equals_decoding(void **state)
     sg_graph *g;
     size_t n;
 
-    (void)state;
     train(m, s, 5);
+    for (size_t i = 0; prefix && i < prefix->count; i++)
+        prefix->value[i] += 0.3f * (float)sg_rng_normal(1, SG_RNG_TEST, 1, i);
     assert_int_equal(m->class->examples(m, &s->train, &n, &err), SG_OK);
     assert_int_equal(n, DOCS);
     assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
@@ -336,7 +339,7 @@ static void training_equals_decoding(void **state)
     const sg_tensor *loss = m->class->loss(m, g, &example, 1, 1, 0);
     assert_int_equal(sg_graph_status(g, &err), SG_OK);
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
-    for (int free_codes = 0; free_codes < 2; free_codes++) {
+    for (int free_codes = 0; free_codes < (prefix ? 1 : 2); free_codes++) { /* with prefixes the tree is part of the model */
         int at = 0;
 
         session->free = free_codes;
@@ -350,6 +353,13 @@ static void training_equals_decoding(void **state)
     sg_graph_free(g);
     sg_model_free(m);
     shelf_free(s);
+}
+
+static void training_equals_decoding(void **state)
+{
+    (void)state;
+    check_decoding("ratio=0");
+    check_decoding("ratio=0 prefix_vectors=true");
 }
 
 /* ---- texts ---- */
