@@ -212,8 +212,8 @@ typedef struct sedge_tune_params {
 SEDGE_API int sedge_lm_tune(const sedge_tune_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_merge(const sedge_tune_params *p, char **json, sedge_error *err);
 
-/* Documents of a collection (a dataset with queries and judgements) by what a language model writes. lessons: examples to tune on, made
- * from the judgements. retrieve: ranked documents, their metrics, and a TREC run. */
+/* Documents of a collection (a dataset with queries and judgements) by what a language model writes; or items for users, by the titles of
+ * those before. lessons: examples to tune on, made from the judgements. retrieve: ranked documents, their metrics, and a TREC run. */
 typedef struct sedge_lessons_params {
     size_t size;
     const sedge_run *run;

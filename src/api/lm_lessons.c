@@ -1,4 +1,5 @@
-/* lm_lessons.c - examples to tune a language model on, from the queries and documents of a collection. */
+/* lm_lessons.c - examples to tune a language model on, from the queries and documents of a collection, or from
+ * users' histories. */
 #include "api/lm_documents.h"
 
 #include "base/alloc.h"
@@ -18,7 +19,6 @@ enum { STREAM = SG_RNG_USER + 91, SPANS_MOST = 101, SAY_EVERY = 256 };
 typedef struct maker {
     const api_documents *d;
     const api_lessons_config *c;
-    sg_collection_split split;
     sg_writer *out;
     sg_buf prompt, answer, line;
     uint64_t drawn;          /* draws so far: each has a number of its own */
@@ -131,7 +131,7 @@ typedef sg_status lesson(maker *k, sg_bytes query, int32_t doc);
 /* The documents that a query is taught: at most `judged`, the best grades first, drawn among equal ones. */
 static sg_status teach_query(maker *k, int32_t q, lesson *make)
 {
-    const sg_judgements *j = &k->d->collection->split[k->split];
+    const sg_judgements *j = &k->d->asked.split[k->d->split];
     const int64_t begin = j->offsets[q];
     const uint32_t n = (uint32_t)(j->offsets[q + 1] - begin);
     uint32_t *order = sg_alloc_array((size_t)n + 1, sizeof *order);
@@ -146,8 +146,7 @@ static sg_status teach_query(maker *k, int32_t q, lesson *make)
     for (; best > 0 && !st; best--)
         for (uint32_t i = 0; i < n && !st && (!k->c->judged || made < k->c->judged); i++)
             if (j->grade[begin + order[i]] == best) {
-                st = make(k, sg_strings_at(&k->d->collection->query_text, (size_t)q),
-                          j->doc[begin + order[i]]);
+                st = make(k, sg_strings_at(&k->d->asked.query_text, (size_t)q), j->doc[begin + order[i]]);
                 made++;
             }
     sg_free(order);
@@ -175,7 +174,7 @@ static sg_status teach(api_call *c, maker *k, const char *what)
     } kinds[] = {{"titles", title, SG_BY_TITLE, true},
                  {"ngrams", ngrams, SG_BY_SUBSTRING, true},
                  {"queries", query_of, SG_BY_TITLE, false}};
-    const int32_t queries = k->d->collection->n_queries, documents = k->d->set->n_items;
+    const int32_t queries = k->d->asked.n_queries, documents = k->d->set->n_items;
     sg_status st = SG_OK;
     size_t kind = 0;
 
@@ -191,7 +190,7 @@ static sg_status teach(api_call *c, maker *k, const char *what)
             st = tick(c, d, documents);
     if (!st && k->judged + k->free == 0)
         st = sg_fail(&c->err, SG_ERR_FORMAT, "%s: expected judged documents with texts in %s, found none",
-                     k->d->set->dir, sg_collection_split_names[k->split]);
+                     k->d->set->dir, sg_collection_split_names[k->d->split]);
     return st;
 }
 
@@ -199,19 +198,20 @@ int sedge_lm_lessons(const sedge_lessons_params *given, char **json, sedge_error
 {
     sedge_lessons_params p;
     api_lessons_config o;
-    const api_table table = {&o, api_lessons_options, api_n_lessons_options};
+    api_queries_config q;
+    const api_table tables[] = {{&o, api_lessons_options, api_n_lessons_options},
+                                {&q, api_queries_options, api_n_queries_options}};
     api_documents d = {0};
     api_call c;
-    maker k = {.d = &d, .c = &o, .split = SG_COLLECTION_TRAIN, .err = &c.err};
+    maker k = {.d = &d, .c = &o, .err = &c.err};
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
-    api_defaults(&table, 1);
+    api_defaults(tables, 2);
     if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
         !(st = api_need(p.what, "what the lessons are for", &c.err)) &&
         !(st = api_need(p.out, "a file to write (out)", &c.err)) &&
-        !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)) &&
-        !(st = api_documents_open(&d, p.data, &c.err)) &&
-        !(st = api_documents_split(&k.split, &d, p.split ? p.split : "train", &c.err)) &&
+        !(st = api_assign(tables, 2, p.set, p.n_set, &c.err)) &&
+        !(st = api_documents_open(&d, p.data, p.split, "train", &q, &c.err)) &&
         !(st = sg_writer_open(&k.out, p.out, &c.err)) && !(st = teach(&c, &k, p.what))) {
         st = sg_writer_commit(k.out, &c.err);
         k.out = NULL;

@@ -1,4 +1,4 @@
-/* lm_retrieve.c - documents of a collection by what a language model writes, as a TREC run and measured. */
+/* lm_retrieve.c - documents, or items for users, by what a language model writes: as a TREC run, and measured. */
 #include "api/lm_documents.h"
 #include "api/lm_writer.h"
 
@@ -33,119 +33,99 @@ static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_r
     return st;
 }
 
-/* The split's queries, and whose lists they are. */
-typedef struct asked {
-    sg_bytes *text;  /* owned: (n) */
-    int32_t *query;  /* owned: (n) */
-    sg_found *found; /* owned: (n) */
-    int n;
-} asked;
-
-static sg_status list_queries(asked *a, const api_documents *d, sg_collection_split split, sg_error *err)
-{
-    const sg_collection *c = d->collection;
-    const size_t n = (size_t)sg_collection_asked(c, split);
-
-    a->text = sg_alloc_array(n, sizeof *a->text);
-    a->query = sg_alloc_array(n, sizeof *a->query);
-    a->found = sg_alloc_zero(n, sizeof *a->found);
-    if (!a->text || !a->query || !a->found)
-        return sg_fail_memory(err, "queries");
-    for (int32_t q = 0; q < c->n_queries; q++)
-        if (sg_collection_relevant(c, split, q)) {
-            a->query[a->n] = q;
-            a->text[a->n++] = sg_strings_at(&c->query_text, (size_t)q);
-        }
-    return SG_OK;
-}
-
-static void asked_free(asked *a)
-{
-    for (int i = 0; i < a->n; i++)
-        sg_free(a->found[i].hit);
-    sg_free(a->text);
-    sg_free(a->query);
-    sg_free(a->found);
-}
-
-static sg_status make_run(sg_run *out, const asked *a, int32_t n_queries, sg_error *err)
+static sg_status make_run(sg_run *out, const sg_found *found, int32_t n, sg_error *err)
 {
     int64_t all = 0;
-    int at = 0;
 
-    for (int i = 0; i < a->n; i++)
-        all += a->found[i].n;
-    out->n_queries = n_queries;
-    out->offsets = sg_alloc_zero((size_t)n_queries + 1, sizeof *out->offsets);
+    for (int32_t q = 0; q < n; q++)
+        all += found[q].n;
+    out->n_queries = n;
+    out->offsets = sg_alloc_zero((size_t)n + 1, sizeof *out->offsets);
     out->doc = sg_alloc_array((size_t)all + 1, sizeof *out->doc);
     out->score = sg_alloc_array((size_t)all + 1, sizeof *out->score);
     if (!out->offsets || !out->doc || !out->score)
         return sg_fail_memory(err, "run");
     all = 0;
-    for (int32_t q = 0; q < n_queries; q++) {
-        if (at < a->n && a->query[at] == q) {
-            for (int i = 0; i < a->found[at].n; i++) {
-                out->doc[all] = a->found[at].hit[i].document;
-                out->score[all++] = (float)a->found[at].hit[i].score;
-            }
-            at++;
+    for (int32_t q = 0; q < n; q++) {
+        for (int i = 0; i < found[q].n; i++) {
+            out->doc[all] = found[q].hit[i].document;
+            out->score[all++] = (float)found[q].hit[i].score;
         }
         out->offsets[q + 1] = all;
     }
     return SG_OK;
 }
 
-static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_collection_split split,
-                        const char *by, const char *out, const sg_retrieve_report *r)
+static sg_status report(api_call *c, const sg_found *found, const api_documents *d, const char *by,
+                        const char *out, const sg_retrieve_report *r)
 {
     static const int cuts[] = {1, 10, 100};
     json_t *metrics = NULL;
     sg_run run = {0};
-    sg_status st = make_run(&run, a, d->collection->n_queries, &c->err);
+    sg_status st = make_run(&run, found, d->asked.n_queries, &c->err);
 
     if (!st && out)
-        st = sg_run_write(&run, d->set, d->collection, out, by, &c->err);
+        st = sg_run_write(&run, d->set, &d->asked, out, by, &c->err);
     if (!st)
-        st = sg_run_measure(&metrics, &run, d->collection, split, cuts, 3, &c->err);
-    if (!st &&
-        !(c->result = json_pack("{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f, s:f, s:f, s:f, s:f}", "by", by,
-                                "split", sg_collection_split_names[split], "documents", (int)d->set->n_items,
-                                "queries", a->n, "listed", (json_int_t)run.offsets[run.n_queries], "metrics",
-                                metrics, "texts", r->texts, "tokens", r->generate.tokens, "prompt_tokens",
-                                r->generate.prompt_tokens, "seconds_prompt", r->generate.seconds[0],
-                                "seconds_write", r->generate.seconds[1], "seconds_rank", r->seconds_rank)))
+        st = sg_run_measure(&metrics, &run, &d->asked, d->split, cuts, 3, &c->err);
+    if (!st && !(c->result = json_pack(
+                     "{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f, s:f, s:f, s:f, s:f}", "by", by, "split",
+                     sg_collection_split_names[d->split], "documents", (int)d->set->n_items, "queries",
+                     (int)d->asked.n_queries, "listed", (json_int_t)run.offsets[run.n_queries], "metrics",
+                     metrics, "texts", r->texts, "tokens", r->generate.tokens, "prompt_tokens",
+                     r->generate.prompt_tokens, "seconds_prompt", r->generate.seconds[0], "seconds_write",
+                     r->generate.seconds[1], "seconds_rank", r->seconds_rank)))
         st = sg_fail_memory(&c->err, "result");
     json_decref(metrics);
     sg_run_free(&run);
     return st;
 }
 
-static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_retrieve_config *o)
+/* The lists of all queries. */
+static sg_status ask(sg_found **found, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk,
+                     const api_documents *d, const sg_retrieve_config *o, api_call *c)
+{
+    const size_t n = (size_t)d->asked.n_queries;
+    sg_bytes *query = sg_alloc_array(n, sizeof *query);
+    sg_status st = SG_OK;
+
+    if (!query || !(*found = sg_alloc_zero(n, sizeof **found)))
+        st = sg_fail_memory(&c->err, "queries");
+    for (size_t i = 0; i < n && !st; i++)
+        query[i] = sg_strings_at(&d->asked.query_text, i);
+    if (!st)
+        st = sg_retrieve(*found, report, r, desk, query, (int)n, o, &c->progress, &c->err);
+    sg_free(query);
+    return st;
+}
+
+static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_retrieve_config *o,
+                          const api_queries_config *q)
 {
     const char *by = p->by ? p->by : "substring";
     api_documents d = {0};
-    asked a = {0};
+    sg_found *found = NULL;
     api_writer m = {0};
     sg_retriever *r = NULL;
     sg_desk *desk = NULL;
-    sg_collection_split split = SG_COLLECTION_TEST;
     sg_retrieve_by how = SG_BY_SUBSTRING;
     sg_retrieve_report done;
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = read_by(&how, by, &c->err)) && !(st = api_documents_open(&d, p->data, &c->err)) &&
-        !(st = api_documents_split(&split, &d, p->split ? p->split : "test", &c->err)) &&
-        !(st = list_queries(&a, &d, split, &c->err)) &&
+    if (!(st = read_by(&how, by, &c->err)) &&
+        !(st = api_documents_open(&d, p->data, p->split, "test", q, &c->err)) &&
         !(st = api_writer_open(&m, p->model, p->adapter, &c->err)) &&
         !(st = make_retriever(&r, &d, how, api_writer_tokenizer(&m), c)) && !(st = api_pool(c, &pool)) &&
         !(st = api_writer_desk(&desk, &m, sg_retrieve_length(r, o), pool, &c->err)) &&
-        !(st = sg_retrieve(a.found, &done, r, desk, a.text, a.n, o, &c->progress, &c->err)))
-        st = report(c, &a, &d, split, by, p->out, &done);
+        !(st = ask(&found, &done, r, desk, &d, o, c)))
+        st = report(c, found, &d, by, p->out, &done);
+    for (int32_t i = 0; i < d.asked.n_queries && found; i++)
+        sg_free(found[i].hit);
+    sg_free(found);
     sg_desk_free(desk);
     sg_retriever_free(r);
     api_writer_close(&m);
-    asked_free(&a);
     api_documents_close(&d);
     return st;
 }
@@ -154,14 +134,16 @@ int sedge_lm_retrieve(const sedge_retrieve_params *given, char **json, sedge_err
 {
     sedge_retrieve_params p;
     sg_retrieve_config o;
-    const api_table table = {&o, sg_retrieve_options, sg_n_retrieve_options};
+    api_queries_config q;
+    const api_table tables[] = {{&o, sg_retrieve_options, sg_n_retrieve_options},
+                                {&q, api_queries_options, api_n_queries_options}};
     api_call c;
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
-    api_defaults(&table, 1);
+    api_defaults(tables, 2);
     if (!st && !(st = api_need(p.model, "a model", &c.err)) &&
         !(st = api_need(p.data, "a dataset folder", &c.err)) &&
-        !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)))
-        st = retrieve(&c, &p, &o);
+        !(st = api_assign(tables, 2, p.set, p.n_set, &c.err)))
+        st = retrieve(&c, &p, &o, &q);
     return api_end(&c, st, json, err);
 }

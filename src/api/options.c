@@ -210,6 +210,7 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"lm", sg_contrast_options, sg_n_contrast_options},
         {"lm", sg_merge_options, sg_n_merge_options},
         {"lm", api_lessons_options, api_n_lessons_options},
+        {"lm", api_queries_options, api_n_queries_options},
         {"lm", sg_retrieve_options, sg_n_retrieve_options},
         {"lm", sg_llm_options, sg_n_llm_options},
         {"lm", sg_client_options, sg_n_client_options},

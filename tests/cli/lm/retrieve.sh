@@ -55,6 +55,6 @@ sedge lm retrieve "$model" data --beam 2000 -q
 sedge lm retrieve "$model" data --adapter nowhere -q
 sedge lm retrieve nowhere data -q
 sedge lm retrieve "$model" data --length 64 -q
-sedge synth -o shop -q --set users=20 items=10 >/dev/null && sedge lm retrieve "$model" shop -q
+sedge lm retrieve "$model" data --queries 1 -q --json | json queries
 ls x 2>/dev/null
 exit 0
