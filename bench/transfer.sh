@@ -12,9 +12,10 @@
 #   pre        the encoder and the vectors of codes of there, codes of here
 #   shared     the same, and items of here encoded by the codebooks of there
 #   plain      shared, from the pre-training without semi-synthetic negatives
-#   aligned    pre, after ALIGN epochs (1) in which nothing but a soft permutation of codes is learned
+#   aligned    pre, after ALIGN epochs (1) in which nothing but a soft permutation of codes is learned; the same codes after it
 # STARTS picks among them. CSV: start, epochs, seed, then Recall@10, NDCG@10, Recall@50 of the test events, history kept. Options of
-# training: PRE (of the pre-training), TUNE. A run that is there is not made again. At the end, for each start, mean and how many seeds beat scratch by NDCG@10.
+# training: PRE (of the pre-training), TUNE. A run that is there is not made again. At the end: for each start the mean, and in how many
+# seeds its NDCG@10 is above that of scratch.
 set -eu
 source=$1 target=$2 work=$3
 sedge=${4:-build}/sedge
@@ -43,7 +44,7 @@ for seed in ${SEEDS:-1 2 3}; do
         plain) from="init=$work/plain codebooks=init" ;;
         aligned)
             train "$target" "$work/align-$seed" stage=align init="$work/pre" seed="$seed" epochs="${ALIGN:-1}" lr=0.01 patience=0 valid_users=1000
-            from="init=$work/align-$seed"
+            from="init=$work/align-$seed codebooks=init"
             ;;
         esac
         run="$work/$start-$epochs-$seed"

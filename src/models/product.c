@@ -53,6 +53,7 @@ sg_status sg_product_fit(sg_model *m, const sg_vectors *v, int groups, int codes
     sg_options_init(&how, sg_tokenize_options, sg_n_tokenize_options);
     how.levels = groups;
     how.codes = codes;
+    how.iterations = 10; /* the rounds of the rotation move the centres on */
     if (!st && !(st = sg_codes_init(&out, v->n, groups, codes, err)) &&
         !(st = sg_opq(&out, &data, &how, NULL, NULL, err))) {
         int32_t *code = out.codes;

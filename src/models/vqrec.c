@@ -140,7 +140,7 @@ static sg_status open_init(sg_model **out, const sg_model *m, sg_error *err)
         sg_options_print(&here, c, o);
         if (there.failed || here.failed)
             st = sg_fail_memory(err, "options");
-        else if (strcmp(there.data, here.data))
+        else if (strcmp(there.data, here.data) != 0)
             st = sg_fail(err, SG_ERR_USAGE, "%s: has %s=%s, expected %s as here", c->init, same[i],
                          there.data, here.data);
         sg_buf_free(&there);

@@ -6,7 +6,7 @@ sedge embed here --encoder there -q >/dev/null || exit 1
 small="groups=4 codes=8 dim=8 layers=1 ffn=16 length=8 batch=16 epochs=1"
 sedge train vqrec there -q -o pre --set $small stage=pretrain >/dev/null || exit 1
 sedge train vqrec here -q -o aligned --set $small stage=align init=pre >/dev/null || exit 1
-sedge train vqrec here -q -o tuned --set $small init=aligned >/dev/null || exit 1
+sedge train vqrec here -q -o tuned --set $small init=aligned codebooks=init >/dev/null || exit 1
 sedge train vqrec here -q -o near --set $small init=pre codebooks=init fix_enc=true --json | json model
 sedge eval tuned here -q --json --bootstrap 0 --no-floors >eval.json
 json receipt/cases <eval.json
