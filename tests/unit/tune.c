@@ -410,7 +410,7 @@ static void a_t5_written_as_one_file_is_itself(void **state)
 
     sg_options_init(&c, sg_merge_options, sg_n_merge_options);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char model[300], once[300], twice[300];
+        char model[300], once[300], twice[300], thrice[300];
 
         snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
         assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
@@ -420,9 +420,13 @@ static void a_t5_written_as_one_file_is_itself(void **state)
         if (sg_merge(once, NULL, in_dir("twice.gguf", twice), &c, NULL, &report, &err))
             fail_msg("%s", err.message);
         json_decref(report);
+        snprintf(c.type, sizeof c.type, "f32");
+        if (sg_merge(once, NULL, in_dir("thrice", thrice), &c, NULL, &report, &err)) /* and a folder again */
+            fail_msg("%s", err.message);
+        json_decref(report);
         score_t5(model, want, want_tokens);
-        for (int k = 0; k < 2; k++) {
-            score_t5(k ? twice : once, found, tokens);
+        for (int k = 0; k < 3; k++) {
+            score_t5(k == 0 ? once : k == 1 ? twice : thrice, found, tokens);
             assert_memory_equal(tokens, want_tokens, sizeof tokens);
             for (int t = 0; t < 3; t++)
                 if (!(want[t] - found[t] <= cases[i].tolerance && found[t] - want[t] <= cases[i].tolerance))
