@@ -118,12 +118,13 @@ static sg_status model_json(json_t **out, const sg_gguf *g, const sg_gguf_lists 
     return o ? SG_OK : sg_fail_memory(err, sg_gguf_name(g));
 }
 
-static json_t *added_json(const sg_gguf_lists *l)
+/* Those that are found in a text before it is cut; of a Unigram the unknown one, too, as the library has it. */
+static json_t *added_json(const sg_gguf_lists *l, bool unigram)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < l->n && list; i++) {
-        const bool special = l->kind[i] == SG_TOKEN_CONTROL;
+        const bool special = l->kind[i] == SG_TOKEN_CONTROL || (unigram && l->kind[i] == SG_TOKEN_UNKNOWN);
 
         if (!l->token[i].size || (!special && l->kind[i] != SG_TOKEN_USER))
             continue;
@@ -236,7 +237,7 @@ sg_status sg_tokenizer_gguf_json(json_t **out, const sg_gguf *g, sg_error *err)
     if (!(o = json_pack("{s:s, s:n, s:n}", "version", "1.0", "truncation", "padding")))
         return sg_fail_memory(err, sg_gguf_name(g));
     if (!(st = sg_gguf_lists_read(&l, g, err)) && !(st = bpe ? bpe_json(o, g, &l, err) : unigram_json(o, g, &l, err)) &&
-        !put(o, "added_tokens", added_json(&l)))
+        !put(o, "added_tokens", added_json(&l, unigram)))
         st = sg_fail_memory(err, sg_gguf_name(g));
     sg_gguf_lists_free(&l);
     if (st)
