@@ -79,7 +79,7 @@ int main(int argc, char **argv)
         const double start = sg_now();
 
         sg_graph_begin(g, SG_TRAIN, 1, (uint64_t)(r + 1));
-        sg_tensor *x = sg_decoder_loss(g, d, sg_decoder_states(g, d, &b, d->config.layers), target, NULL);
+        sg_tensor *x = sg_decoder_loss(g, d, sg_decoder_states(g, d, &b, d->config.layers), target, NULL, 0);
         if (sg_graph_status(g, &err))
             stop(&err);
         const double loss_made = sg_now();

@@ -75,11 +75,24 @@ static void print_cold(const json_t *cold, const json_t *receipt)
            sg_number(sg_member(cold, "filtered"), "recall@10"));
 }
 
+/* Documents for queries: a row a metric, a column a cut-off. */
+static void print_retrieval(const json_t *metrics, const json_t *receipt)
+{
+    printf("%.0f queries of %s, %.0f documents\n", sg_number(receipt, "queries"), sg_text(receipt, "asked"), sg_number(receipt, "documents"));
+    print_side("documents for queries", metrics, NULL);
+}
+
 static void print(const json_t *result)
 {
     const json_t *metrics = sg_member(result, "metrics"), *intervals = sg_member(result, "intervals"), *receipt = sg_member(result, "receipt");
     const char *model = sg_text(sg_member(receipt, "model"), "class");
 
+    if (sg_member(result, "retrieval")) {
+        print_retrieval(sg_member(result, "retrieval"), receipt);
+        printf("\nreceipt\n");
+        sg_show_members(receipt, "  ");
+        return;
+    }
     sg_show_metrics(model[0] ? model : "model", metrics, sg_member(result, "floors"), sg_member(result, "oracle"));
     print_side("history kept", sg_member(metrics, "unfiltered"), sg_member(intervals, "unfiltered"));
     print_side("history filtered out", sg_member(metrics, "filtered"), sg_member(intervals, "filtered"));
@@ -110,9 +123,11 @@ static int run(const sg_args *args)
 
 const sg_verb sg_verb_eval = {
     .name = "eval",
-    .words = "DIR DATA",
+    .words = "DIR|RUN DATA",
     .summary = "Metrics over the full catalogue, with and without the history filter, floors beside them, receipt",
-    .examples = "  sedge eval run shop\n  sedge eval run shop --split valid --k 10,50 --json",
+    .about = "DIR is a model folder. RUN is a file of ranked documents as trec_eval reads it (QUERY Q0 DOCUMENT RANK SCORE TAG), by any\n"
+             "system, for the queries of a collection.",
+    .examples = "  sedge eval run shop\n  sedge eval run shop --split valid --k 10,50 --json\n  sedge eval bm25.run scifact.data",
     .least = 2,
     .most = 2,
     .options = options,

@@ -23,7 +23,7 @@ static const sg_opt options[] = {
 /* The first word is a format when it is the name of one and no file of that name is there. */
 static const char *leading_format(const sg_args *args)
 {
-    static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens", "amazon", "csv", "tsv", "jsonl", "sequences-json"};
+    static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens", "amazon", "csv", "tsv", "jsonl", "sequences-json", "beir"};
 
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(formats[i], args->words.item[0]) == 0 && access(formats[i], F_OK) != 0)
@@ -70,10 +70,11 @@ const sg_verb sg_verb_import = {
     .name = "import",
     .words = "[FORMAT] FILE...",
     .summary = "Interaction logs and item texts into a dataset folder",
-    .about = "FORMAT is s3rec, recbole, movielens, amazon, csv, tsv, jsonl or sequences-json; without it the content decides. Files may be\n"
-             "gzip or zstd. Events are sorted by user and time, stably; every event that is dropped is counted.",
+    .about = "FORMAT is s3rec, recbole, movielens, amazon, csv, tsv, jsonl, sequences-json or beir (FILE is then a folder: documents, queries\n"
+             "and judgements of retrieval); without it the content decides. Files may be gzip or zstd. Events are sorted by user and time, stably; every event that is dropped is counted.",
     .examples = "  sedge import s3rec Beauty.txt.zst --item-text Beauty.items.tsv.zst -o beauty\n"
-                "  sedge import clicks.csv.gz --user customer --item sku --time ts --core-user 5 --core-item 5 -o shop",
+                "  sedge import clicks.csv.gz --user customer --item sku --time ts --core-user 5 --core-item 5 -o shop\n"
+                "  sedge import beir scifact/ -o scifact.data",
     .least = 1,
     .most = 10000,
     .options = options,

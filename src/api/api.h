@@ -49,7 +49,7 @@ json_t *api_options_json(const sg_option *table, size_t n); /* NULL: out of memo
 
 /* Tables that belong to verbs, not to a module below. */
 #define API_IMPORT_OPTIONS(X)                                                                                                   \
-    X(choice, format, auto, 0, 0, "auto|s3rec|recbole|movielens|amazon|csv|tsv|jsonl|sequences-json: what the files are")       \
+    X(choice, format, auto, 0, 0, "auto|s3rec|recbole|movielens|amazon|csv|tsv|jsonl|sequences-json|beir: what the files are")  \
     X(text, name, "", 0, 200, "name of the dataset (empty: from the file name)")                                                \
     X(text, user, "", 0, 200, "csv, tsv, jsonl: column of the user, by name or number from 1 (empty: found by its name)")       \
     X(text, item, "", 0, 200, "column of the item")                                                                             \
@@ -68,12 +68,13 @@ json_t *api_options_json(const sg_option *table, size_t n); /* NULL: out of memo
     X(int, length_min, 0, 0, 1000000, "users with fewer events are dropped (0: off)")                                           \
     X(int, length_max, 0, 0, 1000000000, "only the last events of a user are kept, this many (0: all)")                         \
     X(float, cold, 0, 0, 0.9, "share of items held out: taken from all events but the last of each user (0: none)")             \
-    X(int, cold_seed, 1, 0, 2147483647, "cold: which ones")                                                                     \
+    X(int, cold_seed, 1, 0, 2147483647, "cold, dev: which ones")                                                                     \
     X(int, bad_rows, 0, 0, 2147483647, "rows with errors that are skipped and counted; the next one ends the import")            \
     X(text, item_id, "", 0, 200, "item files: column of the item id (empty: found by its name)")                                \
     X(int, item_id_base, 0, -1000000, 1000000, "item files: added to numeric ids; 1 when they count from 0 and the events from 1") \
     X(text, item_columns, "", 0, 255, "item files: text columns to keep, separated by commas (empty: all)")                     \
     X(bool, items_all, false, 0, 1, "items that only item files name are kept, too")                                            \
+    X(float, dev, 0.1, 0, 0.9, "beir: share of the training queries held out where the folder has no dev split (0: none)")      \
     X(int, memory, 1024, 16, 1000000, "MiB for sorting before going to disk")
 typedef struct api_import_config {
     API_IMPORT_OPTIONS(SG_OPTION_FIELD)
@@ -89,13 +90,14 @@ typedef struct api_train_config {
 
 #define API_EVAL_OPTIONS(X)                                                                                                     \
     X(choice, split, test, 0, 0, "valid|test: which cases are asked")                                                           \
-    X(text, k, "1,5,10,20,50", 0, 200, "cut-offs of the metrics, ascending")                                                    \
+    X(text, k, "1,5,10,20,50", 0, 200, "cut-offs of the metrics, ascending; queries for documents: 1,10,100 unless told")          \
     X(choice, ties, pessimistic, 0, 0, "pessimistic|optimistic|random: where the target stands among equal scores")             \
     X(choice, filter, both, 0, 0, "both|unfiltered|filtered: may items of the history be recommended")                          \
     X(int, bootstrap, 1000, 0, 1000000, "resamples over users for 95 % intervals (0: none)")                                    \
     X(int, users, 0, 0, 2147483647, "cases asked, a fixed random subset (0: all)")                                              \
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
+    X(bool, free, false, 0, 1, "queries: IDs are written without the prefix tree, to see how many are none")                     \
     X(bool, exact, false, 0, 1, "score every item even where the model searches (slow; what the beam can be checked with)")      \
     X(bool, cold, false, 0, 1, "only cases whose target has no training event")                                                 \
     X(choice, candidates, all, 0, 0, "all|cold: items that are ranked; cold: those without a training event alone")             \
@@ -165,6 +167,7 @@ typedef struct api_data {
     sg_split *split;
     sg_vectors vectors;
     sg_ids ids;
+    sg_collection *collection; /* owned; NULL: events */
     sg_train_data train; /* borrows the above */
 } api_data;
 sg_status api_data_open(api_data *d, const char *dir, const char *protocol, sg_error *err); /* vectors, ids: when they are there */

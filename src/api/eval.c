@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "data/synth.h"
 #include "eval/eval.h"
+#include "eval/retrieval.h"
 #include "serve/source.h"
 
 #include <stdlib.h>
@@ -21,8 +22,11 @@ static sg_status read_cutoffs(int *k, int *n, const char *text, sg_error *err)
         char *end;
         const long x = strtol(at, &end, 10);
 
-        if (*n == K_MAX || end == at || x < 1 || x > 1000000 || (*end && (*end != ',' || !end[1])) || (*n && x <= k[*n - 1]))
-            return sg_fail(err, SG_ERR_USAGE, "k: expected at most %d ascending numbers such as 1,5,10, found '%s'", K_MAX, text);
+        if (*n == K_MAX || end == at || x < 1 || x > 1000000 || (*end && (*end != ',' || !end[1])) ||
+            (*n && x <= k[*n - 1]))
+            return sg_fail(err, SG_ERR_USAGE,
+                           "k: expected at most %d ascending numbers such as 1,5,10, found '%s'", K_MAX,
+                           text);
         k[*n] = (int)x;
         at = *end ? end + 1 : end;
     }
@@ -33,7 +37,7 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
 {
     return (sg_eval_spec){
         .test = strcmp(o->split, "test") == 0,
-        .ties = strcmp(o->ties, "pessimistic") == 0 ? SG_TIES_PESSIMISTIC
+        .ties = strcmp(o->ties, "pessimistic") == 0  ? SG_TIES_PESSIMISTIC
                 : strcmp(o->ties, "optimistic") == 0 ? SG_TIES_OPTIMISTIC
                                                      : SG_TIES_RANDOM,
         .seed = (uint64_t)o->seed,
@@ -41,6 +45,7 @@ static sg_eval_spec spec_of(const api_eval_config *o, const sedge_eval_params *p
         .users_max = o->users,
         .beam = o->beam,
         .plain = o->plain,
+        .free = o->free,
         .batch = o->batch,
         .exact = o->exact,
         .cold = o->cold,
@@ -71,10 +76,26 @@ static sg_status add_oracle(api_call *c, const api_data *d, bool test, sg_pool *
     return st;
 }
 
+/* Documents for queries: of a model, or (m NULL) of a TREC run that any system may have written. */
+static sg_status eval_retrieval(api_call *c, const api_data *d, const sg_model *m, const sedge_eval_params *p,
+                                sg_eval_spec *spec, sg_pool *pool)
+{
+    if (!d->collection)
+        return sg_fail(&c->err, SG_ERR_MISSING, "%s: expected a model folder, found a file (a TREC run is for collections of sedge import beir)",
+                       p->model);
+    if (m && !m->class->retrieve)
+        return sg_fail(&c->err, SG_ERR_USAGE, "%s: %s answers histories, and %s asks queries", p->model,
+                       m->class->name, p->data);
+    if (p->qrels_path || p->per_user_path)
+        return sg_fail(&c->err, SG_ERR_USAGE, "qrels, per-user: not for queries");
+    return sg_eval_retrieval(&c->result, m, m ? NULL : p->model, &d->train, spec, pool, &c->progress,
+                             &c->err);
+}
+
 int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
 {
     sedge_eval_params p;
-    api_eval_config o;
+    api_eval_config o, usual;
     const api_table tables[] = {{&o, api_eval_options, api_n_eval_options}};
     sg_eval_spec spec;
     int k[K_MAX];
@@ -82,20 +103,38 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
     api_data d = {0};
     sg_pool *pool;
     api_call c;
+    bool lists;
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (st || (st = api_need(p.model, "a model folder", &c.err)) || (st = api_need(p.data, "a dataset folder", &c.err)) ||
+    usual = o;
+    if (st || (st = api_need(p.model, "a model folder", &c.err)) ||
+        (st = api_need(p.data, "a dataset folder", &c.err)) ||
         (st = api_assign(tables, 1, p.set, p.n_set, &c.err)))
         goto done;
     spec = spec_of(&o, &p);
-    if ((st = read_cutoffs(k, &spec.n_k, o.k, &c.err)) || (st = api_pool(&c, &pool)) || (st = sg_model_open(&m, p.model, &c.err)) ||
-        (st = api_data_open(&d, p.data, o.protocol[0] ? o.protocol : api_model_protocol(m), &c.err)))
+    lists = sg_file_exists(p.model) && !sg_dir_exists(p.model);
+    if ((st = read_cutoffs(k, &spec.n_k, o.k, &c.err)) || (st = api_pool(&c, &pool)) ||
+        (!lists && (st = sg_model_open(&m, p.model, &c.err))) ||
+        (st = api_data_open(&d, p.data,
+                            o.protocol[0] ? o.protocol
+                            : m           ? api_model_protocol(m)
+                                          : "loo",
+                            &c.err)))
         goto done;
-    spec.k = k;
+    spec.k = d.collection && !strcmp(o.k, usual.k) ? NULL : k; /* retrieval has its own */
+    if (lists) {
+        st = eval_retrieval(&c, &d, NULL, &p, &spec, pool);
+        goto done;
+    }
     if (!sg_same_items(m, d.set)) {
-        st = sg_fail(&c.err, SG_ERR_USAGE, "%s: learned from other items than %s holds (%d and %d)", p.model, p.data, (int)m->n_items,
-                     (int)d.set->n_items);
+        st = sg_fail(&c.err, SG_ERR_USAGE, "%s: learned from other items than %s holds (%d and %d)", p.model,
+                     p.data, (int)m->n_items, (int)d.set->n_items);
+        goto done;
+    }
+    if (d.collection || !d.set->n_events ||
+        (m->class->retrieve && !m->class->recommend && !m->class->score)) {
+        st = eval_retrieval(&c, &d, m, &p, &spec, pool);
         goto done;
     }
     if (!(st = sg_eval(&c.result, m, &d.train, &spec, pool, &c.progress, &c.err)) && o.oracle && !o.cold &&
@@ -116,7 +155,8 @@ int sedge_compare(const sedge_compare_params *given, char **json, sedge_error *e
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.a, "two files of ranks", &c.err)) && !(st = api_need(p.b, "two files of ranks", &c.err)) &&
+    if (!st && !(st = api_need(p.a, "two files of ranks", &c.err)) &&
+        !(st = api_need(p.b, "two files of ranks", &c.err)) &&
         !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)))
         st = sg_eval_compare(&c.result, p.a, p.b, o.resamples, (uint64_t)o.seed, &c.err);
     return api_end(&c, st, json, err);

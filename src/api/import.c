@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "data/import.h"
+#include "data/import_beir.h"
 #include "data/synth.h"
 
 #include <math.h>
@@ -104,6 +105,20 @@ static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const
     return read_time(&spec->time_max, "time_max", o->time_max, INT64_MAX, err);
 }
 
+/* A folder of documents, queries and judgements, which are no events. */
+static sg_status import_beir(api_call *c, const api_import_config *o, const sedge_import_params *p)
+{
+    const sg_beir_spec spec = {.folder = p->files[0],
+                               .name = or_null(o->name),
+                               .dev = o->dev,
+                               .dev_seed = (uint64_t)o->cold_seed,
+                               .bad_rows_max = o->bad_rows};
+
+    if (p->n_files != 1 || p->n_item_text || p->n_user_series)
+        return sg_fail(&c->err, SG_ERR_USAGE, "beir: expected one folder and no other files");
+    return sg_import_beir(p->out, &spec, &c->progress, &c->result, &c->err);
+}
+
 int sedge_import(const sedge_import_params *given, char **json, sedge_error *err)
 {
     sedge_import_params p;
@@ -118,8 +133,10 @@ int sedge_import(const sedge_import_params *given, char **json, sedge_error *err
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected a file of events, found nothing");
     if (!st && (p.n_files > 10000 || p.n_item_text > 10000 || p.n_user_series > 10000))
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected at most 10000 files");
-    if (!st && !(st = api_need(p.out, "a folder for the dataset", &c.err)) &&
-        !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) && !(st = spec_of(&spec, &o, &p, &c.err)))
+    if (!st && !(st = api_need(p.out, "a folder for the dataset", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
+        !strcmp(o.format, "beir"))
+        st = import_beir(&c, &o, &p);
+    else if (!st && !(st = spec_of(&spec, &o, &p, &c.err)))
         st = sg_import(p.out, &spec, &c.progress, &c.result, &c.err);
     return api_end(&c, st, json, err);
 }

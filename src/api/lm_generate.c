@@ -259,7 +259,11 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
         st = sg_fail_memory(&c->err, "answers");
         goto done;
     }
-    const sg_generate_job job = {desk, tokens, (int)all.n, p->chat ? sg_chat_end(m.llama) : -1, guide};
+    const sg_generate_job job = {.desk = desk,
+                                 .prompt = tokens,
+                                 .n = (int)all.n,
+                                 .end = p->chat ? sg_chat_end(m.llama) : -1,
+                                 .guide = guide};
     if (!(st = sg_generate(answer, &r, &job, o, &c->progress, &c->err)))
         st = report(&c->result, tokenizer_of(&m), &all, tokens, answer, &r, p->file != NULL, o->beam > 1, &c->err);
 done:

@@ -1,5 +1,6 @@
 /* options.c - the tables of the verbs, and what they tell a program that wants to show them. */
 #include "api/api.h"
+#include "api/lm_documents.h"
 
 #include "base/alloc.h"
 #include "data/synth.h"
@@ -208,6 +209,8 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"lm", sg_tune_options, sg_n_tune_options},
         {"lm", sg_contrast_options, sg_n_contrast_options},
         {"lm", sg_merge_options, sg_n_merge_options},
+        {"lm", api_lessons_options, api_n_lessons_options},
+        {"lm", sg_retrieve_options, sg_n_retrieve_options},
         {"lm", sg_llm_options, sg_n_llm_options},
         {"lm", sg_client_options, sg_n_client_options},
         {"know", api_know_options, api_n_know_options},
@@ -246,9 +249,9 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
 /* ---- models ------------------------------------------------------------------------------------------------------------- */
 static json_t *class_json(const sg_model_class *class, bool options)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:[s, s*], s:s, s:b, s:b}", "name", class->name, "summary", class->summary, "paper",
-                          class->paper, "roles", "recommend", class->rank ? "rank" : NULL, "learns",
-                          class->fit ? "by counting" : "by gradients", "needs_vectors", class->needs_vectors, "needs_ids",
+    json_t *o = json_pack("{s:s, s:s, s:s, s:[s*, s*, s*], s:s, s:b, s:b}", "name", class->name, "summary", class->summary, "paper",
+                          class->paper, "roles", class->recommend || class->score ? "recommend" : NULL,
+                          class->retrieve ? "retrieve" : NULL, class->rank ? "rank" : NULL, "learns", class->fit ? "by counting" : "by gradients", "needs_vectors", class->needs_vectors, "needs_ids",
                           class->needs_ids);
 
     if (o && options && json_object_set_new(o, "options", api_options_json(class->options, class->n_options))) {

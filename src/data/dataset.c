@@ -32,12 +32,13 @@ void sg_dataset_close(sg_dataset *d)
 
 sg_status sg_dataset_sha256(char hex[65], const json_t *files, const char *where, sg_error *err)
 {
-    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS};
+    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS, SG_DATASET_COLLECTION};
+    const int n = json_object_get(files, SG_DATASET_COLLECTION) ? 3 : 2;
     sg_sha256 h;
     sg_status st;
 
     sg_sha256_init(&h);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < n; i++) {
         json_t *entry;
         const char *one;
 
@@ -287,10 +288,12 @@ sg_status sg_dataset_open(sg_dataset **out, const char *dir, sg_error *err)
         goto done;
     }
     if ((st = read_about(&d->about, d->sha256, dir, path, false, err)) ||
-        (st = sg_json_need_string(&name, d->about, "name", path, err)) ||
-        (st = sg_json_need_int(&n_users, d->about, "users", 1, INT32_MAX, path, err)) ||
+        (st = sg_json_need_string(&name, d->about, "name", path, err)))
+        goto done;
+    d->collection = json_object_get(json_object_get(d->about, "files"), SG_DATASET_COLLECTION) != NULL;
+    if ((st = sg_json_need_int(&n_users, d->about, "users", !d->collection, INT32_MAX, path, err)) ||
         (st = sg_json_need_int(&n_items, d->about, "items", 1, INT32_MAX, path, err)) ||
-        (st = sg_json_need_int(&d->n_events, d->about, "events", 1, INT64_MAX / 8, path, err)))
+        (st = sg_json_need_int(&d->n_events, d->about, "events", !d->collection, INT64_MAX / 8, path, err)))
         goto done;
     d->n_users = (int32_t)n_users;
     d->n_items = (int32_t)n_items;

@@ -9,6 +9,7 @@
  *                         (n_users + 1), series.time I64, series.value I32, series.of I32 (values), series.name.bytes, .offsets (values + 1)
  *   vectors.safetensors   (sedge embed) vectors F32 (n_items, dim), metadata: encoder, options, dataset (sha256)
  *   encoder.safetensors   (sedge embed) what gives a text that comes later its vector: text/encoder_file.h
+ *   collection.safetensors  (sedge import beir) queries and judgements: data/collection.h. Such a dataset has neither users nor events.
  *   ids.safetensors       (sedge tokenize) codes I32 (n_items, levels), sizes I32 (levels), codebooks..., metadata: method, dataset (sha256)
  *
  * Items and users are numbered from 0 in order of first appearance in the source (for numeric-id formats such as
@@ -34,6 +35,7 @@
 #define SG_DATASET_VECTORS "vectors.safetensors"
 #define SG_DATASET_IDS "ids.safetensors"
 #define SG_DATASET_ENCODER "encoder.safetensors"
+#define SG_DATASET_COLLECTION "collection.safetensors"
 
 typedef struct sg_strings { /* n strings, one after the other */
     size_t n;
@@ -69,7 +71,8 @@ typedef struct sg_dataset {
     char *dir;          /* owned */
     char *name;         /* owned */
     json_t *about;      /* owned: dataset.json */
-    char sha256[65];    /* over the events and items files: names the data in receipts */
+    char sha256[65];    /* over the events and items files, and the collection: names the data in receipts */
+    bool collection;    /* holds queries and judgements */
     int32_t n_users, n_items;
     int64_t n_events;
     const int64_t *user_offsets; /* (n_users + 1) into the columns below */
@@ -93,7 +96,7 @@ sg_status sg_dataset_verify(const char *dir, sg_error *err); /* hashes the files
 /* -1 when unknown. The first call builds the index (without memory for it, it searches): not for several threads at once. */
 int32_t sg_dataset_item(sg_dataset *d, sg_bytes id);
 int32_t sg_dataset_user(sg_dataset *d, sg_bytes id);
-/* What names the data: over the sha256 of its events and items files. files: the object kept in dataset.json. */
+/* What names the data: over the sha256 of its events and items files, and the collection where there is one. files: the object kept in dataset.json. */
 sg_status sg_dataset_sha256(char hex[65], const json_t *files, const char *where, sg_error *err);
 const sg_text_column *sg_dataset_column(const sg_dataset *d, const char *name); /* NULL when absent */
 
@@ -112,6 +115,7 @@ typedef struct sg_ids {
     sg_tensors *file; /* owned */
     int32_t n;
     int levels;                  /* with the collision digit, when there is one */
+    bool ends;                   /* the last code of a level, but of the first, ends an ID (catalogue.h) */
     int32_t size[SG_LEVELS_MAX]; /* codes per level: code of level l is in 0 .. size[l]-1 */
     const int32_t *codes;        /* (n, levels); tuples are unique */
 } sg_ids;

@@ -236,7 +236,7 @@ static json_t *describe(const sg_dataset_spec *s)
 
 static sg_status check_spec(const sg_dataset_spec *s, const char *dir, sg_error *err)
 {
-    if (s->n_users < 1 || s->n_items < 1 || s->n_events < 1)
+    if (s->n_items < 1 || (!s->collection && (s->n_users < 1 || s->n_events < 1)))
         return sg_fail(err, SG_ERR_USAGE, "%s: expected at least one user, item and event, found %d, %d, %lld", dir,
                        (int)s->n_users, (int)s->n_items, (long long)s->n_events);
     if (!sg_utf8_valid(s->name, strlen(s->name)))
@@ -391,14 +391,14 @@ static sg_status commit_stream(sg_tensors_stream **s, sg_error *err)
 /* dataset.json is written last: a folder without it is no dataset. */
 static sg_status write_json(sg_dataset_writer *w, const json_t *provenance, sg_error *err)
 {
-    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS, SG_DATASET_USERS};
+    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS, SG_DATASET_USERS, SG_DATASET_COLLECTION};
     json_t *files = NULL;
     char *path = sg_path_join(w->folder.tmp, SG_DATASET_JSON);
     char hex[65];
     int failed = 0;
     sg_status st = path ? SG_OK : sg_fail_memory(err, w->dir);
 
-    if (!st && !(st = sg_manifest_files(&files, w->folder.tmp, names, 3, err)) &&
+    if (!st && !(st = sg_manifest_files(&files, w->folder.tmp, names, w->spec.collection ? 4 : 3, err)) &&
         !(st = sg_dataset_sha256(hex, files, path, err))) {
         failed |= json_object_set_new(w->about, "sha256", json_string(hex));
         if (provenance)

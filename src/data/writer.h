@@ -34,6 +34,7 @@ typedef struct sg_dataset_spec {
     const char *const *action_name; /* (n_actions) what action 0, 1, ... means; 0: nothing is said */
     int n_actions;
     const sg_series *series; /* of users; NULL: nothing is known */
+    bool collection; /* the caller puts collection.safetensors there before the commit; no users and events are needed then */
 } sg_dataset_spec;
 
 typedef struct sg_dataset_writer sg_dataset_writer;

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "eval/ranks.h"
+#include "eval/retrieval.h"
 #include "eval/trec.h"
 #include "file/receipt.h"
 #include "math/math.h"
@@ -358,6 +359,8 @@ sg_status sg_eval_select(double value[2], const sg_model *m, const sg_train_data
     sg_metric_values v;
     sg_status st;
 
+    if (t->collection && m->class->retrieve)
+        return sg_retrieval_select(value, m, t, users_max, pool, err);
     if (m->class->rank)
         return sg_answers_mean(&value[0], &value[1], m, t, &e, pool, err);
     if ((st = sg_ranks_run(&r, m, t,

@@ -5,7 +5,8 @@
  * All items of the catalogue are candidates. The rank of a target is 1 + the items scored higher + its
  * share of the ties: all of them (pessimistic, the default), none, or a random one. "filtered" takes the
  * history's items out of the candidates; a target that is itself in the history is then never found.
- * Models that make lists (role recommend) are ranked by their lists. */
+ * Models that make lists (role recommend) are ranked by their lists.
+ * Collections of documents and queries are another matter: eval/retrieval.h. */
 #ifndef SG_EVAL_EVAL_H
 #define SG_EVAL_EVAL_H
 
@@ -25,6 +26,7 @@ typedef struct sg_eval_spec {
     int64_t users_max; /* 0: all; else a pseudo-random subset of the cases, the same for a given seed */
     int beam;          /* generative models; 0: their default */
     bool plain;        /* they do not search again where the beam may have missed an item */
+    bool free;         /* retrieval: codes are written without the prefix tree; what is no document leaves its place empty */
     int batch;         /* 0: a good one; changes no number */
     bool cold;         /* only cases of which no target has a training event */
     bool candidates_cold; /* only items without a training event are candidates */

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct sg_trec {
     const sg_dataset *data; /* borrowed */
@@ -48,7 +49,7 @@ void sg_trec_abort(sg_trec *t)
     sg_free(t);
 }
 
-static void put_id(sg_buf *b, sg_bytes id)
+void sg_trec_put_id(sg_buf *b, sg_bytes id)
 {
     for (size_t i = 0; i < id.size; i++) {
         const unsigned char c = (unsigned char)id.data[i];
@@ -58,6 +59,26 @@ static void put_id(sg_buf *b, sg_bytes id)
         else
             sg_buf_putc(b, (char)c);
     }
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+sg_bytes sg_trec_id(sg_bytes word, sg_buf *room)
+{
+    if (!memchr(word.data, '%', word.size))
+        return word;
+    room->size = 0;
+    for (size_t i = 0; i < word.size; i++) {
+        const int high = word.data[i] == '%' && i + 2 < word.size ? hex_digit(word.data[i + 1]) : -1;
+        const int low = high >= 0 ? hex_digit(word.data[i + 2]) : -1;
+
+        sg_buf_putc(room, low >= 0 ? (char)(high << 4 | low) : word.data[i]);
+        i += low >= 0 ? 2 : 0;
+    }
+    return room->failed ? word : (sg_bytes){room->data, room->size};
 }
 
 static sg_status flush(sg_trec *t, sg_writer *w, sg_error *err)
@@ -77,9 +98,9 @@ sg_status sg_trec_list(void *ctx, int filter, const sg_case *c, const int32_t *i
     if (!t->run || filter != t->filter)
         return SG_OK;
     for (int i = 0; i < n && item[i] >= 0; i++) {
-        put_id(&t->line, sg_strings_at(&t->data->user_ids, (size_t)c->user));
+        sg_trec_put_id(&t->line, sg_strings_at(&t->data->user_ids, (size_t)c->user));
         sg_buf_puts(&t->line, " Q0 ");
-        put_id(&t->line, sg_strings_at(&t->data->item_ids, (size_t)item[i]));
+        sg_trec_put_id(&t->line, sg_strings_at(&t->data->item_ids, (size_t)item[i]));
         sg_buf_printf(&t->line, " %d %.9g %s\n", i + 1, (double)score[i], t->tag);
     }
     return t->line.size || t->line.failed ? flush(t, t->run, err) : SG_OK;
@@ -92,9 +113,9 @@ sg_status sg_trec_close(sg_trec *t, const sg_ranks *r, sg_error *err)
 
     for (size_t i = 0; t->qrels && !st && i < r->n; i++) {
         for (int64_t k = r->offsets[i]; k < r->offsets[i + 1]; k++) {
-            put_id(&t->line, sg_strings_at(&t->data->user_ids, (size_t)r->cases[i]->user));
+            sg_trec_put_id(&t->line, sg_strings_at(&t->data->user_ids, (size_t)r->cases[i]->user));
             sg_buf_puts(&t->line, " 0 ");
-            put_id(&t->line, sg_strings_at(&t->data->item_ids, (size_t)r->item[k]));
+            sg_trec_put_id(&t->line, sg_strings_at(&t->data->item_ids, (size_t)r->item[k]));
             sg_buf_puts(&t->line, " 1\n");
         }
         st = flush(t, t->qrels, err);

@@ -4,6 +4,9 @@
 
 #include "eval/ranks.h"
 
+void sg_trec_put_id(sg_buf *b, sg_bytes id); /* white space and '%' as %20, %25 */
+sg_bytes sg_trec_id(sg_bytes word, sg_buf *room); /* and back; borrowed from word or room */
+
 typedef struct sg_trec sg_trec;
 sg_status sg_trec_open(sg_trec **out, const sg_dataset *d, const char *run_path, const char *qrels_path,
                        const char *model, int filter,

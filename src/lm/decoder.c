@@ -228,7 +228,7 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
     return layers == d->config.layers ? sg_rmsnorm(g, x, d->norm, d->config.eps) : x;
 }
 
-sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight)
+sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth)
 {
-    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, 0);
+    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, smooth);
 }

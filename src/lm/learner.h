@@ -8,7 +8,7 @@
 
 typedef struct sg_learner sg_learner;
 typedef struct sg_learner_ops {
-    sg_tensor *(*loss)(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n);
+    sg_tensor *(*loss)(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth);
     sg_status (*save)(const sg_learner *l, const char *model, const char *dir, sg_error *err);
     void (*free)(sg_learner *l);
 } sg_learner_ops;
@@ -27,10 +27,11 @@ struct sg_learner {
 /* The model of a job with what learns as the options say. */
 sg_status sg_learner_open(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
 
-/* The mean loss of a token that counts, over n lessons; NULL: the graph's error. */
-static inline sg_tensor *sg_learner_loss(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n)
+/* The mean loss of a token that counts, over n lessons; smooth: share of each target that is spread over all tokens; NULL: the graph's
+ * error. */
+static inline sg_tensor *sg_learner_loss(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth)
 {
-    return l->ops->loss(l, g, from, lesson, n);
+    return l->ops->loss(l, g, from, lesson, n, smooth);
 }
 
 /* The adapter, or the model, into a folder; `model` is where it was read from. */

@@ -12,7 +12,7 @@ typedef struct learner {
     sg_decoder *d; /* owned */
 } learner;
 
-static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n_lessons)
+static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n_lessons, float smooth)
 {
     learner *l = (learner *)(void *)base;
     const int soft = base->beside;
@@ -55,7 +55,7 @@ static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, co
     if (!kept)
         return NULL;
     *kept = b;
-    return sg_decoder_loss(g, l->d, sg_decoder_states(g, l->d, kept, l->d->config.layers), target, NULL);
+    return sg_decoder_loss(g, l->d, sg_decoder_states(g, l->d, kept, l->d->config.layers), target, NULL, smooth);
 }
 
 static sg_status save(const sg_learner *base, const char *model, const char *dir, sg_error *err)

@@ -13,7 +13,7 @@ typedef struct learner {
 } learner;
 
 /* The decoder begins with a token of its own, and then has before it what it was to write. */
-static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n)
+static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth)
 {
     learner *l = (learner *)(void *)base;
     size_t all = 0;
@@ -48,7 +48,7 @@ static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, co
     b.write = write;
     b.read_offsets = read_offsets;
     b.write_offsets = write_offsets;
-    return sg_seq2seq_loss(g, l->d, sg_seq2seq_states(g, l->d, &b), target);
+    return sg_seq2seq_loss(g, l->d, sg_seq2seq_states(g, l->d, &b), target, smooth);
 }
 
 static sg_status save(const sg_learner *base, const char *model, const char *dir, sg_error *err)

@@ -194,9 +194,9 @@ sg_tensor *sg_seq2seq_states(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_
     return sg_rmsnorm(g, x, s->norm, d->config.eps);
 }
 
-sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target)
+sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target, float smooth)
 {
     if (d->config.scaled)
         x = sg_scale(g, x, 1 / sqrtf((float)d->config.dim));
-    return sg_softmax_ce(g, x, d->output, NULL, target, NULL, 1, 0);
+    return sg_softmax_ce(g, x, d->output, NULL, target, NULL, 1, smooth);
 }

@@ -42,6 +42,6 @@ typedef struct sg_seq2seq_batch {
 sg_tensor *sg_seq2seq_encode(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b);
 sg_tensor *sg_seq2seq_states(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b);
 /* Mean of -log p(target) over the rows of x (states of the decoder) that have one (else -1). */
-sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target);
+sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target, float smooth);
 
 #endif

@@ -292,7 +292,8 @@ static sg_status ask_valid(loop *l, double *out)
         to = fill(l, l->valid, l->n_valid, at);
         count_tokens(l, l->valid + at, to - at, &tokens, &counted);
         sg_graph_begin(l->graph, SG_INFER, (uint64_t)l->c->seed, 0);
-        const sg_tensor *loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->valid + at, to - at);
+        const sg_tensor *loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->valid + at, to - at, 0); /* comparable, whatever was
+                                                                                                                learned */
 
         if (!(st = sg_graph_status(l->graph, l->err))) {
             sum += (double)loss->data[0] * (double)counted;
@@ -354,7 +355,7 @@ static sg_status one_step(loop *l)
         return st;
     const size_t at = l->begin[l->s.step - l->epoch_step], n = l->begin[l->s.step - l->epoch_step + 1] - at;
     sg_graph_begin(l->graph, SG_TRAIN, (uint64_t)l->c->seed, (uint64_t)l->s.step);
-    loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->order + at, n);
+    loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->order + at, n, (float)l->c->smoothing);
     if ((st = sg_graph_status(l->graph, l->err)) || (st = sg_backward(l->graph, loss, l->err)))
         return st;
     st = sg_optim_step(l->optim, l->pool, NULL, l->err);

@@ -23,6 +23,7 @@
     X(bool, recompute, false, 0, 1, "tune: layers are worked out again on the way back: less memory, slower")                        \
     X(bool, chat, false, 0, 1, "tune: prompts are a user's turn, in the form that the model was trained on")                         \
     X(bool, prompt_counts, false, 0, 1, "tune: prompts are learned, too, not completions alone")                                     \
+    X(float, smoothing, 0, 0, 0.9, "tune: share of a target that is spread over all tokens (label smoothing)")                       \
     X(int, length, 1024, 2, 1048576, "tune: tokens of an example, at most (and as the model knows)")                                                     \
     X(int, tokens, 2048, 2, 16777216, "tune: tokens of a step, at most (one example at least)")                                      \
     X(int, epochs, 3, 1, 1000000, "tune: passes over the examples, at most")                                                         \

@@ -468,15 +468,6 @@ static void heterrec_session_fini(sg_session *session)
     *r = (scorer){0};
 }
 
-static uint64_t version_of(const sg_model *m)
-{
-    uint64_t sum = 1;
-
-    for (size_t i = 0; i < m->params.n; i++)
-        sum += m->params.list[i]->version;
-    return sum;
-}
-
 static sg_status know_targets(sg_session *session, sg_error *err)
 {
     enum { RUN = 4096 };
@@ -486,7 +477,7 @@ static sg_status know_targets(sg_session *session, sg_error *err)
     scorer *r = session->state;
     int32_t item[RUN];
 
-    if (r->version == version_of(m))
+    if (r->version == sg_params_version(&m->params))
         return SG_OK;
     if (!r->target && !(r->target = sg_alloc_array((size_t)m->n_items, dim * sizeof *r->target)))
         return sg_fail_memory(err, "item vectors");
@@ -505,7 +496,7 @@ static sg_status know_targets(sg_session *session, sg_error *err)
             return st;
         memcpy(r->target + (size_t)first * dim, x->data, x->count * sizeof *r->target);
     }
-    r->version = version_of(m);
+    r->version = sg_params_version(&m->params);
     return SG_OK;
 }
 

@@ -77,7 +77,8 @@ static sg_status take_ids(sg_model *m, const sg_train_data *t, sg_error *err)
     if (ids->n != m->n_items)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected semantic IDs of %d items, found %d", t->data->name,
                        (int)m->n_items, (int)ids->n);
-    if ((st = sg_catalogue_new(&m->catalogue, ids->codes, ids->n, ids->levels, ids->size, err)))
+    if ((st = sg_catalogue_new(&m->catalogue, ids->codes, ids->n, ids->levels, ids->size, err)) ||
+        (ids->ends && (st = sg_catalogue_let_end(m->catalogue, err))))
         return st;
     if (!sg_mul(&count, (size_t)ids->n, (size_t)ids->levels) ||
         !(m->codes = sg_alloc_array(count, sizeof *m->codes)))
@@ -113,6 +114,9 @@ sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_
     assert(m->n_items == 0); /* a model is built once */
     if (d->n_items < 1)
         return sg_fail(err, SG_ERR_USAGE, "%s: the dataset has no items", d->name);
+    if (d->n_events == 0 && !m->class->retrieve)
+        return sg_fail(err, SG_ERR_USAGE, "%s learns from events, and %s holds documents and queries: expected a model that retrieves",
+                       m->class->name, d->name);
     if (m->class->needs_vectors && !t->vectors)
         return sg_fail(err, SG_ERR_MISSING, "%s needs item vectors: run `sedge embed DATA` first",
                        m->class->name);

@@ -6,6 +6,7 @@
 
 #include "base/option.h"
 #include "base/progress.h"
+#include "data/collection.h"
 #include "data/dataset.h"
 #include "data/split.h"
 #include "index/catalogue.h"
@@ -43,6 +44,7 @@ typedef struct sg_train_data {
     const int64_t *learned;    /* (n_users): events before were labels already and are read only; NULL: none were */
     const sg_vectors *vectors; /* NULL when the dataset has none */
     const sg_ids *ids;         /* NULL when the dataset has none */
+    const sg_collection *collection; /* queries and judgements; NULL: the dataset is a log of events */
 } sg_train_data;
 
 /* What is on offer now, where items come and go while a model serves: its own items have the numbers below its n_items, those
@@ -88,6 +90,8 @@ typedef struct sg_model_class {
     /* Epochs of another task before those that were asked for: nothing is validated in them. loss finds the epoch at hand in
      * m->epoch. NULL: none. */
     int (*pretrain)(const sg_model *m);
+    /* What else there is to watch, at every validation, into the object `notes`: of the weights as they are, nothing else. NULL: none. */
+    sg_status (*notes)(sg_model *m, const sg_train_data *t, sg_pool *pool, struct json_t *notes, sg_error *err);
 
     /* Role recommend, one or both ways. score: (n, n_items) for all items, higher is better; -inf: never.
      * recommend: (n, k) best first, item -1 where fewer than k were found. A class without it gets top-k of score. */
@@ -104,6 +108,9 @@ typedef struct sg_model_class {
     /* d: whose actions the tasks are named by; NULL: unknown. */
     void (*task_name)(const sg_model *m, const sg_dataset *d, int task, char *text, size_t bytes);
     int (*label)(const sg_model *m, const sg_dataset *d, int64_t e, int task);
+    /* Role retrieve, optional: documents (items) for queries in words. item, score: (n, k), best first, item -1 where fewer were
+     * found. Such a class learns from collections (sg_train_data.collection), which have no events. */
+    sg_status (*retrieve)(sg_session *s, const sg_bytes *query, int n, int k, int32_t *item, float *score, sg_error *err);
     size_t session_bytes; /* zeroed memory for the class, at session->state */
     void (*session_fini)(sg_session *s);
 
@@ -155,6 +162,7 @@ struct sg_session {
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
     bool plain;            /* they do not search again for what the beam may have missed */
+    bool free;             /* role retrieve: they write codes without looking whether they are an item's */
     int groups;            /* above 1: they search in groups whose first codes keep apart ... */
     float diversity;       /* ... a code that an earlier group took counts this much less */
     float temperature;     /* above 0: they draw instead */

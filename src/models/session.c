@@ -195,6 +195,8 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
 
     if (k < 1)
         return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
+    if (!s->model->class->recommend && !s->model->class->score)
+        return sg_fail(err, SG_ERR_USAGE, "%s answers queries, not histories", s->model->class->name);
     if (s->apart > 0 && !s->model->codes)
         return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s", s->model->class->name);
     if (s->apart > 0 && s->offer)

@@ -4,7 +4,7 @@
  *   x = x + drop(O attend(Q n(x), K m, V m))          with a memory m only
  *   x = x + drop(W2 drop(act(W1 n(x))))               gated: act(W1 n(x)) * (W3 n(x))
  *
- * With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
+ * With experts, the last line is a mixture of them (nn/moe.h). With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
 #include "nn/transformer.h"
 
 #include "base/alloc.h"
@@ -77,6 +77,19 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
     snprintf(name, sizeof name, "%s.norm_ffn", prefix);
     sg_norm_declare(&b->norm_ffn, ps, s->dim, s->rms, s->eps, name);
     snprintf(name, sizeof name, "%s.ffn", prefix);
+    if (s->experts) {
+        sg_moe_declare(&b->moe, ps, seed,
+                       &(sg_moe_spec){.dim = s->dim,
+                                      .ffn = s->ffn,
+                                      .experts = s->experts,
+                                      .top = s->top,
+                                      .act = s->act,
+                                      .gated = s->gated,
+                                      .sd_in = 1 / sqrtf((float)s->dim),
+                                      .sd_out = 1 / sqrtf((float)s->ffn)},
+                       name);
+        return;
+    }
     declare_linear(&b->w1, &b->b1, ps, seed, &(linear_spec){name, "w1", s->ffn, s->dim, s->bias, sd_in});
     if (s->gated)
         declare_linear(&b->w3, NULL, ps, seed, &(linear_spec){name, "w3", s->ffn, s->dim, false, sd_in});
@@ -114,6 +127,9 @@ sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tens
 sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_ffn, x);
+
+    if (b->spec.experts)
+        return sg_add_dropout(g, x, sg_moe_forward(g, &b->moe, n, dropout, NULL), dropout);
     sg_tensor *inner = sg_activate(g, sg_lora_linear(g, n, b->w1, b->b1, &b->w1_low), b->spec.act);
 
     if (b->w3)

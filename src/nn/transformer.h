@@ -4,6 +4,7 @@
 #define SG_NN_TRANSFORMER_H
 
 #include "nn/lora.h"
+#include "nn/moe.h"
 
 typedef struct sg_block_spec {
     int dim, heads, head_dim, ffn; /* inner width of attention = heads * head_dim */
@@ -13,6 +14,8 @@ typedef struct sg_block_spec {
     bool gated;    /* feed-forward act(x w1) * (x w3) w2 */
     bool gate;     /* what attention and feed-forward add to x is multiplied by s(x wg + b) first (LiGR) */
     bool cross;    /* a second attention, over a memory */
+    int experts;   /* above 0: the feed-forward part is that many experts, of which a row asks `top` (nn/moe.h); no biases */
+    int top;
     bool t5_init;  /* q: N(0, (dim head_dim)^-1/2), k, v, wi: N(0, dim^-1/2), o, wo by their fan-in; no attention scale */
     float eps;
 } sg_block_spec;
@@ -34,6 +37,7 @@ typedef struct sg_block {
     sg_heads self, cross;
     sg_param *w1, *b1, *w2, *b2, *w3, *gate, *gateb;
     sg_lora w1_low, w2_low, w3_low;
+    sg_moe moe; /* instead of w1 .. w3 */
 } sg_block;
 
 /* Names: PREFIX.self.q.weight, PREFIX.norm_self.weight, PREFIX.ffn.w1.weight, ... */

@@ -88,7 +88,7 @@ static float run(setup *s, const sg_decoder_batch *b, const int32_t *target, boo
     sg_params_zero_grads(s->a ? &s->a->params : &s->d->params);
     sg_graph_begin(s->g, SG_TRAIN, 1, 1);
     x = sg_decoder_states(s->g, s->d, b, s->d->config.layers);
-    loss = sg_decoder_loss(s->g, s->d, x, target, NULL);
+    loss = sg_decoder_loss(s->g, s->d, x, target, NULL, 0);
     if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
         fail_msg("%s", err.message);
     return loss->data[0];
@@ -292,7 +292,7 @@ static void prompt_of_peft(void **state)
     sg_graph_begin(s.g, SG_TRAIN, 1, 1);
     const sg_decoder_batch b = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
     x = sg_decoder_states(s.g, s.d, &b, 2);
-    loss = sg_decoder_loss(s.g, s.d, x, target, NULL);
+    loss = sg_decoder_loss(s.g, s.d, x, target, NULL, 0);
     if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
         fail_msg("%s", err.message);
     near_all("loss", loss->data, need(&s, "loss", 1), 1);
@@ -325,7 +325,7 @@ static void prompt_of_peft(void **state)
             target[t] = -1;
     sg_graph_begin(s.g, SG_INFER, 1, 1);
     const sg_decoder_batch c = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
-    again = sg_decoder_loss(s.g, s.d, sg_decoder_states(s.g, s.d, &c, 2), target, NULL);
+    again = sg_decoder_loss(s.g, s.d, sg_decoder_states(s.g, s.d, &c, 2), target, NULL, 0);
     assert_int_equal(sg_graph_status(s.g, &err), SG_OK);
     const float read = (float)(sum / n);
     near_all("loss of reading", &read, again->data, 1);

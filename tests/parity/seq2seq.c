@@ -93,7 +93,7 @@ static float run(setup *s, bool recompute, bool backward)
     if (backward)
         sg_params_zero_grads(s->a ? &s->a->params : &s->d->params);
     sg_graph_begin(s->g, backward ? SG_TRAIN : SG_INFER, 1, 1);
-    loss = sg_seq2seq_loss(s->g, s->d, sg_seq2seq_states(s->g, s->d, &b), target);
+    loss = sg_seq2seq_loss(s->g, s->d, sg_seq2seq_states(s->g, s->d, &b), target, 0);
     if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
         fail_msg("%s", err.message);
     return loss->data[0];

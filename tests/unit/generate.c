@@ -66,7 +66,7 @@ static void write_with(sg_answer *out, const sg_llama *m, sg_pool *pool, const s
     sg_error err;
 
     memset(out, 0, (size_t)n * sizeof *out);
-    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide}, c, NULL, &err))
+    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide, NULL}, c, NULL, &err))
         fail_msg("%s", err.message);
     sg_desk_free(d);
 }
@@ -560,7 +560,7 @@ static void an_adapters_vectors_stand_in_front(void **state)
         assert_int_equal(sg_llama_desk(&desk, m, sg_llama_places(m), NULL, &err), SG_OK);
         for (int i = 0; i < FEW; i++)
             prompt[i].n = prompt[i].n < 30 ? prompt[i].n : 30;
-        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
         for (int i = 0; i < FEW; i++) {
             const sg_token_list *w = &all[i].text[0].tokens;
             const int n = SOFT + (int)prompt[i].n + (int)w->n;
@@ -628,7 +628,7 @@ static void errors(void **state)
     sg_generate_config c;
     sg_answer a = {0};
     sg_error err;
-    const sg_generate_job job = {d, &prompt, 1, -1, NULL};
+    const sg_generate_job job = {d, &prompt, 1, -1, NULL, NULL};
 
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     assert_int_equal(sg_generate(&a, &report, &job, &c, NULL, &err), SG_ERR_USAGE);

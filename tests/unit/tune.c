@@ -478,10 +478,37 @@ static void a_t5_that_fits_no_file_is_refused(void **state)
     }
 }
 
+/* With a share e of every target spread over the 40 tokens, the best a model can say of what always comes is 1 - e + e / 40; validation
+ * counts what it says without smoothing. */
+static void smoothed_targets_keep_a_model_from_being_sure(void **state)
+{
+    (void)state;
+    /* -log(1 - 0.1 + 0.1 / 40) = 0.103; on the way there it may have been a little surer */
+    static const double least[] = {0, 0.07}, most[] = {0.02, 0.13};
+
+    for (int i = 0; i < 2; i++) {
+        sg_tune_config c;
+        json_t *report = NULL;
+        sg_error err;
+
+        configure(&c, "full");
+        c.dropout = 0;
+        c.epochs = 30;
+        c.smoothing = i ? 0.1 : 0;
+        if (tune(MODEL, i ? "smooth" : "sharp", &c, 1, 0, false, &report, &err))
+            fail_msg("%s", err.message);
+        const double loss = json_real_value(json_object_get(report, "loss_valid"));
+        if (!(loss > least[i] && loss < most[i]))
+            fail_msg("smoothing %g: expected a loss in %g .. %g, found %g", c.smoothing, least[i], most[i], loss);
+        json_decref(report);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_learns_the_same_bytes),
+        cmocka_unit_test(smoothed_targets_keep_a_model_from_being_sure),
         cmocka_unit_test(layers_have_ranks_of_their_own),
         cmocka_unit_test(last_layers_leave_the_first_alone),
         cmocka_unit_test(an_adapter_written_again_is_itself),

@@ -1,0 +1,48 @@
+#!/bin/sh
+# A differentiable search index: IDs that tell what documents are about against IDs that do not, and documents learned by queries made for
+# them against documents learned by their first words.   [Tay et al. 2022, arXiv:2202.06991; Zhuang et al. 2022, arXiv:2206.10128]
+#
+#   bench/dsi.sh COLLECTION WORK [BUILD]        COLLECTION: a folder in BEIR's layout; WORK: a folder for data and models; needs jq
+#
+# IDs: hkmeans (clusters in clusters of LSA vectors), naive (digits of the document's number), atomic (a code a document). Queries made:
+# the sentences of the documents, or those of the file QUERIES ({"id": ..., "answer": "one a line"} lines, sedge know) with hkmeans.
+# OPTIONS: further ones of all trainings. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose the best weights.
+set -eu
+collection=$1
+work=$2
+build=${3:-build}
+sedge=$build/sedge
+mkdir -p "$work"
+if [ ! -d "$work/data" ]; then
+    "$sedge" import beir "$collection" -q -o "$work/data" >/dev/null
+    "$sedge" embed "$work/data" -q >/dev/null
+fi
+for ids in hkmeans naive atomic; do
+    [ -d "$work/$ids" ] && continue
+    cp -r "$work/data" "$work/$ids"
+    "$sedge" tokenize "$work/$ids" -q --method $ids >/dev/null
+done
+echo "seed,ids,learned_by,dev_ndcg@10,hits@1,hits@10,mrr@10,ndcg@10,recall@100,valid_without_tree"
+one() { # seed ids learned_by options...
+    seed=$1 ids=$2 by=$3
+    shift 3
+    run=$work/$ids-$by-$seed
+    if [ ! -f "$run/test.json" ]; then
+        # shellcheck disable=SC2086
+        "$sedge" train dsi "$work/$ids" -q -t 1 --json -o "$run" --seed "$seed" --epochs 12 --batch 256 --lr 0.0015 --valid-every 4 \
+            --patience 0 --set dim=96 heads=3 ffn=384 init_sd=0.05 ratio=4 drop=0.3 "$@" ${OPTIONS:-} >"$run.json"
+        "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --free >"$run/free.json"
+        "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --run "$run/run.trec" >"$run/test.json"
+    fi
+    printf '%s,%s,%s,' "$seed" "$ids" "$by"
+    jq -rs '[(.[0].best_valid["ndcg@10"]), (.[1].retrieval | .["hits@1"], .["hits@10"], .["mrr@10"], .["ndcg@10"], .["recall@100"]),
+             (.[2].receipt | 1 - .places_empty / .places)] | map(. * 10000 | round / 10000) | @csv' \
+        "$run.json" "$run/test.json" "$run/free.json"
+}
+for seed in ${SEEDS:-1 2 3}; do
+    for ids in hkmeans naive atomic; do
+        one "$seed" $ids text
+    done
+    one "$seed" hkmeans sentences queries=sentences
+    [ -z "${QUERIES:-}" ] || one "$seed" hkmeans queries document=none "queries=$QUERIES"
+done

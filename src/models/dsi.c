@@ -1,0 +1,546 @@
+/* dsi.c - a differentiable search index: one network that has read a collection writes the ID of a document for a query.
+ *                                                      [Tay et al., NeurIPS 2022, arXiv:2202.06991]
+ * A T5-style encoder-decoder, as TIGER's, reads words and writes the codes of a document:
+ *
+ *   encoder  task w1 .. wn                 decoder  BOS d1 .. d(L-1)  ->  d1 .. dL
+ *
+ * What a document's ID is was said by `sedge tokenize`: atomic (one code a document), naive (the digits of its number) or hkmeans
+ * (clusters in clusters, then a number in the leaf). Only IDs that exist are written: the beam search knows the prefix tree.
+ *
+ * Indexing teaches documents: inputs2targets (text -> ID), targets2inputs (ID -> text), bidirectional (both), span (the ID and the
+ * text one after the other, with spans taken out that are to be filled in: the ID half of the time, and parts of the text).
+ * Retrieval teaches queries of the training split; both are mixed, told apart by their first token. Queries that were made for the
+ * documents may stand for their text [DSI-QG, Zhuang et al. 2022, arXiv:2206.10128].
+ *
+ * Token rows: codes (of each level its own, or with level_offset=false digits shared by all levels), BOS, tasks, gaps, words. */
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "decode/free.h"
+#include "decode/stack.h"
+#include "file/receipt.h"
+#include "math/gemm.h"
+#include "math/math.h"
+#include "models/dsi_texts.h"
+#include "models/names.h"
+#include "nn/transformer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DSI_OPTIONS(X)                                                                                       \
+    X(int, dim, 128, 4, 4096, "width of token vectors")                                                      \
+    X(int, layers, 2, 1, 64, "encoder blocks, and as many decoder blocks")                                   \
+    X(int, heads, 4, 1, 64, "attention heads")                                                               \
+    X(int, head_dim, 32, 4, 512, "width of an attention head")                                               \
+    X(int, ffn, 512, 4, 16384, "inner width of the feed-forward part")                                       \
+    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
+    X(int, length, 32, 1, 512, "words of a text that are read")                                              \
+    X(int, words, 20000, 16, 1000000, "words with a vector of their own, the most frequent")                 \
+    X(int, hashed, 1000, 1, 100000, "vectors that all other words share")                                    \
+    X(choice, document, direct, 0, 0,                                                                        \
+      "direct|set|inverted|none: its first words, its words once and without those that say nothing, words " \
+      "from anywhere in it")                                                                                 \
+    X(text, queries, "", 0, 255,                                                                             \
+      "queries made for the documents, which are drawn as their texts are: a file (sedge know), or "         \
+      "sentences: theirs (empty: none)")                                                                     \
+    X(float, overlap, 0.3, 0, 1, "queries: share of a query's words that must stand in its document")        \
+    X(choice, task, inputs2targets, 0, 0,                                                                    \
+      "inputs2targets|targets2inputs|bidirectional|span: how documents are learned")                         \
+    X(float, ratio, 1, 0, 1000, "examples of indexing for each of retrieval (0: indexing alone)")            \
+    X(float, drop, 0, 0, 0.9, "share of the words of a text left out while training")                        \
+    X(bool, level_offset, true, 0, 1, "a digit has a vector for each level; else one, as in a text")         \
+    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
+    X(float, init_sd, 1, 0.0001, 10,                                                                         \
+      "spread of the stored token vectors; read as vector / init_sd: below 1 they learn faster")             \
+    X(int, buckets, 32, 4, 512, "relative position buckets")                                                 \
+    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")               \
+    X(int, beam, 100, 1, 1000000, "prefixes kept while decoding, unless the caller says otherwise")
+
+typedef struct dsi_config {
+    DSI_OPTIONS(SG_OPTION_FIELD)
+} dsi_config;
+#define SG_OPTION_STRUCT dsi_config
+static const sg_option dsi_options[] = {DSI_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+enum { TASK_INDEX, TASK_RETRIEVE, TASK_WRITE, TASK_SPAN, TASKS }; /* the first token */
+enum { GAPS = 16, SPAN = 3 };                                     /* of span corruption; words of a span */
+enum { RNG_DROP = SG_RNG_USER + 50, RNG_SPAN, RNG_HALF };
+
+typedef struct dsi {
+    sg_names names;
+    int32_t bos, task0, gap0, word0, n_words;
+    sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
+    sg_block *enc, *dec;           /* owned (layers) */
+    sg_norm norm_enc, norm_dec;
+    sg_lexicon lexicon;
+    sg_dsi_texts texts; /* training */
+    size_t n_index;     /* examples of indexing: two of a document when both directions are learned */
+} dsi;
+
+/* ---- weights --------------------------------------------------------------------------------------------------------------- */
+static sg_status dsi_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const dsi_config *c = m->config;
+    dsi *s = m->state;
+    sg_params *ps = &m->params;
+    sg_names *w = &s->names;
+    sg_block_spec spec = {.dim = c->dim,
+                          .heads = c->heads,
+                          .head_dim = c->head_dim,
+                          .ffn = c->ffn,
+                          .rms = true,
+                          .t5_init = true,
+                          .eps = 1e-6f,
+                          .act = SG_RELU};
+    char name[32];
+
+    if (!m->catalogue)
+        return sg_fail(err, SG_ERR_MISSING, "dsi needs IDs of documents: run sedge tokenize first");
+    sg_names_init(w, m->catalogue);
+    if (!c->level_offset) {
+        w->tokens = 0;
+        for (int l = 0; l < w->levels; l++) {
+            w->first[l] = 0;
+            w->tokens = w->size[l] > w->tokens ? w->size[l] : w->tokens;
+        }
+    }
+    w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
+    s->bos = w->tokens;
+    s->task0 = s->bos + 1;
+    s->gap0 = s->task0 + TASKS;
+    s->word0 = s->gap0 + GAPS;
+    s->n_words = c->words + c->hashed;
+    s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
+    s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
+    if (!s->enc || !s->dec)
+        return sg_fail_memory(err, "dsi");
+    w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
+                                      s->word0 + s->n_words, c->dim, "token.weight");
+    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "encoder.bias.weight");
+    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
+                               "decoder.bias.weight");
+    for (int i = 0; i < c->layers; i++) {
+        snprintf(name, sizeof name, "encoder.%d", i);
+        sg_block_declare(&s->enc[i], ps, seed, &spec, name);
+    }
+    spec.cross = true;
+    for (int i = 0; i < c->layers; i++) {
+        snprintf(name, sizeof name, "decoder.%d", i);
+        sg_block_declare(&s->dec[i], ps, seed, &spec, name);
+    }
+    sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
+    sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
+    return SG_OK;
+}
+
+static sg_status dsi_ready(sg_model *m, sg_error *err)
+{
+    const dsi_config *c = m->config;
+    dsi *s = m->state;
+
+    return sg_lexicon_need(&s->lexicon, m, c->words, c->hashed, err);
+}
+
+/* Words of documents, then of the training queries. */
+static void lexicon_text(void *ctx, size_t i, sg_buf *out)
+{
+    const sg_train_data *t = ctx;
+    const size_t docs = (size_t)t->data->n_items;
+
+    if (i < docs)
+        sg_dsi_document(out, t->data, i);
+    else if (sg_collection_relevant(t->collection, SG_COLLECTION_TRAIN, (int32_t)(i - docs))) {
+        const sg_bytes text = sg_strings_at(&t->collection->query_text, i - docs);
+
+        sg_buf_add(out, text.data, text.size);
+    }
+}
+
+static sg_status dsi_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const dsi_config *c = m->config;
+    sg_status st;
+
+    if (!t->collection)
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "dsi learns documents and queries, and %s holds events: `sedge import beir` makes a collection",
+            t->data->name);
+    if ((st = sg_lexicon_fit(m, c->words, lexicon_text, (void *)(uintptr_t)t,
+                             (size_t)t->data->n_items + (size_t)t->collection->n_queries, err)))
+        return st;
+    return dsi_ready(m, err); /* validation asks before training ends */
+}
+
+static void dsi_fini(sg_model *m)
+{
+    dsi *s = m->state;
+
+    sg_free(s->enc);
+    sg_free(s->dec);
+    sg_names_free(&s->names);
+    sg_lexicon_free(&s->lexicon);
+    sg_dsi_texts_free(&s->texts);
+}
+
+/* ---- the network ------------------------------------------------------------------------------------------------------------ */
+static sg_tensor *embed(sg_graph *g, const dsi *s, const int32_t *id, int n, double init_sd)
+{
+    sg_tensor *x = sg_embed(g, s->names.token, id, n);
+
+    return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
+}
+
+static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *id, const int32_t *offsets, int batch)
+{
+    const dsi_config *c = m->config;
+    const dsi *s = m->state;
+    const sg_attention_spec spec = {.heads = c->heads,
+                                    .batch = batch,
+                                    .offsets_q = offsets,
+                                    .offsets_k = offsets,
+                                    .mask = SG_MASK_NONE,
+                                    .scale = 1,
+                                    .dropout = (float)c->dropout,
+                                    .bias = s->bias_enc,
+                                    .bias_bidirectional = true,
+                                    .bias_max_distance = c->bucket_distance};
+    sg_tensor *x = sg_dropout(g, embed(g, s, id, offsets[batch], c->init_sd), (float)c->dropout);
+
+    for (int i = 0; i < c->layers; i++)
+        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
+    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
+}
+
+/* ---- lessons ---------------------------------------------------------------------------------------------------------------- */
+/* A batch of lessons, packed: what the encoder reads, what the decoder reads, and what it is to say to each of that. */
+typedef struct lessons {
+    const sg_model *m;
+    uint64_t seed, step;
+    int32_t *enc, *enc_at;                         /* tokens; (n + 1) */
+    int32_t *dec, *dec_at, *begin, *size, *target; /* target -1: nothing is asked there */
+    int n_enc, n_dec;
+    int32_t *text; /* (length) words at hand */
+} lessons;
+
+static void read_token(lessons *l, int32_t token)
+{
+    l->enc[l->n_enc++] = token;
+}
+
+/* The decoder, having read `token`, is to say `target`, one of begin .. begin + size - 1. */
+static void say(lessons *l, int32_t token, int32_t begin, int32_t size, int32_t target)
+{
+    l->dec[l->n_dec] = token;
+    l->begin[l->n_dec] = begin;
+    l->size[l->n_dec] = size;
+    l->target[l->n_dec++] = target;
+}
+
+/* The ID, after the token `before`. Returns its last token. */
+static int32_t say_id(lessons *l, int32_t doc, int32_t before)
+{
+    const sg_names *w = &((const dsi *)l->m->state)->names;
+    const int32_t *code = l->m->codes + (size_t)doc * (size_t)w->levels;
+
+    for (int i = 0; i < w->levels; i++) {
+        say(l, before, w->first[i], w->size[i], w->first[i] + code[i]);
+        before = w->first[i] + code[i];
+    }
+    return before;
+}
+
+static int32_t say_words(lessons *l, const int32_t *word, int n, int32_t before)
+{
+    const dsi *s = l->m->state;
+
+    for (int i = 0; i < n; i++) {
+        say(l, before, s->word0, s->n_words, s->word0 + word[i]);
+        before = s->word0 + word[i];
+    }
+    return before;
+}
+
+static void read_id(lessons *l, int32_t doc)
+{
+    const sg_names *w = &((const dsi *)l->m->state)->names;
+
+    for (int i = 0; i < w->levels; i++)
+        read_token(l, w->first[i] + l->m->codes[(size_t)doc * (size_t)w->levels + (size_t)i]);
+}
+
+/* Leaves words out, but never all of them. */
+static int drop_words(lessons *l, int n, double drop, uint64_t draw)
+{
+    int kept = 0;
+
+    for (int i = 0; drop > 0 && i < n; i++)
+        if ((double)sg_rng_float(l->seed, RNG_DROP, draw, (uint64_t)i) >= drop)
+            l->text[kept++] = l->text[i];
+    return kept ? kept : n;
+}
+
+/* ID and text with spans taken out: a gap is read in the place of each, and said before what was there. About 15 of 100 words go, in
+ * spans of SPAN. */
+static void teach_spans(lessons *l, int32_t doc, int n, uint64_t draw)
+{
+    const dsi *s = l->m->state;
+    int32_t gap = s->gap0, before = s->bos;
+
+    if (sg_rng_u64(l->seed, RNG_HALF, draw, 0) & 1) {
+        read_token(l, gap);
+        say(l, before, 0, 1, -1);
+        before = say_id(l, doc, gap++);
+    } else {
+        read_id(l, doc);
+    }
+    for (int i = 0; i < n;) {
+        const int span = n - i < SPAN ? n - i : SPAN;
+
+        if (gap < s->gap0 + GAPS &&
+            (double)sg_rng_float(l->seed, RNG_SPAN, draw, (uint64_t)i) < 0.15 / SPAN) {
+            read_token(l, gap);
+            say(l, before, 0, 1, -1);
+            before = say_words(l, l->text + i, span, gap++);
+            i += span;
+        } else {
+            read_token(l, s->word0 + l->text[i++]);
+        }
+    }
+    say(l, before, 0, 1, -1);
+}
+
+/* One lesson: number below n_index indexes a document, the others retrieve. */
+static void teach(lessons *l, uint32_t number)
+{
+    const dsi_config *c = l->m->config;
+    const dsi *s = l->m->state;
+    const size_t docs = (size_t)s->texts.n_docs;
+    const uint64_t draw = l->step << 32 | number;
+    const sg_dsi_form form = !strcmp(c->document, "direct")     ? SG_DSI_DIRECT
+                             : !strcmp(c->document, "set")      ? SG_DSI_SET
+                             : !strcmp(c->document, "inverted") ? SG_DSI_INVERTED
+                                                                : SG_DSI_NONE;
+    bool query = true, backwards = !strcmp(c->task, "targets2inputs") || number >= docs;
+    int32_t doc = (int32_t)(number % docs);
+    int n;
+
+    if (number >= s->n_index) {
+        n = sg_dsi_draw_query(l->text, &doc, &s->texts, l->seed, draw);
+        backwards = false;
+    } else {
+        n = sg_dsi_draw(l->text, &s->texts, doc, form, l->seed, draw, &query);
+        query = query && !backwards;
+    }
+    if (!backwards)
+        n = drop_words(l, n, c->drop, draw);
+    if (backwards) {
+        read_token(l, s->task0 + TASK_WRITE);
+        read_id(l, doc);
+        say_words(l, l->text, n, s->bos);
+    } else if (!query && !strcmp(c->task, "span")) {
+        read_token(l, s->task0 + TASK_SPAN);
+        teach_spans(l, doc, n, draw);
+    } else {
+        read_token(l, s->task0 + (query ? TASK_RETRIEVE : TASK_INDEX));
+        for (int i = 0; i < n; i++)
+            read_token(l, s->word0 + l->text[i]);
+        say_id(l, doc, s->bos);
+    }
+}
+
+static sg_status note_made(sg_model *m, const sg_dsi_made *made, sg_error *err)
+{
+    return sg_receipt_put(m->receipt, "queries",
+                          json_pack("{s:I, s:I, s:I, s:I, s:I}", "read", (json_int_t)made->read, "kept",
+                                    (json_int_t)made->kept, "repeated", (json_int_t)made->repeated, "strange",
+                                    (json_int_t)made->strange, "conflicting", (json_int_t)made->conflicting),
+                          err);
+}
+
+static sg_status dsi_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const dsi_config *c = m->config;
+    dsi *s = m->state;
+    sg_status st;
+
+    sg_dsi_texts_free(&s->texts);
+    if ((st = sg_dsi_texts_new(&s->texts, t, &s->lexicon, c->length, c->queries, c->overlap, err)) ||
+        (*c->queries && (st = note_made(m, &s->texts.counts, err))))
+        return st;
+    if (c->ratio > 0 && s->texts.n_asked == 0)
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: no query of the training split has a relevant document: expected ratio=0",
+                       t->data->dir);
+    s->n_index = (size_t)t->data->n_items * (!strcmp(c->task, "bidirectional") ? 2 : 1);
+    *n = s->n_index + (c->ratio > 0 ? (size_t)ceil((double)t->data->n_items / c->ratio) : 0);
+    return SG_OK;
+}
+
+static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                           uint64_t step)
+{
+    const dsi_config *c = m->config;
+    const dsi *s = m->state;
+    const size_t most = (size_t)c->length + (size_t)s->names.levels + 2 * GAPS + 2; /* tokens of a lesson */
+    lessons l = {.m = m, .seed = seed, .step = step};
+    int32_t *room = sg_scratch(g, 5 * (size_t)n, most * sizeof *room);
+
+    l.enc_at = sg_scratch(g, (size_t)n + 1, sizeof *l.enc_at);
+    l.dec_at = sg_scratch(g, (size_t)n + 1, sizeof *l.dec_at);
+    l.text = sg_scratch(g, (size_t)c->length, sizeof *l.text);
+    if (!room || !l.enc_at || !l.dec_at || !l.text)
+        return NULL;
+    int32_t **const part[] = {&l.enc, &l.dec, &l.begin, &l.size, &l.target};
+    for (size_t i = 0; i < 5; i++)
+        *part[i] = room + i * (size_t)n * most;
+    for (int i = 0; i < n; i++) {
+        l.enc_at[i] = l.n_enc;
+        l.dec_at[i] = l.n_dec;
+        teach(&l, example[i]);
+    }
+    l.enc_at[n] = l.n_enc;
+    l.dec_at[n] = l.n_dec;
+
+    sg_tensor *memory = encode(m, g, l.enc, l.enc_at, n);
+    const sg_attention_spec self = {.heads = c->heads,
+                                    .batch = n,
+                                    .offsets_q = l.dec_at,
+                                    .offsets_k = l.dec_at,
+                                    .mask = SG_MASK_CAUSAL,
+                                    .scale = 1,
+                                    .dropout = (float)c->dropout,
+                                    .bias = s->bias_dec,
+                                    .bias_max_distance = c->bucket_distance};
+    const sg_attention_spec cross = {.heads = c->heads,
+                                     .batch = n,
+                                     .offsets_q = l.dec_at,
+                                     .offsets_k = l.enc_at,
+                                     .mask = SG_MASK_NONE,
+                                     .scale = 1,
+                                     .dropout = (float)c->dropout};
+    sg_tensor *x = sg_dropout(g, embed(g, s, l.dec, l.n_dec, c->init_sd), (float)c->dropout);
+    for (int i = 0; i < c->layers; i++)
+        x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
+    x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
+    return sg_softmax_ce_range(g, x, s->names.head, l.begin, l.size, l.target, NULL, s->names.scale,
+                               (float)c->label_smoothing);
+}
+
+/* ---- decoding --------------------------------------------------------------------------------------------------------------- */
+typedef struct decoder {
+    const sg_model *m;
+    sg_stack stack;
+} decoder;
+
+static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
+{
+    decoder *d = ctx;
+    const dsi_config *c = d->m->config;
+    const dsi *s = d->m->state;
+    sg_graph *g = d->stack.graph;
+    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
+    int32_t *id = sg_scratch(g, (size_t)rows->n, sizeof *id);
+    sg_status st;
+
+    if (!id)
+        return sg_graph_status(g, err);
+    for (int r = 0; r < rows->n; r++)
+        id[r] = rows->level ? s->names.first[rows->level - 1] + rows->code[r] : s->bos;
+    sg_tensor *x = sg_stack_step(&d->stack, rows, embed(g, s, id, rows->n, c->init_sd));
+    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
+    if ((st = sg_graph_status(g, err)))
+        return st;
+    sg_names_logits(g, &s->names, x->data, NULL, false, rows);
+    sg_arena_back(sg_graph_arena(g), mark);
+    return SG_OK;
+}
+
+/* Reads the queries and prepares a decoder for at most cap prefixes a level. */
+static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
+                              sg_lexicon_room *room, sg_error *err)
+{
+    const sg_model *m = session->model;
+    const dsi_config *c = m->config;
+    const dsi *s = m->state;
+    const sg_stack_spec spec = {.block = s->dec,
+                                .layers = c->layers,
+                                .levels = s->names.levels,
+                                .scale = 1,
+                                .bias_self = s->bias_dec,
+                                .bias_max_distance = c->bucket_distance};
+    const int32_t task = s->task0 + (c->ratio > 0 || *c->queries ? TASK_RETRIEVE : TASK_INDEX);
+    sg_graph *g = session->graph;
+    int32_t *id, *offsets;
+    sg_status st;
+
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    *d = (decoder){.m = m};
+    id = sg_scratch(g, (size_t)n, ((size_t)c->length + 1) * sizeof *id);
+    offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+    if (!id || !offsets)
+        return sg_graph_status(g, err);
+    offsets[0] = 0;
+    for (int i = 0; i < n; i++) {
+        int32_t *at = id + offsets[i];
+        size_t words;
+
+        *at = task;
+        if ((st = sg_lexicon_read(at + 1, &words, &s->lexicon, room, query[i], (size_t)c->length, err)))
+            return st;
+        for (size_t w = 1; w <= words; w++)
+            at[w] += s->word0;
+        offsets[i + 1] = offsets[i] + 1 + (int32_t)words;
+    }
+    return sg_stack_open(&d->stack, g, &spec, encode(m, g, id, offsets, n), offsets, n, cap, err);
+}
+
+static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item,
+                              float *score, sg_error *err)
+{
+    enum { ROWS = 1024 }; /* prefixes decoded together */
+    const dsi_config *c = session->model->config;
+    const int asked = session->beam ? session->beam : c->beam, beam = asked > k ? asked : k;
+    const int most = beam < session->model->n_items ? beam : session->model->n_items;
+    const int together = most < ROWS ? ROWS / most : 1;
+    const sg_beam_spec spec = {.beam = beam, .k = k};
+    sg_lexicon_room room = {0};
+    sg_status st = SG_OK;
+    decoder d;
+
+    for (int first = 0; !st && first < n; first += together) {
+        const int some = n - first < together ? n - first : together;
+
+        if (!(st = decoder_open(&d, session, query + first, some, some * most, &room, err)))
+            st = session->free
+                     ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                      session->model->catalogue, some, most, k, decoder_step, &d,
+                                      sg_graph_arena(session->graph), err)
+                     : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
+                                      session->model->catalogue, some, &spec, decoder_step, &d, session->pool,
+                                      sg_graph_arena(session->graph), err);
+    }
+    sg_lexicon_room_free(&room);
+    return st;
+}
+
+const sg_model_class sg_model_dsi = {
+    .name = "dsi",
+    .summary = "encoder-decoder that has read a collection and writes the ID of a document for a query",
+    .paper = "Tay et al., NeurIPS 2022, arXiv:2202.06991",
+    .options = dsi_options,
+    .n_options = sizeof dsi_options / sizeof *dsi_options,
+    .config_bytes = sizeof(dsi_config),
+    .state_bytes = sizeof(dsi),
+    .needs_ids = true,
+    .weights = dsi_weights,
+    .init = dsi_init,
+    .ready = dsi_ready,
+    .fini = dsi_fini,
+    .examples = dsi_examples,
+    .loss = dsi_loss,
+    .retrieve = dsi_retrieve,
+};
