@@ -55,9 +55,10 @@ for r in range(a.repeats + 1):
     optim.zero_grad()
     if r:
         times.append((forward - start, back - forward, time.perf_counter() - start))
+kind = "full" if a.full else "LoRA"
 print("machine,threads,case,min,median,unit")
 for k, name in enumerate(("forward", "backward", "step")):
     values = [t[k] for t in times]
-    print(f"torch {torch.__version__},{a.threads},{"full" if a.full else "LoRA"} {name},{min(values):.4g},{statistics.median(values):.4g},s")
+    print(f"torch {torch.__version__},{a.threads},{kind} {name},{min(values):.4g},{statistics.median(values):.4g},s")
 print(f"# {len(lengths)} texts, {x.numel()} places for {a.tokens} tokens, loss {float(loss):.6f}, "
       f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6:.0f} MB in all")

@@ -37,5 +37,7 @@ echo "the cat" >plain.txt
 sedge lm tune "$model" plain.txt -o bad -q
 echo '{"text": "the cat"}' >text.jsonl
 sedge lm tune "$model" text.jsonl -o bad -q
-sedge lm tune t5.gguf data.jsonl -o bad -q --set method=full
+sedge lm tune t5.gguf data.jsonl -o whole -q --json --set method=full epochs=1 valid=0 | json weights
+ls whole
+sedge lm score whole --prompt cc --text "the cat" -q --json | json tokens
 sedge lm score "$model" --text a -q
