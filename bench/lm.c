@@ -43,7 +43,7 @@ static void run(const sg_llama *m, sg_pool *pool, int n, int tokens, int length)
         sg_desk *desk;
 
         if (sg_llama_desk(&desk, m, tokens + length, pool, &err) ||
-            sg_generate(out, &report, &(sg_generate_job){desk, prompt, n, -1, NULL}, &c, NULL, &err))
+            sg_generate(out, &report, &(sg_generate_job){desk, prompt, n, -1, NULL, NULL}, &c, NULL, &err))
             stop(&err);
         read[r] = report.prompt_tokens / report.seconds[0];
         write[r] = (report.tokens - n) / report.seconds[1]; /* the first ones came of reading */

@@ -1,11 +1,14 @@
-/* lm_tune.c - a LoRA step of a decoder on texts of mixed lengths, packed; beside it peer_lm_tune.py, the same texts padded, by PEFT.
+/* lm_tune.c - a step of a decoder on texts of mixed lengths, packed: LoRA, or (full) of all weights; beside it peer_lm_tune.py, the same
+ * texts padded, by transformers and PEFT.
  *
- *   bench_lm_tune MODEL [THREADS [TOKENS [f32|bf16 [bits|recompute]]]]    TOKENS of a step, 2048 */
+ *   bench_lm_tune MODEL [THREADS [TOKENS [f32|bf16 [bits|recompute|full]]]]    TOKENS of a step, 2048 */
 #include "base/alloc.h"
 #include "bench.h"
 #include "lm/adapter.h"
 #include "math/gemm.h"
 #include "nn/optim.h"
+
+#include <sys/resource.h>
 
 enum { REPEATS = 5, LEAST = 32, SPREAD = 225, RANK = 8 };
 
@@ -36,7 +39,8 @@ int main(int argc, char **argv)
     const sg_precision precision = argc > 4 ? (strcmp(argv[4], "f32") ? SG_BF16 : SG_F32) : sg_precision_best();
     const char *how = argc > 5 ? argv[5] : "";
     double forward[REPEATS], backward[REPEATS], update[REPEATS], all[REPEATS];
-    sg_decoder_spec spec = {.keep_bits = strcmp(how, "bits") == 0};
+    const bool full = strcmp(how, "full") == 0;
+    sg_decoder_spec spec = {.learn_words = full, .keep_bits = strcmp(how, "bits") == 0};
     sg_adapter_config config = {.rank = RANK, .alpha = 16};
     sg_llama *m;
     sg_decoder *d = NULL;
@@ -47,15 +51,16 @@ int main(int argc, char **argv)
     sg_error err;
 
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_lm_tune MODEL [THREADS [TOKENS [f32|bf16 [bits|recompute]]]]\n");
+        fprintf(stderr, "usage: bench_lm_tune MODEL [THREADS [TOKENS [f32|bf16 [bits|recompute|full]]]]\n");
         return 2;
     }
     if (sg_pool_new(&pool, threads, &err) || sg_llama_open(&m, argv[1], &err))
         stop(&err);
-    spec.learn_from = sg_llama_config_of(m)->layers;
-    if (sg_adapter_targets(&config.targets, "all", &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
-        sg_adapter_new(&a, &config, d, 1, &err) || sg_graph_new(&g, pool, precision, &err) ||
-        sg_optim_new(&o, &a->params, &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1}, &err))
+    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
+    spec.learn_from = full ? 0 : host.layers;
+    if (sg_adapter_targets(&config.targets, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
+        (!full && sg_adapter_new(&a, &config, &host, d->words, 1, &err)) || sg_graph_new(&g, pool, precision, &err) ||
+        sg_optim_new(&o, full ? &d->params : &a->params, &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1}, &err))
         stop(&err);
     sg_decoder_adapt(d, a);
     int32_t *offsets = sg_alloc_zero((size_t)tokens + 1, sizeof *offsets), *id = sg_alloc_array((size_t)tokens, sizeof *id),
@@ -74,7 +79,7 @@ int main(int argc, char **argv)
         const double start = sg_now();
 
         sg_graph_begin(g, SG_TRAIN, 1, (uint64_t)(r + 1));
-        sg_tensor *x = sg_decoder_loss(g, d, sg_decoder_states(g, d, &b, d->config.layers), target, NULL);
+        sg_tensor *x = sg_decoder_loss(g, d, sg_decoder_states(g, d, &b, d->config.layers), target, NULL, 0);
         if (sg_graph_status(g, &err))
             stop(&err);
         const double loss_made = sg_now();
@@ -93,12 +98,20 @@ int main(int argc, char **argv)
         }
     }
     bench_header();
-    bench_row(sg_pool_threads(pool), "LoRA forward", forward, REPEATS, "s");
-    bench_row(sg_pool_threads(pool), "LoRA backward", backward, REPEATS, "s");
-    bench_row(sg_pool_threads(pool), "LoRA update", update, REPEATS, "s");
-    bench_row(sg_pool_threads(pool), "LoRA step", all, REPEATS, "s");
-    fprintf(stderr, "%d texts, %d tokens, loss %.6f, step memory %.0f MB\n", n, tokens, (double)loss,
-            (double)sg_arena_peak(sg_graph_arena(g)) / 1e6);
+    const struct {
+        const char *part;
+        double *value;
+    } rows[] = {{"forward", forward}, {"backward", backward}, {"update", update}, {"step", all}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[40];
+
+        snprintf(name, sizeof name, "%s %s", full ? "full" : "LoRA", rows[i].part);
+        bench_row(sg_pool_threads(pool), name, rows[i].value, REPEATS, "s");
+    }
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    fprintf(stderr, "%d texts, %d tokens, loss %.6f, step memory %.0f MB, %.0f MB in all\n", n, tokens, (double)loss,
+            (double)sg_arena_peak(sg_graph_arena(g)) / 1e6, (double)use.ru_maxrss * 1024 / 1e6);
     sg_free(offsets);
     sg_free(id);
     sg_free(target);

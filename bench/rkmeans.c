@@ -3,8 +3,9 @@
  * Vectors are sums of three random choices (64, 256 and 1,024 directions, each weaker than the one before) and noise, so
  * that every level has something to find.
  *
- * usage: bench_rkmeans [--write FILE] [vectors [dim [iterations [threads]]]]   (default 200000 384 10 2)
- *        --write: the vectors as .npy for the peer, and nothing else */
+ * usage: bench_rkmeans [--write FILE | --read FILE] [vectors [dim [iterations [threads [sample]]]]]   (default 200000 384 10 2 256)
+ *        --write: the vectors as .npy for the peer, and nothing else; --read: a file written so; sample: vectors a centre that all
+ *        iterations but the last look at, 0: all */
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "bench.h"
@@ -50,14 +51,27 @@ static void write_npy(const char *path, const float *x, size_t n, size_t dim)
     }
 }
 
+static float *read_npy(const char *path, size_t n, size_t dim)
+{
+    float *x = sg_alloc_array(n, dim * sizeof *x);
+    FILE *f = fopen(path, "rb");
+
+    if (!x || !f || fseek(f, 128, SEEK_SET) || fread(x, dim * sizeof *x, n, f) != n || fclose(f)) {
+        perror(path);
+        exit(1);
+    }
+    return x;
+}
+
 int main(int argc, char **argv)
 {
     const char *to = argc > 2 && strcmp(argv[1], "--write") == 0 ? argv[2] : NULL;
-    char **word = argv + (to ? 3 : 1);
-    const int words = argc - (to ? 3 : 1);
+    const char *from = argc > 2 && strcmp(argv[1], "--read") == 0 ? argv[2] : NULL;
+    char **word = argv + (to || from ? 3 : 1);
+    const int words = argc - (to || from ? 3 : 1);
     const size_t n = words > 0 ? (size_t)atoll(word[0]) : 200000, dim = words > 1 ? (size_t)atoi(word[1]) : 384;
     const int threads = words > 3 ? atoi(word[3]) : 2;
-    float *x = make_vectors(n, dim);
+    float *x = from ? read_npy(from, n, dim) : make_vectors(n, dim);
     sg_tokenize_config c;
     sg_pool *pool;
     sg_codes codes;
@@ -72,6 +86,7 @@ int main(int argc, char **argv)
     c.levels = LEVELS;
     c.codes = CODES;
     c.iterations = words > 2 ? atoi(word[2]) : 10;
+    c.sample = words > 4 ? atoi(word[4]) : c.sample;
     if (sg_pool_new(&pool, threads, &err) || sg_codes_init(&codes, (int32_t)n, LEVELS, CODES, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;

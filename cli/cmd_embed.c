@@ -10,8 +10,8 @@ static struct {
 
 static const sg_opt options[] = {
     SG_OPT_STRING('e', "encoder", &arg.encoder, "NAME",
-                  "lsa: tf-idf over word and character n-grams, randomised SVD (default); or the folder of a model, or an "
-                  "endpoint's address"),
+                  "lsa: tf-idf over word and character n-grams, randomised SVD (default); or the folder of a model, an "
+                  "endpoint's address, or another dataset, whose encoder is used again"),
     SG_OPT_STRING(0, "vectors", &arg.vectors, "FILE", "instead of encoding: vectors from a .npy or .safetensors file"),
     SG_OPT_STRING(0, "tensor", &arg.tensor, "NAME", "which tensor of the .safetensors file (default: the first that fits)"),
     SG_OPT_STRING(0, "ids", &arg.ids, "FILE", "item ids, one a line, that say which row is which"),

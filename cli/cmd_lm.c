@@ -7,7 +7,7 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter;
+    const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter, *what, *by, *split;
     bool chat, resume;
     sg_list set, fm;
 } arg;
@@ -24,8 +24,11 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "choices", &arg.choices, "FILE", "generate: the answer is one of the lines of this file"),
     SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
     SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
-    SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file"),
-    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, merge: an adapter (PEFT's files) beside the model"),
+    SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: .jsonl file; retrieve: TREC run"),
+    SG_OPT_STRING(0, "for", &arg.what, "WHAT", "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
+    SG_OPT_STRING(0, "by", &arg.by, "HOW", "retrieve: title or substring (default substring)"),
+    SG_OPT_STRING(0, "split", &arg.split, "NAME", "train, dev or test (default: lessons train, retrieve test)"),
+    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -62,6 +65,8 @@ static int run_learning(const sg_args *args, bool tune)
         return sg_usage(args, tune ? "expected tune MODEL DATA" : "expected merge MODEL");
     if (!arg.out)
         return sg_usage(args, "expected -o PATH, what to write");
+    if (arg.chat)
+        sg_list_add(&arg.set, "chat=true"); /* of tune an option like the others; merge has none and says so */
     const sedge_tune_params p = {.size = sizeof p,
                                  .run = sg_progress_run(args),
                                  .model = args->words.item[1],
@@ -77,6 +82,52 @@ static int run_learning(const sg_args *args, bool tune)
     if (st == SEDGE_ERR_CANCEL && tune)
         fprintf(stderr, "go on with the same command%s\n", arg.resume ? "" : " and --resume");
     return rc;
+}
+
+static int run_lessons(const sg_args *args)
+{
+    char *json = NULL;
+    sedge_error err;
+
+    if (args->words.n != 2)
+        return sg_usage(args, "expected lessons DATA");
+    if (!arg.what)
+        return sg_usage(args, "expected --for titles, ngrams or queries");
+    if (!arg.out)
+        return sg_usage(args, "expected -o PATH, what to write");
+    const sedge_lessons_params p = {.size = sizeof p,
+                                    .run = sg_progress_run(args),
+                                    .data = args->words.item[1],
+                                    .what = arg.what,
+                                    .split = arg.split,
+                                    .out = arg.out,
+                                    .set = arg.set.item,
+                                    .n_set = arg.set.n};
+    const int st = sedge_lm_lessons(&p, &json, &err);
+
+    return sg_show(args, st, json, &err, print);
+}
+
+static int run_retrieve(const sg_args *args)
+{
+    char *json = NULL;
+    sedge_error err;
+
+    if (args->words.n != 3)
+        return sg_usage(args, "expected retrieve MODEL DATA");
+    const sedge_retrieve_params p = {.size = sizeof p,
+                                     .run = sg_progress_run(args),
+                                     .model = args->words.item[1],
+                                     .adapter = arg.adapter,
+                                     .data = args->words.item[2],
+                                     .by = arg.by,
+                                     .split = arg.split,
+                                     .out = arg.out,
+                                     .set = arg.set.item,
+                                     .n_set = arg.set.n};
+    const int st = sedge_lm_retrieve(&p, &json, &err);
+
+    return sg_show(args, st, json, &err, print);
 }
 
 static int run(const sg_args *args)
@@ -109,6 +160,10 @@ static int run(const sg_args *args)
 
     if (strcmp(args->words.item[0], "tune") == 0 || strcmp(args->words.item[0], "merge") == 0)
         return run_learning(args, args->words.item[0][0] == 't');
+    if (strcmp(args->words.item[0], "lessons") == 0)
+        return run_lessons(args);
+    if (strcmp(args->words.item[0], "retrieve") == 0)
+        return run_retrieve(args);
     if (args->words.n != 2)
         return sg_usage(args, "expected %s MODEL", args->words.item[0]);
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
@@ -117,20 +172,21 @@ static int run(const sg_args *args)
 
             return sg_show(args, st, json, &err, tasks[i].print);
         }
-    return sg_usage(args, "expected generate, score, embed, tune or merge, found '%s'", args->words.item[0]);
+    return sg_usage(args, "expected generate, score, embed, tune, merge, lessons or retrieve, found '%s'", args->words.item[0]);
 }
 
 const sg_verb sg_verb_lm = {
     .name = "lm",
-    .words = "generate|score|embed|tune|merge MODEL [DATA]",
-    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning",
+    .words = "generate|score|embed|tune|merge|retrieve MODEL [DATA], or lessons DATA",
+    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning, retrieval",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
-             "Qwen3); T5 folders to generate and embed with; for embed encoders of the BERT family, too. "
-             "Weights of a .gguf\n"
-             "file stay in their few bits.\n"
+             "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.\n"
+             "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's dialect, http://HOST/v1.\n"
              "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
-             "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.",
+             "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.\n"
+             "retrieve ranks the documents of a collection ('sedge import beir') for its queries by what the model writes, held to titles or\n"
+             "to strings that stand in documents, and measures the lists; lessons makes DATA for tune from such a collection.",
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
         "64\n"
@@ -138,9 +194,12 @@ const sg_verb sg_verb_lm = {
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
         "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors\n"
+        "  sedge lm generate https://HOST/v1 --model qwen3 --key-file key --chat --file prompts.jsonl\n"
         "  sedge lm tune SmolLM2-135M-Instruct.gguf chats.jsonl --out tuned --set rank=16 epochs=2\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --adapter tuned --chat --prompt 'What next?'\n"
-        "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0",
+        "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0\n"
+        "  sedge lm lessons scifact --for ngrams --out lessons.jsonl\n"
+        "  sedge lm retrieve SmolLM2-135M-Instruct.gguf --adapter tuned scifact --by substring --out run.trec",
     .least = 2,
     .most = 3,
     .options = options,

@@ -10,7 +10,7 @@
 void sg_show_codebook(const json_t *report)
 {
     static const char *const heading[] = {"level", ">codes", ">used", ">perplexity", ">largest", ">a prefix", ">error"};
-    const json_t *collisions = sg_member(report, "collisions"), *row, *sentence;
+    const json_t *collisions = sg_member(report, "collisions"), *lengths = sg_member(report, "lengths"), *row, *sentence;
     size_t i;
     sg_table t;
 
@@ -30,6 +30,13 @@ void sg_show_codebook(const json_t *report)
     sg_table_print(&t);
     printf("\n%s items, %.1f %% of the tuples unique before the collision digit (largest group %.0f)\n",
            sg_count_text(sg_number(report, "items")), 100 * sg_number(collisions, "unique_share"), sg_number(collisions, "largest"));
+    if (lengths) {
+        printf("%.2f codes an item:", sg_number(lengths, "mean"));
+        json_array_foreach(sg_member(lengths, "items"), i, row)
+            if (json_integer_value(row))
+                printf(" %s of %zu", sg_count_text((double)json_integer_value(row)), i + 1);
+        putchar('\n');
+    }
     json_array_foreach(sg_member(report, "advice"), i, sentence)
         printf("%s\n", json_string_value(sentence));
 }

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!kit_put(0, "adapter_config.json", data, first) ||
         !kit_put(1, "adapter_model.safetensors", cut ? cut + 1 : data, cut ? size - first - 1 : 0))
         return 0;
-    if (sg_adapter_open(&a, kit_dir, sg_llama_config_of(m), &err)) {
+    if (sg_adapter_open(&a, kit_dir, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err)) {
         FUZZ_CHECK(!a && strncmp(err.message, kit_dir, strlen(kit_dir)) == 0 && !strchr(err.message, '\n'));
         return 0;
     }
@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             FUZZ_CHECK(a->low[i].a->dim[1] == in && a->low[i].b->dim[0] == out && a->low[i].a->dim[0] == a->low[i].b->dim[1]);
     }
     sg_llama_adapt(m, a);
+    FUZZ_CHECK(sg_llama_places(m) >= 1);
     sg_llama_adapt(m, NULL);
     sg_adapter_free(a);
     return 0;
@@ -64,10 +65,12 @@ bool fuzz_seed(size_t i, sg_buf *out)
     static const char prompt[] = "{\"peft_type\":\"PROMPT_TUNING\",\"num_virtual_tokens\":3,\"token_dim\":4}";
     static const char vectors[] = "{\"prompt_embeddings\":{\"dtype\":\"F16\",\"shape\":[3,4],\"data_offsets\":[0,24]}}";
 
-    if (i > 1)
+    static const char ranks[] = "{\"peft_type\":\"LORA\",\"r\":8,\"lora_alpha\":4.0,\"rank_pattern\":{\"model.layers.1.self_attn.q_proj\":2}}";
+
+    if (i > 2)
         return false;
-    sg_buf_puts(out, i ? prompt : lora);
+    sg_buf_puts(out, i == 0 ? lora : i == 1 ? prompt : ranks);
     sg_buf_putc(out, 0);
-    put_tensors(out, i ? vectors : parts, i ? 6 : 16);
+    put_tensors(out, i == 1 ? vectors : parts, i == 1 ? 6 : 16);
     return true;
 }

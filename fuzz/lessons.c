@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!kit_put(0, "lines.jsonl", data, size))
         return 0;
     snprintf(path, sizeof path, "%s/lines.jsonl", kit_dir);
-    if (sg_lessons_read(&l, m, path, &how, NULL, &err)) {
+    if (sg_lessons_read(&l, (sg_lessons_for[]){sg_lessons_for_llama(m)}, path, &how, NULL, &err)) {
         FUZZ_CHECK(strncmp(err.message, path, strlen(path)) == 0 && !strchr(err.message, '\n') && !l.id && !l.begin);
         return 0;
     }

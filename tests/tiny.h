@@ -87,6 +87,21 @@ static inline void tiny_new(tiny *t, int n_users, int n_items, int length_most, 
     t->train = (sg_train_data){.data = &t->data, .split = t->split, .ids = &t->ids};
 }
 
+/* IDs of one, two and three codes: item 0 has a first code of its own, every third of the others a digit, the rest ends before it. */
+static inline void tiny_let_end(tiny *t)
+{
+    const int32_t first = t->ids.size[0]++, end = t->ids.size[1]++;
+
+    t->ids.ends = true;
+    for (int32_t i = 0; i < t->ids.n; i++) {
+        int32_t *code = t->codes + 3 * (size_t)i;
+
+        code[0] = i ? code[0] : first;
+        code[1] = i ? code[1] : end;
+        code[2] = i % 3 || !i;
+    }
+}
+
 static inline void tiny_free(tiny *t)
 {
     sg_split_free(t->split);

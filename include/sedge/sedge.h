@@ -159,7 +159,8 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1 */
+    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1; or the folder of
+                            another dataset, whose own "lsa" is used again */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
     const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
@@ -175,7 +176,7 @@ SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error 
 typedef struct sedge_lm_params {
     size_t size;
     const sedge_run *run;
-    const char *model;  /* a Hugging Face folder or a .gguf file */
+    const char *model;  /* a Hugging Face folder or a .gguf file, or the address of an endpoint, http://HOST/v1 */
     const char *prompt; /* generate: what to continue; score: what stands before every text; NULL: nothing */
     const char *system; /* chat: the system's turn; NULL: the template's own */
     int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
@@ -189,7 +190,7 @@ typedef struct sedge_lm_params {
     const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
     const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
     size_t n_fm;
-    const char *adapter; /* generate, score: the folder of an adapter (PEFT's files) beside the model; NULL: none */
+    const char *adapter; /* the folder of an adapter (PEFT's files) beside the model; NULL: none */
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);
@@ -210,6 +211,34 @@ typedef struct sedge_tune_params {
 } sedge_tune_params;
 SEDGE_API int sedge_lm_tune(const sedge_tune_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_merge(const sedge_tune_params *p, char **json, sedge_error *err);
+
+/* Documents of a collection (a dataset with queries and judgements) by what a language model writes. lessons: examples to tune on, made
+ * from the judgements. retrieve: ranked documents, their metrics, and a TREC run. */
+typedef struct sedge_lessons_params {
+    size_t size;
+    const sedge_run *run;
+    const char *data;
+    const char *what;  /* "titles": query to title; "ngrams": query to strings of the document; "queries": document to query */
+    const char *split; /* train, dev or test; NULL: train */
+    const char *out;   /* .jsonl file to write, as sedge_lm_tune reads it */
+    const char *const *set;
+    size_t n_set;
+} sedge_lessons_params;
+SEDGE_API int sedge_lm_lessons(const sedge_lessons_params *p, char **json, sedge_error *err);
+
+typedef struct sedge_retrieve_params {
+    size_t size;
+    const sedge_run *run;
+    const char *model;   /* a Hugging Face folder or a .gguf file */
+    const char *adapter; /* the folder of an adapter beside it; NULL: none */
+    const char *data;
+    const char *by;    /* "title": held to their trie; "substring": to an index of all strings of the documents; NULL: substring */
+    const char *split; /* NULL: test */
+    const char *out;   /* TREC run to write; NULL: none */
+    const char *const *set;
+    size_t n_set;
+} sedge_retrieve_params;
+SEDGE_API int sedge_lm_retrieve(const sedge_retrieve_params *p, char **json, sedge_error *err);
 
 /* What a language model says about every item or user of a dataset: a template is filled with what the dataset knows, asked once, and the
  * answers are kept. A second call asks nothing; after a kill the next one goes on. */

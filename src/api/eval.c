@@ -80,10 +80,14 @@ static sg_status add_oracle(api_call *c, const api_data *d, bool test, sg_pool *
 static sg_status eval_retrieval(api_call *c, const api_data *d, const sg_model *m, const sedge_eval_params *p,
                                 sg_eval_spec *spec, sg_pool *pool)
 {
-    if (!d->collection)
+    if (!d->collection && m)
         return sg_fail(&c->err, SG_ERR_USAGE,
                        "%s: expected a collection of documents and queries (sedge import beir), found events",
                        p->data);
+    if (!d->collection)
+        return sg_fail(&c->err, SG_ERR_MISSING,
+                       "%s: expected a model folder, found a file (a TREC run is for collections of sedge import beir)",
+                       p->model);
     if (m && !m->class->retrieve)
         return sg_fail(&c->err, SG_ERR_USAGE, "%s: %s answers histories, and %s asks queries", p->model,
                        m->class->name, p->data);
@@ -124,10 +128,6 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
                             &c.err)))
         goto done;
     spec.k = d.collection && !strcmp(o.k, usual.k) ? NULL : k; /* retrieval has its own */
-    if (lists && !d.collection) {
-        st = sg_model_open(&m, p.model, &c.err); /* which says that it is none */
-        goto done;
-    }
     if (lists) {
         st = eval_retrieval(&c, &d, NULL, &p, &spec, pool);
         goto done;

@@ -5,7 +5,6 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "file/safetensors.h"
-#include "lm/sentence.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,160 +55,78 @@ static sg_status read_texts(sg_bytes **out, size_t *n, sg_buf *all, const sedge_
     return st;
 }
 
-sg_status api_lm_adapt(sg_adapter **a, sg_llama *m, const sedge_lm_params *p, sg_error *err)
+sg_bytes api_bytes(const char *s)
 {
-    sg_status st;
+    return (sg_bytes){s ? s : "", s ? strlen(s) : 0};
+}
 
-    if (!p->adapter)
-        return SG_OK;
-    if (!m)
-        return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family alone", p->adapter);
-    if ((st = sg_adapter_open(a, p->adapter, sg_llama_config_of(m), err)))
-        return st;
-    if ((*a)->soft)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected an adapter of low-rank parts, found vectors in front of texts", p->adapter);
-    sg_llama_adapt(m, *a);
-    return SG_OK;
+sg_status api_lm_open(sg_llm **out, const sedge_lm_params *p, const sg_llm_config *o, sg_error *err)
+{
+    sg_status st = sg_llm_open(out, p->model, o, err);
+
+    if (!st && p->adapter && (st = sg_llm_adapt(*out, p->adapter, err))) {
+        sg_llm_close(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 /* ---- score ---------------------------------------------------------------------------------------------------------------- */
-typedef struct scores {
-    json_t *list; /* owned until it is in the result */
-    double sum;
-    json_int_t tokens; /* that something stood before */
-} scores;
-
-enum { TOGETHER = 16 /* texts that are read at once */ };
-
-typedef struct one { /* text being scored */
-    int text; /* at the desk; -1: none */
-    sg_token_list ids;
-    double *logp;
-} one;
-
-/* The tokens of a text; behind a prompt they stand bare, and its last token, read again, says how likely the first one is. */
-static sg_status open_one(one *t, sg_desk *desk, int before, const sg_llama *m, const sg_token_list *prompt, sg_bytes text, sg_error *err)
+static sg_status report_scores(json_t **out, const double *logp, const int *tokens, size_t n, sg_error *err)
 {
-    sg_status st;
-
-    *t = (one){.text = -1};
-    if (prompt->n == 0) {
-        st = sg_text_tokens(&t->ids, sg_llama_tokenizer(m), text, true, err);
-    } else {
-        if (!sg_grow(&t->ids.id, &t->ids.cap, 1, sizeof *t->ids.id))
-            return sg_fail_memory(err, "scores");
-        t->ids.id[t->ids.n++] = prompt->id[prompt->n - 1];
-        st = sg_bare_tokens(&t->ids, sg_llama_tokenizer(m), text, err);
-    }
-    if (!st && !(t->logp = sg_alloc_zero(t->ids.n + 1, sizeof *t->logp)))
-        st = sg_fail_memory(err, "scores");
-    if (!st)
-        st = before < 0 ? sg_desk_open(desk, &t->text, err) : sg_desk_fork(desk, &t->text, before, err);
-    return st;
-}
-
-static sg_status report_one(scores *s, const one *t, sg_error *err)
-{
-    const size_t counted = t->ids.n ? t->ids.n - 1 : 0; /* nothing stands before the first one */
+    json_t *list = json_array();
+    json_int_t all = 0;
     double sum = 0;
+    bool good = list != NULL;
 
-    for (size_t i = 1; i < t->ids.n; i++)
-        sum += t->logp[i];
-    s->sum += sum;
-    s->tokens += (json_int_t)counted;
-    if (json_array_append_new(s->list, json_pack("{s:f, s:I}", "logp", sum, "tokens", (json_int_t)counted)))
-        return sg_fail_memory(err, "result");
-    return SG_OK;
-}
-
-/* n texts, TOGETHER at most, behind text `before` of the desk (-1: nothing). */
-static sg_status score_some(scores *s, sg_desk *desk, int before, const sg_llama *m, const sg_token_list *prompt, const sg_bytes *text,
-                            int n, sg_error *err)
-{
-    sg_piece piece[TOGETHER];
-    one t[TOGETHER];
-    int opened = 0;
-    sg_status st = SG_OK;
-
-    for (; opened < n && !st; opened++) {
-        if (!(st = open_one(&t[opened], desk, before, m, prompt, text[opened], err)))
-            piece[opened] =
-                (sg_piece){.text = t[opened].text, .id = t[opened].ids.id, .n = (int)t[opened].ids.n, .logp = t[opened].logp};
+    for (size_t i = 0; i < n && good; i++) {
+        sum += logp[i];
+        all += tokens[i];
+        good = !json_array_append_new(list, json_pack("{s:f, s:i}", "logp", logp[i], "tokens", tokens[i]));
     }
-    if (!st)
-        st = sg_desk_read(desk, piece, n, err);
-    for (int i = 0; i < opened; i++) {
-        if (!st)
-            st = report_one(s, &t[i], err);
-        if (t[i].text >= 0)
-            sg_desk_close(desk, t[i].text);
-        sg_free(t[i].ids.id);
-        sg_free(t[i].logp);
-    }
-    return st;
+    if (good)
+        *out = json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "perplexity",
+                         all ? exp(-sum / (double)all) : 1.0, "list", list);
+    json_decref(list);
+    return *out ? SG_OK : sg_fail_memory(err, "result");
 }
 
-/* Reads all of the prompt but its last token. */
-static sg_status read_prompt(int *text, sg_desk *desk, const sg_token_list *prompt, sg_error *err)
+static sg_status score(api_call *c, const sedge_lm_params *p, const sg_llm_config *o)
 {
-    sg_piece piece = {.id = prompt->id, .n = (int)prompt->n - 1};
-    const sg_status st = sg_desk_open(desk, text, err);
-
-    piece.text = *text;
-    return st ? st : sg_desk_read(desk, &piece, 1, err);
-}
-
-static sg_status score(api_call *c, const sedge_lm_params *p)
-{
-    sg_llama *m = NULL;
-    sg_adapter *a = NULL;
-    sg_desk *desk = NULL;
-    sg_token_list prompt = {0};
+    const sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->prompt)}};
+    const sg_turns chat = {(sg_turn *)(uintptr_t)turns + !p->system, p->system ? 2 : 1};
+    sg_llm *l = NULL;
     sg_bytes *text = NULL;
     sg_buf all = {0};
     size_t n = 0;
-    scores s = {.list = json_array()};
-    int before = -1;
+    double *logp = NULL;
+    int *tokens = NULL;
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        !(st = api_lm_adapt(&a, m, p, &c->err)) &&
-        (!p->prompt || !(st = api_prompt_tokens(&prompt, m, p->prompt, p->system, p->chat, &c->err))) &&
-        !(st = api_pool(c, &pool)) && !(st = sg_llama_desk(&desk, m, sg_llama_config_of(m)->places, pool, &c->err)) && prompt.n)
-        st = read_prompt(&before, desk, &prompt, &c->err);
-    for (size_t i = 0; i < n && !st; i += TOGETHER) {
-        const size_t left = n - i < TOGETHER ? n - i : TOGETHER;
-
-        if (!(st = score_some(&s, desk, before, m, &prompt, text + i, (int)left, &c->err)))
-            st = sg_progress_tick(&c->progress,
-                                  &(sg_progress_event){.stage = "score",
-                                                       .unit = "texts",
-                                                       .done = (double)(i + left),
-                                                       .total = (double)n,
-                                                       .loss = (double)NAN},
-                                  &c->err);
-    }
-    if (!st) {
-        c->result =
-            json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", s.tokens, "logp", s.sum,
-                      "perplexity", s.tokens ? exp(-s.sum / (double)s.tokens) : 1.0, "list", s.list);
-        st = c->result ? SG_OK : sg_fail_memory(&c->err, "result");
-    }
-    json_decref(s.list);
-    sg_free(prompt.id);
+    if (p->system && !p->chat)
+        return sg_fail(&c->err, SG_ERR_USAGE, "system: expected with chat only");
+    if ((st = read_texts(&text, &n, &all, p, &c->err)) || (st = api_lm_open(&l, p, o, &c->err)) || (st = api_pool(c, &pool)))
+        goto done;
+    logp = sg_alloc_zero(n + 1, sizeof *logp);
+    tokens = sg_alloc_zero(n + 1, sizeof *tokens);
+    if (!logp || !tokens)
+        st = sg_fail_memory(&c->err, "scores");
+    else if (!(st = sg_llm_score(logp, tokens, l, api_bytes(p->prompt), p->chat ? &chat : NULL, text, n, pool, &c->progress, &c->err)))
+        st = report_scores(&c->result, logp, tokens, n, &c->err);
+done:
+    sg_free(logp);
+    sg_free(tokens);
     sg_free(text);
     sg_buf_free(&all);
-    sg_desk_free(desk);
-    sg_llama_close(m);
-    sg_adapter_free(a);
+    sg_llm_close(l);
     return st;
 }
 
 /* ---- embed ---------------------------------------------------------------------------------------------------------------- */
-static sg_status embed(api_call *c, const sedge_lm_params *p, const sg_sentence_config *o)
+static sg_status embed(api_call *c, const sedge_lm_params *p, const sg_llm_config *o)
 {
-    sg_sentence *m = NULL;
+    sg_llm *l = NULL;
     sg_bytes *text = NULL;
     sg_buf all = {0};
     float *vectors = NULL;
@@ -218,18 +135,17 @@ static sg_status embed(api_call *c, const sedge_lm_params *p, const sg_sentence_
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) &&
-        !(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = sg_sentence_open(&m, p->model, &c->err)) &&
-        !(st = api_pool(c, &pool)) &&
-        !(st = sg_sentence_encode(&vectors, &dim, m, text, n, o, pool, &c->progress, &c->result, &c->err))) {
+    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) && !(st = read_texts(&text, &n, &all, p, &c->err)) &&
+        !(st = api_lm_open(&l, p, o, &c->err)) && !(st = api_pool(c, &pool)) &&
+        !(st = sg_llm_embed(&vectors, &dim, l, text, n, NULL, pool, &c->progress, &c->result, &c->err))) {
         const sg_tensor_desc tensor = {"vectors", SG_DT_F32, 2, {n, (uint64_t)dim}, vectors};
 
-        st = sg_tensors_write(p->out, &tensor, 1, &(sg_meta){"encoder", p->model}, 1, &c->err);
+        st = sg_tensors_write(p->out, &tensor, 1, &(sg_meta){"encoder", sg_llm_name(l)}, 1, &c->err);
     }
     sg_free(vectors);
     sg_free(text);
     sg_buf_free(&all);
-    sg_sentence_close(m);
+    sg_llm_close(l);
     return st;
 }
 
@@ -241,41 +157,51 @@ static sg_status begin(api_call *c, sedge_lm_params *p, const sedge_lm_params *g
     return st ? st : api_need(p->model, "a model", &c->err);
 }
 
+/* Options of the model, wherever it is, behind those of a task. */
+static sg_status assign(sg_llm_config *o, const api_table *own, const sedge_lm_params *p, sg_error *err)
+{
+    const api_table tables[] = {*own, {o, sg_llm_options, sg_n_llm_options}, {&o->client, sg_client_options, sg_n_client_options}};
+
+    return api_assign(tables + !own->n, own->n ? 3 : 2, p->set, p->n_set, err);
+}
+
 int sedge_lm_generate(const sedge_lm_params *given, char **json, sedge_error *err)
 {
     sedge_lm_params p;
-    sg_generate_config o;
-    const api_table table = {&o, sg_generate_options, sg_n_generate_options};
+    sg_llm_config o;
+    const api_table own = {&o.generate, sg_generate_options, sg_n_generate_options};
     api_call c;
     sg_status st = begin(&c, &p, given);
 
-    api_defaults(&table, 1);
-    if (!st && !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)))
-        st = api_lm_generate(&c, &p, &o);
+    sg_llm_config_init(&o);
+    if (!st && !(st = assign(&o, &own, &p, &c.err)))
+        st = sg_llm_is_remote(p.model) ? api_lm_ask(&c, &p, &o) : api_lm_generate(&c, &p, &o.generate);
     return api_end(&c, st, json, err);
 }
 
 int sedge_lm_score(const sedge_lm_params *given, char **json, sedge_error *err)
 {
     sedge_lm_params p;
+    sg_llm_config o;
     api_call c;
     sg_status st = begin(&c, &p, given);
 
-    if (!st && !(st = api_assign(NULL, 0, p.set, p.n_set, &c.err)))
-        st = score(&c, &p);
+    sg_llm_config_init(&o);
+    if (!st && !(st = assign(&o, &(api_table){NULL, NULL, 0}, &p, &c.err)))
+        st = score(&c, &p, &o);
     return api_end(&c, st, json, err);
 }
 
 int sedge_lm_embed(const sedge_lm_params *given, char **json, sedge_error *err)
 {
     sedge_lm_params p;
-    sg_sentence_config o;
-    const api_table table = {&o, sg_sentence_options, sg_n_sentence_options};
+    sg_llm_config o;
+    const api_table own = {&o.sentence, sg_sentence_options, sg_n_sentence_options};
     api_call c;
     sg_status st = begin(&c, &p, given);
 
-    api_defaults(&table, 1);
-    if (!st && !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)))
+    sg_llm_config_init(&o);
+    if (!st && !(st = assign(&o, &own, &p, &c.err)))
         st = embed(&c, &p, &o);
     return api_end(&c, st, json, err);
 }

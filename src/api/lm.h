@@ -3,15 +3,26 @@
 #define SG_API_LM_H
 
 #include "api/api.h"
-#include "lm/adapter.h"
-#include "lm/generate.h"
+#include "lm/llm.h"
 
-/* The tokens of a prompt, or of a conversation that begins with it (chat). */
-sg_status api_prompt_tokens(sg_token_list *out, const sg_llama *m, const char *prompt, const char *system, bool chat, sg_error *err);
+sg_bytes api_bytes(const char *s); /* NULL: empty */
 
-/* The adapter of a call beside m; *a stays NULL where there is none. It is freed after the model. */
-sg_status api_lm_adapt(sg_adapter **a, sg_llama *m, const sedge_lm_params *p, sg_error *err);
+/* The model of a call, here or elsewhere, with its adapter beside it. */
+sg_status api_lm_open(sg_llm **out, const sedge_lm_params *p, const sg_llm_config *o, sg_error *err);
 
-sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o);
+/* Prompts of a call: its own, or one a line of its file. */
+typedef struct api_prompt {
+    char *text, *system; /* owned; system NULL: none */
+    json_t *id;          /* owned; NULL: none */
+} api_prompt;
+typedef struct api_prompts {
+    api_prompt *item; /* owned */
+    size_t n, cap;
+} api_prompts;
+sg_status api_prompts_read(api_prompts *out, const sedge_lm_params *p, sg_error *err);
+void api_prompts_free(api_prompts *p);
+
+sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o); /* by a model here */
+sg_status api_lm_ask(api_call *c, const sedge_lm_params *p, const sg_llm_config *o);           /* by an endpoint */
 
 #endif

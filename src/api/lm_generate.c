@@ -1,144 +1,37 @@
 /* lm_generate.c - texts from prompts: one or many, free or held to a list, a schema or an index. */
 #include "api/lm.h"
+#include "api/lm_writer.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/utf8.h"
 #include "file/json.h"
-#include "lm/t5.h"
 
 #include <string.h>
 
-static sg_bytes bytes_of(const char *s)
-{
-    return (sg_bytes){s ? s : "", s ? strlen(s) : 0};
-}
-
-/* ---- models that write ----------------------------------------------------------------------------------------------------- */
-typedef struct model { /* one of the two */
-    sg_llama *llama;
-    sg_t5 *t5;
-} model;
-
-static bool is_t5(const char *dir)
-{
-    char *path = sg_path_join(dir, "config.json");
-    json_t *root = NULL;
-    sg_error ignored; /* who opens the model says what is wrong */
-    const bool is = path && sg_dir_exists(dir) && !sg_json_read(&root, path, SG_JSON_BYTES_MAX, &ignored) && sg_t5_is(root);
-
-    json_decref(root);
-    sg_free(path);
-    return is;
-}
-
-static sg_status open_model(model *m, const char *path, sg_error *err)
-{
-    return is_t5(path) ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err);
-}
-
-static void close_model(model *m)
-{
-    sg_t5_close(m->t5);
-    sg_llama_close(m->llama);
-}
-
-static const sg_tokenizer *tokenizer_of(const model *m)
-{
-    return m->t5 ? sg_t5_tokenizer(m->t5) : sg_llama_tokenizer(m->llama);
-}
-
-static sg_status open_desk(sg_desk **out, const model *m, const sg_generate_config *o, sg_pool *pool, sg_error *err)
-{
-    if (m->t5)
-        return sg_t5_desk(out, m->t5, o->length + 1, pool, err); /* the token that it begins with */
-    return sg_llama_desk(out, m->llama, sg_llama_config_of(m->llama)->places, pool, err);
-}
-
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-typedef struct prompts {
-    sg_token_list *item; /* owned */
-    json_t **id;         /* owned: NULL where none was given */
-    size_t n, cap_item, cap_id;
-} prompts;
-
-sg_status api_prompt_tokens(sg_token_list *out, const sg_llama *m, const char *prompt, const char *system, bool chat, sg_error *err)
+static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, sg_error *err)
 {
-    const sg_turn turns[] = {{"system", bytes_of(system)}, {"user", bytes_of(prompt)}};
+    sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
 
-    if (!chat && system)
+    if (m->t5 && (chat || p->system))
+        return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
+    if (!chat && p->system)
         return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
     if (chat)
-        return sg_chat_tokens(out, m, turns + !system, system ? 2 : 1, err);
-    return sg_text_tokens(out, sg_llama_tokenizer(m), bytes_of(prompt), false, err);
+        return sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
+    return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
 }
 
-static sg_status add_prompt(prompts *to, const model *m, const char *prompt, const char *system, bool chat, json_t *id, sg_error *err)
+static sg_status make_tokens(sg_token_list **out, const api_writer *m, const api_prompts *p, bool chat, sg_error *err)
 {
-    if (!sg_grow(&to->item, &to->cap_item, to->n + 1, sizeof *to->item) || !sg_grow(&to->id, &to->cap_id, to->n + 1, sizeof *to->id))
+    sg_status st = SG_OK;
+
+    if (!(*out = sg_alloc_zero(p->n, sizeof **out)))
         return sg_fail_memory(err, "prompts");
-    to->item[to->n] = (sg_token_list){0};
-    to->id[to->n] = json_incref(id);
-    to->n++;
-    if (m->t5 && (chat || system))
-        return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
-    if (m->t5)
-        return sg_text_tokens(&to->item[to->n - 1], sg_t5_tokenizer(m->t5), bytes_of(prompt), false, err);
-    return api_prompt_tokens(&to->item[to->n - 1], m->llama, prompt, system, chat, err);
-}
-
-static sg_status read_prompt(prompts *to, const model *m, const sedge_lm_params *p, sg_bytes line, const char *where, sg_error *err)
-{
-    const char *prompt, *system = p->system;
-    json_t *root = NULL;
-    sg_status st = sg_json_parse(&root, line, where, err);
-
-    if (!st && !json_is_object(root))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where, sg_json_describe(root, (char[64]){0}));
-    if (!st && !(st = sg_json_need_string(&prompt, root, "prompt", where, err)) && json_object_get(root, "system"))
-        st = sg_json_need_string(&system, root, "system", where, err);
-    if (!st)
-        st = add_prompt(to, m, prompt, system, p->chat, json_object_get(root, "id"), err);
-    json_decref(root);
+    for (size_t i = 0; i < p->n && !st; i++)
+        st = tokens_of(&(*out)[i], m, &p->item[i], chat, err);
     return st;
-}
-
-static sg_status read_prompts(prompts *to, const model *m, const sedge_lm_params *p, sg_error *err)
-{
-    sg_reader *r;
-    sg_status st;
-
-    if (!p->file)
-        return add_prompt(to, m, p->prompt, p->system, p->chat, NULL, err);
-    if (p->prompt)
-        return sg_fail(err, SG_ERR_USAGE, "expected a prompt or a file of prompts, found both");
-    if ((st = sg_reader_open(&r, p->file, err)))
-        return st;
-    for (;;) {
-        const char *line;
-        char where[300];
-        size_t size;
-
-        if ((st = sg_reader_line(r, &line, &size, err)) || !line)
-            break;
-        snprintf(where, sizeof where, "%.250s:%llu", p->file, (unsigned long long)sg_reader_line_number(r));
-        if (size && (st = read_prompt(to, m, p, (sg_bytes){line, size}, where, err)))
-            break;
-    }
-    sg_reader_close(r);
-    if (!st && !to->n)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected prompts, found none", p->file);
-    return st;
-}
-
-static void free_prompts(prompts *p)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        sg_free(p->item[i].id);
-        json_decref(p->id[i]);
-    }
-    sg_free(p->item);
-    sg_free(p->id);
 }
 
 /* ---- guides --------------------------------------------------------------------------------------------------------------- */
@@ -272,7 +165,7 @@ static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *
     return st;
 }
 
-static sg_status report(json_t **out, const sg_tokenizer *t, const prompts *p, const sg_answer *answer, const sg_generate_report *r, bool many,
+static sg_status report(json_t **out, const sg_tokenizer *t, const api_prompts *p, const sg_token_list *tokens, const sg_answer *answer, const sg_generate_report *r, bool many,
                         bool beams, sg_error *err)
 {
     json_t *list = many ? json_array() : NULL, *all = json_object();
@@ -281,10 +174,10 @@ static sg_status report(json_t **out, const sg_tokenizer *t, const prompts *p, c
     for (size_t i = 0; i < p->n && !st; i++) {
         json_t *one = many ? json_object() : json_incref(all);
 
-        if (p->id[i] && json_object_set(one, "id", p->id[i]))
+        if (p->item[i].id && json_object_set(one, "id", p->item[i].id))
             st = sg_fail_memory(err, "result");
         if (!st)
-            st = add_answer(one, t, &answer[i], p->item[i].n, beams, err);
+            st = add_answer(one, t, &answer[i], tokens[i].n, beams, err);
         if (!st && many && json_array_append(list, one))
             st = sg_fail_memory(err, "result");
         json_decref(one);
@@ -303,36 +196,45 @@ static sg_status report(json_t **out, const sg_tokenizer *t, const prompts *p, c
 sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
 {
     sg_generate_report r;
-    model m = {0};
-    sg_adapter *a = NULL;
+    api_writer m = {0};
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
     sg_answer *answer = NULL;
-    prompts all = {0};
+    sg_token_list *tokens = NULL;
+    api_prompts all = {0};
     sg_pool *pool;
     sg_status st;
 
-    if ((st = open_model(&m, p->model, &c->err)) || (st = api_lm_adapt(&a, m.llama, p, &c->err)) || (st = read_prompts(&all, &m, p, &c->err)) ||
-        (st = open_guide(&guide, &fm, tokenizer_of(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
-        (st = open_desk(&desk, &m, o, pool, &c->err)))
+    if ((st = api_writer_open(&m, p->model, p->adapter, &c->err)) || (st = api_prompts_read(&all, p, &c->err)) ||
+        (st = make_tokens(&tokens, &m, &all, p->chat, &c->err)) ||
+        (st = open_guide(&guide, &fm, api_writer_tokenizer(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
+        (st = api_writer_desk(&desk, &m, o->length, pool, &c->err)))
         goto done;
     if (!(answer = sg_alloc_zero(all.n, sizeof *answer))) {
         st = sg_fail_memory(&c->err, "answers");
         goto done;
     }
-    const sg_generate_job job = {desk, all.item, (int)all.n, p->chat ? sg_chat_end(m.llama) : -1, guide};
+    const sg_generate_job job = {.desk = desk,
+                                 .prompt = tokens,
+                                 .n = (int)all.n,
+                                 .end = p->chat ? sg_chat_end(m.llama) : -1,
+                                 .guide = guide};
     if (!(st = sg_generate(answer, &r, &job, o, &c->progress, &c->err)))
-        st = report(&c->result, tokenizer_of(&m), &all, answer, &r, p->file != NULL, o->beam > 1, &c->err);
+        st = report(&c->result, api_writer_tokenizer(&m), &all, tokens, answer, &r, p->file != NULL, o->beam > 1, &c->err);
 done:
-    for (size_t i = 0; i < all.n && answer; i++)
-        sg_answer_free(&answer[i]);
+    for (size_t i = 0; i < all.n; i++) {
+        if (answer)
+            sg_answer_free(&answer[i]);
+        if (tokens)
+            sg_free(tokens[i].id);
+    }
     sg_free(answer);
+    sg_free(tokens);
     sg_guide_free(guide);
     sg_fm_free(fm);
-    free_prompts(&all);
+    api_prompts_free(&all);
     sg_desk_free(desk);
-    close_model(&m);
-    sg_adapter_free(a);
+    api_writer_close(&m);
     return st;
 }

@@ -1,5 +1,6 @@
 /* options.c - the tables of the verbs, and what they tell a program that wants to show them. */
 #include "api/api.h"
+#include "api/lm_documents.h"
 
 #include "base/alloc.h"
 #include "data/synth.h"
@@ -208,6 +209,10 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
         {"lm", sg_tune_options, sg_n_tune_options},
         {"lm", sg_contrast_options, sg_n_contrast_options},
         {"lm", sg_merge_options, sg_n_merge_options},
+        {"lm", api_lessons_options, api_n_lessons_options},
+        {"lm", sg_retrieve_options, sg_n_retrieve_options},
+        {"lm", sg_llm_options, sg_n_llm_options},
+        {"lm", sg_client_options, sg_n_client_options},
         {"know", api_know_options, api_n_know_options},
         {"know", sg_slots_options, sg_n_slots_options},
         {"know", sg_generate_options, sg_n_generate_options},

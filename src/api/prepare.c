@@ -1,4 +1,5 @@
 /* prepare.c - the verbs between a dataset and a generative model: embed and tokenize. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "api/api.h"
 
 #include "base/alloc.h"
@@ -12,6 +13,7 @@
 #include "text/lsa.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* {"data": ..., "items": n, "dim": d, "source": FILE}: what an import leaves. */
@@ -234,6 +236,74 @@ static sg_status encode_model(api_call *c, sg_dataset *d, const sedge_embed_para
     return st;
 }
 
+static bool same_folder(const char *a, const char *b)
+{
+    char *x = realpath(a, NULL), *y = realpath(b, NULL);
+    const bool same = x && y && strcmp(x, y) == 0;
+
+    free(x);
+    free(y);
+    return same;
+}
+
+/* Vectors by the encoder that another dataset was embedded with, so that both lie in one space. Columns that are not here are empty. */
+static sg_status encode_like(api_call *c, const sg_dataset *d, const char *dir, size_t n_set)
+{
+    char *path = sg_path_join(dir, SG_DATASET_ENCODER);
+    sg_text_encoder *e = NULL;
+    sg_bytes *text = NULL;
+    sg_buf options = {0};
+    float *vectors = NULL;
+    sg_status st = path ? SG_OK : sg_fail_memory(&c->err, "path");
+
+    if (!st && same_folder(dir, d->dir))
+        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: expected the folder of another dataset", dir);
+    if (!st && n_set)
+        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: its encoder is used as it is: expected no options, found %zu", dir, n_set);
+    if (!st && !sg_file_exists(path))
+        st = sg_fail(&c->err, SG_ERR_MISSING, "%s: holds no " SG_DATASET_ENCODER ": run `sedge embed %s` first", dir, dir);
+    if (st || (st = sg_text_encoder_open(&e, path, &c->err)))
+        goto done;
+    const int dim = sg_text_encoder_dim(e), n_columns = sg_text_encoder_columns(e);
+
+    if (!dim) {
+        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: its encoder is a model: expected that model's folder, %s", dir, sg_text_encoder_name(e));
+        goto done;
+    }
+    text = sg_alloc_array((size_t)n_columns + 1, sizeof *text);
+    vectors = sg_alloc_array((size_t)d->n_items, (size_t)dim * sizeof *vectors);
+    sg_json_print_compact(&options, sg_text_encoder_options(e));
+    if (!text || !vectors || options.failed)
+        st = sg_fail_memory(&c->err, "item vectors");
+    for (int32_t i = 0; !st && i < d->n_items; i++) {
+        for (int k = 0; k < n_columns; k++) {
+            const sg_text_column *column = sg_dataset_column(d, sg_text_encoder_column(e, k));
+
+            text[k] = column ? sg_strings_at(&column->text, (size_t)i) : (sg_bytes){"", 0};
+        }
+        st = sg_text_encoder_item(vectors + (size_t)i * (size_t)dim, e, text, &c->err);
+    }
+    if (!st && !(st = sg_vectors_save(d, vectors, d->n_items, dim, sg_text_encoder_name(e), options.data, &c->err)) &&
+        !(st = forget_encoder(d, &c->err)))
+        st = report_vectors(&c->result, d, path, &c->err);
+done:
+    sg_buf_free(&options);
+    sg_free(text);
+    sg_free(vectors);
+    sg_text_encoder_close(e);
+    sg_free(path);
+    return st;
+}
+
+static bool is_dataset(const char *dir)
+{
+    char *path = sg_path_join(dir, SG_DATASET_JSON);
+    const bool is = path && sg_file_exists(path);
+
+    sg_free(path);
+    return is;
+}
+
 static sg_status check_encoder(const char *encoder, sg_error *err)
 {
     static const char *const encoders[] = {"lsa"};
@@ -244,7 +314,7 @@ static sg_status check_encoder(const char *encoder, sg_error *err)
     near = sg_nearest(encoder, encoders, 1);
     if (near)
         return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s' (did you mean '%s'?)", encoder, near);
-    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa, the folder of a model or an address", encoder);
+    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa, the folder of a model or of a dataset, or an address", encoder);
 }
 
 int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
@@ -261,7 +331,9 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
                      p.cache ? "cache" : "texts", p.encoder ? p.encoder : "none");
     if (!st && !(st = check_encoder(p.encoder, &c.err)) && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err))) {
-        if (!p.vectors)
+        if (p.encoder && is_dataset(p.encoder))
+            st = encode_like(&c, d, p.encoder, p.n_set);
+        else if (!p.vectors)
             st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, &p)
                                                             : encode_lsa(&c, d, p.set, p.n_set);
         else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)) && !(st = forget_encoder(d, &c.err)))

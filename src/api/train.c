@@ -7,11 +7,11 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "file/receipt.h"
+#include "file/state.h"
 #include "math/gemm.h"
 #include "models/prefixes.h"
 #include "models/tower.h"
 #include "quantize/tokenize.h"
-#include "train/checkpoint.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -51,7 +51,7 @@ static sg_status check_unfinished(api_call *c, const sedge_train_params *p)
     char *path = sg_path_join(p->out, "checkpoint");
     bool unfinished;
 
-    sg_checkpoint_sweep(p->out);
+    sg_state_sweep(p->out);
     unfinished = path && sg_dir_exists(path);
     sg_free(path);
     if (!path)

@@ -115,6 +115,7 @@ typedef struct sg_ids {
     sg_tensors *file; /* owned */
     int32_t n;
     int levels;                  /* with the collision digit, when there is one */
+    bool ends;                   /* the last code of a level, but of the first, ends an ID (catalogue.h) */
     int32_t size[SG_LEVELS_MAX]; /* codes per level: code of level l is in 0 .. size[l]-1 */
     const int32_t *codes;        /* (n, levels); tuples are unique */
 } sg_ids;

@@ -139,6 +139,7 @@ sg_status sg_ids_open(sg_ids *out, const sg_dataset *d, sg_error *err)
     }
     ids.n = d->n_items;
     ids.levels = (int)codes->dim[1];
+    ids.ends = sg_tensors_meta(ids.file, "ends") && strcmp(sg_tensors_meta(ids.file, "ends"), "true") == 0;
     ids.codes = codes->data;
     memcpy(ids.size, size->data, size->bytes);
     for (int l = 0; l < ids.levels; l++)

@@ -142,7 +142,7 @@ static uint64_t draw_of(const search *s, size_t user)
 /* Is the next code of p known without asking? */
 static bool is_certain(const search *s, const sg_prefix *p)
 {
-    return s->spec->renormalise && p->kids.n == 1;
+    return p->row < 0 || (s->spec->renormalise && p->kids.n == 1);
 }
 
 /* Children of one prefix into the picks. False: the logits are not finite. */
@@ -213,8 +213,8 @@ static void find_children(const search *s, sg_prefix *p, size_t n)
         if (s->spec->renormalise && p[i].kids.n == 1 && level + 1 < s->levels)
             sg_catalogue_prefetch(s->c, level + 1, p[i].kids.first);
     }
-    for (size_t i = 0; i < n && s->spec->renormalise; i++)
-        if (p[i].row >= 0 && !sg_has_choice(s->c, level, p[i].kids))
+    for (size_t i = 0; i < n; i++)
+        if (p[i].row >= 0 && sg_is_settled(s->c, level, p[i].code, p[i].kids, s->spec->renormalise))
             p[i].row = -1;
 }
 
@@ -328,7 +328,7 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
         *root = (sg_prefix){
             .parent = -1, .code = -1, .denied_end = d->n, .kids = sg_catalogue_children(s->c, 0, 0)};
         root->score = spec->prior ? spec->prior->node[0][u] : 0;
-        root->row = spec->renormalise && !sg_has_choice(s->c, 0, root->kids) ? -1 : 0;
+        root->row = sg_is_settled(s->c, 0, -1, root->kids, spec->renormalise) ? -1 : 0;
         s->live[u] = sg_allowed_count(&s->allowed, s->c, 0, 0) > d->n;
     }
 }

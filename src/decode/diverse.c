@@ -16,6 +16,7 @@
 typedef struct beam {
     sg_children kids;
     int32_t node, parent, code, row;
+    bool filler; /* its last code follows the end of the ID: it cost nothing and was no choice */
     float score;
 } beam;
 
@@ -82,14 +83,16 @@ static bool gather(const search *s, const beam *p, int32_t n, worker *w, size_t 
 
     *n_keys = 0;
     for (int32_t i = 0; i < n; i++) {
-        sg_legal legal;
+        const bool ended = sg_catalogue_ended(s->c, s->level, p[i].code);
+        sg_legal legal = {.x = &(float){0}};
 
-        if (!sg_legal_row(&legal, s->logits + (size_t)p[i].row * (size_t)s->ld, size, &p[i].kids, s->spec->renormalise, w->x))
+        if (!ended &&
+            !sg_legal_row(&legal, s->logits + (size_t)p[i].row * (size_t)s->ld, size, &p[i].kids, s->spec->renormalise, w->x))
             return false;
         w->begin[i] = (uint32_t)*n_keys;
         w->shift[i] = (float)((double)p[i].score - (double)legal.lse);
         for (int32_t k = 0; k < p[i].kids.n; k++) {
-            const float away = weight * (float)w->times[sg_child_code(&p[i].kids, k)];
+            const float away = ended ? 0 : weight * (float)w->times[sg_child_code(&p[i].kids, k)];
 
             w->from[*n_keys] = i;
             w->key[*n_keys] = sg_key(sg_child_score(p[i].score, legal.x[k], w->shift[i]) - away, (uint32_t)*n_keys);
@@ -123,16 +126,18 @@ static bool advance_user(search *s, size_t user, worker *w)
             beam *b = &next[n];
 
             *b = (beam){.node = p->kids.first + kid, .parent = p->row, .code = sg_child_code(&p->kids, kid)};
+            b->filler = sg_catalogue_ended(s->c, s->level, p->code);
             if (is_dead(s, user, b->node) || (s->level + 1 == s->levels && is_taken(next, n, b->node)))
                 continue;
-            b->score = sg_child_score(p->score, s->logits[(size_t)p->row * (size_t)s->ld + (size_t)b->code],
-                                      w->shift[w->from[number]]);
+            b->score = b->filler ? p->score
+                                 : sg_child_score(p->score, s->logits[(size_t)p->row * (size_t)s->ld + (size_t)b->code],
+                                                  w->shift[w->from[number]]);
             if (s->level + 1 < s->levels)
                 b->kids = sg_catalogue_children(s->c, s->level + 1, b->node);
             n++;
         }
         for (int32_t i = begin; i < n; i++)
-            w->times[next[i].code]++;
+            w->times[next[i].code] += !next[i].filler;
         s->count[~s->level & 1][user * (size_t)groups + (size_t)g] = n - begin;
     }
     return true;

@@ -60,10 +60,13 @@ static void number_rows(walk *w, sg_beam_rows *call)
         while (up && r->first + i >= up->kids[above].first + up->kids[above].n)
             above++;
         r->row[i] = -1;
-        if ((up && up->row[above] < 0) || (w->renormalise && !sg_has_choice(w->c, w->level, r->kids[i])))
+
+        const int32_t code = up ? sg_child_code(&up->kids[above], r->first + i - up->kids[above].first) : -1;
+
+        if ((up && up->row[above] < 0) || sg_is_settled(w->c, w->level, code, r->kids[i], w->renormalise))
             continue;
         w->parent[w->rows] = up ? up->row[above] : -1;
-        w->code[w->rows] = up ? sg_child_code(&up->kids[above], r->first + i - up->kids[above].first) : -1;
+        w->code[w->rows] = code;
         r->row[i] = w->rows++;
     }
     for (int u = w->batch - 1; u >= 0; u--) { /* the last user first: user 0 is the pattern */
@@ -108,7 +111,7 @@ static void score_nodes(void *ctx, size_t piece, size_t begin, size_t end, int t
         const float score = r->score[user * w->cap + node];
         sg_legal legal;
 
-        if (w->renormalise && kids->n == 1) { /* certain */
+        if (r->row[node] < 0 || (w->renormalise && kids->n == 1)) { /* certain */
             put_score(w, user, kids->first, score);
             continue;
         }

@@ -43,12 +43,14 @@ bool sg_legal_row(sg_legal *out, const float *logits, int32_t size, const sg_chi
     return isfinite(out->lse) != 0;
 }
 
-bool sg_has_choice(const sg_catalogue *c, int level, sg_children kids)
+bool sg_is_settled(const sg_catalogue *c, int level, int32_t code, sg_children kids, bool renormalise)
 {
-    while (kids.n == 1) {
+    if (sg_catalogue_ended(c, level, code))
+        return true;
+    while (renormalise && kids.n == 1) {
         if (++level == sg_catalogue_levels(c))
-            return false;
+            return true;
         kids = sg_catalogue_children(c, level, kids.first);
     }
-    return true;
+    return false;
 }

@@ -20,7 +20,8 @@ static inline float sg_child_score(float score, float x, float shift)
     return x + shift < score ? x + shift : score;
 }
 
-/* Has this prefix of `level`, with these children, more than one item below it? If not, all further codes are certain. */
-bool sg_has_choice(const sg_catalogue *c, int level, sg_children kids);
+/* Are all codes after this prefix of `level`, whose last is `code` and which has these children, certain? They are once the ID has
+ * ended, and where codes are compared with those that exist, once one item is left. */
+bool sg_is_settled(const sg_catalogue *c, int level, int32_t code, sg_children kids, bool renormalise);
 
 #endif

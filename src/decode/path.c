@@ -24,7 +24,7 @@ static sg_status take_level(float *logp, walker *w, const sg_catalogue *c, const
 
         sg_catalogue_codes(c, item[i], codes);
         w[i].code = codes[level];
-        if (renormalise && w[i].kids.n == 1) {
+        if (w[i].row < 0 || (renormalise && w[i].kids.n == 1)) {
             *out = 0;
         } else {
             const float *logits = call->logits + (size_t)w[i].row * (size_t)call->ld;
@@ -76,7 +76,7 @@ sg_status sg_path_scores(float *logp, const sg_catalogue *c, const int32_t *item
 
         for (int i = 0; i < n; i++) {
             w[i].kids = sg_catalogue_children(c, l, w[i].node);
-            if (w[i].row < 0 || (renormalise && !sg_has_choice(c, l, w[i].kids))) {
+            if (w[i].row < 0 || sg_is_settled(c, l, w[i].code, w[i].kids, renormalise)) {
                 w[i].row = -1;
                 continue;
             }

@@ -50,13 +50,15 @@ sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_
     size_t numbers;
 
     *s = (sg_stack){.spec = *spec, .graph = g, .batch = batch, .tokens = tokens, .cap = cap};
-    numbers = (size_t)spec->layers * (size_t)spec->levels * (size_t)inner_of(s);
+    numbers = (size_t)spec->layers * (size_t)(spec->levels + spec->written) * (size_t)inner_of(s);
     s->cross_k = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_k);
     s->cross_v = sg_scratch(g, (size_t)spec->layers, sizeof *s->cross_v);
     s->k = sg_scratch(g, (size_t)cap, numbers * sizeof *s->k);
     s->v = sg_scratch(g, (size_t)cap, numbers * sizeof *s->v);
     for (int i = 0; i < 2; i++)
         s->path[i] = sg_scratch(g, (size_t)cap * (size_t)spec->levels, sizeof *s->path[i]);
+    for (int i = 0; i < 2 && spec->written; i++)
+        s->trail[i] = sg_scratch(g, (size_t)cap * (size_t)spec->written, sizeof *s->trail[i]);
     if (sg_graph_status(g, err))
         return sg_graph_status(g, err);
     for (int i = 0; i < spec->layers; i++) {
@@ -73,35 +75,43 @@ sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_
     return sg_graph_status(g, err);
 }
 
-/* Where the keys of each row's codes lie, (n, level + 1): those of its parent, then its own. */
+static int32_t place_of(const sg_stack *s, int token, int row) /* token: of the search, then those written before it */
+{
+    return token * s->cap + row;
+}
+
+/* Where the keys of each row's tokens lie, (n, n_written + level + 1): what its start wrote, what its parent has, its own. */
 static int32_t *take_paths(sg_stack *s, const sg_beam_rows *rows)
 {
-    const int level = rows->level, levels = s->spec.levels;
-    int32_t *packed = sg_scratch(s->graph, (size_t)rows->n * (size_t)(level + 1), sizeof *packed);
+    const int level = rows->level, levels = s->spec.levels, len = s->n_written + level + 1;
+    int32_t *packed = sg_scratch(s->graph, (size_t)rows->n * (size_t)len, sizeof *packed);
 
-    for (int r = 0; packed && r < rows->n; r++) {
-        int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels;
+    for (int u = 0; packed && u < rows->batch; u++)
+        for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++) {
+            int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels, *out = packed + (size_t)r * (size_t)len;
 
-        if (level)
-            memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels,
-                   (size_t)level * sizeof *path);
-        path[level] = level * s->cap + r;
-        memcpy(packed + (size_t)r * (size_t)(level + 1), path, (size_t)(level + 1) * sizeof *path);
-    }
+            if (level)
+                memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels,
+                       (size_t)level * sizeof *path);
+            path[level] = place_of(s, level, r);
+            if (s->n_written)
+                memcpy(out, s->trail[0] + (size_t)u * (size_t)s->spec.written, (size_t)s->n_written * sizeof *out);
+            memcpy(out + s->n_written, path, (size_t)(level + 1) * sizeof *out);
+        }
     return packed;
 }
 
-/* (heads, level + 1): what is added to the logits of a prefix's own codes; the same for every prefix. */
-static float *own_bias(const sg_stack *s, int level)
+/* (heads, len): what is added to the logits of a prefix's own tokens; the same for every prefix. */
+static float *own_bias(const sg_stack *s, int len)
 {
     const sg_param *b = s->spec.bias_self;
-    float *bias = b ? sg_scratch(s->graph, (size_t)b->dim[1] * (size_t)(level + 1), sizeof *bias) : NULL;
+    float *bias = b ? sg_scratch(s->graph, (size_t)b->dim[1] * (size_t)len, sizeof *bias) : NULL;
 
-    for (int t = 0; bias && t <= level; t++) {
-        const int bucket = sg_t5_bucket(t - level, false, b->dim[0], s->spec.bias_max_distance);
+    for (int t = 0; bias && t < len; t++) {
+        const int bucket = sg_t5_bucket(t - len + 1, false, b->dim[0], s->spec.bias_max_distance);
 
         for (int h = 0; h < b->dim[1]; h++)
-            bias[h * (level + 1) + t] = b->value[bucket * b->dim[1] + h];
+            bias[h * len + t] = b->value[bucket * b->dim[1] + h];
     }
     return bias;
 }
@@ -124,14 +134,20 @@ static void attend_own(void *ctx, size_t piece, size_t begin, size_t end, int th
                    w->v, w->path + begin * (size_t)w->len, w->len, w->bias);
 }
 
-/* x + attention of each prefix to its own codes; k and v of the last one go to the cache first. */
-static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, const int32_t *path,
-                            const float *bias)
+typedef struct block_rows { /* rows that go through the blocks together */
+    const int32_t *path; /* (n, len) */
+    const float *bias;   /* (heads, len) or NULL */
+    int len;
+    int32_t place; /* of the first row's own keys */
+} block_rows;
+
+/* x + attention of each row to its own tokens; k and v of the last one go to the cache first. */
+static sg_tensor *self_part(sg_stack *s, int layer, sg_tensor *x, const block_rows *rows)
 {
     const sg_block *b = &s->spec.block[layer];
     const int inner = inner_of(s), dim = b->spec.dim;
-    const size_t at = (size_t)layer * (size_t)s->spec.levels * (size_t)s->cap * (size_t)inner;
-    const size_t last = at + (size_t)level * (size_t)s->cap * (size_t)inner;
+    const size_t each = (size_t)(s->spec.levels + s->spec.written) * (size_t)s->cap * (size_t)inner;
+    const size_t at = (size_t)layer * each, last = at + (size_t)rows->place * (size_t)inner;
     sg_graph *g = s->graph;
     sg_pool *pool = sg_graph_pool(g);
     sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x),
@@ -145,29 +161,24 @@ static sg_tensor *self_part(sg_stack *s, int layer, int level, sg_tensor *x, con
     sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.v,
                    b->self.vb ? b->self.vb->value : NULL, s->v + last, inner);
     sg_parallel_for(pool, (size_t)q->dim[0], ROWS, attend_own,
-                    &(own_work){s, out->data, q->data, s->k + at, s->v + at, bias, path, level + 1});
+                    &(own_work){s, out->data, q->data, s->k + at, s->v + at, rows->bias, rows->path, rows->len});
     return sg_plus(g, x, sg_linear(g, out, b->self.o, b->self.ob));
 }
 
-sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
+/* offsets (batch + 1): rows of each sequence, which all look back from the end of its memory. */
+static sg_tensor *through_blocks(sg_stack *s, sg_tensor *x, const block_rows *rows, const int32_t *offsets)
 {
     sg_graph *g = s->graph;
-    int32_t *path, *place;
-    float *bias;
+    int32_t *place = sg_scratch(g, (size_t)offsets[s->batch] + 1, sizeof *place);
 
-    if (rows->n > s->cap)
-        return sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", s->cap, rows->n);
-    path = take_paths(s, rows);
-    place = sg_scratch(g, (size_t)rows->n, sizeof *place); /* all look back from the end of the memory */
-    bias = own_bias(s, rows->level);
-    if (!path || !place || (s->spec.bias_self && !bias))
+    if (!place)
         return NULL;
-    for (int u = 0; u < rows->batch; u++)
-        for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++)
+    for (int u = 0; u < s->batch; u++)
+        for (int r = offsets[u]; r < offsets[u + 1]; r++)
             place[r] = s->tokens[u + 1] > s->tokens[u] ? s->tokens[u + 1] - s->tokens[u] - 1 : 0;
     sg_attention_spec cross = {.heads = s->spec.block->spec.heads,
-                               .batch = rows->batch,
-                               .offsets_q = rows->offsets,
+                               .batch = s->batch,
+                               .offsets_q = offsets,
                                .offsets_k = s->tokens,
                                .mask = SG_MASK_NONE,
                                .place_q = place,
@@ -178,10 +189,75 @@ sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
         const sg_block *b = &s->spec.block[i];
 
         cross.kept = s->spec.kept ? s->spec.kept + (size_t)i * (size_t)s->batch : NULL;
-        x = self_part(s, i, rows->level, x, path, bias);
+        x = self_part(s, i, x, rows);
         x = sg_heads_attend(g, &b->cross, x, sg_norm_forward(g, &b->norm_cross, x), s->cross_k[i],
                             s->cross_v[i], &cross, 0);
         x = sg_block_ffn(g, b, x, 0);
     }
     return x;
+}
+
+sg_tensor *sg_stack_step(sg_stack *s, const sg_beam_rows *rows, sg_tensor *x)
+{
+    sg_graph *g = s->graph;
+    const int32_t *offsets = rows->offsets;
+    block_rows what = {.len = s->n_written + rows->level + 1, .place = place_of(s, rows->level, 0)};
+    int32_t *merged;
+
+    if (rows->n > s->cap)
+        return sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", s->cap, rows->n);
+    what.path = take_paths(s, rows);
+    what.bias = own_bias(s, what.len);
+    if (!what.path || (s->spec.bias_self && !what.bias))
+        return NULL;
+    if (s->first) { /* the rows of a sequence are those of all its starts */
+        if (!(merged = sg_scratch(g, (size_t)s->batch + 1, sizeof *merged)))
+            return NULL;
+        for (int u = 0; u <= s->batch; u++)
+            merged[u] = rows->offsets[s->first[u]];
+        offsets = merged;
+    }
+    return through_blocks(s, x, &what, offsets);
+}
+
+void sg_stack_starts(sg_stack *s, const int32_t *first, const int32_t *from)
+{
+    int32_t *next = s->trail[1];
+
+    for (int i = 0; from && i < first[s->batch]; i++)
+        memcpy(next + (size_t)i * (size_t)s->spec.written, s->trail[0] + (size_t)from[i] * (size_t)s->spec.written,
+               (size_t)s->n_written * sizeof *next);
+    s->trail[1] = s->trail[0];
+    s->trail[0] = next;
+    s->first = first;
+    if (!from)
+        s->n_written = 0;
+}
+
+bool sg_stack_write(sg_stack *s, sg_tensor *x)
+{
+    sg_graph *g = s->graph;
+    const int n = s->first[s->batch];
+    block_rows what = {.len = s->n_written + 1, .place = place_of(s, s->spec.levels + s->n_written, 0)};
+    int32_t *path = sg_scratch(g, (size_t)n * (size_t)what.len, sizeof *path);
+
+    if (s->n_written == s->spec.written || n > s->cap) {
+        sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d starts of %d tokens, %d of %d asked", s->cap, s->spec.written, n,
+                      s->n_written + 1);
+        return false;
+    }
+    what.bias = own_bias(s, what.len);
+    if (!path || (s->spec.bias_self && !what.bias))
+        return false;
+    for (int i = 0; i < n; i++) {
+        int32_t *trail = s->trail[0] + (size_t)i * (size_t)s->spec.written;
+
+        trail[s->n_written] = what.place + i;
+        memcpy(path + (size_t)i * (size_t)what.len, trail, (size_t)what.len * sizeof *path);
+    }
+    what.path = path;
+    if (!through_blocks(s, x, &what, s->first))
+        return false;
+    s->n_written++;
+    return true;
 }

@@ -117,6 +117,23 @@ void sg_gguf_out_i32s(sg_gguf_out *o, const char *key, const int32_t *list, size
         little(&o->values, (uint32_t)list[i], 4);
 }
 
+void sg_gguf_out_f32s(sg_gguf_out *o, const char *key, const float *list, size_t n)
+{
+    put_key(o, key, true, SG_GGUF_F32, n);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, list + i, sizeof bits);
+        little(&o->values, bits, 4);
+    }
+}
+
+void sg_gguf_out_u8s(sg_gguf_out *o, const char *key, sg_bytes list)
+{
+    put_key(o, key, true, SG_GGUF_U8, list.size);
+    sg_buf_add(&o->values, list.data, list.size);
+}
+
 void sg_gguf_out_copy(sg_gguf_out *o, const sg_gguf_value *v)
 {
     put_key(o, v->key, v->array, v->kind, v->count);

@@ -20,6 +20,8 @@ void sg_gguf_out_f32(sg_gguf_out *o, const char *key, float value);
 void sg_gguf_out_bool(sg_gguf_out *o, const char *key, bool value);
 void sg_gguf_out_strings(sg_gguf_out *o, const char *key, const sg_bytes *list, size_t n);
 void sg_gguf_out_i32s(sg_gguf_out *o, const char *key, const int32_t *list, size_t n);
+void sg_gguf_out_f32s(sg_gguf_out *o, const char *key, const float *list, size_t n);
+void sg_gguf_out_u8s(sg_gguf_out *o, const char *key, sg_bytes list);
 void sg_gguf_out_copy(sg_gguf_out *o, const sg_gguf_value *v); /* as another file has it */
 
 /* dim[0] is the contiguous one and a multiple of sg_gguf_block(type). */

@@ -28,6 +28,7 @@ bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image
         SIZE_MAX / 8) /* 32-bit machines: all levels together stay below that */
         return false;
     c->levels = (int)h->levels;
+    c->ends = h->ends;
     c->items = n;
     c->image = image;
     for (int l = 0; l < c->levels; l++) {
@@ -111,7 +112,7 @@ static sg_status check_header(const sg_image_header *h, size_t bytes, const char
         if (h->size[l] || h->nodes[l + 1])
             return sg_fail(err, SG_ERR_FORMAT, "%s: counts beyond level %u", name, h->levels);
     for (size_t i = 0; i < sizeof h->zero / sizeof *h->zero; i++)
-        if (h->zero[i])
+        if (h->zero[i] || h->ends > 1)
             return sg_fail(err, SG_ERR_FORMAT, "%s: header is not zero where it should be", name);
     return SG_OK;
 }
@@ -172,6 +173,23 @@ static bool items_are_sound(const sg_catalogue *c)
     return true;
 }
 
+sg_status sg_image_check_ends(const sg_catalogue *c, const char *name, sg_error *err)
+{
+    for (int l = 1; l + 1 < c->levels; l++) /* children of level l are the nodes of the level below */
+        for (int32_t v = 0; v < sg_catalogue_nodes(c, l); v++) {
+            const sg_children kids = sg_catalogue_children(c, l, v);
+
+            if (!sg_catalogue_ended(c, l + 1, sg_child_code(&kids, kids.n - 1)))
+                continue;
+
+            const sg_children next = sg_catalogue_children(c, l + 1, kids.first + kids.n - 1);
+
+            if (next.n != 1 || !sg_catalogue_ended(c, l + 2, sg_child_code(&next, 0)))
+                return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: expected the end of the ID alone after its end", name, l + 2);
+        }
+    return SG_OK;
+}
+
 static sg_status check_image(const sg_catalogue *c, const char *name, sg_error *err)
 {
     for (int l = 0; l < c->levels; l++) {
@@ -184,7 +202,7 @@ static sg_status check_image(const sg_catalogue *c, const char *name, sg_error *
     }
     if (!items_are_sound(c))
         return sg_fail(err, SG_ERR_FORMAT, "%s: items and leaves do not match one to one", name);
-    return SG_OK;
+    return c->ends ? sg_image_check_ends(c, name, err) : SG_OK;
 }
 
 /* ---- open and close ------------------------------------------------------------------------------------ */
@@ -275,6 +293,26 @@ int32_t sg_catalogue_items(const sg_catalogue *c)
 int32_t sg_catalogue_size(const sg_catalogue *c, int level)
 {
     return (int32_t)c->level[level].size;
+}
+
+bool sg_catalogue_ends(const sg_catalogue *c)
+{
+    return c->ends;
+}
+
+bool sg_catalogue_ended(const sg_catalogue *c, int level, int32_t code)
+{
+    return c->ends && level > 1 && code + 1 == (int32_t)c->level[level - 1].size;
+}
+
+int sg_catalogue_length(const sg_catalogue *c, const int32_t *codes)
+{
+    int n = c->levels;
+
+    for (int l = 1; c->ends && l < n; l++)
+        if (sg_catalogue_ended(c, l + 1, codes[l]))
+            n = l;
+    return n;
 }
 
 int32_t sg_catalogue_nodes(const sg_catalogue *c, int level)

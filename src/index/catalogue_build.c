@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "index/bits.h"
 
+#include <assert.h>
 #include <string.h>
 
 typedef struct tuples {
@@ -196,4 +197,22 @@ done:
     sg_free(count);
     sg_catalogue_free(c);
     return st;
+}
+
+sg_status sg_catalogue_let_end(sg_catalogue *c, sg_error *err)
+{
+    sg_image_header h;
+    sg_error why;
+
+    assert(c->owned);
+    c->ends = true;
+    if (sg_image_check_ends(c, "catalogue", &why))
+        return sg_fail(err, SG_ERR_USAGE, "%s", why.message);
+    memcpy(&h, c->owned, sizeof h);
+    h.ends = 1;
+    h.checksum = 0;
+    memcpy(c->owned, &h, sizeof h);
+    h.checksum = sg_image_checksum(c->owned, c->bytes);
+    memcpy(c->owned, &h, sizeof h);
+    return SG_OK;
 }

@@ -32,7 +32,8 @@ typedef struct sg_image_header {
     uint64_t checksum; /* of the whole file with this field 0 */
     uint32_t size[SG_CATALOGUE_LEVELS_MAX];
     uint32_t nodes[SG_CATALOGUE_LEVELS_MAX + 1];
-    uint32_t zero[25];
+    uint32_t ends; /* 1: IDs end */
+    uint32_t zero[24];
 } sg_image_header;
 _Static_assert(sizeof(sg_image_header) == 256, "the header is 256 bytes");
 
@@ -50,6 +51,7 @@ struct sg_hints;
 
 struct sg_catalogue {
     int levels, width;
+    bool ends;
     uint32_t items; /* item numbers are below it */
     sg_image_level level[SG_CATALOGUE_LEVELS_MAX];
     const uint64_t *leaf_item, *item_leaf;
@@ -78,6 +80,7 @@ static inline uint32_t sg_image_first_child(const sg_image_level *v, uint32_t no
 /* Places the parts of an image with this header, checked by the caller (image NULL: only its size is found); c->bytes
  * is the size that the file must have. False when it does not fit this machine. */
 bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image);
+sg_status sg_image_check_ends(const sg_catalogue *c, const char *name, sg_error *err); /* after an end nothing but ends */
 uint64_t sg_image_checksum(const char *image, size_t bytes); /* bytes: a multiple of 64 */
 
 #endif

@@ -361,6 +361,10 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
         if (codes[l] < 0 || codes[l] >= (int32_t)w->draft.level[l].size)
             return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d, level %d: expected a code from 0 to %d, found %d",
                            item, l + 1, (int)w->draft.level[l].size - 1, codes[l]);
+    for (int l = sg_catalogue_length(&w->draft, codes) + 1; l < levels; l++)
+        if (!sg_catalogue_ended(&w->draft, l + 1, codes[l]))
+            return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d, level %d: expected the end of the ID after its end, found %d",
+                           item, l + 1, codes[l]);
     if (sg_twig_leaf(&w->draft, item, old, &choice) >= 0)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d is there already", item);
     if ((shared = sg_twig_shared(&w->draft, codes, &leaf, &choice)) == levels)
@@ -498,7 +502,7 @@ sg_status sg_living_new(sg_living **out, const sg_catalogue *base, sg_error *err
     w->root = 1; /* node 0 of the image */
     w->old_end = &w->old;
     w->gone_end = &w->gone;
-    w->draft = (sg_catalogue){.levels = base->levels, .items = base->items, .bytes = base->bytes, .base = base,
+    w->draft = (sg_catalogue){.levels = base->levels, .ends = base->ends, .items = base->items, .bytes = base->bytes, .base = base,
                               .hints = &w->hints};
     for (int l = 0; l < base->levels; l++)
         w->draft.level[l] = (sg_image_level){

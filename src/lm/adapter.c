@@ -5,46 +5,95 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "file/json.h"
-#include "lm/llama_parts.h"
-#include "math/gemm.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BEFORE "base_model.model." /* of every name of a low-rank part in a file */
 static const char prompt_name[] = "prompt_embeddings";
 enum { CONFIG_MOST = 1 << 20, RANK_MOST = 1 << 12, TOKENS_MOST = 1 << 16 };
 
-sg_status sg_adapter_targets(unsigned *out, const char *names, sg_error *err)
+/* ---- options ---------------------------------------------------------------------------------------------------------------- */
+static int part_of(const sg_adapter_host *host, const char *name, size_t size)
+{
+    int p = 0;
+
+    while (p < host->n_parts && (strlen(host->part[p]) != size || memcmp(host->part[p], name, size) != 0))
+        p++;
+    return p < host->n_parts ? p : -1;
+}
+
+sg_status sg_adapter_targets(unsigned *out, const char *names, const sg_adapter_host *host, sg_error *err)
 {
     *out = 0;
     if (strcmp(names, "all") == 0) {
-        *out = (1u << SG_PARTS) - 1;
+        *out = (1u << host->n_parts) - 1;
         return SG_OK;
     }
     for (const char *at = names; *at;) {
         const size_t n = strcspn(at, ",");
-        int p = 0;
+        const int p = part_of(host, at, n);
 
-        while (p < SG_PARTS && (strlen(sg_part_names[p]) != n || memcmp(sg_part_names[p], at, n) != 0))
-            p++;
-        if (p == SG_PARTS)
-            return sg_fail(err, SG_ERR_USAGE,
-                           "targets: expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj or all, found '%.*s'",
-                           (int)(n < 100 ? n : 100), at);
+        if (p < 0) {
+            char known[160] = "";
+
+            for (int i = 0; i < host->n_parts; i++)
+                snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", host->part[i]);
+            return sg_fail(err, SG_ERR_USAGE, "targets: expected %s or all, found '%.*s'", known, (int)(n < 100 ? n : 100), at);
+        }
         *out |= 1u << p;
         at += n + (at[n] == ',');
     }
     return *out ? SG_OK : sg_fail(err, SG_ERR_USAGE, "targets: expected names of matrices, found nothing");
 }
 
+/* A number from least to most at *at, which moves behind it. */
+static bool number(int *out, const char **at, int least, int most)
+{
+    char *end;
+    const long x = **at >= '0' && **at <= '9' ? strtol(*at, &end, 10) : -1;
+
+    if (x < least || x > most)
+        return false;
+    *out = (int)x;
+    *at = end;
+    return true;
+}
+
+sg_status sg_adapter_layers(sg_adapter_config *c, const char *text, const sg_adapter_host *host, sg_error *err)
+{
+    c->by_layer = strcmp(text, "all") != 0;
+    for (const char *at = text; c->by_layer && (at == text || *at);) {
+        int first, last, rank = c->rank;
+        bool good = number(&first, &at, 0, host->layers - 1);
+
+        last = first;
+        if (good && *at == '-') {
+            at++;
+            good = number(&last, &at, first, host->layers - 1);
+        }
+        if (good && *at == ':') {
+            at++;
+            good = number(&rank, &at, 1, RANK_MOST);
+        }
+        if (!good || (*at && *at != ',') || (*at == ',' && !at[1]))
+            return sg_fail(err, SG_ERR_USAGE, "layers: expected all, or layers from 0 to %d such as 0-1 or 0:8,1:4 (their ranks), found '%.100s'",
+                           host->layers - 1, text);
+        for (int i = first; i <= last; i++)
+            c->rank_at[i] = (uint16_t)rank;
+        at += *at == ',';
+    }
+    return SG_OK;
+}
+
 /* ---- making ----------------------------------------------------------------------------------------------------------------- */
-static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_llama_config *of, sg_error *err)
+static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, sg_error *err)
 {
     sg_adapter *a = sg_alloc_zero(1, sizeof *a);
 
-    if (a && !(a->low = sg_alloc_zero((size_t)of->layers * SG_PARTS, sizeof *a->low))) {
+    if (a && !(a->low = sg_alloc_zero((size_t)host->n_places, sizeof *a->low))) {
         sg_free(a);
         a = NULL;
     }
@@ -52,58 +101,57 @@ static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, 
     if (!a)
         return sg_fail_memory(err, "adapter");
     a->config = *config;
-    a->of = *of;
+    a->host = *host;
     return SG_OK;
 }
 
-static float scale_of(const sg_adapter_config *c)
+static int rank_of(const sg_adapter_config *c, int layer)
 {
-    return (float)(c->alpha / (c->rslora ? sqrt((double)c->rank) : (double)c->rank));
+    return c->by_layer ? c->rank_at[layer] : c->rank;
 }
 
-static void part_name(char name[96], int layer, int part)
+static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_error *err)
 {
-    snprintf(name, 96, "model.layers.%d.%s.%s", layer, part < SG_PART_GATE ? "self_attn" : "mlp", sg_part_names[part]);
-}
-
-static sg_status declare(sg_adapter *a, int layer, int part, uint64_t seed, sg_error *err)
-{
-    sg_lora *l = &a->low[layer * SG_PARTS + part];
+    const sg_adapter_config *c = &a->config;
+    sg_lora *l = &a->low[place];
+    int layer, part, rows, in;
     char name[96];
-    int rows, in;
 
-    part_name(name, layer, part);
-    sg_part_shape(&rows, &in, &a->of, (sg_part)part);
-    sg_lora_declare(l, &a->params, seed, rows, in, a->config.rank, name);
-    l->scale = scale_of(&a->config);
-    l->dropout = (float)a->config.dropout;
+    a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
+    sg_lora_declare(l, &a->params, seed, rows, in, rank, name);
+    l->scale = (float)(c->alpha / (c->rslora ? sqrt((double)rank) : (double)rank));
+    l->dropout = (float)c->dropout;
     return l->a && l->b ? SG_OK : sg_fail_memory(err, name);
 }
 
 static sg_status declare_prompt(sg_adapter *a, sg_error *err)
 {
-    a->soft = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, a->config.tokens, a->of.dim, "%s", prompt_name);
+    a->soft = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, a->config.tokens, a->host.dim, "%s", prompt_name);
     return a->soft ? SG_OK : sg_fail_memory(err, prompt_name);
 }
 
-sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_decoder *d, uint64_t seed, sg_error *err)
+sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, const sg_param *words, uint64_t seed,
+                         sg_error *err)
 {
     sg_adapter *a;
-    sg_status st = adapter_new(&a, config, &d->config, err);
+    sg_status st = adapter_new(&a, config, host, err);
 
     *out = NULL;
     if (st)
         return st;
     if (config->kind == SG_ADAPTER_PROMPT && !(st = declare_prompt(a, err)))
         for (int i = 0; i < config->tokens; i++) {
-            const size_t word = (size_t)sg_rng_below((uint64_t)d->config.vocab, seed, SG_RNG_INIT, 0, (uint64_t)i), dim = (size_t)d->config.dim;
+            const size_t word = (size_t)sg_rng_below((uint64_t)words->dim[0], seed, SG_RNG_INIT, 0, (uint64_t)i), dim = (size_t)host->dim;
 
-            memcpy(a->soft->value + (size_t)i * dim, d->words->value + word * dim, dim * sizeof(float));
+            memcpy(a->soft->value + (size_t)i * dim, words->value + word * dim, dim * sizeof(float));
         }
-    for (int i = 0; i < d->config.layers && config->kind == SG_ADAPTER_LORA && !st; i++)
-        for (int p = 0; p < SG_PARTS && !st; p++)
-            if (config->targets >> p & 1)
-                st = declare(a, i, p, seed, err);
+    for (int i = 0; i < host->n_places && config->kind == SG_ADAPTER_LORA && !st; i++) {
+        int layer, part, rows, in;
+        char name[96];
+
+        if (host->place(name, &layer, &part, &rows, &in, host->config, i) && config->targets >> part & 1 && rank_of(config, layer))
+            st = declare(a, i, rank_of(config, layer), seed, err);
+    }
     if (st) {
         sg_adapter_free(a);
         return st;
@@ -132,7 +180,7 @@ static bool nothing(const json_t *o, const char *key)
 
 static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *path, sg_error *err)
 {
-    static const char *const unknown[] = {"use_dora", "bias", "modules_to_save", "rank_pattern", "alpha_pattern",
+    static const char *const unknown[] = {"use_dora", "bias", "modules_to_save", "alpha_pattern",
                                           "fan_in_fan_out", "layer_replication", "lora_bias"};
     int64_t rank;
     sg_status st;
@@ -149,10 +197,11 @@ static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *pa
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a 'lora_dropout' from 0 to 1 and a finite 'lora_alpha'", path);
     c->rank = (int)rank;
     c->rslora = json_is_true(json_object_get(o, "use_rslora"));
+    c->by_layer = !nothing(o, "rank_pattern"); /* its patterns say what the shapes of the parts say as well */
     return SG_OK;
 }
 
-static sg_status read_config(sg_adapter_config *c, const char *path, const sg_llama_config *of, sg_error *err)
+static sg_status read_config(sg_adapter_config *c, const char *path, const sg_adapter_host *host, sg_error *err)
 {
     const char *type = NULL, *base;
     int64_t n = 0, dim = 0;
@@ -167,10 +216,12 @@ static sg_status read_config(sg_adapter_config *c, const char *path, const sg_ll
     if (strcmp(type, "LORA") == 0) {
         c->kind = SG_ADAPTER_LORA;
         st = read_lora(c, o, path, err);
+    } else if (strcmp(type, "PROMPT_TUNING") == 0 && host->places == 0) {
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA beside a T5, found PROMPT_TUNING", path);
     } else if (strcmp(type, "PROMPT_TUNING") == 0) {
         c->kind = SG_ADAPTER_PROMPT;
-        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, TOKENS_MOST, path, err)))
-            st = sg_json_need_int(&dim, o, "token_dim", of->dim, of->dim, path, err);
+        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, host->places - 1 < TOKENS_MOST ? host->places - 1 : TOKENS_MOST, path, err)))
+            st = sg_json_need_int(&dim, o, "token_dim", host->dim, host->dim, path, err);
         c->tokens = (int)n;
     } else {
         st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA or PROMPT_TUNING, found '%.100s'", path, type);
@@ -180,25 +231,42 @@ done:
     return st;
 }
 
-/* Layer and part of a tensor's name "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight"; false: another one. */
-static bool parse_name(int *layer, int *part, const sg_llama_config *of, const char *name)
+/* The place of a tensor "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", by its name; -1: another one. */
+static int find_place(const sg_adapter_host *host, const char *tensor)
 {
-    char want[160], stem[96];
-    int i = 0;
+    const size_t before = sizeof BEFORE - 1, behind = sizeof ".lora_A.weight" - 1, size = strlen(tensor);
+    const char *end = tensor + size - behind;
+    int layer, part, rows, in;
+    char name[96];
 
-    if (sscanf(name, BEFORE "model.layers.%d.", &i) != 1 || i < 0 || i >= of->layers)
-        return false;
-    for (int p = 0; p < SG_PARTS; p++)
-        for (int b = 0; b < 2; b++) {
-            part_name(stem, i, p);
-            snprintf(want, sizeof want, BEFORE "%s.lora_%c.weight", stem, b ? 'B' : 'A');
-            if (strcmp(want, name) == 0) {
-                *layer = i;
-                *part = p;
-                return true;
-            }
-        }
-    return false;
+    if (size < before + behind || memcmp(tensor, BEFORE, before) != 0 ||
+        (strcmp(end, ".lora_A.weight") != 0 && strcmp(end, ".lora_B.weight") != 0))
+        return -1;
+    for (int i = 0; i < host->n_places; i++)
+        if (host->place(name, &layer, &part, &rows, &in, host->config, i) && strlen(name) == (size_t)(end - tensor) - before &&
+            memcmp(name, tensor + before, strlen(name)) == 0)
+            return i;
+    return -1;
+}
+
+/* Where layers have ranks of their own: that of a part, by its shape. */
+static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int place, sg_error *err)
+{
+    const sg_file_tensor *t;
+    int layer, part, rows, in;
+    char name[160] = BEFORE;
+
+    *out = a->config.rank;
+    if (!a->config.by_layer)
+        return SG_OK;
+    a->host.place(name + sizeof BEFORE - 1, &layer, &part, &rows, &in, a->host.config, place);
+    strcat(name, ".lora_A.weight");
+    if (!(t = sg_weights_find(w, name)))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w), name);
+    if (t->rank != 2 || t->dim[0] < 1 || t->dim[0] > RANK_MOST)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected a matrix of 1 to %d rows", sg_weights_name(w), name, RANK_MOST);
+    *out = (int)t->dim[0];
+    return SG_OK;
 }
 
 static sg_status load_lora(sg_adapter *a, const sg_weights *w, const sg_tensors *file, sg_error *err)
@@ -208,12 +276,16 @@ static sg_status load_lora(sg_adapter *a, const sg_weights *w, const sg_tensors 
 
     for (size_t i = 0; i < sg_tensors_count(file) && !st; i++) {
         const char *found = sg_tensors_at(file, i)->name;
-        int layer, part;
+        const int place = find_place(&a->host, found);
+        int layer, part, rows, in, rank;
 
-        if (!parse_name(&layer, &part, &a->of, found))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected low-rank parts of a decoder of %d layers",
-                           sg_tensors_name(file), found, a->of.layers);
-        if (!a->low[layer * SG_PARTS + part].a && !(st = declare(a, layer, part, 0, err)))
+        if (place < 0)
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected low-rank parts of a model of %d layers", sg_tensors_name(file),
+                           found, a->host.layers);
+        if (a->low[place].a)
+            continue;
+        a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
+        if (!(st = rank_at(&rank, a, w, place, err)) && !(st = declare(a, place, rank, 0, err)))
             a->config.targets |= 1u << part;
     }
     for (size_t i = 0; i < a->params.n && !st; i++) {
@@ -225,7 +297,7 @@ static sg_status load_lora(sg_adapter *a, const sg_weights *w, const sg_tensors 
     return st;
 }
 
-sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_llama_config *of, sg_error *err)
+sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_host *host, sg_error *err)
 {
     char *config_path = sg_path_join(dir, "adapter_config.json"), *path = sg_path_join(dir, "adapter_model.safetensors");
     sg_adapter_config c;
@@ -235,8 +307,8 @@ sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_llama_conf
     sg_status st = config_path && path ? SG_OK : sg_fail_memory(err, "path");
 
     *out = NULL;
-    if (st || (st = read_config(&c, config_path, of, err)) || (st = sg_tensors_open(&file, path, err)) ||
-        (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, of, err)))
+    if (st || (st = read_config(&c, config_path, host, err)) || (st = sg_tensors_open(&file, path, err)) ||
+        (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
         goto done;
     a->params.bare = true; /* values come from the file, into memory of their own: they may learn on */
     if (c.kind == SG_ADAPTER_LORA)
@@ -269,23 +341,55 @@ done:
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------------- */
+/* Ranks that are not that of the whole, by the names of the matrices, and the layers that have parts where not all have. */
+static bool put_layers(json_t *o, const sg_adapter *a)
+{
+    json_t *pattern = json_object(), *layers = json_array();
+    bool has[SG_ADAPTER_LAYERS] = {false}, all = true, good = true;
+    int layer, part, rows, in;
+    char name[96];
+
+    for (int i = 0; i < a->host.n_places; i++)
+        if (a->low[i].a && a->host.place(name, &layer, &part, &rows, &in, a->host.config, i)) {
+            has[layer] = true;
+            if (a->low[i].a->dim[0] != a->config.rank)
+                good = good && json_object_set_new(pattern, name, json_integer(a->low[i].a->dim[0])) == 0;
+        }
+    for (int i = 0; i < a->host.layers; i++) {
+        all = all && has[i];
+        if (has[i])
+            good = good && json_array_append_new(layers, json_integer(i)) == 0;
+    }
+    good = good && json_object_set(o, "rank_pattern", pattern) == 0;
+    if (!all)
+        good = good && json_object_set(o, "layers_to_transform", layers) == 0 &&
+               json_object_set_new(o, "layers_pattern", json_string(a->host.layer_word)) == 0;
+    json_decref(pattern);
+    json_decref(layers);
+    return good;
+}
+
 static json_t *config_json(const sg_adapter *a)
 {
     const sg_adapter_config *c = &a->config;
     json_t *targets, *o;
 
     if (c->kind == SG_ADAPTER_PROMPT)
-        return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:b}", "peft_type", "PROMPT_TUNING", "task_type", "CAUSAL_LM",
-                         "base_model_name_or_path", c->base, "num_virtual_tokens", c->tokens, "token_dim", a->of.dim,
-                         "num_transformer_submodules", 1, "num_attention_heads", a->of.heads, "num_layers", a->of.layers,
+        return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:b}", "peft_type", "PROMPT_TUNING", "task_type", a->host.task,
+                         "base_model_name_or_path", c->base, "num_virtual_tokens", c->tokens, "token_dim", a->host.dim,
+                         "num_transformer_submodules", 1, "num_attention_heads", a->host.heads, "num_layers", a->host.layers,
                          "prompt_tuning_init", "RANDOM", "inference_mode", 1);
     targets = json_array();
-    for (int p = 0; p < SG_PARTS; p++)
+    for (int p = 0; p < a->host.n_parts; p++)
         if (c->targets >> p & 1)
-            json_array_append_new(targets, json_string(sg_part_names[p]));
-    o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA", "task_type", "CAUSAL_LM",
+            json_array_append_new(targets, json_string(a->host.part[p]));
+    o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA", "task_type", a->host.task,
                   "base_model_name_or_path", c->base, "r", c->rank, "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora",
                   c->rslora, "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0, "inference_mode", 1);
+    if (o && !put_layers(o, a)) {
+        json_decref(o);
+        return NULL;
+    }
     return o;
 }
 
@@ -316,43 +420,4 @@ done:
     sg_free(config_path);
     sg_free(path);
     return st;
-}
-
-/* ---- using ------------------------------------------------------------------------------------------------------------------ */
-void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a)
-{
-    for (int i = 0; i < d->config.layers; i++)
-        for (int p = 0; p < SG_PARTS; p++)
-            d->layer[i].low[p] = a ? a->low[i * SG_PARTS + p] : (sg_lora){0};
-}
-
-void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
-{
-    for (int i = 0; i < m->config.layers; i++) {
-        sg_llama_layer *y = &m->layer[i];
-        sg_matrix *const w[SG_PARTS] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
-
-        for (int p = 0; p < SG_PARTS; p++)
-            w[p]->low = a ? a->low[i * SG_PARTS + p] : (sg_lora){0};
-    }
-}
-
-sg_status sg_decoder_merge(sg_decoder *d, const sg_adapter *a, sg_pool *pool, sg_error *err)
-{
-    if (a->soft)
-        return sg_fail(err, SG_ERR_USAGE, "expected an adapter of low-rank parts: vectors in front of a text are no weights of a model");
-    for (int i = 0; i < d->config.layers; i++)
-        for (int p = 0; p < SG_PARTS; p++) {
-            const sg_lora *l = &a->low[i * SG_PARTS + p];
-            sg_param *w = d->layer[i].w[p];
-
-            if (!l->a)
-                continue;
-            if (w->mapped || !w->value)
-                return sg_fail(err, SG_ERR_USAGE, "tensor '%s': expected a copy of its own to merge into", w->name);
-            sg_gemm(pool, SG_F32, false, false, w->dim[0], w->dim[1], l->a->dim[0], l->scale, l->b->value, l->a->dim[0], l->a->value,
-                    w->dim[1], 1, w->value, w->dim[1]);
-            w->version++;
-        }
-    return SG_OK;
 }

@@ -1,9 +1,25 @@
-/* adapter.h - what is learned beside a decoder that stays as it is, in the files of PEFT: adapter_config.json and
+/* adapter.h - what is learned beside a model that stays as it is, in the files of PEFT: adapter_config.json and
  * adapter_model.safetensors. Low-rank parts of its matrices (LORA), or vectors in front of every text (PROMPT_TUNING). */
 #ifndef SG_LM_ADAPTER_H
 #define SG_LM_ADAPTER_H
 
 #include "lm/decoder.h"
+#include "lm/seq2seq.h"
+
+enum { SG_ADAPTER_LAYERS = 1000 /* of a model, at most */ };
+
+/* The model that an adapter belongs to: its matrices are places, numbered from 0. */
+typedef struct sg_adapter_host {
+    const void *config; /* borrowed: of a decoder or a T5 */
+    const char *const *part; /* (n_parts) kinds of matrices: what their names end in */
+    int n_parts, n_places;
+    int layers, places, dim, heads; /* places: of a text, at most */
+    const char *task, *layer_word;  /* for PEFT: the kind of model, what stands before the number of a layer */
+    /* Name without ".weight", layer, kind and shape of place i; false: this model has no such matrix. */
+    bool (*place)(char name[96], int *layer, int *part, int *rows, int *in, const void *config, int i);
+} sg_adapter_host;
+sg_adapter_host sg_llama_host(const sg_llama_config *c);
+sg_adapter_host sg_t5_host(const sg_t5_config *c);
 
 typedef enum sg_adapter_kind { SG_ADAPTER_LORA, SG_ADAPTER_PROMPT } sg_adapter_kind;
 
@@ -12,32 +28,40 @@ typedef struct sg_adapter_config {
     int rank;
     double alpha, dropout;
     bool rslora;      /* alpha / sqrt(rank) instead of alpha / rank [Kalajdzievski 2023] */
-    unsigned targets; /* bit p: matrices of sg_part p have one */
+    unsigned targets; /* bit p: matrices of kind p have one */
+    bool by_layer;    /* layers have ranks of their own: */
+    uint16_t rank_at[SG_ADAPTER_LAYERS]; /* 0: this layer has no parts */
     int tokens;       /* PROMPT: vectors in front */
-    char base[256];   /* where the decoder was when this was learned */
+    char base[256];   /* where the model was when this was learned */
 } sg_adapter_config;
 
 typedef struct sg_adapter {
     sg_adapter_config config;
-    sg_llama_config of; /* the decoder it belongs to */
+    sg_adapter_host host;
     sg_params params;
-    sg_lora *low;       /* owned: (layers, SG_PARTS) */
-    sg_param *soft;     /* (tokens, dim); NULL: LORA */
+    sg_lora *low;   /* owned: (places of the host) */
+    sg_param *soft; /* (tokens, dim); NULL: LORA */
 } sg_adapter;
 
 /* "q_proj,v_proj", or "all": the bits of `targets`. */
-sg_status sg_adapter_targets(unsigned *out, const char *names, sg_error *err);
+sg_status sg_adapter_targets(unsigned *out, const char *names, const sg_adapter_host *host, sg_error *err);
+/* "all", or the layers that have parts, "4-7,11", and their ranks where they are not config->rank, "4-7:2,8-11:16". */
+sg_status sg_adapter_layers(sg_adapter_config *config, const char *text, const sg_adapter_host *host, sg_error *err);
 
-/* A new one, which changes nothing yet (LORA), or whose vectors are those of words drawn at random (PROMPT). */
-sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_decoder *d, uint64_t seed, sg_error *err);
-sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_llama_config *of, sg_error *err);
+/* A new one, which changes nothing yet (LORA), or whose vectors are those of words (a table) drawn at random (PROMPT). */
+sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, const sg_param *words, uint64_t seed,
+                         sg_error *err);
+sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_host *host, sg_error *err);
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err);
 void sg_adapter_free(sg_adapter *a);
 
-/* Beside a decoder on a tape, or one that only reads: from now on, while a lives. NULL: none. */
+/* Beside a model on a tape, or one that only reads: from now on, while a lives; vectors in front, at desks made from now on.
+ * NULL: none. A T5 takes low-rank parts alone. */
 void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a);
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a);
-/* The decoder's own weights as they are with a. */
-sg_status sg_decoder_merge(sg_decoder *d, const sg_adapter *a, sg_pool *pool, sg_error *err);
+void sg_seq2seq_adapt(sg_seq2seq *d, const sg_adapter *a);
+void sg_t5_adapt(sg_t5 *m, const sg_adapter *a);
+/* The weights of a model on a tape, ps, as they are with a. */
+sg_status sg_adapter_merge(const sg_params *ps, const sg_adapter *a, sg_pool *pool, sg_error *err);
 
 #endif

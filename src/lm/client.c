@@ -132,11 +132,14 @@ sg_status sg_client_new(sg_client **out, const char *url, const sg_client_config
         return sg_fail_memory(err, "client");
     c->config = *config;
     c->jitter = sg_rng_mix((uint64_t)getpid() ^ (uint64_t)(sg_now() * 1e6));
-    if (!(c->url = sg_strndup(url, size)) ||
+    const char *bundle = getenv("CURL_CA_BUNDLE"), *ca = *config->ca ? config->ca : bundle ? bundle : "";
+    if (*config->ca && !sg_file_exists(config->ca))
+        st = sg_fail(err, SG_ERR_MISSING, "ca: %s: expected a file of certificates, found none", config->ca);
+    else if (!(c->url = sg_strndup(url, size)) ||
         !(c->slot = sg_alloc_zero((size_t)config->concurrency, sizeof *c->slot)))
         st = sg_fail_memory(err, "client");
     else if (!(st = read_key(c, err)))
-        st = sg_wire_new(&c->wire, (size_t)config->concurrency, c->key, &limits, err);
+        st = sg_wire_new(&c->wire, (size_t)config->concurrency, c->key, ca, &limits, err);
     if (st) {
         sg_client_free(c);
         return st;
@@ -272,7 +275,7 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
         snprintf(times, sizeof times, " after %d tries", tries);
     if (r->end != SG_WIRE_ANSWER) {
         sg_fail(err, SG_ERR_IO, "%s%s: %s%s", c->url, path, r->why, times);
-        return r->end == SG_WIRE_LONG ? FAILED : AGAIN;
+        return r->end == SG_WIRE_UNTRUSTED ? REFUSED : r->end == SG_WIRE_LONG ? FAILED : AGAIN;
     }
     if (r->status < 200 || r->status > 299) {
         said(text, c, r->body);

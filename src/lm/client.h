@@ -2,7 +2,7 @@
  *
  * What may pass is tried again: no connection, a cut or late answer, one that is no JSON, and the statuses 408, 409, 425, 429 and 5xx;
  * after retry_seconds, twice as long every time and at most a minute, less a random part, and never before the server's Retry-After.
- * A 429 holds back all requests. Everything else is final. The key is in the Authorization header and nowhere else: where a server
+ * A 429 holds back all requests. Everything else is final, a certificate that is not trusted above all: nothing is sent then. The key is in the Authorization header and nowhere else: where a server
  * repeats it, it is cut out of what errors say. */
 #ifndef SG_LM_CLIENT_H
 #define SG_LM_CLIENT_H
@@ -17,6 +17,7 @@
     X(text, key_file, "", 0, 255, "endpoint: file with the key, which only its owner may read")              \
     X(text, key_env, "SEDGE_LLM_KEY", 0, 255,                                                                \
       "endpoint: variable of the environment with the key, when there is no key_file")                       \
+    X(text, ca, "", 0, 255, "endpoint: PEM file of certificates to trust in place of the system's (empty: $CURL_CA_BUNDLE)") \
     X(int, concurrency, 4, 1, 1024, "endpoint: requests under way at once")                                  \
     X(int, retries, 6, 0, 100, "endpoint: how often a request is tried again")                               \
     X(float, retry_seconds, 1, 0, 3600, "endpoint: wait before the first retry, doubled by each")            \

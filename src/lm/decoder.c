@@ -29,55 +29,6 @@ typedef struct maker {
     sg_error *err;
 } maker;
 
-static sg_status take_values(sg_param *p, sg_error *err)
-{
-    return (p->value = sg_alloc_array(p->count, sizeof *p->value)) ? SG_OK : sg_fail_memory(err, p->name);
-}
-
-/* A weight of its own with the numbers of `from`; frozen: those very numbers. NULL stays NULL. */
-static sg_status make_vector(const maker *k, sg_param **to, const sg_param *from, bool learns, const char *name)
-{
-    sg_status st;
-
-    *to = NULL;
-    if (!from)
-        return SG_OK;
-    if (!(*to = sg_param_add(&k->d->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | (learns ? 0 : SG_PARAM_FROZEN), from->dim[0], 0,
-                             "%s", name)))
-        return sg_fail_memory(k->err, name);
-    if (!learns) {
-        sg_param_map(*to, from->value);
-        return SG_OK;
-    }
-    if (!(st = take_values(*to, k->err)))
-        memcpy((*to)->value, from->value, from->count * sizeof *from->value);
-    return st;
-}
-
-static sg_status make_matrix(const maker *k, sg_param **to, const sg_matrix *from, bool learns, const char *name)
-{
-    sg_param *p = *to = sg_param_add(&k->d->params, 0, SG_INIT_ZERO, 0, learns ? 0 : SG_PARAM_FROZEN, from->out, from->in, "%s", name);
-    sg_status st;
-
-    if (!p)
-        return sg_fail_memory(k->err, name);
-    if (!learns && from->dense) {
-        sg_param_map(p, from->dense->value);
-        return SG_OK;
-    }
-    if (!learns && k->spec->keep_bits && from->blocks.bits < 16) {
-        p->blocks = &from->blocks;
-        return SG_OK;
-    }
-    if ((st = take_values(p, k->err)))
-        return st;
-    if (from->dense)
-        memcpy(p->value, from->dense->value, p->count * sizeof *p->value);
-    else
-        sg_blocks_decode(k->pool, &from->blocks, p->value);
-    return SG_OK;
-}
-
 static sg_status make_layer(const maker *k, int i)
 {
     const sg_llama_layer *from = &k->m->layer[i];
@@ -92,22 +43,22 @@ static sg_status make_layer(const maker *k, int i)
                   {&to->norm_ffn, from->norm_ffn, "post_attention_layernorm"},
                   {&to->q_norm, from->q_norm, "self_attn.q_norm"},
                   {&to->k_norm, from->k_norm, "self_attn.k_norm"}};
-    const bool learns = i >= k->spec->learn_from;
+    const sg_taking how = {&k->d->params, i >= k->spec->learn_from, k->spec->keep_bits, k->pool};
     char name[96];
     sg_status st = SG_OK;
 
     for (size_t v = 0; v < sizeof vector / sizeof *vector && !st; v++) {
         snprintf(name, sizeof name, "model.layers.%d.%s.weight", i, vector[v].name);
-        st = make_vector(k, vector[v].to, vector[v].from, learns, name);
+        st = sg_vector_take(vector[v].to, vector[v].from, name, &how, k->err);
     }
     for (int p = 0; p < SG_PARTS && !st; p++) {
         const char *block = p < SG_PART_GATE ? "self_attn" : "mlp";
 
         snprintf(name, sizeof name, "model.layers.%d.%s.%s.weight", i, block, sg_part_names[p]);
-        if ((st = make_matrix(k, &to->w[p], w[p], learns, name)))
+        if ((st = sg_matrix_take(&to->w[p], w[p], name, &how, k->err)))
             break;
         snprintf(name, sizeof name, "model.layers.%d.%s.%s.bias", i, block, sg_part_names[p]);
-        st = make_vector(k, &to->bias[p], bias[p], learns, name);
+        st = sg_vector_take(&to->bias[p], bias[p], name, &how, k->err);
     }
     return st;
 }
@@ -118,21 +69,14 @@ static sg_status make_words(const maker *k)
     static const char name[] = "model.embed_tokens.weight";
     sg_decoder *d = k->d;
     const sg_llama_config *c = &d->config;
-    const bool learns = k->spec->learn_words;
-    const maker plain = {d, k->m, &(sg_decoder_spec){0}, k->pool, k->err};
-    sg_status st;
+    const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool};
+    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied ? name : "lm_head.weight", &how, k->err);
 
-    if ((st = make_matrix(&plain, &d->output, &k->m->output, learns, c->tied ? name : "lm_head.weight")))
-        return st;
-    if (c->tied) {
+    if (st || c->tied) {
         d->words = d->output;
-        return SG_OK;
-    }
-    if (!(d->words = sg_param_add(&d->params, 0, SG_INIT_ZERO, 0, learns ? 0 : SG_PARAM_FROZEN, c->vocab, c->dim, "%s", name)))
-        return sg_fail_memory(k->err, name);
-    if ((st = take_values(d->words, k->err)))
         return st;
-    return sg_weights_read(d->words->value, k->m->weights, k->m->words, 0, d->words->count, k->err);
+    }
+    return sg_words_take(&d->words, k->m->weights, k->m->words, c->vocab, c->dim, name, &how, k->err);
 }
 
 sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool, sg_error *err)
@@ -155,8 +99,9 @@ sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_s
         st = make_words(&k);
     for (int i = 0; i < m->config.layers && !st; i++)
         st = make_layer(&k, i);
+    const sg_taking last = {&d->params, spec->learn_from < m->config.layers, false, pool};
     if (!st)
-        st = make_vector(&k, &d->norm, m->norm, spec->learn_from < m->config.layers, "model.norm.weight");
+        st = sg_vector_take(&d->norm, m->norm, "model.norm.weight", &last, err);
     if (st) {
         sg_decoder_free(d);
         return st;
@@ -283,7 +228,7 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
     return layers == d->config.layers ? sg_rmsnorm(g, x, d->norm, d->config.eps) : x;
 }
 
-sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight)
+sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth)
 {
-    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, 0);
+    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, smooth);
 }

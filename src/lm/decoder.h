@@ -47,7 +47,8 @@ typedef struct sg_decoder_batch {
 
 /* States (n, dim) behind `layers` layers (0: the words' vectors); behind all of them after the last norm. */
 sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_batch *b, int layers);
-/* Mean of -log p(target) over the rows of x (states) that have one (else -1), weighted (NULL: evenly). */
-sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight);
+/* Mean of -log p(target) over the rows of x (states) that have one (else -1), weighted (NULL: evenly); smooth: share of the target that
+ * is spread over all tokens. */
+sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth);
 
 #endif

@@ -1,7 +1,9 @@
 /* desk.c - the forward of decoders of the Llama family over rows of many texts (formulas: lm/llama.c).
  *
  * A row is one token of one text. Matrices see all rows of a step at once; attention sees each text's own past, which lies in pages of
- * SG_PAGE tokens with all layers of them (math/paged.h), in f32. Texts share pages; who writes into a shared page copies it first. */
+ * SG_PAGE tokens with all layers of them (math/paged.h), in f32. Texts share pages; who writes into a shared page copies it first.
+ *
+ * Vectors that a model has in front of every text (prompt tuning) are read once, as a text of their own that all others begin with. */
 #include "lm/desk_rows.h"
 
 #include "base/alloc.h"
@@ -17,6 +19,7 @@ enum {
     GRAIN = 1 << 14,
     SPARE_PAGES = 64, /* kept for the next texts */
     UNIT_TOKENS = 16, /* of a text in one piece of attention */
+    NO_TOKEN = -1,
 };
 
 typedef struct page page;
@@ -28,11 +31,11 @@ struct page {
 
 typedef struct text {
     bool open;
-    int length;
+    int length; /* with the vectors in front, which callers do not count */
     float **page; /* (n_pages) numbers of pages */
     size_t cap_page, cap_id;
     int n_pages;
-    int32_t *id; /* (length) */
+    int32_t *id; /* (length); of vectors in front: NO_TOKEN */
 } text;
 
 typedef struct row {
@@ -50,6 +53,7 @@ typedef struct llama_desk {
     text *text;        /* owned */
     size_t cap_text;
     int n_texts;
+    int front;  /* vectors in front of every text: text 0 holds them */
     page *spare; /* owned */
     int n_spare;
     size_t page_floats, keys_floats, values_floats; /* of a page; of a head in it */
@@ -131,9 +135,8 @@ static bool make_room(llama_desk *d, text *t, int more)
 }
 
 /* ---- texts ---------------------------------------------------------------------------------------------------------------- */
-static sg_status desk_open(sg_desk *desk, int *out, sg_error *err)
+static sg_status open_empty(llama_desk *d, int *out, sg_error *err)
 {
-    llama_desk *d = (llama_desk *)(void *)desk;
     int at = 0;
 
     while (at < d->n_texts && d->text[at].open)
@@ -153,9 +156,10 @@ static void desk_cut(sg_desk *desk, int which, int length)
     llama_desk *d = (llama_desk *)(void *)desk;
     text *t = &d->text[which];
 
+    length = d->front + (length < 0 ? 0 : length);
     if (length >= t->length)
         return;
-    t->length = length < 0 ? 0 : length;
+    t->length = length;
     while (t->n_pages * SG_PAGE >= t->length + SG_PAGE)
         leave_page(d, t->page[--t->n_pages]);
 }
@@ -175,7 +179,7 @@ static void desk_close(sg_desk *desk, int which)
 static sg_status share(llama_desk *d, int *out, int from, int n, sg_error *err)
 {
     const int pages = (n + SG_PAGE - 1) / SG_PAGE;
-    sg_status st = desk_open(&d->desk, out, err);
+    sg_status st = open_empty(d, out, err);
 
     if (st)
         return st;
@@ -197,6 +201,13 @@ static sg_status share(llama_desk *d, int *out, int from, int n, sg_error *err)
     return SG_OK;
 }
 
+static sg_status desk_open(sg_desk *desk, int *out, sg_error *err)
+{
+    llama_desk *d = (llama_desk *)(void *)desk;
+
+    return d->front ? share(d, out, 0, d->front, err) : open_empty(d, out, err);
+}
+
 static sg_status desk_fork(sg_desk *desk, int *out, int from, sg_error *err)
 {
     llama_desk *d = (llama_desk *)(void *)desk;
@@ -214,14 +225,14 @@ static sg_status desk_begin(sg_desk *desk, int *out, int *known, const int32_t *
         const text *t = &d->text[i];
         int same = 0;
 
-        while (t->open && same < t->length && same < n - 1 && t->id[same] == prompt[same])
+        while (t->open && d->front + same < t->length && same < n - 1 && t->id[d->front + same] == prompt[same])
             same++;
         if (same > *known) {
             *known = same;
             best = i;
         }
     }
-    return best < 0 ? desk_open(desk, out, err) : share(d, out, best, *known, err);
+    return best < 0 ? desk_open(desk, out, err) : share(d, out, best, d->front + *known, err);
 }
 
 /* ---- the desk ------------------------------------------------------------------------------------------------------------- */
@@ -264,6 +275,7 @@ static size_t most_sums(const sg_llama *m)
 }
 
 static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error *err);
+static sg_status read_front(llama_desk *d, sg_error *err);
 
 sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
 {
@@ -288,9 +300,9 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
     size_t n = 0;
 
     *out = NULL;
-    if (places < 1 || places > c->places)
+    if (places < 1 || places > sg_llama_places(m))
         return sg_fail(err, SG_ERR_USAGE,
-                       "expected room for 1 to %d tokens, as many as the model knows, found %d", c->places,
+                       "expected room for 1 to %d tokens, as many as the model knows, found %d", sg_llama_places(m),
                        places);
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
@@ -316,6 +328,11 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
     }
     for (int i = 0; i < c->head_dim / 2; i++)
         d->frequency[i] = sg_llama_frequency(m, i);
+    const sg_status st = m->soft ? read_front(d, err) : SG_OK;
+    if (st) {
+        desk_free(&d->desk);
+        return st;
+    }
     *out = &d->desk;
     return SG_OK;
 }
@@ -474,16 +491,21 @@ static void run_layer(llama_desk *d)
     sg_kernels_best()->add(d->x, d->x, d->n, rows * dim);
 }
 
-/* The rows of d through all layers; then d->n holds their states after the last norm. id (rows). */
-static sg_status run_rows(llama_desk *d, const int32_t *id, sg_error *err)
+static sg_status read_words(llama_desk *d, const int32_t *id, sg_error *err)
 {
     const size_t dim = (size_t)d->m->config.dim;
     sg_status st = SG_OK;
 
     for (int r = 0; r < d->n_rows && !st; r++)
         st = sg_weights_read(d->x + (size_t)r * dim, d->m->weights, d->m->words, (size_t)id[r] * dim, dim, err);
-    if (st)
-        return st;
+    return st;
+}
+
+/* The rows of d, whose vectors are in d->x, through all layers; then d->n holds their states after the last norm. */
+static sg_status run_rows(llama_desk *d, sg_error *err)
+{
+    const size_t dim = (size_t)d->m->config.dim;
+
     if (!make_units(d))
         return sg_fail_memory(err, "session");
     angles(d);
@@ -505,7 +527,7 @@ static sg_status check_pieces(llama_desk *d, const sg_piece *piece, int n, sg_er
     sg_status st;
 
     for (int i = 0; i < n; i++)
-        if ((st = sg_desk_check(&d->desk, &piece[i], d->text[piece[i].text].length, err)))
+        if ((st = sg_desk_check(&d->desk, &piece[i], d->text[piece[i].text].length - d->front, err)))
             return st;
     for (int i = 0; i < n; i++)
         if (!make_room(d, &d->text[piece[i].text], piece[i].n))
@@ -531,7 +553,7 @@ static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error
         }
         if (!d->n_rows)
             break;
-        if (!(st = run_rows(d, id, err)))
+        if (!(st = read_words(d, id, err)) && !(st = run_rows(d, err)))
             sg_desk_answer(&out, piece, begin, d->n, d->n_rows);
     }
     for (int i = 0; i < n && !st; i++) {
@@ -541,5 +563,34 @@ static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error
             memcpy(t->id + t->length, piece[i].id, (size_t)piece[i].n * sizeof *t->id);
         t->length += piece[i].n;
     }
+    return st;
+}
+
+/* The model's vectors as text 0, which stays open. */
+static sg_status read_front(llama_desk *d, sg_error *err)
+{
+    const sg_param *soft = d->m->soft;
+    const size_t dim = (size_t)d->m->config.dim;
+    int which;
+    sg_status st = open_empty(d, &which, err);
+
+    if (st)
+        return st;
+    text *t = &d->text[which];
+    if (!make_room(d, t, soft->dim[0]))
+        return sg_fail_memory(err, "past of a text");
+    while (t->length < soft->dim[0] && !st) {
+        const int left = soft->dim[0] - t->length;
+
+        d->n_rows = left < CHUNK ? left : CHUNK;
+        for (int r = 0; r < d->n_rows; r++) {
+            d->row[r] = (row){which, t->length + r};
+            t->id[t->length + r] = NO_TOKEN;
+        }
+        memcpy(d->x, soft->value + (size_t)t->length * dim, (size_t)d->n_rows * dim * sizeof *d->x);
+        st = run_rows(d, err);
+        t->length += d->n_rows;
+    }
+    d->front = t->length;
     return st;
 }

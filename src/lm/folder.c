@@ -1,4 +1,4 @@
-/* folder.c - files of a decoder. What sedge does not understand of a source's config.json stays as it was. */
+/* folder.c - files of a model. What sedge does not understand of a source's config.json stays as it was. */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "lm/folder.h"
 
@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "lm/llama_parts.h"
+#include "lm/t5_parts.h"
 #include "math/kernels.h"
 
 #include <stdio.h>
@@ -16,7 +17,26 @@
 enum { CONFIG_MOST = 64 << 20, PIECE = 1 << 16 /* numbers */ };
 
 /* ---- config.json ------------------------------------------------------------------------------------------------------------ */
-static sg_status config_from_gguf(json_t **out, const sg_llama *m, sg_error *err)
+typedef struct source { /* what a folder is made from */
+    const char *model;   /* path */
+    const sg_gguf *gguf; /* NULL: a folder */
+    const sg_tokenizer *tokenizer;
+    const char *chat; /* template, or NULL */
+    int end, places;  /* -1: none; 0: not known */
+} source;
+
+static source source_of_llama(const sg_llama *m, const char *model)
+{
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->chat, m->config.end, m->config.places};
+}
+
+static source source_of_t5(const sg_t5 *m, const char *model)
+{
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, NULL, m->config.end, 0};
+}
+
+/* NULL: out of memory */
+static json_t *llama_config(const sg_llama *m)
 {
     const sg_llama_config *c = &m->config;
     const char *type = c->qk_norm ? "qwen3" : c->qkv_bias ? "qwen2" : "llama";
@@ -28,33 +48,48 @@ static sg_status config_from_gguf(json_t **out, const sg_llama *m, sg_error *err
                           "max_position_embeddings", c->places, "rms_norm_eps", (double)c->eps, "rope_theta", (double)c->theta,
                           "tie_word_embeddings", c->tied, "hidden_act", "silu");
 
-    *out = o;
-    if (!o || (c->end >= 0 && json_object_set_new(o, "eos_token_id", json_integer(c->end))) ||
-        (bos >= 0 && json_object_set_new(o, "bos_token_id", json_integer((json_int_t)bos))) ||
-        (c->scaling.factor > 1 &&
-         json_object_set_new(o, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", c->scaling.factor))))
-        return sg_fail_memory(err, "config.json");
-    return SG_OK;
+    if (o && ((c->end >= 0 && json_object_set_new(o, "eos_token_id", json_integer(c->end))) ||
+              (bos >= 0 && json_object_set_new(o, "bos_token_id", json_integer((json_int_t)bos))) ||
+              (c->scaling.factor > 1 &&
+               json_object_set_new(o, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", c->scaling.factor))))) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
 }
 
-static sg_status write_config(const sg_llama *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+static json_t *t5_config(const sg_t5 *m)
+{
+    const sg_t5_config *c = &m->config;
+
+    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:i, s:i, s:i, s:b}", "architectures",
+                     "T5ForConditionalGeneration", "model_type", "t5", "d_model", c->dim, "d_kv", c->head_dim, "d_ff", c->ffn, "num_heads",
+                     c->heads, "num_layers", c->layers, "num_decoder_layers", c->layers_decoder, "vocab_size", c->vocab,
+                     "relative_attention_num_buckets", c->buckets, "relative_attention_max_distance", c->distance, "layer_norm_epsilon",
+                     (double)c->eps, "feed_forward_proj", !c->gated ? "relu" : c->act == SG_SILU ? "gated-silu" : "gated-gelu",
+                     "tie_word_embeddings", m->tied, "scale_decoder_outputs", c->scaled, "decoder_start_token_id", c->start, "eos_token_id",
+                     c->end, "pad_token_id", c->start, "is_encoder_decoder", 1);
+}
+
+/* own: what a .gguf file says (taken over); a folder's config stays as it was. */
+static sg_status write_config(json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
 {
     const char *name = dtype == SG_DT_BF16 ? "bfloat16" : dtype == SG_DT_F16 ? "float16" : "float32";
-    char *from = sg_path_join(model, "config.json"), *to = sg_path_join(dir, "config.json");
-    json_t *o = NULL;
-    sg_status st;
+    char *old = sg_path_join(from->model, "config.json"), *to = sg_path_join(dir, "config.json");
+    json_t *o = own;
+    sg_status st = SG_OK;
 
-    if (!from || !to)
-        st = sg_fail_memory(err, "path");
-    else
-        st = sg_weights_gguf(m->weights) ? config_from_gguf(&o, m, err) : sg_json_read(&o, from, CONFIG_MOST, err);
+    if (!old || !to || (from->gguf && !own))
+        st = sg_fail_memory(err, "config.json");
+    else if (!from->gguf)
+        st = sg_json_read(&o, old, CONFIG_MOST, err);
     if (!st) {
         const char *key = json_object_get(o, "dtype") ? "dtype" : "torch_dtype";
 
         st = json_object_set_new(o, key, json_string(name)) ? sg_fail_memory(err, "config.json") : sg_json_write(to, o, err);
     }
     json_decref(o);
-    sg_free(from);
+    sg_free(old);
     sg_free(to);
     return st;
 }
@@ -79,9 +114,8 @@ static sg_status put_numbers(sg_tensors_stream *s, size_t i, const float *x, siz
     return st;
 }
 
-static sg_status write_weights(const sg_decoder *d, const char *dir, sg_dtype dtype, sg_error *err)
+static sg_status write_weights(const sg_params *ps, const char *dir, sg_dtype dtype, sg_error *err)
 {
-    const sg_params *ps = &d->params;
     sg_tensor_desc *list = sg_alloc_zero(ps->n, sizeof *list);
     void *room = sg_alloc_array(PIECE, sizeof(uint16_t));
     char *path = sg_path_join(dir, "model.safetensors");
@@ -142,19 +176,20 @@ static json_t *token_json(const sg_tokenizer *t, int32_t id)
     return json_stringn(s.data, s.size);
 }
 
-static sg_status write_tokenizer(const sg_llama *m, const char *dir, sg_error *err)
+static sg_status write_tokenizer(const source *from, const char *dir, sg_error *err)
 {
-    const sg_gguf *file = sg_weights_gguf(m->weights);
     char *path = sg_path_join(dir, "tokenizer.json"), *config_path = sg_path_join(dir, "tokenizer_config.json");
-    json_t *o = NULL, *config = json_pack("{s:s, s:i}", "tokenizer_class", "PreTrainedTokenizerFast", "model_max_length", m->config.places);
-    const double bos = sg_gguf_number_or(file, "tokenizer.ggml.bos_token_id", -1);
+    json_t *o = NULL, *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
+    const double bos = sg_gguf_number_or(from->gguf, "tokenizer.ggml.bos_token_id", -1);
     sg_status st = path && config_path && config ? SG_OK : sg_fail_memory(err, "tokenizer.json");
 
-    if (!st && ((m->config.end >= 0 && json_object_set_new(config, "eos_token", token_json(m->tokenizer, m->config.end))) ||
-                (bos >= 0 && bos < m->config.vocab && json_object_set_new(config, "bos_token", token_json(m->tokenizer, (int32_t)bos))) ||
-                (m->chat && json_object_set_new(config, "chat_template", json_string(m->chat)))))
+    if (!st && ((from->places && json_object_set_new(config, "model_max_length", json_integer(from->places))) ||
+                (from->end >= 0 && json_object_set_new(config, "eos_token", token_json(from->tokenizer, from->end))) ||
+                (bos >= 0 && bos < sg_tokenizer_size(from->tokenizer) &&
+                 json_object_set_new(config, "bos_token", token_json(from->tokenizer, (int32_t)bos))) ||
+                (from->chat && json_object_set_new(config, "chat_template", json_string(from->chat)))))
         st = sg_fail_memory(err, "tokenizer_config.json");
-    if (!st && !(st = sg_tokenizer_gguf_json(&o, file, err)) && !(st = sg_json_write(path, o, err)))
+    if (!st && !(st = sg_tokenizer_gguf_json(&o, from->gguf, err)) && !(st = sg_json_write(path, o, err)))
         st = sg_json_write(config_path, config, err);
     json_decref(o);
     json_decref(config);
@@ -163,16 +198,17 @@ static sg_status write_tokenizer(const sg_llama *m, const char *dir, sg_error *e
     return st;
 }
 
-static sg_status write_tokenizer_files(const sg_llama *m, const char *model, const char *dir, sg_error *err)
+static sg_status write_tokenizer_files(const source *from, const char *dir, sg_error *err)
 {
-    static const char *const names[] = {"tokenizer.json",          "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model",
-                                        "special_tokens_map.json", "added_tokens.json",     "chat_template.jinja", "generation_config.json"};
+    static const char *const names[] = {"tokenizer.json",          "tokenizer_config.json", "vocab.json",          "merges.txt",
+                                        "tokenizer.model",         "spiece.model",          "special_tokens_map.json", "added_tokens.json",
+                                        "chat_template.jinja",     "generation_config.json"};
     sg_status st = SG_OK;
 
-    if (sg_weights_gguf(m->weights))
-        return write_tokenizer(m, dir, err);
+    if (from->gguf)
+        return write_tokenizer(from, dir, err);
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
-        st = sg_model_file_copy(model, dir, names[i], err);
+        st = sg_model_file_copy(from->model, dir, names[i], err);
     return st;
 }
 
@@ -186,28 +222,60 @@ bool sg_same_folder(const char *a, const char *b)
     return same;
 }
 
-sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err)
+/* ---- models ----------------------------------------------------------------------------------------------------------------- */
+static sg_status check(const source *from, const char *dir, sg_error *err)
 {
     json_t *o = NULL;
     sg_status st = SG_OK;
 
-    if (sg_same_folder(model, dir))
+    if (sg_same_folder(from->model, dir))
         return sg_fail(err, SG_ERR_USAGE, "%s: expected another folder than the model's own", dir);
-    if (sg_weights_gguf(m->weights) && m->slower)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a model without 'rope_freqs.weight', which config.json has no place for",
-                       sg_weights_name(m->weights));
-    if (sg_weights_gguf(m->weights))
-        st = sg_tokenizer_gguf_json(&o, sg_weights_gguf(m->weights), err);
+    if (from->gguf)
+        st = sg_tokenizer_gguf_json(&o, from->gguf, err);
     json_decref(o);
     return st;
 }
 
-sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err)
+{
+    const source from = source_of_llama(m, model);
+
+    if (from.gguf && m->slower)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a model without 'rope_freqs.weight', which config.json has no place for",
+                       sg_weights_name(m->weights));
+    return check(&from, dir, err);
+}
+
+sg_status sg_seq2seq_save_check(const sg_t5 *m, const char *model, const char *dir, sg_error *err)
+{
+    const source from = source_of_t5(m, model);
+
+    return check(&from, dir, err);
+}
+
+static sg_status save(const sg_params *ps, json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
 {
     sg_status st;
 
-    if ((st = sg_decoder_save_check(m, model, dir, err)) || (st = sg_dir_make(dir, err)) ||
-        (st = write_tokenizer_files(m, model, dir, err)) || (st = write_config(m, model, dir, dtype, err)))
+    if ((st = sg_dir_make(dir, err)) || (st = write_tokenizer_files(from, dir, err))) {
+        json_decref(own);
         return st;
-    return write_weights(d, dir, dtype, err);
+    }
+    return (st = write_config(own, from, dir, dtype, err)) ? st : write_weights(ps, dir, dtype, err);
+}
+
+sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+{
+    const source from = source_of_llama(m, model);
+    const sg_status st = sg_decoder_save_check(m, model, dir, err);
+
+    return st ? st : save(&d->params, from.gguf ? llama_config(m) : NULL, &from, dir, dtype, err);
+}
+
+sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+{
+    const source from = source_of_t5(m, model);
+    const sg_status st = sg_seq2seq_save_check(m, model, dir, err);
+
+    return st ? st : save(&d->params, from.gguf ? t5_config(m) : NULL, &from, dir, dtype, err);
 }

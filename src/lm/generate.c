@@ -335,8 +335,15 @@ static bool is_settled(const writer *w, const search *s)
 
 static sg_status advance(writer *w, search *s, const float *logits, sg_error *err)
 {
-    const sg_status st = w->c->beam > 1 ? advance_beams(w, s, logits, err) : advance_alone(w, s, logits, err);
+    const sg_generate_watch *watch = w->job->watch;
+    sg_status st = SG_OK;
 
+    if (watch && s->line[0].tokens.n == 0)
+        st = watch->first(watch->ctx, s->number, logits, err);
+    if (!st)
+        st = w->c->beam > 1 ? advance_beams(w, s, logits, err) : advance_alone(w, s, logits, err);
+    for (int i = 0; i < s->n && watch && !st; i++)
+        st = watch->kept(watch->ctx, s->number, &s->line[i].tokens, s->line[i].logp, err);
     if (st)
         return st;
     if (s->n == 0 && s->n_done == 0)

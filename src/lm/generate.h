@@ -40,12 +40,20 @@ typedef struct sg_answer { /* to one prompt */
     int n;
 } sg_answer;
 
+/* Told of all that beams hold on the way, not of the answer alone. What is handed over is valid during the call. */
+typedef struct sg_generate_watch {
+    void *ctx;
+    sg_status (*first)(void *ctx, int prompt, const float *logits, sg_error *err); /* (vocab) of what follows the prompt; once */
+    sg_status (*kept)(void *ctx, int prompt, const sg_token_list *written, double logp, sg_error *err); /* a text that goes on */
+} sg_generate_watch;
+
 typedef struct sg_generate_job {
     sg_desk *desk;               /* borrowed, as all here */
     const sg_token_list *prompt; /* (n) each of at least one token, and fewer than the desk has room for */
     int n;
     int32_t end;     /* ends a text, beside the model's own token; -1: none */
     sg_guide *guide; /* of all of them; NULL: any token may follow */
+    const sg_generate_watch *watch; /* NULL: nobody */
 } sg_generate_job;
 
 typedef struct sg_generate_report {

@@ -14,9 +14,8 @@ enum { TURNS_MOST = 4096, TEXT_MOST = 1 << 30, SAY_EVERY = 256 };
 typedef struct maker {
     sg_lessons *out;
     size_t cap_id, cap_counts, cap_begin;
-    const sg_llama *m;
+    const sg_lessons_for *of;
     const sg_lessons_how *how;
-    int32_t end;         /* of a text; -1: none */
     sg_token_list *list; /* the lesson being made ... */
     uint8_t *counts;     /* owned: ... and what counts of it */
     size_t cap_marks;
@@ -47,6 +46,17 @@ static sg_status add_end(maker *k, int32_t id)
     return SG_OK;
 }
 
+/* A text of its own with its end, whether the tokenizer puts one or not. */
+static sg_status add_whole(maker *k, sg_bytes text, bool literal)
+{
+    const size_t begin = k->list->n;
+    const sg_status st = sg_text_tokens(k->list, k->of->tokenizer, text, literal, k->err);
+
+    if (st || (k->list->n > begin && k->list->id[k->list->n - 1] == k->of->end))
+        return st;
+    return add_end(k, k->of->end);
+}
+
 /* A text behind something else: nothing around it, and no special token that it spells is one. */
 static sg_status add_bare(maker *k, sg_bytes text)
 {
@@ -54,7 +64,7 @@ static sg_status add_bare(maker *k, sg_bytes text)
     const int32_t *id;
     sg_encoder *e;
     size_t n;
-    sg_status st = sg_encoder_new(&e, sg_llama_tokenizer(k->m), k->err);
+    sg_status st = sg_encoder_new(&e, k->of->tokenizer, k->err);
 
     if (!st && !(st = sg_encoder_run(&id, &n, e, text, &how, k->err))) {
         if (!sg_grow(&k->list->id, &k->list->cap, k->list->n + n, sizeof *k->list->id))
@@ -104,8 +114,8 @@ static sg_status keep(maker *k)
 static sg_status conversation(maker *k, const sg_turn *turn, size_t at)
 {
     sg_token_list before = {0};
-    const int32_t end = sg_chat_end(k->m);
-    sg_status st = sg_chat_tokens(k->list, k->m, turn, at, k->err);
+    const int32_t end = sg_chat_end(k->of->chat);
+    sg_status st = sg_chat_tokens(k->list, k->of->chat, turn, at, k->err);
 
     if (!st)
         st = mark(k, 0, false);
@@ -113,7 +123,7 @@ static sg_status conversation(maker *k, const sg_turn *turn, size_t at)
         if (strcmp(turn[i].role, "assistant") != 0)
             continue;
         before.n = 0;
-        if ((st = sg_chat_tokens(&before, k->m, turn, i, k->err)))
+        if ((st = sg_chat_tokens(&before, k->of->chat, turn, i, k->err)))
             break;
         if (before.n < k->list->n && memcmp(before.id, k->list->id, before.n * sizeof *before.id) == 0)
             for (size_t t = before.n; t < k->list->n; t++) {
@@ -173,10 +183,16 @@ static sg_status answer(maker *k, sg_bytes prompt, sg_bytes completion)
 
         return conversation(k, turn, 1);
     }
-    if ((st = sg_text_tokens(k->list, sg_llama_tokenizer(k->m), prompt, false, k->err)) || (st = mark(k, 0, false)))
+    if (k->of->encoder) {
+        if ((st = add_whole(k, prompt, false)) || (st = mark(k, 0, false)))
+            return st;
+        marked = k->list->n;
+        return (st = add_whole(k, completion, true)) ? st : mark(k, marked, true);
+    }
+    if ((st = sg_text_tokens(k->list, k->of->tokenizer, prompt, false, k->err)) || (st = mark(k, 0, false)))
         return st;
     marked = k->list->n;
-    if ((st = add_bare(k, completion)) || (st = add_end(k, k->end)))
+    if ((st = add_bare(k, completion)) || (st = add_end(k, k->of->end)))
         return st;
     return mark(k, marked, true);
 }
@@ -219,7 +235,7 @@ static sg_status read_object(maker *k, const json_t *o, const char *where)
     sg_status st;
 
     k->list->n = 0;
-    if (json_is_array(json_object_get(o, "messages")))
+    if (json_is_array(json_object_get(o, "messages")) && k->of->chat)
         return read_messages(k, json_object_get(o, "messages"), where);
     if (json_object_get(o, "instruction"))
         return read_instruction(k, o, where);
@@ -228,11 +244,14 @@ static sg_status read_object(maker *k, const json_t *o, const char *where)
             return st;
         return answer(k, a, b);
     }
+    if (k->of->encoder)
+        return sg_fail(k->err, SG_ERR_FORMAT, "%s: expected 'prompt' and 'completion', or 'instruction' and 'output', for an encoder and decoder",
+                       where);
     if (!json_object_get(o, "text"))
         return sg_fail(k->err, SG_ERR_FORMAT,
                        "%s: expected 'messages', 'prompt' and 'completion', 'instruction' and 'output', or 'text'", where);
-    if ((st = need_text(&a, o, "text", where, k->err)) || (st = sg_text_tokens(k->list, sg_llama_tokenizer(k->m), a, true, k->err)) ||
-        (st = add_end(k, k->end)))
+    if ((st = need_text(&a, o, "text", where, k->err)) || (st = sg_text_tokens(k->list, k->of->tokenizer, a, true, k->err)) ||
+        (st = add_end(k, k->of->end)))
         return st;
     return mark(k, 0, true);
 }
@@ -276,7 +295,7 @@ static sg_status read_plain(maker *k, const char *path)
     sg_status st = sg_file_read_any(&text, path, TEXT_MOST, k->err);
 
     if (!st)
-        st = sg_text_tokens(&all, sg_llama_tokenizer(k->m), (sg_bytes){text.data ? text.data : "", text.size}, true, k->err);
+        st = sg_text_tokens(&all, k->of->tokenizer, (sg_bytes){text.data ? text.data : "", text.size}, true, k->err);
     for (size_t at = 0; at + 1 < all.n && !st; at += (size_t)k->how->most) {
         sg_token_list part = {.id = all.id + at, .n = all.n - at < (size_t)k->how->most ? all.n - at : (size_t)k->how->most};
 
@@ -307,14 +326,23 @@ static bool is_json(const char *path)
     return false;
 }
 
-sg_status sg_lessons_read(sg_lessons *out, const sg_llama *m, const char *path, const sg_lessons_how *how, const sg_progress *progress,
+sg_lessons_for sg_lessons_for_llama(const sg_llama *m)
+{
+    return (sg_lessons_for){sg_llama_tokenizer(m), sg_llama_config_of(m)->end, m, false};
+}
+
+sg_status sg_lessons_read(sg_lessons *out, const sg_lessons_for *of, const char *path, const sg_lessons_how *how, const sg_progress *progress,
                           sg_error *err)
 {
     sg_token_list list = {0};
-    maker k = {.out = out, .m = m, .how = how, .end = sg_llama_config_of(m)->end, .list = &list, .err = err};
+    maker k = {.out = out, .of = of, .how = how, .list = &list, .err = err};
     sg_status st = SG_OK;
 
     *out = (sg_lessons){0};
+    if (of->encoder && (how->chat || how->prompt_counts))
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a decoder, found an encoder and decoder", how->chat ? "chat" : "prompt_counts");
+    if (of->encoder && !is_json(path))
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a .jsonl file, of prompts and what is to be answered", path);
     if (!sg_grow(&out->begin, &k.cap_begin, 1, sizeof *out->begin))
         st = sg_fail_memory(err, "tokens");
     else

@@ -460,6 +460,11 @@ const sg_tokenizer *sg_llama_tokenizer(const sg_llama *m)
     return m->tokenizer;
 }
 
+int sg_llama_places(const sg_llama *m)
+{
+    return m->config.places - (m->soft ? m->soft->dim[0] : 0);
+}
+
 const char *sg_llama_chat_template(const sg_llama *m)
 {
     return m->chat ? m->chat : "";

@@ -21,7 +21,8 @@ struct sg_llama {
     sg_param *norm;
     sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
     sg_matrix output;
-    const char *words; /* name of the word table */
+    const char *words;    /* name of the word table */
+    const sg_param *soft; /* borrowed from an adapter: (any, dim) vectors in front of every text; NULL: none */
 };
 
 #endif

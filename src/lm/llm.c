@@ -152,7 +152,8 @@ sg_status sg_llm_identify(sg_llm *l, sg_error *err)
         return SG_OK;
     sg_sha256_init(&h);
     if ((st = sg_dir_exists(where) ? hash_folder(&h, where, false, err)
-                                   : hash_path(&h, where, ".gguf.gguf", false, err)))
+                                   : hash_path(&h, where, ".gguf.gguf", false, err)) ||
+        (l->adapter && (st = hash_folder(&h, l->adapter, false, err))))
         return st;
     sg_sha256_hex(&h, hex);
     l->id = sg_strdup(hex);
@@ -199,13 +200,17 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
         return sg_fail_memory(err, "model");
     if ((st = sg_sentence_open(&l->sentence, path, err)))
         return st;
-    l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN;
-    if (!(l->decoder = sg_sentence_decoder(l->sentence)))
+    l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_TRAIN;
+    l->decoder = sg_sentence_decoder(l->sentence);
+    l->t5 = sg_sentence_t5(l->sentence);
+    if (!l->decoder && !(l->t5 && sg_t5_writes(l->t5)))
         return SG_OK;
-    l->offers |= SG_LLM_SCORE;
-    if (sg_chat_end(l->decoder) >= 0)
+    l->offers |= SG_LLM_SCORE | SG_LLM_CONSTRAIN;
+    if (l->decoder)
+        l->offers |= SG_LLM_SOFT;
+    if (l->decoder && sg_chat_end(l->decoder) >= 0)
         l->offers |= SG_LLM_CHAT;
-    return sg_encoder_new(&l->counter, sg_llama_tokenizer(l->decoder), err);
+    return sg_encoder_new(&l->counter, l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5), err);
 }
 
 sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, sg_error *err)
@@ -225,19 +230,38 @@ sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, s
     return SG_OK;
 }
 
+sg_status sg_llm_adapt(sg_llm *l, const char *dir, sg_error *err)
+{
+    sg_status st = sg_llm_need(l, SG_LLM_TRAIN, "adapter", err);
+
+    if (st || (st = sg_sentence_adapt(l->sentence, dir, err)))
+        return st;
+    sg_free(l->adapter);
+    return (l->adapter = sg_strdup(dir)) ? SG_OK : sg_fail_memory(err, "adapter");
+}
+
 void sg_llm_close(sg_llm *l)
 {
     if (!l)
         return;
-    sg_reading_free(l->reading);
     sg_encoder_free(l->counter);
     sg_tokenizer_close(l->tokenizer);
     sg_sentence_close(l->sentence);
     sg_client_free(l->client);
-    sg_free(l->held.id);
+    sg_free(l->adapter);
     sg_free(l->name);
     sg_free(l->id);
     sg_free(l);
+}
+
+const sg_llama *sg_llm_decoder(const sg_llm *l)
+{
+    return l->decoder;
+}
+
+const sg_t5 *sg_llm_t5(const sg_llm *l)
+{
+    return l->t5;
 }
 
 unsigned sg_llm_offers(const sg_llm *l)
@@ -264,43 +288,4 @@ sg_status sg_llm_tokens(sg_llm *l, sg_bytes text, size_t *n, sg_error *err)
         return sg_encoder_run(&id, n, l->counter, text, &how, err);
     *n = (size_t)sg_tokens_about(text);
     return SG_OK;
-}
-
-/* ---- a session of the decoder --- */
-sg_status sg_llm_session(sg_llm *l, const sg_token_list *prompt, size_t *common, int length, sg_pool *pool,
-                         sg_error *err)
-{
-    const int known = sg_llama_config_of(l->decoder)->places;
-    const size_t want = prompt->n + (size_t)length;
-    size_t same = 0;
-    sg_status st;
-
-    if (prompt->n >= (size_t)known)
-        return sg_fail(err, SG_ERR_USAGE,
-                       "prompt: expected fewer tokens than the %d that the model knows, found %zu", known,
-                       prompt->n);
-    if (!l->reading || want > (size_t)l->places) {
-        const int places = want < (size_t)known ? (int)want : known;
-
-        sg_reading_free(l->reading);
-        l->reading = NULL;
-        l->held.n = 0;
-        if ((st = sg_reading_new(&l->reading, l->decoder, places, pool, err)))
-            return st;
-        l->places = places;
-    }
-    while (same < l->held.n && same + 1 < prompt->n && l->held.id[same] == prompt->id[same])
-        same++;
-    sg_reading_cut(l->reading, (int)same);
-    l->held.n = 0; /* until this prompt is read */
-    if (!sg_grow(&l->held.id, &l->held.cap, prompt->n + 1, sizeof *l->held.id))
-        return sg_fail_memory(err, "prompt");
-    *common = same;
-    return SG_OK;
-}
-
-void sg_llm_hold(sg_llm *l, const sg_token_list *prompt)
-{
-    memcpy(l->held.id, prompt->id, prompt->n * sizeof *prompt->id);
-    l->held.n = prompt->n;
 }

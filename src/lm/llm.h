@@ -9,6 +9,7 @@
 #include "lm/client.h"
 #include "lm/generate.h"
 #include "lm/sentence.h"
+#include "lm/t5.h"
 
 typedef enum sg_llm_can {
     SG_LLM_CHAT = 1 << 0,      /* messages -> text */
@@ -45,8 +46,14 @@ bool sg_llm_is_remote(const char *where); /* http:// or https:// */
 sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c,
                       sg_error *err); /* c is copied */
 void sg_llm_close(sg_llm *l);
+/* An adapter beside a model here (needs TRAIN). */
+sg_status sg_llm_adapt(sg_llm *l, const char *dir, sg_error *err);
 
 unsigned sg_llm_offers(const sg_llm *l);
+/* The model itself, for what goes beyond texts: vectors in place of tokens (lm/decoder.h), adapters and fine-tuning (lm/learner.h), desks.
+ * NULL: it is another kind of model, or elsewhere. */
+const sg_llama *sg_llm_decoder(const sg_llm *l);
+const sg_t5 *sg_llm_t5(const sg_llm *l);
 /* "KAR needs hidden: http://... offers chat, embed". */
 sg_status sg_llm_need(const sg_llm *l, unsigned can, const char *who, sg_error *err);
 const char *sg_llm_name(const sg_llm *l);          /* for people: the path, or address and model */
@@ -72,6 +79,7 @@ typedef struct sg_llm_work {
     sg_bytes origin; /* template and version */
     int64_t since;   /* cached answers older than this time do not count; 0: all do */
     bool dry;        /* only counts: nothing is asked */
+    sg_guide *guide; /* every answer is held to it (needs CONSTRAIN); the origin says which it is. NULL: none */
     /* May be called more than once for a request, with equal results. */
     sg_status (*make)(void *ctx, size_t i, sg_turns *out, sg_error *err);
     sg_status (*take)(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err); /* in any order */
@@ -92,8 +100,8 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
 sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n,
                        sg_cache *cache, sg_pool *pool, const sg_progress *progress, json_t **report,
                        sg_error *err);
-/* Log-probability of each text after the prompt, and its tokens. */
-sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n,
+/* Log-probability of each text after the prompt, and its tokens; as in lm/score.h. chat: a conversation in place of the prompt; NULL: none. */
+sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_turns *chat, const sg_bytes *text, size_t n,
                        sg_pool *pool, const sg_progress *progress, sg_error *err);
 
 #endif

@@ -288,7 +288,7 @@ static void batch_free(batch *b, size_t most)
 /* One more of the batch, unless it cannot be asked. */
 static sg_status add_local(batch *b, const chat *c, const request *r, sg_error *err)
 {
-    const int known = sg_llama_config_of(c->l->decoder)->places;
+    const int known = sg_llama_places(c->l->decoder);
     sg_token_list *prompt = &b->prompt[b->n];
     sg_turns t = {0};
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
@@ -327,7 +327,7 @@ static sg_status answer_some(const chat *c, sg_desk *desk, size_t first, size_t 
     for (size_t i = 0; i < n && !st; i++)
         st = add_local(&b, c, c->first[first + i], err);
     if (!st) {
-        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder)};
+        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder), .guide = c->w->guide};
 
         st = sg_generate(b.answer, &ignored, &job, &c->l->config.generate, NULL, err);
     }
@@ -342,7 +342,7 @@ static sg_status answer_all(const chat *c, sg_pool *pool, const sg_progress *pro
 {
     const size_t each = (size_t)c->l->config.generate.batch;
     sg_desk *desk;
-    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_config_of(c->l->decoder)->places, pool, err);
+    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err);
 
     for (size_t i = 0; i < c->n_first && !st; i += each) {
         const size_t n = c->n_first - i < each ? c->n_first - i : each;
@@ -367,7 +367,7 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
     sg_status st;
 
     *count = (sg_llm_count){0};
-    if (!(st = sg_llm_need(l, SG_LLM_CHAT, "a conversation", err)) &&
+    if (!(st = sg_llm_need(l, SG_LLM_CHAT | (w->guide ? SG_LLM_CONSTRAIN : 0), w->guide ? "an answer of a given form" : "a conversation", err)) &&
         (!cache || !(st = sg_llm_identify(l, err))) && !(st = describe_params(&c, err)) &&
         !(st = look_up(&c, count, err)) && !(st = estimate(&c, count, err)) && !w->dry && c.n_first) {
         if (!l->client) {

@@ -11,14 +11,13 @@ struct sg_llm {
     unsigned offers;
     char *name;              /* owned: for people, the path, or address and model */
     char *id;                /* owned: for keys; NULL: not yet needed */
+    char *adapter;           /* owned: its folder; NULL: none */
     sg_client *client;       /* owned; NULL: local */
     sg_sentence *sentence;   /* owned; NULL: remote */
-    const sg_llama *decoder; /* of sentence; NULL: an encoder */
+    const sg_llama *decoder; /* of sentence; NULL: another kind of model */
+    const sg_t5 *t5;         /* likewise */
     sg_tokenizer *tokenizer; /* owned: of an endpoint; or NULL */
     sg_encoder *counter;     /* owned; NULL: no tokenizer */
-    sg_reading *reading;     /* owned: a session of the decoder */
-    int places;              /* of it */
-    sg_token_list held;      /* owned: the prompt that the session has read */
 };
 
 static inline sg_bytes sg_llm_bytes(const char *s)
@@ -28,11 +27,5 @@ static inline sg_bytes sg_llm_bytes(const char *s)
 
 /* Makes l->id: the sha256 of the model's files, which all have to be read, or an endpoint's address and model. */
 sg_status sg_llm_identify(sg_llm *l, sg_error *err);
-
-/* A session of the decoder with room for the prompt and `length` more tokens; the first *common tokens of the prompt are read already,
- * never all of them. Whoever has read the rest says so with sg_llm_hold. */
-sg_status sg_llm_session(sg_llm *l, const sg_token_list *prompt, size_t *common, int length, sg_pool *pool,
-                         sg_error *err);
-void sg_llm_hold(sg_llm *l, const sg_token_list *prompt);
 
 #endif

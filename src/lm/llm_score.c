@@ -3,8 +3,7 @@
 
 #include "base/alloc.h"
 #include "lm/endpoint.h"
-
-#include <math.h>
+#include "lm/score.h"
 
 enum { SCORE_CALL_TOKENS = 16 };
 
@@ -12,6 +11,7 @@ enum { SCORE_CALL_TOKENS = 16 };
 typedef struct scoring {
     sg_llm *l;
     sg_bytes prompt;
+    const sg_turns *chat; /* instead of it; NULL: none */
     const sg_bytes *text;
     double *logp;
     int *tokens;
@@ -46,67 +46,36 @@ static sg_status take_score(void *ctx, size_t i, const json_t *answer, sg_error 
     return sg_endpoint_read_score(&s->logp[i], &s->tokens[i], characters(s->prompt), answer, err);
 }
 
-/* The text's tokens after the prompt's: the last token of the prompt is read again, since it says how likely the first one is. */
-static sg_status score_local(const scoring *s, const sg_token_list *prompt, size_t i, sg_pool *pool,
-                             sg_error *err)
+static sg_status score_here(const scoring *s, size_t n, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    const sg_encode_how rest = {.bare = true, .literal = true};
-    sg_llm *l = s->l;
-    const int32_t *id = NULL;
-    size_t n = 0, common = 0;
-    double *logp = NULL, ignored;
-    sg_status st;
-
-    if ((st = sg_encoder_run(&id, &n, l->counter, s->text[i], &rest, err)) ||
-        (st = sg_llm_session(l, prompt, &common, (int)n + 1, pool, err)))
-        return st;
-    s->logp[i] = 0;
-    s->tokens[i] = (int)n;
-    if (!(logp = sg_alloc_array(n + 1, sizeof *logp)))
-        return sg_fail_memory(err, "scores");
-    if (common + 1 < prompt->n)
-        st = sg_reading_feed(l->reading, prompt->id + common, (int)(prompt->n - 1 - common), NULL, err);
-    if (!st && !(st = sg_reading_score(l->reading, prompt->id + prompt->n - 1, 1, &ignored, err)))
-        st = sg_reading_score(l->reading, id, (int)n, logp, err);
-    for (size_t k = 0; k < n && !st; k++)
-        s->logp[i] += logp[k];
-    if (!st)
-        sg_llm_hold(l, prompt);
-    sg_free(logp);
-    return st;
-}
-
-static sg_status score_texts(const scoring *s, size_t n, sg_pool *pool, const sg_progress *progress,
-                             sg_error *err)
-{
+    const sg_tokenizer *t = s->l->decoder ? sg_llama_tokenizer(s->l->decoder) : sg_t5_tokenizer(s->l->t5);
     sg_token_list prompt = {0};
-    sg_status st = sg_text_tokens(&prompt, sg_llama_tokenizer(s->l->decoder), s->prompt, true, err);
+    sg_desk *desk = NULL;
+    sg_status st = SG_OK;
 
-    if (!st && prompt.n == 0)
-        st = sg_fail(err, SG_ERR_USAGE, "expected a prompt, found nothing");
-    for (size_t i = 0; i < n && !st; i++)
-        if (!(st = score_local(s, &prompt, i, pool, err)))
-            st = sg_progress_tick(progress,
-                                  &(sg_progress_event){.stage = "score",
-                                                       .unit = "texts",
-                                                       .done = (double)i + 1,
-                                                       .total = (double)n,
-                                                       .loss = (double)NAN},
-                                  err);
+    if (s->chat)
+        st = sg_chat_tokens(&prompt, s->l->decoder, s->chat->turn, s->chat->n, err);
+    else if (s->prompt.size)
+        st = sg_text_tokens(&prompt, t, s->prompt, false, err);
+    if (!st && !(st = s->l->decoder ? sg_llama_desk(&desk, s->l->decoder, sg_llama_places(s->l->decoder), pool, err)
+                                    : sg_score_t5_desk(&desk, s->l->t5, s->text, n, pool, err)))
+        st = sg_score_texts(s->logp, s->tokens, desk, t, &prompt, s->text, n, progress, err);
+    sg_desk_free(desk);
     sg_free(prompt.id);
     return st;
 }
 
-sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n,
+sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_turns *chat, const sg_bytes *text, size_t n,
                        sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    scoring s = {l, prompt, text, logp, tokens};
+    scoring s = {l, prompt, chat, text, logp, tokens};
     const sg_client_work work = {
         .path = "/completions", .n = n, .ctx = &s, .make = make_score, .take = take_score};
-    const sg_status st = sg_llm_need(l, SG_LLM_SCORE, "scoring", err);
+    const sg_status st = sg_llm_need(l, chat ? SG_LLM_SCORE | SG_LLM_CHAT : SG_LLM_SCORE, "scoring", err);
 
     if (st)
         return st;
-    return l->client ? sg_client_run(l->client, &work, progress, err)
-                     : score_texts(&s, n, pool, progress, err);
+    if (chat && l->client)
+        return sg_fail(err, SG_ERR_USAGE, "scoring behind a conversation needs a model here: how %s writes one down is not known", l->name);
+    return l->client ? sg_client_run(l->client, &work, progress, err) : score_here(&s, n, pool, progress, err);
 }

@@ -116,6 +116,70 @@ void sg_matrix_close(sg_matrix *m)
     *m = (sg_matrix){0};
 }
 
+/* ---- weights of a graph ----------------------------------------------------------------------------------------------------- */
+static sg_status take_values(sg_param *p, sg_error *err)
+{
+    return (p->value = sg_alloc_array(p->count, sizeof *p->value)) ? SG_OK : sg_fail_memory(err, p->name);
+}
+
+static sg_param *declare(const sg_taking *how, int flags, int rows, int in, const char *name)
+{
+    return sg_param_add(how->to, 0, SG_INIT_ZERO, 0, flags | (how->learns ? 0 : SG_PARAM_FROZEN), rows, in, "%s", name);
+}
+
+sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how, sg_error *err)
+{
+    sg_status st;
+
+    *out = NULL;
+    if (!from)
+        return SG_OK;
+    if (!(*out = declare(how, SG_PARAM_NO_DECAY, from->dim[0], from->rank == 2 ? from->dim[1] : 0, name)))
+        return sg_fail_memory(err, name);
+    if (!how->learns) {
+        sg_param_map(*out, from->value);
+        return SG_OK;
+    }
+    if (!(st = take_values(*out, err)))
+        memcpy((*out)->value, from->value, from->count * sizeof *from->value);
+    return st;
+}
+
+sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err)
+{
+    sg_param *p = *out = declare(how, 0, from->out, from->in, name);
+    sg_status st;
+
+    if (!p)
+        return sg_fail_memory(err, name);
+    if (!how->learns && from->dense) {
+        sg_param_map(p, from->dense->value);
+        return SG_OK;
+    }
+    if (!how->learns && how->keep_bits && from->blocks.bits < 16) {
+        p->blocks = &from->blocks;
+        return SG_OK;
+    }
+    if ((st = take_values(p, err)))
+        return st;
+    if (from->dense)
+        memcpy(p->value, from->dense->value, p->count * sizeof *p->value);
+    else
+        sg_blocks_decode(how->pool, &from->blocks, p->value);
+    return SG_OK;
+}
+
+sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in, const char *name, const sg_taking *how,
+                        sg_error *err)
+{
+    sg_status st;
+
+    if (!(*out = declare(how, 0, rows, in, name)))
+        return sg_fail_memory(err, name);
+    return (st = take_values(*out, err)) ? st : sg_weights_read((*out)->value, w, from, 0, (*out)->count, err);
+}
+
+/* ---- products --------------------------------------------------------------------------------------------------------------- */
 size_t sg_matrix_floats(const sg_matrix *m, int rows)
 {
     const size_t sums = m->dense ? 0 : sg_blocks_sums(&m->blocks, rows), low = m->low.a ? (size_t)rows * (size_t)m->low.a->dim[0] : 0;

@@ -19,6 +19,20 @@ sg_status sg_matrix_open(sg_matrix *m, sg_params *ps, const sg_weights *w, const
                          int half, sg_error *err);
 void sg_matrix_close(sg_matrix *m);
 
+/* Weights of a graph with the numbers of a model's, which must outlive them: what does not learn are those very numbers (or, with
+ * keep_bits, those very blocks), what learns a copy. */
+typedef struct sg_taking {
+    sg_params *to; /* bare */
+    bool learns, keep_bits;
+    sg_pool *pool;
+} sg_taking;
+sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err);
+/* from NULL: *out NULL */
+sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how, sg_error *err);
+/* The table `name` of the files, all its numbers. */
+sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in, const char *name, const sg_taking *how,
+                        sg_error *err);
+
 /* y (rows, out) = x (rows, in) m^T + bias (NULL: none); scratch of sg_matrix_floats numbers. */
 size_t sg_matrix_floats(const sg_matrix *m, int rows);
 void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y,

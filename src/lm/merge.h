@@ -1,4 +1,4 @@
-/* merge.h - sedge lm merge: a decoder written anew, with an adapter's parts in its weights. */
+/* merge.h - sedge lm merge: a language model written anew, with an adapter's parts in its weights. */
 #ifndef SG_LM_MERGE_H
 #define SG_LM_MERGE_H
 

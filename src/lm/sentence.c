@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "lm/bert.h"
+#include "lm/adapter.h"
 #include "lm/llama.h"
 #include "lm/pooling.h"
 #include "lm/t5.h"
@@ -37,6 +38,7 @@ struct sg_sentence {
     sg_bert bert;
     sg_llama *decoder; /* owned; NULL: not a decoder */
     sg_t5 *t5;         /* owned, its encoder; NULL: neither */
+    sg_adapter *adapter; /* owned; NULL: none */
     sg_pooling pooling;
     int places; /* tokens that the model knows */
     int tokens; /* that a text may have */
@@ -138,6 +140,14 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     return st;
 }
 
+static sg_status open_file(sg_sentence *s, const char *path, sg_error *err)
+{
+    bool t5;
+    const sg_status st = sg_t5_is_at(&t5, path, err);
+
+    return st ? st : t5 ? open_t5(s, path, err) : open_decoder(s, path, err);
+}
+
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
 {
     sg_sentence *s = sg_alloc_zero(1, sizeof *s);
@@ -148,8 +158,8 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
         return sg_fail_memory(err, path);
     if (sg_dir_exists(path)) {
         st = open_folder(s, path, err);
-    } else if (!(st = open_decoder(s, path, err))) { /* a .gguf file says nothing of poolers */
-        const int dim = sg_llama_config_of(s->decoder)->dim;
+    } else if (!(st = open_file(s, path, err))) { /* a .gguf file says nothing of poolers */
+        const int dim = dim_of(s);
 
         s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true};
         s->tokens = s->places;
@@ -159,6 +169,28 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
         return st;
     }
     *out = s;
+    return SG_OK;
+}
+
+sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err)
+{
+    sg_adapter *a;
+    sg_status st;
+
+    if (!s->decoder && !s->t5)
+        return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family and T5s alone", dir);
+    const sg_adapter_host host = s->decoder ? sg_llama_host(sg_llama_config_of(s->decoder)) : sg_t5_host(sg_t5_config_of(s->t5));
+    if ((st = sg_adapter_open(&a, dir, &host, err)))
+        return st;
+    if (s->decoder) {
+        sg_llama_adapt(s->decoder, a);
+        s->places = sg_llama_places(s->decoder);
+        s->tokens = s->tokens < s->places ? s->tokens : s->places;
+    } else {
+        sg_t5_adapt(s->t5, a);
+    }
+    sg_adapter_free(s->adapter);
+    s->adapter = a;
     return SG_OK;
 }
 
@@ -172,8 +204,14 @@ void sg_sentence_close(sg_sentence *s)
         sg_tokenizer_close((sg_tokenizer *)(uintptr_t)s->tokenizer);
     sg_llama_close(s->decoder);
     sg_t5_close(s->t5);
+    sg_adapter_free(s->adapter);
     sg_weights_close(s->weights);
     sg_free(s);
+}
+
+const struct sg_t5 *sg_sentence_t5(const sg_sentence *s)
+{
+    return s->t5;
 }
 
 const sg_llama *sg_sentence_decoder(const sg_sentence *s)

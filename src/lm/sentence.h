@@ -33,8 +33,11 @@ extern const size_t sg_n_sentence_options;
 typedef struct sg_sentence sg_sentence; /* read-only once open: any number of threads may use it */
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 void sg_sentence_close(sg_sentence *s);
+sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err); /* an adapter beside a decoder or a T5 */
 struct sg_llama;
-const struct sg_llama *sg_sentence_decoder(const sg_sentence *s); /* NULL: an encoder */
+const struct sg_llama *sg_sentence_decoder(const sg_sentence *s); /* NULL: another kind of model */
+struct sg_t5;
+const struct sg_t5 *sg_sentence_t5(const sg_sentence *s); /* likewise */
 
 /* *vectors: (n, *dim), owned by the caller. Equal texts, equal vectors, whatever stands beside them. report: tokens, texts cut,
  * precision, seconds. */

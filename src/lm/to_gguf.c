@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TOKENS "tokenizer.ggml."
-enum { FILE_MOST = 256 << 20, TOKEN_NORMAL = 1, TOKEN_CONTROL = 3, TOKEN_USER = 4, TOKEN_UNUSED = 5 };
+#define TOKENS SG_GGUF_TOKENS
 
 static sg_bytes text(const char *s)
 {
@@ -80,41 +79,6 @@ static sg_status put_merges(sg_gguf_out *o, const json_t *merges, const char *wh
     return st;
 }
 
-/* Tokens and their kinds. Numbers that the tokenizer does not use get a name of their own: every row of the word table needs one. */
-static sg_status put_tokens(sg_gguf_out *o, const sg_llama *m, const json_t *root, sg_error *err)
-{
-    const size_t n = (size_t)m->config.vocab, known = (size_t)sg_tokenizer_size(m->tokenizer);
-    sg_bytes *token = sg_alloc_array(n, sizeof *token);
-    int32_t *kind = sg_alloc_array(n, sizeof *kind);
-    char(*name)[32] = sg_alloc_array(n, sizeof *name);
-    const json_t *added = json_object_get(root, "added_tokens");
-    sg_status st = token && kind && name ? SG_OK : sg_fail_memory(err, "tokens");
-
-    for (size_t i = 0; i < n && !st; i++) {
-        token[i] = i < known ? sg_tokenizer_token(m->tokenizer, (int32_t)i) : (sg_bytes){NULL, 0};
-        kind[i] = token[i].size ? TOKEN_NORMAL : TOKEN_UNUSED;
-        if (!token[i].size) {
-            snprintf(name[i], sizeof name[i], "[PAD%zu]", i);
-            token[i] = text(name[i]);
-        }
-    }
-    for (size_t i = 0; i < json_array_size(added) && !st; i++) {
-        const json_t *one = json_array_get(added, i);
-        const json_int_t id = json_integer_value(json_object_get(one, "id"));
-
-        if (id >= 0 && id < (json_int_t)n)
-            kind[id] = json_is_true(json_object_get(one, "special")) ? TOKEN_CONTROL : TOKEN_USER;
-    }
-    if (!st) {
-        sg_gguf_out_strings(o, TOKENS "tokens", token, n);
-        sg_gguf_out_i32s(o, TOKENS "token_type", kind, n);
-    }
-    sg_free(token);
-    sg_free(kind);
-    sg_free(name);
-    return st;
-}
-
 static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model, const char *arch, sg_error *err)
 {
     char *path = sg_path_join(model, "tokenizer.json"), *config_path = sg_path_join(model, "config.json");
@@ -122,7 +86,7 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
     json_t *root = NULL, *config = NULL, *part = NULL, *merges = NULL;
     sg_status st = path && config_path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (st || (st = sg_json_read(&root, path, FILE_MOST, err)) || (st = sg_json_read(&config, config_path, FILE_MOST, err)) ||
+    if (st || (st = sg_json_read(&root, path, SG_GGUF_SOURCE_MOST, err)) || (st = sg_json_read(&config, config_path, SG_GGUF_SOURCE_MOST, err)) ||
         (st = sg_tokenizer_gguf_family(&family, root, path, err)) || (st = sg_json_need_object(&part, root, "model", path, err)) ||
         (st = sg_json_need_array(&merges, part, "merges", path, err)))
         goto done;
@@ -131,7 +95,7 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
     put_sizes(o, &m->config, arch);
     sg_gguf_out_string(o, TOKENS "model", text("gpt2"));
     sg_gguf_out_string(o, TOKENS "pre", text(family));
-    if ((st = put_tokens(o, m, root, err)) || (st = put_merges(o, merges, path, err)))
+    if ((st = sg_gguf_put_tokens(o, m->tokenizer, m->config.vocab, json_object_get(root, "added_tokens"), -1, err)) || (st = put_merges(o, merges, path, err)))
         goto done;
     const json_t *bos = json_object_get(config, "bos_token_id");
     if (json_is_integer(bos) && json_integer_value(bos) >= 0 && json_integer_value(bos) < m->config.vocab)
@@ -147,22 +111,6 @@ done:
     sg_free(path);
     sg_free(config_path);
     return st;
-}
-
-/* ---- keys of a file --------------------------------------------------------------------------------------------------------- */
-static void put_file(sg_gguf_out *o, const sg_gguf *from)
-{
-    static const char *const own[] = {"general.alignment", "general.file_type", "general.quantization_version"};
-
-    for (size_t i = 0; i < sg_gguf_values(from); i++) {
-        const sg_gguf_value *v = sg_gguf_value_at(from, i);
-        bool ours = strncmp(v->key, "split.", 6) == 0;
-
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-            ours = ours || strcmp(v->key, own[k]) == 0;
-        if (!ours)
-            sg_gguf_out_copy(o, v);
-    }
 }
 
 /* ---- tensors ---------------------------------------------------------------------------------------------------------------- */
@@ -190,41 +138,14 @@ static void gguf_name(char out[96], const char *name)
     }
 }
 
-static int type_of(const sg_param *p, int type)
+/* llama.cpp turns neighbouring numbers of a head in q and k of arch llama, so their halves are interleaved. */
+static int interleaved_row(const void *ctx, const sg_param *p, int r)
 {
-    if (p->rank == 1)
-        return SG_GGUF_F32_TYPE;
-    return (size_t)p->dim[1] % sg_gguf_block(type) == 0 ? type : SG_GGUF_F16_TYPE;
-}
+    const int two = ((const sg_llama_config *)ctx)->head_dim;
 
-/* Row of p that comes s-th: llama.cpp turns neighbouring numbers of a head in q and k of arch llama, so the halves are interleaved. */
-static int row_at(const sg_param *p, const sg_llama_config *c, bool interleaved, int s)
-{
-    const int two = c->head_dim;
-
-    if (!interleaved || (!strstr(p->name, ".q_proj.") && !strstr(p->name, ".k_proj.")))
-        return s;
-    return s / two * two + s % two % 2 * (two / 2) + s % two / 2;
-}
-
-static sg_status put_tensor(sg_gguf_out *o, const sg_param *p, const sg_llama_config *c, bool interleaved, sg_error *err)
-{
-    const size_t in = p->rank == 2 ? (size_t)p->dim[1] : p->count;
-    const int rows = p->rank == 2 ? p->dim[0] : 1;
-    float *decoded = NULL;
-    const float *x = p->value;
-    sg_status st = SG_OK;
-
-    if (p->blocks) {
-        if (!(decoded = sg_alloc_array(p->count, sizeof *decoded)))
-            return sg_fail_memory(err, p->name);
-        sg_blocks_decode(NULL, p->blocks, decoded);
-        x = decoded;
-    }
-    for (int r = 0; r < rows && !st; r++)
-        st = sg_gguf_out_put(o, x + (size_t)(p->rank == 2 ? row_at(p, c, interleaved, r) : 0) * in, in, err);
-    sg_free(decoded);
-    return st;
+    if (!strstr(p->name, ".q_proj.") && !strstr(p->name, ".k_proj."))
+        return r;
+    return r / two * two + r % two % 2 * (two / 2) + r % two / 2;
 }
 
 static sg_status put_slower(sg_gguf_out *o, const sg_llama *m, sg_error *err)
@@ -249,36 +170,28 @@ sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char 
     const sg_gguf *from = sg_weights_gguf(m->weights);
     const char *arch = c->qk_norm ? "qwen3" : c->qkv_bias ? "qwen2" : "llama";
     const bool interleaved = strcmp(arch, "llama") == 0, slower = m->slower || c->scaling.by_wavelength;
-    static const struct {
-        int type;
-        uint32_t file;
-    } file_types[] = {{SG_GGUF_F32_TYPE, 0}, {SG_GGUF_F16_TYPE, 1}, {SG_GGUF_Q4_0_TYPE, 2}, {SG_GGUF_Q8_0_TYPE, 7}, {SG_GGUF_BF16_TYPE, 32}};
     sg_gguf_out *o;
     sg_status st = sg_gguf_out_new(&o, err);
 
     if (st)
         return st;
     if (from)
-        put_file(o, from);
+        sg_gguf_put_file(o, from);
     else if ((st = put_folder(o, m, model, arch, err)))
         goto done;
-    for (size_t i = 0; i < sizeof file_types / sizeof *file_types; i++)
-        if (file_types[i].type == type)
-            sg_gguf_out_u32(o, "general.file_type", file_types[i].file);
-    sg_gguf_out_u32(o, "general.quantization_version", 2);
+    sg_gguf_put_type(o, type);
     for (size_t i = 0; i < d->params.n; i++) {
         const sg_param *p = d->params.list[i];
         char name[96] = "";
 
         gguf_name(name, p->name);
-        sg_gguf_out_tensor(o, name, type_of(p, type), p->rank,
-                           p->rank == 2 ? (const uint64_t[]){(uint64_t)p->dim[1], (uint64_t)p->dim[0]} : (const uint64_t[]){p->count});
+        sg_gguf_describe(o, name, p, type);
     }
     if (slower)
         sg_gguf_out_tensor(o, "rope_freqs.weight", SG_GGUF_F32_TYPE, 1, (const uint64_t[]){(uint64_t)c->head_dim / 2});
     st = sg_gguf_out_begin(o, path, err);
     for (size_t i = 0; i < d->params.n && !st; i++)
-        st = put_tensor(o, d->params.list[i], c, interleaved, err);
+        st = sg_gguf_put_numbers(o, d->params.list[i], interleaved ? interleaved_row : NULL, c, err);
     if (!st && slower)
         st = put_slower(o, m, err);
     if (!st)

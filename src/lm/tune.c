@@ -1,22 +1,20 @@
-/* tune.c - the loop that tunes a decoder.
+/* tune.c - the loop that tunes a language model.
  *
  * An epoch takes the lessons in an order drawn from (seed, epoch) and packs them into steps of at most `tokens` tokens, whole lessons
  * only. Where the loop stands is the number of steps done, so that a run that goes on from a checkpoint gives the same bytes. */
-#define _XOPEN_SOURCE 700 /* realpath */
 #include "lm/tune.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/rng.h"
-#include "lm/folder.h"
-#include "lm/lessons.h"
+#include "file/state.h"
+#include "lm/learner.h"
 #include "math/gemm.h"
 #include "nn/optim.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define SG_OPTION_STRUCT sg_tune_config
@@ -40,9 +38,7 @@ typedef struct loop {
     const sg_tune_config *c;
     sg_pool *pool;
     const sg_progress *progress;
-    sg_llama *m;
-    sg_decoder *d;
-    sg_adapter *a;     /* NULL: the decoder itself learns */
+    sg_learner *learner;
     sg_params learns;  /* the list alone is owned: weights that learn */
     sg_lessons lessons;
     uint32_t *train, *valid, *order; /* owned: lesson numbers; order: this epoch's permutation of train */
@@ -65,7 +61,7 @@ typedef struct loop {
 /* ---- a step's tokens -------------------------------------------------------------------------------------------------------- */
 static size_t length_of(const loop *l, uint32_t lesson)
 {
-    return l->lessons.begin[lesson + 1] - l->lessons.begin[lesson] + (l->a && l->a->soft ? (size_t)l->a->config.tokens : 0);
+    return l->lessons.begin[lesson + 1] - l->lessons.begin[lesson] + (size_t)l->learner->beside;
 }
 
 /* Lessons list[from] ... that fit a step: the number after the last. */
@@ -126,100 +122,20 @@ static sg_status count_steps(loop *l)
     return st;
 }
 
-typedef struct packed {
-    sg_decoder_batch batch;
-    int32_t *target;
-    int counted;
-} packed;
-
-/* Lessons list[from .. to - 1] one after the other, in step memory; vectors in front where there are any. */
-static bool pack(loop *l, packed *p, const uint32_t *list, size_t from, size_t to)
+/* Of a step: its tokens, and how many of them count. */
+static void count_tokens(const loop *l, const uint32_t *list, size_t n, size_t *tokens, size_t *counted)
 {
-    const int soft = l->a && l->a->soft ? l->a->config.tokens : 0;
-    int n = 0, t = 0;
-    int32_t *id, *offsets, *at;
-
-    for (size_t i = from; i < to; i++)
-        n += (int)length_of(l, list[i]);
-    id = sg_scratch(l->graph, (size_t)n, sizeof *id);
-    offsets = sg_scratch(l->graph, to - from + 1, sizeof *offsets);
-    at = sg_scratch(l->graph, (size_t)n, sizeof *at);
-    p->target = sg_scratch(l->graph, (size_t)n, sizeof *p->target);
-    p->counted = 0;
-    if (!id || !offsets || !at || !p->target)
-        return false;
-    for (size_t i = from; i < to; i++) {
-        const size_t first = l->lessons.begin[list[i]], end = l->lessons.begin[list[i] + 1];
-
-        offsets[i - from] = t;
-        for (int k = 0; k < soft; k++, t++) {
-            id[t] = 0;
-            at[t] = k;
-            p->target[t] = -1;
-        }
-        for (size_t k = first; k < end; k++, t++) {
-            id[t] = l->lessons.id[k];
-            at[t] = -1;
-            p->target[t] = k + 1 < end && l->lessons.counts[k + 1] ? l->lessons.id[k + 1] : -1;
-            p->counted += p->target[t] >= 0;
-        }
+    *tokens = *counted = 0;
+    for (size_t i = 0; i < n; i++) {
+        *tokens += length_of(l, list[i]);
+        for (size_t k = l->lessons.begin[list[i]]; k < l->lessons.begin[list[i] + 1]; k++)
+            *counted += l->lessons.counts[k];
     }
-    offsets[to - from] = t;
-    p->batch = (sg_decoder_batch){.n = n, .batch = (int)(to - from), .id = id, .offsets = offsets, .recompute = l->c->recompute};
-    if (soft) {
-        p->batch.soft = sg_leaf(l->graph, l->a->soft);
-        p->batch.soft_at = at;
-    }
-    return true;
-}
-
-/* The loss of lessons; NULL: the graph's error. */
-static sg_tensor *loss_of(loop *l, packed *p, const uint32_t *list, size_t from, size_t to)
-{
-    if (!pack(l, p, list, from, to))
-        return NULL;
-    return sg_decoder_loss(l->graph, l->d, sg_decoder_states(l->graph, l->d, &p->batch, l->d->config.layers), p->target, NULL);
-}
-
-/* ---- what learns ------------------------------------------------------------------------------------------------------------ */
-static sg_status open_model(loop *l)
-{
-    const sg_tune_config *c = l->c;
-    const bool lora = strcmp(c->method, "lora") == 0, prompt = strcmp(c->method, "prompt") == 0, full = strcmp(c->method, "full") == 0;
-    char *base;
-    sg_status st;
-
-    if ((st = sg_llama_open(&l->m, l->job->model, l->err)))
-        return st;
-    const int layers = sg_llama_config_of(l->m)->layers;
-    if (!lora && !prompt && !full && c->last > layers)
-        return sg_fail(l->err, SG_ERR_USAGE, "last: expected at most %d, the layers of the model, found %d", layers, c->last);
-    if (!lora && !prompt && (st = sg_decoder_save_check(l->m, l->job->model, l->job->out, l->err)))
-        return st;
-    const sg_decoder_spec spec = {.learn_from = lora || prompt ? layers : full ? 0 : layers - c->last,
-                                  .learn_words = full,
-                                  .keep_bits = c->keep_bits};
-    if ((st = sg_decoder_new(&l->d, l->m, &spec, l->pool, l->err)) || (!lora && !prompt))
-        return st;
-    sg_adapter_config a = {.kind = lora ? SG_ADAPTER_LORA : SG_ADAPTER_PROMPT,
-                           .rank = c->rank,
-                           .alpha = c->alpha,
-                           .dropout = c->dropout,
-                           .rslora = c->rslora,
-                           .tokens = c->soft};
-    if ((base = realpath(l->job->model, NULL)))
-        snprintf(a.base, sizeof a.base, "%s", strlen(base) < sizeof a.base ? base : l->job->model);
-    free(base);
-    if ((lora && (st = sg_adapter_targets(&a.targets, c->targets, l->err))) ||
-        (st = sg_adapter_new(&l->a, &a, l->d, (uint64_t)c->seed, l->err)))
-        return st;
-    sg_decoder_adapt(l->d, l->a);
-    return SG_OK;
 }
 
 static sg_status list_weights(loop *l)
 {
-    sg_params *from = l->a ? &l->a->params : &l->d->params;
+    sg_params *from = l->learner->adapter ? &l->learner->adapter->params : l->learner->weights;
     sg_status st = sg_params_need_grads(from, l->err);
 
     for (size_t i = 0; i < from->n && !st; i++) {
@@ -256,15 +172,6 @@ static sg_status split_lessons(loop *l)
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------------------ */
-static char *state_path(const loop *l)
-{
-    char *folder = sg_path_join(l->job->out, "checkpoint");
-    char *path = folder ? sg_path_join(folder, "state.safetensors") : NULL;
-
-    sg_free(folder);
-    return path;
-}
-
 /* What must be equal for a run to go on, as one text. */
 static void identity(sg_buf *out, const loop *l)
 {
@@ -272,7 +179,7 @@ static void identity(sg_buf *out, const loop *l)
 
     for (size_t i = 0; i < l->lessons.begin[l->lessons.n]; i++)
         h = (h ^ ((uint64_t)(uint32_t)l->lessons.id[i] << 1 ^ l->lessons.counts[i])) * 0x100000001b3u;
-    sg_buf_printf(out, "model=%dx%dx%d data=%016" PRIx64 " arithmetic=%d", l->d->config.layers, l->d->config.dim, l->d->config.vocab, h,
+    sg_buf_printf(out, "model=%dx%dx%d data=%016" PRIx64 " arithmetic=%d", l->learner->layers, l->learner->dim, l->learner->vocab, h,
                   (int)l->precision);
     for (size_t i = 0; i < sg_n_tune_options; i++) {
         sg_buf_printf(out, " %s=", sg_tune_options[i].name);
@@ -280,150 +187,74 @@ static void identity(sg_buf *out, const loop *l)
     }
 }
 
-typedef struct array {
-    char name[140];
-    float *data;
-    size_t count;
-} array;
-
-static void add_array(array *a, size_t *n, const char *kind, const char *name, float *data, size_t count)
-{
-    snprintf(a[*n].name, sizeof a->name, "%s.%s", kind, name);
-    a[*n].data = data;
-    a[(*n)++].count = count;
-}
-
-static array *list_arrays(const loop *l, size_t *n)
-{
-    const size_t slots = sg_optim_slots(l->optim, NULL, 0);
-    sg_optim_slot *slot = sg_alloc_zero(slots, sizeof *slot);
-    array *a = slot ? sg_alloc_zero(2 * l->learns.n + slots, sizeof *a) : NULL;
-
-    *n = 0;
-    if (a)
-        sg_optim_slots(l->optim, slot, slots);
-    for (size_t i = 0; a && i < l->learns.n; i++) {
-        sg_param *p = l->learns.list[i];
-
-        add_array(a, n, "weight", p->name, p->value, p->count);
-        if (l->s.keep)
-            add_array(a, n, "best", p->name, l->s.keep[i], p->count);
-    }
-    for (size_t i = 0; a && i < slots; i++)
-        add_array(a, n, "optim", slot[i].name, slot[i].data, slot[i].count);
-    sg_free(slot);
-    return a;
-}
-
 static double elapsed(const loop *l)
 {
     return l->seconds_before + sg_now() - l->started;
 }
 
-static sg_status save_checkpoint(loop *l, sg_error *err)
+static sg_status describe(sg_state *out, const loop *l, sg_error *err)
 {
-    size_t n = 0;
-    array *a = list_arrays(l, &n);
-    sg_tensor_desc *desc = a ? sg_alloc_zero(n, sizeof *desc) : NULL;
-    char *path = state_path(l), *folder = sg_path_join(l->job->out, "checkpoint"), numbers[400];
-    sg_buf same = {0};
-    sg_status st;
+    const size_t slots = sg_optim_slots(l->optim, NULL, 0);
+    sg_optim_slot *slot = sg_alloc_zero(slots, sizeof *slot);
 
-    identity(&same, l);
-    if (!a || !desc || !path || !folder || same.failed) {
-        st = sg_fail_memory(err, "checkpoint");
-        goto done;
+    *out = (sg_state){.format = "sedge-tune-1"};
+    if (!slot)
+        return sg_fail_memory(err, "checkpoint");
+    identity(&out->same, l);
+    for (size_t i = 0; i < l->learns.n; i++) {
+        sg_param *p = l->learns.list[i];
+
+        sg_state_add(out, "weight", p->name, p->value, p->count);
+        if (l->s.keep)
+            sg_state_add(out, "best", p->name, l->s.keep[i], p->count);
     }
-    for (size_t i = 0; i < n; i++)
-        desc[i] = (sg_tensor_desc){.name = a[i].name, .dtype = SG_DT_F32, .rank = 1, .dim = {a[i].count}, .data = a[i].data};
-    snprintf(numbers, sizeof numbers, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a %a", l->s.step, l->s.best_step,
-             l->s.skipped, l->s.loss_n, sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l), l->s.tokens);
-    const sg_meta meta[] = {{"format", "sedge-tune-1"},
-                            {"identity", same.data},
-                            {"log", l->s.log.data ? l->s.log.data : ""},
-                            {"numbers", numbers}};
-    if (!(st = sg_dir_make(folder, err)))
-        st = sg_tensors_write(path, desc, n, meta, sizeof meta / sizeof *meta, err);
-done:
-    sg_buf_free(&same);
-    sg_free(folder);
-    sg_free(path);
-    sg_free(desc);
-    sg_free(a);
-    return st;
+    sg_optim_slots(l->optim, slot, slots);
+    for (size_t i = 0; i < slots; i++)
+        sg_state_add(out, "optim", slot[i].name, slot[i].data, slot[i].count);
+    sg_free(slot);
+    return SG_OK;
 }
 
-static sg_status read_state(loop *l, const sg_tensors *t, const array *a, size_t n, const char *same)
+static sg_status save_checkpoint(const loop *l, sg_error *err)
 {
-    const char *format = sg_tensors_meta(t, "format"), *found = sg_tensors_meta(t, "identity"), *path = sg_tensors_name(t);
-    const char *numbers = sg_tensors_meta(t, "numbers"), *log = sg_tensors_meta(t, "log");
-    int64_t steps;
-    sg_status st;
+    sg_state file;
+    sg_status st = describe(&file, l, err);
 
-    if (!format || strcmp(format, "sedge-tune-1") != 0 || !found || !numbers || !log)
-        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected a checkpoint of this version, found another file", path);
-    if (strcmp(found, same) != 0) {
-        size_t at = 0, word = 0;
-
-        for (; found[at] && found[at] == same[at]; at++)
-            if (found[at] == ' ')
-                word = at + 1;
-        return sg_fail(l->err, SG_ERR_USAGE, "%s: cannot resume with other options: checkpoint has %.*s, now asked %.*s", path,
-                       (int)strcspn(found + word, " "), found + word, (int)strcspn(same + word, " "), same + word);
-    }
-    if (sscanf(numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la %la", &l->s.step, &l->s.best_step,
-               &l->s.skipped, &l->s.loss_n, &steps, &l->s.best, &l->s.first, &l->s.loss_sum, &l->s.seconds, &l->s.tokens) != 10 ||
-        l->s.step < 0 || steps < 0)
-        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected ten counters, found '%.100s'", path, numbers);
-    for (size_t i = 0; i < n; i++) {
-        const sg_file_tensor *f;
-
-        if ((st = sg_tensors_need(&f, t, a[i].name, SG_DT_F32, 1, (int64_t[]){(int64_t)a[i].count}, l->err)))
-            return st;
-        memcpy(a[i].data, f->data, f->bytes);
-    }
-    sg_optim_set_steps(l->optim, steps);
-    sg_buf_puts(&l->s.log, log);
-    return l->s.log.failed ? sg_fail_memory(l->err, "training log") : SG_OK;
+    snprintf(file.numbers, sizeof file.numbers, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a %a", l->s.step,
+             l->s.best_step, l->s.skipped, l->s.loss_n, sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l),
+             l->s.tokens);
+    if (!st)
+        st = sg_state_save(&file, l->s.log.data, l->job->out, err);
+    sg_state_free(&file);
+    return st;
 }
 
 static sg_status load_checkpoint(loop *l)
 {
-    char *path = state_path(l);
-    sg_tensors *t = NULL;
-    sg_buf same = {0};
-    size_t n = 0;
-    array *a = NULL;
-    sg_status st = SG_OK;
+    sg_state file;
+    int64_t steps = 0;
+    bool found = false;
+    sg_status st = describe(&file, l, l->err);
 
-    if (path && !sg_file_exists(path))
-        goto done;
-    identity(&same, l);
-    if (!path || same.failed || !(a = list_arrays(l, &n)))
-        st = sg_fail_memory(l->err, "checkpoint");
-    if (!st && !(st = sg_tensors_open(&t, path, l->err)))
-        st = read_state(l, t, a, n, same.data);
-    for (size_t i = 0; i < l->learns.n; i++)
-        l->learns.list[i]->version++;
+    if (!st && !(st = sg_state_load(&file, &l->s.log, &found, l->job->out, l->err)) && found &&
+        (sscanf(file.numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la %la", &l->s.step, &l->s.best_step,
+                &l->s.skipped, &l->s.loss_n, &steps, &l->s.best, &l->s.first, &l->s.loss_sum, &l->s.seconds, &l->s.tokens) != 10 ||
+         l->s.step < 0 || steps < 0))
+        st = sg_fail(l->err, SG_ERR_FORMAT, "%s/checkpoint: expected ten counters, found '%.100s'", l->job->out, file.numbers);
+    if (found && !st) {
+        sg_optim_set_steps(l->optim, steps);
+        for (size_t i = 0; i < l->learns.n; i++)
+            l->learns.list[i]->version++;
+    }
     l->seconds_before = l->s.seconds;
-done:
-    sg_tensors_close(t);
-    sg_free(a);
-    sg_buf_free(&same);
-    sg_free(path);
+    sg_state_free(&file);
     return st;
 }
 
 /* A run that was stopped is worth hours: it is continued or removed on purpose, never by accident. */
 static sg_status check_unfinished(const loop *l)
 {
-    char *path = sg_path_join(l->job->out, "checkpoint");
-    const bool unfinished = path && sg_dir_exists(path);
-
-    sg_free(path);
-    if (!path)
-        return sg_fail_memory(l->err, "path");
-    if (unfinished && !l->job->resume)
+    if (sg_state_exists(l->job->out) && !l->job->resume)
         return sg_fail(l->err, SG_ERR_USAGE, "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint", l->job->out,
                        l->job->out);
     return SG_OK;
@@ -453,17 +284,20 @@ static sg_optim_spec optim_spec(const loop *l)
 static sg_status ask_valid(loop *l, double *out)
 {
     double sum = 0, n = 0;
-    packed p;
     sg_status st = SG_OK;
 
     for (size_t at = 0, to; at < l->n_valid && !st; at = to) {
+        size_t tokens, counted;
+
         to = fill(l, l->valid, l->n_valid, at);
+        count_tokens(l, l->valid + at, to - at, &tokens, &counted);
         sg_graph_begin(l->graph, SG_INFER, (uint64_t)l->c->seed, 0);
-        const sg_tensor *loss = loss_of(l, &p, l->valid, at, to);
+        const sg_tensor *loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->valid + at, to - at, 0); /* comparable, whatever was
+                                                                                                                learned */
 
         if (!(st = sg_graph_status(l->graph, l->err))) {
-            sum += (double)loss->data[0] * p.counted;
-            n += p.counted;
+            sum += (double)loss->data[0] * (double)counted;
+            n += (double)counted;
             st = sg_progress_tick(l->progress,
                                   &(sg_progress_event){.stage = "validate", .unit = "texts", .done = (double)to, .total = (double)l->n_valid,
                                                        .loss = (double)NAN},
@@ -513,15 +347,15 @@ static sg_status validate(loop *l)
 
 static sg_status one_step(loop *l)
 {
-    packed p;
+    size_t tokens, counted;
     sg_tensor *loss;
     sg_status st = find_epoch(l);
 
     if (st)
         return st;
-    const size_t at = (size_t)(l->s.step - l->epoch_step);
+    const size_t at = l->begin[l->s.step - l->epoch_step], n = l->begin[l->s.step - l->epoch_step + 1] - at;
     sg_graph_begin(l->graph, SG_TRAIN, (uint64_t)l->c->seed, (uint64_t)l->s.step);
-    loss = loss_of(l, &p, l->order, l->begin[at], l->begin[at + 1]);
+    loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->order + at, n, (float)l->c->smoothing);
     if ((st = sg_graph_status(l->graph, l->err)) || (st = sg_backward(l->graph, loss, l->err)))
         return st;
     st = sg_optim_step(l->optim, l->pool, NULL, l->err);
@@ -540,7 +374,8 @@ static sg_status one_step(loop *l)
         l->s.loss_n++;
     }
     l->s.step++;
-    l->s.tokens += p.batch.n;
+    count_tokens(l, l->order + at, n, &tokens, &counted);
+    l->s.tokens += (double)tokens;
     return sg_progress_tick(l->progress,
                             &(sg_progress_event){.stage = "tune",
                                                  .unit = "steps",
@@ -583,7 +418,7 @@ static sg_status run(loop *l)
 /* The best weights, or the last, into OUT; the checkpoint away. */
 static sg_status finish(loop *l)
 {
-    char *log = sg_path_join(l->job->out, "training.jsonl"), *checkpoint = sg_path_join(l->job->out, "checkpoint");
+    char *log = sg_path_join(l->job->out, "training.jsonl");
     sg_status st = SG_OK;
 
     for (size_t i = 0; l->s.best_step >= 0 && i < l->learns.n; i++) {
@@ -592,14 +427,13 @@ static sg_status finish(loop *l)
         memcpy(p->value, l->s.keep[i], p->count * sizeof *p->value);
         p->version++;
     }
-    if (!log || !checkpoint)
+    if (!log)
         st = sg_fail_memory(l->err, "path");
     if (!st)
-        st = l->a ? sg_adapter_save(l->a, l->job->out, l->err) : sg_decoder_save(l->d, l->m, l->job->model, l->job->out, SG_DT_F32, l->err);
+        st = sg_learner_save(l->learner, l->job->model, l->job->out, l->err);
     if (!st && !(st = sg_file_write(log, l->s.log.data ? l->s.log.data : "", l->s.log.size, l->err)))
-        st = sg_dir_remove(checkpoint, l->err);
+        st = sg_state_remove(l->job->out, l->err);
     sg_free(log);
-    sg_free(checkpoint);
     return st;
 }
 
@@ -610,14 +444,11 @@ static sg_status prepare(loop *l)
     sg_status st;
 
     l->precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
-    if ((st = check_unfinished(l)) || (st = open_model(l)) || (st = list_weights(l)))
+    if ((st = check_unfinished(l)) || (st = sg_learner_open(&l->learner, l->job, c, l->pool, l->err)) ||
+        (st = list_weights(l)))
         return st;
-    const int most = l->d->config.places - (l->a && l->a->soft ? l->a->config.tokens : 0); /* that the model knows */
-    if (most < 2)
-        return sg_fail(l->err, SG_ERR_USAGE, "soft: expected at most %d, the model knows %d places, found %d", l->d->config.places - 2,
-                       l->d->config.places, c->soft);
-    how.most = c->length < most ? c->length : most;
-    if ((st = sg_lessons_read(&l->lessons, l->m, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
+    how.most = c->length < l->learner->places ? c->length : l->learner->places;
+    if ((st = sg_lessons_read(&l->lessons, &l->learner->lessons, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
         (st = count_steps(l)))
         return st;
     const sg_optim_spec spec = optim_spec(l);
@@ -632,7 +463,8 @@ static sg_status prepare(loop *l)
         return st;
     return sg_progress_say(l->progress, l->err, "tune",
                            "%s: %zu of %zu weights learn, %zu examples (%zu kept for validation) of %zu tokens%s, %" PRId64 " steps%s", c->method,
-                           sg_params_count(&l->learns), sg_params_count(&l->d->params) + (l->a ? sg_params_count(&l->a->params) : 0),
+                           sg_params_count(&l->learns),
+                           sg_params_count(l->learner->weights) + (l->learner->adapter ? sg_params_count(&l->learner->adapter->params) : 0),
                            l->lessons.n, l->n_valid, l->lessons.begin[l->lessons.n], l->lessons.cut ? ", some of them cut" : "", l->total,
                            l->s.step ? ", resumed" : "");
 }
@@ -667,9 +499,7 @@ static void close_all(loop *l)
     sg_free(l->begin);
     sg_free(l->learns.list);
     sg_lessons_free(&l->lessons);
-    sg_adapter_free(l->a);
-    sg_decoder_free(l->d);
-    sg_llama_close(l->m);
+    sg_learner_free(l->learner);
 }
 
 sg_status sg_tune(const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,

@@ -1,10 +1,12 @@
-/* tune.h - sedge lm tune: a decoder learns from texts. Adapters, vectors in front, last layers, or all of it. */
+/* tune.h - sedge lm tune: a decoder or a T5 learns from texts. Adapters, vectors in front, last layers, or all of it. */
 #ifndef SG_LM_TUNE_H
 #define SG_LM_TUNE_H
 
 #include "base/option.h"
+#include "base/pool.h"
 #include "base/progress.h"
-#include "lm/adapter.h"
+
+#include <jansson.h>
 
 #define SG_TUNE_OPTIONS(X)                                                                                                           \
     X(choice, method, lora, 0, 0, "lora|prompt|last|full: tune: low-rank parts, vectors in front of texts, last layers, everything") \
@@ -13,13 +15,15 @@
     X(bool, rslora, false, 0, 1, "tune, lora: by alpha / sqrt(rank) instead")                                                        \
     X(float, dropout, 0, 0, 0.9, "tune, lora: share of what goes into the parts that is dropped")                                    \
     X(text, targets, all, 0, 255,                                                                                                    \
-      "tune, lora: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj")                      \
+      "tune, lora: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj (T5: q, k, v, o, wi, wo)") \
+    X(text, layers, all, 0, 255, "tune, lora: layers that have parts, from 0 (20-29), and their ranks if not rank (0-19:4,20-29:16)") \
     X(int, soft, 20, 1, 65536, "tune, prompt: vectors in front of every text")                                                       \
     X(int, last, 2, 1, 1000, "tune, last: layers that learn")                                                                        \
     X(bool, keep_bits, false, 0, 1, "tune: matrices that do not learn stay in the bits of a .gguf file: less memory")        \
     X(bool, recompute, false, 0, 1, "tune: layers are worked out again on the way back: less memory, slower")                        \
     X(bool, chat, false, 0, 1, "tune: prompts are a user's turn, in the form that the model was trained on")                         \
     X(bool, prompt_counts, false, 0, 1, "tune: prompts are learned, too, not completions alone")                                     \
+    X(float, smoothing, 0, 0, 0.9, "tune: share of a target that is spread over all tokens (label smoothing)")                       \
     X(int, length, 1024, 2, 1048576, "tune: tokens of an example, at most (and as the model knows)")                                                     \
     X(int, tokens, 2048, 2, 16777216, "tune: tokens of a step, at most (one example at least)")                                      \
     X(int, epochs, 3, 1, 1000000, "tune: passes over the examples, at most")                                                         \

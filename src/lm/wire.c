@@ -145,12 +145,12 @@ static bool make_headers(sg_wire *w, const char *secret)
            (!w->authorization || add_header(w, w->authorization));
 }
 
-static bool make_slot(sg_wire *w, slot *s)
+static bool make_slot(sg_wire *w, slot *s, const char *ca)
 {
     const sg_wire_limits *l = &w->limits;
 
     s->wire = w;
-    if (!(s->easy = curl_easy_init()))
+    if (!(s->easy = curl_easy_init()) || (*ca && curl_easy_setopt(s->easy, CURLOPT_CAINFO, ca)))
         return false;
     return !curl_easy_setopt(s->easy, CURLOPT_NOSIGNAL, 1L) &&
            !curl_easy_setopt(s->easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
@@ -166,7 +166,7 @@ static bool make_slot(sg_wire *w, slot *s)
            !curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)(l->total * 1000));
 }
 
-sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const sg_wire_limits *limits,
+sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const char *ca, const sg_wire_limits *limits,
                       sg_error *err)
 {
     sg_wire *w;
@@ -183,7 +183,7 @@ sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const sg_
     w->n = slots;
     bool good = make_headers(w, secret) && (w->multi = curl_multi_init());
     for (size_t i = 0; i < slots && good; i++)
-        good = make_slot(w, &w->slot[i]);
+        good = make_slot(w, &w->slot[i], ca);
     if (!good) {
         sg_wire_free(w);
         return sg_fail_memory(err, "connections");
@@ -269,6 +269,14 @@ static void take_reply(sg_wire_reply *r, slot *s, CURLcode code)
         r->end = SG_WIRE_LONG;
         snprintf(r->why, sizeof r->why, "expected an answer of at most %zu bytes, found more",
                  s->wire->limits.bytes_max);
+        return;
+    }
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
+        r->end = SG_WIRE_UNTRUSTED;
+        snprintf(r->why, sizeof r->why, "%s: %.180s",
+                 code == CURLE_SSL_CACERT_BADFILE ? "expected PEM certificates in ca"
+                                                  : "its certificate is not trusted (ca names others to trust)",
+                 s->why[0] ? s->why : curl_easy_strerror(code));
         return;
     }
     r->end = code == CURLE_OPERATION_TIMEDOUT ? SG_WIRE_LATE : SG_WIRE_BROKEN;

@@ -135,11 +135,18 @@ sg_tensor *sg_layernorm(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *b, flo
 sg_tensor *sg_rmsnorm(sg_graph *g, sg_tensor *x, sg_param *w, float eps);
 sg_tensor *sg_l2norm(sg_graph *g, sg_tensor *x, float eps);     /* rows to unit length: x / max(|x|, eps) */
 sg_tensor *sg_softmax(sg_graph *g, sg_tensor *x);               /* over the last dimension */
+/* Soft permutations: each (n, n) block of x (blocks n, n) to exp(x + u_i + v_j), u and v by `rounds` rounds of making the rows, then the
+ * columns, sum to 1 (math/balance.c). Columns sum to 1, rows nearly, by the rounds. */
+sg_tensor *sg_balance(sg_graph *g, sg_tensor *x, int rounds);
+sg_tensor *sg_squares_times(sg_graph *g, sg_tensor *a, sg_tensor *b); /* a (blocks n, n), b (blocks n, d): a_k b_k, one under the other */
 /* rows of table (n_rows, d) by id; ids copied; id -1 gives a zero row. Sparse gradient when table->sparse. */
 sg_tensor *sg_embed(sg_graph *g, sg_param *table, const int32_t *ids, int n);
 /* sum over k of table[ids[i*k + j]]: several id columns into one vector; -1 skipped. */
 sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n, int k);
 sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n);        /* gather rows; -1 gives zeros */
+/* y_i = sum over j < k of w[i, col[i k + j]] x[row[i k + j]]: x (slots, d), w (rows, n), each slot in one y at most; row and col are
+ * borrowed until the next begin. */
+sg_tensor *sg_mix_rows(sg_graph *g, sg_tensor *x, sg_tensor *w, const int32_t *row, const int32_t *col, int k);
 sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim);       /* the same numbers, the same count */
 sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n);           /* one under the other */
 sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n);
@@ -252,8 +259,19 @@ typedef struct sg_list_spec {
     float scale, label_smoothing;
 } sg_list_spec;
 sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *b, const sg_list_spec *spec);
+/* Log-probability of column target[r] of row r of logits x, softmax over columns begin[r] .. begin[r] + size[r] - 1: (rows, 1), 0 where
+ * target is -1. The arrays are borrowed until the next begin. */
+sg_tensor *sg_log_prob(sg_graph *g, sg_tensor *x, const int32_t *begin, const int32_t *size, const int32_t *target);
 /* Contrastive loss: row r of q (rows, d) against all rows of c (n, d), n >= rows, of which row r is its own; mean over rows, scalar. */
 sg_tensor *sg_batch_ce(sg_graph *g, sg_tensor *q, sg_tensor *c, float scale);
+/* The same where a query's own may be any candidate, and where some do not count for it, such as what its user did at other times. */
+typedef struct sg_among_spec {
+    const int32_t *own;           /* (rows), copied; -1: no loss */
+    const int32_t *offsets, *out; /* candidates out[offsets[r]] .. out[offsets[r + 1] - 1] do not count for row r, but for its own;
+                                     copied; NULL: all count */
+    float scale;
+} sg_among_spec;
+sg_tensor *sg_batch_ce_among(sg_graph *g, sg_tensor *q, sg_tensor *c, const sg_among_spec *spec);
 /* Sampled softmax: target against n_neg shared or own negatives (negatives (rows or 1, n_neg)). A negative equal to the
  * target is masked. logq: log of the expected count of each table row under the sampler, or NULL: no correction. */
 typedef struct sg_sampled_spec {

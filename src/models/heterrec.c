@@ -40,7 +40,9 @@
     X(float, token_loss, 0.1, 0, 100, "weight of guessing the next item's features from those of this one")  \
     X(int, negatives, 0, 0, 1000000, "items beside the batch's labels that are compared (0: all items)")     \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
-    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")
+    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
+    X(float, content, 0, 0, 100,                                                                             \
+      "item vectors of this many times init_sd are added to the items' own at the start (0: none)")
 
 typedef struct heterrec_config {
     HETERREC_OPTIONS(SG_OPTION_FIELD)
@@ -234,6 +236,8 @@ static sg_status heterrec_init(sg_model *m, const sg_train_data *t, sg_error *er
     }
     if (!st && c->vectors)
         st = put_vectors(m, t, err);
+    if (!st && c->content > 0)
+        st = sg_content_add(s->item, t, c->content * c->init_sd, err);
     return st ? st : find_features(m, err);
 }
 
@@ -468,15 +472,6 @@ static void heterrec_session_fini(sg_session *session)
     *r = (scorer){0};
 }
 
-static uint64_t version_of(const sg_model *m)
-{
-    uint64_t sum = 1;
-
-    for (size_t i = 0; i < m->params.n; i++)
-        sum += m->params.list[i]->version;
-    return sum;
-}
-
 static sg_status know_targets(sg_session *session, sg_error *err)
 {
     enum { RUN = 4096 };
@@ -486,7 +481,7 @@ static sg_status know_targets(sg_session *session, sg_error *err)
     scorer *r = session->state;
     int32_t item[RUN];
 
-    if (r->version == version_of(m))
+    if (r->version == sg_params_version(&m->params))
         return SG_OK;
     if (!r->target && !(r->target = sg_alloc_array((size_t)m->n_items, dim * sizeof *r->target)))
         return sg_fail_memory(err, "item vectors");
@@ -505,7 +500,7 @@ static sg_status know_targets(sg_session *session, sg_error *err)
             return st;
         memcpy(r->target + (size_t)first * dim, x->data, x->count * sizeof *r->target);
     }
-    r->version = version_of(m);
+    r->version = sg_params_version(&m->params);
     return SG_OK;
 }
 

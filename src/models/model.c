@@ -77,7 +77,8 @@ static sg_status take_ids(sg_model *m, const sg_train_data *t, sg_error *err)
     if (ids->n != m->n_items)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected semantic IDs of %d items, found %d", t->data->name,
                        (int)m->n_items, (int)ids->n);
-    if ((st = sg_catalogue_new(&m->catalogue, ids->codes, ids->n, ids->levels, ids->size, err)))
+    if ((st = sg_catalogue_new(&m->catalogue, ids->codes, ids->n, ids->levels, ids->size, err)) ||
+        (ids->ends && (st = sg_catalogue_let_end(m->catalogue, err))))
         return st;
     if (!sg_mul(&count, (size_t)ids->n, (size_t)ids->levels) ||
         !(m->codes = sg_alloc_array(count, sizeof *m->codes)))

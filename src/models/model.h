@@ -90,6 +90,8 @@ typedef struct sg_model_class {
     /* Epochs of another task before those that were asked for: nothing is validated in them. loss finds the epoch at hand in
      * m->epoch. NULL: none. */
     int (*pretrain)(const sg_model *m);
+    /* What else there is to watch, at every validation, into the object `notes`: of the weights as they are, nothing else. NULL: none. */
+    sg_status (*notes)(sg_model *m, const sg_train_data *t, sg_pool *pool, struct json_t *notes, sg_error *err);
 
     /* Role recommend, one or both ways. score: (n, n_items) for all items, higher is better; -inf: never.
      * recommend: (n, k) best first, item -1 where fewer than k were found. A class without it gets top-k of score. */

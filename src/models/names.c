@@ -117,17 +117,20 @@ sg_status sg_names_known(sg_names *s, const sg_train_data *t, const int32_t *nam
     return st;
 }
 
-/* The codes after each prefix of the names, as candidates: offsets (n * levels + 1), and the place of the name's own. id NULL:
- * counted only. */
+/* The codes after each prefix of the names, as candidates: offsets (rows + 1), and the place of the name's own. code NULL: counted
+ * only. */
 static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32_t *offsets, int32_t *target,
                             int32_t *code, int32_t *prefix)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX];
-    int32_t at = 0;
+    int32_t at = 0, r = 0;
 
-    for (int t = 0, r = 0; t < n; t++) {
+    for (int t = 0; t < n; t++) {
         sg_catalogue_codes(s->catalogue, name[t], codes);
-        for (int32_t l = 0, node = 0; l < s->levels; l++, r++) {
+
+        const int length = sg_catalogue_length(s->catalogue, codes);
+
+        for (int32_t l = 0, node = 0; l < length; l++, r++) {
             const sg_children next = sg_catalogue_children(s->catalogue, l, node);
 
             offsets[r] = at;
@@ -145,14 +148,14 @@ static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32
             }
         }
     }
-    offsets[n * s->levels] = at;
+    offsets[r] = at;
     return at;
 }
 
 sg_tensor *sg_names_loss_legal(sg_graph *g, const sg_names *s, sg_tensor *x, const int32_t *name, int n,
                                float smoothing)
 {
-    const size_t rows = (size_t)n * (size_t)s->levels;
+    const size_t rows = (size_t)n * (size_t)s->levels; /* at most */
     int32_t *offsets = sg_scratch(g, rows + 1, sizeof *offsets),
             *target = sg_scratch(g, rows + 1, sizeof *target);
 

@@ -36,8 +36,8 @@ sg_status sg_names_content(sg_names *s, const sg_train_data *t, const int32_t *n
  * catalogue that takes them in later is the one they would have been trained beside. Fills `known`. */
 sg_status sg_names_known(sg_names *s, const sg_train_data *t, const int32_t *name, sg_error *err);
 
-/* Cross-entropy of each level over the codes that exist after the codes before it: row t * levels + l of x writes code l of
- * name[t]. */
+/* Cross-entropy of each level over the codes that exist after the codes before it: x has a row for each code of each name, in this
+ * order; none for the end of an ID, after which no other code exists. */
 sg_tensor *sg_names_loss_legal(sg_graph *g, const sg_names *s, sg_tensor *x, const int32_t *name, int n,
                                float smoothing);
 /* Decoding: the logits of rows->level from x (n, dim), already scaled; node (n): of each prefix, -1: the catalogue has none such.

@@ -10,6 +10,7 @@
     X(narm)                                                                                                  \
     X(attrec)                                                                                                \
     X(sasrec)                                                                                                \
+    X(vqrec)                                                                                                 \
     X(heterrec)                                                                                              \
     X(bert4rec)                                                                                              \
     X(s3rec)                                                                                                 \
@@ -19,7 +20,9 @@
     X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
     X(cobra)                                                                                                 \
-    X(dsi)
+    X(dsi)                                                                                                   \
+    X(onerec)                                                                                                \
+    X(onerec_reward)
 
 #define DECLARED(name) extern const sg_model_class sg_model_##name;
 MODELS(DECLARED)

@@ -20,6 +20,9 @@
  * T5 has none: a bidirectional encoder can mark the last item itself. One that is causal by item cannot, since
  * it does not know where a target's history ends.
  *
+ * IDs that end early (sedge tokenize --method alit) are read to their last code. The decoder writes the end too, unless softmax=legal,
+ * where it is the only code that exists; what fills the ID up after its end costs nothing.
+ *
  * star=W adds W times the scores of STAR, what is looked up of items that come together and of their texts, to what the decoder
  * says of an item. The search goes by the sum: a prefix counts the best score of STAR below it.
  *
@@ -27,19 +30,12 @@
  * bidirectional. augment=user, the default, asks all targets of a user at once: the encoder is causal by item
  * (an item sees itself whole and all before it), so one encoder pass serves every prefix: a target at position
  * t reads the first t items of it. */
-#include "models/past.h"
+#include "models/coder.h"
 
 #include "base/alloc.h"
-#include "base/rng.h"
-#include "decode/stack.h"
-#include "math/gemm.h"
-#include "math/math.h"
-#include "models/names.h"
 #include "models/star.h"
-#include "nn/transformer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define TIGER_OPTIONS(X)                                                                                     \
@@ -76,6 +72,8 @@
       "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
       "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
+    X(float, length_norm, 0, 0, 1,                                                                           \
+      "IDs of several lengths: scores of a beam's items are divided by their codes to this power (0: sums)") \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")
 
@@ -93,11 +91,7 @@ typedef struct example {
 } example;
 
 typedef struct tiger {
-    sg_names names;
-    int32_t bos, user0;
-    sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
-    sg_block *enc, *dec;                        /* owned (layers) */
-    sg_norm norm_enc, norm_dec;
+    sg_coder coder;
     const sg_dataset *data; /* training: borrowed */
     example *examples;      /* owned */
     sg_star star;
@@ -108,62 +102,30 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
 {
     const tiger_config *c = m->config;
     tiger *s = m->state;
-    sg_params *ps = &m->params;
-    sg_block_spec spec = {.dim = c->dim,
-                          .heads = c->heads,
-                          .head_dim = c->head_dim,
-                          .ffn = c->ffn,
-                          .rms = true,
-                          .gated = c->gated,
-                          .t5_init = true,
-                          .eps = 1e-6f,
-                          .act = !strcmp(c->act, "relu")   ? SG_RELU
-                                 : !strcmp(c->act, "gelu") ? SG_GELU
-                                                           : SG_SILU};
-    sg_names *w = &s->names;
-    char name[32];
-    int32_t n;
 
-    if (!m->catalogue)
-        return sg_fail(err, SG_ERR_MISSING, "tiger needs semantic IDs: run sedge tokenize first");
-    sg_names_init(w, m->catalogue);
-    w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
-    s->bos = n = w->tokens;
-    s->user0 = n + 1;
-    s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
-    s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
-    if (!s->enc || !s->dec)
-        return sg_fail_memory(err, "tiger");
-    w->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
-                            n + 1 + c->user_tokens, c->dim, "token.weight");
-    w->head = c->tied ? w->token
-                      : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n,
-                                     c->dim, "head.weight");
-    if (c->prefix_vectors && w->levels > 1) {
-        if (sg_names_number(w, err))
-            return SG_ERR_MEMORY;
-        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
-                                 w->first_prefix[w->levels + 1], c->dim, "prefix.weight");
-    }
-    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
-                               "encoder.bias.weight");
-    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
-                               "decoder.bias.weight");
-    if (c->cross_bias)
-        s->bias_cross = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
-                                     "cross.bias.weight");
-    for (int i = 0; i < c->layers; i++) {
-        snprintf(name, sizeof name, "encoder.%d", i);
-        sg_block_declare(&s->enc[i], ps, seed, &spec, name);
-    }
-    spec.cross = true;
-    for (int i = 0; i < c->layers; i++) {
-        snprintf(name, sizeof name, "decoder.%d", i);
-        sg_block_declare(&s->dec[i], ps, seed, &spec, name);
-    }
-    sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
-    sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
-    return SG_OK;
+    return sg_coder_declare(&s->coder, m, seed,
+                            &(sg_coder_spec){.dim = c->dim,
+                                             .layers = c->layers,
+                                             .heads = c->heads,
+                                             .head_dim = c->head_dim,
+                                             .ffn = c->ffn,
+                                             .act = c->act,
+                                             .gated = c->gated,
+                                             .dropout = (float)c->dropout,
+                                             .history = c->history,
+                                             .step = c->step,
+                                             .causal = !strcmp(c->augment, "user"),
+                                             .user_tokens = c->user_tokens,
+                                             .prefix_vectors = c->prefix_vectors,
+                                             .cross_bias = c->cross_bias,
+                                             .buckets = c->buckets,
+                                             .bucket_distance = c->bucket_distance,
+                                             .tied = c->tied,
+                                             .init_sd = c->init_sd,
+                                             .legal = !strcmp(c->softmax, "legal"),
+                                             .renormalise = c->renormalise,
+                                             .length_norm = (float)c->length_norm},
+                            err);
 }
 
 static sg_status tiger_ready(sg_model *m, sg_error *err)
@@ -180,8 +142,8 @@ static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
     tiger *s = m->state;
     sg_status st = SG_OK;
 
-    if (s->names.prefix && c->content > 0 &&
-        (st = sg_names_content(&s->names, t, NULL, c->content * c->init_sd, err)))
+    if (s->coder.names.prefix && c->content > 0 &&
+        (st = sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)))
         return st;
     if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
         st = tiger_ready(m, err); /* validation asks before training ends */
@@ -192,109 +154,8 @@ static void tiger_fini(sg_model *m)
 {
     tiger *s = m->state;
 
-    sg_free(s->enc);
-    sg_free(s->dec);
+    sg_coder_free(&s->coder);
     sg_free(s->examples);
-    sg_names_free(&s->names);
-}
-
-/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one. */
-static sg_tensor *embed(sg_graph *g, const tiger *s, const int32_t *id, const int32_t *prefix, int n,
-                        double init_sd)
-{
-    sg_tensor *x = sg_embed(g, s->names.token, id, n);
-
-    if (s->names.prefix)
-        x = sg_plus(g, x, sg_embed(g, s->names.prefix, prefix, n));
-    return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
-}
-
-/* ---- the encoder --------------------------------------------------------------------------------------- */
-/* Items to encoder tokens. Sequence i owns item[offsets[i]] .. item[offsets[i + 1]]. */
-typedef struct source {
-    int batch;
-    const int32_t *user; /* (batch), -1: unknown */
-    const int32_t *item;
-    const int32_t *offsets; /* (batch + 1), items */
-    const int32_t *before;  /* (batch) items that were read earlier; NULL: none */
-    sg_kept *const *kept;   /* (layers, batch) of them; NULL: none */
-    int32_t *tokens;        /* (batch + 1), token offsets: filled by encode */
-    const sg_session *session; /* its items may have come after the training; NULL: training */
-} source;
-
-static uint32_t user_token(const tiger_config *c, int32_t user)
-{
-    return user < 0 ? 0 : (uint32_t)(sg_rng_mix((uint64_t)user + 1) % (uint64_t)c->user_tokens);
-}
-
-static bool renormalises(const tiger_config *c)
-{
-    return c->renormalise || !strcmp(c->softmax, "legal");
-}
-
-static sg_tensor *encode(const sg_model *m, sg_graph *g, source *in)
-{
-    const tiger_config *c = m->config;
-    const tiger *s = m->state;
-    const sg_names *w = &s->names;
-    const int extra = c->user_tokens ? 1 : 0;
-    const int total = in->offsets[in->batch] * w->levels + extra * in->batch;
-    int32_t *id = sg_scratch(g, (size_t)total + 1, sizeof *id);
-    int32_t *limit = sg_scratch(g, (size_t)total + 1, sizeof *limit);
-    int32_t *prefix = sg_scratch(g, (size_t)total + 1, sizeof *prefix);
-    int n = 0;
-
-    in->tokens = sg_scratch(g, (size_t)in->batch + 1, sizeof *in->tokens);
-    if (!id || !limit || !prefix || !in->tokens)
-        return NULL;
-    for (int b = 0; b < in->batch; b++) {
-        const int before = in->before ? in->before[b] : 0;
-
-        in->tokens[b] = n;
-        if (extra && !before) {
-            id[n] = s->user0 + (int32_t)user_token(c, in->user ? in->user[b] : -1);
-            prefix[n] = -1;
-            limit[n++] = 1;
-        }
-        for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
-            const size_t at = (size_t)in->item[i] * (size_t)w->levels;
-            const int32_t *code = m->codes + at, *row = w->prefix ? w->node + at : NULL;
-            int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
-
-            if (in->session && in->session->offer && in->session->offer->catalogue) {
-                sg_session_codes(in->session, in->item[i], own);
-                sg_names_rows(own_row, w, own);
-                code = own;
-                row = own_row;
-            }
-            for (int l = 0; l < w->levels; l++) {
-                id[n] = w->first[l] + code[l];
-                prefix[n] = w->prefix ? row[l] : -1;
-                limit[n++] = extra + (before + i - in->offsets[b] + 1) * w->levels;
-            }
-        }
-    }
-    in->tokens[in->batch] = n;
-    if (n == 0 && in->kept) /* nothing new */
-        return NULL;
-
-    sg_attention_spec spec = {.heads = c->heads,
-                              .batch = in->batch,
-                              .offsets_q = in->tokens,
-                              .offsets_k = in->tokens,
-                              .mask = !strcmp(c->augment, "user") ? SG_MASK_LIMIT : SG_MASK_NONE,
-                              .limit_q = limit,
-                              .scale = 1,
-                              .dropout = (float)c->dropout,
-                              .bias = s->bias_enc,
-                              .bias_bidirectional = true,
-                              .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, n, c->init_sd), (float)c->dropout);
-    for (int i = 0; i < c->layers; i++) {
-        spec.kept = in->kept ? in->kept + (size_t)i * (size_t)in->batch : NULL;
-        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
-    }
-    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
 }
 
 /* ---- training ------------------------------------------------------------------------------------------ */
@@ -304,7 +165,7 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     tiger *s = m->state;
     size_t cap = 0;
 
-    const sg_status st = c->leave_unseen ? sg_names_known(&s->names, t, NULL, err) : SG_OK;
+    const sg_status st = c->leave_unseen ? sg_names_known(&s->coder.names, t, NULL, err) : SG_OK;
 
     if (st)
         return st;
@@ -335,17 +196,25 @@ static sg_status tiger_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     return SG_OK;
 }
 
+/* Codes of an item that the decoder writes: with the end of its ID, when there are others in its place. */
+static int written(const tiger *s, int32_t item)
+{
+    const int length = sg_coder_length(&s->coder, item);
+
+    return length < s->coder.names.levels && !s->coder.spec.legal ? length + 1 : length;
+}
+
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,
                              uint64_t step)
 {
     const tiger_config *c = m->config;
     const tiger *s = m->state;
-    const sg_names *w = &s->names;
-    const int L = w->levels, extra = c->user_tokens ? 1 : 0;
+    const sg_names *w = &s->coder.names;
+    const int L = w->levels;
     int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *user = sg_scratch(g, (size_t)n, sizeof *user);
     int32_t *rows = sg_scratch(g, (size_t)n + 1, sizeof *rows); /* decoder rows of each example */
-    int items = 0, targets = 0;
+    int items = 0, targets = 0, R = 0;
 
     if (!offsets || !user || !rows)
         return NULL;
@@ -353,196 +222,63 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
         const example *e = &s->examples[example_no[i]];
 
         offsets[i] = items;
-        rows[i] = targets * L;
+        rows[i] = R;
         user[i] = e->user;
         items += (int)(e->last - e->begin);
         targets += (int)(e->last - e->first + 1);
+        for (int64_t ev = e->first; ev <= e->last; ev++)
+            R += written(s, s->data->item[ev]);
     }
     offsets[n] = items;
-    rows[n] = targets * L;
+    rows[n] = R;
 
-    const int R = targets * L;
     int32_t *item = sg_scratch(g, (size_t)items + 1, sizeof *item);
     int32_t *own = sg_scratch(g, (size_t)targets + 1, sizeof *own); /* rows of each target */
     int32_t *target_item = sg_scratch(g, (size_t)targets + 1, sizeof *target_item);
-    int32_t *arrays = sg_scratch(g, 7 * (size_t)R, sizeof *arrays);
+    int32_t *arrays = sg_scratch(g, 6 * (size_t)R, sizeof *arrays);
     if (!item || !own || !target_item || !arrays)
         return NULL;
     int32_t *id = arrays, *limit = arrays + R, *begin = arrays + 2 * R, *size = arrays + 3 * R,
             *target = arrays + 4 * R;
-    int32_t *prefix = arrays + 5 * R, *place = arrays + 6 * R;
+    int32_t *prefix = arrays + 5 * R;
     int r = 0, t = 0;
     for (int i = 0; i < n; i++) {
         const example *e = &s->examples[example_no[i]];
+        int read = c->user_tokens ? 1 : 0;
 
         memcpy(item + offsets[i], s->data->item + e->begin, (size_t)(e->last - e->begin) * sizeof *item);
+        for (int64_t ev = e->begin; ev < e->first; ev++)
+            read += sg_coder_length(&s->coder, s->data->item[ev]);
         for (int64_t ev = e->first; ev <= e->last; ev++) {
             const int32_t *code = m->codes + (size_t)s->data->item[ev] * (size_t)L;
+            const int length = written(s, s->data->item[ev]);
 
             target_item[t] = s->data->item[ev];
             own[t++] = r;
-            for (int l = 0; l < L; l++, r++) {
-                id[r] = l ? w->first[l - 1] + code[l - 1] : s->bos;
+            for (int l = 0; l < length; l++, r++) {
+                id[r] = l ? w->first[l - 1] + code[l - 1] : s->coder.bos;
                 prefix[r] =
                     w->prefix && l ? w->node[(size_t)s->data->item[ev] * (size_t)L + (size_t)l - 1] : -1;
-                limit[r] = extra + (int32_t)(ev - e->begin) * L;
-                place[r] = limit[r] - 1;
+                limit[r] = read;
                 begin[r] = w->first[l];
                 size[r] = w->size[l];
                 target[r] = w->first[l] + code[l];
             }
+            read += sg_coder_length(&s->coder, s->data->item[ev]);
         }
     }
     own[targets] = R;
 
-    source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
-    sg_tensor *memory = encode(m, g, &in);
-    const sg_attention_spec self = {.heads = c->heads,
-                                    .batch = targets,
-                                    .offsets_q = own,
-                                    .offsets_k = own,
-                                    .mask = SG_MASK_CAUSAL,
-                                    .scale = 1,
-                                    .dropout = (float)c->dropout,
-                                    .bias = s->bias_dec,
-                                    .bias_max_distance = c->bucket_distance};
-    const sg_attention_spec cross = {.heads = c->heads,
-                                     .batch = n,
-                                     .offsets_q = rows,
-                                     .offsets_k = in.tokens,
-                                     .mask = SG_MASK_LIMIT,
-                                     .limit_q = limit,
-                                     .place_q = place,
-                                     .scale = 1,
-                                     .dropout = (float)c->dropout,
-                                     .bias = s->bias_cross,
-                                     .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, prefix, R, c->init_sd), (float)c->dropout);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
-    x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
+    sg_source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
+    sg_tensor *memory = sg_coder_encode(g, &s->coder, &in);
+    sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, id, prefix, R), memory, &in,
+                                  &(sg_written){.targets = targets, .batch = n, .own = own, .rows = rows, .limit = limit});
     if (!strcmp(c->softmax, "legal"))
         return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
     return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
 }
 
-/* ---- decoding
- * ------------------------------------------------------------------------------------------------ */
-typedef struct decoder {
-    const sg_model *m;
-    sg_stack stack;
-    int32_t *node[2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
-                         there; of this level and the one before */
-} decoder;
-
-/* The last code of each prefix as the decoder reads it; notes the prefixes' nodes. */
-static sg_tensor *embed_prefixes(decoder *d, const sg_beam_rows *rows)
-{
-    const tiger_config *c = d->m->config;
-    const tiger *s = d->m->state;
-    const int level = rows->level, n = rows->n;
-    sg_graph *g = d->stack.graph;
-    int32_t *id = sg_scratch(g, (size_t)n, sizeof *id), *prefix = sg_scratch(g, (size_t)n, sizeof *prefix);
-    int32_t *node = d->node[level & 1];
-    const int32_t *above = d->node[(level + 1) & 1];
-
-    if (!id || !prefix)
-        return NULL;
-    for (int r = 0; r < n; r++) {
-        id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->bos;
-        node[r] = !level                         ? 0
-                  : above[rows->parent[r]] < 0 ? -1
-                                               : sg_catalogue_child(d->m->catalogue, level - 1, above[rows->parent[r]], rows->code[r]);
-        prefix[r] = s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
-    }
-    return embed(g, s, id, prefix, n, c->init_sd);
-}
-
-static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
-{
-    decoder *d = ctx;
-    const tiger_config *c = d->m->config;
-    const tiger *s = d->m->state;
-    const int level = rows->level, n = rows->n;
-    sg_graph *g = d->stack.graph;
-    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    sg_tensor *x;
-    sg_status st;
-
-    if (n > d->stack.cap)
-        return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->stack.cap, n);
-    x = sg_stack_step(&d->stack, rows, embed_prefixes(d, rows));
-    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
-    if ((st = sg_graph_status(g, err)))
-        return st;
-    sg_names_logits(g, &s->names, x->data, d->node[level & 1], !strcmp(c->softmax, "legal"), rows);
-    sg_arena_back(sg_graph_arena(g), mark);
-    return SG_OK;
-}
-
-/* The latest items of the histories, those that were not read before, into step memory. */
-static bool take_items(source *in, const tiger_config *c, sg_graph *g, const sg_histories *h)
-{
-    const size_t n = (size_t)h->n;
-    int32_t *offsets = sg_scratch(g, n + 1, sizeof *offsets), *before = sg_scratch(g, n, sizeof *before);
-    int32_t *item = sg_scratch(g, n, (size_t)c->history * sizeof *item);
-    int total = 0;
-
-    if (!offsets || !before || !item)
-        return false;
-    for (int i = 0; i < h->n; i++) {
-        const int64_t begin = sg_window_begin(h, i, c->history, c->step);
-        const int len = (int)(h->offsets[i + 1] - begin);
-
-        before[i] = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
-        offsets[i] = total;
-        if (len > before[i])
-            memcpy(item + total, h->item + begin + before[i], (size_t)(len - before[i]) * sizeof *item);
-        total += len - before[i];
-    }
-    offsets[h->n] = total;
-    *in = (source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before};
-    return true;
-}
-
-/* Encodes the histories and prepares a decoder for at most cap prefixes a level. Pasts keep, of each encoder block, keys and
- * values of the tokens, and after these, of each decoder block, those of the memory. */
-static sg_status decoder_open(decoder *d, sg_session *session, const sg_histories *all, int first, int n,
-                              int cap, sg_error *err)
-{
-    const sg_model *m = session->model;
-    const tiger_config *c = m->config;
-    const tiger *s = m->state;
-    const sg_histories h = sg_histories_rows(all, first, n);
-    sg_graph *g = session->graph;
-    sg_stack_spec spec = {.block = s->dec,
-                          .layers = c->layers,
-                          .levels = s->names.levels,
-                          .scale = 1,
-                          .bias_self = s->bias_dec,
-                          .bias_cross = s->bias_cross,
-                          .bias_max_distance = c->bucket_distance};
-    sg_status st;
-    source in;
-
-    sg_graph_begin(g, SG_INFER, 0, 0);
-    *d = (decoder){.m = m};
-    for (int i = 0; i < 2; i++)
-        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-    if (!take_items(&in, c, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
-        return sg_graph_status(g, err);
-    spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
-    in.session = session;
-    sg_tensor *memory = encode(m, g, &in);
-
-    if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
-        return st;
-    for (int i = 0; h.past && i < n; i++)
-        if (!sg_past_note(&h, i, sg_window_begin(&h, i, c->history, c->step)))
-            return sg_fail_memory(err, "past of a history");
-    return SG_OK;
-}
-
+/* ---- decoding ------------------------------------------------------------------------------------------ */
 /* STAR's scores of all items for these histories, those of the history at 0 when they will not be asked for. */
 static sg_status star_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen,
                             sg_error *err)
@@ -566,114 +302,50 @@ static sg_status star_prior(sg_prior *out, sg_session *session, const sg_histori
 static sg_status tiger_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
                                  int32_t *item, float *score, sg_error *err)
 {
-    enum {
-        ROWS = 256
-    }; /* prefixes that a thread decodes together: what lies between two layers stays in its cache */
-    enum {
-        WIDER = 8
-    }; /* the second search, against the first: on Beauty 99 of 100 users need 4 times 50 beams */
     const tiger_config *c = session->model->config;
-    const int beam_asked = session->beam ? session->beam : c->beam;
-    const int beam = beam_asked > k ? beam_asked : k;
-    const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = sg_session_items(session);
-    const int groups = session->groups > 1 ? session->groups : 1;
-    const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
-    const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
-    const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
-    const int most = groups > 1     ? (beam + groups - 1) / groups * groups
-                     : wide < items ? wide
-                                    : items; /* prefixes of a user at a level */
-    const float diversity[SG_CATALOGUE_LEVELS_MAX] = {
-        session->diversity}; /* first codes keep apart, the others need not */
-    float temperature[SG_CATALOGUE_LEVELS_MAX];
-    sg_beam_spec spec = {.beam = beam,
-                         .k = k,
-                         .groups = groups,
-                         .diversity = diversity,
-                         .temperature = session->temperature > 0 ? temperature : NULL,
-                         .seed = session->seed,
-                         .complete = again ? most : 0,
-                         .renormalise = renormalises(c),
-                         .allow = f ? f->allow : NULL,
-                         .cold = cold ? session->offer->cold : NULL,
-                         .cold_share = session->cold_share,
-                         .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue) ? session->cold_prefix : 0};
-    sg_prior prior;
-    sg_status st;
-    decoder d;
+    const tiger *s = session->model->state;
 
-    if (c->star > 0 && (groups > 1 || session->temperature > 0))
+    if (c->star > 0 && (session->groups > 1 || session->temperature > 0))
         return sg_fail(err, SG_ERR_USAGE,
                        "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
-    for (int l = 0; l < SG_CATALOGUE_LEVELS_MAX; l++)
-        temperature[l] = session->temperature;
-    for (int first = 0; first < h->n; first += users) {
-        const int n = h->n - first < users ? h->n - first : users;
+    if (c->star > 0 && c->length_norm > 0)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: scores with STAR's are not per code: length_norm or star has to be 0");
+    return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, c->star > 0 ? star_prior : NULL, item, score, err);
+}
 
-        if ((st = decoder_open(&d, session, h, first, n, n * most, err)))
-            return st;
-        if (f && f->seen) {
-            spec.deny_offsets = h->offsets + first;
-            spec.deny = h->item;
-        }
-        if (c->star > 0) {
-            const sg_histories part = sg_histories_rows(h, first, n);
+/* Scores (n, items) by the number of codes. */
+static void divide_by_lengths(float *scores, int n, const sg_catalogue *ids, float power)
+{
+    const int32_t items = sg_catalogue_items(ids);
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
 
-            spec.prior = &prior;
-            if ((st = star_prior(&prior, session, &part, f && f->seen, err)))
-                return st;
-        }
-        if (spec.temperature) { /* a user's draw does not depend on how users are put together */
-            uint64_t *draw = sg_arena_take_array(sg_graph_arena(session->graph), (size_t)n, sizeof *draw);
-
-            if (!draw)
-                return sg_fail_memory(err, "draws");
-            for (int i = 0; i < n; i++)
-                draw[i] = (uint64_t)(first + i);
-            spec.draw = draw;
-        }
-        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 sg_session_catalogue(session), n, &spec, decoder_step, &d, session->pool,
-                                 sg_graph_arena(session->graph), err)))
-            return st;
+    for (int32_t i = 0; i < items; i++) {
+        if (sg_catalogue_leaf(ids, i) < 0)
+            continue;
+        sg_catalogue_codes(ids, i, codes);
+        for (size_t u = 0; u < (size_t)n; u++)
+            scores[u * (size_t)items + (size_t)i] /= powf((float)sg_catalogue_length(ids, codes), power);
     }
-    return SG_OK;
 }
 
 /* All items, not only those a beam reaches: for exact evaluation. */
 static sg_status tiger_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
 {
-    enum { USERS = 4, ROWS = 2048 };
     const tiger_config *c = session->model->config;
-    sg_status st;
-    decoder d;
+    const tiger *s = session->model->state;
+    const sg_status st = sg_coder_score(&s->coder, session, h, scores, err);
 
-    for (int first = 0; first < h->n; first += USERS) {
-        const int n = h->n - first < USERS ? h->n - first : USERS;
-
-        if ((st = decoder_open(&d, session, h, first, n, ROWS, err)) ||
-            (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
-                                  sg_session_catalogue(session), n, renormalises(c), ROWS, decoder_step, &d,
-                                  session->pool, sg_graph_arena(session->graph), err)))
-            return st;
-    }
-    return c->star > 0
-               ? sg_sparse_score(session, h, &((const tiger *)session->model->state)->star.vote, scores)
-               : SG_OK;
+    if (!st && c->length_norm > 0)
+        divide_by_lengths(scores, h->n, sg_session_catalogue(session), (float)c->length_norm);
+    return !st && c->star > 0 ? sg_sparse_score(session, h, &s->star.vote, scores) : st;
 }
 
 static sg_status tiger_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
                             float *logp, sg_error *err)
 {
-    const tiger_config *c = session->model->config;
-    sg_status st;
-    decoder d;
+    const tiger *s = session->model->state;
 
-    if ((st = decoder_open(&d, session, h, 0, 1, n, err)))
-        return st;
-    return sg_path_scores(logp, sg_session_catalogue(session), item, n, renormalises(c), decoder_step, &d,
-                          sg_graph_arena(session->graph), err);
+    return sg_coder_path(&s->coder, session, h, item, n, logp, err);
 }
 
 /* STAR knows the items of the training alone. */
@@ -694,10 +366,9 @@ static bool tiger_keeps(const sg_model *m)
 
 static int tiger_past_cut(sg_past *p, int n)
 {
-    const tiger_config *c = p->model->config;
     const tiger *s = p->model->state;
 
-    return sg_kept_past_cut(p, n, n ? (c->user_tokens ? 1 : 0) + n * s->names.levels : 0);
+    return sg_coder_past_cut(&s->coder, p, n);
 }
 
 const sg_model_class sg_model_tiger = {

@@ -193,6 +193,15 @@ void sg_params_zero_grads(sg_params *ps)
     }
 }
 
+uint64_t sg_params_version(const sg_params *ps)
+{
+    uint64_t sum = 1;
+
+    for (size_t i = 0; i < ps->n; i++)
+        sum += ps->list[i]->version;
+    return sum;
+}
+
 size_t sg_params_count(const sg_params *ps)
 {
     size_t n = 0;

@@ -34,6 +34,7 @@ void sg_params_free(sg_params *ps);
 sg_param *sg_params_find(const sg_params *ps, const char *name); /* NULL when absent */
 sg_status sg_params_need_grads(sg_params *ps, sg_error *err);    /* allocates gradients of all that are not frozen */
 void sg_params_zero_grads(sg_params *ps);                        /* sparse ones: only touched rows */
+uint64_t sg_params_version(const sg_params *ps);                 /* above 0; changes whenever a value does */
 size_t sg_params_count(const sg_params *ps);                     /* numbers in all */
 double sg_params_grad_norm(const sg_params *ps);                 /* sqrt of the sum of squares, in double */
 void sg_params_scale_grads(sg_params *ps, float c);

@@ -4,7 +4,7 @@
  *   x = x + drop(O attend(Q n(x), K m, V m))          with a memory m only
  *   x = x + drop(W2 drop(act(W1 n(x))))               gated: act(W1 n(x)) * (W3 n(x))
  *
- * With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
+ * With experts, the last line is a mixture of them (nn/moe.h). With gates, what is added to x is multiplied by s(Wg x + b) first, one gate for attention and one for feed-forward. */
 #include "nn/transformer.h"
 
 #include "base/alloc.h"
@@ -77,6 +77,19 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
     snprintf(name, sizeof name, "%s.norm_ffn", prefix);
     sg_norm_declare(&b->norm_ffn, ps, s->dim, s->rms, s->eps, name);
     snprintf(name, sizeof name, "%s.ffn", prefix);
+    if (s->experts) {
+        sg_moe_declare(&b->moe, ps, seed,
+                       &(sg_moe_spec){.dim = s->dim,
+                                      .ffn = s->ffn,
+                                      .experts = s->experts,
+                                      .top = s->top,
+                                      .act = s->act,
+                                      .gated = s->gated,
+                                      .sd_in = 1 / sqrtf((float)s->dim),
+                                      .sd_out = 1 / sqrtf((float)s->ffn)},
+                       name);
+        return;
+    }
     declare_linear(&b->w1, &b->b1, ps, seed, &(linear_spec){name, "w1", s->ffn, s->dim, s->bias, sd_in});
     if (s->gated)
         declare_linear(&b->w3, NULL, ps, seed, &(linear_spec){name, "w3", s->ffn, s->dim, false, sd_in});
@@ -93,23 +106,36 @@ static sg_tensor *add_to(sg_graph *g, sg_tensor *x, sg_tensor *y, sg_param *gate
     return sg_add_dropout(g, x, y, dropout);
 }
 
+static sg_tensor *key_of(sg_graph *g, const sg_heads *h, sg_tensor *x)
+{
+    return sg_lora_linear(g, x, h->k, h->kb, &h->k_low);
+}
+
+static sg_tensor *value_of(sg_graph *g, const sg_heads *h, sg_tensor *x)
+{
+    return sg_lora_linear(g, x, h->v, h->vb, &h->v_low);
+}
+
 sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
                            const sg_attention_spec *spec, float dropout)
 {
-    sg_tensor *q = sg_linear(g, normed, h->q, h->qb);
+    sg_tensor *q = sg_lora_linear(g, normed, h->q, h->qb, &h->q_low);
 
-    return add_to(g, x, sg_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob), h->gate, h->gateb, dropout);
+    return add_to(g, x, sg_lora_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob, &h->o_low), h->gate, h->gateb, dropout);
 }
 
 sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_ffn, x);
-    sg_tensor *inner = sg_activate(g, sg_linear(g, n, b->w1, b->b1), b->spec.act);
+
+    if (b->spec.experts)
+        return sg_add_dropout(g, x, sg_moe_forward(g, &b->moe, n, dropout, NULL), dropout);
+    sg_tensor *inner = sg_activate(g, sg_lora_linear(g, n, b->w1, b->b1, &b->w1_low), b->spec.act);
 
     if (b->w3)
-        inner = sg_times(g, inner, sg_linear(g, n, b->w3, NULL));
+        inner = sg_times(g, inner, sg_lora_linear(g, n, b->w3, NULL, &b->w3_low));
     inner = sg_dropout(g, inner, dropout);
-    return add_to(g, x, sg_linear(g, inner, b->w2, b->b2), b->gate, b->gateb, dropout);
+    return add_to(g, x, sg_lora_linear(g, inner, b->w2, b->b2, &b->w2_low), b->gate, b->gateb, dropout);
 }
 
 sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
@@ -117,12 +143,10 @@ sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const 
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_self, x);
 
-    x = sg_heads_attend(g, &b->self, x, n, sg_linear(g, n, b->self.k, b->self.kb), sg_linear(g, n, b->self.v, b->self.vb),
-                        self, dropout);
+    x = sg_heads_attend(g, &b->self, x, n, key_of(g, &b->self, n), value_of(g, &b->self, n), self, dropout);
     if (b->spec.cross) {
         n = sg_norm_forward(g, &b->norm_cross, x);
-        x = sg_heads_attend(g, &b->cross, x, n, sg_linear(g, memory, b->cross.k, b->cross.kb),
-                            sg_linear(g, memory, b->cross.v, b->cross.vb), cross, dropout);
+        x = sg_heads_attend(g, &b->cross, x, n, key_of(g, &b->cross, memory), value_of(g, &b->cross, memory), cross, dropout);
     }
     return sg_block_ffn(g, b, x, dropout);
 }

@@ -3,7 +3,8 @@
 #ifndef SG_NN_TRANSFORMER_H
 #define SG_NN_TRANSFORMER_H
 
-#include "nn/param.h"
+#include "nn/lora.h"
+#include "nn/moe.h"
 
 typedef struct sg_block_spec {
     int dim, heads, head_dim, ffn; /* inner width of attention = heads * head_dim */
@@ -13,6 +14,8 @@ typedef struct sg_block_spec {
     bool gated;    /* feed-forward act(x w1) * (x w3) w2 */
     bool gate;     /* what attention and feed-forward add to x is multiplied by s(x wg + b) first (LiGR) */
     bool cross;    /* a second attention, over a memory */
+    int experts;   /* above 0: the feed-forward part is that many experts, of which a row asks `top` (nn/moe.h); no biases */
+    int top;
     bool t5_init;  /* q: N(0, (dim head_dim)^-1/2), k, v, wi: N(0, dim^-1/2), o, wo by their fan-in; no attention scale */
     float eps;
 } sg_block_spec;
@@ -25,6 +28,7 @@ typedef struct sg_norm {
 typedef struct sg_heads { /* weights of one attention; biases NULL when the spec has none */
     sg_param *q, *k, *v, *o, *qb, *kb, *vb, *ob;
     sg_param *gate, *gateb;
+    sg_lora q_low, k_low, v_low, o_low; /* beside them; empty: none */
 } sg_heads;
 
 typedef struct sg_block {
@@ -32,6 +36,8 @@ typedef struct sg_block {
     sg_norm norm_self, norm_cross, norm_ffn;
     sg_heads self, cross;
     sg_param *w1, *b1, *w2, *b2, *w3, *gate, *gateb;
+    sg_lora w1_low, w2_low, w3_low;
+    sg_moe moe; /* instead of w1 .. w3 */
 } sg_block;
 
 /* Names: PREFIX.self.q.weight, PREFIX.norm_self.weight, PREFIX.ffn.w1.weight, ... */

@@ -12,12 +12,22 @@
 sg_status sg_codes_init(sg_codes *c, int32_t n, int levels, int32_t codes, sg_error *err)
 {
     *c = (sg_codes){.n = n, .levels = levels, .reconstruction = NAN};
-    for (int l = 0; l < SG_LEVELS_MAX; l++)
+    for (int l = 0; l < SG_PARTS_MAX; l++)
         c->error[l] = NAN;
     for (int l = 0; l < levels; l++)
         c->size[l] = codes;
     c->codes = sg_alloc_zero((size_t)n, (size_t)levels * sizeof *c->codes);
     return c->codes ? SG_OK : sg_fail_memory(err, "semantic IDs");
+}
+
+int sg_codes_length(const sg_codes *c, size_t item)
+{
+    const int levels = c->levels - c->digit;
+
+    for (int l = 1; c->ends && l < levels; l++)
+        if (c->codes[item * (size_t)c->levels + (size_t)l] == c->size[l] - 1)
+            return l;
+    return levels;
 }
 
 void sg_codes_fini(sg_codes *c)
@@ -58,7 +68,7 @@ sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const c
         goto done;
     }
     const sg_meta meta[] = {{"dataset", d->sha256}, {"method", method}, {"options", options}, {"report", text.data},
-                            {"collision_digit", c->digit ? "true" : "false"}};
+                            {"collision_digit", c->digit ? "true" : "false"}, {"ends", "true"}};
     add_tensor(list, &n, "codes", SG_DT_I32, 2, (int64_t[]){c->n, c->levels}, c->codes);
     add_tensor(list, &n, "sizes", SG_DT_I32, 1, (int64_t[]){c->levels}, c->size);
     add_tensor(list, &n, "codebooks", SG_DT_F32, 3, (int64_t[]){c->book_levels, c->book_codes, c->book_dim}, c->book);
@@ -72,7 +82,7 @@ sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const c
         if (strncmp(p->name, "codebook.", 9) != 0) /* these are in codebooks */
             add_tensor(list, &n, p->name, SG_DT_F32, p->rank, (int64_t[]){p->dim[0], p->dim[1]}, p->value);
     }
-    st = sg_tensors_write(path, list, n, meta, sizeof meta / sizeof *meta, err);
+    st = sg_tensors_write(path, list, n, meta, sizeof meta / sizeof *meta - !c->ends, err);
 done:
     sg_buf_free(&text);
     sg_free(list);

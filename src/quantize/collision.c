@@ -1,7 +1,8 @@
 /* collision.c - items with equal codes become different: one more code that counts them, or the nearest free last code.
  *
  * append (TIGER): the k-th item with these codes, by item number, gets k; an item alone gets 0. The size of the new level
- * is the largest number of items that share one tuple. Without a clash there is no new level.
+ * is the largest number of items that share one tuple. Without a clash there is no new level. Where IDs end, an item alone
+ * gets the end instead.
  * next: inside one prefix (all codes but the last) pairs of item and last code are taken in order of distance, so an item
  * that lies best keeps its code and the others go to the nearest code nobody has. A prefix with more items than codes
  * leaves some over: these keep their code, and append tells them apart.
@@ -72,11 +73,14 @@ sg_status sg_collisions_append(sg_codes *c, sg_error *err)
     }
     if (most == 0)
         goto done;
+    for (int32_t i = 0; c->ends && i < c->n; i++)
+        if (digit[order[i]] == 0 && (i + 1 == c->n || digit[order[i + 1]] == 0))
+            digit[order[i]] = most + 1;
     if (c->levels == SG_LEVELS_MAX) {
         st = sg_fail(err, SG_ERR_USAGE, "%d levels leave no room for a collision digit", SG_LEVELS_MAX);
         goto done;
     }
-    if (most >= 65536) {
+    if (most + c->ends >= 65536) {
         st = sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
                      (int)most + 1);
         goto done;
@@ -91,7 +95,7 @@ sg_status sg_collisions_append(sg_codes *c, sg_error *err)
     }
     sg_free(c->codes);
     c->codes = codes;
-    c->size[c->levels] = most + 1;
+    c->size[c->levels] = most + 1 + c->ends;
     c->error[c->levels] = NAN;
     c->levels++;
     c->digit = true;
@@ -99,6 +103,12 @@ done:
     sg_free(order);
     sg_free(digit);
     return st;
+}
+
+/* Codes of the last level, without the one that ends an ID. */
+static size_t last_codes(const sg_codes *c)
+{
+    return (size_t)c->size[c->levels - 1] - (c->ends && c->levels > 1);
 }
 
 typedef struct pair {
@@ -129,7 +139,7 @@ typedef struct reassigning {
 static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, size_t n, const float *left, const float *book,
                           int dim, sg_error *err)
 {
-    const size_t width = (size_t)c->levels, codes = (size_t)c->size[c->levels - 1];
+    const size_t width = (size_t)c->levels, codes = last_codes(c);
     size_t pairs, used = 0;
 
     if (!sg_mul(&pairs, n, codes) || !sg_grow(&w->pairs, &w->cap, pairs, sizeof *w->pairs))
@@ -155,7 +165,7 @@ static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, siz
 sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err)
 {
     uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
-    reassigning w = {.taken = sg_alloc_array((size_t)c->size[c->levels - 1], 1), .placed = sg_alloc_zero((size_t)c->n, 1)};
+    reassigning w = {.taken = sg_alloc_array(last_codes(c), 1), .placed = sg_alloc_zero((size_t)c->n, 1)};
     sg_status st = SG_OK;
 
     if (!order || !w.taken || !w.placed)

@@ -28,15 +28,27 @@ typedef struct health {
     int32_t colliding;  /* items that share their tuple */
     int32_t clash;      /* most items with one tuple */
     int32_t duplicates; /* items whose vector another item has, too; -1: no vectors */
+    int32_t length[SG_LEVELS_MAX + 1]; /* items with so many codes, where IDs end */
 } health;
 
+/* Codes of a level, without the one that ends an ID. */
+static int32_t codes_of(const sg_codes *c, int l)
+{
+    return c->size[l] - (c->ends && l > 0);
+}
+
+/* Among the items that have a code there. */
 static void judge_level(level_health *h, const sg_codes *c, int l, int32_t *count)
 {
+    int32_t n = 0;
+
     memset(count, 0, (size_t)c->size[l] * sizeof *count);
     for (int32_t i = 0; i < c->n; i++)
         count[c->codes[(size_t)i * (size_t)c->levels + (size_t)l]]++;
-    for (int32_t k = 0; k < c->size[l]; k++) {
-        const double p = (double)count[k] / c->n;
+    for (int32_t k = 0; k < codes_of(c, l); k++)
+        n += count[k];
+    for (int32_t k = 0; k < codes_of(c, l); k++) {
+        const double p = (double)count[k] / n;
 
         if (!count[k])
             continue;
@@ -110,6 +122,8 @@ static sg_status examine(health *h, const sg_codes *c, const float *x, int dim, 
         for (int l = 0; l < h->levels; l++)
             judge_level(&h->level[l], c, l, count);
         judge_tuples(h, c, order);
+        for (size_t i = 0; i < (size_t)c->n; i++)
+            h->length[sg_codes_length(c, i)]++;
         h->duplicates = x && !c->latent && c->book ? count_duplicates(c, order, h->levels, x, (size_t)dim) : -1;
     }
     sg_free(order);
@@ -136,7 +150,7 @@ static void advise_levels(json_t *list, const health *h, const sg_codes *c)
         const level_health *x = &h->level[l];
         const double perplexity = exp(x->entropy);
 
-        if (c->n >= 10 * c->size[l] && x->used < 0.8 * c->size[l])
+        if (!c->ends && c->n >= 10 * c->size[l] && x->used < 0.8 * c->size[l])
             advise(list, "level %d uses %d of %d codes: fewer codes would do, or the codes collapsed (keep kmeans_init and "
                    "restart_dead on; for rqvae try optimizer=adagrad or a smaller lr)", l + 1, x->used, (int)c->size[l]);
         if (l == 0 && c->n >= 10 * c->size[0] && perplexity < 0.5 * c->size[0])
@@ -176,6 +190,19 @@ static json_t *make_advice(const health *h, const sg_codes *c)
 
 /* ---- report --------------------------------------------------------------------------------------------------- */
 
+/* {"mean": ..., "items": [of one code, of two, ...]} */
+static json_t *lengths_json(const health *h, int32_t n)
+{
+    json_t *items = json_array();
+    double sum = 0;
+
+    for (int l = 1; l <= h->levels; l++) {
+        json_array_append_new(items, json_integer(h->length[l]));
+        sum += (double)l * h->length[l];
+    }
+    return json_pack("{s:f, s:o}", "mean", sum / n, "items", items);
+}
+
 static json_t *number(double x)
 {
     return isfinite(x) ? json_real(x) : json_null();
@@ -193,9 +220,9 @@ sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg
     levels = json_array();
     for (int l = 0; l < h.levels; l++)
         json_array_append_new(
-            levels, json_pack("{s:i, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f, s:o}", "level", l + 1, "codes", (int)c->size[l],
-                              "used", h.level[l].used, "usage", (double)h.level[l].used / c->size[l], "dead",
-                              (int)c->size[l] - h.level[l].used, "entropy_bits", h.level[l].entropy / log(2), "perplexity",
+            levels, json_pack("{s:i, s:i, s:i, s:f, s:i, s:f, s:f, s:f, s:f, s:o}", "level", l + 1, "codes", (int)codes_of(c, l),
+                              "used", h.level[l].used, "usage", (double)h.level[l].used / codes_of(c, l), "dead",
+                              (int)codes_of(c, l) - h.level[l].used, "entropy_bits", h.level[l].entropy / log(2), "perplexity",
                               exp(h.level[l].entropy), "largest_share", h.level[l].largest, "codes_per_prefix",
                               h.level[l].children, "error", number(h.level[l].error)));
     collisions = json_pack("{s:i, s:i, s:f, s:i, s:i}", "tuples", (int)h.tuples, "items_sharing", (int)h.colliding,
@@ -205,6 +232,8 @@ sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg
                      make_advice(&h, c));
     if (*out && isfinite(c->reconstruction))
         json_object_set_new(*out, "reconstruction_error", json_real(c->reconstruction));
+    if (*out && c->ends)
+        json_object_set_new(*out, "lengths", lengths_json(&h, c->n));
     if (*out && h.duplicates >= 0)
         json_object_set_new(*out, "equal_vectors", json_integer(h.duplicates));
     return *out ? SG_OK : sg_fail_memory(err, "codebook report");

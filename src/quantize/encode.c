@@ -1,5 +1,6 @@
 /* encode.c - new items through frozen codebooks: the network or the rotation if there is one, level by level the nearest
- * centre of what is left or of the level's part, then the tokenizer's collision rule against the IDs that are taken. */
+ * centre of what is left or of the level's part, then the tokenizer's collision rule against the IDs that are taken; before it,
+ * where IDs end, the tokenizer's rule of when. */
 #include "quantize/encode.h"
 
 #include "base/alloc.h"
@@ -7,10 +8,10 @@
 #include "file/json.h"
 #include "math/gemm.h"
 #include "math/math.h"
-#include "quantize/kmeans.h"
 #include "quantize/quantize.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { LAYERS_MAX = 16, ROWS = 1024 };
@@ -30,6 +31,8 @@ struct sg_encoder {
     const float *rotation; /* borrowed: (dim, dim) or NULL */
     bool product; /* each level has its own part of the vector, book_dim wide */
     bool next;
+    bool ends;
+    double tau; /* ends: an ID may, once less of the vector's square is left */
 };
 
 /* ---- the file ------------------------------------------------------------------------------------------------- */
@@ -72,12 +75,15 @@ static sg_status read_scaling(const float **out, const sg_encoder *e, const char
 static sg_status read_policy(sg_encoder *e, sg_error *err)
 {
     const char *text = sg_tensors_meta(e->file, "options");
-    json_t *options = NULL;
+    json_t *options = NULL, *tau;
     sg_status st = SG_OK;
 
+    e->ends = sg_tensors_meta(e->file, "ends") && strcmp(sg_tensors_meta(e->file, "ends"), "true") == 0;
     if (text && !(st = sg_json_parse(&options, (sg_bytes){text, strlen(text)}, sg_tensors_name(e->file), err)))
         e->next = json_is_string(json_object_get(options, "collision")) &&
                   strcmp(json_string_value(json_object_get(options, "collision")), "next") == 0;
+    tau = json_object_get(options, "tau");
+    e->tau = json_is_string(tau) ? strtod(json_string_value(tau), NULL) : 0;
     json_decref(options);
     return st;
 }
@@ -179,26 +185,12 @@ static void latents(const sg_encoder *e, float *a, float *b, const float *x, siz
     }
 }
 
-/* Codes of latents a (rows, dense), which are used up; b is scratch. */
-static sg_status codes_of(const sg_encoder *e, int32_t *codes, float *a, float *b, size_t rows, sg_pool *pool, sg_error *err)
+/* Codes of latents a (rows, dense), which are used up. left (levels) or NULL: mean square of what each level leaves, where codes are
+ * of residuals. */
+static sg_status codes_of(const sg_encoder *e, int32_t *codes, double *left, float *a, size_t rows, sg_pool *pool, sg_error *err)
 {
-    const size_t part = (size_t)e->book_dim, levels = (size_t)e->levels;
-
-    if (!e->product)
-        return sg_residual_codes(codes, NULL, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err);
-    for (size_t l = 0; l < levels; l++) {
-        int32_t level[ROWS];
-        sg_status st;
-
-        for (size_t i = 0; i < rows; i++)
-            memcpy(b + i * part, a + (i * levels + l) * part, part * sizeof *b);
-        if ((st = sg_assign(level, NULL, b, rows, e->book_dim, e->book + l * (size_t)e->book_codes * part, e->book_codes, pool,
-                            err)))
-            return st;
-        for (size_t i = 0; i < rows; i++)
-            codes[i * levels + l] = level[i];
-    }
-    return SG_OK;
+    return e->product ? sg_product_codes(codes, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err)
+                      : sg_residual_codes(codes, left, a, rows, e->book_dim, e->book, e->levels, e->book_codes, pool, err);
 }
 
 sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, size_t n, sg_pool *pool, sg_error *err)
@@ -211,7 +203,7 @@ sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, 
         const size_t rows = n - i < most ? n - i : most;
 
         latents(e, a, b, x + i * (size_t)e->dim, rows);
-        st = codes_of(e, codes + i * (size_t)e->levels, a, b, rows, pool, err);
+        st = codes_of(e, codes + i * (size_t)e->levels, NULL, a, rows, pool, err);
     }
     sg_free(a);
     sg_free(b);
@@ -220,20 +212,22 @@ sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, 
 
 /* ---- a place among the others --------------------------------------------------------------------------------- */
 
-/* The least digit that is free behind node (a prefix of all codes, -1: nothing there yet); -1: none is. */
+/* The least digit that is free behind node (a prefix of all codes, -1: nothing there yet), the end of the ID where it is nobody
+ * else's; -1: none is. */
 static int32_t free_digit(const sg_catalogue *c, int levels, int32_t node)
 {
     sg_children kids;
-    int32_t digit = 0;
+    int32_t digit = 0, end;
 
-    if (node < 0)
-        return 0;
     if (levels == sg_catalogue_levels(c))
-        return -1;
+        return node < 0 ? 0 : -1;
+    end = sg_catalogue_size(c, levels) - sg_catalogue_ends(c);
+    if (node < 0)
+        return sg_catalogue_ends(c) ? end : 0;
     kids = sg_catalogue_children(c, levels, node);
     while (digit < kids.n && sg_child_code(&kids, digit) == digit)
         digit++;
-    return digit < sg_catalogue_size(c, levels) ? digit : -1;
+    return digit < end ? digit : -1;
 }
 
 /* Among the last codes behind `prefix` the nearest to left (book_dim) that may be taken. alone: only by itself. */
@@ -283,31 +277,56 @@ static sg_status place(const sg_encoder *e, int32_t *codes, const float *left, c
     return SG_OK;
 }
 
+/* Ends the ID as soon as little is left of the vector, whose square was `whole`, and the codes are no other item's. False: not before
+ * the last codebook. */
+static bool end_early(const sg_encoder *e, int32_t *codes, const double *left, double whole, const sg_catalogue *c)
+{
+    int32_t node = 0;
+
+    for (int n = 1; n < e->levels; n++) {
+        node = node < 0 ? -1 : sg_catalogue_child(c, n - 1, node, codes[n - 1]);
+        if (node >= 0 || (left[n - 1] >= e->tau * whole && whole > 0))
+            continue;
+        for (int l = n; l < e->total; l++)
+            codes[l] = sg_catalogue_size(c, l) - 1;
+        return true;
+    }
+    return false;
+}
+
 sg_status sg_encoder_place(const sg_encoder *e, int32_t *codes, const float *x, const sg_catalogue *c, sg_error *err)
 {
     const size_t width = (size_t)e->book_dim, each = (size_t)e->book_codes * width;
+    double left[SG_LEVELS_MAX], whole = 0;
     float *a, *b;
     sg_status st;
 
+    if (sg_catalogue_ends(c) != e->ends)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a catalogue whose IDs %s", sg_tensors_name(e->file),
+                       e->ends ? "end" : "are equally long");
     if (sg_catalogue_levels(c) != e->total)
         return sg_fail(err, SG_ERR_USAGE, "%s: expected a catalogue of %d levels, found %d", sg_tensors_name(e->file), e->total,
                        sg_catalogue_levels(c));
     for (int l = 0; l < e->levels; l++)
-        if (sg_catalogue_size(c, l) != e->book_codes)
+        if (sg_catalogue_size(c, l) != e->book_codes + (e->ends && l > 0))
             return sg_fail(err, SG_ERR_USAGE, "%s: level %d: expected a catalogue with %d codes, found %d",
-                           sg_tensors_name(e->file), l + 1, e->book_codes, sg_catalogue_size(c, l));
+                           sg_tensors_name(e->file), l + 1, e->book_codes + (e->ends && l > 0), sg_catalogue_size(c, l));
     a = sg_alloc_array((size_t)e->widest, sizeof *a);
     b = sg_alloc_array((size_t)e->widest, sizeof *b);
     if (!a || !b) {
         st = sg_fail_memory(err, "codes of a new item");
     } else {
         latents(e, a, b, x, 1);
-        st = codes_of(e, codes, a, b, 1, NULL, err);
+        whole = sg_total_sq(a, width);
+        st = codes_of(e, codes, left, a, 1, NULL, err);
     }
+    if (st == SG_OK && e->ends && end_early(e, codes, left, whole, c))
+        goto done;
     if (st == SG_OK && !e->product) /* a: what all levels left; what the last one was given is that and its centre */
         sg_axpy(a, 1, e->book + (size_t)(e->levels - 1) * each + (size_t)codes[e->levels - 1] * width, width);
     if (st == SG_OK)
         st = place(e, codes, e->product ? a + (size_t)(e->levels - 1) * width : a, c, err);
+done:
     sg_free(a);
     sg_free(b);
     return st;

@@ -291,6 +291,16 @@ static sg_status describe_prefix(json_t *list, reporter *r, const uint32_t *item
     return st;
 }
 
+/* Is one of the first `length` codes of the item the end of its ID? */
+static bool has_ended(const sg_ids *ids, uint32_t item, int length)
+{
+    bool ended = false;
+
+    for (int l = 1; ids->ends && l < length; l++)
+        ended |= ids->codes[item * (size_t)ids->levels + (size_t)l] == ids->size[l] - 1;
+    return ended;
+}
+
 static sg_status describe_all(json_t *report, reporter *r, int depth, sg_error *err)
 {
     json_t *list = json_array();
@@ -304,6 +314,8 @@ static sg_status describe_all(json_t *report, reporter *r, int depth, sg_error *
             for (end = i + 1; end < r->n && memcmp(r->ids->codes + r->order[i] * width, r->ids->codes + r->order[end] * width,
                                                    bytes) == 0;)
                 end++;
+            if (has_ended(r->ids, r->order[i], length))
+                continue; /* the item stands there with its last code */
             st = describe_prefix(list, r, r->order + i, end - i, length, err);
         }
     return st;
@@ -315,7 +327,7 @@ static sg_status describe_all(json_t *report, reporter *r, int depth, sg_error *
 static sg_status health_of(json_t **out, const sg_ids *ids, sg_error *err)
 {
     const char *kept = sg_tensors_meta(ids->file, "report"), *digit = sg_tensors_meta(ids->file, "collision_digit");
-    sg_codes c = {.n = ids->n, .levels = ids->levels, .codes = (int32_t *)(uintptr_t)ids->codes, .reconstruction = NAN,
+    sg_codes c = {.n = ids->n, .levels = ids->levels, .codes = (int32_t *)(uintptr_t)ids->codes, .reconstruction = NAN, .ends = ids->ends,
                   .digit = digit && strcmp(digit, "true") == 0};
 
     if (kept)

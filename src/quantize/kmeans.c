@@ -1,83 +1,30 @@
 /* kmeans.c - Lloyd's algorithm after k-means++ seeding.            [Lloyd 1982; Arthur & Vassilvitskii 2007]
  *
- * |x - c|^2 = |x|^2 - 2 x.c + |c|^2: the products of a tile of vectors with all centres are one GEMM, the rest one pass
- * over its result while it is still in cache. Vectors are first moved so that their mean is 0, which keeps f32 exact where
- * it matters. Centres are means over their members in order, summed in double. Each tile and each centre is one piece of
- * work with a result of its own, so threads do not change a bit.
- * A centre without members moves to the vector that is farthest from its own centre. */
+ * Vectors are first moved so that their mean is 0, which keeps f32 exact where it matters. Centres are means over their members
+ * in order, summed in double. Each tile and each centre is one piece of work with a result of its own, so threads do not
+ * change a bit. A centre without members moves to the vector that is farthest from its own centre.
+ *
+ * With many vectors a centre, all iterations but the last see a sample of them: centres that settled on it hardly move any more
+ * when they meet the rest, and the last iteration makes them means over all. */
 #include "quantize/kmeans.h"
 
 #include "base/alloc.h"
 #include "base/rng.h"
-#include "math/gemm.h"
 #include "math/kernels.h"
+#include "quantize/assign.h"
 
 #include <math.h>
 #include <string.h>
 
 enum {
-    TILE = 256,          /* vectors in a GEMM */
-    SEEDS_LEAST = 16384, /* k-means++ looks at this many vectors, or at SEEDS_EACH for each centre, at most */
+    TILE = 256,          /* vectors a piece of work */
+    COLUMNS = 32,        /* of a piece of a mean */
+    SEEDS_LEAST = 16384, /* k-means++ looks at this many vectors, or at SEEDS_EACH for each centre, at most; of a sample at the latter */
     SEEDS_EACH = 16,
     SEEDS_CODES = 4096, /* with more centres than this they start on random vectors: k-means++ is quadratic */
     RUN = 64,           /* members summed in f32 before they go into the double sum */
+    LINE = 16,          /* floats of a cache line */
 };
-
-/* ---- the nearest centre --------------------------------------------------------------------------------------- */
-
-typedef struct assignment {
-    const float *x, *x_norm; /* x_norm NULL: computed here when distances are wanted */
-    const float *centre, *norm;
-    int32_t *code;
-    float *distance;
-    float *scratch; /* (threads, TILE, codes) */
-    size_t dim, codes;
-} assignment;
-
-static void assign_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
-{
-    const sg_kernels *kernels = sg_kernels_best();
-    const assignment *a = ctx;
-    float *dot = a->scratch + (size_t)thread * TILE * a->codes;
-
-    sg_gemm(NULL, SG_F32, false, true, (int)(end - begin), (int)a->codes, (int)a->dim, 1, a->x + begin * a->dim,
-            (int)a->dim, a->centre, (int)a->dim, 0, dot, (int)a->codes);
-    for (size_t i = begin; i < end; i++) {
-        float least;
-
-        a->code[i] = (int32_t)kernels->nearest(dot + (i - begin) * a->codes, a->norm, a->codes, &least);
-        if (a->distance) {
-            const float square = a->x_norm ? a->x_norm[i] : (float)kernels->sum_sq(a->x + i * a->dim, a->dim);
-
-            a->distance[i] = square + least > 0 ? square + least : 0;
-        }
-    }
-}
-
-static void norms(float *norm, const float *x, size_t n, size_t dim)
-{
-    for (size_t i = 0; i < n; i++)
-        norm[i] = (float)sg_kernels_best()->sum_sq(x + i * dim, dim);
-}
-
-sg_status sg_assign(int32_t *code, float *distance, const float *x, size_t n, int dim, const float *centre, int codes,
-                    sg_pool *pool, sg_error *err)
-{
-    assignment a = {.x = x, .centre = centre, .code = code, .distance = distance, .dim = (size_t)dim, .codes = (size_t)codes};
-    float *norm = sg_alloc_array((size_t)codes, sizeof *norm);
-    size_t each;
-
-    a.scratch = sg_mul(&each, (size_t)codes, TILE * sizeof(float)) ? sg_alloc_array((size_t)sg_pool_threads(pool), each) : NULL;
-    if (norm && a.scratch) {
-        norms(norm, centre, a.codes, a.dim);
-        a.norm = norm;
-        sg_parallel_for(pool, n, TILE, assign_body, &a);
-    }
-    const bool done = norm && a.scratch;
-    sg_free(norm);
-    sg_free(a.scratch);
-    return done ? SG_OK : sg_fail_memory(err, "nearest centres");
-}
 
 /* ---- one run -------------------------------------------------------------------------------------------------- */
 
@@ -86,22 +33,20 @@ typedef struct run {
     float *x_norm;  /* (n) */
     size_t n, dim, codes;
     float *centre;  /* (codes, dim) */
-    float *norm;    /* (codes) */
     int32_t *code;  /* (n) */
     float *distance; /* (n) */
-    float *scratch; /* (threads, TILE, codes) */
+    sg_assigner *assigner; /* owned */
     double *sums;   /* (threads, dim) */
     size_t *start;  /* (codes + 1): members of centre k are member[start[k]] .. member[start[k + 1]] */
     uint32_t *member; /* (n), ascending inside a centre */
+    size_t seeds; /* vectors that k-means++ looks at, at least */
     uint64_t seed;
     sg_pool *pool;
 } run;
 
 static void assign_all(run *r)
 {
-    norms(r->norm, r->centre, r->codes, r->dim);
-    sg_parallel_for(r->pool, r->n, TILE, assign_body,
-                    &(assignment){r->x, r->x_norm, r->centre, r->norm, r->code, r->distance, r->scratch, r->dim, r->codes});
+    sg_assigner_run(r->assigner, r->code, r->distance, r->x, r->x_norm, r->n, r->centre, r->pool);
 }
 
 static void group_members(run *r)
@@ -133,8 +78,11 @@ static void mean_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
         memset(sum, 0, r->dim * sizeof *sum);
         for (size_t i = first; i < last; i += RUN) {
             memcpy(centre, r->x + r->member[i] * r->dim, r->dim * sizeof *centre);
-            for (size_t j = i + 1; j < last && j < i + RUN; j++)
+            for (size_t j = i + 1; j < last && j < i + RUN; j++) {
+                for (size_t d = 0; j + 1 < last && d < r->dim; d += LINE)
+                    __builtin_prefetch(r->x + r->member[j + 1] * r->dim + d);
                 kernels->add(centre, centre, r->x + r->member[j] * r->dim, r->dim);
+            }
             for (size_t d = 0; d < r->dim; d++)
                 sum[d] += (double)centre[d];
         }
@@ -223,7 +171,7 @@ static size_t draw(const seeding *s, size_t m, double u)
 
 static sg_status seed_centres(run *r, bool random_init, sg_error *err)
 {
-    size_t m = r->codes * SEEDS_EACH > SEEDS_LEAST ? r->codes * SEEDS_EACH : SEEDS_LEAST;
+    size_t m = r->codes * SEEDS_EACH > r->seeds ? r->codes * SEEDS_EACH : r->seeds;
     uint32_t *sample = sg_alloc_array(r->n, sizeof *sample);
     const bool plain = random_init || r->codes > SEEDS_CODES;
 
@@ -355,14 +303,13 @@ static sg_status tick(const run *r, const sg_progress *progress, int done, int t
                                                            .total = total, .loss = done ? objective(r) : NAN}, err);
 }
 
+/* From the centres that are there. */
 static sg_status lloyd(run *r, int32_t *before, const sg_kmeans_spec *spec, sg_kmeans_stats *stats, const sg_progress *progress,
                        sg_error *err)
 {
     sg_status st;
 
     *stats = (sg_kmeans_stats){0};
-    if ((st = seed_centres(r, spec->random_init, err)))
-        return st;
     memset(before, -1, r->n * sizeof *before);
     for (int i = 0; i < spec->iterations; i++) {
         if ((st = tick(r, progress, i, spec->iterations, err)))
@@ -388,79 +335,94 @@ static sg_status lloyd(run *r, int32_t *before, const sg_kmeans_spec *spec, sg_k
     return SG_OK;
 }
 
-static bool run_init(run *r, const sg_kmeans_spec *spec, int32_t **before)
+static sg_status run_init(run *r, const float *x, size_t n, int dim, int codes, sg_pool *pool, int32_t **before, sg_error *err)
 {
-    const size_t threads = (size_t)sg_pool_threads(r->pool);
-
+    *r = (run){.x = x, .n = n, .dim = (size_t)dim, .codes = (size_t)codes, .pool = pool};
     r->x_norm = sg_alloc_array(r->n, sizeof *r->x_norm);
     r->centre = sg_alloc_array(r->codes * r->dim, sizeof *r->centre);
-    r->norm = sg_alloc_array(r->codes, sizeof *r->norm);
     r->code = sg_alloc_array(r->n, sizeof *r->code);
     r->distance = sg_alloc_array(r->n, sizeof *r->distance);
-    r->scratch = sg_alloc_array(threads * TILE, r->codes * sizeof *r->scratch);
-    r->sums = sg_alloc_array(threads * r->dim, sizeof *r->sums);
+    r->sums = sg_alloc_array((size_t)sg_pool_threads(pool) * r->dim, sizeof *r->sums);
     r->start = sg_alloc_array(r->codes + 1, sizeof *r->start);
     r->member = sg_alloc_array(r->n, sizeof *r->member);
     *before = sg_alloc_array(r->n, sizeof **before);
-    return r->x_norm && r->centre && r->norm && r->code && r->distance && r->scratch && r->sums && r->start && r->member &&
-           *before;
+    if (!r->x_norm || !r->centre || !r->code || !r->distance || !r->sums || !r->start || !r->member || !*before)
+        return sg_fail_memory(err, "k-means");
+    sg_norms(r->x_norm, x, n, r->dim, pool);
+    return sg_assigner_new(&r->assigner, n, r->dim, r->codes, pool, err);
 }
 
 static void run_fini(run *r)
 {
     sg_free(r->x_norm);
     sg_free(r->centre);
-    sg_free(r->norm);
     sg_free(r->code);
     sg_free(r->distance);
-    sg_free(r->scratch);
     sg_free(r->sums);
     sg_free(r->start);
     sg_free(r->member);
+    sg_assigner_free(r->assigner);
+}
+
+typedef struct shifting {
+    const float *x; /* (n, dim) */
+    float *out;     /* (n, dim) */
+    double *mean;   /* (dim) 0 before it is computed */
+    size_t n, dim;
+} shifting;
+
+static void mean_columns(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const shifting *s = ctx;
+
+    for (size_t i = 0; i < s->n; i++)
+        for (size_t d = begin; d < end; d++)
+            s->mean[d] += (double)s->x[i * s->dim + d];
+    for (size_t d = begin; d < end; d++)
+        s->mean[d] /= (double)s->n;
+}
+
+static void shift_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    const shifting *s = ctx;
+
+    for (size_t i = begin; i < end; i++)
+        for (size_t d = 0; d < s->dim; d++)
+            s->out[i * s->dim + d] = (float)((double)s->x[i * s->dim + d] - s->mean[d]);
 }
 
 /* x without its mean; mean (dim) in double. Both owned by the caller. */
-static sg_status centred(float **out, double **mean, const float *x, size_t n, size_t dim, sg_error *err)
+static sg_status centred(float **out, double **mean, const float *x, size_t n, size_t dim, sg_pool *pool, sg_error *err)
 {
     *out = sg_alloc_array(n * dim, sizeof **out);
     *mean = sg_alloc_zero(dim, sizeof **mean);
     if (!*out || !*mean)
         return sg_fail_memory(err, "k-means");
-    for (size_t i = 0; i < n; i++)
-        for (size_t d = 0; d < dim; d++)
-            (*mean)[d] += (double)x[i * dim + d];
-    for (size_t d = 0; d < dim; d++)
-        (*mean)[d] /= (double)n;
-    for (size_t i = 0; i < n; i++)
-        for (size_t d = 0; d < dim; d++)
-            (*out)[i * dim + d] = (float)((double)x[i * dim + d] - (*mean)[d]);
+
+    shifting s = {.x = x, .out = *out, .mean = *mean, .n = n, .dim = dim};
+
+    sg_parallel_for(pool, dim, COLUMNS, mean_columns, &s);
+    sg_parallel_for(pool, n, TILE, shift_rows, &s);
     return SG_OK;
 }
 
-sg_status sg_kmeans(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim,
-                    const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim, size_t seeds,
+                       const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    run r = {.n = n, .dim = (size_t)dim, .codes = (size_t)spec->codes, .pool = pool};
+    run r = {0};
     float *moved = NULL;
     double *mean = NULL;
     int32_t *before = NULL;
     sg_status st;
 
-    if (n > UINT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "k-means: expected at most %u vectors, found %zu", UINT32_MAX, n);
-    if ((st = centred(&moved, &mean, x, n, r.dim, err)))
+    if ((st = centred(&moved, &mean, x, n, (size_t)dim, pool, err)) || (st = run_init(&r, moved, n, dim, spec->codes, pool, &before, err)))
         goto done;
-    r.x = moved;
-    if (!run_init(&r, spec, &before)) {
-        st = sg_fail_memory(err, "k-means");
-        goto done;
-    }
-    norms(r.x_norm, r.x, n, r.dim);
     for (int i = 0; i < (spec->restarts > 1 ? spec->restarts : 1); i++) {
         sg_kmeans_stats now;
 
+        r.seeds = seeds;
         r.seed = spec->seed + (uint64_t)i * 0x9e3779b97f4a7c15u;
-        if ((st = lloyd(&r, before, spec, &now, progress, err)))
+        if ((st = seed_centres(&r, spec->random_init, err)) || (st = lloyd(&r, before, spec, &now, progress, err)))
             goto done;
         if (i > 0 && now.objective >= stats->objective)
             continue;
@@ -475,4 +437,93 @@ done:
     sg_free(mean);
     sg_free(before);
     return st;
+}
+
+/* ---- many vectors --------------------------------------------------------------------------------------------- */
+
+/* m different rows of x, ascending, as a matrix of their own. */
+static sg_status draw_sample(float **out, size_t m, const float *x, size_t n, size_t dim, uint64_t seed, sg_error *err)
+{
+    float *sample = sg_alloc_array(m, dim * sizeof *sample);
+    size_t taken = 0;
+
+    if (!(*out = sample))
+        return sg_fail_memory(err, "k-means sample");
+    for (size_t i = 0; i < n && taken < m; i++) /* each set of m rows with the same chance   [Knuth 1969, algorithm S] */
+        if (sg_rng_double(seed, SG_RNG_KMEANS, 3, i) * (double)(n - i) < (double)(m - taken))
+            memcpy(sample + taken++ * dim, x + i * dim, dim * sizeof *sample);
+    return SG_OK;
+}
+
+/* Is the mean of these rows far from 0, for their size? */
+static bool is_off_centre(const float *x, size_t n, size_t dim, const double *mean)
+{
+    double square = 0, size = 0;
+
+    for (size_t d = 0; d < dim; d++)
+        square += mean[d] * mean[d];
+    for (size_t i = 0; i < n; i++)
+        size += sg_kernels_best()->sum_sq(x + i * dim, dim);
+    return square > 0.01 * size / (double)n;
+}
+
+/* All iterations but one on a sample, then one on all. Residuals have a mean near 0: moving them all would be a copy for nothing. */
+static sg_status sampled(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim,
+                         const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    const size_t m = (size_t)spec->sample * (size_t)spec->codes, width = (size_t)dim;
+    sg_kmeans_spec part = *spec;
+    sg_kmeans_stats small;
+    run r = {0};
+    float *sample = NULL, *moved = NULL;
+    double *mean = sg_alloc_zero(width, sizeof *mean);
+    int32_t *before = NULL;
+    sg_status st;
+
+    part.iterations = spec->iterations - 1;
+    if (!mean) {
+        st = sg_fail_memory(err, "k-means");
+        goto done;
+    }
+    if ((st = draw_sample(&sample, m, x, n, width, spec->seed, err)) ||
+        (st = whole(centre, code, &small, sample, m, dim, 0, &part, pool, progress, err)))
+        goto done;
+    sg_parallel_for(pool, width, COLUMNS, mean_columns, &(shifting){.x = sample, .mean = mean, .n = m, .dim = width});
+    if (!is_off_centre(sample, m, width, mean)) {
+        memset(mean, 0, width * sizeof *mean);
+    } else if (!(moved = sg_alloc_array(n, width * sizeof *moved))) {
+        st = sg_fail_memory(err, "k-means");
+        goto done;
+    } else {
+        sg_parallel_for(pool, n, TILE, shift_rows, &(shifting){.x = x, .out = moved, .mean = mean, .n = n, .dim = width});
+    }
+    if ((st = run_init(&r, moved ? moved : x, n, dim, spec->codes, pool, &before, err)))
+        goto done;
+    part.iterations = 1;
+    for (size_t k = 0; k < r.codes * width; k++)
+        r.centre[k] = (float)((double)centre[k] - mean[k % width]);
+    if ((st = lloyd(&r, before, &part, stats, progress, err)))
+        goto done;
+    stats->iterations += small.iterations;
+    stats->moved += small.moved;
+    for (size_t k = 0; k < r.codes * width; k++)
+        centre[k] = (float)((double)r.centre[k] + mean[k % width]);
+    memcpy(code, r.code, n * sizeof *code);
+done:
+    run_fini(&r);
+    sg_free(sample);
+    sg_free(moved);
+    sg_free(mean);
+    sg_free(before);
+    return st;
+}
+
+sg_status sg_kmeans(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim,
+                    const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    if (n > UINT32_MAX)
+        return sg_fail(err, SG_ERR_USAGE, "k-means: expected at most %u vectors, found %zu", UINT32_MAX, n);
+    if (spec->sample > 0 && !spec->balanced && spec->iterations > 1 && n / (size_t)spec->codes >= 2 * (size_t)spec->sample)
+        return sampled(centre, code, stats, x, n, dim, spec, pool, progress, err);
+    return whole(centre, code, stats, x, n, dim, SEEDS_LEAST, spec, pool, progress, err);
 }

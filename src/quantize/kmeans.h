@@ -16,6 +16,7 @@ typedef struct sg_kmeans_spec {
     int restarts;   /* runs with other seeds, the best is kept; at least 1 */
     bool random_init; /* centres start on random vectors instead of k-means++ */
     bool balanced;  /* every centre gets floor(n / codes) or ceil(n / codes) vectors */
+    int sample;     /* vectors a centre that all iterations but the last look at, when there are twice as many or more (0: all) */
     uint64_t seed;
 } sg_kmeans_spec;
 

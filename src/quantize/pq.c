@@ -114,7 +114,7 @@ static sg_status assign_parts(parts *p, sg_codes *out, const float *x, bool move
 static void polar(float *y, float *square, float *next, size_t dim)
 {
     const int d = (int)dim;
-    double norm = sqrt(sg_energy(y, dim, dim));
+    double norm = sqrt(sg_energy(y, dim, dim, NULL));
 
     for (size_t i = 0; i < dim * dim; i++)
         y[i] = (float)(y[i] / norm);
@@ -201,7 +201,7 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
     parts all = fit;
     sg_codes learnt = {.codes = NULL};
     float *x = NULL, *turned = NULL;
-    const double total = sg_variance(d->x, n, dim);
+    const double total = sg_variance(d->x, n, dim, pool);
     sg_status st;
 
     all.n = n;
@@ -253,7 +253,7 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
         for (size_t k = 0; k < levels; k++) {
             cut(p, out->latent, k);
             if (k > l)
-                left += sg_variance(p->slice, n, p->part);
+                left += sg_variance(p->slice, n, p->part, pool);
             for (size_t i = 0; k <= l && i < n; i++)
                 left += (double)sg_dist2(p->slice + i * p->part, p->decoded + i * dim + k * p->part, p->part);
         }
@@ -268,6 +268,27 @@ done:
     parts_fini(&fit);
     if (d->fit)
         parts_fini(&all);
+    return st;
+}
+
+sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_dim, const float *book, int levels, int book_codes,
+                           sg_pool *pool, sg_error *err)
+{
+    const size_t part = (size_t)book_dim, n_levels = (size_t)levels;
+    float *slice = sg_alloc_array(n, part * sizeof *slice);
+    int32_t *code = sg_alloc_array(n, sizeof *code);
+    sg_status st = slice && code ? SG_OK : sg_fail_memory(err, "codes");
+
+    for (size_t l = 0; !st && l < n_levels; l++) {
+        for (size_t i = 0; i < n; i++)
+            memcpy(slice + i * part, z + (i * n_levels + l) * part, part * sizeof *slice);
+        if ((st = sg_assign(code, NULL, slice, n, book_dim, book + l * (size_t)book_codes * part, book_codes, pool, err)))
+            break;
+        for (size_t i = 0; i < n; i++)
+            codes[i * n_levels + l] = code[i];
+    }
+    sg_free(slice);
+    sg_free(code);
     return st;
 }
 

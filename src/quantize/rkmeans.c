@@ -8,39 +8,105 @@
 #include "base/alloc.h"
 #include "math/math.h"
 #include "quantize/kmeans.h"
-
-#include <math.h>
 #include <string.h>
 
-double sg_energy(const float *x, size_t n, size_t dim)
+enum { PIECES = 64, COLUMNS = 32 };
+
+typedef struct summing {
+    const float *x;
+    size_t n, dim;
+    double sums[PIECES];
+} summing;
+
+static void square_rows(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
-    double sum = 0;
+    summing *s = ctx;
+
+    for (size_t i = begin; i < end; i++)
+        s->sums[piece] += sg_total_sq(s->x + i * s->dim, s->dim);
+}
+
+/* Sums about the first row, which is near enough to the mean that nothing cancels. */
+static inline double vary_block(const float *x, size_t n, size_t dim, size_t columns)
+{
+    double sum[COLUMNS] = {0}, square[COLUMNS] = {0}, all = 0;
 
     for (size_t i = 0; i < n; i++)
-        sum += sg_total_sq(x + i * dim, dim);
+        for (size_t d = 0; d < columns; d++) {
+            const double y = (double)x[i * dim + d] - (double)x[d];
+
+            sum[d] += y;
+            square[d] += y * y;
+        }
+    for (size_t d = 0; n && d < columns; d++)
+        all += square[d] - sum[d] * sum[d] / (double)n;
+    return all;
+}
+
+static void vary_columns(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    summing *s = ctx;
+
+    for (; begin + COLUMNS <= end; begin += COLUMNS) /* a width that is known makes it a loop over registers */
+        s->sums[piece] += vary_block(s->x + begin, s->n, s->dim, COLUMNS);
+    if (begin < end)
+        s->sums[piece] += vary_block(s->x + begin, s->n, s->dim, end - begin);
+}
+
+static double sum_pieces(const float *x, size_t n, size_t dim, size_t count, size_t least, sg_body *body, sg_pool *pool)
+{
+    summing s = {.x = x, .n = n, .dim = dim};
+    const size_t grain = (count + PIECES - 1) / PIECES;
+    double sum = 0;
+
+    sg_parallel_for(pool, count, grain > least ? grain : least, body, &s);
+    for (int p = 0; p < PIECES; p++)
+        sum += s.sums[p];
     return sum;
 }
 
-double sg_variance(const float *x, size_t n, size_t dim)
+double sg_energy(const float *x, size_t n, size_t dim, sg_pool *pool)
 {
-    double sum = 0;
+    return sum_pieces(x, n, dim, n, 1, square_rows, pool);
+}
 
-    for (size_t d = 0; d < dim; d++) { /* a column at a time: needs no memory, and runs once */
-        double mean = 0;
+double sg_variance(const float *x, size_t n, size_t dim, sg_pool *pool)
+{
+    return sum_pieces(x, n, dim, dim, COLUMNS, vary_columns, pool);
+}
 
-        for (size_t i = 0; i < n; i++)
-            mean += (double)x[i * dim + d];
-        mean /= (double)n;
-        for (size_t i = 0; i < n; i++)
-            sum += ((double)x[i * dim + d] - mean) * ((double)x[i * dim + d] - mean);
+typedef struct subtracting {
+    float *left;
+    const float *from, *centre;
+    const int32_t *code;
+    size_t dim;
+    double sums[PIECES];
+} subtracting;
+
+static void subtract_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
+{
+    subtracting *s = ctx;
+
+    for (size_t i = begin; i < end; i++) {
+        float *left = s->left + i * s->dim;
+
+        if (s->from != s->left)
+            memcpy(left, s->from + i * s->dim, s->dim * sizeof *left);
+        sg_axpy(left, -1, s->centre + (size_t)s->code[i] * s->dim, s->dim);
+        s->sums[piece] += sg_total_sq(left, s->dim);
     }
-    return sum;
 }
 
-static void subtract(float *left, const int32_t *code, size_t n, size_t dim, const float *centre)
+/* left = from less the centres; they may be the same. Returns the energy of what is left. */
+static double subtract(float *left, const float *from, const int32_t *code, size_t n, size_t dim, const float *centre, sg_pool *pool)
 {
-    for (size_t i = 0; i < n; i++)
-        sg_axpy(left + i * dim, -1, centre + (size_t)code[i] * dim, dim);
+    subtracting s = {.left = left, .from = from, .centre = centre, .code = code, .dim = dim};
+    double sum = 0;
+
+    sg_parallel_for(pool, n, n > PIECES ? (n + PIECES - 1) / PIECES : 1, subtract_body, &s);
+    for (int p = 0; p < PIECES; p++)
+        sum += s.sums[p];
+    return sum;
 }
 
 sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
@@ -54,18 +120,20 @@ sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, i
 
         if ((st = sg_assign(level, NULL, z, n, dim, centre, book_codes, pool, err)))
             break;
-        subtract(z, level, n, (size_t)dim, centre);
+        const double energy = subtract(z, z, level, n, (size_t)dim, centre, pool);
+
         for (size_t i = 0; i < n; i++)
             codes[i * (size_t)levels + (size_t)l] = level[i];
         if (error)
-            error[l] = n ? sg_energy(z, n, (size_t)dim) / (double)n : 0;
+            error[l] = n ? energy / (double)n : 0;
     }
     sg_free(level);
     return st;
 }
 
 typedef struct levels_work {
-    float *left; /* (n, dim): what is left of all items */
+    float *left; /* (n, dim): what is left of all items, once a level has taken its part */
+    const float *now; /* the same, at first the vectors themselves */
     float *fit;  /* (n_fit, dim): what is left of those that teach; NULL: all do */
     int32_t *code, *fit_code;
 } levels_work;
@@ -78,7 +146,7 @@ static bool work_init(levels_work *w, const sg_quantize_data *d)
     w->code = sg_alloc_array((size_t)d->n, sizeof *w->code);
     if (!w->left || !w->code)
         return false;
-    memcpy(w->left, d->x, (size_t)d->n * dim * sizeof *w->left);
+    w->now = d->x;
     if (!d->fit)
         return true;
     w->fit = sg_alloc_array((size_t)d->n_fit * dim, sizeof *w->fit);
@@ -96,11 +164,11 @@ static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quan
     sg_status st;
 
     if (!d->fit)
-        return sg_kmeans(centre, w->code, stats, w->left, (size_t)d->n, d->dim, spec, pool, progress, err);
+        return sg_kmeans(centre, w->code, stats, w->now, (size_t)d->n, d->dim, spec, pool, progress, err);
     if ((st = sg_kmeans(centre, w->fit_code, stats, w->fit, d->n_fit, d->dim, spec, pool, progress, err)) ||
-        (st = sg_assign(w->code, NULL, w->left, (size_t)d->n, d->dim, centre, spec->codes, pool, err)))
+        (st = sg_assign(w->code, NULL, w->now, (size_t)d->n, d->dim, centre, spec->codes, pool, err)))
         return st;
-    subtract(w->fit, w->fit_code, d->n_fit, (size_t)d->dim, centre);
+    subtract(w->fit, w->fit, w->fit_code, d->n_fit, (size_t)d->dim, centre, pool);
     return SG_OK;
 }
 
@@ -133,10 +201,10 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
     out->book_levels = c->levels;
     out->book_codes = c->codes;
     out->book_dim = d->dim;
-    total = sg_variance(w.left, n, (size_t)d->dim);
+    total = sg_variance(d->x, n, (size_t)d->dim, pool);
     for (int l = 0; l < c->levels; l++) {
         const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced,
+                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         float *centre = out->book + (size_t)l * each;
         sg_kmeans_stats stats;
@@ -146,14 +214,16 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
         if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0) {
             double worst;
 
-            if ((st = sg_sinkhorn(w.code, &worst, w.left, n, d->dim, centre, c->codes, c->epsilon, err)) ||
+            if ((st = sg_sinkhorn(w.code, &worst, w.now, n, d->dim, centre, c->codes, c->epsilon, err)) ||
                 (st = sg_progress_say(progress, err, "tokenize", "sinkhorn: columns within %.2g %% of even", 100 * worst)))
                 goto done;
         }
         for (size_t i = 0; i < n; i++)
             out->codes[i * (size_t)out->levels + (size_t)l] = w.code[i];
-        subtract(w.left, w.code, n, (size_t)d->dim, centre);
-        out->error[l] = total > 0 ? sg_energy(w.left, n, (size_t)d->dim) / total : 0;
+        const double energy = subtract(w.left, w.now, w.code, n, (size_t)d->dim, centre, pool);
+
+        w.now = w.left;
+        out->error[l] = total > 0 ? energy / total : 0;
         if ((st = sg_progress_say(progress, err, "tokenize", "level %d: %d of %d codes used, %.1f %% of the variance left, %d "
                                   "iterations", l + 1, used(w.code, d->n, seen, c->codes), c->codes, 100 * out->error[l],
                                   stats.iterations)))

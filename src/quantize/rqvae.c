@@ -401,7 +401,7 @@ static sg_status encode_by_books(trainer *t, sg_codes *out, float *left, sg_erro
 {
     const sg_tokenize_config *c = t->config;
     const size_t n = (size_t)t->data->n, latent = (size_t)t->latent, each = (size_t)c->codes * latent;
-    const double before = sg_variance(out->latent, n, latent) / (double)n;
+    const double before = sg_variance(out->latent, n, latent, t->pool) / (double)n;
     sg_status st;
 
     if (!(out->book = sg_alloc_array((size_t)t->levels, each * sizeof *out->book)))
@@ -451,7 +451,7 @@ static sg_status encode_all(trainer *t, sg_codes *out, sg_error *err)
         goto done;
     for (size_t i = 0; i < n; i++)
         lost += (double)sg_dist2(back + i * dim, t->data->x + i * dim, dim);
-    before = sg_variance(t->data->x, n, dim);
+    before = sg_variance(t->data->x, n, dim, t->pool);
     out->reconstruction = before > 0 ? lost / before : 0;
 done:
     sg_free(left);
@@ -504,7 +504,7 @@ sg_status sg_autoencode(sg_codes *out, const sg_quantize_data *d, const sg_token
     for (int l = 0; t.grid.numbers && l < t.levels; l++)
         out->size[l] = t.grid.codes;
     if (st || (st = trainer_init(&t, err)) ||
-        (st = train(&t, sg_variance(d->x, (size_t)d->n, (size_t)d->dim) / d->n, err)))
+        (st = train(&t, sg_variance(d->x, (size_t)d->n, (size_t)d->dim, pool) / d->n, err)))
         goto done;
     st = encode_all(&t, out, err);
 done:

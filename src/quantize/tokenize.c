@@ -90,7 +90,7 @@ static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error
     for (size_t i = 0; i < (size_t)c->n; i++)
         memcpy(left + i * width, z + (c->product ? ((i + 1) * (size_t)c->levels - 1) * width : i * width), width * sizeof *left);
     for (size_t i = 0; !c->product && i < (size_t)c->n; i++)
-        for (int l = 0; l + 1 < c->levels; l++)
+        for (int l = 0; l + 1 < c->levels && l < sg_codes_length(c, i); l++)
             sg_axpy(left + i * width, -1, c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
                     width);
     st = sg_collisions_next(c, left, c->book + (size_t)(c->levels - 1) * each, c->book_dim, err);
@@ -119,12 +119,12 @@ static const struct method {
     bool scaled; /* inputs come with mean 0 and variance 1 */
     bool blind;  /* does not look at them */
 } methods[] = {
-    {"rkmeans", sg_rkmeans, false, false},       {"rqvae", sg_autoencode, true, false},
-    {"vqvae", sg_autoencode, true, false},       {"fsq", sg_autoencode, true, false},
-    {"lfq", sg_autoencode, true, false},         {"pq", sg_pq, false, false},
-    {"opq", sg_opq, false, false},               {"hkmeans", sg_hkmeans, false, false},
-    {"atomic", sg_atomic_codes, false, true},    {"naive", sg_naive_codes, false, true},
-    {"random", sg_random_codes, false, true},
+    {"rkmeans", sg_rkmeans, false, false},       {"alit", sg_alit, false, false},
+    {"rqvae", sg_autoencode, true, false},       {"vqvae", sg_autoencode, true, false},
+    {"fsq", sg_autoencode, true, false},         {"lfq", sg_autoencode, true, false},
+    {"pq", sg_pq, false, false},                 {"opq", sg_opq, false, false},
+    {"hkmeans", sg_hkmeans, false, false},       {"atomic", sg_atomic_codes, false, true},
+    {"naive", sg_naive_codes, false, true},      {"random", sg_random_codes, false, true},
 };
 
 /* Quantises and makes unique; *report: the doctor's view of the codes as the method gave them. */
@@ -172,7 +172,8 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     sg_status st;
 
     *report = NULL;
-    if ((st = sg_vectors_open(&v, d, err)) || (st = sg_codes_init(&codes, d->n_items, c->levels, c->codes, err)) ||
+    if ((st = sg_vectors_open(&v, d, err)) ||
+        (st = sg_codes_init(&codes, d->n_items, strcmp(c->method, "alit") == 0 ? c->cap : c->levels, c->codes, err)) ||
         (c->text_only_train && (st = trained_items(&fit, &n_fit, d, err))))
         goto done;
     if (!(x = sg_alloc_array((size_t)v.n, (size_t)v.dim * sizeof *x))) {

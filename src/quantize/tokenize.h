@@ -11,13 +11,18 @@
 
 #define SG_TOKENIZE_OPTIONS(X)                                                                                      \
     X(choice, method, rkmeans, 0, 0,                                                                                \
-      "rkmeans|rqvae|vqvae|fsq|lfq|pq|opq|hkmeans|atomic|naive|random: residual k-means, RQ-VAE, one level of it, grid or "   \
-      "sign codes of a learned latent, product quantisers, hierarchical k-means; controls: item numbers, their digits, chance") \
+      "rkmeans|alit|rqvae|vqvae|fsq|lfq|pq|opq|hkmeans|atomic|naive|random: residual k-means, the same with as many codes as an " \
+      "item needs, RQ-VAE, one level of it, grid or sign codes of a learned latent, product quantisers, hierarchical k-means; " \
+      "controls: item numbers, their digits, chance")                                                                \
     X(int, levels, 3, 1, 8, "codes per item before the collision digit")                                            \
     X(int, codes, 256, 2, 65536, "codes per level")                                                                 \
     X(bool, standardise, false, 0, 1, "inputs to mean 0, variance 1 per dimension first")                           \
     X(int, iterations, 50, 1, 10000, "k-means: Lloyd iterations at most")                                           \
+    X(int, sample, 256, 0, 1000000,                                                                                 \
+      "k-means: vectors a code that all iterations but the last look at, when there are twice as many (0: all)")    \
     X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
+    X(float, tau, 0.3, 0, 1, "alit: an ID ends when less of the vector's square is left and no other item shares it")        \
+    X(int, cap, 6, 1, 15, "alit: codes per item, at most, before the collision digit")                              \
     X(bool, balanced, false, 0, 1, "k-means: every code gets as many items as any other")                           \
     X(choice, last, nearest, 0, 0, "nearest|sinkhorn: the last code of rkmeans; sinkhorn shares the items evenly")    \
     X(float, epsilon, 0.003, 0.0001, 10, "sinkhorn: how soft; distances are divided by half their range")           \

@@ -1,6 +1,7 @@
 /* handle_embeddings.c - texts to vectors, in the words of OpenAI's API. */
 #include "serve/server.h"
 
+#include "base/base64.h"
 #include "base/alloc.h"
 #include "serve/reply.h"
 
@@ -88,32 +89,21 @@ static json_t *floats_json(const float *x, int32_t n)
 
 static json_t *base64_json(const float *x, int32_t n)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const size_t size = (size_t)n * sizeof *x;
-    unsigned char *byte = sg_alloc(size + 2);
-    char *text = sg_alloc((size + 2) / 3 * 4 + 1);
+    sg_buf bytes = {0}, text = {0};
     json_t *out = NULL;
-    size_t at = 0;
 
-    if (byte && text) {
-        for (size_t k = 0; k < (size_t)n; k++) {
-            uint32_t bits;
+    for (int32_t k = 0; k < n; k++) {
+        uint32_t bits;
 
-            memcpy(&bits, x + k, sizeof bits);
-            for (size_t b = 0; b < 4; b++)
-                byte[4 * k + b] = (unsigned char)(bits >> 8 * b);
-        }
-        byte[size] = byte[size + 1] = 0;
-        for (size_t i = 0; i < size; i += 3) {
-            const unsigned v = (unsigned)byte[i] << 16 | (unsigned)byte[i + 1] << 8 | byte[i + 2];
-
-            for (size_t k = 0; k < 4; k++)
-                text[at++] = k > size - i ? '=' : letters[v >> (18 - 6 * k) & 63];
-        }
-        out = json_stringn(text, at);
+        memcpy(&bits, x + k, sizeof bits);
+        for (size_t b = 0; b < 4; b++)
+            sg_buf_putc(&bytes, (char)(bits >> 8 * b));
     }
-    sg_free(byte);
-    sg_free(text);
+    sg_base64_encode(&text, (sg_bytes){bytes.data, bytes.size});
+    if (!bytes.failed && !text.failed)
+        out = json_stringn(text.data ? text.data : "", text.size);
+    sg_buf_free(&bytes);
+    sg_buf_free(&text);
     return out;
 }
 

@@ -2,6 +2,8 @@
  * step out would give other numbers and say nothing. `truncation` and `padding` of the file are left to the caller. */
 #include "text/token_parts.h"
 
+#include "base/base64.h"
+
 #include "file/json.h"
 
 #include <math.h>
@@ -78,34 +80,12 @@ static sg_status each_part(sg_tokenizer *t, const json_t *o, const char *members
 }
 
 /* ---- normalizer ------------------------------------------------------------------------------------------------------------ */
-/* Base64, as the charsmap is written in JSON; false: not base64. */
-static bool base64(sg_buf *out, sg_bytes s)
-{
-    uint32_t bits = 0;
-    int n = 0;
-
-    while (s.size && s.data[s.size - 1] == '=')
-        s.size--;
-    for (size_t i = 0; i < s.size; i++) {
-        const char c = s.data[i];
-        const int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52 :
-                      c == '+' ? 62 : c == '/' ? 63 : -1;
-
-        if (v < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)v;
-        if ((n += 6) >= 8)
-            sg_buf_putc(out, (char)(bits >> (n -= 8)));
-    }
-    return true;
-}
-
 static sg_status read_charsmap(sg_charsmap *out, const sg_tokenizer *t, const json_t *v, sg_error *err)
 {
     sg_buf bytes = {0};
     sg_status st;
 
-    if (!json_is_string(v) || !base64(&bytes, string_of(v)))
+    if (!json_is_string(v) || !sg_base64_decode(&bytes, string_of(v)))
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected base64 as precompiled_charsmap", t->name);
     else if (bytes.failed)
         st = sg_fail_memory(err, t->name);

@@ -1,16 +1,13 @@
-/* checkpoint.c - weights, best weights, average, optimizer moments and counters in one safetensors file.
- *
- * Doubles are kept as hexadecimal floats, so that nothing is rounded on the way. */
+/* checkpoint.c - weights, best weights, average, optimizer moments and counters as the state of a run (file/state.h). */
 #include "train/checkpoint.h"
 
 #include "base/alloc.h"
-#include "base/io.h"
+#include "file/state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 sg_status sg_train_state_init(sg_train_state *s, const sg_params *ps, bool average, sg_error *err)
 {
@@ -45,51 +42,6 @@ void sg_train_state_fini(sg_train_state *s, const sg_params *ps)
     *s = (sg_train_state){0};
 }
 
-/* Every array of a checkpoint under its name, for saving and for loading alike. */
-typedef struct array {
-    char name[160];
-    float *data;
-    size_t count;
-} array;
-
-static array *list_arrays(size_t *n, const sg_model *m, const sg_optim *o, const sg_train_state *s)
-{
-    const sg_params *ps = &m->params;
-    const size_t slots = sg_optim_slots(o, NULL, 0);
-    sg_optim_slot *slot = sg_alloc_zero(slots, sizeof *slot);
-    array *a = sg_alloc_zero(3 * ps->n + slots, sizeof *a);
-
-    *n = 0;
-    if (slot && a) {
-        sg_optim_slots(o, slot, slots);
-        for (size_t i = 0; i < ps->n; i++) {
-            const sg_param *p = ps->list[i];
-
-            snprintf(a[*n].name, sizeof a->name, "weight.%s", p->name);
-            a[*n].data = p->value;
-            a[(*n)++].count = p->count;
-            snprintf(a[*n].name, sizeof a->name, "best.%s", p->name);
-            a[*n].data = s->best[i];
-            a[(*n)++].count = p->count;
-            if (s->average) {
-                snprintf(a[*n].name, sizeof a->name, "average.%s", p->name);
-                a[*n].data = s->average[i];
-                a[(*n)++].count = p->count;
-            }
-        }
-        for (size_t i = 0; i < slots; i++) {
-            snprintf(a[*n].name, sizeof a->name, "optim.%s", slot[i].name);
-            a[*n].data = slot[i].data;
-            a[(*n)++].count = slot[i].count;
-        }
-    }
-    sg_free(slot);
-    if (slot && a)
-        return a;
-    sg_free(a);
-    return NULL;
-}
-
 /* What must be equal for a resume to continue the same run, as one text. */
 static void identity(sg_buf *out, const sg_model *m, const sg_train_spec *spec)
 {
@@ -105,132 +57,65 @@ static void identity(sg_buf *out, const sg_model *m, const sg_train_spec *spec)
     }
 }
 
-static char *state_path(const char *dir)
+/* The file's form of a run, for saving and for loading alike. */
+static sg_status describe(sg_state *out, const sg_model *m, const sg_optim *o, const sg_train_state *s, const sg_train_spec *spec, sg_error *err)
 {
-    char *folder = sg_path_join(dir, "checkpoint");
-    char *path = folder ? sg_path_join(folder, "state.safetensors") : NULL;
+    const sg_params *ps = &m->params;
+    const size_t slots = sg_optim_slots(o, NULL, 0);
+    sg_optim_slot *slot = sg_alloc_zero(slots, sizeof *slot);
 
-    sg_free(folder);
-    return path;
+    *out = (sg_state){.format = "sedge-checkpoint-1"};
+    if (!slot)
+        return sg_fail_memory(err, "checkpoint");
+    identity(&out->same, m, spec);
+    for (size_t i = 0; i < ps->n; i++) {
+        const sg_param *p = ps->list[i];
+
+        sg_state_add(out, "weight", p->name, p->value, p->count);
+        sg_state_add(out, "best", p->name, s->best[i], p->count);
+        if (s->average)
+            sg_state_add(out, "average", p->name, s->average[i], p->count);
+    }
+    sg_optim_slots(o, slot, slots);
+    for (size_t i = 0; i < slots; i++)
+        sg_state_add(out, "optim", slot[i].name, slot[i].data, slot[i].count);
+    sg_free(slot);
+    return SG_OK;
 }
 
 sg_status sg_checkpoint_save(const char *dir, const sg_model *m, const sg_optim *o, const sg_train_state *s,
                              const sg_train_spec *spec, sg_error *err)
 {
-    size_t n = 0;
-    array *a = list_arrays(&n, m, o, s);
-    sg_tensor_desc *desc = a ? sg_alloc_zero(n, sizeof *desc) : NULL;
-    char *path = state_path(dir), *folder = sg_path_join(dir, "checkpoint");
-    char numbers[512];
-    sg_buf same = {0};
-    sg_status st;
+    sg_state file;
+    sg_status st = describe(&file, m, o, s, spec, err);
 
-    identity(&same, m, spec);
-    if (!a || !desc || !path || !folder || same.failed) {
-        st = sg_fail_memory(err, "checkpoint");
-        goto done;
-    }
-    for (size_t i = 0; i < n; i++)
-        desc[i] = (sg_tensor_desc){.name = a[i].name, .dtype = SG_DT_F32, .rank = 1, .dim = {a[i].count}, .data = a[i].data};
-    snprintf(numbers, sizeof numbers,
+    snprintf(file.numbers, sizeof file.numbers,
              "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a", s->step, s->best_step,
              s->since_best, s->skipped, s->loss_n, sg_optim_steps(o), s->best_metric[0], s->best_metric[1], s->loss_sum, s->seconds);
-    const sg_meta meta[] = {{"format", "sedge-checkpoint-1"},
-                            {"identity", same.data},
-                            {"log", s->log.data ? s->log.data : ""},
-                            {"numbers", numbers}};
-    if (!(st = sg_dir_make(folder, err)))
-        st = sg_tensors_write(path, desc, n, meta, sizeof meta / sizeof *meta, err);
-done:
-    sg_buf_free(&same);
-    sg_free(folder);
-    sg_free(path);
-    sg_free(desc);
-    sg_free(a);
+    if (!st)
+        st = sg_state_save(&file, s->log.data, dir, err);
+    sg_state_free(&file);
     return st;
-}
-
-static sg_status read_state(const char *path, const sg_tensors *t, const array *a, size_t n, const char *same, sg_optim *o,
-                            sg_train_state *s, sg_error *err)
-{
-    const char *format = sg_tensors_meta(t, "format"), *found = sg_tensors_meta(t, "identity");
-    const char *numbers = sg_tensors_meta(t, "numbers"), *log = sg_tensors_meta(t, "log");
-    int64_t steps;
-
-    if (!format || strcmp(format, "sedge-checkpoint-1") != 0 || !found || !numbers || !log)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a checkpoint of this version, found another file", path);
-    if (strcmp(found, same) != 0) {
-        size_t at = 0, word = 0;
-
-        for (; found[at] && found[at] == same[at]; at++)
-            if (found[at] == ' ')
-                word = at + 1;
-        return sg_fail(err, SG_ERR_USAGE, "%s: cannot resume with other options: checkpoint has %.*s, now asked %.*s", path,
-                       (int)strcspn(found + word, " "), found + word, (int)strcspn(same + word, " "), same + word);
-    }
-    if (sscanf(numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la", &s->step,
-               &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_metric[0], &s->best_metric[1], &s->loss_sum,
-               &s->seconds) != 10)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected ten counters, found '%.100s'", path, numbers);
-    for (size_t i = 0; i < n; i++) {
-        const sg_file_tensor *f;
-        sg_status st = sg_tensors_need(&f, t, a[i].name, SG_DT_F32, 1, (int64_t[]){(int64_t)a[i].count}, err);
-
-        if (st)
-            return st;
-        memcpy(a[i].data, f->data, f->bytes);
-    }
-    sg_optim_set_steps(o, steps);
-    sg_buf_puts(&s->log, log);
-    return s->log.failed ? sg_fail_memory(err, "training log") : SG_OK;
 }
 
 sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s, const sg_train_spec *spec,
                              sg_error *err)
 {
-    char *path = state_path(dir);
-    sg_tensors *t = NULL;
-    sg_buf same = {0};
-    size_t n = 0;
-    array *a = NULL;
-    sg_status st = SG_OK;
+    sg_state file;
+    int64_t steps;
+    bool found = false;
+    sg_status st = describe(&file, m, o, s, spec, err);
 
-    if (path && !sg_file_exists(path))
-        goto done;
-    identity(&same, m, spec);
-    if (!path || same.failed || !(a = list_arrays(&n, m, o, s))) {
-        st = sg_fail_memory(err, "checkpoint");
-        goto done;
+    if (!st && !(st = sg_state_load(&file, &s->log, &found, dir, err)) && found &&
+        sscanf(file.numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la", &s->step,
+               &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_metric[0], &s->best_metric[1], &s->loss_sum,
+               &s->seconds) != 10)
+        st = sg_fail(err, SG_ERR_FORMAT, "%s/checkpoint: expected ten counters, found '%.100s'", dir, file.numbers);
+    if (found && !st) {
+        sg_optim_set_steps(o, steps);
+        for (size_t i = 0; i < m->params.n; i++)
+            m->params.list[i]->version++;
     }
-    if ((st = sg_tensors_open(&t, path, err)) || (st = read_state(path, t, a, n, same.data, o, s, err)))
-        goto done;
-    for (size_t i = 0; i < m->params.n; i++)
-        m->params.list[i]->version++;
-done:
-    sg_tensors_close(t);
-    sg_free(a);
-    sg_buf_free(&same);
-    sg_free(path);
-    return st;
-}
-
-void sg_checkpoint_sweep(const char *dir)
-{
-    char *folder = sg_path_join(dir, "checkpoint"), *path = state_path(dir);
-
-    if (folder && path && !sg_file_exists(path)) {
-        sg_file_sweep(path);
-        rmdir(folder); /* stays when there is anything in it */
-    }
-    sg_free(folder);
-    sg_free(path);
-}
-
-sg_status sg_checkpoint_remove(const char *dir, sg_error *err)
-{
-    char *folder = sg_path_join(dir, "checkpoint");
-    const sg_status st = folder ? sg_dir_remove(folder, err) : sg_fail_memory(err, "path");
-
-    sg_free(folder);
+    sg_state_free(&file);
     return st;
 }

@@ -29,7 +29,5 @@ sg_status sg_checkpoint_save(const char *dir, const sg_model *m, const sg_optim 
                              const sg_train_spec *spec, sg_error *err);
 sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s, const sg_train_spec *spec,
                              sg_error *err);
-void sg_checkpoint_sweep(const char *dir); /* what a run left that was killed before its first checkpoint was whole */
-sg_status sg_checkpoint_remove(const char *dir, sg_error *err);
 
 #endif

@@ -8,10 +8,12 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "eval/eval.h"
+#include "file/state.h"
 #include "train/loop.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SG_OPTION_STRUCT sg_train_config
@@ -125,6 +127,38 @@ static log_text log_key(const char *name)
     return key;
 }
 
+/* What the class watches, into *notes: owned by the caller, NULL without any. */
+static sg_status take_notes(json_t **notes, loop *l, sg_error *err)
+{
+    sg_status st;
+
+    *notes = NULL;
+    if (!l->m->class->notes)
+        return SG_OK;
+    if (!(*notes = json_object()))
+        return sg_fail_memory(err, "training notes");
+    if ((st = l->m->class->notes(l->m, l->data, l->pool, *notes, err))) {
+        json_decref(*notes);
+        *notes = NULL;
+    }
+    return st;
+}
+
+static sg_status log_notes(loop *l, sg_error *err)
+{
+    json_t *notes;
+    char *text = NULL;
+    const sg_status st = take_notes(&notes, l, err);
+
+    if (st || !notes)
+        return st;
+    if ((text = json_dumps(notes, JSON_COMPACT | JSON_REAL_PRECISION(6))))
+        sg_buf_printf(&l->state.log, ",\"notes\":%s", text);
+    json_decref(notes);
+    free(text);
+    return text ? SG_OK : sg_fail_memory(err, "training notes");
+}
+
 static sg_status validate(loop *l, sg_error *err)
 {
     const double loss = l->state.loss_n ? l->state.loss_sum / (double)l->state.loss_n : 0;
@@ -143,10 +177,13 @@ static sg_status validate(loop *l, sg_error *err)
         return st;
     sg_buf_printf(&l->state.log,
                   "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%.6f,\"%s\":%.6f,\"best\":%s,"
-                  "\"seconds\":%.2f}\n",
+                  "\"seconds\":%.2f",
                   (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss,
                   sg_loop_rate(l), log_key(name[0]).text, found[0], log_key(name[1]).text, found[1],
                   l->state.since_best ? "false" : "true", elapsed(l));
+    if ((st = log_notes(l, err)))
+        return st;
+    sg_buf_puts(&l->state.log, "}\n");
     if (l->state.log.failed)
         return sg_fail_memory(err, "training log");
     l->state.loss_sum = 0;
@@ -270,7 +307,7 @@ static sg_status finish(loop *l, sg_error *err)
     }
     if (!(st = l->m->class->ready ? l->m->class->ready(l->m, err) : SG_OK) && !(st = sg_model_save(l->m, l->dir, err)) &&
         !(st = sg_file_write(log, l->state.log.data ? l->state.log.data : "", l->state.log.size, err)))
-        st = sg_checkpoint_remove(l->dir, err);
+        st = sg_state_remove(l->dir, err);
     sg_free(log);
     return st;
 }
@@ -312,6 +349,7 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
 {
     loop l = {.m = m, .data = t, .spec = spec, .pool = pool, .progress = progress, .dir = dir, .started = sg_now()};
     const sg_train_config *c = &spec->config;
+    json_t *notes = NULL;
     sg_status st;
 
     *report = NULL;
@@ -349,7 +387,10 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
                         names[0], l.state.best_metric[0], names[1], l.state.best_metric[1], "skipped_steps",
                         (json_int_t)l.state.skipped, "seconds", elapsed(&l));
     st = *report ? sg_stream_report(&l, *report, err) : sg_fail_memory(err, "training report");
+    if (!st && !(st = take_notes(&notes, &l, err)) && notes && json_object_set(*report, "notes", notes))
+        st = sg_fail_memory(err, "training report");
 done:
+    json_decref(notes);
     sg_stream_free(l.stream);
     sg_train_state_fini(&l.state, &m->params);
     sg_optim_free(l.optim);

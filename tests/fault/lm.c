@@ -2,7 +2,7 @@
  * leak. */
 #include "faults.h"
 
-#include "lm/generate.h"
+#include "lm/retrieve.h"
 #include "lm/sentence.h"
 #include "lm/t5.h"
 
@@ -100,7 +100,7 @@ static sg_status talk_on(void *ctx, sg_error *err)
     c.length = 5;
     c.beam = t->beam;
     if (!(st = t->choices ? sg_guide_choices(&guide, token, offsets, 2, err) : SG_OK) && !(st = sg_llama_desk(&d, t->m, 60, NULL, err)))
-        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, guide}, &c, NULL, err);
+        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, guide, NULL}, &c, NULL, err);
     sg_guide_free(guide);
     guide = NULL;
     if (!st && t->schema && !(st = sg_guide_schema(&guide, schema, sg_llama_tokenizer(t->m), "schema", err))) {
@@ -118,6 +118,66 @@ static sg_status talk_on(void *ctx, sg_error *err)
     sg_desk_free(d);
     json_decref(schema);
     return st;
+}
+
+/* Documents by their titles or by strings that stand in them. */
+typedef struct library {
+    sg_llama *m;
+    sg_retrieve_by by;
+    sg_retriever *r; /* to ask; NULL: made here, nothing is asked */
+} library;
+
+static sg_status read_library(sg_retriever **out, const library *l, sg_error *err)
+{
+    static const sg_bytes title[] = {{"a b", 3}, {"", 0}, {"a b", 3}}, text[] = {{"the cat", 7}, {"c", 1}, {"", 0}};
+
+    return sg_retriever_new(out, &(sg_documents){title, text, 3}, l->by, sg_llama_tokenizer(l->m), NULL, err);
+}
+
+static sg_status retrieve(void *ctx, sg_error *err)
+{
+    static const sg_bytes query[] = {{"cat", 3}, {"the cat and the dog and the cat and the dog", 43}};
+    const library *l = ctx;
+    sg_found found[2] = {{0}};
+    sg_retrieve_report report;
+    sg_retrieve_config c;
+    sg_retriever *r = NULL;
+    sg_desk *desk = NULL;
+    sg_status st;
+
+    sg_options_init(&c, sg_retrieve_options, sg_n_retrieve_options);
+    c.beam = 2;
+    c.length = 3;
+    c.prompt = 40; /* the second one is cut */
+    if (!l->r)
+        st = read_library(&r, l, err);
+    else if (!(st = sg_llama_desk(&desk, l->m, 60, NULL, err)))
+        st = sg_retrieve(found, &report, l->r, desk, query, 2, &c, NULL, err);
+    sg_retriever_free(r);
+    sg_desk_free(desk);
+    for (int i = 0; i < 2; i++)
+        sg_free(found[i].hit);
+    return st;
+}
+
+/* As faults_walk over allocations, and past those that PCRE2 does without: it then makes no machine code, and loses a block. */
+static int walk_on(faults_operation *operation, void *ctx)
+{
+    for (int n = 1;; n++) {
+        const int64_t live = sg_alloc_live();
+        const uint64_t calls = sg_alloc_calls();
+        sg_error err = {0};
+
+        sg_alloc_fail_at((uint64_t)n);
+        const sg_status st = operation(ctx, &err);
+        sg_alloc_fail_at(0);
+        if (st && (st != SG_ERR_MEMORY || strchr(err.message, '\n')))
+            fail_msg("fault %d: status %d, '%s'", n, (int)st, err.message);
+        if (st && sg_alloc_live() != live)
+            fail_msg("fault %d leaks %d blocks: %s", n, (int)(sg_alloc_live() - live), err.message);
+        if (sg_alloc_calls() - calls < (uint64_t)n)
+            return n - 1;
+    }
 }
 
 static sg_status open_t5(void *ctx, sg_error *err)
@@ -144,7 +204,7 @@ static sg_status write_t5(void *ctx, sg_error *err)
     c.length = 4;
     c.beam = 2;
     if (!(st = sg_t5_desk(&d, ctx, 5, NULL, err)))
-        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, NULL}, &c, NULL, err);
+        st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, NULL, NULL}, &c, NULL, err);
     for (int i = 0; i < 2; i++)
         sg_answer_free(&out[i]);
     sg_desk_free(d);
@@ -223,6 +283,14 @@ static void work_survives_every_fault(void **state)
         talk t = {m, i == 1 ? 3 : 1, i == 1, i == 2};
 
         assert_true(faults_walk(FAULTS_ALLOC, talk_on, NULL, &t) >= 20);
+    }
+    for (int by = 0; by < 2; by++) {
+        library l = {m, (sg_retrieve_by)by, NULL};
+
+        assert_true(walk_on(retrieve, &l) >= 20);
+        assert_int_equal(read_library(&l.r, &l, &err), SG_OK);
+        assert_true(walk_on(retrieve, &l) >= 20);
+        sg_retriever_free(l.r);
     }
     sg_llama_close(m);
 }

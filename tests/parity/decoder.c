@@ -42,7 +42,7 @@ static void open_all(setup *s, const char *name, const char *expected, const cha
     *s = (setup){0};
     if (sg_pool_new(&s->pool, 2, &err) || sg_llama_open(&s->m, path_of(name, path), &err) ||
         sg_decoder_new(&s->d, s->m, spec, s->pool, &err) || sg_tensors_open(&s->want, path_of(expected, path), &err) ||
-        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), sg_llama_config_of(s->m), &err)) ||
+        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(s->m))}, &err)) ||
         sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) || sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
     if (s->a)
@@ -88,7 +88,7 @@ static float run(setup *s, const sg_decoder_batch *b, const int32_t *target, boo
     sg_params_zero_grads(s->a ? &s->a->params : &s->d->params);
     sg_graph_begin(s->g, SG_TRAIN, 1, 1);
     x = sg_decoder_states(s->g, s->d, b, s->d->config.layers);
-    loss = sg_decoder_loss(s->g, s->d, x, target, NULL);
+    loss = sg_decoder_loss(s->g, s->d, x, target, NULL, 0);
     if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
         fail_msg("%s", err.message);
     return loss->data[0];
@@ -260,8 +260,8 @@ static void lora_of_peft(void **state)
     open_all(&merged, "llama", "lora/train.safetensors", NULL, &(sg_decoder_spec){.learn_words = true});
     sg_adapter *a;
     char path[300];
-    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), &merged.d->config, &err), SG_OK);
-    assert_int_equal(sg_decoder_merge(merged.d, a, merged.pool, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), (sg_adapter_host[]){sg_llama_host(&merged.d->config)}, &err), SG_OK);
+    assert_int_equal(sg_adapter_merge(&merged.d->params, a, merged.pool, &err), SG_OK);
     const float whole = run(&merged, &b, targets, false);
     near_all("loss of merged weights", &whole, need(&merged, "loss", 1), 1);
     sg_adapter_free(a);
@@ -292,11 +292,43 @@ static void prompt_of_peft(void **state)
     sg_graph_begin(s.g, SG_TRAIN, 1, 1);
     const sg_decoder_batch b = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
     x = sg_decoder_states(s.g, s.d, &b, 2);
-    loss = sg_decoder_loss(s.g, s.d, x, target, NULL);
+    loss = sg_decoder_loss(s.g, s.d, x, target, NULL, 0);
     if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
         fail_msg("%s", err.message);
     near_all("loss", loss->data, need(&s, "loss", 1), 1);
     check_gradients(&s, &s.a->params, true);
+
+    /* the model that only reads, with the same vectors in front */
+    double sum = 0;
+    int n = 0;
+    sg_llama_adapt(s.m, s.a);
+    assert_int_equal(sg_llama_places(s.m), s.d->config.places - SOFT);
+    for (int i = 0; i < 2; i++) {
+        double logp[N];
+        sg_reading *r;
+
+        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err), SG_OK);
+        sg_reading_cut(r, 3); /* and once more from the middle: the vectors stay */
+        assert_int_equal(sg_reading_score(r, ids + offsets[i] + 3, offsets[i + 1] - offsets[i] - 3, logp + 3, &err), SG_OK);
+        sg_reading_free(r);
+        for (int t = offsets[i]; t + 1 < offsets[i + 1]; t++)
+            if (targets[t] >= 0 && t + 1 - offsets[i] != 3) { /* of the first token behind a cut nothing is known */
+                sum -= logp[t + 1 - offsets[i]];
+                n++;
+            }
+    }
+    assert_int_equal(n, 9);
+    sg_tensor *again;
+    for (int t = 0; t < ALL; t++)
+        if (at[t] < 0 && t + 1 < ALL && (t == SOFT + 2 || t == 10 + 2 * SOFT + 2))
+            target[t] = -1;
+    sg_graph_begin(s.g, SG_INFER, 1, 1);
+    const sg_decoder_batch c = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
+    again = sg_decoder_loss(s.g, s.d, sg_decoder_states(s.g, s.d, &c, 2), target, NULL, 0);
+    assert_int_equal(sg_graph_status(s.g, &err), SG_OK);
+    const float read = (float)(sum / n);
+    near_all("loss of reading", &read, again->data, 1);
     close_all(&s);
 }
 

@@ -118,8 +118,18 @@ def check(sedge):
         run("tune", base, data, "-o", out, *options)
         model = PeftModel.from_pretrained(open_model("llama"), out).double().eval()
         compare("LoRA", run("score", base, "--adapter", out, "--text", text)["logp"], logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
-        run("tune", base, data, "-o", out + "p", *options, "method=prompt")
-        PeftModel.from_pretrained(open_model("llama"), out + "p")
+        run("tune", base, data, "-o", out + "r", *options, "layers=0:2,1:6")
+        model = PeftModel.from_pretrained(open_model("llama"), out + "r").double().eval()
+        compare("LoRA with ranks by layer", run("score", base, "--adapter", out + "r", "--text", text)["logp"],
+                logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+        run("tune", base, data, "-o", out + "l", *options, "layers=1")
+        model = PeftModel.from_pretrained(open_model("llama"), out + "l").double().eval()
+        compare("LoRA of the last layer", run("score", base, "--adapter", out + "l", "--text", text)["logp"],
+                logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+        run("tune", base, data, "-o", out + "p", *options, "method=prompt", "soft=7")
+        model = PeftModel.from_pretrained(open_model("llama"), out + "p").double().eval()
+        compare("prompt", run("score", base, "--adapter", out + "p", "--text", text)["logp"],
+                logp_of(model(input_ids=torch.tensor([ids])).logits[0, 7:]))
         merged = os.path.join(tmp, "merged")
         run("merge", base, "--adapter", out, "-o", merged, "--set", "type=f32")
         whole = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).double().eval()

@@ -142,7 +142,7 @@ static void writes_as_transformers_do(void **state)
         sg_options_init(&c, sg_generate_options, sg_n_generate_options);
         c.length = LENGTH;
         assert_int_equal(sg_t5_desk(&d, m, LENGTH + 1, NULL, &err), SG_OK);
-        assert_int_equal(sg_generate(out, &report, &(sg_generate_job){d, prompt, 3, -1, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(sg_generate(out, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
         for (int k = 0; k < 3; k += 2) {
             const sg_written *w = &out[k].text[0];
 
@@ -151,7 +151,7 @@ static void writes_as_transformers_do(void **state)
             assert_true(w->logp == out[0].text[0].logp);
         }
         c.beam = 4;
-        assert_int_equal(sg_generate(beams, &report, &(sg_generate_job){d, prompt, 3, -1, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(sg_generate(beams, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
         for (int k = 0; k < 3; k++) {
             assert_int_equal(beams[k].n, 4);
             assert_true(beams[k].text[0].logp >= out[k].text[0].logp - 1e-4 || beams[k].text[0].tokens.n > out[k].text[0].tokens.n);

@@ -90,7 +90,7 @@ static sg_status answer(void *ctx, const sg_beam_rows *rows, sg_error *err)
     return SG_OK;
 }
 
-/* log p of an item, the slow way */
+/* log p of an item, the slow way: with the end of its ID, and nothing for what follows that */
 static double truth(const oracle *o, int user, int32_t item, bool renormalise)
 {
     int32_t codes[LEVELS + 1], node = 0;
@@ -98,7 +98,7 @@ static double truth(const oracle *o, int user, int32_t item, bool renormalise)
     double sum = 0;
 
     sg_catalogue_codes(o->c, item, codes);
-    for (int l = 0; l < sg_catalogue_levels(o->c); l++) {
+    for (int l = 0; l < sg_catalogue_levels(o->c) && l <= sg_catalogue_length(o->c, codes); l++) {
         const sg_children kids = sg_catalogue_children(o->c, l, node);
         double z = 0;
 
@@ -125,8 +125,10 @@ typedef struct shop {
     sg_arena *arena;
 } shop;
 
+/* IDs of two shops in five end. */
 static void open_shop(shop *s, uint64_t id)
 {
+    const bool ends = id % 5 == 2 || id % 5 == 3;
     static const int32_t sizes[] = {2, 3, 7, 20, 300};
     const int levels = (int)draw(LEVELS, id, 0) + 1;
     int32_t size[LEVELS], *codes = calloc(ITEMS * LEVELS, sizeof *codes);
@@ -141,11 +143,17 @@ static void open_shop(shop *s, uint64_t id)
 
         for (int l = 0; l < levels; l++)
             codes[s->n * levels + l] = (int32_t)draw((uint32_t)size[l], id, 100 + i * LEVELS + (uint64_t)l);
+        for (int l = 1; ends && l < levels; l++)
+            if (draw(3, id, 50000 + i * LEVELS + (uint64_t)l) == 0 || (l > 1 && codes[s->n * levels + l - 1] + 1 == size[l - 1]) ||
+                codes[s->n * levels + l] + 1 == size[l])
+                codes[s->n * levels + l] = size[l] - 1;
         for (int32_t j = 0; j < s->n && fresh; j++)
             fresh = memcmp(codes + j * levels, codes + s->n * levels, (size_t)levels * sizeof *codes) != 0;
         s->n += fresh;
     }
     assert_int_equal(sg_catalogue_new(&s->c, codes, s->n, levels, size, &err), SG_OK);
+    if (ends && sg_catalogue_let_end(s->c, &err))
+        fail_msg("%s", err.message);
     free(codes);
     s->o = (oracle){.c = s->c, .salt = id, .bad_level = -1};
     for (int i = 0; i < 2; i++)
@@ -248,7 +256,7 @@ static void a_full_beam_is_enumeration(void **state)
 /* The plainest beam search: all children of all prefixes, sorted. Same arithmetic, so equal to the last
  * bit. */
 typedef struct plain {
-    int32_t node;
+    int32_t node, code;
     uint64_t state;
     float score;
 } plain;
@@ -278,7 +286,7 @@ static size_t search_plainly(const shop *s, const sg_beam_spec *spec, int user, 
     size_t n = leads_somewhere(s, spec, user, 0, 0);
     const size_t beam = (size_t)(spec->beam > spec->k ? spec->beam : spec->k);
 
-    live[0] = (plain){0, root_state(&s->o, user), 0};
+    live[0] = (plain){0, -1, root_state(&s->o, user), 0};
     for (int l = 0; l < sg_catalogue_levels(s->c); l++) {
         size_t m = 0;
 
@@ -293,8 +301,8 @@ static size_t search_plainly(const shop *s, const sg_beam_spec *spec, int user, 
             for (int32_t i = 0; i < kids.n; i++)
                 if (leads_somewhere(s, spec, user, l + 1, kids.first + i))
                     next[m++] =
-                        (plain){kids.first + i, child_state(live[r].state, sg_child_code(&kids, i)),
-                                spec->renormalise && kids.n == 1 /* certain */
+                        (plain){kids.first + i, sg_child_code(&kids, i), child_state(live[r].state, sg_child_code(&kids, i)),
+                                (spec->renormalise && kids.n == 1) || sg_catalogue_ended(s->c, l, live[r].code) /* certain */
                                     ? live[r].score
                                     : sg_child_score(live[r].score, legal.x[i],
                                                      (float)((double)live[r].score - (double)legal.lse))};
@@ -505,6 +513,39 @@ static void asks_for_no_logits_when_one_item_is_left(void **state)
     s.o.rows_total = 0;
     search(&s, &(sg_beam_spec){.beam = 4, .k = 4}, 1, NULL, item, score);
     assert_int_equal(s.o.rows_total, 1 + 2 + 3);
+    close_shop(&s);
+}
+
+/* Items 0 and 1 end after one and two codes, item 2 takes the end's place at level 3: two codes more, none for what fills up. */
+static void an_end_costs_one_code_and_what_follows_nothing(void **state)
+{
+    (void)state;
+    const int32_t codes[] = {0, 4, 4, 4, 1, 2, 4, 4, 1, 2, 3, 4};
+    const int32_t size[] = {2, 5, 5, 5};
+    float logp[3 * 4];
+    int32_t item[3];
+    float score[3];
+    shop s = {.n = 3, .arena = sg_arena_new(0)};
+    sg_error err;
+
+    assert_int_equal(sg_catalogue_new(&s.c, codes, 3, 4, size, &err), SG_OK);
+    assert_int_equal(sg_catalogue_let_end(s.c, &err), SG_OK);
+    s.o = (oracle){.c = s.c, .salt = 1, .bad_level = -1};
+    for (int i = 0; i < 2; i++)
+        s.o.state[i] = calloc(ROWS, sizeof *s.o.state[i]);
+    assert_int_equal(sg_catalogue_length(s.c, codes), 1);
+    assert_int_equal(sg_catalogue_length(s.c, codes + 4), 2);
+    assert_int_equal(sg_catalogue_length(s.c, codes + 8), 3);
+    search(&s, &(sg_beam_spec){.beam = 3, .k = 3}, 1, NULL, item, score);
+    assert_int_equal(s.o.rows_total, 1 + 2 + 1 + 1); /* of (0, end) and (1, 2, end) nothing is asked any more */
+    s.o.rows_total = 0;
+    search(&s, &(sg_beam_spec){.beam = 3, .k = 3, .renormalise = true}, 1, NULL, item, score);
+    assert_int_equal(s.o.rows_total, 1 + 1 + 1); /* the root, 1, (1, 2) */
+    assert_int_equal(sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, false, answer, &s.o, s.arena, &err), SG_OK);
+    assert_true(logp[1] < 0 && logp[2] == 0 && logp[3] == 0);
+    assert_true(logp[4 + 2] < 0 && logp[4 + 3] == 0 && logp[8 + 3] < 0);
+    assert_int_equal(sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, true, answer, &s.o, s.arena, &err), SG_OK);
+    assert_true(logp[1] == 0 && logp[4 + 2] < 0 && logp[8 + 3] == 0);
     close_shop(&s);
 }
 
@@ -979,6 +1020,7 @@ int main(void)
         cmocka_unit_test(gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(calls_no_malloc_once_warm),
         cmocka_unit_test(asks_for_no_logits_when_one_item_is_left),
+        cmocka_unit_test(an_end_costs_one_code_and_what_follows_nothing),
         cmocka_unit_test(scores_the_whole_catalogue_exactly),
         cmocka_unit_test(tells_the_probability_of_each_code),
         cmocka_unit_test(says_when_logits_are_no_numbers),

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "file/json.h"
+#include "lm/adapter.h"
 #include "lm/generate.h"
 
 #include <math.h>
@@ -65,7 +66,7 @@ static void write_with(sg_answer *out, const sg_llama *m, sg_pool *pool, const s
     sg_error err;
 
     memset(out, 0, (size_t)n * sizeof *out);
-    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide}, c, NULL, &err))
+    if (sg_generate(out, &report, &(sg_generate_job){d, prompt, n, -1, guide, NULL}, c, NULL, &err))
         fail_msg("%s", err.message);
     sg_desk_free(d);
 }
@@ -524,6 +525,98 @@ static void schemas_that_are_not_known_are_refused(void **state)
     sg_tokenizer_close(t);
 }
 
+/* Vectors of an adapter in front of every text, more than a page of them: what is written together is what is written alone, and each
+ * token is the likeliest one of the graph that learned the vectors. */
+static void an_adapters_vectors_stand_in_front(void **state)
+{
+    (void)state;
+    enum { SOFT = 21, FEW = 4, MOST = SOFT + PLACES };
+    const sg_adapter_config config = {.kind = SG_ADAPTER_PROMPT, .tokens = SOFT};
+    sg_token_list prompt[FEW];
+    sg_generate_config c;
+    sg_answer all[FEW];
+    sg_adapter *a;
+    sg_decoder *d;
+    sg_llama *m = open_model("llama");
+    sg_graph *g;
+    sg_desk *desk;
+    int text, other, known;
+    sg_error err;
+
+    sg_options_init(&c, sg_generate_options, sg_n_generate_options);
+    c.length = 10;
+    assert_int_equal(sg_decoder_new(&d, m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
+    assert_int_equal(sg_adapter_new(&a, &config, (sg_adapter_host[]){sg_llama_host(&d->config)}, d->words, 7, &err), SG_OK);
+    assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+    make_prompts(prompt, FEW, 17); /* shared: they are read once */
+    sg_llama_adapt(m, a);
+    assert_int_equal(sg_llama_desk(&desk, m, PLACES, NULL, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected room for 1 to 43 tokens, as many as the model knows, found 64");
+    for (int beam = 1; beam < 4; beam += 2) {
+        sg_generate_report report;
+
+        c.beam = beam;
+        memset(all, 0, sizeof all);
+        assert_int_equal(sg_llama_desk(&desk, m, sg_llama_places(m), NULL, &err), SG_OK);
+        for (int i = 0; i < FEW; i++)
+            prompt[i].n = prompt[i].n < 30 ? prompt[i].n : 30;
+        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
+        for (int i = 0; i < FEW; i++) {
+            const sg_token_list *w = &all[i].text[0].tokens;
+            const int n = SOFT + (int)prompt[i].n + (int)w->n;
+            int32_t id[MOST] = {0}, at[MOST], target[MOST];
+            const int32_t offsets[2] = {0, n};
+            double logp = 0;
+
+            for (int t = 0; t < n; t++) {
+                at[t] = t < SOFT ? t : -1;
+                target[t] = -1;
+            }
+            memcpy(id + SOFT, prompt[i].id, prompt[i].n * sizeof *id);
+            memcpy(id + SOFT + prompt[i].n, w->id, w->n * sizeof *id);
+            for (int t = SOFT + (int)prompt[i].n - 1; t + 1 < n + all[i].text[0].ended; t++)
+                target[t] = t + 1 < n ? id[t + 1] : desk->end;
+            sg_graph_begin(g, SG_INFER, 1, 1);
+            const sg_decoder_batch b = {.n = n, .batch = 1, .id = id, .offsets = offsets, .soft = sg_leaf(g, a->soft), .soft_at = at};
+            sg_tensor *x = sg_decoder_states(g, d, &b, 2);
+            assert_int_equal(sg_graph_status(g, &err), SG_OK);
+            for (int t = 0; t < n; t++) {
+                float logits[VOCAB];
+                int best = 0;
+
+                for (int v = 0; v < VOCAB; v++) {
+                    logits[v] = 0;
+                    for (int k = 0; k < d->config.dim; k++)
+                        logits[v] += x->data[t * d->config.dim + k] * d->output->value[v * d->config.dim + k];
+                    best = logits[v] > logits[best] ? v : best;
+                }
+                if (target[t] < 0)
+                    continue;
+                logp += sg_token_logp(logits, VOCAB, target[t]);
+                assert_true(beam > 1 || logits[target[t]] >= logits[best] - 1e-4f);
+            }
+            assert_true(fabs(logp - all[i].text[0].logp) < 1e-4); /* f32 sums of two layers */
+            sg_answer_free(&all[i]);
+        }
+        sg_desk_free(desk);
+    }
+    assert_int_equal(sg_llama_desk(&desk, m, 43, NULL, &err), SG_OK);
+    assert_int_equal(sg_desk_begin(desk, &text, &known, prompt[0].id, 10, &err), SG_OK);
+    assert_int_equal(known, 0);
+    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 10}, 1, &err), SG_OK);
+    assert_int_equal(sg_desk_begin(desk, &other, &known, prompt[0].id, 10, &err), SG_OK);
+    assert_int_equal(known, 9);
+    sg_desk_cut(desk, text, 0);
+    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 44}, 1, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected at most 43 tokens more, room was made for 43, found 44");
+    sg_desk_free(desk);
+    free_prompts(prompt, FEW);
+    sg_graph_free(g);
+    sg_adapter_free(a);
+    sg_decoder_free(d);
+    sg_llama_close(m);
+}
+
 static void errors(void **state)
 {
     (void)state;
@@ -535,7 +628,7 @@ static void errors(void **state)
     sg_generate_config c;
     sg_answer a = {0};
     sg_error err;
-    const sg_generate_job job = {d, &prompt, 1, -1, NULL};
+    const sg_generate_job job = {d, &prompt, 1, -1, NULL, NULL};
 
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     assert_int_equal(sg_generate(&a, &report, &job, &c, NULL, &err), SG_ERR_USAGE);
@@ -567,6 +660,7 @@ int main(void)
         cmocka_unit_test(guided_texts_are_parts_of_items),
         cmocka_unit_test(guided_texts_fit_a_schema),
         cmocka_unit_test(schemas_that_are_not_known_are_refused),
+        cmocka_unit_test(an_adapters_vectors_stand_in_front),
         cmocka_unit_test(errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,10 +61,11 @@ static void nearest_is_the_least_with_ties_to_the_lower(void **state)
 static void assigns_to_the_nearest_centre(void **state)
 {
     (void)state;
-    static const int cases[][3] = {{1, 1, 1}, {700, 33, 17}, {300, 4, 256}, {257, 64, 3}};
+    static const int cases[][3] = {{1, 1, 1}, {700, 33, 17}, {300, 4, 256}, {257, 64, 3},
+                                   {33000, 70, 40}, {33000, 5, 9}}; /* the last two are so many that centres are packed, one in bf16 */
     sg_error err;
 
-    for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < 6; c++) {
         const size_t n = (size_t)cases[c][0];
         const int dim = cases[c][1], codes = cases[c][2];
         float *x = blobs(n, dim, 7, 1), *centre = blobs((size_t)codes, dim, codes, 1);
@@ -86,6 +87,60 @@ static void assigns_to_the_nearest_centre(void **state)
         free(distance);
         free(code);
     }
+}
+
+/* Centres so alike that bf16 cannot tell them apart: f32 has to settle it. */
+static void near_ties_are_settled_in_f32(void **state)
+{
+    (void)state;
+    enum { N = 40000, DIM = 96, K = 64 };
+    float *x = blobs(N, DIM, N, 1), *centre = malloc(K * DIM * sizeof *centre), *distance = malloc(N * sizeof *distance);
+    int32_t *code = malloc(2 * N * sizeof *code);
+    sg_error err;
+
+    for (int i = 0; i < K * DIM; i++)
+        centre[i] = (float)(sg_rng_normal(8, SG_RNG_TEST, 0, (uint64_t)(i % DIM)) + 1e-3 * sg_rng_normal(9, SG_RNG_TEST, 0, (uint64_t)i));
+    assert_int_equal(sg_assign(code, distance, x, N, DIM, centre, K, NULL, &err), SG_OK);
+    assert_int_equal(sg_assign(code + N, NULL, x, N, DIM, centre, K, NULL, &err), SG_OK);
+    assert_memory_equal(code, code + N, N * sizeof *code);
+    for (size_t i = 0; i < N; i++) {
+        double best = INFINITY;
+
+        for (int k = 0; k < K; k++)
+            best = fmin(best, square(x + i * DIM, centre + k * DIM, DIM));
+        /* |x| |c| is about 3 * 100: its rounding in f32 is what may be wrong, 2^-8 of it would be 1 */
+        assert_true(square(x + i * DIM, centre + code[i] * DIM, DIM) <= best + 1e-4);
+    }
+    free(x);
+    free(centre);
+    free(distance);
+    free(code);
+}
+
+/* Most iterations on a sample, the last on all: nearly as good as all on all, and every centre the mean of its own. */
+static void a_sample_is_nearly_as_good(void **state)
+{
+    (void)state;
+    enum { N = 20000, DIM = 12, K = 20 };
+    float *x = blobs(N, DIM, 37, 1), centre[2][K * DIM];
+    int32_t *code = malloc(N * sizeof *code);
+    sg_kmeans_stats all, some;
+    sg_error err;
+
+    assert_int_equal(sg_kmeans(centre[0], code, &all, x, N, DIM, &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2},
+                               NULL, NULL, &err), SG_OK);
+    assert_int_equal(sg_kmeans(centre[1], code, &some, x, N, DIM,
+                               &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2, .sample = 100}, NULL, NULL, &err),
+                     SG_OK);
+    assert_true(memcmp(centre[0], centre[1], sizeof centre[0]) != 0);
+    assert_true(some.iterations <= 12 && some.objective < 1.05 * all.objective);
+    double sum = 0;
+
+    for (size_t i = 0; i < N; i++)
+        sum += square(x + i * DIM, centre[1] + code[i] * DIM, DIM) / N;
+    assert_true(fabs(sum - some.objective) < 1e-3 * sum);
+    free(x);
+    free(code);
 }
 
 /* 16 separated clusters, 16 codes: every cluster is one code, its centre the mean of its members. */
@@ -127,17 +182,20 @@ static void an_offset_does_no_harm(void **state)
     (void)state;
     enum { N = 800, DIM = 8, K = 8 };
     float *x = blobs(N, DIM, K, 0.1), centre[K * DIM];
-    const sg_kmeans_spec spec = {.codes = K, .iterations = 50, .restarts = 3, .seed = 1};
     int32_t code[N];
     sg_kmeans_stats stats;
     sg_error err;
 
     for (int i = 0; i < N * DIM; i++)
         x[i] += 10000;
-    assert_int_equal(sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
-    for (int i = 0; i < N; i++)
-        assert_int_equal(code[i], code[i % K]);
-    assert_true(stats.objective < 0.02 * DIM);
+    for (int sample = 0; sample <= 40; sample += 40) {
+        const sg_kmeans_spec spec = {.codes = K, .iterations = 50, .restarts = 3, .seed = 1, .sample = sample};
+
+        assert_int_equal(sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
+        for (int i = 0; i < N; i++)
+            assert_int_equal(code[i], code[i % K]);
+        assert_true(stats.objective < 0.02 * DIM);
+    }
     free(x);
 }
 
@@ -205,8 +263,8 @@ static void threads_change_nothing(void **state)
     sg_kmeans_stats stats;
     sg_error err;
 
-    for (int balanced = 0; balanced < 2; balanced++) {
-        const sg_kmeans_spec spec = {.codes = K, .iterations = 8, .restarts = 2, .seed = 5, .balanced = balanced};
+    for (int way = 0; way < 3; way++) {
+        const sg_kmeans_spec spec = {.codes = K, .iterations = 8, .restarts = 2, .seed = 5, .balanced = way == 1, .sample = way == 2 ? 9 : 0};
 
         assert_int_equal(sg_kmeans(one, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
         for (int threads = 2; threads <= 4; threads += 2) {
@@ -234,9 +292,9 @@ static void every_failed_allocation_is_clean(void **state)
     sg_kmeans_stats stats;
     sg_error err;
 
-    for (int balanced = 0; balanced < 2; balanced++)
+    for (int way = 0; way < 3; way++)
         for (uint64_t n = 1;; n++) {
-            const sg_kmeans_spec spec = {.codes = K, .iterations = 3, .restarts = 1, .seed = 5, .balanced = balanced};
+            const sg_kmeans_spec spec = {.codes = K, .iterations = 3, .restarts = 1, .seed = 5, .balanced = way == 1, .sample = way == 2 ? 3 : 0};
 
             sg_alloc_fail_at(n);
             const sg_status st = sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err);
@@ -254,6 +312,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nearest_is_the_least_with_ties_to_the_lower),
         cmocka_unit_test(assigns_to_the_nearest_centre),
+        cmocka_unit_test(near_ties_are_settled_in_f32),
+        cmocka_unit_test(a_sample_is_nearly_as_good),
         cmocka_unit_test(finds_separated_clusters),
         cmocka_unit_test(an_offset_does_no_harm),
         cmocka_unit_test(no_code_stays_empty_while_vectors_differ),

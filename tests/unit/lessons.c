@@ -41,7 +41,7 @@ static sg_status read_text(sg_lessons *out, const char *name, const char *text, 
 
     snprintf(path, sizeof path, "%s/%s", dir, name);
     assert_int_equal(sg_file_write(path, text, strlen(text), err), SG_OK);
-    return sg_lessons_read(out, m, path, how, NULL, err);
+    return sg_lessons_read(out, (sg_lessons_for[]){sg_lessons_for_llama(m)}, path, how, NULL, err);
 }
 
 static void read_fine(sg_lessons *out, const char *name, const char *text, const sg_lessons_how *how)

@@ -79,16 +79,26 @@ static void says_what_is_missing(void **state)
     sg_llm *l = opened(FILES "bert", &o);
     sg_error err;
 
-    assert_int_equal(sg_llm_offers(l), SG_LLM_EMBED | SG_LLM_HIDDEN);
+    assert_int_equal(sg_llm_offers(l), SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_TRAIN);
     assert_int_equal(sg_llm_need(l, SG_LLM_EMBED, "KAR", &err), SG_OK);
     assert_int_equal(sg_llm_need(l, SG_LLM_CHAT | SG_LLM_EMBED | SG_LLM_TRAIN, "KAR", &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "KAR needs chat, train: " FILES "bert offers embed, hidden");
+    assert_string_equal(err.message, "KAR needs chat: " FILES "bert offers embed, hidden, train");
     sg_llm_close(l);
     l = opened(FILES "llama.gguf", &o);
-    assert_int_equal(sg_llm_offers(l), SG_LLM_CHAT | SG_LLM_EMBED | SG_LLM_SCORE | SG_LLM_HIDDEN);
+    assert_int_equal(sg_llm_offers(l), (1u << SG_N_LLM_CAN) - 1);
+    assert_true(sg_llm_decoder(l) && !sg_llm_t5(l));
+    sg_llm_close(l);
+    l = opened(FILES "t5", &o);
+    assert_int_equal(sg_llm_offers(l), SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_SCORE | SG_LLM_CONSTRAIN | SG_LLM_TRAIN);
+    assert_true(sg_llm_t5(l) && !sg_llm_decoder(l));
+    assert_int_equal(sg_llm_need(l, SG_LLM_SOFT, "E4SRec", &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "E4SRec needs soft: " FILES "t5 offers embed, score, hidden, constrain, train");
     sg_llm_close(l);
     snprintf(o.client.model, sizeof o.client.model, "m");
     l = opened("http://127.0.0.1:1/v1/", &o);
+    assert_true(!sg_llm_decoder(l) && !sg_llm_t5(l));
+    assert_int_equal(sg_llm_adapt(l, FILES "lora", &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "adapter needs train: http://127.0.0.1:1/v1 m offers chat, embed");
     assert_int_equal(sg_llm_need(l, SG_LLM_SCORE | SG_LLM_HIDDEN | SG_LLM_SOFT, "TALLRec", &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message,
@@ -418,6 +428,40 @@ static void an_endpoint_embeds(void **state)
     }
 }
 
+/* ---- answers of a given form ------------------------------------------------------------------------------------------------- */
+static void answers_are_held_to_a_form(void **state)
+{
+    (void)state;
+    static const int32_t token[] = {5, 17, 3, 8}; /* two choices: 5 17 3, and 8 */
+    static const int64_t offsets[] = {0, 3, 4};
+    sg_llm_config o = usual();
+    talk t = {.prompt = {"a", "cat", "the"}};
+    sg_llm_work w = {.n = 3, .ctx = &t, .make = make, .take = take};
+    sg_llm_count count;
+    sg_buf one = {0}, two = {0};
+    sg_llm *l = opened(FILES "llama.gguf", &o);
+    sg_error err;
+    mock m;
+
+    assert_int_equal(sg_guide_choices(&w.guide, token, offsets, 2, &err), SG_OK);
+    assert_int_equal(sg_llm_chat(l, &w, NULL, &count, NULL, NULL, &err), SG_OK);
+    assert_int_equal(sg_tokenizer_decode(&one, sg_llama_tokenizer(sg_llm_decoder(l)), token, 3, true, &err), SG_OK);
+    assert_int_equal(sg_tokenizer_decode(&two, sg_llama_tokenizer(sg_llm_decoder(l)), token + 3, 1, true, &err), SG_OK);
+    for (int i = 0; i < 3; i++)
+        assert_true(strcmp(t.answer[i], one.data) == 0 || strcmp(t.answer[i], two.data) == 0);
+    sg_llm_close(l);
+    mock_start(&m, NULL, 0);
+    l = opened(m.url, &o);
+    assert_int_equal(sg_llm_chat(l, &w, NULL, &count, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_non_null(strstr(err.message, "an answer of a given form needs constrain: http://127.0.0.1:"));
+    assert_int_equal(m.requests, 0);
+    sg_llm_close(l);
+    mock_stop(&m);
+    sg_guide_free(w.guide);
+    sg_buf_free(&one);
+    sg_buf_free(&two);
+}
+
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
 static void scores_texts(void **state)
 {
@@ -433,7 +477,7 @@ static void scores_texts(void **state)
     sg_llm *l = opened(FILES "llama.gguf", &o);
     mock m;
 
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, text, 2, NULL, NULL, &err), SG_OK);
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 2, NULL, NULL, &err), SG_OK);
     sg_llm_close(l);
     assert_int_equal(sg_llama_open(&model, FILES "llama.gguf", &err), SG_OK);
     assert_int_equal(sg_text_tokens(&ids, sg_llama_tokenizer(model), whole, true, &err), SG_OK);
@@ -450,15 +494,61 @@ static void scores_texts(void **state)
 
     mock_start(&m, NULL, 0);
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, NULL, NULL, &err),
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 3, NULL, NULL, &err),
                      SG_ERR_USAGE);
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "score");
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, NULL, NULL, &err), SG_OK);
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 3, NULL, NULL, &err), SG_OK);
     assert_true(logp[0] == -2 && tokens[0] == 4 && logp[1] == -3 && tokens[1] == 6);
     sg_llm_close(l);
     mock_stop(&m);
+}
+
+/* Sums over the pieces of each text and its end, and an adapter beside it. Without a prompt a T5 has nothing to read. */
+static void a_t5_scores_what_it_would_write(void **state)
+{
+    (void)state;
+    const sg_bytes text[] = {{"the cat", 7}, {"", 0}, {"a", 1}}, prompt = {"in the", 6};
+    sg_llm_config o = usual();
+    double logp[3], with[3];
+    int tokens[3];
+    sg_error err;
+    sg_llm *l = opened(FILES "t5", &o);
+    const sg_t5 *m = sg_llm_t5(l);
+    sg_desk *d;
+
+    assert_int_equal(sg_llm_score(logp, tokens, l, prompt, NULL, text, 3, NULL, NULL, &err), SG_OK);
+    assert_int_equal(sg_t5_desk(&d, m, 12, NULL, &err), SG_OK);
+    for (int i = 0; i < 3; i++) {
+        sg_token_list read = {0}, write = {0};
+        float logits[40];
+        double sum = 0;
+        int which, known;
+
+        assert_int_equal(sg_text_tokens(&read, sg_t5_tokenizer(m), prompt, false, &err), SG_OK);
+        assert_int_equal(sg_text_tokens(&write, sg_t5_tokenizer(m), text[i], true, &err), SG_OK);
+        assert_true(write.n > 0 && write.id[write.n - 1] == sg_t5_config_of(m)->end);
+        assert_int_equal(tokens[i], (int)write.n);
+        assert_int_equal(sg_desk_begin(d, &which, &known, read.id, (int)read.n, &err), SG_OK);
+        for (size_t k = 0; k < write.n; k++) {
+            const int32_t before = k ? write.id[k - 1] : 0;
+
+            assert_int_equal(sg_desk_read(d, &(sg_piece){.text = which, .id = &before, .n = 1, .logits = logits}, 1, &err), SG_OK);
+            sum += sg_token_logp(logits, 40, write.id[k]);
+        }
+        assert_true(fabs(sum - logp[i]) < 1e-4); /* f32, read in other pieces */
+        sg_desk_close(d, which);
+        sg_free(read.id);
+        sg_free(write.id);
+    }
+    sg_desk_free(d);
+    assert_int_equal(sg_llm_adapt(l, FILES "t5lora", &err), SG_OK);
+    assert_int_equal(sg_llm_score(with, tokens, l, prompt, NULL, text, 3, NULL, NULL, &err), SG_OK);
+    assert_true(fabs(with[0] - logp[0]) > 1e-2);
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"", 0}, NULL, text, 3, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected a prompt, which the encoder reads, found nothing");
+    sg_llm_close(l);
 }
 
 /* ---- the cache -------------------------------------------------------------------------------------------------------------- */
@@ -622,7 +712,9 @@ int main(void)
         cmocka_unit_test(encodes_only_what_is_new),
         cmocka_unit_test(a_stopped_run_keeps_what_it_made),
         cmocka_unit_test(an_endpoint_embeds),
+        cmocka_unit_test(answers_are_held_to_a_form),
         cmocka_unit_test(scores_texts),
+        cmocka_unit_test(a_t5_scores_what_it_would_write),
         cmocka_unit_test(keeps_and_forgets),
         cmocka_unit_test(a_text_may_not_know_what_is_asked),
         cmocka_unit_test(survives_a_kill),

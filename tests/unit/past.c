@@ -74,13 +74,17 @@ static void add_events(shelf *s, int row, int n, uint64_t draw)
     }
 }
 
+/* options with "ends": IDs of several lengths. */
 static void open_shelf(shelf *s, tiny *t, const char *class, const char *options, bool timed)
 {
+    const bool ends = strncmp(options, "ends ", 5) == 0;
     sg_error err;
 
     *s = (shelf){.timed = timed};
     tiny_new(t, 3, ITEMS, 9, 4);
-    s->m = tiny_model(t, class, options, 3);
+    if (ends)
+        tiny_let_end(t);
+    s->m = tiny_model(t, class, ends ? options + 5 : options, 3);
     shake(s->m);
     assert_true(sg_model_keeps(s->m));
     assert_int_equal(sg_session_new(&s->session, s->m, NULL, &err), SG_OK);
@@ -118,6 +122,8 @@ static const kind kinds[] = {
      "dim=16 layers=2 heads=2 head_dim=16 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
     {"tiger",
      "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5 cross_bias=false gated=true", false},
+    {"tiger", "ends dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5", false},
+    {"tiger", "ends dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

@@ -22,17 +22,21 @@ static void score_all(sg_model *m, const int32_t *item, int n, int32_t user, int
 
 /* The training loss of all targets of a user in one pass equals the mean over its prefixes of -log p(next item), each asked on its
  * own by cached, constrained decoding: causality of the encoder, the caches and the loss agree. */
-static void training_loss_equals_decoded_scores(const char *options)
+static void training_loss_equals_decoded_scores(const char *options, bool ends)
 {
     enum { ITEMS = 12 };
+    const bool legal = strstr(options, "softmax=legal") != NULL;
     sg_error err = {0};
     tiny t;
     size_t n;
     double sum = 0;
+    int codes = 0;
     int32_t item[ITEMS];
     float score[ITEMS];
 
     tiny_new(&t, 20, ITEMS, 9, 4); /* the others are there so that no item is unknown */
+    if (ends)
+        tiny_let_end(&t);
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7; /* one run: history 6 */
     const int end = (int)t.split->train_end[0];
     sg_model *m = tiny_model(&t, "tiger", options, 3);
@@ -46,14 +50,16 @@ static void training_loss_equals_decoded_scores(const char *options)
         score_all(m, t.item, e, 0, ITEMS, ITEMS, item, score);
         for (int i = 0; i < ITEMS; i++)
             if (item[i] == t.item[e]) {
-                sum -= score[i] / 3; /* levels */
+                sum -= (double)score[i];
                 found++;
             }
         assert_int_equal(found, 1);
+        const int length = sg_catalogue_length(m->catalogue, t.codes + 3 * (size_t)t.item[e]);
+        codes += length < 3 && !legal ? length + 1 : length; /* the end too, where there is something else */
     }
     const int own = strstr(options, "augment=prefix") ? end - 1 : 1; /* examples of user 0 */
     assert_true((int)n > own);
-    assert_true(fabs(tiny_loss(m, own) - sum / (end - 1)) < 1e-4);
+    assert_true(fabs(tiny_loss(m, own) - sum / codes) < 1e-4);
     sg_model_free(m);
     tiny_free(&t);
 }
@@ -61,18 +67,71 @@ static void training_loss_equals_decoded_scores(const char *options)
 static void one_pass_over_a_user_equals_its_prefixes(void **state)
 {
     (void)state;
-    training_loss_equals_decoded_scores(SMALL);
-    training_loss_equals_decoded_scores(SMALL "user_tokens=3 tied=false gated=true");
-    training_loss_equals_decoded_scores(SMALL "prefix_vectors=true");
-    training_loss_equals_decoded_scores(SMALL "softmax=legal");
-    training_loss_equals_decoded_scores(SMALL "softmax=legal prefix_vectors=true");
+    for (int ends = 0; ends < 2; ends++) {
+        training_loss_equals_decoded_scores(SMALL, ends);
+        training_loss_equals_decoded_scores(SMALL "user_tokens=3 tied=false gated=true", ends);
+        training_loss_equals_decoded_scores(SMALL "prefix_vectors=true", ends);
+        training_loss_equals_decoded_scores(SMALL "softmax=legal", ends);
+        training_loss_equals_decoded_scores(SMALL "softmax=legal prefix_vectors=true", ends);
+    }
+}
+
+/* Scores per code: as lists, where the beam holds all, and of all items. */
+static void scores_may_be_per_code(void **state)
+{
+    enum { ITEMS = 12 };
+    (void)state;
+    sg_error err;
+    tiny t;
+    int32_t item[2][ITEMS];
+    float score[2][ITEMS], all[ITEMS];
+    const int64_t offsets[2] = {0, 4};
+    int moved = 0;
+
+    tiny_new(&t, 20, ITEMS, 9, 4);
+    tiny_let_end(&t);
+    for (int i = 0; i < 2; i++) {
+        sg_model *m = tiny_model(&t, "tiger", i ? SMALL "length_norm=0.7" : SMALL, 5);
+
+        score_all(m, t.item, 4, 3, ITEMS, ITEMS, item[i], score[i]);
+        if (i)
+            tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){3}}, all);
+        for (int k = 0; i && k < ITEMS; k++) {
+            const double length = sg_catalogue_length(m->catalogue, t.codes + 3 * (size_t)item[1][k]);
+            int at = 0;
+
+            while (item[0][at] != item[1][k])
+                at++;
+            moved += at != k;
+            assert_float_equal(score[1][k], (double)score[0][at] / pow(length, 0.7), 1e-5);
+            assert_float_equal(score[1][k], all[item[1][k]], 1e-5);
+            assert_true(k == 0 || score[1][k] <= score[1][k - 1]);
+        }
+        sg_model_free(m);
+    }
+    assert_true(moved > 2);
+    sg_model *m = tiny_model(&t, "tiger", SMALL "length_norm=1", 5);
+    sg_session *s;
+
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->beam = ITEMS; /* the best three of a wider beam */
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, 3, item[0], score[0], &err),
+                     SG_OK);
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, ITEMS, item[1], score[1], &err),
+                     SG_OK);
+    assert_memory_equal(item[0], item[1], 3 * sizeof(int32_t));
+    sg_session_free(s);
+    sg_model_free(m);
+    tiny_free(&t);
 }
 
 static void prefix_training_equals_decoding(void **state)
 {
     (void)state;
-    training_loss_equals_decoded_scores(SMALL "augment=prefix");
-    training_loss_equals_decoded_scores(SMALL "augment=prefix user_tokens=3");
+    for (int ends = 0; ends < 2; ends++) {
+        training_loss_equals_decoded_scores(SMALL "augment=prefix", ends);
+        training_loss_equals_decoded_scores(SMALL "augment=prefix user_tokens=3", ends);
+    }
 }
 
 static void decoding_gives_every_item_once_and_probabilities_add_up(void **state)
@@ -328,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
+        cmocka_unit_test(scores_may_be_per_code),
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
         cmocka_unit_test(star_is_added_to_every_item),

@@ -15,5 +15,12 @@ sedge lm tune "$model" -o tuned -q
 sedge lm tune "$model" data.jsonl -o tuned -q --set method=lore
 sedge lm tune "$model" data.jsonl -o tuned -q --set lrr=1
 sedge lm tune "$model" nowhere.jsonl -o tuned -q
-sedge lm generate "$model" --adapter "$SOURCE/tests/parity/prompt" --prompt ab -q 2>err || sed "s|$SOURCE|.|" err
+# vectors in front of every text: learned, and used
+sedge lm tune "$model" data.jsonl -o soft -q --set method=prompt soft=5 lr=0.05 epochs=20 tokens=100 valid=0 precision=f32 --json >report || exit 1
+for text in 1 2; do echo ' the cat'; done >texts
+sedge lm score "$model" --prompt abcc --file texts -q --json >plain
+sedge lm score "$model" --prompt abcc --file texts --adapter soft -q --json >with
+awk "BEGIN { exit !($(json perplexity <with) < 0.7 * $(json perplexity <plain)) }" || echo no better
+sedge lm generate "$model" --adapter soft --prompt abcc -q --json | json stopped
+sedge lm merge "$model" --adapter soft -o merged -q
 sedge lm generate "$model" --adapter nowhere --prompt ab -q

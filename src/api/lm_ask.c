@@ -1,0 +1,173 @@
+/* lm_ask.c - prompts of a call, and their answers from an endpoint. */
+#include "api/lm.h"
+
+#include "base/alloc.h"
+#include "base/io.h"
+#include "base/utf8.h"
+#include "file/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- prompts -------------------------------------------------------------------------------------------------------------- */
+static sg_status add_prompt(api_prompts *to, const char *text, const char *system, json_t *id, sg_error *err)
+{
+    if (!sg_grow(&to->item, &to->cap, to->n + 1, sizeof *to->item))
+        return sg_fail_memory(err, "prompts");
+    api_prompt *p = &to->item[to->n++];
+    *p = (api_prompt){sg_strdup(text ? text : ""), system ? sg_strdup(system) : NULL, json_incref(id)};
+    return p->text && (p->system || !system) ? SG_OK : sg_fail_memory(err, "prompts");
+}
+
+static sg_status read_line(api_prompts *to, const sedge_lm_params *p, sg_bytes line, const char *where, sg_error *err)
+{
+    const char *prompt, *system = p->system;
+    json_t *root = NULL;
+    sg_status st = sg_json_parse(&root, line, where, err);
+
+    if (!st && !json_is_object(root))
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where, sg_json_describe(root, (char[64]){0}));
+    if (!st && !(st = sg_json_need_string(&prompt, root, "prompt", where, err)) && json_object_get(root, "system"))
+        st = sg_json_need_string(&system, root, "system", where, err);
+    if (!st)
+        st = add_prompt(to, prompt, system, json_object_get(root, "id"), err);
+    json_decref(root);
+    return st;
+}
+
+sg_status api_prompts_read(api_prompts *out, const sedge_lm_params *p, sg_error *err)
+{
+    sg_reader *r;
+    sg_status st;
+
+    if (!p->file)
+        return add_prompt(out, p->prompt, p->system, NULL, err);
+    if (p->prompt)
+        return sg_fail(err, SG_ERR_USAGE, "expected a prompt or a file of prompts, found both");
+    if ((st = sg_reader_open(&r, p->file, err)))
+        return st;
+    for (;;) {
+        const char *line;
+        char where[300];
+        size_t size;
+
+        if ((st = sg_reader_line(r, &line, &size, err)) || !line)
+            break;
+        snprintf(where, sizeof where, "%.250s:%llu", p->file, (unsigned long long)sg_reader_line_number(r));
+        if (size && (st = read_line(out, p, (sg_bytes){line, size}, where, err)))
+            break;
+    }
+    sg_reader_close(r);
+    if (!st && !out->n)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected prompts, found none", p->file);
+    return st;
+}
+
+void api_prompts_free(api_prompts *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        sg_free(p->item[i].text);
+        sg_free(p->item[i].system);
+        json_decref(p->item[i].id);
+    }
+    sg_free(p->item);
+    *p = (api_prompts){0};
+}
+
+/* ---- an endpoint ---------------------------------------------------------------------------------------------------------- */
+typedef struct asking {
+    const api_prompts *all;
+    json_t **answer;  /* owned: (n) objects */
+    sg_turn turn[2];  /* of the request at hand */
+} asking;
+
+static sg_status make(void *ctx, size_t i, sg_turns *out, sg_error *err)
+{
+    asking *a = ctx;
+    const api_prompt *p = &a->all->item[i];
+
+    (void)err;
+    a->turn[0] = (sg_turn){"system", api_bytes(p->system)};
+    a->turn[1] = (sg_turn){"user", api_bytes(p->text)};
+    *out = (sg_turns){a->turn + !p->system, p->system ? 2 : 1};
+    return SG_OK;
+}
+
+static sg_status take(void *ctx, size_t i, const sg_llm_answer *answer, sg_error *err)
+{
+    asking *a = ctx;
+    sg_buf clean = {0};
+
+    sg_utf8_clean(&clean, answer->text.data, answer->text.size);
+    a->answer[i] = json_object();
+    const bool good = !clean.failed && a->answer[i] &&
+                      (!a->all->item[i].id || !json_object_set(a->answer[i], "id", a->all->item[i].id)) &&
+                      !json_object_set_new(a->answer[i], "text", json_stringn(clean.data ? clean.data : "", clean.size));
+    sg_buf_free(&clean);
+    return good ? SG_OK : sg_fail_memory(err, "answer");
+}
+
+/* What a call asks of an endpoint that none can do is said before anything is sent. */
+static sg_status check(const sg_llm *l, const sedge_lm_params *p, const sg_generate_config *o, sg_error *err)
+{
+    const struct {
+        bool asked;
+        const char *what;
+    } held[] = {{p->choices != NULL, "choices"}, {p->schema != NULL, "schema"}, {p->n_fm > 0, "fm"}, {o->beam > 1, "beam"}};
+    sg_status st;
+
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        if (held[i].asked && (st = sg_llm_need(l, SG_LLM_CONSTRAIN, held[i].what, err)))
+            return st;
+    if (p->adapter && (st = sg_llm_need(l, SG_LLM_TRAIN, "adapter", err)))
+        return st;
+    if (!p->chat)
+        return sg_fail(err, SG_ERR_USAGE, "chat: expected with an endpoint, which answers conversations");
+    return sg_llm_need(l, SG_LLM_CHAT, "generate", err);
+}
+
+static sg_status report(json_t **out, asking *a, const sedge_lm_params *p, const sg_client_use *use, sg_error *err)
+{
+    json_t *list = json_array();
+    bool good = list != NULL;
+
+    if (!p->file) {
+        *out = json_incref(a->answer[0]);
+    } else {
+        for (size_t i = 0; i < a->all->n && good; i++)
+            good = !json_array_append(list, a->answer[i]);
+        *out = good ? json_pack("{s:I, s:O}", "texts", (json_int_t)a->all->n, "list", list) : NULL;
+    }
+    json_decref(list);
+    good = *out && !json_object_set_new(*out, "prompt_tokens", json_real(use->tokens_in)) &&
+           !json_object_set_new(*out, "tokens", json_real(use->tokens_out)) &&
+           !json_object_set_new(*out, "calls", json_integer((json_int_t)use->calls));
+    return good ? SG_OK : sg_fail_memory(err, "result");
+}
+
+sg_status api_lm_ask(api_call *c, const sedge_lm_params *p, const sg_llm_config *o)
+{
+    api_prompts all = {0};
+    asking a = {.all = &all};
+    sg_llm *l = NULL;
+    sg_llm_count count;
+    sg_status st;
+
+    if ((st = sg_llm_open(&l, p->model, o, &c->err)) || (st = check(l, p, &o->generate, &c->err)) ||
+        (st = api_prompts_read(&all, p, &c->err)))
+        goto done;
+    if (!(a.answer = sg_alloc_zero(all.n, sizeof *a.answer))) {
+        st = sg_fail_memory(&c->err, "answers");
+        goto done;
+    }
+    const sg_llm_work work = {.n = all.n, .ctx = &a, .make = make, .take = take};
+    if (!(st = sg_llm_chat(l, &work, NULL, &count, NULL, &c->progress, &c->err)))
+        st = report(&c->result, &a, p, sg_llm_used(l), &c->err);
+done:
+    for (size_t i = 0; i < all.n && a.answer; i++)
+        json_decref(a.answer[i]);
+    sg_free(a.answer);
+    api_prompts_free(&all);
+    sg_llm_close(l);
+    return st;
+}

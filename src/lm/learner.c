@@ -1,0 +1,37 @@
+/* learner.c - which kind of model a job is about. */
+#define _XOPEN_SOURCE 700 /* realpath */
+#include "lm/learner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
+                             const sg_param *words, sg_error *err)
+{
+    const bool lora = strcmp(c->method, "lora") == 0;
+    sg_adapter_config a = {.kind = lora ? SG_ADAPTER_LORA : SG_ADAPTER_PROMPT,
+                           .rank = c->rank,
+                           .alpha = c->alpha,
+                           .dropout = c->dropout,
+                           .rslora = c->rslora,
+                           .tokens = c->soft};
+    char *base = realpath(job->model, NULL);
+    sg_status st;
+
+    if (base)
+        snprintf(a.base, sizeof a.base, "%s", strlen(base) < sizeof a.base ? base : job->model);
+    free(base);
+    if (lora && ((st = sg_adapter_targets(&a.targets, c->targets, host, err)) || (st = sg_adapter_layers(&a, c->layers, host, err))))
+        return st;
+    return sg_adapter_new(out, &a, host, words, (uint64_t)c->seed, err);
+}
+
+sg_status sg_learner_open(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
+{
+    bool t5;
+    const sg_status st = sg_t5_is_at(&t5, job->model, err);
+
+    *out = NULL;
+    return st ? st : t5 ? sg_learner_t5(out, job, c, pool, err) : sg_learner_llama(out, job, c, pool, err);
+}

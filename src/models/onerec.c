@@ -1,0 +1,414 @@
+/* onerec.c - one encoder-decoder that writes what a user is shown next, several items at a time, and is aligned with what users
+ * like.   [Deng et al. 2025, arXiv:2502.18965]
+ *
+ *   encoder  a1 .. aL b1 .. bL ...              as TIGER's, causal by item (models/coder.h)
+ *   decoder  [BOS d1 .. dL][BOS e1 .. eL] ...   all items of a slate (the paper: session), each code from all before it; the
+ *                                               feed-forward parts are experts, two of which each token asks (nn/moe.h)
+ *   loss     cross-entropy of each code over the codes of its level
+ *   aligned  + lambda DPO: the model's own best slate against its worst, by a reward model (models/align.h)
+ *
+ * A slate is `items` events in a row, fewer where the history ends; items=1 is TIGER with experts. Rounds of alignment are trainings
+ * that start from a model (init) and have a reward: what they start from is the reference.
+ *
+ * Lists: of the slates that beam search finds, an item's score is the log of the share, by probability, of the slates that have it
+ * (list=slates); or the log-probability that it comes first (list=next), as TIGER's.
+ * Where we differ: sessions are runs of events, not visits; the paper asks 24 experts of a decoder 10 times as deep. */
+#include "models/align.h"
+
+#include "base/alloc.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ONEREC_OPTIONS(X)                                                                                    \
+    X(int, dim, 128, 4, 4096, "width of token vectors")                                                      \
+    X(int, layers, 4, 1, 64, "encoder blocks, and as many decoder blocks")                                   \
+    X(int, heads, 4, 1, 64, "attention heads")                                                               \
+    X(int, head_dim, 32, 4, 512, "width of an attention head")                                               \
+    X(int, ffn, 256, 4, 16384, "inner width of the feed-forward part, of each expert")                       \
+    X(choice, act, relu, 0, 0, "relu|gelu|silu: activation of the feed-forward part")                        \
+    X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                               \
+    X(int, experts, 8, 0, 64, "experts of a decoder block (paper: 24; 0: one feed-forward part)")            \
+    X(int, top, 2, 1, 64, "experts that a token asks")                                                       \
+    X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
+    X(int, history, 20, 1, 2048, "items of the history that are read, the latest (paper: 256)")              \
+    X(int, items, 5, 1, 16, "items of a slate")                                                              \
+    X(bool, prefix_vectors, false, 0, 1,                                                                     \
+      "a token also carries a vector of its whole prefix, not its code alone")                               \
+    X(float, content, 0, 0, 10,                                                                              \
+      "prefix_vectors: prefixes start from item vectors of this spread (0: from nothing)")                   \
+    X(bool, cross_bias, true, 0, 1, "the decoder knows how far back a history token is")                     \
+    X(int, buckets, 32, 4, 512, "relative position buckets")                                                 \
+    X(int, bucket_distance, 128, 8, 65536, "distance from which all positions share a bucket")               \
+    X(bool, tied, true, 0, 1, "output table = input table")                                                  \
+    X(float, init_sd, 1, 0.0001, 10, "spread of the stored token vectors; read as vector / init_sd")         \
+    X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
+    X(choice, list, slates, 0, 0, "slates|next: a list goes by the slates found, or by what comes next")     \
+    X(int, beam, 20, 1, 100000, "slates (list=next: prefixes) kept while decoding")                          \
+    X(int, branch, 4, 1, 1000, "items that a slate is continued by before the best are kept")                \
+    X(text, init, , 0, 255, "folder of a onerec model whose weights are the start")                          \
+    X(text, reward, , 0, 255, "alignment: folder of the onerec-reward that judges (empty: none)")            \
+    X(float, reward_least, 0.6, 0, 1,                                                                        \
+      "alignment: the judge must be right about this share of held-out pairs (0: any)")                      \
+    X(float, beta, 0.1, 0, 100, "alignment: how dear it is to leave the reference")                          \
+    X(float, lambda, 0.05, 0, 100, "alignment: weight of its loss")                                          \
+    X(float, share, 0.01, 0, 1, "alignment: share of the examples that it writes slates for")                \
+    X(int, responses, 32, 2, 100000, "alignment: slates written for each (paper: 128)")                      \
+    X(float, gap, 0.001, 0, 1, "alignment: rewards of the best and the worst must be further apart")         \
+    X(choice, pairs, reward, 0, 0, "reward|random: best against worst, or any two: a control")
+
+typedef struct onerec_config {
+    ONEREC_OPTIONS(SG_OPTION_FIELD)
+} onerec_config;
+#define SG_OPTION_STRUCT onerec_config
+static const sg_option onerec_options[] = {ONEREC_OPTIONS(SG_OPTION_ROW)};
+#undef SG_OPTION_STRUCT
+
+enum { WATCHED = 64 }; /* examples whose loss is watched beside the alignment */
+
+typedef struct onerec {
+    sg_coder coder;
+    const sg_train_data *train; /* training: borrowed */
+    sg_align_example *examples; /* owned */
+    size_t n;
+    sg_align align;
+} onerec;
+
+/* ---- weights ------------------------------------------------------------------------------------------- */
+
+static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
+{
+    const onerec_config *c = m->config;
+    onerec *s = m->state;
+
+    if (c->experts && c->top > c->experts)
+        return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts,
+                       c->top);
+    if (m->catalogue && sg_catalogue_ends(m->catalogue))
+        return sg_fail(err, SG_ERR_USAGE, "onerec: expected IDs of one length, found IDs that end early (alit)");
+    return sg_coder_declare(&s->coder, m, seed,
+                            &(sg_coder_spec){.dim = c->dim,
+                                             .layers = c->layers,
+                                             .heads = c->heads,
+                                             .head_dim = c->head_dim,
+                                             .ffn = c->ffn,
+                                             .act = c->act,
+                                             .gated = c->gated,
+                                             .experts = c->experts,
+                                             .top = c->top,
+                                             .dropout = (float)c->dropout,
+                                             .history = c->history,
+                                             .step = 1,
+                                             .causal = true,
+                                             .prefix_vectors = c->prefix_vectors,
+                                             .cross_bias = c->cross_bias,
+                                             .buckets = c->buckets,
+                                             .bucket_distance = c->bucket_distance,
+                                             .tied = c->tied,
+                                             .init_sd = c->init_sd},
+                            err);
+}
+
+/* The weights of another model of this shape, over the same IDs. */
+static sg_status copy_weights(sg_model *m, const sg_model *from, const char *dir, sg_error *err)
+{
+    const size_t codes = (size_t)m->n_items * (size_t)sg_catalogue_levels(m->catalogue);
+
+    if (from->class != m->class)
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a onerec model to start from, found %s", dir,
+                       from->class->name);
+    if (from->n_items != m->n_items ||
+        sg_catalogue_levels(from->catalogue) != sg_catalogue_levels(m->catalogue) ||
+        memcmp(from->codes, m->codes, codes * sizeof *m->codes) != 0)
+        return sg_fail(err, SG_ERR_USAGE, "%s: its semantic IDs are not those of the data", dir);
+    for (size_t i = 0; i < m->params.n; i++) {
+        sg_param *p = m->params.list[i];
+        const sg_param *q = sg_params_find(&from->params, p->name);
+
+        if (!q || q->rank != p->rank || memcmp(q->dim, p->dim, sizeof p->dim) != 0)
+            return sg_fail(
+                err, SG_ERR_USAGE,
+                "%s: '%s' is missing or of another shape: expected the options it was trained with", dir,
+                p->name);
+        memcpy(p->value, q->value, p->count * sizeof *p->value);
+        p->version++;
+    }
+    return SG_OK;
+}
+
+static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const onerec_config *c = m->config;
+    onerec *s = m->state;
+    sg_model *from = NULL;
+    sg_status st;
+
+    if (!c->init[0])
+        return s->coder.names.prefix && c->content > 0
+                   ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)
+                   : SG_OK;
+    if (!(st = sg_model_open(&from, c->init, err)))
+        st = copy_weights(m, from, c->init, err);
+    sg_model_free(from);
+    return st;
+}
+
+static void onerec_fini(sg_model *m)
+{
+    onerec *s = m->state;
+
+    sg_align_free(&s->align);
+    sg_coder_free(&s->coder);
+    sg_free(s->examples);
+}
+
+/* ---- training ------------------------------------------------------------------------------------------ */
+
+/* Runs of history + 1 events as TIGER's with augment=user; a slate begins at each event of the later half, of all in the first run. */
+static sg_status onerec_examples(sg_model *m, const sg_train_data *t, size_t *n, sg_error *err)
+{
+    const onerec_config *c = m->config;
+    onerec *s = m->state;
+    const int64_t step = c->history > 1 ? c->history / 2 : 1;
+    size_t cap = 0;
+
+    s->train = t;
+    s->n = 0;
+    for (int32_t u = 0; u < t->data->n_users; u++) {
+        const int64_t begin = t->data->user_offsets[u], end = t->split->train_end[u];
+
+        for (int64_t first = begin + 1; first < end;) {
+            int64_t last = first == begin + 1 ? begin + c->history : first + step - 1;
+
+            last = last < end ? last : end - 1;
+            if (!sg_grow(&s->examples, &cap, s->n + 1, sizeof *s->examples))
+                return sg_fail_memory(err, "onerec examples");
+            s->examples[s->n++] =
+                (sg_align_example){u, last - begin > c->history ? last - c->history : begin, first, last};
+            first = last + 1;
+        }
+    }
+    *n = s->n;
+    return c->reward[0] && s->n ? sg_align_start(&s->align, m, &s->coder, t, s->examples, s->n,
+                                                 &(sg_align_spec){.reward = c->reward,
+                                                                  .least = c->reward_least,
+                                                                  .share = c->share,
+                                                                  .responses = c->responses,
+                                                                  .branch = c->branch,
+                                                                  .items = c->items,
+                                                                  .gap = c->gap,
+                                                                  .random = !strcmp(c->pairs, "random"),
+                                                                  .beta = c->beta},
+                                                 err)
+                                : SG_OK;
+}
+
+/* Cross-entropy of all slates of the examples. */
+static sg_tensor *next_codes(sg_model *m, sg_graph *g, const uint32_t *example, int n)
+{
+    const onerec_config *c = m->config;
+    const onerec *s = m->state;
+    const sg_names *w = &s->coder.names;
+    const sg_dataset *d = s->train->data;
+    size_t items = 0, slates = 0;
+    sg_slate_rows b;
+
+    for (int i = 0; i < n; i++) {
+        const sg_align_example *e = &s->examples[example[i]];
+
+        items += (size_t)(e->last - e->begin);
+        slates += (size_t)(e->last - e->first) + 1;
+    }
+    if (!sg_slate_rows_take(&b, g, &s->coder, n, items, slates, slates * (size_t)c->items))
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        const sg_align_example *e = &s->examples[example[i]];
+        const int64_t end = s->train->split->train_end[e->user];
+
+        sg_slate_rows_example(&b, e->user, d->item + e->begin, (int)(e->last - e->begin));
+        for (int64_t t = e->first; t <= e->last; t++)
+            sg_slate_rows_add(&b, &s->coder, (int)(t - e->begin), d->item + t,
+                              (int)(end - t < c->items ? end - t : c->items));
+    }
+    return sg_softmax_ce_range(g, sg_slate_rows_forward(g, &s->coder, &b), w->head, b.begin, b.size, b.target,
+                               NULL, w->scale, (float)c->label_smoothing);
+}
+
+static sg_tensor *onerec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                              uint64_t step)
+{
+    const onerec_config *c = m->config;
+    onerec *s = m->state;
+    sg_tensor *loss = next_codes(m, g, example, n);
+    sg_tensor *dpo = s->align.n && c->lambda > 0 ? sg_align_loss(g, &s->align, example, n) : NULL;
+
+    return dpo ? sg_plus(g, loss, sg_scale(g, dpo, (float)c->lambda)) : loss;
+}
+
+/* Of an alignment: its own figures, and the loss of the codes, which it must not raise. */
+static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes,
+                              sg_error *err)
+{
+    onerec *s = m->state;
+    const int n = (int)(s->n < WATCHED ? s->n : WATCHED);
+    uint32_t example[WATCHED];
+    sg_graph *g;
+    sg_status st;
+
+    if (!s->align.n)
+        return SG_OK;
+    if ((st = sg_align_notes(&s->align, pool, notes, err)) || (st = sg_graph_new(&g, pool, SG_F32, err)))
+        return st;
+    for (int i = 0; i < n; i++)
+        example[i] = (uint32_t)i;
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    const sg_tensor *loss = next_codes(m, g, example, n);
+    if (!(st = sg_graph_status(g, err)) &&
+        json_object_set_new(notes, "ntp_loss", json_real((double)loss->data[0])))
+        st = sg_fail_memory(err, "training notes");
+    sg_graph_free(g);
+    return st;
+}
+
+/* ---- lists --------------------------------------------------------------------------------------------- */
+
+typedef struct entry {
+    int32_t item, place; /* where it was found first */
+    double mass;
+} entry;
+
+static int by_item(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+
+    return x->item != y->item ? (x->item > y->item) - (x->item < y->item)
+                              : (x->place > y->place) - (x->place < y->place);
+}
+
+static int by_mass(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+
+    return x->mass != y->mass ? (x->mass < y->mass ? 1 : -1) : (x->place > y->place) - (x->place < y->place);
+}
+
+/* k items of the slates (beams, items) and, behind them, of the likeliest first ones. all: scratch. */
+static void list_items(int32_t *out, float *score, int k, const onerec_config *c, int beams,
+                       const int32_t *item, const float *logp, const int32_t *lead, const float *lead_logp,
+                       int n_lead, entry *all)
+{
+    const double behind = 1e-6; /* less than what any slate that was kept counts, but for order */
+    double sum = 0;
+    int n = 0, distinct = 0;
+
+    for (int b = 0; b < beams; b++)
+        sum += isfinite(logp[b]) ? exp((double)logp[b] - (double)logp[0]) : 0;
+    for (int b = 0; b < beams; b++)
+        for (int i = 0; i < c->items && isfinite(logp[b]) && item[b * c->items + i] >= 0; i++, n++)
+            all[n] = (entry){item[b * c->items + i], n, exp((double)logp[b] - (double)logp[0]) / sum};
+    for (int i = 0; i < n_lead && lead[i] >= 0; i++, n++)
+        all[n] = (entry){lead[i], n, behind * exp((double)lead_logp[i])};
+    qsort(all, (size_t)n, sizeof *all, by_item);
+    for (int i = 0; i < n; i++)
+        if (distinct && all[distinct - 1].item == all[i].item)
+            all[distinct - 1].mass += all[i].mass;
+        else
+            all[distinct++] = all[i];
+    qsort(all, (size_t)distinct, sizeof *all, by_mass);
+    for (int i = 0; i < k; i++) {
+        out[i] = i < distinct ? all[i].item : -1;
+        score[i] = i < distinct ? (float)log(fmax(all[i].mass, 1e-300)) : -INFINITY;
+    }
+}
+
+static sg_status list_slates(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                             int32_t *item, float *score, sg_error *err)
+{
+    enum { ROWS = 2048 }; /* prefixes that are decoded together */
+    const onerec_config *c = session->model->config;
+    const onerec *s = session->model->state;
+    const sg_slate_spec spec = {.items = c->items,
+                                .beams = session->beam ? session->beam : c->beam,
+                                .branch = c->branch,
+                                .seen = f && f->seen,
+                                .allow = f ? f->allow : NULL};
+    const int n_lead = k > spec.beams ? k : spec.beams,
+              wide = spec.beams * 2 * spec.branch > n_lead ? spec.beams * 2 * spec.branch : n_lead;
+    const int users = wide < ROWS ? ROWS / wide : 1;
+    const size_t slates = (size_t)users * (size_t)spec.beams, leads = (size_t)users * (size_t)n_lead;
+    int32_t *found = sg_alloc_array(slates * (size_t)c->items, sizeof *found),
+            *lead = sg_alloc_array(leads, sizeof *lead);
+    float *logp = sg_alloc_array(slates, sizeof *logp), *lead_logp = sg_alloc_array(leads, sizeof *lead_logp);
+    entry *all = sg_alloc_array((size_t)spec.beams * (size_t)c->items + (size_t)n_lead, sizeof *all);
+    sg_status st = found && lead && logp && lead_logp && all ? SG_OK : sg_fail_memory(err, "slates");
+
+    for (int first = 0; !st && first < h->n; first += users) {
+        const int n = h->n - first < users ? h->n - first : users;
+
+        if ((st = sg_slates_find(found, logp, lead, lead_logp, n_lead, &s->coder, session, h, first, n, &spec,
+                                 err)))
+            break;
+        for (int u = 0; u < n; u++) {
+            const size_t at = (size_t)(first + u) * (size_t)k, b = (size_t)u * (size_t)spec.beams;
+
+            list_items(item + at, score + at, k, c, spec.beams, found + b * (size_t)c->items, logp + b,
+                       lead + (size_t)u * (size_t)n_lead, lead_logp + (size_t)u * (size_t)n_lead, n_lead,
+                       all);
+        }
+    }
+    sg_free(found);
+    sg_free(lead);
+    sg_free(logp);
+    sg_free(lead_logp);
+    sg_free(all);
+    return st;
+}
+
+/* Lists that are spread or drawn go by what comes next. */
+static sg_status onerec_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                                  int32_t *item, float *score, sg_error *err)
+{
+    const onerec_config *c = session->model->config;
+    const onerec *s = session->model->state;
+
+    if (strcmp(c->list, "slates") != 0 || session->groups > 1 || session->temperature > 0)
+        return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, item, score, err);
+    return list_slates(session, h, f, k, item, score, err);
+}
+
+static sg_status onerec_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+{
+    const onerec *s = session->model->state;
+
+    return sg_coder_score(&s->coder, session, h, scores, err);
+}
+
+static sg_status onerec_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
+                             float *logp, sg_error *err)
+{
+    const onerec *s = session->model->state;
+
+    return sg_coder_path(&s->coder, session, h, item, n, logp, err);
+}
+
+const sg_model_class sg_model_onerec = {
+    .name = "onerec",
+    .summary = "encoder-decoder with experts that writes the semantic IDs of several items; can be aligned "
+               "with a reward",
+    .paper = "Deng et al. 2025, arXiv:2502.18965",
+    .options = onerec_options,
+    .n_options = sizeof onerec_options / sizeof *onerec_options,
+    .config_bytes = sizeof(onerec_config),
+    .state_bytes = sizeof(onerec),
+    .needs_ids = true,
+    .weights = onerec_weights,
+    .init = onerec_init,
+    .fini = onerec_fini,
+    .examples = onerec_examples,
+    .loss = onerec_loss,
+    .notes = onerec_notes,
+    .recommend = onerec_recommend,
+    .score = onerec_score,
+    .path = onerec_path,
+};
