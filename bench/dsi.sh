@@ -1,6 +1,6 @@
 #!/bin/sh
 # A differentiable search index: IDs that tell what documents are about against IDs that do not, and documents learned by queries made for
-# them against documents learned by their first words.   [Tay et al. 2022, arXiv:2202.06991; Zhuang et al. 2022, arXiv:2206.10128]
+# them against documents learned by their first words; "+prefix": digits that mean what those before them say (prefix_vectors).   [Tay et al. 2022, arXiv:2202.06991; Zhuang et al. 2022, arXiv:2206.10128]
 #
 #   bench/dsi.sh COLLECTION WORK [BUILD]        COLLECTION: a folder in BEIR's layout; WORK: a folder for data and models; needs jq
 #
@@ -58,6 +58,8 @@ for seed in ${SEEDS:-1 2 3}; do
     for ids in hkmeans naive atomic; do
         one "$seed" $ids text
     done
+    one "$seed" hkmeans text+prefix prefix_vectors=true
     one "$seed" hkmeans sentences queries=sentences
+    one "$seed" hkmeans sentences+prefix queries=sentences prefix_vectors=true
     [ -z "${QUERIES:-}" ] || one "$seed" hkmeans queries document=none "queries=$QUERIES"
 done

@@ -50,13 +50,20 @@ static void print_dataset(const json_t *d)
 {
     static const char *const heading[] = {"text", ">filled", "for example"};
     const json_t *vectors = sg_member(d, "vectors"), *ids = sg_member(d, "ids"), *row;
+    const json_t *asked = sg_member(d, "asked"); /* of a collection */
     size_t i;
     sg_table t;
 
-    printf("dataset %s: %s users, %s items, %s events%s%s%s\nsha256 %s\n", sg_text(d, "name"), sg_count_text(sg_number(d, "users")),
-           sg_count_text(sg_number(d, "items")), sg_count_text(sg_number(d, "events")),
-           json_is_true(sg_member(d, "timestamps")) ? ", timestamps" : "", json_is_true(sg_member(d, "ratings")) ? ", ratings" : "",
-           json_is_true(sg_member(d, "actions")) ? ", actions" : "", sg_text(d, "sha256"));
+    if (asked)
+        printf("dataset %s: %s documents, %s queries, judged: %s train, %s dev, %s test\n", sg_text(d, "name"),
+               sg_count_text(sg_number(d, "items")), sg_count_text(sg_number(d, "queries")), sg_count_text(sg_number(asked, "train")),
+               sg_count_text(sg_number(asked, "dev")), sg_count_text(sg_number(asked, "test")));
+    else
+        printf("dataset %s: %s users, %s items, %s events%s%s%s\n", sg_text(d, "name"), sg_count_text(sg_number(d, "users")),
+               sg_count_text(sg_number(d, "items")), sg_count_text(sg_number(d, "events")),
+               json_is_true(sg_member(d, "timestamps")) ? ", timestamps" : "", json_is_true(sg_member(d, "ratings")) ? ", ratings" : "",
+               json_is_true(sg_member(d, "actions")) ? ", actions" : "");
+    printf("sha256 %s\n", sg_text(d, "sha256"));
     if (vectors)
         printf("vectors: %.0f dimensions, %s\n", sg_number(vectors, "dim"), sg_text(vectors, "encoder"));
     else

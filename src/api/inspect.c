@@ -66,6 +66,27 @@ static json_t *columns_json(const sg_dataset *d)
     return list;
 }
 
+/* {"queries": n, "asked": {"train": n, ...}} of a collection. */
+static sg_status inspect_collection(json_t *out, const sg_dataset *d, sg_error *err)
+{
+    sg_collection *c;
+    json_t *asked;
+    sg_status st = sg_collection_open(&c, d, err);
+
+    if (st || !c)
+        return st;
+    if (!(asked = json_object()))
+        st = sg_fail_memory(err, "inspection");
+    for (int s = 0; !st && s < SG_COLLECTION_SPLITS; s++)
+        if (json_object_set_new(asked, sg_collection_split_names[s], json_integer(sg_collection_asked(c, s))))
+            st = sg_fail_memory(err, "inspection");
+    if (!st && (json_object_set_new(out, "queries", json_integer(c->n_queries)) || json_object_set(out, "asked", asked)))
+        st = sg_fail_memory(err, "inspection");
+    json_decref(asked);
+    sg_collection_close(c);
+    return st;
+}
+
 static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
 {
     sg_dataset *d = NULL;
@@ -87,6 +108,8 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
         st = sg_fail_memory(err, "inspection");
         goto done;
     }
+    if ((st = inspect_collection(*out, d, err)))
+        goto done;
     if (d->n_users && d->n_items) { /* something to ask for: the first user, the first item */
         const sg_bytes user = sg_strings_at(&d->user_ids, 0), item = sg_strings_at(&d->item_ids, 0);
 

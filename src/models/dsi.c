@@ -295,12 +295,13 @@ static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, s
     sg_tensor *of_codes =
         codes ? sg_names_loss_legal(g, &s->names, sg_rows(g, x, row, codes), l->id_doc, l->n_ids, smoothing)
               : NULL;
-    sg_tensor *of_words = words ? sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL,
-                                                      s->names.scale, smoothing)
-                                : NULL;
+    if (codes && !words)
+        return of_codes;
+    sg_tensor *of_words = sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL,
+                                              s->names.scale, smoothing);
 
-    if (!codes || !words)
-        return codes ? of_codes : of_words;
+    if (!codes)
+        return of_words; /* 0 when nothing at all is asked */
     return sg_plus(g, sg_scale(g, of_codes, (float)codes / (float)(codes + words)),
                    sg_scale(g, of_words, (float)words / (float)(codes + words)));
 }

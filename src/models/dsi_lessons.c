@@ -144,6 +144,8 @@ void sg_dsi_teach(sg_dsi_lessons *l, uint32_t number)
         read_token(l, s->first + SG_DSI_WRITE);
         read_id(l, doc);
         say_words(l, l->text, n, s->bos);
+        if (n == 0) /* a document without words: every lesson has a row */
+            say(l, s->bos, -1, 0, 1, -1);
     } else if (!query && l->task == SG_DSI_SPANS) {
         read_token(l, s->first + SG_DSI_FILL);
         teach_spans(l, doc, n, draw);

@@ -494,6 +494,52 @@ static void made_queries_help(void **state)
     shelf_free(s);
 }
 
+/* Documents and queries without a word are read like any other; a batch in which nothing is asked has no loss. */
+static void takes_empty_texts(void **state)
+{
+    static const char *const options[] = {"ratio=0", "task=targets2inputs ratio=0", "task=span ratio=0 prefix_vectors=true",
+                                          "task=bidirectional ratio=0 prefix_vectors=true document=set"};
+    shelf *s = shelf_new(SEMANTIC);
+    const sg_bytes nothing = {"", 0};
+    int32_t item[10];
+    float score[10];
+    sg_error err = {0};
+
+    (void)state;
+    s->text.bytes.size = 0;
+    s->text.n = 0;
+    for (int d = 0; d < DOCS; d++) {
+        if (d >= 2)
+            write_document(&s->text.bytes, d);
+        end_string(&s->text);
+    }
+    s->column.text = view(&s->text);
+    for (int i = 0; i < 4; i++) {
+        sg_model *m = model_new(s, options[i]);
+        sg_session *session;
+        sg_graph *g;
+        size_t n;
+
+        assert_int_equal(m->class->examples(m, &s->train, &n, &err), SG_OK);
+        assert_int_equal(sg_params_need_grads(&m->params, &err), SG_OK);
+        assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+        for (uint64_t step = 0; step < 8; step++) {
+            sg_graph_begin(g, SG_TRAIN, 1, step);
+            sg_tensor *loss = m->class->loss(m, g, (const uint32_t[]){0, 1}, 1 + (int)(step & 1), 1, step);
+            if (sg_backward(g, loss, &err))
+                fail_msg("%s: %s", options[i], err.message);
+            assert_true(isfinite(loss->data[0]));
+        }
+        assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
+        if (m->class->retrieve(session, &nothing, 1, 10, item, score, &err))
+            fail_msg("%s: %s", options[i], err.message);
+        sg_session_free(session);
+        sg_graph_free(g);
+        sg_model_free(m);
+    }
+    shelf_free(s);
+}
+
 /* A lexicon that a folder brings is not believed. */
 static void refuses_a_broken_lexicon(void **state)
 {
@@ -520,6 +566,7 @@ int main(void)
         cmocka_unit_test(chunks_say_something),
         cmocka_unit_test(sifts_made_queries),
         cmocka_unit_test(refuses_a_broken_lexicon),
+        cmocka_unit_test(takes_empty_texts),
         cmocka_unit_test(training_equals_decoding),
         cmocka_unit_test(writes_numbers_of_nothing_without_the_tree),
         cmocka_unit_test(learns_documents),

@@ -12,6 +12,7 @@ try() {
 }
 small
 sedge import beir col -q -o data --dev 0
+sedge inspect data | head -1
 gzip col/corpus.jsonl && try
 small && rm col/queries.jsonl && try
 small && rm -r col/qrels && try

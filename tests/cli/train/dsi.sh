@@ -19,6 +19,8 @@ json receipt/places_empty <result
 wc -l <run.trec | tr -d ' '
 sedge eval run.trec data -k 1,10,60 --json | json retrieval >as_run
 sedge eval run data -k 1,10,60 --json | json retrieval | cmp - as_run && echo the same from the lists
+for t in 1 2; do sedge train dsi data -q -t $t -o t$t --set $small epochs=2 document=none queries=sentences prefix_vectors=true >/dev/null || exit 1; done
+cmp t1/model.safetensors t2/model.safetensors && echo the same on two threads
 sedge inspect run --json | json receipt/queries
 sedge recommend run --query "word7 topic1" -k 1 --json | tr , '\n' | grep -E '"(item|title|query)"'
 sedge recommend run --query "" -k 3 --json | json items | tr , '\n' | grep -c '"item"'
