@@ -32,14 +32,14 @@ for folder in $collections; do
         for tuned in ${MODELS:-frozen tuned}; do
             adapter=$work/$name-$by
             run=$work/$name-$by-$tuned-${SPLIT:-test}
-            if [ $tuned = tuned ] && [ ! -f "$adapter/adapter_config.json" ]; then
+            if [ "$tuned" = tuned ] && [ ! -f "$adapter/adapter_config.json" ]; then
                 # shellcheck disable=SC2086
                 "$sedge" lm lessons "$data" -q -o "$work/$name-$by.jsonl" $lessons >/dev/null
                 "$sedge" lm tune "$model" "$work/$name-$by.jsonl" -q -t "${THREADS:-1}" -o "$adapter" --set rank=16 lr=0.003 schedule=constant warmup=0 \
                     tokens=512 steps="${STEPS:-6}" smoothing=$smoothing valid=0 >/dev/null
             fi
             if [ ! -f "$run.json" ]; then
-                if [ $tuned = tuned ]; then with="--adapter $adapter"; else with=; fi
+                if [ "$tuned" = tuned ]; then with="--adapter $adapter"; else with=; fi
                 # shellcheck disable=SC2086
                 "$sedge" lm retrieve "$model" "$data" $with --by $by --split "${SPLIT:-test}" -q -t "${THREADS:-1}" --json -o "$run.trec" "$@" >"$run.part"
                 mv "$run.part" "$run.json"
