@@ -5,7 +5,8 @@
 #   bench/seal.sh MODEL WORK COLLECTION... [-- OPTION...]      MODEL: a folder or .gguf file; WORK: a folder for data and adapters;
 #                                                              COLLECTION: folders in BEIR's layout; OPTIONs of retrieve; needs jq
 #
-# SPLIT (test). STEPS (45): of 1,024 tokens, of each tuning. RUNS ("title substring"). Prints a row a run; the strings' options were chosen on dev.
+# SPLIT (test). STEPS (6): of 512 tokens, of each tuning: enough to learn what documents look like. RUNS ("title substring"), MODELS
+# ("frozen tuned"). Prints a row a run.
 set -eu
 model=$1
 work=$2
@@ -28,22 +29,22 @@ for folder in $collections; do
         title) lessons="--for titles --set judged=1 spans=0.2" smoothing=0.1 ;;
         *) lessons="--for ngrams --set judged=1 spans=0" smoothing=0 ;;
         esac
-        for tuned in frozen tuned; do
+        for tuned in ${MODELS:-frozen tuned}; do
             adapter=$work/$name-$by
             run=$work/$name-$by-$tuned-${SPLIT:-test}
-            if [ $tuned = tuned ] && [ ! -f "$adapter/adapter_config.json" ]; then
+            if [ "$tuned" = tuned ] && [ ! -f "$adapter/adapter_config.json" ]; then
                 # shellcheck disable=SC2086
                 "$sedge" lm lessons "$data" -q -o "$work/$name-$by.jsonl" $lessons >/dev/null
-                "$sedge" lm tune "$model" "$work/$name-$by.jsonl" -q -t "${THREADS:-1}" -o "$adapter" --set rank=16 lr=0.001 tokens=1024 epochs=1 \
-                    steps="${STEPS:-45}" smoothing=$smoothing valid=0.02 valid_every=10 >/dev/null
+                "$sedge" lm tune "$model" "$work/$name-$by.jsonl" -q -t "${THREADS:-1}" -o "$adapter" --set rank=16 lr=0.003 schedule=constant warmup=0 \
+                    tokens=512 steps="${STEPS:-6}" smoothing=$smoothing valid=0 >/dev/null
             fi
             if [ ! -f "$run.json" ]; then
-                if [ $tuned = tuned ]; then with="--adapter $adapter"; else with=; fi
+                if [ "$tuned" = tuned ]; then with="--adapter $adapter"; else with=; fi
                 # shellcheck disable=SC2086
                 "$sedge" lm retrieve "$model" "$data" $with --by $by --split "${SPLIT:-test}" -q -t "${THREADS:-1}" --json -o "$run.trec" "$@" >"$run.part"
                 mv "$run.part" "$run.json"
             fi
-            printf '%s,%s,%s,' "$name" $by $tuned
+            printf '%s,%s,%s,' "$name" "$by" "$tuned"
             jq -r '[(.metrics | .["ndcg@10"], .["recall@10"], .["hits@1"], .["recall@100"] | . * 10000 | round / 10000),
                     (.seconds_prompt + .seconds_write + .seconds_rank | round)] | @csv' "$run.json"
         done

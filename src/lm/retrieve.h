@@ -18,7 +18,7 @@
     X(int, length, 10, 1, 100, "retrieve, substring: tokens of a string, at most")                                               \
     X(int, unigrams, 200, 0, 100000, "retrieve, substring: single tokens that count, too, the likeliest so many after the query") \
     X(float, alpha, 2, 0, 10, "retrieve, substring: power of a string's weight")                                                 \
-    X(float, beta, 0.8, 0, 1, "retrieve, substring: what tokens that heavier strings have cost a string (0: nothing)")           \
+    X(float, beta, 0.3, 0, 1, "retrieve, substring: what tokens that heavier strings have cost a string (0: nothing)")           \
     X(int, frequent, 1500, 0, 2147483647,                                                                                        \
       "retrieve, substring: strings with more places count for documents alone that others found (0: for all)")                  \
     X(int, prompt, 256, 1, 100000, "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")  \
