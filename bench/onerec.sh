@@ -10,7 +10,7 @@ set -eu
 work=$1
 build=${2:-build}
 small="dim=64 layers=2 heads=2 head_dim=32 ffn=128 experts=8 batch=64 valid_users=300"
-round="epochs=${ROUND:-2} patience=0 valid_every=${ROUND:-2} lr=${LR:-0.0005} share=${SHARE:-0.5} responses=${RESPONSES:-16} beta=${BETA:-0.1}"
+round="epochs=${ROUND:-2} patience=0 valid_every=${ROUND:-2} lr=${LR:-0.001} share=${SHARE:-1} responses=${RESPONSES:-16} beta=${BETA:-1}"
 threads=${THREADS:-1}
 mkdir -p "$work"
 train() { # FOLDER MODEL DATA OPTIONS...
@@ -29,8 +29,8 @@ for seed in ${SEEDS:-1 2 3}; do
     train "$work/judge-$seed" onerec-reward "$shop" "epochs=24 content=0.3 batch=64 patience=0 valid_users=1000 valid_every=4"
     train "$work/base-$seed" onerec "$shop" "$small lr=0.002 epochs=${EPOCHS:-14} valid_every=2 patience=2"
     again="$small $round init=$work/base-$seed reward=$work/judge-$seed"
-    train "$work/aligned-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.1}"
-    train "$work/random-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.1} pairs=random"
+    train "$work/aligned-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.05}"
+    train "$work/random-$seed" onerec "$shop" "$again lambda=${LAMBDA:-0.05} pairs=random"
     "$build/bench/bench_onerec" "$shop" "$work/judge-$seed" "$work/base-$seed" "$work/random-$seed" "$work/aligned-$seed" |
         awk -v seed="$seed" -v head="${head:-1}" 'NR == 1 { if (head) print "seed," $0; next } { print seed "," $0 }'
     head=0

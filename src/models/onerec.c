@@ -51,7 +51,8 @@
     X(text, reward, , 0, 255, "alignment: folder of the onerec-reward that judges (empty: none)")            \
     X(float, reward_least, 0.6, 0, 1,                                                                        \
       "alignment: the judge must be right about this share of held-out pairs (0: any)")                      \
-    X(float, beta, 0.1, 0, 100, "alignment: how dear it is to leave the reference")                          \
+    X(float, beta, 1, 0, 100,                                                                                \
+      "alignment: how soon a pair counts as told apart: the scale of DPO's log-ratios")                      \
     X(float, lambda, 0.05, 0, 100, "alignment: weight of its loss")                                          \
     X(float, share, 0.01, 0, 1, "alignment: share of the examples that it writes slates for")                \
     X(int, responses, 32, 2, 100000, "alignment: slates written for each (paper: 128)")                      \
