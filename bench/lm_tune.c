@@ -58,7 +58,7 @@ int main(int argc, char **argv)
         stop(&err);
     const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
     spec.learn_from = full ? 0 : host.layers;
-    if (sg_adapter_targets(&config.targets, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
+    if (sg_adapter_targets(&config, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
         (!full && sg_adapter_new(&a, &config, &host, d->words, 1, &err)) || sg_graph_new(&g, pool, precision, &err) ||
         sg_optim_new(&o, full ? &d->params : &a->params, &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1}, &err))
         stop(&err);

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < a->params.n; i++) {
         const sg_param *p = a->params.list[i];
 
-        FUZZ_CHECK(p->value && !p->mapped && p->count == (size_t)p->dim[0] * (size_t)p->dim[1]);
+        FUZZ_CHECK(p->value && !p->mapped && p->count == (size_t)p->dim[0] * (size_t)(p->rank == 2 ? p->dim[1] : 1));
         for (size_t k = 0; k < p->count; k++)
             sink += p->value[k];
     }
@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sg_part_shape(&out, &in, sg_llama_config_of(m), (sg_part)(i % SG_PARTS));
         FUZZ_CHECK(!a->low[i].a == !a->low[i].b);
         if (a->low[i].a)
-            FUZZ_CHECK(a->low[i].a->dim[1] == in && a->low[i].b->dim[0] == out && a->low[i].a->dim[0] == a->low[i].b->dim[1]);
+            FUZZ_CHECK(a->low[i].a->dim[1] == (a->low[i].behind ? out : in) && a->low[i].b->dim[0] == out && a->low[i].a->dim[0] == a->low[i].b->dim[1]);
     }
     sg_llama_adapt(m, a);
     FUZZ_CHECK(sg_llama_places(m) >= 1);
@@ -67,10 +67,17 @@ bool fuzz_seed(size_t i, sg_buf *out)
 
     static const char ranks[] = "{\"peft_type\":\"LORA\",\"r\":8,\"lora_alpha\":4.0,\"rank_pattern\":{\"model.layers.1.self_attn.q_proj\":2}}";
 
-    if (i > 2)
+    static const char behind[] = "{\"peft_type\":\"BOTTLENECK\",\"r\":2,\"non_linearity\":\"gelu\"}";
+    static const char layers[] = "{\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.bias\":{\"dtype\":\"F32\",\"shape\":[2],"
+                                 "\"data_offsets\":[0,8]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.weight\":{\"dtype\":\"F32\","
+                                 "\"shape\":[2,4],\"data_offsets\":[8,40]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_up.bias\":{"
+                                 "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[40,56]},\"base_model.model.model.layers.0.mlp.down_proj."
+                                 "adapter_up.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[56,88]}}";
+
+    if (i > 3)
         return false;
-    sg_buf_puts(out, i == 0 ? lora : i == 1 ? prompt : ranks);
+    sg_buf_puts(out, i == 0 ? lora : i == 1 ? prompt : i == 2 ? ranks : behind);
     sg_buf_putc(out, 0);
-    put_tensors(out, i == 1 ? vectors : parts, i == 1 ? 6 : 16);
+    put_tensors(out, i == 1 ? vectors : i == 3 ? layers : parts, i == 1 ? 6 : i == 3 ? 22 : 16);
     return true;
 }

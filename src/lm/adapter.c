@@ -1,4 +1,4 @@
-/* adapter.c - adapters and their files.   [Hu et al. 2021; Lester et al. 2021; the layout is that of huggingface/peft] */
+/* adapter.c - adapters and their files.   [Hu et al. 2021; Lester et al. 2021; Houlsby et al. 2019; the layout is that of huggingface/peft] */
 #include "lm/adapter.h"
 
 #include "base/alloc.h"
@@ -25,28 +25,27 @@ static int part_of(const sg_adapter_host *host, const char *name, size_t size)
     return p < host->n_parts ? p : -1;
 }
 
-sg_status sg_adapter_targets(unsigned *out, const char *names, const sg_adapter_host *host, sg_error *err)
+sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_adapter_host *host, sg_error *err)
 {
-    *out = 0;
-    if (strcmp(names, "all") == 0) {
-        *out = (1u << host->n_parts) - 1;
-        return SG_OK;
-    }
-    for (const char *at = names; *at;) {
+    const unsigned all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : (1u << host->n_parts) - 1;
+
+    c->targets = strcmp(names, "all") == 0 ? all : 0;
+    for (const char *at = c->targets ? "" : names; *at;) {
         const size_t n = strcspn(at, ",");
         const int p = part_of(host, at, n);
 
-        if (p < 0) {
+        if (p < 0 || !(all >> p & 1)) {
             char known[160] = "";
 
             for (int i = 0; i < host->n_parts; i++)
-                snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", host->part[i]);
+                if (all >> i & 1)
+                    snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", host->part[i]);
             return sg_fail(err, SG_ERR_USAGE, "targets: expected %s or all, found '%.*s'", known, (int)(n < 100 ? n : 100), at);
         }
-        *out |= 1u << p;
+        c->targets |= 1u << p;
         at += n + (at[n] == ',');
     }
-    return *out ? SG_OK : sg_fail(err, SG_ERR_USAGE, "targets: expected names of matrices, found nothing");
+    return c->targets ? SG_OK : sg_fail(err, SG_ERR_USAGE, "targets: expected names of matrices, found nothing");
 }
 
 /* A number from least to most at *at, which moves behind it. */
@@ -118,6 +117,10 @@ static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_e
     char name[96];
 
     a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
+    if (c->kind == SG_ADAPTER_BOTTLENECK) {
+        sg_bottleneck_declare(l, &a->params, seed, rows, rank, c->act, name);
+        return l->a && l->a_bias && l->b && l->b_bias ? SG_OK : sg_fail_memory(err, name);
+    }
     sg_lora_declare(l, &a->params, seed, rows, in, rank, name);
     l->scale = (float)(c->alpha / (c->rslora ? sqrt((double)rank) : (double)rank));
     l->dropout = (float)c->dropout;
@@ -145,7 +148,7 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
 
             memcpy(a->soft->value + (size_t)i * dim, words->value + word * dim, dim * sizeof(float));
         }
-    for (int i = 0; i < host->n_places && config->kind == SG_ADAPTER_LORA && !st; i++) {
+    for (int i = 0; i < host->n_places && config->kind != SG_ADAPTER_PROMPT && !st; i++) {
         int layer, part, rows, in;
         char name[96];
 
@@ -201,6 +204,30 @@ static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *pa
     return SG_OK;
 }
 
+static const struct {
+    const char *name;
+    sg_act act;
+} acts[] = {{"gelu", SG_GELU}, {"relu", SG_RELU}, {"silu", SG_SILU}, {"gelu_new", SG_GELU_TANH}, {"tanh", SG_TANH}};
+
+static sg_status read_bottleneck(sg_adapter_config *c, const json_t *o, const char *path, sg_error *err)
+{
+    const char *name = NULL;
+    int64_t width;
+    size_t i = 0;
+    sg_status st;
+
+    if ((st = sg_json_need_int(&width, o, "r", 1, RANK_MOST, path, err)) || (st = sg_json_need_string(&name, o, "non_linearity", path, err)))
+        return st;
+    while (i < sizeof acts / sizeof *acts && strcmp(acts[i].name, name) != 0)
+        i++;
+    if (i == sizeof acts / sizeof *acts)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found '%.100s'", path, name);
+    c->rank = (int)width;
+    c->act = acts[i].act;
+    c->by_layer = !nothing(o, "rank_pattern");
+    return SG_OK;
+}
+
 static sg_status read_config(sg_adapter_config *c, const char *path, const sg_adapter_host *host, sg_error *err)
 {
     const char *type = NULL, *base;
@@ -216,36 +243,47 @@ static sg_status read_config(sg_adapter_config *c, const char *path, const sg_ad
     if (strcmp(type, "LORA") == 0) {
         c->kind = SG_ADAPTER_LORA;
         st = read_lora(c, o, path, err);
+    } else if (strcmp(type, "BOTTLENECK") == 0) {
+        c->kind = SG_ADAPTER_BOTTLENECK;
+        st = read_bottleneck(c, o, path, err);
     } else if (strcmp(type, "PROMPT_TUNING") == 0 && host->places == 0) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA beside a T5, found PROMPT_TUNING", path);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING", path);
     } else if (strcmp(type, "PROMPT_TUNING") == 0) {
         c->kind = SG_ADAPTER_PROMPT;
         if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, host->places - 1 < TOKENS_MOST ? host->places - 1 : TOKENS_MOST, path, err)))
             st = sg_json_need_int(&dim, o, "token_dim", host->dim, host->dim, path, err);
         c->tokens = (int)n;
     } else {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA or PROMPT_TUNING, found '%.100s'", path, type);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA, PROMPT_TUNING or BOTTLENECK, found '%.100s'", path, type);
     }
 done:
     json_decref(o);
     return st;
 }
 
-/* The place of a tensor "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", by its name; -1: another one. */
-static int find_place(const sg_adapter_host *host, const char *tensor)
+/* Behind the name of a matrix; NULL at the end, the first one with as many rows as the rank. */
+static const char *const *endings(const sg_adapter_config *c)
 {
-    const size_t before = sizeof BEFORE - 1, behind = sizeof ".lora_A.weight" - 1, size = strlen(tensor);
-    const char *end = tensor + size - behind;
+    static const char *const lora[] = {".lora_A.weight", ".lora_B.weight", NULL};
+    static const char *const bottleneck[] = {".adapter_down.weight", ".adapter_down.bias", ".adapter_up.weight", ".adapter_up.bias", NULL};
+
+    return c->kind == SG_ADAPTER_LORA ? lora : bottleneck;
+}
+
+/* The place of a tensor "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", by its name; -1: another one. */
+static int find_place(const sg_adapter *a, const char *tensor)
+{
+    const size_t before = sizeof BEFORE - 1;
     int layer, part, rows, in;
     char name[96];
 
-    if (size < before + behind || memcmp(tensor, BEFORE, before) != 0 ||
-        (strcmp(end, ".lora_A.weight") != 0 && strcmp(end, ".lora_B.weight") != 0))
-        return -1;
-    for (int i = 0; i < host->n_places; i++)
-        if (host->place(name, &layer, &part, &rows, &in, host->config, i) && strlen(name) == (size_t)(end - tensor) - before &&
-            memcmp(name, tensor + before, strlen(name)) == 0)
-            return i;
+    for (int i = 0; i < a->host.n_places && strncmp(tensor, BEFORE, before) == 0; i++) {
+        if (!a->host.place(name, &layer, &part, &rows, &in, a->host.config, i) || strncmp(tensor + before, name, strlen(name)) != 0)
+            continue;
+        for (const char *const *end = endings(&a->config); *end; end++)
+            if (strcmp(tensor + before + strlen(name), *end) == 0)
+                return a->config.kind == SG_ADAPTER_LORA || a->host.ends >> part & 1 ? i : -1;
+    }
     return -1;
 }
 
@@ -260,7 +298,7 @@ static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int
     if (!a->config.by_layer)
         return SG_OK;
     a->host.place(name + sizeof BEFORE - 1, &layer, &part, &rows, &in, a->host.config, place);
-    strcat(name, ".lora_A.weight");
+    strcat(name, endings(&a->config)[0]);
     if (!(t = sg_weights_find(w, name)))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w), name);
     if (t->rank != 2 || t->dim[0] < 1 || t->dim[0] > RANK_MOST)
@@ -269,19 +307,19 @@ static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int
     return SG_OK;
 }
 
-static sg_status load_lora(sg_adapter *a, const sg_weights *w, const sg_tensors *file, sg_error *err)
+static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors *file, sg_error *err)
 {
     char name[160];
     sg_status st = SG_OK;
 
     for (size_t i = 0; i < sg_tensors_count(file) && !st; i++) {
         const char *found = sg_tensors_at(file, i)->name;
-        const int place = find_place(&a->host, found);
+        const int place = find_place(a, found);
         int layer, part, rows, in, rank;
 
         if (place < 0)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected low-rank parts of a model of %d layers", sg_tensors_name(file),
-                           found, a->host.layers);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected %s of a model of %d layers", sg_tensors_name(file), found,
+                           a->config.kind == SG_ADAPTER_LORA ? "low-rank parts" : "layers behind attention and feed-forward", a->host.layers);
         if (a->low[place].a)
             continue;
         a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
@@ -293,7 +331,7 @@ static sg_status load_lora(sg_adapter *a, const sg_weights *w, const sg_tensors 
         st = sg_weights_load(w, a->params.list[i], name, err);
     }
     if (!st && a->params.n == 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected low-rank parts, found no tensor", sg_tensors_name(file));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected parts of an adapter, found no tensor", sg_tensors_name(file));
     return st;
 }
 
@@ -311,8 +349,8 @@ sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_ho
         (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
         goto done;
     a->params.bare = true; /* values come from the file, into memory of their own: they may learn on */
-    if (c.kind == SG_ADAPTER_LORA)
-        st = load_lora(a, w, file, err);
+    if (c.kind != SG_ADAPTER_PROMPT)
+        st = load_parts(a, w, file, err);
     else if (!(st = declare_prompt(a, err)))
         st = sg_weights_load(w, a->soft, prompt_name, err);
     for (size_t i = 0; i < a->params.n && !st; i++) {
@@ -383,9 +421,18 @@ static json_t *config_json(const sg_adapter *a)
     for (int p = 0; p < a->host.n_parts; p++)
         if (c->targets >> p & 1)
             json_array_append_new(targets, json_string(a->host.part[p]));
-    o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA", "task_type", a->host.task,
-                  "base_model_name_or_path", c->base, "r", c->rank, "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora",
-                  c->rslora, "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0, "inference_mode", 1);
+    if (c->kind == SG_ADAPTER_BOTTLENECK) {
+        size_t i = 0;
+
+        while (acts[i].act != c->act)
+            i++;
+        o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "peft_type", "BOTTLENECK", "task_type", a->host.task, "base_model_name_or_path", c->base,
+                      "r", c->rank, "non_linearity", acts[i].name, "target_modules", targets);
+    } else {
+        o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA", "task_type", a->host.task,
+                      "base_model_name_or_path", c->base, "r", c->rank, "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora",
+                      c->rslora, "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0, "inference_mode", 1);
+    }
     if (o && !put_layers(o, a)) {
         json_decref(o);
         return NULL;
@@ -409,7 +456,7 @@ sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err)
         const sg_param *p = a->params.list[i];
 
         snprintf(name[i], sizeof name[i], "%s%s", a->soft ? "" : BEFORE, p->name);
-        list[i] = (sg_tensor_desc){name[i], SG_DT_F32, 2, {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}, p->value};
+        list[i] = (sg_tensor_desc){name[i], SG_DT_F32, p->rank, {(uint64_t)p->dim[0], p->rank == 2 ? (uint64_t)p->dim[1] : 0}, p->value};
     }
     if (!(st = sg_dir_make(dir, err)) && !(st = sg_tensors_write(path, list, a->params.n, &(sg_meta){"format", "pt"}, 1, err)))
         st = sg_json_write(config_path, config, err);

@@ -1,5 +1,6 @@
 /* adapter.h - what is learned beside a model that stays as it is, in the files of PEFT: adapter_config.json and
- * adapter_model.safetensors. Low-rank parts of its matrices (LORA), or vectors in front of every text (PROMPT_TUNING). */
+ * adapter_model.safetensors. Low-rank parts of its matrices (LORA), or vectors in front of every text (PROMPT_TUNING). And, in files of the
+ * same kind that PEFT does not know (BOTTLENECK), small layers behind attention and feed-forward, before they are added to the states. */
 #ifndef SG_LM_ADAPTER_H
 #define SG_LM_ADAPTER_H
 
@@ -13,6 +14,7 @@ typedef struct sg_adapter_host {
     const void *config; /* borrowed: of a decoder or a T5 */
     const char *const *part; /* (n_parts) kinds of matrices: what their names end in */
     int n_parts, n_places;
+    unsigned ends; /* bit p: kind p is the last of attention or of a feed-forward */
     int layers, places, dim, heads; /* places: of a text, at most */
     const char *task, *layer_word;  /* for PEFT: the kind of model, what stands before the number of a layer */
     /* Name without ".weight", layer, kind and shape of place i; false: this model has no such matrix. */
@@ -21,11 +23,12 @@ typedef struct sg_adapter_host {
 sg_adapter_host sg_llama_host(const sg_llama_config *c);
 sg_adapter_host sg_t5_host(const sg_t5_config *c);
 
-typedef enum sg_adapter_kind { SG_ADAPTER_LORA, SG_ADAPTER_PROMPT } sg_adapter_kind;
+typedef enum sg_adapter_kind { SG_ADAPTER_LORA, SG_ADAPTER_PROMPT, SG_ADAPTER_BOTTLENECK } sg_adapter_kind;
 
 typedef struct sg_adapter_config {
     sg_adapter_kind kind;
-    int rank;
+    int rank;         /* BOTTLENECK: numbers in between */
+    sg_act act;       /* BOTTLENECK */
     double alpha, dropout;
     bool rslora;      /* alpha / sqrt(rank) instead of alpha / rank [Kalajdzievski 2023] */
     unsigned targets; /* bit p: matrices of kind p have one */
@@ -40,23 +43,22 @@ typedef struct sg_adapter {
     sg_adapter_host host;
     sg_params params;
     sg_lora *low;   /* owned: (places of the host) */
-    sg_param *soft; /* (tokens, dim); NULL: LORA */
+    sg_param *soft; /* (tokens, dim); NULL: another kind */
 } sg_adapter;
 
-/* "q_proj,v_proj", or "all": the bits of `targets`. */
-sg_status sg_adapter_targets(unsigned *out, const char *names, const sg_adapter_host *host, sg_error *err);
+/* "q_proj,v_proj", or "all": the bits of `targets`, of those that the kind may have. */
+sg_status sg_adapter_targets(sg_adapter_config *config, const char *names, const sg_adapter_host *host, sg_error *err);
 /* "all", or the layers that have parts, "4-7,11", and their ranks where they are not config->rank, "4-7:2,8-11:16". */
 sg_status sg_adapter_layers(sg_adapter_config *config, const char *text, const sg_adapter_host *host, sg_error *err);
 
-/* A new one, which changes nothing yet (LORA), or whose vectors are those of words (a table) drawn at random (PROMPT). */
+/* A new one, which changes nothing yet (LORA, BOTTLENECK), or whose vectors are those of words (a table) drawn at random (PROMPT). */
 sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, const sg_param *words, uint64_t seed,
                          sg_error *err);
 sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_host *host, sg_error *err);
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err);
 void sg_adapter_free(sg_adapter *a);
 
-/* Beside a model on a tape, or one that only reads: from now on, while a lives; vectors in front, at desks made from now on.
- * NULL: none. A T5 takes low-rank parts alone. */
+/* Beside a model on a tape, or one that only reads, at desks made from now on: while a lives. NULL: none. A T5 takes no vectors in front. */
 void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a);
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a);
 void sg_seq2seq_adapt(sg_seq2seq *d, const sg_adapter *a);

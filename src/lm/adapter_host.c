@@ -24,6 +24,7 @@ sg_adapter_host sg_llama_host(const sg_llama_config *c)
                              .part = sg_part_names,
                              .n_parts = SG_PARTS,
                              .n_places = c->layers * SG_PARTS,
+                             .ends = 1u << SG_PART_O | 1u << SG_PART_DOWN,
                              .layers = c->layers,
                              .places = c->places,
                              .dim = c->dim,
@@ -95,6 +96,7 @@ sg_adapter_host sg_t5_host(const sg_t5_config *c)
                              .part = c->gated ? gated : plain,
                              .n_parts = c->gated ? 7 : 6,
                              .n_places = t5_places(c),
+                             .ends = 1u << 3 | 1u << (c->gated ? 6 : 5),
                              .layers = c->layers > c->layers_decoder ? c->layers : c->layers_decoder,
                              .dim = c->dim,
                              .heads = c->heads,
@@ -130,6 +132,8 @@ sg_status sg_adapter_merge(const sg_params *ps, const sg_adapter *a, sg_pool *po
 {
     if (a->soft)
         return sg_fail(err, SG_ERR_USAGE, "expected an adapter of low-rank parts: vectors in front of a text are no weights of a model");
+    if (a->config.kind == SG_ADAPTER_BOTTLENECK)
+        return sg_fail(err, SG_ERR_USAGE, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
     for (int i = 0; i < a->host.n_places; i++) {
         const sg_lora *l = &a->low[i];
         int layer, part, rows, in;

@@ -9,8 +9,9 @@
 sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
                              const sg_param *words, sg_error *err)
 {
-    const bool lora = strcmp(c->method, "lora") == 0;
-    sg_adapter_config a = {.kind = lora ? SG_ADAPTER_LORA : SG_ADAPTER_PROMPT,
+    const bool prompt = strcmp(c->method, "prompt") == 0, lora = strcmp(c->method, "lora") == 0;
+    sg_adapter_config a = {.kind = lora ? SG_ADAPTER_LORA : prompt ? SG_ADAPTER_PROMPT : SG_ADAPTER_BOTTLENECK,
+                           .act = SG_GELU,
                            .rank = c->rank,
                            .alpha = c->alpha,
                            .dropout = c->dropout,
@@ -22,7 +23,7 @@ sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_
     if (base)
         snprintf(a.base, sizeof a.base, "%s", strlen(base) < sizeof a.base ? base : job->model);
     free(base);
-    if (lora && ((st = sg_adapter_targets(&a.targets, c->targets, host, err)) || (st = sg_adapter_layers(&a, c->layers, host, err))))
+    if (!prompt && ((st = sg_adapter_targets(&a, c->targets, host, err)) || (st = sg_adapter_layers(&a, c->layers, host, err))))
         return st;
     return sg_adapter_new(out, &a, host, words, (uint64_t)c->seed, err);
 }

@@ -77,7 +77,7 @@ static void learner_free(sg_learner *base)
 
 static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
 {
-    const bool adapter = strcmp(c->method, "lora") == 0 || strcmp(c->method, "prompt") == 0, full = strcmp(c->method, "full") == 0;
+    const bool full = strcmp(c->method, "full") == 0, adapter = !full && strcmp(c->method, "last") != 0;
     sg_status st;
 
     if ((st = sg_llama_open(&l->m, job->model, err)))

@@ -200,10 +200,13 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
         return sg_fail_memory(err, "model");
     if ((st = sg_sentence_open(&l->sentence, path, err)))
         return st;
-    l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_TRAIN;
     l->decoder = sg_sentence_decoder(l->sentence);
     l->t5 = sg_sentence_t5(l->sentence);
-    if (!l->decoder && !(l->t5 && sg_t5_writes(l->t5)))
+    l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN;
+    if (l->t5 && !sg_t5_writes(l->t5)) /* nothing here learns an encoder of a T5 alone */
+        return SG_OK;
+    l->offers |= SG_LLM_TRAIN;
+    if (!l->decoder && !l->t5)
         return SG_OK;
     l->offers |= SG_LLM_SCORE | SG_LLM_CONSTRAIN;
     if (l->decoder)

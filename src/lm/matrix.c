@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "math/gemm.h"
+#include "math/kernels.h"
 
 #include <string.h>
 
@@ -187,6 +188,19 @@ size_t sg_matrix_floats(const sg_matrix *m, int rows)
     return sums > low ? sums : low;
 }
 
+/* y += B act(A y + a_bias) + b_bias */
+static void add_behind(sg_pool *pool, const sg_lora *l, int rows, float *y, int out, float *scratch)
+{
+    const sg_kernels *k = sg_kernels_best();
+    const int r = l->a->dim[0];
+
+    sg_gemm_linear(pool, SG_F32, rows, y, out, l->a, l->a_bias->value, scratch, r);
+    k->act((int)l->act, scratch, scratch, (size_t)rows * (size_t)r);
+    sg_gemm(pool, SG_F32, false, true, rows, out, r, 1, scratch, r, l->b->value, r, 1, y, out);
+    for (int i = 0; i < rows; i++)
+        k->add(y + (size_t)i * (size_t)out, y + (size_t)i * (size_t)out, l->b_bias->value, (size_t)out);
+}
+
 void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x, const float *bias, float *y,
                      float *scratch)
 {
@@ -194,7 +208,9 @@ void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x
         sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->dense, bias, y, m->out);
     else
         sg_blocks_times(pool, &m->blocks, rows, x, bias, y, scratch);
-    if (m->low.a) {
+    if (m->low.a && m->low.behind)
+        add_behind(pool, &m->low, rows, y, m->out, scratch);
+    else if (m->low.a) {
         const int r = m->low.a->dim[0];
 
         sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->low.a, NULL, scratch, r);

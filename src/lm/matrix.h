@@ -10,7 +10,7 @@ typedef struct sg_matrix {
     int out, in;
     sg_blocks blocks; /* owned; empty: dense */
     sg_param *dense;  /* borrowed from the set given to sg_matrix_open; NULL: blocks */
-    sg_lora low;      /* borrowed: an adapter's part, added to every product; empty: none */
+    sg_lora low;      /* borrowed: an adapter's part, beside or behind; empty: none */
 } sg_matrix;
 
 /* The tensor `name`, (rows, in). half > 0: each group of 2 half rows is stored with its two halves interleaved, as the converter to

@@ -268,6 +268,40 @@ static void lora_of_peft(void **state)
     close_all(&merged);
 }
 
+/* The loss and the gradients of layers behind attention and feed-forward, one of them left out and one narrower; and of reading with them. */
+static void layers_behind_layers(void **state)
+{
+    (void)state;
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    double logp[N], sum = 0;
+    sg_reading *r;
+    sg_error err;
+    setup s;
+    int n = 0;
+
+    open_all(&s, "llama", "bottleneck/train.safetensors", "bottleneck", &(sg_decoder_spec){.learn_from = 2});
+    assert_true(!s.a->low[SG_PART_O].a && s.a->low[SG_PART_DOWN].a->dim[0] == 3 && s.a->low[SG_PARTS + SG_PART_O].a->dim[0] == 6);
+    const float loss = run(&s, &b, targets, true);
+    near_all("loss", &loss, need(&s, "loss", 1), 1);
+    check_gradients(&s, &s.a->params, true);
+    sg_llama_adapt(s.m, s.a);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err), SG_OK);
+        sg_reading_free(r);
+    }
+    for (int t = 0; t < N - 1; t++)
+        if (targets[t] >= 0) {
+            sum -= logp[t + 1];
+            n++;
+        }
+    const float read = (float)(sum / n);
+    near_all("loss of reading", &read, need(&s, "loss", 1), 1);
+    assert_int_equal(sg_adapter_merge(&s.d->params, s.a, s.pool, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
+    close_all(&s);
+}
+
 static void prompt_of_peft(void **state)
 {
     (void)state;
@@ -359,6 +393,7 @@ int main(void)
         cmocka_unit_test(qwen3_norms_of_heads),
         cmocka_unit_test(last_layers_alone_learn),
         cmocka_unit_test(lora_of_peft),
+        cmocka_unit_test(layers_behind_layers),
         cmocka_unit_test(prompt_of_peft),
         cmocka_unit_test(quantised_layers_stay_in_their_bits),
     };

@@ -93,6 +93,33 @@ def adapter(name, config, soft=0):
     write(os.path.join(path, "train.safetensors"), out)
 
 
+def bottleneck():
+    """Layers behind attention and feed-forward, in files of the same kind that PEFT does not know: y + B gelu(A y + a) + b."""
+    path, n = os.path.join(HERE, "bottleneck"), 6
+    shutil.rmtree(path, ignore_errors=True)
+    os.mkdir(path)
+    torch.manual_seed(5)
+    model, out = open_model("llama"), {}
+    for name, layer in model.named_modules():
+        if name.endswith(("o_proj", "down_proj")) and not (name.endswith("o_proj") and ".0." in name):  # ranks by layer: one is left out
+            r, rows = n if ".1." in name else 3, layer.out_features
+            part = {k: (torch.randn(s) * 0.2).double().requires_grad_() for k, s in (
+                ("adapter_down.weight", (r, rows)), ("adapter_down.bias", (r,)), ("adapter_up.weight", (rows, r)), ("adapter_up.bias", (rows,)))}
+            layer.register_forward_hook(lambda m, x, y, p=part: y + torch.nn.functional.gelu(
+                y @ p["adapter_down.weight"].T + p["adapter_down.bias"]) @ p["adapter_up.weight"].T + p["adapter_up.bias"])
+            out |= {f"{name}.{k}": v for k, v in part.items()}
+    write(os.path.join(path, "adapter_model.safetensors"), {"base_model.model." + k: v for k, v in out.items()})
+    for v in out.values():
+        v.data = v.data.float().double()
+    with open(os.path.join(path, "adapter_config.json"), "w") as f:
+        json.dump({"peft_type": "BOTTLENECK", "r": n, "non_linearity": "gelu", "base_model_name_or_path": "llama",
+                   "rank_pattern": {"model.layers.0.mlp.down_proj": 3}}, f, indent=1, sort_keys=True)
+        f.write("\n")
+    loss = loss_of(model)
+    loss.backward()
+    write(os.path.join(path, "train.safetensors"), {"loss": loss[None]} | {k: v.grad for k, v in out.items()})
+
+
 def check(sedge):
     """Adapters that sedge learned: PEFT must find their losses. Merged models: transformers and llama.cpp must say what sedge says."""
     from llama_cpp import Llama
@@ -150,3 +177,4 @@ else:
         full(model_name)
     adapter("lora", LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=6, target_modules=["q_proj", "v_proj", "down_proj"]))
     adapter("prompt", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3), soft=3)
+    bottleneck()

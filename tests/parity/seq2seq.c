@@ -123,8 +123,8 @@ static void check_gradients(const setup *s, const sg_params *ps, bool whole)
     }
 }
 
-/* The model that only reads, with s->a beside it, gives the loss of the file. */
-static void check_reading(setup *s)
+/* The model that only reads, with s->a beside it, gives the loss. */
+static void check_reading(setup *s, const float *want)
 {
     double sum = 0;
     sg_desk *desk;
@@ -150,7 +150,7 @@ static void check_reading(setup *s)
     }
     sg_desk_free(desk);
     const float read = (float)(sum / WRITE);
-    near_all("loss of reading", &read, need(s, "loss", 1), 1);
+    near_all("loss of reading", &read, want, 1);
 }
 
 static void check(const char *name)
@@ -163,7 +163,7 @@ static void check(const char *name)
     check_gradients(&s, &s.d->params, false);
     assert_true(run(&s, true, true) == loss);
     check_gradients(&s, &s.d->params, false);
-    check_reading(&s);
+    check_reading(&s, need(&s, "loss", 1));
     close_all(&s);
 }
 
@@ -190,7 +190,7 @@ static void check_adapter(const char *name, const char *adapter)
     check_gradients(&s, &s.a->params, true);
     for (size_t i = 0; i < s.d->params.n; i++)
         assert_null(s.d->params.list[i]->grad);
-    check_reading(&s);
+    check_reading(&s, need(&s, "loss", 1));
 
     open_all(&merged, name, NULL, true);
     assert_int_equal(sg_adapter_merge(&merged.d->params, s.a, s.pool, &err), SG_OK);
@@ -205,6 +205,27 @@ static void low_rank_parts_of_peft(void **state)
     (void)state;
     check_adapter("t5", "t5lora");
     check_adapter("t5v11", "t5v11lora");
+}
+
+/* Layers behind attention (of both kinds) and feed-forward. */
+static void layers_behind_layers(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"t5", "t5v11"};
+
+    for (int i = 0; i < 2; i++) {
+        char adapter[40];
+        setup s;
+
+        snprintf(adapter, sizeof adapter, "%sbottleneck", models[i]);
+        open_all(&s, models[i], adapter, false);
+        assert_int_equal(s.a->params.n, 4 * (2 + 3 + 3)); /* a layer of the encoder, two of the decoder */
+        const float loss = run(&s, false, true);
+        near_all("loss", &loss, need(&s, "loss", 1), 1);
+        check_gradients(&s, &s.a->params, true);
+        check_reading(&s, need(&s, "loss", 1));
+        close_all(&s);
+    }
 }
 
 static void says_what_is_wrong(void **state)
@@ -227,7 +248,7 @@ static void says_what_is_wrong(void **state)
     assert_int_equal(sg_adapter_open(&a, path_of("t5v11lora", "", path), &host, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "DenseReluDense.wi_0.lora_A.weight': expected low-rank parts of a model of 2 layers"));
     assert_int_equal(sg_adapter_open(&a, path_of("prompt", "", path), &host, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "'peft_type': expected LORA beside a T5, found PROMPT_TUNING"));
+    assert_non_null(strstr(err.message, "'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING"));
     close_all(&s);
 }
 
@@ -237,6 +258,7 @@ int main(void)
         cmocka_unit_test(relu_and_one_table),
         cmocka_unit_test(gated_gelu_and_an_output_of_its_own),
         cmocka_unit_test(low_rank_parts_of_peft),
+        cmocka_unit_test(layers_behind_layers),
         cmocka_unit_test(says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,32 @@ def adapter(name, targets):
     print(name + "lora", float(loss))
 
 
+def bottleneck(name):
+    """Layers behind attention and feed-forward, in files of the same kind that PEFT does not know: y + B gelu(A y + a) + b."""
+    path, r = os.path.join(HERE, name + "bottleneck"), 4
+    shutil.rmtree(path, ignore_errors=True)
+    os.mkdir(path)
+    torch.manual_seed(5)
+    model, out = open_model(name), {}
+    for key, layer in model.named_modules():
+        if key.endswith((".o", ".wo")):
+            rows = layer.out_features
+            part = {k: (torch.randn(s) * 0.2).double().requires_grad_() for k, s in (
+                ("adapter_down.weight", (r, rows)), ("adapter_down.bias", (r,)), ("adapter_up.weight", (rows, r)), ("adapter_up.bias", (rows,)))}
+            layer.register_forward_hook(lambda m, x, y, p=part: y + torch.nn.functional.gelu(
+                y @ p["adapter_down.weight"].T + p["adapter_down.bias"]) @ p["adapter_up.weight"].T + p["adapter_up.bias"])
+            out |= {f"{key}.{k}": v for k, v in part.items()}
+    write(os.path.join(path, "adapter_model.safetensors"), {"base_model.model." + k: v for k, v in out.items()})
+    with open(os.path.join(path, "adapter_config.json"), "w") as f:
+        json.dump({"peft_type": "BOTTLENECK", "r": r, "non_linearity": "gelu", "base_model_name_or_path": name}, f, indent=1, sort_keys=True)
+        f.write("\n")
+    for v in out.values():
+        v.data = v.data.float().double()
+    loss = loss_of(model)
+    loss.backward()
+    write(os.path.join(path, "train.safetensors"), {"loss": loss[None]} | {k: v.grad for k, v in out.items()})
+
+
 def check(sedge):
     run = lambda *args: json.loads(subprocess.run([sedge, "lm", *args, "-q", "--json"], check=True, capture_output=True).stdout)
 
@@ -177,3 +203,5 @@ else:
         full(model_name)
     adapter("t5", ["q", "v", "wi", "wo"])
     adapter("t5v11", ["k", "o", "wi_0", "wi_1"])
+    bottleneck("t5")
+    bottleneck("t5v11")

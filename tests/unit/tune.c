@@ -110,10 +110,11 @@ static void every_method_learns_the_same_bytes(void **state)
     (void)state;
     static const struct {
         const char *model, *method;
-    } cases[] = {{"llama", "lora"}, {"llama", "prompt"}, {"llama", "last"}, {"llama", "full"}, {"t5", "lora"}, {"t5v11", "full"}};
+    } cases[] = {{"llama", "lora"}, {"llama", "prompt"}, {"llama", "last"}, {"llama", "full"}, {"t5", "lora"}, {"t5v11", "full"},
+                 {"llama", "bottleneck"}, {"t5v11", "bottleneck"}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const bool adapter = strcmp(cases[i].method, "lora") == 0 || strcmp(cases[i].method, "prompt") == 0;
+        const bool adapter = strcmp(cases[i].method, "full") != 0 && strcmp(cases[i].method, "last") != 0;
         const char *file = adapter ? "adapter_model.safetensors" : "model.safetensors";
         char one[100], two[100], three[100], checkpoint[300], a[200], b[200], model[300];
         sg_tune_config c;
@@ -179,7 +180,7 @@ static void layers_have_ranks_of_their_own(void **state)
         json_t *config;
         char *text;
 
-        assert_int_equal(sg_adapter_targets(&c.targets, "v_proj,q_proj", &host, &err), SG_OK);
+        assert_int_equal(sg_adapter_targets(&c, "v_proj,q_proj", &host, &err), SG_OK);
         assert_int_equal(sg_adapter_layers(&c, cases[i].layers, &host, &err), SG_OK);
         assert_int_equal(sg_adapter_new(&a, &c, &host, NULL, 1, &err), SG_OK);
         assert_int_equal(sg_adapter_save(a, in_dir("ranks", path), &err), SG_OK);
@@ -227,13 +228,13 @@ static void last_layers_leave_the_first_alone(void **state)
 static void an_adapter_written_again_is_itself(void **state)
 {
     (void)state;
-    static const char *const adapters[] = {"lora", "prompt"};
+    static const char *const adapters[] = {"lora", "prompt", "bottleneck"};
     char path[300];
     sg_llama *m;
     sg_error err;
 
     assert_int_equal(sg_llama_open(&m, MODEL, &err), SG_OK);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         sg_adapter *a, *b;
         char from[300];
 
@@ -259,7 +260,7 @@ static void wrong_adapters_are_refused(void **state)
     static const struct {
         const char *config, *tensor, *message;
     } cases[] = {
-        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA or PROMPT_TUNING, found 'IA3'"},
+        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA, PROMPT_TUNING or BOTTLENECK, found 'IA3'"},
         {"{\"peft_type\": \"LORA\", \"r\": 0, \"lora_alpha\": 1}", "x", "adapter_config.json: 'r': expected an integer from 1 to 4096, found 0"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"use_dora\": true}", "x",
          "adapter_config.json: 'use_dora': expected nothing, found true"},
@@ -268,6 +269,11 @@ static void wrong_adapters_are_refused(void **state)
          "model of 2 layers"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight",
          "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': expected (2, 32), found (1, 1)"},
+        {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"swish\"}", "x",
+         "adapter_config.json: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found 'swish'"},
+        {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"gelu\"}", "base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight",
+         "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight': expected layers behind attention "
+         "and feed-forward of a model of 2 layers"},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 16}", "x",
          "adapter_config.json: 'token_dim': expected an integer from 32 to 32, found 16"},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 32}", "prompt_embeddings",
@@ -305,6 +311,10 @@ static void wrong_options_are_refused(void **state)
     snprintf(c.targets, sizeof c.targets, "q_proj,w_proj");
     assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "targets: expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj or all, found 'w_proj'");
+    configure(&c, "bottleneck");
+    snprintf(c.targets, sizeof c.targets, "q_proj");
+    assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "targets: expected o_proj, down_proj or all, found 'q_proj'");
     configure(&c, "last");
     c.last = 3;
     assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
