@@ -21,7 +21,7 @@
     X(float, beta, 0.3, 0, 1, "retrieve, substring: what tokens that heavier strings have cost a string (0: nothing)")           \
     X(int, frequent, 1500, 0, 2147483647,                                                                                        \
       "retrieve, substring: strings with more places count for documents alone that others found (0: for all)")                  \
-    X(int, prompt, 256, 1, 100000, "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")  \
+    X(int, query_tokens, 256, 1, 100000, "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")  \
     X(int, batch, 64, 1, 1024, "retrieve: texts that the model reads and writes together")
 
 typedef struct sg_retrieve_config {

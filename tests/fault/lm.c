@@ -148,7 +148,7 @@ static sg_status retrieve(void *ctx, sg_error *err)
     sg_options_init(&c, sg_retrieve_options, sg_n_retrieve_options);
     c.beam = 2;
     c.length = 3;
-    c.prompt = 40; /* the second one is cut */
+    c.query_tokens = 40; /* the second one is cut */
     if (!l->r)
         st = read_library(&r, l, err);
     else if (!(st = sg_llama_desk(&desk, l->m, 60, NULL, err)))

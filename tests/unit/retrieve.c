@@ -480,7 +480,7 @@ static void queries_of_any_length_are_read(void **state)
             assert_true(found[q].n > 0);
         found_free(found, 3);
     }
-    c.prompt = 20; /* both are cut to the same */
+    c.query_tokens = 20; /* both are cut to the same */
     retrieve(found, &l, SG_BY_TITLE, query, 3, 1, &c);
     assert_int_equal(found[0].n, found[2].n);
     for (int i = 0; i < found[0].n; i++)
