@@ -6,7 +6,7 @@
  * it; by what the generator knows of the same slates; and how often the generator itself would be right about the ratings, which is
  * as good as it gets. Of each model, over at most 2,000 test cases with the history filtered: recall@10, the judge's mean reward of the ten items, each a
  * slate of its own, and of the first five as one; the true mean worth of the ten, 0 to 1; the share of places that hold an item, new to
- * the list and to the user. */
+ * the list and to the user. Of other data with ratings the same, without what only a generator knows. */
 #include "bench.h"
 
 #include "base/alloc.h"
@@ -32,7 +32,7 @@ typedef struct shop {
     sg_dataset *data;
     sg_split *split;
     sg_train_data train;
-    sg_world *world;
+    sg_world *world; /* NULL: other data */
 } shop;
 
 static void open_shop(shop *s, const char *dir)
@@ -42,8 +42,9 @@ static void open_shop(shop *s, const char *dir)
 
     check(sg_dataset_open(&s->data, dir, &err));
     check(sg_split_new(&s->split, s->data, &loo, &err));
-    check(sg_synth_config_read(&c, s->data, &err));
-    check(sg_world_new(&s->world, &c, &err));
+    if (sg_synth_config_read(&c, s->data, &err) ==
+        SG_OK) /* else it is no shop of ours: nobody knows the truth */
+        check(sg_world_new(&s->world, &c, &err));
     s->train = (sg_train_data){.data = s->data, .split = s->split};
 }
 
@@ -115,7 +116,7 @@ static void measure_judge(const shop *s, const sg_model *judge)
     for (int32_t u = 0; u < d->n_users; u++) {
         const int64_t begin = d->user_offsets[u];
 
-        if (!sg_reward_held(judge, u) || !sg_shopper_start(&shopper, s->world, (uint64_t)u))
+        if (!sg_reward_held(judge, u) || (s->world && !sg_shopper_start(&shopper, s->world, (uint64_t)u)))
             continue;
         for (int64_t e = begin; n < MOST && e + SLATE <= s->split->train_end[u]; e += SLATE) {
             const sg_histories h = {.n = 1,
@@ -128,17 +129,21 @@ static void measure_judge(const shop *s, const sg_model *judge)
                 session, &h, &(sg_slates){1, (int32_t[]){0}, (int32_t[]){0, SLATE}, d->item + e}, p, &err));
             v[n] = (verdict){.said = (double)p[goal]};
             for (int k = 0; k < SLATE; k++) {
-                const sg_synth_event event = sg_shopper_next(&shopper);
-
                 v[n].rated += (double)d->rating[e + k];
-                v[n].known += worth(sg_shopper_liking(&shopper, event.place));
+                if (s->world) {
+                    const sg_synth_event event = sg_shopper_next(&shopper);
+
+                    v[n].known += worth(sg_shopper_liking(&shopper, event.place));
+                }
             }
             n++;
         }
     }
     bench_value("judge right about ratings", right_share(v, n, by_ratings, by_judge), "share");
-    bench_value("judge right about the truth", right_share(v, n, by_truth, by_judge), "share");
-    bench_value("truth right about ratings", right_share(v, n, by_ratings, by_truth), "share");
+    if (s->world) {
+        bench_value("judge right about the truth", right_share(v, n, by_truth, by_judge), "share");
+        bench_value("truth right about ratings", right_share(v, n, by_ratings, by_truth), "share");
+    }
     sg_shopper_fini(&shopper);
     sg_session_free(session);
     sg_free(p);
@@ -164,9 +169,9 @@ static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
     float *p = sg_alloc_array((size_t)(K + 1) * (size_t)tasks, sizeof *p);
     sg_shopper shopper = {0};
 
-    if (!p || !sg_shopper_start(&shopper, s->world, (uint64_t)c->user))
+    if (!p || (s->world && !sg_shopper_start(&shopper, s->world, (uint64_t)c->user)))
         exit(1);
-    for (int64_t e = d->user_offsets[c->user]; e < c->target_begin; e++)
+    for (int64_t e = d->user_offsets[c->user]; s->world && e < c->target_begin; e++)
         sg_shopper_next(&shopper);
     for (int k = 0; k < K; k++) {
         bool valid = item[k] >= 0 && item[k] < d->n_items;
@@ -177,7 +182,7 @@ static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
             valid = valid && d->item[e] != item[k];
         t->valid += valid / (double)K;
         t->recall += item[k] == d->item[c->target_begin];
-        if (item[k] >= 0)
+        if (item[k] >= 0 && s->world)
             t->worth += worth(sg_shopper_liking(&shopper, s->world->place[item[k]])) / K;
         slate[k] = item[k] < 0 ? 0 : item[k];
         offsets[k] = k;
@@ -237,9 +242,9 @@ static void measure_model(const shop *s, const sg_model *judge, const char *dir)
     } rows[] = {{"recall@10", t.recall},
                 {"reward of the ten", t.reward_items},
                 {"reward of the first five", t.reward_slate},
-                {"true worth of the ten", t.worth},
-                {"valid places", t.valid}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+                {"valid places", t.valid},
+                {"true worth of the ten", t.worth}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows - !s->world; i++) {
         snprintf(name, sizeof name, "%s: %s", dir, rows[i].name);
         bench_value(name, n ? rows[i].sum / (double)n : 0, "mean");
     }

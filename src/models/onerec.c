@@ -10,8 +10,8 @@
  * A slate is `items` events in a row, fewer where the history ends; items=1 is TIGER with experts. Rounds of alignment are trainings
  * that start from a model (init) and have a reward: what they start from is the reference.
  *
- * Lists: of the slates that beam search finds, an item's score is the log of the share, by probability, of the slates that have it
- * (list=slates); or the log-probability that it comes first (list=next), as TIGER's.
+ * Lists: by the log-probability that an item comes first, as TIGER's (list=next); or, of the slates that beam search finds, by the log
+ * of the share, by probability, of those that have it (list=slates).
  * Where we differ: sessions are runs of events, not visits; the paper asks 24 experts of a decoder 10 times as deep. */
 #include "models/align.h"
 
@@ -44,8 +44,8 @@
     X(bool, tied, true, 0, 1, "output table = input table")                                                  \
     X(float, init_sd, 1, 0.0001, 10, "spread of the stored token vectors; read as vector / init_sd")         \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes of the level")            \
-    X(choice, list, slates, 0, 0, "slates|next: a list goes by the slates found, or by what comes next")     \
-    X(int, beam, 20, 1, 100000, "slates (list=next: prefixes) kept while decoding")                          \
+    X(choice, list, next, 0, 0, "next|slates: a list goes by what comes next, or by the slates found")       \
+    X(int, beam, 20, 1, 100000, "prefixes (list=slates: slates) kept while decoding")                        \
     X(int, branch, 4, 1, 1000, "items that a slate is continued by before the best are kept")                \
     X(text, init, , 0, 255, "folder of a onerec model whose weights are the start")                          \
     X(text, reward, , 0, 255, "alignment: folder of the onerec-reward that judges (empty: none)")            \

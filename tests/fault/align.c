@@ -25,9 +25,10 @@ static sg_status new_model(sg_model **out, parts *p, const char *const *options,
     return st ? st : sg_model_build(*out, &p->t.train, 3, err);
 }
 
-static const char *const small[] = {"dim=8",     "layers=1",  "heads=1",     "head_dim=8",     "ffn=8",
-                                    "experts=2", "history=4", "dropout=0",   "reward_least=0", "share=0.3",
-                                    "gap=0",     "items=2",   "responses=3", "branch=2",       NULL};
+static const char *const small[] = {"dim=8",          "layers=1",  "heads=1",     "head_dim=8",
+                                    "ffn=8",          "experts=2", "history=4",   "dropout=0",
+                                    "reward_least=0", "share=0.3", "gap=0",       "items=2",
+                                    "responses=3",    "branch=2",  "list=slates", NULL};
 
 static sg_status align(void *ctx, sg_error *err)
 {

@@ -189,7 +189,8 @@ static void slates_end_where_nothing_is_left(void **state)
 static void lists_have_k_different_items(void **state)
 {
     (void)state;
-    static const char *const lists[] = {SMALL "beam=3 branch=2", SMALL "list=next", SMALL "items=1"};
+    static const char *const lists[] = {SMALL "list=slates beam=3 branch=2", SMALL "list=next",
+                                        SMALL "list=slates items=1"};
     tiny t;
 
     tiny_new(&t, USERS, ITEMS, 12, 4);
