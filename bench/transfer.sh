@@ -11,7 +11,7 @@
 #   scratch    random weights
 #   pre        the encoder and the vectors of codes of there, codes of here
 #   shared     the same, and items of here encoded by the codebooks of there
-#   plain      shared, from the pre-training without semi-synthetic negatives
+#   plain      pre, from the pre-training without semi-synthetic negatives
 #   aligned    pre, after ALIGN epochs (1) in which nothing but a soft permutation of codes is learned; the same codes after it
 # STARTS picks among them. CSV: start, epochs, seed, then Recall@10, NDCG@10, Recall@50 of the test events, history kept. Options of
 # training: PRE (of the pre-training), TUNE. A run that is there is not made again. At the end: for each start the mean, and in how many
@@ -20,8 +20,8 @@ set -eu
 source=$1 target=$2 work=$3
 sedge=${4:-build}/sedge
 epochs=${EPOCHS:-1}
-pre=${PRE:-lr=0.003 schedule=linear epochs=12 valid_every=6 patience=0}
-tune=${TUNE:-lr=0.001}
+pre=${PRE:-lr=0.002 schedule=linear epochs=4 valid_every=4 patience=0}
+tune=${TUNE:-lr=0.006}
 mkdir -p "$work"
 
 train() { # DATA RUN OPTION...
@@ -41,7 +41,7 @@ for seed in ${SEEDS:-1 2 3}; do
         scratch) from= ;;
         pre) from="init=$work/pre" ;;
         shared) from="init=$work/pre codebooks=init" ;;
-        plain) from="init=$work/plain codebooks=init" ;;
+        plain) from="init=$work/plain" ;;
         aligned)
             train "$target" "$work/align-$seed" stage=align init="$work/pre" seed="$seed" epochs="${ALIGN:-1}" lr=0.01 patience=0 valid_users=1000
             from="init=$work/align-$seed codebooks=init"
