@@ -27,6 +27,6 @@ for level in range(4):
     _, code = k.index.search(left, 1)
     left = left - k.centroids[code[:, 0]]
     shares.append(left)
-print(f"faiss {faiss.__version__},{threads},residual k-means,{time.perf_counter() - start:.3f},s")
+    print(f"faiss {faiss.__version__},{threads},residual k-means to level {level + 1},{time.perf_counter() - start:.3f},s", flush=True)
 for s in shares:
     print(f"faiss {faiss.__version__},{threads},share of the variance left,{float((s ** 2).sum(dtype=np.float64)) / total:.6f},")

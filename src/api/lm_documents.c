@@ -26,7 +26,9 @@ sg_status api_documents_open(api_documents *d, const char *dir, sg_error *err)
     if ((st = sg_dataset_open(&d->set, dir, err)) || (st = sg_collection_open(&d->collection, d->set, err)))
         return st;
     if (!d->collection)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected queries and judgements, as 'sedge import beir' makes them, found none", dir);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected queries and judgements, as 'sedge import beir' makes them, found none",
+                       dir);
     if ((st = column(&d->title, d, "title", err)))
         return st;
     return column(&d->text, d, "text", err);
@@ -39,14 +41,16 @@ void api_documents_close(api_documents *d)
     sg_free(d->none);
 }
 
-sg_status api_documents_split(sg_collection_split *out, const api_documents *d, const char *name, sg_error *err)
+sg_status api_documents_split(sg_collection_split *out, const api_documents *d, const char *name,
+                              sg_error *err)
 {
     for (int i = 0; i < SG_COLLECTION_SPLITS; i++)
         if (strcmp(sg_collection_split_names[i], name) == 0) {
             *out = (sg_collection_split)i;
-            return sg_collection_asked(d->collection, *out) ? SG_OK
-                                                            : sg_fail(err, SG_ERR_USAGE, "%s: expected judgements in split %s, found none",
-                                                                      d->set->dir, name);
+            return sg_collection_asked(d->collection, *out)
+                       ? SG_OK
+                       : sg_fail(err, SG_ERR_USAGE, "%s: expected judgements in split %s, found none",
+                                 d->set->dir, name);
         }
     return sg_fail(err, SG_ERR_USAGE, "split: expected train, dev or test, found '%s'", name);
 }

@@ -1,60 +1,16 @@
 /* lm_generate.c - texts from prompts: one or many, free or held to a list, a schema or an index. */
 #include "api/lm.h"
+#include "api/lm_writer.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
 #include "base/utf8.h"
 #include "file/json.h"
-#include "lm/adapter.h"
 
 #include <string.h>
 
-/* ---- models that write ----------------------------------------------------------------------------------------------------- */
-typedef struct model { /* one of the two */
-    sg_llama *llama;
-    sg_t5 *t5;
-    sg_adapter *adapter; /* owned; NULL: none */
-} model;
-
-static sg_status open_model(model *m, const sedge_lm_params *p, sg_error *err)
-{
-    bool t5;
-    sg_status st;
-
-    if ((st = sg_t5_is_at(&t5, p->model, err)) || (st = t5 ? sg_t5_open(&m->t5, p->model, err) : sg_llama_open(&m->llama, p->model, err)) ||
-        !p->adapter)
-        return st;
-    const sg_adapter_host host = t5 ? sg_t5_host(sg_t5_config_of(m->t5)) : sg_llama_host(sg_llama_config_of(m->llama));
-    if ((st = sg_adapter_open(&m->adapter, p->adapter, &host, err)))
-        return st;
-    if (t5)
-        sg_t5_adapt(m->t5, m->adapter);
-    else
-        sg_llama_adapt(m->llama, m->adapter);
-    return SG_OK;
-}
-
-static void close_model(model *m)
-{
-    sg_t5_close(m->t5);
-    sg_llama_close(m->llama);
-    sg_adapter_free(m->adapter);
-}
-
-static const sg_tokenizer *tokenizer_of(const model *m)
-{
-    return m->t5 ? sg_t5_tokenizer(m->t5) : sg_llama_tokenizer(m->llama);
-}
-
-static sg_status open_desk(sg_desk **out, const model *m, const sg_generate_config *o, sg_pool *pool, sg_error *err)
-{
-    if (m->t5)
-        return sg_t5_desk(out, m->t5, o->length + 1, pool, err); /* the token that it begins with */
-    return sg_llama_desk(out, m->llama, sg_llama_places(m->llama), pool, err);
-}
-
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-static sg_status tokens_of(sg_token_list *out, const model *m, const api_prompt *p, bool chat, sg_error *err)
+static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, sg_error *err)
 {
     sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
 
@@ -64,10 +20,10 @@ static sg_status tokens_of(sg_token_list *out, const model *m, const api_prompt 
         return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
     if (chat)
         return sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
-    return sg_text_tokens(out, tokenizer_of(m), api_bytes(p->text), false, err);
+    return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
 }
 
-static sg_status make_tokens(sg_token_list **out, const model *m, const api_prompts *p, bool chat, sg_error *err)
+static sg_status make_tokens(sg_token_list **out, const api_writer *m, const api_prompts *p, bool chat, sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -240,7 +196,7 @@ static sg_status report(json_t **out, const sg_tokenizer *t, const api_prompts *
 sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
 {
     sg_generate_report r;
-    model m = {0};
+    api_writer m = {0};
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
@@ -250,10 +206,10 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_pool *pool;
     sg_status st;
 
-    if ((st = open_model(&m, p, &c->err)) || (st = api_prompts_read(&all, p, &c->err)) ||
+    if ((st = api_writer_open(&m, p->model, p->adapter, &c->err)) || (st = api_prompts_read(&all, p, &c->err)) ||
         (st = make_tokens(&tokens, &m, &all, p->chat, &c->err)) ||
-        (st = open_guide(&guide, &fm, tokenizer_of(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
-        (st = open_desk(&desk, &m, o, pool, &c->err)))
+        (st = open_guide(&guide, &fm, api_writer_tokenizer(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
+        (st = api_writer_desk(&desk, &m, o->length, pool, &c->err)))
         goto done;
     if (!(answer = sg_alloc_zero(all.n, sizeof *answer))) {
         st = sg_fail_memory(&c->err, "answers");
@@ -265,7 +221,7 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
                                  .end = p->chat ? sg_chat_end(m.llama) : -1,
                                  .guide = guide};
     if (!(st = sg_generate(answer, &r, &job, o, &c->progress, &c->err)))
-        st = report(&c->result, tokenizer_of(&m), &all, tokens, answer, &r, p->file != NULL, o->beam > 1, &c->err);
+        st = report(&c->result, api_writer_tokenizer(&m), &all, tokens, answer, &r, p->file != NULL, o->beam > 1, &c->err);
 done:
     for (size_t i = 0; i < all.n; i++) {
         if (answer)
@@ -279,6 +235,6 @@ done:
     sg_fm_free(fm);
     api_prompts_free(&all);
     sg_desk_free(desk);
-    close_model(&m);
+    api_writer_close(&m);
     return st;
 }

@@ -21,7 +21,7 @@ typedef struct maker {
     sg_collection_split split;
     sg_writer *out;
     sg_buf prompt, answer, line;
-    uint64_t drawn; /* draws so far: each has a number of its own */
+    uint64_t drawn;          /* draws so far: each has a number of its own */
     json_int_t judged, free; /* lessons from judgements, and from documents alone */
     sg_error *err;
 } maker;
@@ -41,7 +41,8 @@ static sg_status put(maker *k, json_int_t *count)
     if (k->prompt.failed || k->answer.failed)
         return sg_fail_memory(k->err, "lessons");
     if (k->answer.size) {
-        o = json_pack("{s:s%, s:s%}", "prompt", k->prompt.data, k->prompt.size, "completion", k->answer.data, k->answer.size);
+        o = json_pack("{s:s%, s:s%}", "prompt", k->prompt.data, k->prompt.size, "completion", k->answer.data,
+                      k->answer.size);
         text = o ? json_dumps(o, JSON_COMPACT) : NULL;
         if (!text || (sg_buf_puts(&k->line, text), sg_buf_putc(&k->line, '\n'), k->line.failed))
             st = sg_fail_memory(k->err, "lessons");
@@ -78,7 +79,8 @@ static sg_status title(maker *k, sg_bytes query, int32_t doc)
 /* Strings of its text that share words with the query, and one of its title. */
 static sg_status ngrams(maker *k, sg_bytes query, int32_t doc)
 {
-    const sg_bytes part[] = {sg_strings_at(&k->d->text, (size_t)doc), sg_strings_at(&k->d->title, (size_t)doc)};
+    const sg_bytes part[] = {sg_strings_at(&k->d->text, (size_t)doc),
+                             sg_strings_at(&k->d->title, (size_t)doc)};
     const int wanted[] = {k->c->ngrams, 1};
     sg_span span[SPANS_MOST];
     sg_status st = SG_OK;
@@ -95,7 +97,8 @@ static sg_status ngrams(maker *k, sg_bytes query, int32_t doc)
 
 static sg_status query_of(maker *k, sg_bytes query, int32_t doc)
 {
-    api_document_prompt(&k->prompt, sg_strings_at(&k->d->title, (size_t)doc), sg_strings_at(&k->d->text, (size_t)doc), k->c->document);
+    api_document_prompt(&k->prompt, sg_strings_at(&k->d->title, (size_t)doc),
+                        sg_strings_at(&k->d->text, (size_t)doc), k->c->document);
     sg_retrieve_completion(&k->answer, query);
     return put(k, &k->judged);
 }
@@ -103,7 +106,8 @@ static sg_status query_of(maker *k, sg_bytes query, int32_t doc)
 /* ---- what is learned of a document alone: a part of its text stands for a query ------------------------------------------------ */
 static sg_status alone(maker *k, sg_retrieve_by by, int32_t doc)
 {
-    const sg_bytes text = sg_strings_at(&k->d->text, (size_t)doc), head = sg_strings_at(&k->d->title, (size_t)doc);
+    const sg_bytes text = sg_strings_at(&k->d->text, (size_t)doc),
+                   head = sg_strings_at(&k->d->title, (size_t)doc);
     sg_span query[SPANS_MOST], answer;
     const double whole = floor(k->c->spans);
     const bool more = sg_rng_double((uint64_t)k->c->seed, STREAM, 0, (uint64_t)doc) < k->c->spans - whole;
@@ -142,7 +146,8 @@ static sg_status teach_query(maker *k, int32_t q, lesson *make)
     for (; best > 0 && !st; best--)
         for (uint32_t i = 0; i < n && !st && (!k->c->judged || made < k->c->judged); i++)
             if (j->grade[begin + order[i]] == best) {
-                st = make(k, sg_strings_at(&k->d->collection->query_text, (size_t)q), j->doc[begin + order[i]]);
+                st = make(k, sg_strings_at(&k->d->collection->query_text, (size_t)q),
+                          j->doc[begin + order[i]]);
                 made++;
             }
     sg_free(order);
@@ -151,10 +156,13 @@ static sg_status teach_query(maker *k, int32_t q, lesson *make)
 
 static sg_status tick(api_call *c, int32_t done, int32_t n)
 {
-    return done % SAY_EVERY ? SG_OK
-                            : sg_progress_tick(&c->progress,
-                                               &(sg_progress_event){.stage = "lessons", .unit = "texts", .done = done, .total = n, .loss = (double)NAN},
-                                               &c->err);
+    return done % SAY_EVERY
+               ? SG_OK
+               : sg_progress_tick(
+                     &c->progress,
+                     &(sg_progress_event){
+                         .stage = "lessons", .unit = "texts", .done = done, .total = n, .loss = (double)NAN},
+                     &c->err);
 }
 
 static sg_status teach(api_call *c, maker *k, const char *what)
@@ -164,7 +172,9 @@ static sg_status teach(api_call *c, maker *k, const char *what)
         lesson *make;
         sg_retrieve_by by;
         bool alone;
-    } kinds[] = {{"titles", title, SG_BY_TITLE, true}, {"ngrams", ngrams, SG_BY_SUBSTRING, true}, {"queries", query_of, SG_BY_TITLE, false}};
+    } kinds[] = {{"titles", title, SG_BY_TITLE, true},
+                 {"ngrams", ngrams, SG_BY_SUBSTRING, true},
+                 {"queries", query_of, SG_BY_TITLE, false}};
     const int32_t queries = k->d->collection->n_queries, documents = k->d->set->n_items;
     sg_status st = SG_OK;
     size_t kind = 0;
@@ -180,8 +190,8 @@ static sg_status teach(api_call *c, maker *k, const char *what)
         if (!(st = alone(k, kinds[kind].by, d)))
             st = tick(c, d, documents);
     if (!st && k->judged + k->free == 0)
-        st = sg_fail(&c->err, SG_ERR_FORMAT, "%s: expected judged documents with texts in %s, found none", k->d->set->dir,
-                     sg_collection_split_names[k->split]);
+        st = sg_fail(&c->err, SG_ERR_FORMAT, "%s: expected judged documents with texts in %s, found none",
+                     k->d->set->dir, sg_collection_split_names[k->split]);
     return st;
 }
 
@@ -196,16 +206,19 @@ int sedge_lm_lessons(const sedge_lessons_params *given, char **json, sedge_error
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(&table, 1);
-    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = api_need(p.what, "what the lessons are for", &c.err)) &&
-        !(st = api_need(p.out, "a file to write (out)", &c.err)) && !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)) &&
-        !(st = api_documents_open(&d, p.data, &c.err)) && !(st = api_documents_split(&k.split, &d, p.split ? p.split : "train", &c.err)) &&
+    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
+        !(st = api_need(p.what, "what the lessons are for", &c.err)) &&
+        !(st = api_need(p.out, "a file to write (out)", &c.err)) &&
+        !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)) &&
+        !(st = api_documents_open(&d, p.data, &c.err)) &&
+        !(st = api_documents_split(&k.split, &d, p.split ? p.split : "train", &c.err)) &&
         !(st = sg_writer_open(&k.out, p.out, &c.err)) && !(st = teach(&c, &k, p.what))) {
         st = sg_writer_commit(k.out, &c.err);
         k.out = NULL;
     }
     sg_writer_abort(k.out);
-    if (!st && !(c.result = json_pack("{s:s, s:I, s:I, s:I}", "out", p.out, "lessons", k.judged + k.free, "from_judgements", k.judged,
-                                      "from_documents", k.free)))
+    if (!st && !(c.result = json_pack("{s:s, s:I, s:I, s:I}", "out", p.out, "lessons", k.judged + k.free,
+                                      "from_judgements", k.judged, "from_documents", k.free)))
         st = sg_fail_memory(&c.err, "result");
     sg_buf_free(&k.prompt);
     sg_buf_free(&k.answer);

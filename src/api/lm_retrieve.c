@@ -1,10 +1,9 @@
 /* lm_retrieve.c - documents of a collection by what a language model writes, as a TREC run and measured. */
-#include "api/lm.h"
 #include "api/lm_documents.h"
+#include "api/lm_writer.h"
 
 #include "base/alloc.h"
 #include "eval/retrieval.h"
-#include "lm/adapter.h"
 
 #include <string.h>
 
@@ -16,7 +15,8 @@ static sg_status read_by(sg_retrieve_by *out, const char *by, sg_error *err)
     return SG_OK;
 }
 
-static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_retrieve_by by, const sg_llama *m, api_call *c)
+static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_retrieve_by by,
+                                const sg_tokenizer *t, api_call *c)
 {
     const size_t n = (size_t)d->set->n_items;
     sg_bytes *text = sg_alloc_array(2 * n + 1, sizeof *text);
@@ -27,7 +27,8 @@ static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_r
         text[n + i] = sg_strings_at(&d->text, i);
     }
     if (!st)
-        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items}, by, sg_llama_tokenizer(m), &c->progress, &c->err);
+        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items}, by, t, &c->progress,
+                              &c->err);
     sg_free(text);
     return st;
 }
@@ -94,8 +95,8 @@ static sg_status make_run(sg_run *out, const asked *a, int32_t n_queries, sg_err
     return SG_OK;
 }
 
-static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_collection_split split, const char *by, const char *out,
-                        const sg_retrieve_report *r)
+static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_collection_split split,
+                        const char *by, const char *out, const sg_retrieve_report *r)
 {
     static const int cuts[] = {1, 10, 100};
     json_t *metrics = NULL;
@@ -106,26 +107,16 @@ static sg_status report(api_call *c, const asked *a, const api_documents *d, sg_
         st = sg_run_write(&run, d->set, d->collection, out, by, &c->err);
     if (!st)
         st = sg_run_measure(&metrics, &run, d->collection, split, cuts, 3, &c->err);
-    if (!st && !(c->result = json_pack("{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f, s:f, s:f, s:f, s:f}", "by", by, "split",
-                                       sg_collection_split_names[split], "documents", (int)d->set->n_items, "queries", a->n, "listed",
-                                       (json_int_t)run.offsets[run.n_queries], "metrics", metrics, "texts", r->texts, "tokens",
-                                       r->generate.tokens, "prompt_tokens", r->generate.prompt_tokens, "seconds_prompt",
-                                       r->generate.seconds[0], "seconds_write", r->generate.seconds[1], "seconds_rank", r->seconds_rank)))
+    if (!st &&
+        !(c->result = json_pack("{s:s, s:s, s:i, s:i, s:I, s:O, s:f, s:f, s:f, s:f, s:f, s:f}", "by", by,
+                                "split", sg_collection_split_names[split], "documents", (int)d->set->n_items,
+                                "queries", a->n, "listed", (json_int_t)run.offsets[run.n_queries], "metrics",
+                                metrics, "texts", r->texts, "tokens", r->generate.tokens, "prompt_tokens",
+                                r->generate.prompt_tokens, "seconds_prompt", r->generate.seconds[0],
+                                "seconds_write", r->generate.seconds[1], "seconds_rank", r->seconds_rank)))
         st = sg_fail_memory(&c->err, "result");
     json_decref(metrics);
     sg_run_free(&run);
-    return st;
-}
-
-static sg_status adapt(sg_adapter **out, sg_llama *m, const char *dir, sg_error *err)
-{
-    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
-    sg_status st;
-
-    if (!dir)
-        return SG_OK;
-    if (!(st = sg_adapter_open(out, dir, &host, err)))
-        sg_llama_adapt(m, *out);
     return st;
 }
 
@@ -134,8 +125,7 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     const char *by = p->by ? p->by : "substring";
     api_documents d = {0};
     asked a = {0};
-    sg_llama *m = NULL;
-    sg_adapter *adapter = NULL;
+    api_writer m = {0};
     sg_retriever *r = NULL;
     sg_desk *desk = NULL;
     sg_collection_split split = SG_COLLECTION_TEST;
@@ -146,15 +136,15 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
 
     if (!(st = read_by(&how, by, &c->err)) && !(st = api_documents_open(&d, p->data, &c->err)) &&
         !(st = api_documents_split(&split, &d, p->split ? p->split : "test", &c->err)) &&
-        !(st = list_queries(&a, &d, split, &c->err)) && !(st = sg_llama_open(&m, p->model, &c->err)) &&
-        !(st = adapt(&adapter, m, p->adapter, &c->err)) && !(st = make_retriever(&r, &d, how, m, c)) && !(st = api_pool(c, &pool)) &&
-        !(st = sg_llama_desk(&desk, m, sg_llama_places(m), pool, &c->err)) &&
+        !(st = list_queries(&a, &d, split, &c->err)) &&
+        !(st = api_writer_open(&m, p->model, p->adapter, &c->err)) &&
+        !(st = make_retriever(&r, &d, how, api_writer_tokenizer(&m), c)) && !(st = api_pool(c, &pool)) &&
+        !(st = api_writer_desk(&desk, &m, sg_retrieve_length(r, o), pool, &c->err)) &&
         !(st = sg_retrieve(a.found, &done, r, desk, a.text, a.n, o, &c->progress, &c->err)))
         st = report(c, &a, &d, split, by, p->out, &done);
     sg_desk_free(desk);
     sg_retriever_free(r);
-    sg_llama_close(m);
-    sg_adapter_free(adapter);
+    api_writer_close(&m);
     asked_free(&a);
     api_documents_close(&d);
     return st;
@@ -169,7 +159,8 @@ int sedge_lm_retrieve(const sedge_retrieve_params *given, char **json, sedge_err
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(&table, 1);
-    if (!st && !(st = api_need(p.model, "a model", &c.err)) && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
+    if (!st && !(st = api_need(p.model, "a model", &c.err)) &&
+        !(st = api_need(p.data, "a dataset folder", &c.err)) &&
         !(st = api_assign(&table, 1, p.set, p.n_set, &c.err)))
         st = retrieve(&c, &p, &o);
     return api_end(&c, st, json, err);

@@ -201,22 +201,25 @@ static sg_status put_codebook(page *p, sg_error *err)
     sg_html_section(&p->html, "Codebook", "Items per code of each level. Even use makes IDs that tell items apart; the dashed line is the mean.");
     sg_buf_puts(&p->html, "<div class=plots>");
     for (int l = 0; l < levels; l++) {
-        const size_t size = (size_t)sg_catalogue_size(c, l);
+        const size_t size = (size_t)sg_catalogue_size(c, l) - (sg_catalogue_ends(c) && l > 0); /* the end is no code of an item */
         int64_t *count = sg_alloc_zero(size, sizeof *count);
         int32_t codes[SG_LEVELS_MAX];
         double entropy = 0;
-        size_t used = 0;
+        size_t used = 0, n = 0;
         char title[128];
 
         if (!count)
             return sg_fail_memory(err, "codebook");
         for (int32_t i = 0; i < p->model->n_items; i++) {
             sg_catalogue_codes(c, i, codes);
+            if (l >= sg_catalogue_length(c, codes))
+                continue;
             count[codes[l]]++;
+            n++;
         }
         for (size_t k = 0; k < size; k++)
             if (count[k]) {
-                const double share = (double)count[k] / (double)p->model->n_items;
+                const double share = (double)count[k] / (double)n;
 
                 entropy -= share * log(share);
                 used++;

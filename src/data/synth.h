@@ -30,9 +30,11 @@ extern const size_t sg_n_synth_options;
  * Memory does not grow with the number of events. */
 sg_status sg_synth(const char *dir, const sg_synth_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,
                    sg_error *err);
-/* Metrics of the oracle that knows the generator, on the cases of the split: *out like sg_eval's "metrics". */
 struct sg_dataset;
 struct sg_split;
+/* The options that d was made with, from its truth.json. */
+sg_status sg_synth_config_read(sg_synth_config *c, const struct sg_dataset *d, sg_error *err);
+/* Metrics of the oracle that knows the generator, on the cases of the split: *out like sg_eval's "metrics". */
 sg_status sg_synth_oracle(json_t **out, const struct sg_dataset *d, const struct sg_split *s, bool test, sg_pool *pool, sg_error *err);
 
 #endif

@@ -129,8 +129,7 @@ static json_t *report(const sums *t, size_t n_cases)
     return out;
 }
 
-/* The options in truth.json, by the table. */
-static sg_status read_config(sg_synth_config *c, const sg_dataset *d, sg_error *err)
+sg_status sg_synth_config_read(sg_synth_config *c, const sg_dataset *d, sg_error *err)
 {
     char *path = sg_path_join(d->dir, "truth.json");
     json_t *truth = NULL, *options;
@@ -196,7 +195,7 @@ sg_status sg_synth_oracle(json_t **out, const sg_dataset *d, const sg_split *spl
     sg_status st;
 
     *out = NULL;
-    if ((st = read_config(&config, d, err)) || (st = sg_world_new(&w, &config, err)) || (st = sg_odds_new(&odds, w, err)))
+    if ((st = sg_synth_config_read(&config, d, err)) || (st = sg_world_new(&w, &config, err)) || (st = sg_odds_new(&odds, w, err)))
         goto done;
     o.w = w;
     o.odds = odds;

@@ -210,15 +210,20 @@ static uint32_t unseen_on_sale(sg_shopper *s, bool all)
     return p;
 }
 
-/* How much the shopper likes it: near to the interest is better, and every item has its own quality. */
-static float rate(sg_shopper *s, uint32_t place)
+double sg_shopper_liking(const sg_shopper *s, uint32_t place)
 {
     const uint32_t line = sg_world_line_of(s->w, place);
     const double near = line == s->interest                                                     ? 1
                         : sg_world_category(s->w, line) == sg_world_category(s->w, s->interest) ? 0.4
                                                                                                 : -0.4;
     const double quality = (double)(sg_world_random(s->w, SG_SYNTH_ITEM, place, 1) >> 11) * 0x1p-53 * 2 - 1;
-    const double x = floor(3.3 + near + quality + (uniform(s) * 2 - 1) + 0.5);
+
+    return 3.3 + near + quality;
+}
+
+static float rate(sg_shopper *s, uint32_t place)
+{
+    const double x = floor(sg_shopper_liking(s, place) + (uniform(s) * 2 - 1) + 0.5);
 
     return (float)(x < 1 ? 1 : x > 5 ? 5 : x);
 }

@@ -121,6 +121,9 @@ bool sg_shopper_start(sg_shopper *s, const sg_world *w, uint64_t user); /* false
 int64_t sg_shopper_time(const sg_shopper *s);                           /* of the next event */
 sg_synth_event sg_shopper_next(sg_shopper *s);
 bool sg_shopper_seen(const sg_shopper *s, uint32_t place);
+/* How much the shopper likes an item with the interest of now: near to it is better, and every item has its own quality. A rating is this,
+ * plus a number from -1 to 1, rounded and cut to 1 .. 5. */
+double sg_shopper_liking(const sg_shopper *s, uint32_t place);
 void sg_shopper_fini(sg_shopper *s);
 
 /* p (n): the chance of each place to be the shopper's next event, given all before it (see synth_odds.c). */

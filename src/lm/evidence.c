@@ -16,14 +16,14 @@ typedef struct place {
 
 struct sg_evidence {
     sg_shelf shelf;
-    double tokens;    /* of all documents */
-    place *found;     /* owned */
-    place *dealt;     /* owned: the same by document */
+    double tokens; /* of all documents */
+    place *found;  /* owned */
+    place *dealt;  /* owned: the same by document */
     size_t n, cap_found, cap_dealt;
-    uint32_t *count;  /* owned: (documents + 1) */
-    uint32_t *seen;   /* owned: (vocabulary) the document that last had this token */
-    uint32_t stamp;   /* of the document at hand */
-    uint8_t *taken;   /* owned: (longest document) */
+    uint32_t *count; /* owned: (documents + 1) */
+    uint32_t *seen;  /* owned: (vocabulary) the document that last had this token */
+    uint32_t stamp;  /* of the document at hand */
+    uint8_t *taken;  /* owned: (longest document) */
 };
 
 double sg_gram_weight(double logp, double count, double tokens)
@@ -39,7 +39,8 @@ double sg_gram_weight(double logp, double count, double tokens)
 
 static size_t tokens_of(const sg_shelf *s, int32_t document)
 {
-    return (size_t)(s->offsets[(int64_t)(document + 1) * s->parts] - s->offsets[(int64_t)document * s->parts]);
+    return (size_t)(s->offsets[(int64_t)(document + 1) * s->parts] -
+                    s->offsets[(int64_t)document * s->parts]);
 }
 
 sg_status sg_evidence_new(sg_evidence **out, const sg_shelf *s, sg_error *err)
@@ -97,11 +98,14 @@ static void weigh(const sg_evidence *e, sg_gram *g)
     g->rows = sg_fm_anywhere(e->shelf.fm);
     for (int32_t i = 0; i < g->n; i++)
         g->rows = sg_fm_extend(e->shelf.fm, g->rows, g->token[i]);
-    g->weight = g->n > 0 && g->rows.last > g->rows.first ? sg_gram_weight(g->logp, (double)(g->rows.last - g->rows.first), e->tokens) : 0;
+    g->weight = g->n > 0 && g->rows.last > g->rows.first
+                    ? sg_gram_weight(g->logp, (double)(g->rows.last - g->rows.first), e->tokens)
+                    : 0;
 }
 
 /* Places of a string; known_only: those in documents that have been found. */
-static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, bool known_only, sg_error *err)
+static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, bool known_only,
+                             sg_error *err)
 {
     const sg_shelf *s = &e->shelf;
     const sg_gram *g = &gram[which];
@@ -135,7 +139,8 @@ static bool is_frequent(const sg_gram *g, const sg_evidence_how *how)
 }
 
 /* Places of all strings that weigh something: frequent ones last. */
-static sg_status find_all(sg_evidence *e, const sg_gram *gram, int n, const sg_evidence_how *how, sg_error *err)
+static sg_status find_all(sg_evidence *e, const sg_gram *gram, int n, const sg_evidence_how *how,
+                          sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -190,7 +195,8 @@ static double new_share(sg_evidence *e, const sg_gram *g)
 }
 
 /* p (n): places of one document. */
-static double score_document(sg_evidence *e, place *p, size_t n, const sg_gram *gram, const sg_evidence_how *how)
+static double score_document(sg_evidence *e, place *p, size_t n, const sg_gram *gram,
+                             const sg_evidence_how *how)
 {
     const int64_t begin = e->shelf.offsets[(int64_t)p[0].document * e->shelf.parts];
     double score = 0;
@@ -253,7 +259,8 @@ static int by_hit(const void *x, const void *y)
     return is_better(a, b) ? -1 : is_better(b, a);
 }
 
-sg_status sg_evidence_rank(sg_hit *hit, int *n_hit, sg_evidence *e, sg_gram *gram, int n, const sg_evidence_how *how, sg_error *err)
+sg_status sg_evidence_rank(sg_hit *hit, int *n_hit, sg_evidence *e, sg_gram *gram, int n,
+                           const sg_evidence_how *how, sg_error *err)
 {
     sg_status st;
 
@@ -267,7 +274,8 @@ sg_status sg_evidence_rank(sg_hit *hit, int *n_hit, sg_evidence *e, sg_gram *gra
     for (size_t i = 0, to; i < e->n; i = to) {
         for (to = i; to < e->n && e->dealt[to].document == e->dealt[i].document;)
             to++;
-        keep_best(hit, n_hit, how->most, (sg_hit){e->dealt[i].document, score_document(e, &e->dealt[i], to - i, gram, how)});
+        keep_best(hit, n_hit, how->most,
+                  (sg_hit){e->dealt[i].document, score_document(e, &e->dealt[i], to - i, gram, how)});
     }
     if (*n_hit)
         qsort(hit, (size_t)*n_hit, sizeof *hit, by_hit);

@@ -22,9 +22,9 @@ typedef struct sg_shelf {
 typedef struct sg_gram {
     const int32_t *token; /* (n) borrowed */
     int32_t n;
-    double logp;       /* log p(g|q) */
-    double weight;     /* w(g): made by sg_evidence_rank */
-    sg_fm_range rows;  /* likewise: its places in the documents */
+    double logp;      /* log p(g|q) */
+    double weight;    /* w(g): made by sg_evidence_rank */
+    sg_fm_range rows; /* likewise: its places in the documents */
 } sg_gram;
 
 typedef struct sg_hit {
@@ -36,15 +36,17 @@ double sg_gram_weight(double logp, double count, double tokens);
 
 typedef struct sg_evidence_how {
     double alpha, beta;
-    int most;     /* documents asked for */
+    int most; /* documents asked for */
     int frequent; /* strings with more places than this count for documents alone that rarer ones found; 0: no such limit */
 } sg_evidence_how;
 
 typedef struct sg_evidence sg_evidence; /* one thread's scratch */
-sg_status sg_evidence_new(sg_evidence **out, const sg_shelf *s, sg_error *err); /* what s names must outlive it */
+sg_status sg_evidence_new(sg_evidence **out, const sg_shelf *s,
+                          sg_error *err); /* what s names must outlive it */
 void sg_evidence_free(sg_evidence *e);
 /* gram (n): sorted here, the heaviest first; those alike are to be given once. hit (how->most): the best documents; those that score
  * alike in the order of their numbers. *n_hit: how many there are. */
-sg_status sg_evidence_rank(sg_hit *hit, int *n_hit, sg_evidence *e, sg_gram *gram, int n, const sg_evidence_how *how, sg_error *err);
+sg_status sg_evidence_rank(sg_hit *hit, int *n_hit, sg_evidence *e, sg_gram *gram, int n,
+                           const sg_evidence_how *how, sg_error *err);
 
 #endif

@@ -46,8 +46,8 @@ void sg_token_lists_free(sg_token_lists *l)
     *l = (sg_token_lists){0};
 }
 
-sg_status sg_read_texts(sg_token_lists *out, const sg_tokenizer *t, const sg_bytes *text, int32_t n, size_t most, const sg_progress *progress,
-                        sg_error *err)
+sg_status sg_read_texts(sg_token_lists *out, const sg_tokenizer *t, const sg_bytes *text, int32_t n,
+                        size_t most, const sg_progress *progress, sg_error *err)
 {
     const sg_encode_how how = {.bare = true, .literal = true, .most = most};
     sg_buf line = {0};
@@ -77,16 +77,19 @@ sg_status sg_read_texts(sg_token_lists *out, const sg_tokenizer *t, const sg_byt
             out->n = i + 1;
         }
         if (!st && i % SAY_EVERY == 0)
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "read", .unit = "texts", .done = i, .total = n, .loss = (double)NAN},
-                                  err);
+            st = sg_progress_tick(
+                progress,
+                &(sg_progress_event){
+                    .stage = "read", .unit = "texts", .done = i, .total = n, .loss = (double)NAN},
+                err);
     }
     sg_buf_free(&line);
     sg_encoder_free(e);
     return st;
 }
 
-sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retrieve_by by, const sg_tokenizer *t, const sg_progress *progress,
-                           sg_error *err)
+sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retrieve_by by,
+                           const sg_tokenizer *t, const sg_progress *progress, sg_error *err)
 {
     sg_retriever *r = sg_alloc_zero(1, sizeof *r);
     sg_status st;
@@ -117,11 +120,15 @@ void sg_retriever_free(sg_retriever *r)
 }
 
 /* ---- queries ---------------------------------------------------------------------------------------------------------------- */
-sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int beam, int length, double length_penalty,
-                            const sg_generate_watch *watch, sg_error *err)
+sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int beam, int length,
+                            double length_penalty, const sg_generate_watch *watch, sg_error *err)
 {
-    const sg_generate_job work = {
-        .desk = job->desk, .prompt = job->prompt, .n = job->n, .end = -1, .guide = job->r->guide, .watch = watch};
+    const sg_generate_job work = {.desk = job->desk,
+                                  .prompt = job->prompt,
+                                  .n = job->n,
+                                  .end = -1,
+                                  .guide = job->r->guide,
+                                  .watch = watch};
     sg_generate_report here, *all = &job->report->generate;
     sg_generate_config c;
     sg_status st;
@@ -139,8 +146,7 @@ sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int b
     return st;
 }
 
-/* Tokens that a query's texts may have. */
-static int length_of(const sg_retriever *r, const sg_retrieve_config *c)
+int sg_retrieve_length(const sg_retriever *r, const sg_retrieve_config *c)
 {
     return r->by == SG_BY_TITLE ? r->titles.longest + 1 : c->length;
 }
@@ -162,7 +168,8 @@ static sg_status cut_query(sg_buf *out, const sg_retriever *r, sg_bytes query, s
 }
 
 /* What the query spells is text, and never a special token; what there is no room for loses its end. */
-static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes query, size_t most, sg_error *err)
+static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes query, size_t most,
+                             sg_error *err)
 {
     sg_buf text = {0}, cut = {0};
     size_t tokens = most;
@@ -171,12 +178,14 @@ static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes
     while (!st) {
         text.size = out->n = 0;
         sg_retrieve_prompt(&text, r->by, query);
-        st = text.failed || cut.failed ? sg_fail_memory(err, "query")
-                                       : sg_text_tokens(out, r->tokenizer, (sg_bytes){text.data, text.size}, true, err);
+        st = text.failed || cut.failed
+                 ? sg_fail_memory(err, "query")
+                 : sg_text_tokens(out, r->tokenizer, (sg_bytes){text.data, text.size}, true, err);
         if (st || out->n <= most)
             break;
         if (tokens == 0) {
-            st = sg_fail(err, SG_ERR_USAGE, "expected a model with room for %zu more tokens before a text", out->n - most);
+            st = sg_fail(err, SG_ERR_USAGE, "expected a model with room for %zu more tokens before a text",
+                         out->n - most);
             break;
         }
         tokens = tokens > out->n - most ? tokens - (out->n - most) : 0;
@@ -189,17 +198,20 @@ static sg_status make_prompt(sg_token_list *out, const sg_retriever *r, sg_bytes
     return st;
 }
 
-sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk, const sg_bytes *query, int n,
-                      const sg_retrieve_config *c, const sg_progress *progress, sg_error *err)
+sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk,
+                      const sg_bytes *query, int n, const sg_retrieve_config *c, const sg_progress *progress,
+                      sg_error *err)
 {
-    const int room = desk->places - length_of(r, c), most = c->prompt < room ? c->prompt : room;
+    const int room = desk->places - sg_retrieve_length(r, c);
+    const int most = c->prompt < room || desk->start >= 0 ? c->prompt : room; /* an encoder has room of its own */
     sg_token_list prompt[TOGETHER] = {{0}};
     sg_status st = SG_OK;
 
     *report = (sg_retrieve_report){0};
     if (room < 1)
-        return sg_fail(err, SG_ERR_USAGE, "expected a model with room for more than %d tokens, texts alone have %d", desk->places,
-                       length_of(r, c));
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected a model with room for more than %d tokens, texts alone have %d",
+                       desk->places, sg_retrieve_length(r, c));
     for (int from = 0, here; from < n && !st; from += here) {
         here = n - from < TOGETHER ? n - from : TOGETHER;
         for (int i = 0; i < here && !st; i++)
@@ -209,7 +221,11 @@ sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r
             st = (r->by == SG_BY_TITLE ? sg_titles_retrieve : sg_strings_retrieve)(out + from, &job, err);
         if (!st)
             st = sg_progress_tick(progress,
-                                  &(sg_progress_event){.stage = "retrieve", .unit = "queries", .done = from + here, .total = n, .loss = (double)NAN},
+                                  &(sg_progress_event){.stage = "retrieve",
+                                                       .unit = "queries",
+                                                       .done = from + here,
+                                                       .total = n,
+                                                       .loss = (double)NAN},
                                   err);
     }
     for (int i = 0; i < TOGETHER; i++)

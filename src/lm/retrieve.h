@@ -48,6 +48,9 @@ sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retriev
                            sg_error *err);
 void sg_retriever_free(sg_retriever *r);
 
+/* Tokens that a text has at most, its end included: a desk has to have room for them. */
+int sg_retrieve_length(const sg_retriever *r, const sg_retrieve_config *c);
+
 typedef struct sg_found {
     sg_hit *hit; /* owned: best first; those that score alike in the order of their numbers */
     int n;

@@ -5,16 +5,16 @@
 #include "lm/retrieve.h"
 
 typedef struct sg_token_lists { /* strings of tokens, one behind the other */
-    int32_t *id;      /* owned */
-    int64_t *offsets; /* owned: (n + 1) */
+    int32_t *id;                /* owned */
+    int64_t *offsets;           /* owned: (n + 1) */
     int32_t n;
 } sg_token_lists;
 
-typedef struct sg_titles {   /* by title */
-    sg_token_lists list;     /* one of each document that has a title */
-    int32_t *document;       /* owned: (list.n) whose it is */
-    int32_t *order;          /* owned: (list.n) by tokens, then document */
-    int longest;             /* tokens of a title */
+typedef struct sg_titles { /* by title */
+    sg_token_lists list;   /* one of each document that has a title */
+    int32_t *document;     /* owned: (list.n) whose it is */
+    int32_t *order;        /* owned: (list.n) by tokens, then document */
+    int longest;           /* tokens of a title */
 } sg_titles;
 
 typedef struct sg_strings_of { /* by substring */
@@ -53,12 +53,12 @@ void sg_strings_free(sg_strings_of *s);
 sg_status sg_strings_retrieve(sg_found *out, const sg_retrieve_job *job, sg_error *err);
 
 /* The tokens of a text as a model goes on with it: text (n) one after the other into `out`, `most` of each (0: all). */
-sg_status sg_read_texts(sg_token_lists *out, const sg_tokenizer *t, const sg_bytes *text, int32_t n, size_t most, const sg_progress *progress,
-                        sg_error *err);
+sg_status sg_read_texts(sg_token_lists *out, const sg_tokenizer *t, const sg_bytes *text, int32_t n,
+                        size_t most, const sg_progress *progress, sg_error *err);
 void sg_token_lists_free(sg_token_lists *l);
 
 /* sg_generate on the job's prompts with beams; adds to the report. answer (job->n), zeroed: freed by the caller, also after an error. */
-sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int beam, int length, double length_penalty,
-                            const sg_generate_watch *watch, sg_error *err);
+sg_status sg_retrieve_write(sg_answer *answer, const sg_retrieve_job *job, int beam, int length,
+                            double length_penalty, const sg_generate_watch *watch, sg_error *err);
 
 #endif

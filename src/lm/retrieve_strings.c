@@ -8,7 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-enum { BEAM = 15, PARTS = 2 /* title, text */, STEP = 1 /* every place is kept: strings of one token have thousands */ };
+enum {
+    BEAM = 15,
+    PARTS = 2 /* title, text */,
+    STEP = 1 /* every place is kept: strings of one token have thousands */
+};
 
 /* ---- documents -------------------------------------------------------------------------------------------------------------- */
 sg_status sg_strings_new(sg_retriever *r, const sg_documents *d, const sg_progress *progress, sg_error *err)
@@ -24,7 +28,8 @@ sg_status sg_strings_new(sg_retriever *r, const sg_documents *d, const sg_progre
         part[PARTS * i + 1] = d->text[i];
     }
     if (!st && d->n > INT32_MAX / PARTS)
-        st = sg_fail(err, SG_ERR_USAGE, "expected at most %d documents, found %d", (int)(INT32_MAX / PARTS), (int)d->n);
+        st = sg_fail(err, SG_ERR_USAGE, "expected at most %d documents, found %d", (int)(INT32_MAX / PARTS),
+                     (int)d->n);
     if (!st)
         st = sg_read_texts(&s->list, r->tokenizer, part, d->n * PARTS, 0, progress, err);
     if (!st && s->list.offsets[s->list.n] == 0)
@@ -58,20 +63,21 @@ typedef struct written { /* for one query */
     size_t *begin;       /* owned: (n) where its tokens begin */
     int32_t *id;         /* owned */
     size_t n, n_id, cap_gram, cap_begin, cap_id;
-    size_t n_single;     /* the first ones, of one token each */
+    size_t n_single; /* the first ones, of one token each */
 } written;
 
 typedef struct collection {
     const sg_retrieve_job *job;
-    written *w;     /* owned: (job->n) */
-    float *weight;  /* owned: (tokens that occur) as all below */
+    written *w;    /* owned: (job->n) */
+    float *weight; /* owned: (tokens that occur) as all below */
     float *best;
     int32_t *index;
 } collection;
 
 static sg_status add(written *w, const int32_t *id, size_t n, double logp, sg_error *err)
 {
-    if (!sg_grow(&w->gram, &w->cap_gram, w->n + 1, sizeof *w->gram) || !sg_grow(&w->begin, &w->cap_begin, w->n + 1, sizeof *w->begin) ||
+    if (!sg_grow(&w->gram, &w->cap_gram, w->n + 1, sizeof *w->gram) ||
+        !sg_grow(&w->begin, &w->cap_begin, w->n + 1, sizeof *w->begin) ||
         !sg_grow(&w->id, &w->cap_id, w->n_id + n, sizeof *w->id))
         return sg_fail_memory(err, "strings");
     memcpy(w->id + w->n_id, id, n * sizeof *id);
@@ -89,7 +95,8 @@ static sg_status add_singles(void *ctx, int prompt, const float *logits, sg_erro
     const int32_t vocab = c->job->desk->vocab;
     const double tokens = (double)s->list.offsets[s->list.n];
     written *w = &c->w[prompt];
-    size_t n = (size_t)c->job->config->unigrams < (size_t)s->n_single ? (size_t)c->job->config->unigrams : (size_t)s->n_single;
+    size_t n = (size_t)c->job->config->unigrams < (size_t)s->n_single ? (size_t)c->job->config->unigrams
+                                                                      : (size_t)s->n_single;
     sg_status st = SG_OK;
     float top;
     const double all = log((double)sg_sum_exp(&top, logits, (size_t)vocab)) + (double)top;
@@ -99,9 +106,11 @@ static sg_status add_singles(void *ctx, int prompt, const float *logits, sg_erro
     for (int32_t i = 0; i < s->n_single; i++) {
         const int32_t id = s->single[i].token;
 
-        c->weight[i] = id < vocab ? (float)sg_gram_weight((double)logits[id] - all,
-                                                          (double)(s->single[i].range.last - s->single[i].range.first), tokens)
-                                  : 0;
+        c->weight[i] =
+            id < vocab
+                ? (float)sg_gram_weight((double)logits[id] - all,
+                                        (double)(s->single[i].range.last - s->single[i].range.first), tokens)
+                : 0;
     }
     n = sg_topk(c->index, c->best, n, c->weight, (size_t)s->n_single);
     for (size_t i = 0; i < n && c->best[i] > 0 && !st; i++) {
@@ -151,7 +160,8 @@ sg_status sg_strings_retrieve(sg_found *out, const sg_retrieve_job *job, sg_erro
     if (!answer || !c.w || !c.weight || !c.best || !c.index)
         st = sg_fail_memory(err, "strings");
     if (!st)
-        st = sg_retrieve_write(answer, job, job->config->beam ? job->config->beam : BEAM, job->config->length, 0, &watch, err);
+        st = sg_retrieve_write(answer, job, job->config->beam ? job->config->beam : BEAM, job->config->length,
+                               0, &watch, err);
     const double start = sg_now();
     for (int i = 0; i < job->n && !st; i++)
         st = rank(&out[i], job, &c.w[i], err);

@@ -160,7 +160,8 @@ sg_status sg_titles_retrieve(sg_found *out, const sg_retrieve_job *job, sg_error
     sg_status st = answer ? SG_OK : sg_fail_memory(err, "answers");
 
     if (!st)
-        st = sg_retrieve_write(answer, job, job->config->beam ? job->config->beam : BEAM, job->r->titles.longest + 1, 1, NULL, err);
+        st = sg_retrieve_write(answer, job, job->config->beam ? job->config->beam : BEAM,
+                               sg_retrieve_length(job->r, job->config), 1, NULL, err);
     const double start = sg_now();
     for (int i = 0; i < job->n && !st; i++)
         st = find_documents(&out[i], job, &answer[i], err);

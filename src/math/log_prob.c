@@ -69,7 +69,8 @@ static void backward(sg_graph *g, sg_tensor *out, void *saved)
                     &(work){.s = s, .dy = out->grad, .dx = sg_grad(g, s->x)});
 }
 
-sg_tensor *sg_log_prob(sg_graph *g, sg_tensor *x, const int32_t *begin, const int32_t *size, const int32_t *target)
+sg_tensor *sg_log_prob(sg_graph *g, sg_tensor *x, const int32_t *begin, const int32_t *size,
+                       const int32_t *target)
 {
     saved_prob *s;
     sg_tensor *y;
@@ -77,10 +78,10 @@ sg_tensor *sg_log_prob(sg_graph *g, sg_tensor *x, const int32_t *begin, const in
     if (!x)
         return NULL;
     for (int r = 0; r < x->dim[0]; r++)
-        if (target[r] >= 0 && (begin[r] < 0 || size[r] < 1 || size[r] > x->dim[1] - begin[r] || target[r] < begin[r] ||
-                               target[r] >= begin[r] + size[r]))
-            return sg_graph_fail(g, SG_ERR_USAGE, "log_prob: row %d: target %d outside columns %d..%d of %d", r, target[r],
-                                 begin[r], begin[r] + size[r] - 1, x->dim[1]);
+        if (target[r] >= 0 && (begin[r] < 0 || size[r] < 1 || size[r] > x->dim[1] - begin[r] ||
+                               target[r] < begin[r] || target[r] >= begin[r] + size[r]))
+            return sg_graph_fail(g, SG_ERR_USAGE, "log_prob: row %d: target %d outside columns %d..%d of %d",
+                                 r, target[r], begin[r], begin[r] + size[r] - 1, x->dim[1]);
     if (!(y = sg_tensor_2d(g, x->dim[0], 1)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_prob){x, begin, size, target, sg_scratch(g, (size_t)x->dim[0] + 1, sizeof(float))};

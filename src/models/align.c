@@ -33,7 +33,8 @@ static sg_status open_judge(sg_model **judge, sg_align *a, const sg_train_data *
     if (st)
         return st;
     if ((*judge)->class != &sg_model_onerec_reward)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a judge of slates (onerec-reward), found %s", dir, (*judge)->class->name);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a judge of slates (onerec-reward), found %s", dir,
+                       (*judge)->class->name);
     if (!same_items(&(*judge)->item_ids, &t->data->item_ids))
         return sg_fail(err, SG_ERR_USAGE, "%s: its items are not those of %s", dir, t->data->name);
     if ((st = sg_reward_check(&trust, *judge, t, NULL, err)))
@@ -42,9 +43,13 @@ static sg_status open_judge(sg_model **judge, sg_align *a, const sg_train_data *
     if (a->spec.least > 0 && !(trust.accuracy >= a->spec.least))
         return trust.pairs
                    ? sg_fail(err, SG_ERR_USAGE,
-                             "%s: right about %.1f %% of %lld held-out pairs of slates: expected at least %.1f %% (reward_least)", dir,
-                             100 * trust.accuracy, (long long)trust.pairs, 100 * a->spec.least)
-                   : sg_fail(err, SG_ERR_USAGE, "%s: no held-out pairs of slates to measure it by; reward_least=0 takes it as it is", dir);
+                             "%s: right about %.1f %% of %lld held-out pairs of slates: expected at least "
+                             "%.1f %% (reward_least)",
+                             dir, 100 * trust.accuracy, (long long)trust.pairs, 100 * a->spec.least)
+                   : sg_fail(
+                         err, SG_ERR_USAGE,
+                         "%s: no held-out pairs of slates to measure it by; reward_least=0 takes it as it is",
+                         dir);
     return SG_OK;
 }
 
@@ -76,7 +81,8 @@ static sg_status writer_new(writer *w, const sg_align *a, const sg_model *judge,
     const size_t n = (size_t)a->spec.responses;
     sg_status st;
 
-    w->find = (sg_slate_spec){.items = a->spec.items, .beams = a->spec.responses, .branch = a->spec.branch, .seen = true};
+    w->find = (sg_slate_spec){
+        .items = a->spec.items, .beams = a->spec.responses, .branch = a->spec.branch, .seen = true};
     w->item = sg_alloc_array(n * (size_t)a->spec.items, sizeof *w->item);
     w->lead = sg_alloc_array(n, sizeof *w->lead);
     w->logp = sg_alloc_array(n, sizeof *w->logp);
@@ -103,18 +109,25 @@ static int whole(const writer *w)
 }
 
 /* Slates after the events begin .. end - 1, written and judged; *out, or false: none differ enough. */
-static sg_status make_pair(sg_pair *out, bool *made, writer *w, const sg_align *a, const sg_align_example *e, int64_t end, sg_error *err)
+static sg_status make_pair(sg_pair *out, bool *made, writer *w, const sg_align *a, const sg_align_example *e,
+                           int64_t end, sg_error *err)
 {
     const sg_dataset *d = a->data;
     const int64_t offsets[] = {e->begin, end};
-    const sg_histories h = {.n = 1, .offsets = offsets, .item = d->item, .user = &e->user, .rating = d->rating, .action = d->action};
+    const sg_histories h = {.n = 1,
+                            .offsets = offsets,
+                            .item = d->item,
+                            .user = &e->user,
+                            .rating = d->rating,
+                            .action = d->action};
     const sg_model *judge = w->bench->model;
     const int tasks = judge->class->tasks(judge), goal = judge->class->goal(judge);
     int best = 0, worst = 0;
     sg_status st;
 
     *made = false;
-    if ((st = sg_slates_find(w->item, w->logp, w->lead, w->lead_logp, w->find.beams, &a->coder, w->session, &h, 0, 1, &w->find, err)))
+    if ((st = sg_slates_find(w->item, w->logp, w->lead, w->lead_logp, w->find.beams, &a->coder, w->session,
+                             &h, 0, 1, &w->find, err)))
         return st;
     const int n = whole(w);
     if (n < 2)
@@ -129,7 +142,8 @@ static sg_status make_pair(sg_pair *out, bool *made, writer *w, const sg_align *
         return SG_OK;
     if (a->spec.random) {
         best = (int)sg_rng_below((uint64_t)n, DRAW_BEST, SG_RNG_SAMPLE, (uint64_t)e->user, (uint64_t)end);
-        worst = (int)sg_rng_below((uint64_t)n - 1, DRAW_WORST, SG_RNG_SAMPLE, (uint64_t)e->user, (uint64_t)end);
+        worst =
+            (int)sg_rng_below((uint64_t)n - 1, DRAW_WORST, SG_RNG_SAMPLE, (uint64_t)e->user, (uint64_t)end);
         worst += worst >= best;
     }
     out->end = end;
@@ -157,7 +171,8 @@ static sg_status make_pairs(sg_align *a, size_t n, const sg_model *judge, sg_err
         a->pair_of[i] = -1;
         if (!(sg_rng_double(DRAW_ASKED, SG_RNG_SAMPLE, i, 0) < a->spec.share))
             continue;
-        const int64_t end = e->first + (int64_t)sg_rng_below((uint64_t)(e->last - e->first + 1), DRAW_PLACE, SG_RNG_SAMPLE, i, 0);
+        const int64_t end = e->first + (int64_t)sg_rng_below((uint64_t)(e->last - e->first + 1), DRAW_PLACE,
+                                                             SG_RNG_SAMPLE, i, 0);
 
         a->asked++;
         if ((st = make_pair(&pair, &made, &w, a, e, end, err)) || !made)
@@ -173,8 +188,10 @@ static sg_status make_pairs(sg_align *a, size_t n, const sg_model *judge, sg_err
     }
     writer_free(&w);
     if (!st && a->n == 0)
-        st = sg_fail(err, SG_ERR_USAGE, "onerec: of %lld examples asked, none gave slates whose rewards differ by more than gap=%g",
-                     (long long)a->asked, a->spec.gap);
+        st = sg_fail(
+            err, SG_ERR_USAGE,
+            "onerec: of %lld examples asked, none gave slates whose rewards differ by more than gap=%g",
+            (long long)a->asked, a->spec.gap);
     a->reward_best /= a->n ? (double)a->n : 1;
     a->reward_worst /= a->n ? (double)a->n : 1;
     return st;
@@ -203,8 +220,8 @@ static void forget_weights(sg_align *a)
     a->before = NULL;
 }
 
-sg_status sg_align_start(sg_align *a, sg_model *m, const sg_coder *coder, const sg_train_data *t, const sg_align_example *examples,
-                         size_t n, const sg_align_spec *spec, sg_error *err)
+sg_status sg_align_start(sg_align *a, sg_model *m, const sg_coder *coder, const sg_train_data *t,
+                         const sg_align_example *examples, size_t n, const sg_align_spec *spec, sg_error *err)
 {
     sg_model *judge = NULL;
     sg_status st;
@@ -244,7 +261,8 @@ static sg_tensor *log_probs(sg_graph *g, const sg_align *a, const int32_t *pair,
     const int items = a->spec.items, history = s->spec.history;
     sg_slate_rows b;
 
-    if (!sg_slate_rows_take(&b, g, s, n, (size_t)n * (size_t)history, 2 * (size_t)n, 2 * (size_t)n * (size_t)items))
+    if (!sg_slate_rows_take(&b, g, s, n, (size_t)n * (size_t)history, 2 * (size_t)n,
+                            2 * (size_t)n * (size_t)items))
         return NULL;
     for (int i = 0; i < n; i++) {
         const sg_pair *p = &a->pairs[pair[i]];
@@ -261,7 +279,8 @@ static sg_tensor *log_probs(sg_graph *g, const sg_align *a, const int32_t *pair,
 
     for (int i = 0; logits && opening && i < n; i++)
         opening[i] = logits->data + (size_t)b.own[2 * i] * (size_t)logits->dim[1];
-    return sg_scale(g, sg_segment_mean(g, each, b.own, 2 * n), (float)(items * (s->names.levels + 1) - 1)); /* to sums */
+    return sg_scale(g, sg_segment_mean(g, each, b.own, 2 * n),
+                    (float)(items * (s->names.levels + 1) - 1)); /* to sums */
 }
 
 static double log_sum(const float *x, int n)
@@ -313,7 +332,8 @@ static sg_status ask_reference(sg_align *a, sg_pool *pool, sg_precision precisio
             const double all = log_sum(opening[i], codes);
 
             for (int c = 0; c < codes; c++)
-                a->opening[(first + (size_t)i) * (size_t)codes + (size_t)c] = (float)((double)opening[i][c] - all);
+                a->opening[(first + (size_t)i) * (size_t)codes + (size_t)c] =
+                    (float)((double)opening[i][c] - all);
         }
     }
     swap_weights(a);
@@ -343,7 +363,8 @@ static sg_tensor *margins(sg_graph *g, sg_align *a, const int32_t *pair, int n, 
     }
     sg_tensor *gain = sg_minus(g, log_probs(g, a, pair, n, opening), reference);
 
-    return sg_scale(g, sg_minus(g, sg_rows(g, gain, side, n), sg_rows(g, gain, side + n, n)), (float)a->spec.beta);
+    return sg_scale(g, sg_minus(g, sg_rows(g, gain, side, n), sg_rows(g, gain, side + n, n)),
+                    (float)a->spec.beta);
 }
 
 static sg_tensor *dpo(sg_graph *g, sg_tensor *margin, int n)
@@ -404,9 +425,11 @@ sg_status sg_align_notes(sg_align *a, sg_pool *pool, json_t *notes, sg_error *er
         }
     }
     sg_graph_free(g);
-    if (!st && (put(notes, "reward_accuracy", a->accuracy) || json_object_set_new(notes, "pairs", json_integer((json_int_t)a->n)) ||
+    if (!st && (put(notes, "reward_accuracy", a->accuracy) ||
+                json_object_set_new(notes, "pairs", json_integer((json_int_t)a->n)) ||
                 put(notes, "reward_best", a->reward_best) || put(notes, "reward_worst", a->reward_worst) ||
-                put(notes, "dpo_loss", loss / all) || put(notes, "pairs_in_order", right / all) || put(notes, "kl_first_code", kl / all)))
+                put(notes, "dpo_loss", loss / all) || put(notes, "pairs_in_order", right / all) ||
+                put(notes, "kl_first_code", kl / all)))
         st = sg_fail_memory(err, "training notes");
     return st;
 }

@@ -20,19 +20,20 @@ typedef struct sg_align_spec {
     double least;       /* pairwise accuracy of the judge below which nothing is aligned */
     double share;       /* of examples that get a pair */
     int responses, branch, items;
-    double gap;   /* best and worst must be further apart */
-    bool random;  /* pairs at random instead of best and worst: a control */
+    double gap;  /* best and worst must be further apart */
+    bool random; /* pairs at random instead of best and worst: a control */
     double beta;
 } sg_align_spec;
 
-typedef struct sg_align_example { /* of the model: events first .. last may be what comes next, begin the first that is read */
+typedef struct
+    sg_align_example { /* of the model: events first .. last may be what comes next, begin the first that is read */
     int32_t user;
     int64_t begin, first, last;
 } sg_align_example;
 
 typedef struct sg_pair {
     uint32_t example;
-    int64_t end; /* the history is events begin of the example .. end - 1 */
+    int64_t end;                    /* the history is events begin of the example .. end - 1 */
     int32_t item[2][SG_SLATE_MOST]; /* y_w, y_l */
     float reward[2];
 } sg_pair;
@@ -43,7 +44,7 @@ typedef struct sg_align {
     sg_coder coder;  /* the model's without dropout; borrows all */
     const sg_dataset *data;
     const sg_align_example *examples; /* borrowed */
-    sg_pair *pairs;  /* owned (n), ascending by example */
+    sg_pair *pairs;                   /* owned (n), ascending by example */
     size_t n;
     int32_t *pair_of; /* owned (examples): -1: none */
     float **before;   /* owned: a copy of each weight at the start, until `reference` is filled */
@@ -54,8 +55,9 @@ typedef struct sg_align {
 } sg_align;
 
 /* Writes and judges slates with the weights as they are, in one thread: the same pairs whenever it is asked again. */
-sg_status sg_align_start(sg_align *a, sg_model *m, const sg_coder *coder, const sg_train_data *t, const sg_align_example *examples,
-                         size_t n, const sg_align_spec *spec, sg_error *err);
+sg_status sg_align_start(sg_align *a, sg_model *m, const sg_coder *coder, const sg_train_data *t,
+                         const sg_align_example *examples, size_t n, const sg_align_spec *spec,
+                         sg_error *err);
 void sg_align_free(sg_align *a);
 /* DPO loss, the mean over the pairs of the batch's examples; NULL without an error when they have none. */
 sg_tensor *sg_align_loss(sg_graph *g, sg_align *a, const uint32_t *example, int n);

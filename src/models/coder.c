@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "decode/length.h"
 #include "math/gemm.h"
 
 #include <math.h>
@@ -32,7 +33,8 @@ sg_status sg_coder_declare(sg_coder *s, sg_model *m, uint64_t seed, const sg_cod
 
     s->spec = *c;
     if (!m->catalogue)
-        return sg_fail(err, SG_ERR_MISSING, "%s needs semantic IDs: run sedge tokenize first", m->class->name);
+        return sg_fail(err, SG_ERR_MISSING, "%s needs semantic IDs: run sedge tokenize first",
+                       m->class->name);
     s->codes = m->codes;
     sg_names_init(w, m->catalogue);
     w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
@@ -179,8 +181,8 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
 
 /* ---- the decoder --------------------------------------------------------------------------------------- */
 
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_source *in,
-                          const sg_written *w)
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
+                          const sg_source *in, const sg_written *w)
 {
     const sg_coder_spec *c = &s->spec;
     const int n = w->rows[w->batch];
@@ -232,10 +234,12 @@ static sg_tensor *embed_prefixes(sg_decoder *d, const sg_beam_rows *rows)
         return NULL;
     for (int r = 0; r < n; r++) {
         id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->bos;
-        node[r] = !level                         ? 0
+        node[r] = !level                       ? 0
                   : above[rows->parent[r]] < 0 ? -1
-                                               : sg_catalogue_child(s->names.catalogue, level - 1, above[rows->parent[r]], rows->code[r]);
-        prefix[r] = s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
+                                               : sg_catalogue_child(s->names.catalogue, level - 1,
+                                                                    above[rows->parent[r]], rows->code[r]);
+        prefix[r] =
+            s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
     }
     return sg_coder_embed(g, s, id, prefix, n);
 }
@@ -268,7 +272,8 @@ sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err)
     sg_graph *g = d->stack.graph;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     const int n = d->stack.first[d->stack.batch];
-    int32_t *id = sg_scratch(g, (size_t)n + 1, sizeof *id), *prefix = sg_scratch(g, (size_t)n + 1, sizeof *prefix);
+    int32_t *id = sg_scratch(g, (size_t)n + 1, sizeof *id),
+            *prefix = sg_scratch(g, (size_t)n + 1, sizeof *prefix);
 
     for (int t = 0; id && prefix && t <= w->levels; t++) {
         for (int i = 0; i < n; i++) {
@@ -315,8 +320,8 @@ static bool take_items(sg_source *in, const sg_coder *s, const sg_session *sessi
     return true;
 }
 
-sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all, int first, int n,
-                          int cap, int items, sg_error *err)
+sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all,
+                          int first, int n, int cap, int items, sg_error *err)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_histories h = sg_histories_rows(all, first, n);
@@ -349,8 +354,9 @@ sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session,
     return SG_OK;
 }
 
-sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_histories *h, const sg_filter *f, int k,
-                             int beam_own, sg_coder_prior *prior_of, int32_t *item, float *score, sg_error *err)
+sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_histories *h,
+                             const sg_filter *f, int k, int beam_own, sg_coder_prior *prior_of, int32_t *item,
+                             float *score, sg_error *err)
 {
     enum {
         ROWS = 256
@@ -364,6 +370,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
     const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool by_length = s->spec.length_norm > 0 && groups == 1 && !(session->temperature > 0) && !cold;
     const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
@@ -373,7 +380,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
         session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
-                         .k = k,
+                         .k = by_length ? beam : k,
                          .groups = groups,
                          .diversity = diversity,
                          .temperature = session->temperature > 0 ? temperature : NULL,
@@ -383,7 +390,9 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                          .allow = f ? f->allow : NULL,
                          .cold = cold ? session->offer->cold : NULL,
                          .cold_share = session->cold_share,
-                         .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue) ? session->cold_prefix : 0};
+                         .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue)
+                                            ? session->cold_prefix
+                                            : 0};
     sg_prior prior;
     sg_status st;
     sg_decoder d;
@@ -415,15 +424,28 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                 draw[i] = (uint64_t)(first + i);
             spec.draw = draw;
         }
-        if ((st = sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                 sg_session_catalogue(session), n, &spec, sg_decoder_step, &d, session->pool,
+
+        const size_t here = (size_t)first * (size_t)k, all = (size_t)n * (size_t)beam;
+        int32_t *found = by_length ? sg_scratch(session->graph, all, sizeof *found) : item + here;
+        float *value = by_length ? sg_scratch(session->graph, all, sizeof *value) : score + here;
+
+        if (!found || !value)
+            return sg_graph_status(session->graph, err);
+        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
+        for (size_t i = 0; by_length && i < (size_t)n; i++) {
+            sg_rank_by_length(found + i * (size_t)beam, value + i * (size_t)beam, beam, k, sg_session_catalogue(session),
+                              s->spec.length_norm);
+            memcpy(item + here + i * (size_t)k, found + i * (size_t)beam, (size_t)k * sizeof *item);
+            memcpy(score + here + i * (size_t)k, value + i * (size_t)beam, (size_t)k * sizeof *score);
+        }
     }
     return SG_OK;
 }
 
-sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histories *h, float *scores, sg_error *err)
+sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histories *h, float *scores,
+                         sg_error *err)
 {
     enum { USERS = 4, ROWS = 2048 };
     sg_status st;
@@ -433,16 +455,17 @@ sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histor
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
         if ((st = sg_decoder_open(&d, s, session, h, first, n, ROWS, 1, err)) ||
-            (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
-                                  sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise, ROWS,
-                                  sg_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+            (st =
+                 sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
+                                 sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise, ROWS,
+                                 sg_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
 }
 
-sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histories *h, const int32_t *item, int n,
-                        float *logp, sg_error *err)
+sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histories *h, const int32_t *item,
+                        int n, float *logp, sg_error *err)
 {
     sg_status st;
     sg_decoder d;

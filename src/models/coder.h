@@ -19,16 +19,17 @@ typedef struct sg_coder_spec {
     bool gated;
     int experts, top; /* of the decoder's feed-forward part (nn/moe.h); 0: one for all */
     float dropout;
-    int history, step;            /* items that are read; events by which the window moves */
-    bool causal;                  /* an item sees itself whole and all before it, so that one pass serves every prefix */
-    int user_tokens;              /* hashed; 0: none */
+    int history, step; /* items that are read; events by which the window moves */
+    bool causal;       /* an item sees itself whole and all before it, so that one pass serves every prefix */
+    int user_tokens;   /* hashed; 0: none */
     bool prefix_vectors;
     bool cross_bias;              /* the decoder knows how far back a history token is */
     int buckets, bucket_distance; /* of relative positions */
     bool tied;
-    double init_sd;               /* of stored token vectors, which are read as vector / init_sd */
-    bool legal;                   /* softmax over codes that exist */
-    bool renormalise;             /* ... while decoding alone */
+    double init_sd;   /* of stored token vectors, which are read as vector / init_sd */
+    bool legal;       /* softmax over codes that exist */
+    bool renormalise; /* ... while decoding alone */
+    float length_norm; /* recommended items are ranked by log-probability over codes to this power; 0: as they are */
 } sg_coder_spec;
 
 typedef struct sg_coder {
@@ -69,22 +70,23 @@ typedef struct sg_written {
     int targets, batch;
     const int32_t *own, *rows, *limit;
 } sg_written;
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_source *in,
-                          const sg_written *w);
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
+                          const sg_source *in, const sg_written *w);
 
 /* ---- decoding ---- */
 typedef struct sg_decoder {
     const sg_coder *coder;
     sg_stack stack;
-    int32_t *node[2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
+    int32_t *node
+        [2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
                          there; of this level and the one before */
 } sg_decoder;
 
 /* Encodes histories first .. first + n - 1 and prepares a decoder for at most cap prefixes a level, in a new step of the session's
  * graph. Pasts keep, of each encoder block, keys and values of the tokens, and after these, of each decoder block, those of the
  * memory. items: how many each may write one after the other; above 1, sg_decoder_write puts them in front of a search. */
-sg_status sg_decoder_open(sg_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all, int first, int n,
-                          int cap, int items, sg_error *err);
+sg_status sg_decoder_open(sg_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all,
+                          int first, int n, int cap, int items, sg_error *err);
 sg_status sg_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
 
 /* BOS and all codes of item[i] for start i of the stack's (decode/stack.h: sg_stack_starts). */
@@ -92,12 +94,15 @@ sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err);
 
 /* The roles of a model that writes one item. beam: when the session has none of its own. prior_of: what is added to the scores of
  * items (decode/beam.h); NULL: nothing. */
-typedef sg_status sg_coder_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen, sg_error *err);
-sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_histories *h, const sg_filter *f, int k,
-                             int beam, sg_coder_prior *prior_of, int32_t *item, float *score, sg_error *err);
-sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histories *h, float *scores, sg_error *err);
-sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histories *h, const int32_t *item, int n,
-                        float *logp, sg_error *err);
+typedef sg_status sg_coder_prior(sg_prior *out, sg_session *session, const sg_histories *h, bool seen,
+                                 sg_error *err);
+sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_histories *h,
+                             const sg_filter *f, int k, int beam, sg_coder_prior *prior_of, int32_t *item,
+                             float *score, sg_error *err);
+sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histories *h, float *scores,
+                         sg_error *err);
+sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histories *h, const int32_t *item,
+                        int n, float *logp, sg_error *err);
 int sg_coder_past_cut(const sg_coder *s, sg_past *p, int n);
 
 #endif

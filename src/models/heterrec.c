@@ -40,7 +40,9 @@
     X(float, token_loss, 0.1, 0, 100, "weight of guessing the next item's features from those of this one")  \
     X(int, negatives, 0, 0, 1000000, "items beside the batch's labels that are compared (0: all items)")     \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
-    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")
+    X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
+    X(float, content, 0, 0, 100,                                                                             \
+      "item vectors of this many times init_sd are added to the items' own at the start (0: none)")
 
 typedef struct heterrec_config {
     HETERREC_OPTIONS(SG_OPTION_FIELD)
@@ -234,6 +236,8 @@ static sg_status heterrec_init(sg_model *m, const sg_train_data *t, sg_error *er
     }
     if (!st && c->vectors)
         st = put_vectors(m, t, err);
+    if (!st && c->content > 0)
+        st = sg_content_add(s->item, t, c->content * c->init_sd, err);
     return st ? st : find_features(m, err);
 }
 

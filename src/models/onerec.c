@@ -83,7 +83,8 @@ static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
     onerec *s = m->state;
 
     if (c->experts && c->top > c->experts)
-        return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts, c->top);
+        return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts,
+                       c->top);
     if (m->catalogue && sg_catalogue_ends(m->catalogue))
         return sg_fail(err, SG_ERR_USAGE, "onerec: expected IDs of one length, found IDs that end early (alit)");
     return sg_coder_declare(&s->coder, m, seed,
@@ -115,8 +116,10 @@ static sg_status copy_weights(sg_model *m, const sg_model *from, const char *dir
     const size_t codes = (size_t)m->n_items * (size_t)sg_catalogue_levels(m->catalogue);
 
     if (from->class != m->class)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a onerec model to start from, found %s", dir, from->class->name);
-    if (from->n_items != m->n_items || sg_catalogue_levels(from->catalogue) != sg_catalogue_levels(m->catalogue) ||
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a onerec model to start from, found %s", dir,
+                       from->class->name);
+    if (from->n_items != m->n_items ||
+        sg_catalogue_levels(from->catalogue) != sg_catalogue_levels(m->catalogue) ||
         memcmp(from->codes, m->codes, codes * sizeof *m->codes) != 0)
         return sg_fail(err, SG_ERR_USAGE, "%s: its semantic IDs are not those of the data", dir);
     for (size_t i = 0; i < m->params.n; i++) {
@@ -124,8 +127,10 @@ static sg_status copy_weights(sg_model *m, const sg_model *from, const char *dir
         const sg_param *q = sg_params_find(&from->params, p->name);
 
         if (!q || q->rank != p->rank || memcmp(q->dim, p->dim, sizeof p->dim) != 0)
-            return sg_fail(err, SG_ERR_USAGE, "%s: '%s' is missing or of another shape: expected the options it was trained with", dir,
-                           p->name);
+            return sg_fail(
+                err, SG_ERR_USAGE,
+                "%s: '%s' is missing or of another shape: expected the options it was trained with", dir,
+                p->name);
         memcpy(p->value, q->value, p->count * sizeof *p->value);
         p->version++;
     }
@@ -140,7 +145,9 @@ static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_status st;
 
     if (!c->init[0])
-        return s->coder.names.prefix && c->content > 0 ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err) : SG_OK;
+        return s->coder.names.prefix && c->content > 0
+                   ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)
+                   : SG_OK;
     if (!(st = sg_model_open(&from, c->init, err)))
         st = copy_weights(m, from, c->init, err);
     sg_model_free(from);
@@ -177,7 +184,8 @@ static sg_status onerec_examples(sg_model *m, const sg_train_data *t, size_t *n,
             last = last < end ? last : end - 1;
             if (!sg_grow(&s->examples, &cap, s->n + 1, sizeof *s->examples))
                 return sg_fail_memory(err, "onerec examples");
-            s->examples[s->n++] = (sg_align_example){u, last - begin > c->history ? last - c->history : begin, first, last};
+            s->examples[s->n++] =
+                (sg_align_example){u, last - begin > c->history ? last - c->history : begin, first, last};
             first = last + 1;
         }
     }
@@ -220,13 +228,15 @@ static sg_tensor *next_codes(sg_model *m, sg_graph *g, const uint32_t *example, 
 
         sg_slate_rows_example(&b, e->user, d->item + e->begin, (int)(e->last - e->begin));
         for (int64_t t = e->first; t <= e->last; t++)
-            sg_slate_rows_add(&b, &s->coder, (int)(t - e->begin), d->item + t, (int)(end - t < c->items ? end - t : c->items));
+            sg_slate_rows_add(&b, &s->coder, (int)(t - e->begin), d->item + t,
+                              (int)(end - t < c->items ? end - t : c->items));
     }
-    return sg_softmax_ce_range(g, sg_slate_rows_forward(g, &s->coder, &b), w->head, b.begin, b.size, b.target, NULL, w->scale,
-                               (float)c->label_smoothing);
+    return sg_softmax_ce_range(g, sg_slate_rows_forward(g, &s->coder, &b), w->head, b.begin, b.size, b.target,
+                               NULL, w->scale, (float)c->label_smoothing);
 }
 
-static sg_tensor *onerec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *onerec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                              uint64_t step)
 {
     const onerec_config *c = m->config;
     onerec *s = m->state;
@@ -237,7 +247,8 @@ static sg_tensor *onerec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
 }
 
 /* Of an alignment: its own figures, and the loss of the codes, which it must not raise. */
-static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes, sg_error *err)
+static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes,
+                              sg_error *err)
 {
     onerec *s = m->state;
     const int n = (int)(s->n < WATCHED ? s->n : WATCHED);
@@ -253,7 +264,8 @@ static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool
         example[i] = (uint32_t)i;
     sg_graph_begin(g, SG_INFER, 0, 0);
     const sg_tensor *loss = next_codes(m, g, example, n);
-    if (!(st = sg_graph_status(g, err)) && json_object_set_new(notes, "ntp_loss", json_real((double)loss->data[0])))
+    if (!(st = sg_graph_status(g, err)) &&
+        json_object_set_new(notes, "ntp_loss", json_real((double)loss->data[0])))
         st = sg_fail_memory(err, "training notes");
     sg_graph_free(g);
     return st;
@@ -270,7 +282,8 @@ static int by_item(const void *a, const void *b)
 {
     const entry *x = a, *y = b;
 
-    return x->item != y->item ? (x->item > y->item) - (x->item < y->item) : (x->place > y->place) - (x->place < y->place);
+    return x->item != y->item ? (x->item > y->item) - (x->item < y->item)
+                              : (x->place > y->place) - (x->place < y->place);
 }
 
 static int by_mass(const void *a, const void *b)
@@ -281,8 +294,9 @@ static int by_mass(const void *a, const void *b)
 }
 
 /* k items of the slates (beams, items) and, behind them, of the likeliest first ones. all: scratch. */
-static void list_items(int32_t *out, float *score, int k, const onerec_config *c, int beams, const int32_t *item, const float *logp,
-                       const int32_t *lead, const float *lead_logp, int n_lead, entry *all)
+static void list_items(int32_t *out, float *score, int k, const onerec_config *c, int beams,
+                       const int32_t *item, const float *logp, const int32_t *lead, const float *lead_logp,
+                       int n_lead, entry *all)
 {
     const double behind = 1e-6; /* less than what any slate that was kept counts, but for order */
     double sum = 0;
@@ -308,8 +322,8 @@ static void list_items(int32_t *out, float *score, int k, const onerec_config *c
     }
 }
 
-static sg_status list_slates(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
-                             sg_error *err)
+static sg_status list_slates(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                             int32_t *item, float *score, sg_error *err)
 {
     enum { ROWS = 2048 }; /* prefixes that are decoded together */
     const onerec_config *c = session->model->config;
@@ -319,10 +333,12 @@ static sg_status list_slates(sg_session *session, const sg_histories *h, const s
                                 .branch = c->branch,
                                 .seen = f && f->seen,
                                 .allow = f ? f->allow : NULL};
-    const int n_lead = k > spec.beams ? k : spec.beams, wide = spec.beams * 2 * spec.branch > n_lead ? spec.beams * 2 * spec.branch : n_lead;
+    const int n_lead = k > spec.beams ? k : spec.beams,
+              wide = spec.beams * 2 * spec.branch > n_lead ? spec.beams * 2 * spec.branch : n_lead;
     const int users = wide < ROWS ? ROWS / wide : 1;
     const size_t slates = (size_t)users * (size_t)spec.beams, leads = (size_t)users * (size_t)n_lead;
-    int32_t *found = sg_alloc_array(slates * (size_t)c->items, sizeof *found), *lead = sg_alloc_array(leads, sizeof *lead);
+    int32_t *found = sg_alloc_array(slates * (size_t)c->items, sizeof *found),
+            *lead = sg_alloc_array(leads, sizeof *lead);
     float *logp = sg_alloc_array(slates, sizeof *logp), *lead_logp = sg_alloc_array(leads, sizeof *lead_logp);
     entry *all = sg_alloc_array((size_t)spec.beams * (size_t)c->items + (size_t)n_lead, sizeof *all);
     sg_status st = found && lead && logp && lead_logp && all ? SG_OK : sg_fail_memory(err, "slates");
@@ -330,13 +346,15 @@ static sg_status list_slates(sg_session *session, const sg_histories *h, const s
     for (int first = 0; !st && first < h->n; first += users) {
         const int n = h->n - first < users ? h->n - first : users;
 
-        if ((st = sg_slates_find(found, logp, lead, lead_logp, n_lead, &s->coder, session, h, first, n, &spec, err)))
+        if ((st = sg_slates_find(found, logp, lead, lead_logp, n_lead, &s->coder, session, h, first, n, &spec,
+                                 err)))
             break;
         for (int u = 0; u < n; u++) {
             const size_t at = (size_t)(first + u) * (size_t)k, b = (size_t)u * (size_t)spec.beams;
 
-            list_items(item + at, score + at, k, c, spec.beams, found + b * (size_t)c->items, logp + b, lead + (size_t)u * (size_t)n_lead,
-                       lead_logp + (size_t)u * (size_t)n_lead, n_lead, all);
+            list_items(item + at, score + at, k, c, spec.beams, found + b * (size_t)c->items, logp + b,
+                       lead + (size_t)u * (size_t)n_lead, lead_logp + (size_t)u * (size_t)n_lead, n_lead,
+                       all);
         }
     }
     sg_free(found);
@@ -348,8 +366,8 @@ static sg_status list_slates(sg_session *session, const sg_histories *h, const s
 }
 
 /* Lists that are spread or drawn go by what comes next. */
-static sg_status onerec_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
-                                  sg_error *err)
+static sg_status onerec_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                                  int32_t *item, float *score, sg_error *err)
 {
     const onerec_config *c = session->model->config;
     const onerec *s = session->model->state;
@@ -366,7 +384,8 @@ static sg_status onerec_score(sg_session *session, const sg_histories *h, float 
     return sg_coder_score(&s->coder, session, h, scores, err);
 }
 
-static sg_status onerec_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err)
+static sg_status onerec_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
+                             float *logp, sg_error *err)
 {
     const onerec *s = session->model->state;
 
@@ -375,7 +394,8 @@ static sg_status onerec_path(sg_session *session, const sg_histories *h, const i
 
 const sg_model_class sg_model_onerec = {
     .name = "onerec",
-    .summary = "encoder-decoder with experts that writes the semantic IDs of several items; can be aligned with a reward",
+    .summary = "encoder-decoder with experts that writes the semantic IDs of several items; can be aligned "
+               "with a reward",
     .paper = "Deng et al. 2025, arXiv:2502.18965",
     .options = onerec_options,
     .n_options = sizeof onerec_options / sizeof *onerec_options,

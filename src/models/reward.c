@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "models/content.h"
 #include "models/tasks.h"
 #include "nn/transformer.h"
 
@@ -38,6 +39,8 @@
     X(int, goal, 0, 0, 1025, "the task that slates are judged by")                                           \
     X(float, hold, 0.1, 0, 0.9, "share of users kept out of training, to measure how often it is right")     \
     X(float, item_sd, 0.1, 0, 10, "standard deviation of item vectors at the start")                         \
+    X(float, content, 0, 0, 10,                                                                              \
+      "item vectors start from the data's item vectors, of this spread, too (0: they do not)")               \
     X(float, dropout, 0.2, 0, 0.9, "share of activations dropped while training")
 
 typedef struct reward_config {
@@ -56,13 +59,15 @@ typedef struct run {
 } run;
 
 typedef struct reward {
-    sg_param *item, *start, *rating, *action, *place; /* (n_items, dim), (1, dim), (RATINGS, dim), (actions, dim), (history + 1, dim) */
-    sg_param *view;                                   /* (dim, dim) W */
-    sg_tower past, among;                             /* over the history, over the slate */
-    sg_param *inner, *inner_bias, *out, *bias;        /* (tasks hidden, dim), (tasks hidden), (tasks, hidden), (tasks) */
-    const sg_dataset *data;                           /* training: borrowed */
-    int64_t *train_end;                               /* borrowed: the split's */
-    run *runs;                                        /* owned */
+    sg_param *item, *start, *rating, *action,
+        *place;           /* (n_items, dim), (1, dim), (RATINGS, dim), (actions, dim), (history + 1, dim) */
+    sg_param *view;       /* (dim, dim) W */
+    sg_tower past, among; /* over the history, over the slate */
+    sg_param *inner, *inner_bias, *out,
+        *bias;              /* (tasks hidden, dim), (tasks hidden), (tasks, hidden), (tasks) */
+    const sg_dataset *data; /* training: borrowed */
+    int64_t *train_end;     /* borrowed: the split's */
+    run *runs;              /* owned */
 } reward;
 
 /* ---- tasks --------------------------------------------------------------------------------------------- */
@@ -128,12 +133,16 @@ static sg_status reward_weights(sg_model *m, uint64_t seed, sg_error *err)
     sg_status st;
 
     if (tasks == 0)
-        return sg_fail(err, SG_ERR_USAGE, "onerec-reward: nothing to learn: expected ratings=true or actions above 0");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec-reward: nothing to learn: expected ratings=true or actions above 0");
     if (c->goal >= tasks)
-        return sg_fail(err, SG_ERR_USAGE, "onerec-reward: goal: expected a task from 0 to %d, found %d", tasks - 1, c->goal);
+        return sg_fail(err, SG_ERR_USAGE, "onerec-reward: goal: expected a task from 0 to %d, found %d",
+                       tasks - 1, c->goal);
     if (c->ratings && !(c->best > c->worst))
-        return sg_fail(err, SG_ERR_USAGE, "onerec-reward: best: expected a rating above worst=%g, found %g", c->worst, c->best);
-    s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
+        return sg_fail(err, SG_ERR_USAGE, "onerec-reward: best: expected a rating above worst=%g, found %g",
+                       c->worst, c->best);
+    s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim,
+                           "item.weight");
     s->start = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, SG_PARAM_NO_DECAY, 1, c->dim, "start.weight");
     if (c->ratings)
         s->rating = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, RATINGS, c->dim, "rating.weight");
@@ -144,11 +153,22 @@ static sg_status reward_weights(sg_model *m, uint64_t seed, sg_error *err)
     if ((st = sg_tower_declare(&s->past, ps, seed, c->layers, &block, "past.", err)) ||
         (st = sg_tower_declare(&s->among, ps, seed, 1, &block, "among.", err)))
         return st;
-    s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks * c->hidden, c->dim, "tower.inner.weight");
-    s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks * c->hidden, 0, "tower.inner.bias");
-    s->out = sg_param_add(ps, seed, SG_INIT_NORMAL, 1 / sqrtf((float)c->hidden), 0, tasks, c->hidden, "tower.out.weight");
+    s->inner =
+        sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks * c->hidden, c->dim, "tower.inner.weight");
+    s->inner_bias =
+        sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks * c->hidden, 0, "tower.inner.bias");
+    s->out = sg_param_add(ps, seed, SG_INIT_NORMAL, 1 / sqrtf((float)c->hidden), 0, tasks, c->hidden,
+                          "tower.out.weight");
     s->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks, 0, "tower.out.bias");
     return SG_OK;
+}
+
+static sg_status reward_init(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const reward_config *c = m->config;
+    reward *s = m->state;
+
+    return c->content > 0 ? sg_content_add(s->item, t, c->content, err) : SG_OK;
 }
 
 static void reward_fini(sg_model *m)
@@ -165,7 +185,7 @@ static void reward_fini(sg_model *m)
 /* Events of one sequence each, behind a token that stands for the user before them. */
 typedef struct events {
     int n, tokens;
-    int32_t *offsets;                        /* (n + 1) */
+    int32_t *offsets;                                /* (n + 1) */
     int32_t *item, *start, *rating, *action, *place; /* (tokens) rows, -1: none */
 } events;
 
@@ -182,8 +202,8 @@ static bool take_events(events *b, sg_graph *g, int n, size_t tokens)
 }
 
 /* Sequence i: events first .. first + n - 1 of the arrays; ratings and actions may be NULL, unknown. */
-static void add_events(events *b, int i, const reward_config *c, const int32_t *item, const float *rating, const int32_t *action,
-                       int64_t first, int n)
+static void add_events(events *b, int i, const reward_config *c, const int32_t *item, const float *rating,
+                       const int32_t *action, int64_t first, int n)
 {
     b->offsets[i] = b->tokens;
     for (int k = -1; k < n; k++, b->tokens++) {
@@ -202,26 +222,30 @@ static void add_events(events *b, int i, const reward_config *c, const int32_t *
 /* W u after each token. */
 static sg_tensor *read_events(sg_graph *g, const reward *s, const events *b, float dropout)
 {
-    sg_tensor *x = sg_plus(g, sg_embed(g, s->item, b->item, b->tokens), sg_embed(g, s->start, b->start, b->tokens));
+    sg_tensor *x =
+        sg_plus(g, sg_embed(g, s->item, b->item, b->tokens), sg_embed(g, s->start, b->start, b->tokens));
 
     if (s->rating)
         x = sg_plus(g, x, sg_embed(g, s->rating, b->rating, b->tokens));
     if (s->action)
         x = sg_plus(g, x, sg_embed(g, s->action, b->action, b->tokens));
     x = sg_dropout(g, sg_plus(g, x, sg_embed(g, s->place, b->place, b->tokens)), dropout);
-    return sg_linear(g, sg_tower_forward(g, &s->past, x, b->offsets, b->n, SG_MASK_CAUSAL, dropout), s->view, NULL);
+    return sg_linear(g, sg_tower_forward(g, &s->past, x, b->offsets, b->n, SG_MASK_CAUSAL, dropout), s->view,
+                     NULL);
 }
 
 /* Logits (n, tasks) of slates; state[i]: row of `view` that slate i comes after. */
-static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const int32_t *state, const sg_slates *q, float dropout)
+static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const int32_t *state,
+                        const sg_slates *q, float dropout)
 {
     const reward_config *c = m->config;
     const reward *s = m->state;
     const int total = q->offsets[q->n], tasks = reward_tasks(m);
     int32_t *row = sg_scratch(g, (size_t)total + 1, sizeof *row);
-    sg_tensor *count = sg_tensor_2d(g, q->n, c->dim), *part[1026];
+    int32_t *task = sg_scratch(g, (size_t)q->n * (size_t)tasks + 1, sizeof *task);
+    sg_tensor *count = sg_tensor_2d(g, q->n, c->dim), *ones = sg_tensor_2d(g, c->hidden, 1);
 
-    if (!row || !count)
+    if (!row || !task || !count || !ones)
         return NULL;
     for (int i = 0; i < q->n; i++) {
         for (int j = q->offsets[i]; j < q->offsets[i + 1]; j++)
@@ -229,23 +253,28 @@ static sg_tensor *judge(sg_graph *g, const sg_model *m, sg_tensor *view, const i
         for (int j = 0; j < c->dim; j++)
             count->data[(size_t)i * (size_t)c->dim + (size_t)j] = (float)(q->offsets[i + 1] - q->offsets[i]);
     }
-    sg_tensor *e = sg_times(g, sg_dropout(g, sg_embed(g, s->item, q->item, total), dropout), sg_rows(g, view, row, total));
+    for (int i = 0; i < q->n * tasks; i++)
+        task[i] = i % tasks;
+    for (int i = 0; i < c->hidden; i++)
+        ones->data[i] = 1;
+    sg_tensor *e = sg_times(g, sg_dropout(g, sg_embed(g, s->item, q->item, total), dropout),
+                            sg_rows(g, view, row, total));
     sg_tensor *h = sg_tower_forward(g, &s->among, e, q->offsets, q->n, SG_MASK_NONE, dropout);
     sg_tensor *sum = sg_times(g, sg_segment_mean(g, h, q->offsets, q->n), count);
     sg_tensor *inner = sg_linear_act(g, sum, s->inner, s->inner_bias, SG_SILU, dropout);
+    /* a row for each tower, against its own row of W2 */
+    sg_tensor *each = sg_reshape(g, inner, 2, (int[]){q->n * tasks, c->hidden});
+    sg_tensor *y = sg_matmul(g, sg_times(g, each, sg_embed(g, s->out, task, q->n * tasks)), ones, false);
 
-    for (int t = 0; t < tasks; t++) { /* each task reads its own part of the hidden numbers */
-        sg_tensor *all = sg_linear(g, sg_slice_cols(g, inner, t * c->hidden, (t + 1) * c->hidden), s->out, s->bias);
-
-        part[t] = sg_slice_cols(g, all, t, t + 1);
-    }
-    return sg_concat_cols(g, part, tasks);
+    return sg_add_row(g, sg_reshape(g, y, 2, (int[]){q->n, tasks}), sg_leaf(g, s->bias));
 }
 
 /* ---- training ------------------------------------------------------------------------------------------ */
 
-static bool held(const reward_config *c, int32_t user)
+bool sg_reward_held(const sg_model *m, int32_t user)
 {
+    const reward_config *c = m->config;
+
     return (double)(sg_rng_mix((uint64_t)user ^ 0x6f6e65726563u) >> 11) * 0x1p-53 < c->hold;
 }
 
@@ -277,7 +306,8 @@ static sg_status reward_examples(sg_model *m, const sg_train_data *t, size_t *n,
     for (int32_t u = 0; u < t->data->n_users; u++) {
         const int64_t begin = t->data->user_offsets[u], end = t->split->train_end[u];
 
-        for (int64_t first = begin; first < end && !held(c, u);) { /* as TIGER's runs: the later half of each is asked */
+        for (int64_t first = begin;
+             first < end && !sg_reward_held(m, u);) { /* as TIGER's runs: the later half of each is asked */
             int64_t last = first + (first == begin ? c->history : step) - 1;
 
             last = last < end ? last : end - 1;
@@ -325,7 +355,8 @@ static void add_slate(slate_batch *b, const sg_model *m, const sg_dataset *d, in
     }
 }
 
-static sg_tensor *reward_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *reward_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                              uint64_t step)
 {
     const reward_config *c = m->config;
     const reward *s = m->state;
@@ -357,13 +388,15 @@ static sg_tensor *reward_loss(sg_model *m, sg_graph *g, const uint32_t *example,
                 add_slate(&b, m, d, at + (int32_t)(e - r->begin), e, 1);
         }
     }
-    return sg_bce_logits(g, judge(g, m, read_events(g, s, &read, (float)c->dropout), b.state, &b.slates, (float)c->dropout), b.y,
-                         NULL);
+    return sg_bce_logits(
+        g, judge(g, m, read_events(g, s, &read, (float)c->dropout), b.state, &b.slates, (float)c->dropout),
+        b.y, NULL);
 }
 
 /* ---- judging ------------------------------------------------------------------------------------------- */
 
-sg_status sg_reward_slates(sg_session *session, const sg_histories *h, const sg_slates *q, float *p, sg_error *err)
+sg_status sg_reward_slates(sg_session *session, const sg_histories *h, const sg_slates *q, float *p,
+                           sg_error *err)
 {
     const sg_model *m = session->model;
     const reward_config *c = m->config;
@@ -379,12 +412,14 @@ sg_status sg_reward_slates(sg_session *session, const sg_histories *h, const sg_
     for (int i = 0; i < h->n; i++) {
         const int64_t have = h->offsets[i + 1] - h->offsets[i], n = have < c->history ? have : c->history;
 
-        add_events(&read, i, c, h->item, c->ratings ? h->rating : NULL, c->actions ? h->action : NULL, h->offsets[i + 1] - n, (int)n);
+        add_events(&read, i, c, h->item, c->ratings ? h->rating : NULL, c->actions ? h->action : NULL,
+                   h->offsets[i + 1] - n, (int)n);
     }
     sg_tensor *view = read_events(g, s, &read, 0);
     for (int first = 0; first < q->n; first += SLATES) {
         const int n = q->n - first < SLATES ? q->n - first : SLATES;
-        int32_t *state = sg_scratch(g, (size_t)n, sizeof *state), *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+        int32_t *state = sg_scratch(g, (size_t)n, sizeof *state),
+                *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
         const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
 
         if (!state || !offsets)
@@ -394,7 +429,8 @@ sg_status sg_reward_slates(sg_session *session, const sg_histories *h, const sg_
         for (int i = 0; i < n; i++) /* the state after the last event */
             state[i] = read.offsets[q->of[first + i] + 1] - 1;
         const sg_tensor *y =
-            judge(g, m, view, state, &(sg_slates){.n = n, .offsets = offsets, .item = q->item + q->offsets[first]}, 0);
+            judge(g, m, view, state,
+                  &(sg_slates){.n = n, .offsets = offsets, .item = q->item + q->offsets[first]}, 0);
         if ((st = sg_graph_status(g, err)))
             return st;
         for (size_t j = 0; j < (size_t)n * tasks; j++)
@@ -405,9 +441,11 @@ sg_status sg_reward_slates(sg_session *session, const sg_histories *h, const sg_
 }
 
 /* n items, each a slate of its own after the first history of h. */
-static sg_status judge_items(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err)
+static sg_status judge_items(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p,
+                             sg_error *err)
 {
-    int32_t *of = sg_alloc_zero((size_t)n, sizeof *of), *offsets = sg_alloc_array((size_t)n + 1, sizeof *offsets);
+    int32_t *of = sg_alloc_zero((size_t)n, sizeof *of),
+            *offsets = sg_alloc_array((size_t)n + 1, sizeof *offsets);
     sg_status st = SG_OK;
 
     if (!of || !offsets)
@@ -421,7 +459,8 @@ static sg_status judge_items(sg_session *session, const sg_histories *h, const i
     return st;
 }
 
-static sg_status reward_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err)
+static sg_status reward_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p,
+                             sg_error *err)
 {
     return judge_items(session, h, item, n, p, err);
 }
@@ -478,7 +517,8 @@ static void count_pairs(sg_reward_trust *out, verdict *v, size_t n)
     out->accuracy = out->pairs ? right / (double)out->pairs : (double)NAN;
 }
 
-sg_status sg_reward_check(sg_reward_trust *out, const sg_model *m, const sg_train_data *t, sg_pool *pool, sg_error *err)
+sg_status sg_reward_check(sg_reward_trust *out, const sg_model *m, const sg_train_data *t, sg_pool *pool,
+                          sg_error *err)
 {
     const reward_config *c = m->config;
     const sg_dataset *d = t->data;
@@ -493,9 +533,12 @@ sg_status sg_reward_check(sg_reward_trust *out, const sg_model *m, const sg_trai
     if (st || (st = sg_session_new(&session, m, pool, err)))
         goto done;
     for (int32_t u = 0; u < d->n_users; u++)
-        for (int64_t e = d->user_offsets[u]; held(c, u) && n < TRUST_MOST && e + c->items <= t->split->train_end[u]; e += c->items) {
+        for (int64_t e = d->user_offsets[u];
+             sg_reward_held(m, u) && n < TRUST_MOST && e + c->items <= t->split->train_end[u];
+             e += c->items) {
             const int64_t offsets[] = {d->user_offsets[u], e};
-            const sg_histories h = {.n = 1, .offsets = offsets, .item = d->item, .rating = d->rating, .action = d->action};
+            const sg_histories h = {
+                .n = 1, .offsets = offsets, .item = d->item, .rating = d->rating, .action = d->action};
             const sg_slates one = {1, (int32_t[]){0}, (int32_t[]){0, c->items}, d->item + e};
             double found = 0;
 
@@ -513,7 +556,8 @@ done:
     return st;
 }
 
-static sg_status reward_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes, sg_error *err)
+static sg_status reward_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes,
+                              sg_error *err)
 {
     sg_reward_trust trust;
     const sg_status st = sg_reward_check(&trust, m, t, pool, err);
@@ -521,7 +565,8 @@ static sg_status reward_notes(sg_model *m, const sg_train_data *t, sg_pool *pool
     if (st)
         return st;
     if (json_object_set_new(notes, "held_slates", json_integer((json_int_t)trust.slates)) ||
-        json_object_set_new(notes, "pairwise_accuracy", trust.pairs ? json_real(trust.accuracy) : json_null()))
+        json_object_set_new(notes, "pairwise_accuracy",
+                            trust.pairs ? json_real(trust.accuracy) : json_null()))
         return sg_fail_memory(err, "training notes");
     return SG_OK;
 }
@@ -535,6 +580,7 @@ const sg_model_class sg_model_onerec_reward = {
     .config_bytes = sizeof(reward_config),
     .state_bytes = sizeof(reward),
     .weights = reward_weights,
+    .init = reward_init,
     .fini = reward_fini,
     .examples = reward_examples,
     .loss = reward_loss,

@@ -12,7 +12,8 @@
 
 /* ---- labels -------------------------------------------------------------------------------------------- */
 
-bool sg_slate_rows_take(sg_slate_rows *b, sg_graph *g, const sg_coder *s, int batch, size_t items, size_t slates, size_t written)
+bool sg_slate_rows_take(sg_slate_rows *b, sg_graph *g, const sg_coder *s, int batch, size_t items,
+                        size_t slates, size_t written)
 {
     const size_t rows = written * (size_t)(s->names.levels + 1);
     int32_t **const arrays[] = {&b->id, &b->prefix, &b->limit, &b->begin, &b->size, &b->target};
@@ -50,7 +51,8 @@ void sg_slate_rows_add(sg_slate_rows *b, const sg_coder *s, int seen, const int3
         const size_t at = (size_t)item[i] * (size_t)w->levels;
         const int32_t *code = s->codes + at;
 
-        for (int t = 0; t <= w->levels && !(t == w->levels && i + 1 == n); t++) { /* nobody reads the very last code */
+        for (int t = 0; t <= w->levels && !(t == w->levels && i + 1 == n);
+             t++) { /* nobody reads the very last code */
             const int r = b->n++;
 
             b->id[r] = t ? w->first[t - 1] + code[t - 1] : s->bos;
@@ -75,7 +77,8 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
 
     return sg_coder_write(
         g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory, &b->in,
-        &(sg_written){.targets = b->slates, .batch = b->in.batch, .own = b->own, .rows = b->rows, .limit = b->limit});
+        &(sg_written){
+            .targets = b->slates, .batch = b->in.batch, .own = b->own, .rows = b->rows, .limit = b->limit});
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
@@ -91,8 +94,8 @@ typedef struct finder {
     sg_decoder decoder;
     sg_session *session;
     int n, k;
-    int32_t *item; /* results (n, beams, items) */
-    float *logp;   /* results (n, beams) */
+    int32_t *item;                   /* results (n, beams, items) */
+    float *logp;                     /* results (n, beams) */
     int32_t *first[2], *from, *next; /* (n + 1), (starts) */
     growing *all;                    /* (beams * branch or k) of one history */
     int32_t *list;                   /* (starts, branch) of one search */
@@ -109,7 +112,8 @@ static int by_logp(const void *a, const void *b)
 
     if (x->logp != y->logp)
         return x->logp < y->logp ? 1 : -1;
-    return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->item > y->item) - (x->item < y->item);
+    return x->from != y->from ? (x->from > y->from) - (x->from < y->from)
+                              : (x->item > y->item) - (x->item < y->item);
 }
 
 static bool take_finder(finder *f, sg_error *err)
@@ -132,7 +136,8 @@ static bool take_finder(finder *f, sg_error *err)
     f->deny_offsets = sg_arena_take_array(a, starts + 1, sizeof *f->deny_offsets);
     f->deny = sg_arena_take_array(a, denied * (size_t)s->beams + 1, sizeof *f->deny);
     f->keep = sg_arena_take_array(a, (size_t)s->beams * (size_t)s->items, sizeof *f->keep);
-    if (f->first[0] && f->first[1] && f->from && f->next && f->word && f->all && f->list && f->score && f->deny_offsets && f->deny && f->keep)
+    if (f->first[0] && f->first[1] && f->from && f->next && f->word && f->all && f->list && f->score &&
+        f->deny_offsets && f->deny && f->keep)
         return true;
     sg_fail_memory(err, "slates");
     return false;
@@ -175,7 +180,8 @@ static int keep_best(finder *f, int u, int n, int have, int at, int first_start)
         logp[b] = b < n ? f->all[b].logp : -INFINITY;
         if (b >= n)
             continue;
-        memcpy(to, f->keep + (size_t)(f->all[b].from - first_start) * (size_t)s->items, (size_t)have * sizeof *to);
+        memcpy(to, f->keep + (size_t)(f->all[b].from - first_start) * (size_t)s->items,
+               (size_t)have * sizeof *to);
         to[have] = f->all[b].item;
         f->next[at + b] = f->all[b].from;
         f->word[at + b] = f->all[b].item;
@@ -202,12 +208,13 @@ static sg_status grow(finder *f, int have, sg_error *err)
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     const sg_beam_spec search = {.beam = 2 * s->branch,
                                  .k = s->branch,
-                                 .renormalise = f->decoder.coder->spec.legal || f->decoder.coder->spec.renormalise,
+                                 .renormalise =
+                                     f->decoder.coder->spec.legal || f->decoder.coder->spec.renormalise,
                                  .allow = s->allow,
                                  .deny_offsets = f->deny_offsets,
                                  .deny = f->deny};
-    if ((st = sg_beam_search(f->list, f->score, sg_session_catalogue(f->session), starts, &search, sg_decoder_step, &f->decoder,
-                             f->session->pool, sg_graph_arena(g), err)))
+    if ((st = sg_beam_search(f->list, f->score, sg_session_catalogue(f->session), starts, &search,
+                             sg_decoder_step, &f->decoder, f->session->pool, sg_graph_arena(g), err)))
         return st;
     sg_arena_back(sg_graph_arena(g), mark);
     next[0] = 0;
@@ -228,12 +235,13 @@ static sg_status grow(finder *f, int have, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_logp, int k, const sg_coder *s,
-                         sg_session *session, const sg_histories *all, int first, int n, const sg_slate_spec *spec,
-                         sg_error *err)
+sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_logp, int k,
+                         const sg_coder *s, sg_session *session, const sg_histories *all, int first, int n,
+                         const sg_slate_spec *spec, sg_error *err)
 {
     const sg_histories h = sg_histories_rows(all, first, n);
-    const int wide = spec->items > 1 && spec->beams * 2 * spec->branch > k ? spec->beams * 2 * spec->branch : k;
+    const int wide =
+        spec->items > 1 && spec->beams * 2 * spec->branch > k ? spec->beams * 2 * spec->branch : k;
     finder f = {.spec = spec, .h = &h, .session = session, .n = n, .k = k, .item = item, .logp = logp};
     sg_status st;
 
@@ -251,8 +259,8 @@ sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_
                            .deny = h.item};
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(session->graph));
 
-    if ((st = sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_decoder_step, &f.decoder, session->pool,
-                             sg_graph_arena(session->graph), err)))
+    if ((st = sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_decoder_step,
+                             &f.decoder, session->pool, sg_graph_arena(session->graph), err)))
         return st;
     sg_arena_back(sg_graph_arena(session->graph), mark);
     for (size_t i = 0; i < (size_t)n * (size_t)spec->beams * (size_t)spec->items; i++)

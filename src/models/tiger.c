@@ -35,6 +35,7 @@
 #include "base/alloc.h"
 #include "models/star.h"
 
+#include <math.h>
 #include <string.h>
 
 #define TIGER_OPTIONS(X)                                                                                     \
@@ -71,6 +72,8 @@
       "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
       "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
+    X(float, length_norm, 0, 0, 1,                                                                           \
+      "IDs of several lengths: scores of a beam's items are divided by their codes to this power (0: sums)") \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")
 
@@ -120,7 +123,8 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
                                              .tied = c->tied,
                                              .init_sd = c->init_sd,
                                              .legal = !strcmp(c->softmax, "legal"),
-                                             .renormalise = c->renormalise},
+                                             .renormalise = c->renormalise,
+                                             .length_norm = (float)c->length_norm},
                             err);
 }
 
@@ -304,15 +308,35 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
     if (c->star > 0 && (session->groups > 1 || session->temperature > 0))
         return sg_fail(err, SG_ERR_USAGE,
                        "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
+    if (c->star > 0 && c->length_norm > 0)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: scores with STAR's are not per code: length_norm or star has to be 0");
     return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, c->star > 0 ? star_prior : NULL, item, score, err);
 }
 
+/* Scores (n, items) by the number of codes. */
+static void divide_by_lengths(float *scores, int n, const sg_catalogue *ids, float power)
+{
+    const int32_t items = sg_catalogue_items(ids);
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
+
+    for (int32_t i = 0; i < items; i++) {
+        if (sg_catalogue_leaf(ids, i) < 0)
+            continue;
+        sg_catalogue_codes(ids, i, codes);
+        for (size_t u = 0; u < (size_t)n; u++)
+            scores[u * (size_t)items + (size_t)i] /= powf((float)sg_catalogue_length(ids, codes), power);
+    }
+}
+
+/* All items, not only those a beam reaches: for exact evaluation. */
 static sg_status tiger_score(sg_session *session, const sg_histories *h, float *scores, sg_error *err)
 {
     const tiger_config *c = session->model->config;
     const tiger *s = session->model->state;
     const sg_status st = sg_coder_score(&s->coder, session, h, scores, err);
 
+    if (!st && c->length_norm > 0)
+        divide_by_lengths(scores, h->n, sg_session_catalogue(session), (float)c->length_norm);
     return !st && c->star > 0 ? sg_sparse_score(session, h, &s->star.vote, scores) : st;
 }
 

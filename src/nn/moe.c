@@ -8,15 +8,16 @@ void sg_moe_declare(sg_moe *m, sg_params *ps, uint64_t seed, const sg_moe_spec *
 {
     assert(s->experts <= SG_EXPERTS_MOST && s->top >= 1 && s->top <= s->experts);
     *m = (sg_moe){.spec = *s};
-    m->gate = sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_in, 0, s->experts, s->dim, "%s.gate.weight", prefix);
+    m->gate =
+        sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_in, 0, s->experts, s->dim, "%s.gate.weight", prefix);
     for (int e = 0; e < s->experts; e++) {
         m->expert[e].w1 =
             sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_in, 0, s->ffn, s->dim, "%s.%d.w1.weight", prefix, e);
         if (s->gated)
-            m->expert[e].w3 =
-                sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_in, 0, s->ffn, s->dim, "%s.%d.w3.weight", prefix, e);
-        m->expert[e].w2 =
-            sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_out, 0, s->dim, s->ffn, "%s.%d.w2.weight", prefix, e);
+            m->expert[e].w3 = sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_in, 0, s->ffn, s->dim,
+                                           "%s.%d.w3.weight", prefix, e);
+        m->expert[e].w2 = sg_param_add(ps, seed, SG_INIT_NORMAL, s->sd_out, 0, s->dim, s->ffn,
+                                       "%s.%d.w2.weight", prefix, e);
     }
 }
 

@@ -367,7 +367,7 @@ static void run_fini(run *r)
 typedef struct shifting {
     const float *x; /* (n, dim) */
     float *out;     /* (n, dim) */
-    double *mean, *square; /* (dim), mean 0 on entry; square: of the numbers of a column, mean */
+    double *mean;   /* (dim) 0 before it is computed */
     size_t n, dim;
 } shifting;
 
@@ -455,35 +455,65 @@ static sg_status draw_sample(float **out, size_t m, const float *x, size_t n, si
     return SG_OK;
 }
 
-/* All iterations but one on a sample, then one on all vectors, which are not moved: their mean came close to 0 with the level before,
- * or costs a copy. */
+/* Is the mean of these rows far from 0, for their size? */
+static bool is_off_centre(const float *x, size_t n, size_t dim, const double *mean)
+{
+    double square = 0, size = 0;
+
+    for (size_t d = 0; d < dim; d++)
+        square += mean[d] * mean[d];
+    for (size_t i = 0; i < n; i++)
+        size += sg_kernels_best()->sum_sq(x + i * dim, dim);
+    return square > 0.01 * size / (double)n;
+}
+
+/* All iterations but one on a sample, then one on all. Residuals have a mean near 0: moving them all would be a copy for nothing. */
 static sg_status sampled(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim,
                          const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    const size_t m = (size_t)spec->sample * (size_t)spec->codes;
+    const size_t m = (size_t)spec->sample * (size_t)spec->codes, width = (size_t)dim;
     sg_kmeans_spec part = *spec;
     sg_kmeans_stats small;
     run r = {0};
-    float *sample = NULL;
+    float *sample = NULL, *moved = NULL;
+    double *mean = sg_alloc_zero(width, sizeof *mean);
     int32_t *before = NULL;
     sg_status st;
 
     part.iterations = spec->iterations - 1;
-    if ((st = draw_sample(&sample, m, x, n, (size_t)dim, spec->seed, err)) ||
-        (st = whole(centre, code, &small, sample, m, dim, 0, &part, pool, progress, err)) ||
-        (st = run_init(&r, x, n, dim, spec->codes, pool, &before, err)))
+    if (!mean) {
+        st = sg_fail_memory(err, "k-means");
+        goto done;
+    }
+    if ((st = draw_sample(&sample, m, x, n, width, spec->seed, err)) ||
+        (st = whole(centre, code, &small, sample, m, dim, 0, &part, pool, progress, err)))
+        goto done;
+    sg_parallel_for(pool, width, COLUMNS, mean_columns, &(shifting){.x = sample, .mean = mean, .n = m, .dim = width});
+    if (!is_off_centre(sample, m, width, mean)) {
+        memset(mean, 0, width * sizeof *mean);
+    } else if (!(moved = sg_alloc_array(n, width * sizeof *moved))) {
+        st = sg_fail_memory(err, "k-means");
+        goto done;
+    } else {
+        sg_parallel_for(pool, n, TILE, shift_rows, &(shifting){.x = x, .out = moved, .mean = mean, .n = n, .dim = width});
+    }
+    if ((st = run_init(&r, moved ? moved : x, n, dim, spec->codes, pool, &before, err)))
         goto done;
     part.iterations = 1;
-    memcpy(r.centre, centre, r.codes * r.dim * sizeof *centre);
+    for (size_t k = 0; k < r.codes * width; k++)
+        r.centre[k] = (float)((double)centre[k] - mean[k % width]);
     if ((st = lloyd(&r, before, &part, stats, progress, err)))
         goto done;
     stats->iterations += small.iterations;
     stats->moved += small.moved;
-    memcpy(centre, r.centre, r.codes * r.dim * sizeof *centre);
+    for (size_t k = 0; k < r.codes * width; k++)
+        centre[k] = (float)((double)r.centre[k] + mean[k % width]);
     memcpy(code, r.code, n * sizeof *code);
 done:
     run_fini(&r);
     sg_free(sample);
+    sg_free(moved);
+    sg_free(mean);
     sg_free(before);
     return st;
 }

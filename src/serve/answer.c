@@ -54,14 +54,17 @@ static json_t *path_json(const sg_source *s, const sg_explanation *x, size_t i)
 {
     const size_t levels = (size_t)x->levels;
     const int32_t *codes = x->codes + i * levels;
+    const size_t length = (size_t)sg_catalogue_length(sg_source_catalogue(s), codes);
     json_t *path = json_array();
     int32_t node = 0;
 
-    for (size_t l = 0; l < levels; l++) {
+    for (size_t l = 0; l < levels && l <= length; l++) {
         json_t *o;
 
         node = sg_catalogue_child(sg_source_catalogue(s), (int)l, node, codes[l]);
         o = sg_source_step_json(s, codes, (int)l + 1, node);
+        if (l == length) /* written like a code */
+            json_object_set_new(o, "end", json_true());
         if (x->logp)
             json_object_set_new(o, "probability", sg_score_json(expf(x->logp[i * levels + l])));
         json_array_append_new(path, o);

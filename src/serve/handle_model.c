@@ -632,14 +632,16 @@ static void add_semantic_id(json_t *into, const sg_source *s, int32_t item)
 {
     const sg_catalogue *c = sg_source_catalogue(s);
     const int levels = sg_catalogue_levels(c);
-    int32_t codes[SG_CATALOGUE_LEVELS_MAX], node = 0;
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX], node = 0, length;
     json_t *id = json_array(), *path = json_array();
 
     sg_catalogue_codes(c, item, codes);
+    length = sg_catalogue_length(c, codes);
     for (int l = 0; l < levels; l++) {
         node = sg_catalogue_child(c, l, node, codes[l]);
         json_array_append_new(id, json_integer(codes[l]));
-        json_array_append_new(path, sg_source_step_json(s, codes, l + 1, node));
+        if (l < length)
+            json_array_append_new(path, sg_source_step_json(s, codes, l + 1, node));
     }
     json_object_set_new(into, "semantic_id", id);
     json_object_set_new(into, "path", path);

@@ -78,7 +78,8 @@ static int shared(const word *run, size_t n, const words *query)
     return sum;
 }
 
-sg_status sg_spans_draw(sg_span *out, int *n_out, int n, sg_bytes text, sg_bytes query, const sg_span_how *how, sg_error *err)
+sg_status sg_spans_draw(sg_span *out, int *n_out, int n, sg_bytes text, sg_bytes query,
+                        const sg_span_how *how, sg_error *err)
 {
     words all = {0}, asked = {0};
     double *key = sg_alloc_array((size_t)n + 1, sizeof *key); /* of out, descending */
@@ -90,7 +91,8 @@ sg_status sg_spans_draw(sg_span *out, int *n_out, int n, sg_bytes text, sg_bytes
     const size_t run = all.n < (size_t)how->words ? all.n : (size_t)how->words;
     for (size_t i = 0; i + run <= all.n && run && !st; i++) {
         const double u = sg_rng_double(how->seed, STREAM, how->number, i);
-        const double mine = how->sharpness * shared(all.item + i, run, &asked) - log(-log(u > 0 ? u : 0x1p-60));
+        const double mine =
+            how->sharpness * shared(all.item + i, run, &asked) - log(-log(u > 0 ? u : 0x1p-60));
         int at = *n_out < n ? (*n_out)++ : n;
 
         for (; at > 0 && mine > key[at - 1]; at--)

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-typedef struct sg_span { /* bytes of the text, from the first letter of its first word to the end of its last one */
+typedef struct
+    sg_span { /* bytes of the text, from the first letter of its first word to the end of its last one */
     size_t begin, end;
 } sg_span;
 
@@ -20,6 +21,7 @@ typedef struct sg_span_how {
 
 /* At most n spans, each once, the likeliest draw first; *n_out: how many (0: a text without words). Words are what stands between white
  * space; they are the same when their letters and digits are, and those of less than four do not count. query (size 0): none. */
-sg_status sg_spans_draw(sg_span *out, int *n_out, int n, sg_bytes text, sg_bytes query, const sg_span_how *how, sg_error *err);
+sg_status sg_spans_draw(sg_span *out, int *n_out, int n, sg_bytes text, sg_bytes query,
+                        const sg_span_how *how, sg_error *err);
 
 #endif

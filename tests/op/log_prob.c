@@ -38,7 +38,8 @@ static void values_and_gradients_are_right(void **state)
                 most = fmax(most, (double)x[begin[r] + j]);
             for (int j = 0; j < size[r]; j++)
                 sum += exp((double)x[begin[r] + j] - most);
-            op_near(c.out->data[r], target[r] < 0 ? 0 : (double)x[target[r]] - most - log(sum), 1e-6, 1, "y", (size_t)r);
+            op_near(c.out->data[r], target[r] < 0 ? 0 : (double)x[target[r]] - most - log(sum), 1e-6, 1, "y",
+                    (size_t)r);
         }
         if (s == 0)
             op_check(&c, build, (op_spec){0});

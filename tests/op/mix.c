@@ -34,7 +34,8 @@ static void values_and_gradients_are_right(void **state)
                 double want = 0;
 
                 for (int j = 0; j < top; j++)
-                    want += (double)c.param[1].value[i * N + col[i * top + j]] * c.param[0].value[row[i * top + j] * d + k];
+                    want += (double)c.param[1].value[i * N + col[i * top + j]] *
+                            c.param[0].value[row[i * top + j] * d + k];
                 op_near(c.out->data[i * d + k], want, 1e-6, 1, "y", (size_t)(i * d + k));
             }
         op_check(&c, build, (op_spec){0});

@@ -65,7 +65,8 @@ static void dense(double *y, const op_case *c, const float *x)
                 inner += (double)c->param[2 + 2 * e].value[j * DIM + i] * x[i];
             inner /= 1 + exp(-inner);
             for (int i = 0; i < DIM; i++)
-                y[i] += p[e] / (spec.renormalise ? chosen : sum) * inner * (double)c->param[3 + 2 * e].value[i * FFN + j];
+                y[i] += p[e] / (spec.renormalise ? chosen : sum) * inner *
+                        (double)c->param[3 + 2 * e].value[i * FFN + j];
         }
 }
 
@@ -92,7 +93,12 @@ static void equals_the_mixture_of_the_chosen(void **state)
     (void)state;
     for (int renormalise = 0; renormalise < 2; renormalise++)
         for (int top = 1; top <= EXPERTS; top++) { /* all of them: the dense mixture */
-            spec = (sg_moe_spec){.dim = DIM, .ffn = FFN, .experts = EXPERTS, .top = top, .act = SG_SILU, .renormalise = renormalise};
+            spec = (sg_moe_spec){.dim = DIM,
+                                 .ffn = FFN,
+                                 .experts = EXPERTS,
+                                 .top = top,
+                                 .act = SG_SILU,
+                                 .renormalise = renormalise};
             check(1);
             check(19);
         }

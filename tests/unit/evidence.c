@@ -56,14 +56,18 @@ static void close_corpus(corpus *c)
 static void documents_add_up_what_does_not_overlap(void **state)
 {
     (void)state;
-    static const int32_t text[] = {1, 2, /**/ 3, 4, 5, 1, 2, /**/ 6, /**/ 3, 4, 1, 4, 7, 9, 10, 11, 12, 13, 14, 15};
+    static const int32_t text[] = {1, 2, /**/ 3, 4, 5,  1,  2,  /**/ 6, /**/ 3, 4,
+                                   1, 4, 7,      9, 10, 11, 12, 13,     14,     15};
     static const int32_t a[] = {3, 4}, b[] = {1, 2}, c[] = {4, 5}, d[] = {1}, e[] = {4, 7}, across[] = {2, 3};
-    sg_gram gram[] = {{.token = a, .n = 2, .logp = log(0.25)}, /* twice: log 3 */
-                      {.token = b, .n = 2, .logp = log(0.5)},  /* twice: log 9 */
-                      {.token = c, .n = 2, .logp = log(0.4)},  /* once: log 38/3; in the way of a in the first document */
-                      {.token = d, .n = 1, .logp = log(0.3)},  /* three times: log 17/7; inside b in the first one */
-                      {.token = e, .n = 2, .logp = log(0.1)},  /* once: log 19/9; half of it is in a, which weighs more */
-                      {.token = across, .n = 2, .logp = log(0.9)}}; /* the end of a title and the beginning of its text: nowhere */
+    sg_gram gram[] = {
+        {.token = a, .n = 2, .logp = log(0.25)}, /* twice: log 3 */
+        {.token = b, .n = 2, .logp = log(0.5)},  /* twice: log 9 */
+        {.token = c, .n = 2, .logp = log(0.4)},  /* once: log 38/3; in the way of a in the first document */
+        {.token = d, .n = 1, .logp = log(0.3)},  /* three times: log 17/7; inside b in the first one */
+        {.token = e, .n = 2, .logp = log(0.1)},  /* once: log 19/9; half of it is in a, which weighs more */
+        {.token = across,
+         .n = 2,
+         .logp = log(0.9)}}; /* the end of a title and the beginning of its text: nowhere */
     corpus s = {.offsets = {0, 2, 7, 8, 20}, .n = 2};
     sg_hit hit[2];
     int n;
@@ -77,7 +81,8 @@ static void documents_add_up_what_does_not_overlap(void **state)
     assert_true(fabs(hit[0].score - (log(38.0 / 3) + log(9))) < 1e-12);
     assert_int_equal(hit[1].document, 1);
     assert_true(fabs(hit[1].score - (log(3) + log(17.0 / 7) + 0.75 * log(19.0 / 9))) < 1e-12);
-    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){2, 0, 1, 0}, &err), SG_OK); /* squares, tokens may repeat */
+    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){2, 0, 1, 0}, &err),
+                     SG_OK); /* squares, tokens may repeat */
     assert_int_equal(n, 1);
     assert_true(fabs(hit[0].score - (pow(log(38.0 / 3), 2) + pow(log(9), 2))) < 1e-12);
     /* a, b and d stand in two places or more: they find nothing, and add to what c and e found */
@@ -179,7 +184,9 @@ static int make_grams(sg_gram *gram, int32_t *token, uint64_t turn)
     int n = 0;
 
     for (uint64_t i = 0; i < GRAMS; i++) {
-        sg_gram g = {.token = token, .n = 1 + draw(GRAM_MOST, turn, 20000 + i), .logp = -0.1 - draw(50, turn, 21000 + i) / 20.0};
+        sg_gram g = {.token = token,
+                     .n = 1 + draw(GRAM_MOST, turn, 20000 + i),
+                     .logp = -0.1 - draw(50, turn, 21000 + i) / 20.0};
         bool known = false;
 
         for (int32_t k = 0; k < g.n; k++)
@@ -208,7 +215,9 @@ static void documents_are_those_of_brute_force(void **state)
         make_corpus(&s, turn);
         open_corpus(&s, TOKENS);
         const int grams = make_grams(gram, token, turn);
-        assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, grams, &(sg_evidence_how){alpha, beta, DOCUMENTS, 0}, &err), SG_OK);
+        assert_int_equal(
+            sg_evidence_rank(hit, &n, s.e, gram, grams, &(sg_evidence_how){alpha, beta, DOCUMENTS, 0}, &err),
+            SG_OK);
         for (int i = 1; i < grams; i++)
             assert_true(gram[i].weight <= gram[i - 1].weight);
         for (int32_t d = 0; d < s.n; d++) {
@@ -222,12 +231,15 @@ static void documents_are_those_of_brute_force(void **state)
                 assert_true(at < n && fabs(hit[at].score - want) <= 1e-9 * want);
         }
         for (int i = 1; i < n; i++)
-            assert_true(hit[i].score < hit[i - 1].score || (hit[i].score == hit[i - 1].score && hit[i].document > hit[i - 1].document));
+            assert_true(hit[i].score < hit[i - 1].score ||
+                        (hit[i].score == hit[i - 1].score && hit[i].document > hit[i - 1].document));
         assert_int_equal(n, found);
         const int most = 1 + draw(DOCUMENTS, turn, 3); /* a shorter list is the beginning of the long one */
         sg_hit few[DOCUMENTS];
         int n_few;
-        assert_int_equal(sg_evidence_rank(few, &n_few, s.e, gram, grams, &(sg_evidence_how){alpha, beta, most, 0}, &err), SG_OK);
+        assert_int_equal(
+            sg_evidence_rank(few, &n_few, s.e, gram, grams, &(sg_evidence_how){alpha, beta, most, 0}, &err),
+            SG_OK);
         assert_int_equal(n_few, most < n ? most : n);
         for (int i = 0; i < n_few; i++)
             assert_true(few[i].document == hit[i].document && few[i].score == hit[i].score);

@@ -103,6 +103,30 @@ static void steps_look_further_ahead(void **state)
     shop_free(&k.s);
 }
 
+/* content: the items' own vectors start at what their text says, on top of chance. */
+static void starts_from_text(void **state)
+{
+    kit k;
+
+    (void)state;
+    kit_new(&k, 3);
+    sg_model *plain = tiny_model(&k.s.t, "heterrec", SMALL, 3), *told = tiny_model(&k.s.t, "heterrec", SMALL "content=2", 3);
+    const float *a = sg_params_find(&plain->params, "item.weight")->value, *b = sg_params_find(&told->params, "item.weight")->value;
+    double mean[DIM] = {0}, sum_sq = 0;
+    for (int i = 0; i < ITEMS * DIM; i++)
+        mean[i % DIM] += (double)k.v[i] / ITEMS;
+    for (int i = 0; i < ITEMS * DIM; i++) {
+        const double x = (double)k.v[i] - mean[i % DIM], added = (double)b[i] - (double)a[i];
+
+        sum_sq += added * added;
+        assert_true(x * added > 0 || fabs(x) < 1e-4);
+    }
+    assert_true(fabs(sqrt(sum_sq / (ITEMS * DIM)) - 2 * 0.3) < 1e-4);
+    sg_model_free(plain);
+    sg_model_free(told);
+    shop_free(&k.s);
+}
+
 static void a_saved_model_answers_the_same(void **state)
 {
     char dir[] = "/tmp/sedge-heterrec-XXXXXX", path[64];
@@ -160,6 +184,7 @@ int main(void)
         cmocka_unit_test(learns_as_it_is_asked),
         cmocka_unit_test(gradients_are_slopes),
         cmocka_unit_test(steps_look_further_ahead),
+        cmocka_unit_test(starts_from_text),
         cmocka_unit_test(a_saved_model_answers_the_same),
         cmocka_unit_test(says_what_is_wrong),
     };

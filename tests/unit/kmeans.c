@@ -182,17 +182,20 @@ static void an_offset_does_no_harm(void **state)
     (void)state;
     enum { N = 800, DIM = 8, K = 8 };
     float *x = blobs(N, DIM, K, 0.1), centre[K * DIM];
-    const sg_kmeans_spec spec = {.codes = K, .iterations = 50, .restarts = 3, .seed = 1};
     int32_t code[N];
     sg_kmeans_stats stats;
     sg_error err;
 
     for (int i = 0; i < N * DIM; i++)
         x[i] += 10000;
-    assert_int_equal(sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
-    for (int i = 0; i < N; i++)
-        assert_int_equal(code[i], code[i % K]);
-    assert_true(stats.objective < 0.02 * DIM);
+    for (int sample = 0; sample <= 40; sample += 40) {
+        const sg_kmeans_spec spec = {.codes = K, .iterations = 50, .restarts = 3, .seed = 1, .sample = sample};
+
+        assert_int_equal(sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
+        for (int i = 0; i < N; i++)
+            assert_int_equal(code[i], code[i % K]);
+        assert_true(stats.objective < 0.02 * DIM);
+    }
     free(x);
 }
 

@@ -6,7 +6,8 @@
 #include "models/reward.h"
 #include "scratch.h"
 
-#define SMALL "dim=16 layers=2 heads=2 head_dim=8 ffn=12 experts=4 top=2 act=silu history=6 dropout=0 items=3 "
+#define SMALL                                                                                                \
+    "dim=16 layers=2 heads=2 head_dim=8 ffn=12 experts=4 top=2 act=silu history=6 dropout=0 items=3 "
 #define JUDGE "dim=16 heads=2 hidden=8 history=6 items=3 dropout=0 item_sd=1 hold=0.3 "
 
 enum { ITEMS = 12, USERS = 30 };
@@ -67,7 +68,8 @@ static double slate_logp(const sg_model *m, const int32_t *history, int n, const
     sg_slate_rows_example(&b, 0, history, n);
     sg_slate_rows_add(&b, s, n, slate, items);
     const sg_tensor *y = sg_log_prob(
-        g, sg_scale(g, sg_linear(g, sg_slate_rows_forward(g, s, &b), s->names.head, NULL), s->names.scale), b.begin, b.size, b.target);
+        g, sg_scale(g, sg_linear(g, sg_slate_rows_forward(g, s, &b), s->names.head, NULL), s->names.scale),
+        b.begin, b.size, b.target);
     if (sg_graph_status(g, &err))
         fail_msg("%s", err.message);
     for (size_t i = 0; i < y->count; i++)
@@ -76,7 +78,8 @@ static double slate_logp(const sg_model *m, const int32_t *history, int n, const
     return sum;
 }
 
-static void find(const sg_model *m, const sg_histories *h, const sg_slate_spec *spec, int32_t *item, float *logp, int k)
+static void find(const sg_model *m, const sg_histories *h, const sg_slate_spec *spec, int32_t *item,
+                 float *logp, int k)
 {
     sg_error err = {0};
     int32_t *lead = sg_alloc_array((size_t)h->n * (size_t)k, sizeof *lead);
@@ -121,7 +124,8 @@ static void check_slates(const char *options)
                 for (int64_t e = offsets[u]; e < offsets[u + 1]; e++)
                     assert_int_not_equal(slate[i], t.item[e]);
             }
-            assert_true(fabs(slate_logp(m, t.item + from, (int)offsets[u + 1] - from, slate, N) - (double)logp[u * BEAMS + b]) < 1e-3);
+            assert_true(fabs(slate_logp(m, t.item + from, (int)offsets[u + 1] - from, slate, N) -
+                             (double)logp[u * BEAMS + b]) < 1e-3);
         }
     sg_model_free(m);
     tiny_free(&t);
@@ -175,7 +179,8 @@ static void slates_end_where_nothing_is_left(void **state)
          &(sg_slate_spec){.items = N, .beams = BEAMS, .branch = 2, .allow = allow}, item, logp, BEAMS);
     for (int b = 0; b < BEAMS; b++) {
         assert_true(isfinite(logp[b]) == (b < 2));
-        assert_true(b >= 2 ? item[b * N] == -1 : item[b * N] + item[b * N + 1] == 10 && item[b * N + 2] == -1);
+        assert_true(b >= 2 ? item[b * N] == -1
+                           : item[b * N] + item[b * N + 1] == 10 && item[b * N + 2] == -1);
     }
     sg_model_free(m);
     tiny_free(&t);
@@ -184,17 +189,18 @@ static void slates_end_where_nothing_is_left(void **state)
 static void lists_have_k_different_items(void **state)
 {
     (void)state;
-    static const char *const lists[] = {SMALL "beam=3 branch=2", SMALL "list=next"};
+    static const char *const lists[] = {SMALL "beam=3 branch=2", SMALL "list=next", SMALL "items=1"};
     tiny t;
 
     tiny_new(&t, USERS, ITEMS, 12, 4);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         sg_error err = {0};
         int32_t item[2 * 8];
         float score[2 * 8];
         sg_session *s;
         sg_model *m = tiny_model(&t, "onerec", lists[i], 3);
-        const sg_histories h = {.n = 2, .offsets = (int64_t[]){0, 4, 4}, .item = t.item}; /* the second is empty */
+        const sg_histories h = {
+            .n = 2, .offsets = (int64_t[]){0, 4, 4}, .item = t.item}; /* the second is empty */
 
         assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
         if (sg_session_recommend(s, &h, &(sg_filter){.seen = true}, 8, item, score, &err))
@@ -247,8 +253,12 @@ static void slates_are_judged_alike_in_any_company(void **state)
     const sg_histories h = {.n = 2, .offsets = (int64_t[]){0, 3, 9}, .item = d.t.item, .rating = d.rating};
     const int32_t item[] = {1, 2, 3, 5, 1, 2, 4};
     assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
-    assert_int_equal(sg_reward_slates(s, &h, &(sg_slates){3, (int32_t[]){1, 0, 1}, (int32_t[]){0, 3, 4, 7}, item}, all, &err), SG_OK);
-    assert_int_equal(sg_reward_slates(s, &h, &(sg_slates){1, (int32_t[]){1}, (int32_t[]){0, 3}, item}, one, &err), SG_OK);
+    assert_int_equal(sg_reward_slates(s, &h,
+                                      &(sg_slates){3, (int32_t[]){1, 0, 1}, (int32_t[]){0, 3, 4, 7}, item},
+                                      all, &err),
+                     SG_OK);
+    assert_int_equal(
+        sg_reward_slates(s, &h, &(sg_slates){1, (int32_t[]){1}, (int32_t[]){0, 3}, item}, one, &err), SG_OK);
     assert_true(fabsf(one[0] - all[0]) < 1e-6f && fabsf(one[1] - all[1]) < 1e-6f);
     assert_true(fabsf(all[0] - all[4]) > 1e-5f);
     assert_int_equal(m->class->rank(s, &h, item + 3, 1, p, &err), SG_OK);
@@ -405,7 +415,8 @@ static void without_weight_it_is_plain_training(void **state)
     size_t n;
 
     made_new(&d, JUDGE);
-    sg_model *plain = tiny_model(&d.t, "onerec", SMALL, 3), *m = tiny_model(&d.t, "onerec", with_judge(&d, ALIGNED " lambda=0"), 3);
+    sg_model *plain = tiny_model(&d.t, "onerec", SMALL, 3),
+             *m = tiny_model(&d.t, "onerec", with_judge(&d, ALIGNED " lambda=0"), 3);
     assert_int_equal(plain->class->examples(plain, &d.t.train, &n, &err), SG_OK);
     assert_int_equal(m->class->examples(m, &d.t.train, &n, &err), SG_OK);
     assert_true(tiny_loss(plain, 20) == tiny_loss(m, 20));
@@ -434,14 +445,17 @@ static void judges_that_cannot_be_trusted_are_refused(void **state)
     sg_error err = {0};
 
     made_new(&d, JUDGE);
-    expect(&d, ALIGNED " gap=1", "onerec: of 41 examples asked, none gave slates whose rewards differ by more than gap=1");
+    expect(&d, ALIGNED " gap=1",
+           "onerec: of 41 examples asked, none gave slates whose rewards differ by more than gap=1");
     sg_model *m = tiny_model(&d.t, "onerec-reward", JUDGE, 7);
     sg_reward_trust trust;
     char text[128];
 
     assert_int_equal(sg_reward_check(&trust, m, &d.t.train, NULL, &err), SG_OK);
     sg_model_free(m);
-    snprintf(text, sizeof text, "%%s: right about %.1f %%%% of %lld held-out pairs of slates: expected at least 99.9 %%%% (reward_least)",
+    snprintf(text, sizeof text,
+             "%%s: right about %.1f %%%% of %lld held-out pairs of slates: expected at least 99.9 %%%% "
+             "(reward_least)",
              100 * trust.accuracy, (long long)trust.pairs);
     expect(&d, ALIGNED " reward_least=0.999", text);
     made_free(&d);

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "lm/retrieve.h"
+#include "lm/t5.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,7 +14,13 @@
 
 #include <cmocka.h>
 
-enum { PLACES = 64, TOKENS = 40, DOCUMENTS = 30, QUERIES = 5, WORDS = 150 /* many: a string that stands once is rarer than the model thinks */ };
+enum {
+    PLACES = 64,
+    TOKENS = 40,
+    DOCUMENTS = 30,
+    QUERIES = 5,
+    WORDS = 150 /* many: a string that stands once is rarer than the model thinks */
+};
 
 static sg_llama *m;
 static const char *const queries[QUERIES] = {"abc", "the cat. A dog?", "", "z", "bc ab <|im_end|>"};
@@ -60,7 +67,8 @@ static void make_library(library *l)
 {
     for (int i = 0; i < DOCUMENTS; i++) {
         make_text(l->room[2 * i], (int)sg_rng_below(4, 2, SG_RNG_TEST, 0, (uint64_t)i), 3, (uint64_t)i);
-        make_text(l->room[2 * i + 1], (int)sg_rng_below(WORDS + 1, 2, SG_RNG_TEST, 1, (uint64_t)i), 26, 1000 + (uint64_t)i);
+        make_text(l->room[2 * i + 1], (int)sg_rng_below(WORDS + 1, 2, SG_RNG_TEST, 1, (uint64_t)i), 26,
+                  1000 + (uint64_t)i);
         l->title[i] = bytes_of(l->room[2 * i]);
         l->text[i] = bytes_of(l->room[2 * i + 1]);
     }
@@ -70,8 +78,8 @@ static void make_library(library *l)
     l->d = (sg_documents){l->title, l->text, DOCUMENTS};
 }
 
-static void retrieve(sg_found *out, const library *l, sg_retrieve_by by, const sg_bytes *query, int n, int threads,
-                     const sg_retrieve_config *c)
+static void retrieve(sg_found *out, const library *l, sg_retrieve_by by, const sg_bytes *query, int n,
+                     int threads, const sg_retrieve_config *c)
 {
     sg_retrieve_report report;
     sg_retriever *r;
@@ -110,7 +118,8 @@ static void tokens_of(sg_token_list *out, sg_bytes text)
     out->n = 0;
     sg_retrieve_completion(&line, text);
     if (line.size)
-        assert_int_equal(sg_bare_tokens(out, sg_llama_tokenizer(m), (sg_bytes){line.data, line.size}, &err), SG_OK);
+        assert_int_equal(sg_bare_tokens(out, sg_llama_tokenizer(m), (sg_bytes){line.data, line.size}, &err),
+                         SG_OK);
     sg_buf_free(&line);
 }
 
@@ -125,7 +134,8 @@ static double read_logp(sg_retrieve_by by, const char *query, const int32_t *id,
     sg_error err;
 
     sg_retrieve_prompt(&text, by, bytes_of(query));
-    assert_int_equal(sg_text_tokens(&prompt, sg_llama_tokenizer(m), (sg_bytes){text.data, text.size}, true, &err), SG_OK);
+    assert_int_equal(
+        sg_text_tokens(&prompt, sg_llama_tokenizer(m), (sg_bytes){text.data, text.size}, true, &err), SG_OK);
     assert_int_equal(sg_reading_new(&r, m, PLACES, NULL, &err), SG_OK);
     assert_int_equal(sg_reading_feed(r, prompt.id, (int)prompt.n - 1, NULL, &err), SG_OK);
     all[0] = prompt.id[prompt.n - 1];
@@ -165,9 +175,10 @@ static void a_wide_beam_of_titles_scores_all_of_them(void **state)
             titled += t.n > 0;
             while (at < found[q].n && found[q].hit[at].document != d)
                 at++;
-            assert_int_equal(at < found[q].n, t.n > 0);
+            assert_int_equal(at<found[q].n, t.n> 0);
             if (t.n)
-                assert_true(fabs(found[q].hit[at].score - read_logp(SG_BY_TITLE, queries[q], t.id, t.n, true) / (double)t.n) < 1e-5);
+                assert_true(fabs(found[q].hit[at].score -
+                                 read_logp(SG_BY_TITLE, queries[q], t.id, t.n, true) / (double)t.n) < 1e-5);
         }
         assert_int_equal(found[q].n, titled);
         for (int i = 1; i < titled; i++)
@@ -198,10 +209,13 @@ static void all_strings(strings *s, const int32_t *token, const int64_t *offsets
                 bool known = false;
 
                 for (int i = 0; i < s->n && !known; i++)
-                    known = s->gram[i].n == n && memcmp(s->gram[i].token, token + at, (size_t)n * sizeof *token) == 0;
+                    known = s->gram[i].n == n &&
+                            memcmp(s->gram[i].token, token + at, (size_t)n * sizeof *token) == 0;
                 if (!known)
-                    s->gram[s->n++] = (sg_gram){
-                        .token = token + at, .n = n, .logp = read_logp(SG_BY_SUBSTRING, query, token + at, (size_t)n, false)};
+                    s->gram[s->n++] =
+                        (sg_gram){.token = token + at,
+                                  .n = n,
+                                  .logp = read_logp(SG_BY_SUBSTRING, query, token + at, (size_t)n, false)};
             }
 }
 
@@ -239,15 +253,19 @@ static void a_wide_beam_of_strings_knows_all_of_them(void **state)
         c.beam = 900; /* more than there are */
         c.length = 2;
         assert_in_range(s.n, 500, 900);
-        assert_int_equal(sg_evidence_rank(want, &n, e, s.gram, s.n, &(sg_evidence_how){c.alpha, c.beta, DOCUMENTS, c.frequent}, &err), SG_OK);
-        for (c.unigrams = 0; c.unigrams < 200; c.unigrams += 100) { /* beams hold them already: they do not count twice */
+        assert_int_equal(sg_evidence_rank(want, &n, e, s.gram, s.n,
+                                          &(sg_evidence_how){c.alpha, c.beta, DOCUMENTS, c.frequent}, &err),
+                         SG_OK);
+        for (c.unigrams = 0; c.unigrams < 200;
+             c.unigrams += 100) { /* beams hold them already: they do not count twice */
             sg_found found;
 
             retrieve(&found, &l, SG_BY_SUBSTRING, &query, 1, 1, &c);
             assert_in_range(n, 20, DOCUMENTS);
             assert_int_equal(found.n, n);
             for (int i = 0; i < n; i++)
-                assert_true(fabs(found.hit[i].score - want[i].score) <= 1e-3 * (1 + want[i].score)); /* log-probabilities in f32 */
+                assert_true(fabs(found.hit[i].score - want[i].score) <=
+                            1e-3 * (1 + want[i].score)); /* log-probabilities in f32 */
             found_free(&found, 1);
         }
     }
@@ -281,7 +299,8 @@ static void a_query_finds_the_same_alone(void **state)
                 for (int q = 0; q < QUERIES; q++) {
                     assert_int_equal(all[q].n, one[q].n);
                     for (int i = 0; i < one[q].n; i++)
-                        assert_true(all[q].hit[i].document == one[q].hit[i].document && all[q].hit[i].score == one[q].hit[i].score);
+                        assert_true(all[q].hit[i].document == one[q].hit[i].document &&
+                                    all[q].hit[i].score == one[q].hit[i].score);
                 }
                 found_free(all, QUERIES);
             }
@@ -360,7 +379,10 @@ static void every_string_on_the_way_stands_in_the_documents(void **state)
     c.beam = 5;
     c.length = 10;
     c.batch = 1; /* one after the other: the witness knows which */
-    assert_int_equal(sg_generate(answer, &report, &(sg_generate_job){desk, prompt, PROMPTS, -1, guide, &watch}, &c, NULL, &err), SG_OK);
+    assert_int_equal(sg_generate(answer, &report,
+                                 &(sg_generate_job){desk, prompt, PROMPTS, -1, guide, &watch}, &c, NULL,
+                                 &err),
+                     SG_OK);
     assert_int_equal(w.first, PROMPTS);
     assert_true(w.kept == (int)report.tokens);
     assert_true(w.kept >= 5 * PROMPTS);
@@ -369,6 +391,74 @@ static void every_string_on_the_way_stands_in_the_documents(void **state)
     sg_guide_free(guide);
     sg_desk_free(desk);
     sg_fm_free(fm);
+}
+
+/* A T5 reads queries with its encoder: titles against reading each of them. */
+static void encoders_read_queries(void **state)
+{
+    (void)state;
+    sg_encode_how bare = {.bare = true, .literal = true};
+    sg_token_list prompt = {0};
+    sg_retrieve_report report;
+    sg_retrieve_config c;
+    sg_found found = {0};
+    sg_encoder *e;
+    sg_retriever *r;
+    sg_desk *desk;
+    library l;
+    sg_buf text = {0};
+    sg_t5 *t5;
+    int titled = 0;
+    sg_error err;
+
+    make_library(&l);
+    defaults(&c);
+    c.beam = DOCUMENTS;
+    const sg_bytes query = bytes_of("the cat in a hat");
+    assert_int_equal(sg_t5_open(&t5, TEST_SOURCE_DIR "/tests/parity/t5", &err), SG_OK);
+    assert_int_equal(sg_encoder_new(&e, sg_t5_tokenizer(t5), &err), SG_OK);
+    assert_int_equal(sg_retriever_new(&r, &l.d, SG_BY_TITLE, sg_t5_tokenizer(t5), NULL, &err), SG_OK);
+    assert_int_equal(sg_t5_desk(&desk, t5, sg_retrieve_length(r, &c) + 1, NULL, &err), SG_OK);
+    if (sg_retrieve(&found, &report, r, desk, &query, 1, &c, NULL, &err))
+        fail_msg("%s", err.message);
+    sg_retrieve_prompt(&text, SG_BY_TITLE, query);
+    assert_int_equal(
+        sg_text_tokens(&prompt, sg_t5_tokenizer(t5), (sg_bytes){text.data, text.size}, true, &err), SG_OK);
+    for (int32_t d = 0; d < DOCUMENTS; d++) {
+        double logp[PLACES], sum = 0;
+        int32_t id[PLACES];
+        const int32_t *title = NULL;
+        size_t n = 0;
+        int at = 0, which, known;
+
+        text.size = 0;
+        sg_retrieve_completion(&text, l.title[d]);
+        if (!text.size)
+            continue;
+        titled++;
+        assert_int_equal(sg_encoder_run(&title, &n, e, (sg_bytes){text.data, text.size}, &bare, &err), SG_OK);
+        id[0] = desk->start;
+        memcpy(id + 1, title, n * sizeof *id);
+        id[n + 1] = desk->end;
+        assert_int_equal(sg_desk_begin(desk, &which, &known, prompt.id, (int)prompt.n, &err), SG_OK);
+        assert_int_equal(
+            sg_desk_read(desk, &(sg_piece){.text = which, .id = id, .n = (int)n + 2, .logp = logp}, 1, &err),
+            SG_OK);
+        sg_desk_close(desk, which);
+        for (size_t i = 1; i < n + 2; i++)
+            sum += logp[i];
+        while (at < found.n && found.hit[at].document != d)
+            at++;
+        assert_true(at < found.n && fabs(found.hit[at].score - sum / (double)n) < 1e-5);
+    }
+    assert_int_equal(found.n, titled);
+    found_free(&found, 1);
+    sg_free(prompt.id);
+    sg_buf_free(&text);
+    sg_encoder_free(e);
+    sg_desk_free(desk);
+    sg_retriever_free(r);
+    sg_t5_close(t5);
 }
 
 /* ---- odd ones --------------------------------------------------------------------------------------------------------------- */
@@ -394,7 +484,8 @@ static void queries_of_any_length_are_read(void **state)
     retrieve(found, &l, SG_BY_TITLE, query, 3, 1, &c);
     assert_int_equal(found[0].n, found[2].n);
     for (int i = 0; i < found[0].n; i++)
-        assert_true(found[0].hit[i].document == found[2].hit[i].document && found[0].hit[i].score == found[2].hit[i].score);
+        assert_true(found[0].hit[i].document == found[2].hit[i].document &&
+                    found[0].hit[i].score == found[2].hit[i].score);
     found_free(found, 3);
 }
 
@@ -412,16 +503,23 @@ static void says_what_is_missing(void **state)
     sg_desk *desk;
     sg_error err;
 
-    assert_int_equal(sg_retriever_new(&r, &(sg_documents){none, none, 2}, SG_BY_TITLE, sg_llama_tokenizer(m), NULL, &err), SG_ERR_FORMAT);
+    assert_int_equal(
+        sg_retriever_new(&r, &(sg_documents){none, none, 2}, SG_BY_TITLE, sg_llama_tokenizer(m), NULL, &err),
+        SG_ERR_FORMAT);
     assert_string_equal(err.message, "expected documents with titles, found none with one");
-    assert_int_equal(sg_retriever_new(&r, &(sg_documents){none, none, 2}, SG_BY_SUBSTRING, sg_llama_tokenizer(m), NULL, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_retriever_new(&r, &(sg_documents){none, none, 2}, SG_BY_SUBSTRING,
+                                      sg_llama_tokenizer(m), NULL, &err),
+                     SG_ERR_FORMAT);
     assert_string_equal(err.message, "expected documents with texts, found none with one");
     memset(text, 'a', sizeof text);
-    assert_int_equal(sg_retriever_new(&r, &(sg_documents){&title, none, 1}, SG_BY_TITLE, sg_llama_tokenizer(m), NULL, &err), SG_OK);
+    assert_int_equal(sg_retriever_new(&r, &(sg_documents){&title, none, 1}, SG_BY_TITLE,
+                                      sg_llama_tokenizer(m), NULL, &err),
+                     SG_OK);
     assert_int_equal(sg_llama_desk(&desk, m, PLACES, NULL, &err), SG_OK);
     defaults(&c);
     assert_int_equal(sg_retrieve(&found, &report, r, desk, &a, 1, &c, NULL, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "expected a model with room for more than 64 tokens, texts alone have 202");
+    assert_string_equal(err.message,
+                        "expected a model with room for more than 64 tokens, texts alone have 202");
     sg_desk_free(desk);
     sg_retriever_free(r);
 }
@@ -433,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_wide_beam_of_strings_knows_all_of_them),
         cmocka_unit_test(a_query_finds_the_same_alone),
         cmocka_unit_test(every_string_on_the_way_stands_in_the_documents),
+        cmocka_unit_test(encoders_read_queries),
         cmocka_unit_test(queries_of_any_length_are_read),
         cmocka_unit_test(says_what_is_missing),
     };

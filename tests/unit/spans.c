@@ -14,7 +14,8 @@ static sg_bytes bytes_of(const char *s)
     return (sg_bytes){s, strlen(s)};
 }
 
-static int draw(sg_span *out, int n, const char *text, const char *query, int words, double sharpness, uint64_t number)
+static int draw(sg_span *out, int n, const char *text, const char *query, int words, double sharpness,
+                uint64_t number)
 {
     const sg_span_how how = {words, sharpness, 1, number};
     int found;
@@ -32,7 +33,8 @@ static void spans_are_runs_of_words(void **state)
 
     assert_int_equal(draw(s, 10, text, "", 2, 0, 0), 4); /* each once */
     for (int i = 0; i < 4; i++) {
-        assert_true(s[i].begin > 0 && strchr(" \t\n", text[s[i].begin - 1]) && !strchr(" \t\n", text[s[i].begin]));
+        assert_true(s[i].begin > 0 && strchr(" \t\n", text[s[i].begin - 1]) &&
+                    !strchr(" \t\n", text[s[i].begin]));
         assert_true(strchr(" \t\n", text[s[i].end]) && !strchr(" \t\n", text[s[i].end - 1]));
         for (int k = 0; k < i; k++)
             assert_true(s[i].begin != s[k].begin);
@@ -55,7 +57,8 @@ static void shared_words_come_first(void **state)
     for (uint64_t number = 0; number < 200; number++) {
         assert_int_equal(draw(s, 1, text, "is the heartrate of use?", 1, 60, number), 1);
         assert_memory_equal(text + s[0].begin, "(Heart-Rate)", s[0].end - s[0].begin);
-        assert_int_equal(draw(s, 1, text, "MICE: heartrate", 3, 60, number), 1); /* begins with one and has both, or begins with one */
+        assert_int_equal(draw(s, 1, text, "MICE: heartrate", 3, 60, number),
+                         1); /* begins with one and has both, or begins with one */
         assert_int_equal(draw(s, 1, text, "mice heartrate", 4, 60, number), 1);
         assert_memory_equal(text + s[0].begin, "(Heart-Rate) of old mice", s[0].end - s[0].begin);
     }

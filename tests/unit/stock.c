@@ -11,10 +11,9 @@ static sg_bytes name_of(int i, char text[12])
     return (sg_bytes){text, (size_t)snprintf(text, 12, "n%d", i)};
 }
 
-/* Item i of the larger shop, with its codes. */
-static const sg_added *add(sg_stock *s, int i)
+/* Item i of the larger shop, with codes of it. */
+static const sg_added *add_as(sg_stock *s, int i, const int32_t *codes)
 {
-    const int32_t codes[] = {i / WIDTH, i % WIDTH, 0};
     const sg_added *added;
     json_t *texts = json_pack("{s:i}", "number", i);
     char text[12];
@@ -24,6 +23,11 @@ static const sg_added *add(sg_stock *s, int i)
         fail_msg("%s", err.message);
     json_decref(texts);
     return added;
+}
+
+static const sg_added *add(sg_stock *s, int i)
+{
+    return add_as(s, i, (const int32_t[]){i / WIDTH, i % WIDTH, 0});
 }
 
 static void drop(sg_stock *s, int i)
@@ -57,11 +61,17 @@ static void score(const sg_model *m, const sg_view *v, const int32_t *item, int 
     sg_session_free(s);
 }
 
+/* options with "ends": IDs of several lengths. */
 static void open_two(tiny *small, tiny *large, sg_model **a, sg_model **b, const char *options)
 {
     tiny_new(small, 20, N, 9, WIDTH);
     tiny_new(large, 20, ALL, 9, WIDTH);
     small->ids.size[0] = large->ids.size[0]; /* codes of its level that no item has yet */
+    if (strncmp(options, "ends ", 5) == 0) {
+        tiny_let_end(small);
+        tiny_let_end(large);
+        options += 5;
+    }
     *a = tiny_model(small, "tiger", options, 5);
     *b = tiny_model(large, "tiger", options, 5);
     sg_model_item(*a, (sg_bytes){"", 0});
@@ -80,7 +90,7 @@ static void scores_are_those_of_a_model_with_the_items(const char *options)
     open_two(&small, &large, &a, &b, options);
     assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
     for (int i = N; i < ALL; i++)
-        assert_int_equal(add(s, i)->number, i);
+        assert_int_equal(add_as(s, i, large.codes + 3 * (size_t)i)->number, i);
     publish(s);
     v = sg_stock_view(s);
     assert_true(v->edited && v->n_items == ALL && v->n_added == MORE);
@@ -124,6 +134,8 @@ static void tiger_takes_items_it_was_not_trained_on(void **state)
     scores_are_those_of_a_model_with_the_items(SMALL);
     scores_are_those_of_a_model_with_the_items(SMALL "augment=prefix user_tokens=3 tied=false");
     scores_are_those_of_a_model_with_the_items(SMALL "prefix_vectors=true"); /* which start from nothing */
+    scores_are_those_of_a_model_with_the_items("ends " SMALL);
+    scores_are_those_of_a_model_with_the_items("ends " SMALL "prefix_vectors=true user_tokens=3");
 }
 
 /* A prefix without a vector counts as its codes alone; those of the training keep theirs, whatever numbers they get. */

@@ -76,6 +76,55 @@ static void one_pass_over_a_user_equals_its_prefixes(void **state)
     }
 }
 
+/* Scores per code: as lists, where the beam holds all, and of all items. */
+static void scores_may_be_per_code(void **state)
+{
+    enum { ITEMS = 12 };
+    (void)state;
+    sg_error err;
+    tiny t;
+    int32_t item[2][ITEMS];
+    float score[2][ITEMS], all[ITEMS];
+    const int64_t offsets[2] = {0, 4};
+    int moved = 0;
+
+    tiny_new(&t, 20, ITEMS, 9, 4);
+    tiny_let_end(&t);
+    for (int i = 0; i < 2; i++) {
+        sg_model *m = tiny_model(&t, "tiger", i ? SMALL "length_norm=0.7" : SMALL, 5);
+
+        score_all(m, t.item, 4, 3, ITEMS, ITEMS, item[i], score[i]);
+        if (i)
+            tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){3}}, all);
+        for (int k = 0; i && k < ITEMS; k++) {
+            const double length = sg_catalogue_length(m->catalogue, t.codes + 3 * (size_t)item[1][k]);
+            int at = 0;
+
+            while (item[0][at] != item[1][k])
+                at++;
+            moved += at != k;
+            assert_float_equal(score[1][k], (double)score[0][at] / pow(length, 0.7), 1e-5);
+            assert_float_equal(score[1][k], all[item[1][k]], 1e-5);
+            assert_true(k == 0 || score[1][k] <= score[1][k - 1]);
+        }
+        sg_model_free(m);
+    }
+    assert_true(moved > 2);
+    sg_model *m = tiny_model(&t, "tiger", SMALL "length_norm=1", 5);
+    sg_session *s;
+
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->beam = ITEMS; /* the best three of a wider beam */
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, 3, item[0], score[0], &err),
+                     SG_OK);
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, ITEMS, item[1], score[1], &err),
+                     SG_OK);
+    assert_memory_equal(item[0], item[1], 3 * sizeof(int32_t));
+    sg_session_free(s);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
 static void prefix_training_equals_decoding(void **state)
 {
     (void)state;
@@ -338,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
+        cmocka_unit_test(scores_may_be_per_code),
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
         cmocka_unit_test(star_is_added_to_every_item),

@@ -17,6 +17,7 @@
 #define RECGPT "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
 #define COBRA "dim=16 layers=1 heads=2 ffn=24 history=8 levels=2 hidden=16 text_dim=6 item_vectors=true"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
+#define VQREC "dim=16 layers=1 heads=2 ffn=24 length=8 groups=3 codes=8"
 
 static char folder[64];
 
@@ -175,6 +176,12 @@ static void resumes_recgpt_bit_for_bit(void **state)
     stop_and_resume_gives_the_same_bytes("recgpt", RECGPT, "epochs=2 batch=8 lr=0.01");
 }
 
+static void resumes_vqrec_bit_for_bit(void **state)
+{
+    (void)state;
+    stop_and_resume_gives_the_same_bytes("vqrec", VQREC " stage=pretrain", "epochs=4 batch=8 lr=0.01");
+}
+
 static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
@@ -183,6 +190,8 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
                                       {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
                                       {"hstu", HSTU " negatives=7"},
                                       {"heterrec", "dim=8 layers=1 ffn=16 length=10 values=0"},
+                                      {"vqrec", VQREC},
+                                      {"vqrec", VQREC " stage=pretrain"},
                                       {"sid-rank", "dim=8 hidden=8 depth=2 rows=100"},
                                       {"cobra", COBRA " negatives=0"},
                                       {"cobra", COBRA " negatives=9 softmax=legal prefix_vectors=true"},
@@ -336,6 +345,7 @@ int main(void)
         cmocka_unit_test(resumes_bert4rec_bit_for_bit),
         cmocka_unit_test(resumes_s3rec_bit_for_bit),
         cmocka_unit_test(resumes_recgpt_bit_for_bit),
+        cmocka_unit_test(resumes_vqrec_bit_for_bit),
         cmocka_unit_test(gives_the_same_bytes_on_1_2_and_4_threads),
         cmocka_unit_test(refuses_to_resume_with_other_options),
         cmocka_unit_test(tiger_learns_the_chain),

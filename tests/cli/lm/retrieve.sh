@@ -38,6 +38,8 @@ cut -d ' ' -f 1 strings.trec | sort -u
 sedge lm tune "$model" titles.jsonl -o tuned -q --set lr=0.02 epochs=150 valid=0 smoothing=0.1 precision=f32 >/dev/null || exit 1
 sedge lm retrieve "$model" data --adapter tuned --split train --by title -q --json | json metrics/ndcg@10 # it knows them now
 
+sedge lm retrieve "$SOURCE/tests/parity/t5" data --by title -q --json | json listed # an encoder reads the queries
+
 echo "-- errors"
 sedge lm lessons data
 sedge lm lessons data --for answers -o x -q

@@ -1,0 +1,28 @@
+/* length.c - log-probabilities fall with every code: per code, long IDs are not behind.          [Wu et al. 2016, section 7, without
+ * its constant] */
+#include "decode/length.h"
+
+#include <math.h>
+
+void sg_rank_by_length(int32_t *item, float *score, int n, int k, const sg_catalogue *c, float power)
+{
+    int32_t codes[SG_CATALOGUE_LEVELS_MAX];
+
+    for (int i = 0; i < n && item[i] >= 0; i++) { /* insertion: lists are short, and nearly in order */
+        const int32_t here = item[i];
+        int at = i < k ? i : k;
+        float value;
+
+        sg_catalogue_codes(c, here, codes);
+        value = score[i] / powf((float)sg_catalogue_length(c, codes), power);
+        if (at == k && value <= score[k - 1])
+            continue;
+        at -= at == k;
+        for (; at > 0 && score[at - 1] < value; at--) {
+            item[at] = item[at - 1];
+            score[at] = score[at - 1];
+        }
+        item[at] = here;
+        score[at] = value;
+    }
+}
