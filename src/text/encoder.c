@@ -12,6 +12,7 @@ typedef struct kept {
     char key[KEY_MAX];
     uint8_t size; /* 0: nothing here */
     uint8_t n;
+    bool literal;
     int32_t id[KEPT_IDS];
 } kept;
 
@@ -62,15 +63,17 @@ void sg_encoder_free(sg_encoder *e)
     sg_free(e);
 }
 
-static bool run_model(sg_encoder *e, sg_token_ids *to, const char *s, size_t size)
+static bool run_model(sg_encoder *e, sg_token_ids *to, const char *s, size_t size, bool literal)
 {
+    const uint8_t *kind = literal ? e->t->kind : NULL;
+
     switch (e->t->model) {
     case SG_MODEL_BPE:
         return sg_bpe_encode(to, &e->t->bpe, &e->bpe, s, size);
     case SG_MODEL_WORDPIECE:
-        return sg_wordpiece_encode(to, &e->t->wordpiece, s, size);
+        return sg_wordpiece_encode(to, &e->t->wordpiece, s, size, kind);
     case SG_MODEL_UNIGRAM:
-        return sg_unigram_encode(to, &e->t->unigram, &e->unigram, s, size);
+        return sg_unigram_encode(to, &e->t->unigram, &e->unigram, s, size, kind);
     }
     return true;
 }
@@ -91,26 +94,27 @@ static kept *place_of(sg_encoder *e, const char *s, size_t size)
     return &e->kept[(hash >> 40) & (KEPT - 1)];
 }
 
-static bool encode_piece(sg_encoder *e, sg_token_ids *to, const char *s, size_t size)
+static bool encode_piece(sg_encoder *e, sg_token_ids *to, const char *s, size_t size, bool literal)
 {
     const size_t before = to->n;
     kept *k;
 
     if (size > KEY_MAX)
-        return run_model(e, to, s, size);
+        return run_model(e, to, s, size, literal);
     k = place_of(e, s, size);
-    if (k->size == size && memcmp(k->key, s, size) == 0) {
+    if (k->size == size && k->literal == literal && memcmp(k->key, s, size) == 0) {
         if (!sg_grow(&to->id, &to->cap, to->n + KEPT_IDS, sizeof *to->id))
             return false;
         memcpy(to->id + to->n, k->id, sizeof k->id);
         to->n += k->n;
         return true;
     }
-    if (!run_model(e, to, s, size))
+    if (!run_model(e, to, s, size, literal))
         return false;
     if (to->n - before <= KEPT_IDS) {
         memcpy(k->key, s, size);
         k->size = (uint8_t)size;
+        k->literal = literal;
         k->n = (uint8_t)(to->n - before);
         if (k->n)
             memcpy(k->id, to->id + before, k->n * sizeof *k->id);
@@ -191,14 +195,14 @@ static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from,
 }
 
 /* ---- the text between them ----------------------------------------------------------------------------------------------- */
-static sg_status encode_plain(sg_encoder *e, sg_token_ids *to, sg_bytes text, bool first, sg_error *err)
+static sg_status encode_plain(sg_encoder *e, sg_token_ids *to, sg_bytes text, bool first, bool literal, sg_error *err)
 {
     const sg_status st = sg_pretokenizer_run(&e->pieces, &e->t->pre, text, first, err);
 
     for (size_t i = 0; i < e->pieces.n && !st; i++) {
         const sg_span span = e->pieces.span[i];
 
-        if (!encode_piece(e, to, e->pieces.text + span.start, span.end - span.start))
+        if (!encode_piece(e, to, e->pieces.text + span.start, span.end - span.start, literal))
             return sg_fail_memory(err, "tokens");
     }
     return st;
@@ -218,14 +222,14 @@ static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, b
     if (text.size >= UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "expected a text that stays below 4 GiB");
     while (next_hit(&h, e->t, &e->t->normal, text, &scan, taken, literal)) {
-        if (h.start > taken && (st = encode_plain(e, to, (sg_bytes){text.data + taken, h.start - taken}, first && taken == 0, err)))
+        if (h.start > taken && (st = encode_plain(e, to, (sg_bytes){text.data + taken, h.start - taken}, first && taken == 0, literal, err)))
             return st;
         if (!sg_token_ids_add(to, h.id))
             return sg_fail_memory(err, "tokens");
         taken = h.end;
     }
     if (taken < text.size)
-        st = encode_plain(e, to, (sg_bytes){text.data + taken, text.size - taken}, first && taken == 0, err);
+        st = encode_plain(e, to, (sg_bytes){text.data + taken, text.size - taken}, first && taken == 0, literal, err);
     return st;
 }
 

@@ -11,9 +11,6 @@
 
 #include <jansson.h>
 
-/* Kinds of tokens, numbered as SentencePiece and GGUF do. */
-enum { SG_TOKEN_ABSENT = 0, SG_TOKEN_NORMAL, SG_TOKEN_UNKNOWN, SG_TOKEN_CONTROL, SG_TOKEN_USER, SG_TOKEN_UNUSED, SG_TOKEN_BYTE };
-
 typedef struct sg_added { /* a token that is looked for in the text before anything else */
     int32_t id;
     bool special, normalized, single_word, left, right; /* left, right: takes white space beside it along */

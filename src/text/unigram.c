@@ -33,7 +33,7 @@ static void reach(best *to, const sg_unigram *u, double sum, size_t from, int32_
         *to = (best){sum, (uint32_t)from, id};
 }
 
-static void forward(best *b, const sg_unigram *u, const char *s, size_t size)
+static void forward(best *b, const sg_unigram *u, const char *s, size_t size, const uint8_t *kind)
 {
     for (size_t at = 0, next; at < size; at = next) {
         const double here = b[at].sum;
@@ -45,7 +45,7 @@ static void forward(best *b, const sg_unigram *u, const char *s, size_t size)
             const int32_t id = u->token->value[node];
 
             i++;
-            if (id < 0)
+            if (!sg_token_may_be(kind, id))
                 continue;
             const double score = u->fixed && u->fixed[id] ? (double)(i - at) * u->fixed_score - 0.1 : u->score[id];
             reach(&b[i], u, score + here, at, id);
@@ -56,12 +56,12 @@ static void forward(best *b, const sg_unigram *u, const char *s, size_t size)
     }
 }
 
-static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, size_t start, size_t end)
+static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, size_t start, size_t end, const uint8_t *kind)
 {
     bool all = u->fall_back;
     const int32_t id = u->single ? -1 : sg_trie_find(u->token, s + start, end - start);
 
-    if (id >= 0)
+    if (sg_token_may_be(kind, id))
         return sg_token_ids_add(back, id);
     for (size_t i = start; i < end && all; i++)
         all = u->byte_id[(unsigned char)s[i]] >= 0;
@@ -73,7 +73,7 @@ static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, 
     return true;
 }
 
-bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s, size_t size)
+bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s, size_t size, const uint8_t *kind)
 {
     best *b;
 
@@ -83,7 +83,7 @@ bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratc
     b[0] = (best){0, 0, -1};
     for (size_t i = 1; i <= size; i++)
         b[i].from = NONE;
-    forward(b, u, s, size);
+    forward(b, u, s, size, kind);
     scratch->back.n = 0;
     for (size_t at = size; at > 0;) {
         const size_t end = at;
@@ -96,7 +96,7 @@ bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratc
         }
         while (at > 0 && b[at].id == u->unknown)
             at = b[at].from;
-        if (!add_unknown(&scratch->back, u, s, at, end))
+        if (!add_unknown(&scratch->back, u, s, at, end, kind))
             return false;
     }
     for (size_t i = scratch->back.n; i-- > 0;)

@@ -10,12 +10,12 @@ static size_t characters(const char *s, size_t size)
     return n;
 }
 
-bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size)
+bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size, const uint8_t *kind)
 {
     const size_t before = out->n;
 
     if (w->whole) {
-        const int32_t id = sg_trie_find(w->token, s, size);
+        const int32_t found = sg_trie_find(w->token, s, size), id = sg_token_may_be(kind, found) ? found : -1;
 
         return id < 0 && w->unknown < 0 ? true : sg_token_ids_add(out, id < 0 ? w->unknown : id);
     }
@@ -28,7 +28,7 @@ bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s
         end = at;
         if (at == 0 || w->goes_on)
             for (size_t i = at; i < size && (node = sg_trie_step(w->token, node, (uint8_t)s[i]));)
-                if (i++, w->token->value[node] >= 0) {
+                if (i++, sg_token_may_be(kind, w->token->value[node])) {
                     id = w->token->value[node];
                     end = i;
                 }

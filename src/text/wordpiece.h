@@ -19,7 +19,7 @@ typedef struct sg_wordpiece {
     uint32_t inside;      /* where in the trie their common prefix ("##") ends */
 } sg_wordpiece;
 
-/* Appends the tokens of a word; false: out of memory. */
-bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size);
+/* Appends the tokens of a word, those that sg_token_may_be; false: out of memory. */
+bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size, const uint8_t *kind);
 
 #endif

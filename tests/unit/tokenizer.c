@@ -199,7 +199,7 @@ static void finds_the_best_cut(void **state)
         for (size_t i = 0; i < size; i++)
             s[i] = (char)('a' + sg_rng_u64(8, 3, k, i) % LETTERS);
         ids.n = 0;
-        assert_true(sg_unigram_encode(&ids, &u, &scratch, s, size));
+        assert_true(sg_unigram_encode(&ids, &u, &scratch, s, size, NULL));
         for (size_t i = 0; i < ids.n; i++)
             sum += score[ids.id[i]];
         assert_true(sum > best_of_all(&trie, score, s, size) - 1e-9); /* twelve sums of doubles below 200 */
@@ -239,6 +239,31 @@ static void special_tokens_in_text_can_be_text(void **state)
 
     EXPECT(t, "[SEP]", (&(sg_encode_how){.bare = true}), 3);
     EXPECT(t, "[SEP]", (&(sg_encode_how){.bare = true, .literal = true}), 8, 10, 9);
+    sg_tokenizer_close(t);
+}
+
+/* A Unigram's list holds control tokens, too; the piece is asked for in turns, so that what is kept of it cannot be mistaken. */
+static void a_unigram_spells_no_end(void **state)
+{
+    (void)state;
+    sg_encoder *e;
+    sg_tokenizer *t;
+    sg_error err;
+
+    assert_int_equal(sg_tokenizer_open(&t, TEST_SOURCE_DIR "/tests/parity/t5", &err), SG_OK);
+    assert_int_equal(sg_encoder_new(&e, t, &err), SG_OK);
+    for (int turn = 0; turn < 4; turn++) {
+        const sg_encode_how how = {.bare = true, .literal = turn % 2};
+        const int32_t *id;
+        bool ends = false;
+        size_t n;
+
+        assert_int_equal(sg_encoder_run(&id, &n, e, (sg_bytes){"a</s>", 5}, &how, &err), SG_OK);
+        for (size_t i = 0; i < n; i++)
+            ends |= id[i] == 1;
+        assert_int_equal(ends, turn % 2 == 0);
+    }
+    sg_encoder_free(e);
     sg_tokenizer_close(t);
 }
 
@@ -392,6 +417,7 @@ int main(void)
         cmocka_unit_test(finds_the_best_cut),
         cmocka_unit_test(cuts_to_a_length_and_keeps_what_is_around),
         cmocka_unit_test(special_tokens_in_text_can_be_text),
+        cmocka_unit_test(a_unigram_spells_no_end),
         cmocka_unit_test(a_pair_shares_what_room_there_is),
         cmocka_unit_test(looks_up_tokens),
         cmocka_unit_test(leaves_out_numbers_that_are_no_tokens),
