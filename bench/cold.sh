@@ -36,12 +36,7 @@ model() { # NAME: trains it
         train cobra softmax=legal leave_unseen=true prefix_vectors=true label_smoothing=0.1 dropout=0.2 dropout_input=0.2 negatives=1024 tau=1 \
             psi=14.3 lr=0.003 schedule=linear batch=128 epochs="${EPOCHS_COBRA:-10}" valid_every="${EPOCHS_COBRA:-10}" valid_users=1000
         ;;
-    cobra-all)
-        model cobra
-        rm -rf "${work:?}/cobra-all"
-        cp -r "$work/cobra" "$work/cobra-all"
-        jq --arg psi "${PSI:-10}" '.options.fuse = "all" | .options.psi = ($psi | tonumber)' "$work/cobra/config.json" >"$work/cobra-all/config.json"
-        ;;
+    cobra-all) model cobra ;; # the same weights
     tiger)
         train tiger dim=64 layers=2 heads=4 head_dim=16 ffn=256 dropout=0.1 label_smoothing=0.1 softmax=legal leave_unseen=true \
             prefix_vectors=true content=1 init_sd=0.02 lr=0.001 schedule=linear warmup=300 batch=32 epochs="${EPOCHS_TIGER:-8}" \
@@ -57,9 +52,10 @@ model() { # NAME: trains it
 }
 
 lists() { # NAME FILE OPTIONS...: the ranked lists of 50, and the targets
-    dir=$work/$1 file=$2
+    dir=$work/${1%-all} file=$2 other=
+    [ "$1" = cobra ] || [ "$dir" = "$work/$1" ] || other="fuse=all,psi=${PSI:-10}"
     shift 2
-    [ -f "$work/$file.run" ] || ${RUN:-} "$sedge" eval "$dir" "$data" -q -t "${THREADS:-1}" --no-floors --set filter=filtered bootstrap=0 -k 10,50 \
+    [ -f "$work/$file.run" ] || ${RUN:-} "$sedge" eval "$dir" "$data" -q -t "${THREADS:-1}" --no-floors --set filter=filtered bootstrap=0 model_options="$other" -k 10,50 \
         --run "$work/$file.run" --qrels "$work/$file.qrels" "$@" >/dev/null
 }
 

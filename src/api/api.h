@@ -104,6 +104,8 @@ typedef struct api_train_config {
     X(int, batch, 0, 0, 1000000, "cases scored at once (0: a good one)")                                                        \
     X(bool, floors, true, 0, 1, "pop, markov1 and itemknn on the same cases stand beside the result")                           \
     X(bool, oracle, true, 0, 1, "synthetic shops: also what knowing the generator reaches")                                     \
+    X(text, model_options, "", 0, 1000,                                                                                         \
+      "options of the model, other than it was trained with: star=0,psi=10; what only training heeds changes nothing")         \
     X(text, protocol, "", 0, 200, "another one than the model was trained for: loo, last:N, ratio:R, time:VALID,TEST")          \
     X(int, seed, 1, 0, 2147483647, "seed of random ties, subset and bootstrap")
 typedef struct api_eval_config {

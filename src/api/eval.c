@@ -115,7 +115,7 @@ int sedge_eval(const sedge_eval_params *given, char **json, sedge_error *err)
     spec = spec_of(&o, &p);
     lists = sg_file_exists(p.model) && !sg_dir_exists(p.model);
     if ((st = read_cutoffs(k, &spec.n_k, o.k, &c.err)) || (st = api_pool(&c, &pool)) ||
-        (!lists && (st = sg_model_open(&m, p.model, &c.err))) ||
+        (!lists && (st = sg_model_open_with(&m, p.model, o.model_options, &c.err))) ||
         (st = api_data_open(&d, p.data,
                             o.protocol[0] ? o.protocol
                             : m           ? api_model_protocol(m)

@@ -414,7 +414,31 @@ done:
     return st;
 }
 
+/* key=value,key=value */
+static sg_status change_options(sg_model *m, const char *text, sg_error *err)
+{
+    char key[64], value[1024];
+    sg_status st = SG_OK;
+
+    while (*text && !st) {
+        const size_t size = strcspn(text, ","), to = strcspn(text, "=");
+
+        if (to == 0 || to >= size || to >= sizeof key || size - to > sizeof value)
+            return sg_fail(err, SG_ERR_USAGE, "options of the model: expected key=value, found '%.*s'", (int)(size < 80 ? size : 80), text);
+        snprintf(key, sizeof key, "%.*s", (int)to, text);
+        snprintf(value, sizeof value, "%.*s", (int)(size - to - 1), text + to + 1);
+        st = sg_options_set(m->config, m->class->options, m->class->n_options, key, value, err);
+        text += size + (text[size] == ',');
+    }
+    return st;
+}
+
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
+{
+    return sg_model_open_with(out, dir, "", err);
+}
+
+sg_status sg_model_open_with(sg_model **out, const char *dir, const char *options, sg_error *err)
 {
     char *path[N_OWN_FILES] = {0};
     sg_model *m = NULL;
@@ -428,7 +452,7 @@ sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err)
         st = sg_fail(err, SG_ERR_MISSING, "%s: no such model folder", dir);
     else if (!st && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
-    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) ||
+    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) || (st = change_options(m, options, err)) ||
         (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||
         (st = open_weights(m, path[1], err)))
         goto done;

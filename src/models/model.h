@@ -206,6 +206,8 @@ sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, con
 sg_status sg_model_save(const sg_model *m, const char *dir, sg_error *err);
 sg_status sg_model_save_check(const char *dir, sg_error *err); /* whether a model may be saved there */
 sg_status sg_model_open(sg_model **out, const char *dir, sg_error *err); /* maps the weights; checks the manifest */
+/* options: those of the model that are other than in the folder, "star=0,psi=10"; what no longer fits the weights is an error. */
+sg_status sg_model_open_with(sg_model **out, const char *dir, const char *options, sg_error *err);
 /* -1: unknown. The first call builds the index, where the folder has none, and may not run beside others. */
 int32_t sg_model_item(sg_model *m, sg_bytes id);
 /* The index in new memory (*n slots), as a folder keeps it. NULL: out of memory. */
