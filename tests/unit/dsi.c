@@ -149,7 +149,14 @@ static void shelf_free(shelf *s)
     sg_buf_free(&s->text.bytes);
     sg_buf_free(&s->query_id.bytes);
     sg_buf_free(&s->query.bytes);
+    sg_vocab_free(s->data.item_index);
     sg_free(s);
+}
+
+static int nothing_leaked(void **state)
+{
+    (void)state;
+    return sg_alloc_live() != 0;
 }
 
 static sg_model *model_new(shelf *s, const char *options)
@@ -576,5 +583,5 @@ int main(void)
         cmocka_unit_test(made_queries_help),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, nothing_leaked);
 }
