@@ -5,8 +5,7 @@
 #   bench/seal.sh MODEL WORK COLLECTION... [-- OPTION...]      MODEL: a folder or .gguf file; WORK: a folder for data and adapters;
 #                                                              COLLECTION: folders in BEIR's layout; OPTIONs of retrieve; needs jq
 #
-# SPLIT (test). STEPS (6): of 512 tokens, of each tuning: enough to learn what documents look like. RUNS ("title substring"), MODELS
-# ("frozen tuned"). Prints a row a run.
+# SPLIT (test). STEPS (24): of 512 tokens, of each tuning. RUNS ("title substring"), MODELS ("frozen tuned"). Prints a row a run.
 set -eu
 model=$1
 work=$2
@@ -35,8 +34,8 @@ for folder in $collections; do
             if [ "$tuned" = tuned ] && [ ! -f "$adapter/adapter_config.json" ]; then
                 # shellcheck disable=SC2086
                 "$sedge" lm lessons "$data" -q -o "$work/$name-$by.jsonl" $lessons >/dev/null
-                "$sedge" lm tune "$model" "$work/$name-$by.jsonl" -q -t "${THREADS:-1}" -o "$adapter" --set rank=16 lr=0.003 schedule=constant warmup=0 \
-                    tokens=512 steps="${STEPS:-6}" smoothing=$smoothing valid=0 >/dev/null
+                "$sedge" lm tune "$model" "$work/$name-$by.jsonl" -q -t "${THREADS:-1}" -o "$adapter" --set rank=16 lr=0.003 warmup=0.1 tokens=512 \
+                    steps="${STEPS:-24}" smoothing=$smoothing valid=0 >/dev/null
             fi
             if [ ! -f "$run.json" ]; then
                 if [ "$tuned" = tuned ]; then with="--adapter $adapter"; else with=; fi
