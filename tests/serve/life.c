@@ -82,19 +82,15 @@ static void overload_is_answered_at_once(void **state)
     assert_int_equal(server_stop(&s), 0);
 }
 
-/* Explanations take long. Once the server knows that, of a crowd that comes together those are answered whose wait is short, and
- * the others are told at once; with time to wait, all are answered. */
-static int turned_away(const char *options)
-{
-    enum { CROWD = 16 };
-    static const char body[] = "{\"history\": [\"i3\", \"i14\"], \"explain\": true}";
-    int fd[CROWD], n = 0;
-    server s;
+enum { CROWD = 16 };
 
-    server_start(&s, "tiger", options);
-    assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), 200);
+/* Of a crowd that comes together, how many are turned away. */
+static int crowd_turned_away(server *s, const char *body)
+{
+    int fd[CROWD], n = 0;
+
     for (int i = 0; i < CROWD; i++)
-        fd[i] = client_open(&s);
+        fd[i] = client_open(s);
     for (int i = 0; i < CROWD; i++)
         send_request(fd[i], "POST", "/v1/recommend", "", body);
     for (int i = 0; i < CROWD; i++) {
@@ -107,6 +103,21 @@ static int turned_away(const char *options)
         answer_free(&a);
         close(fd[i]);
     }
+    return n;
+}
+
+/* Explanations take long. Once the server knows that, those are answered whose wait is short, and the others are told at once; with
+ * time to wait, all are answered. On a machine that does other work a crowd may come one by one: then it comes again, up to `times`. */
+static int turned_away(const char *options, int times)
+{
+    static const char body[] = "{\"history\": [\"i3\", \"i14\"], \"explain\": true}";
+    int n = 0;
+    server s;
+
+    server_start(&s, "tiger", options);
+    assert_int_equal(status_of(&s, "POST", "/v1/recommend", body), 200);
+    for (int i = 0; i < times && n == 0; i++)
+        n = crowd_turned_away(&s, body);
     assert_true(metric(&s, "sedge_queue_length") == 0);
     assert_int_equal(server_stop(&s), 0);
     return n;
@@ -115,8 +126,8 @@ static int turned_away(const char *options)
 static void the_queue_is_as_long_as_its_wait(void **state)
 {
     (void)state;
-    assert_in_range(turned_away("--threads 1 --batch 1 --queue-ms 1"), 1, 15);
-    assert_int_equal(turned_away("--threads 1 --batch 1 --queue-ms 100000"), 0);
+    assert_in_range(turned_away("--threads 1 --batch 1 --queue-ms 1", 20), 1, CROWD - 1);
+    assert_int_equal(turned_away("--threads 1 --batch 1 --queue-ms 100000", 1), 0);
 }
 
 static void late_requests_are_not_computed(void **state)
