@@ -37,6 +37,10 @@ void sg_show_codebook(const json_t *report)
                 printf(" %s of %zu", sg_count_text((double)json_integer_value(row)), i + 1);
         putchar('\n');
     }
+    if (sg_member(report, "refresh"))
+        printf("of %s items that were there %.1f %% keep their ID; %s are new, %s are gone\n",
+               sg_count_text(sg_number(sg_member(report, "refresh"), "items")), 100 * sg_number(sg_member(report, "refresh"), "kept"),
+               sg_count_text(sg_number(sg_member(report, "refresh"), "new")), sg_count_text(sg_number(sg_member(report, "refresh"), "gone")));
     json_array_foreach(sg_member(report, "advice"), i, sentence)
         printf("%s\n", json_string_value(sentence));
 }

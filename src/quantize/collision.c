@@ -54,55 +54,99 @@ static bool same_prefix(const sg_codes *c, uint32_t a, uint32_t b, int levels)
     return memcmp(c->codes + a * width, c->codes + b * width, (size_t)levels * sizeof *c->codes) == 0;
 }
 
-sg_status sg_collisions_append(sg_codes *c, sg_error *err)
+/* Digits of items item[0 .. n - 1], which share their codes; taken: zeros, and zeros again afterwards. */
+static void count_group(int32_t *digit, const uint32_t *item, size_t n, const int32_t *wanted, uint8_t *taken)
+{
+    int32_t next = 0;
+
+    for (size_t i = 0; wanted && i < n; i++)
+        if (wanted[item[i]] >= 0)
+            taken[wanted[item[i]]] = 1;
+    for (size_t i = 0; i < n; i++) {
+        if (wanted && wanted[item[i]] >= 0) {
+            digit[item[i]] = wanted[item[i]];
+            continue;
+        }
+        while (wanted && taken[next])
+            next++;
+        digit[item[i]] = next++;
+    }
+    for (size_t i = 0; wanted && i < n; i++)
+        if (wanted[item[i]] >= 0)
+            taken[wanted[item[i]]] = 0;
+}
+
+/* One level more: the digits. */
+static sg_status put_digits(sg_codes *c, const int32_t *digit, int32_t size, sg_error *err)
 {
     const size_t old = (size_t)c->levels, wide = old + 1;
-    uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
-    int32_t *digit = sg_alloc_array((size_t)c->n, sizeof *digit), *codes = NULL, most = 0;
-    sg_status st;
+    int32_t *codes;
 
-    if (!order || !digit) {
-        st = sg_fail_memory(err, "collision digit");
-        goto done;
-    }
-    if ((st = sg_codes_order(order, c->codes, c->n, c->levels, c->size, err)))
-        goto done;
-    for (int32_t i = 0; i < c->n; i++) {
-        digit[order[i]] = i && same_prefix(c, order[i - 1], order[i], c->levels) ? digit[order[i - 1]] + 1 : 0;
-        most = digit[order[i]] > most ? digit[order[i]] : most;
-    }
-    if (most == 0)
-        goto done;
-    for (int32_t i = 0; c->ends && i < c->n; i++)
-        if (digit[order[i]] == 0 && (i + 1 == c->n || digit[order[i + 1]] == 0))
-            digit[order[i]] = most + 1;
-    if (c->levels == SG_LEVELS_MAX) {
-        st = sg_fail(err, SG_ERR_USAGE, "%d levels leave no room for a collision digit", SG_LEVELS_MAX);
-        goto done;
-    }
-    if (most + c->ends >= 65536) {
-        st = sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
-                     (int)most + 1);
-        goto done;
-    }
-    if (!(codes = sg_alloc_array((size_t)c->n, wide * sizeof *codes))) {
-        st = sg_fail_memory(err, "collision digit");
-        goto done;
-    }
+    if (c->levels == SG_LEVELS_MAX)
+        return sg_fail(err, SG_ERR_USAGE, "%d levels leave no room for a collision digit", SG_LEVELS_MAX);
+    if (!(codes = sg_alloc_array((size_t)c->n, wide * sizeof *codes)))
+        return sg_fail_memory(err, "collision digit");
     for (size_t i = 0; i < (size_t)c->n; i++) {
         memcpy(codes + i * wide, c->codes + i * old, old * sizeof *codes);
         codes[i * wide + old] = digit[i];
     }
     sg_free(c->codes);
     c->codes = codes;
-    c->size[c->levels] = most + 1 + c->ends;
+    c->size[c->levels] = size;
     c->error[c->levels] = NAN;
     c->levels++;
     c->digit = true;
+    return SG_OK;
+}
+
+/* size 0: as many as are needed, and no level where none is. */
+static sg_status number_equals(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err)
+{
+    enum { DIGITS = 65536 };
+    uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
+    int32_t *digit = sg_alloc_array((size_t)c->n, sizeof *digit), most = 0;
+    uint8_t *taken = sg_alloc_zero((size_t)c->n + DIGITS, 1);
+    sg_status st;
+
+    if (!order || !digit || !taken) {
+        st = sg_fail_memory(err, "collision digit");
+        goto done;
+    }
+    if ((st = sg_codes_order(order, c->codes, c->n, c->levels, c->size, err)))
+        goto done;
+    for (int32_t i = 0, end; i < c->n; i = end) {
+        for (end = i + 1; end < c->n && same_prefix(c, order[i], order[end], c->levels);)
+            end++;
+        count_group(digit, order + i, (size_t)(end - i), wanted, taken);
+        for (int32_t k = i; k < end; k++)
+            most = digit[order[k]] > most ? digit[order[k]] : most;
+    }
+    if (most == 0 && size == 0)
+        goto done;
+    for (int32_t i = 0; c->ends && i < c->n; i++)
+        if (digit[order[i]] == 0 && (i + 1 == c->n || digit[order[i + 1]] == 0))
+            digit[order[i]] = most + 1;
+    if (most + c->ends >= DIGITS) {
+        st = sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
+                     (int)most + 1);
+        goto done;
+    }
+    st = put_digits(c, digit, most + 1 + c->ends > size ? most + 1 + c->ends : size, err);
 done:
     sg_free(order);
     sg_free(digit);
+    sg_free(taken);
     return st;
+}
+
+sg_status sg_collisions_append(sg_codes *c, sg_error *err)
+{
+    return number_equals(c, NULL, 0, err);
+}
+
+sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err)
+{
+    return number_equals(c, wanted, size, err);
 }
 
 /* Codes of the last level, without the one that ends an ID. */

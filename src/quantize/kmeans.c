@@ -406,6 +406,15 @@ static sg_status centred(float **out, double **mean, const float *x, size_t n, s
     return SG_OK;
 }
 
+static sg_status start_centres(run *r, const sg_kmeans_spec *spec, const double *mean, sg_error *err)
+{
+    if (!spec->start)
+        return seed_centres(r, spec->random_init, err);
+    for (size_t k = 0; k < r->codes * r->dim; k++)
+        r->centre[k] = (float)((double)spec->start[k] - mean[k % r->dim]);
+    return SG_OK;
+}
+
 static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim, size_t seeds,
                        const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
@@ -422,7 +431,7 @@ static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, con
 
         r.seeds = seeds;
         r.seed = spec->seed + (uint64_t)i * 0x9e3779b97f4a7c15u;
-        if ((st = seed_centres(&r, spec->random_init, err)) || (st = lloyd(&r, before, spec, &now, progress, err)))
+        if ((st = start_centres(&r, spec, mean, err)) || (st = lloyd(&r, before, spec, &now, progress, err)))
             goto done;
         if (i > 0 && now.objective >= stats->objective)
             continue;

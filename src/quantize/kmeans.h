@@ -14,6 +14,7 @@ typedef struct sg_kmeans_spec {
     int codes;
     int iterations; /* at most; it stops when no vector changes its centre */
     int restarts;   /* runs with other seeds, the best is kept; at least 1 */
+    const float *start; /* (codes, dim) where centres start; NULL: at vectors, as the next line says */
     bool random_init; /* centres start on random vectors instead of k-means++ */
     bool balanced;  /* every centre gets floor(n / codes) or ceil(n / codes) vectors */
     int sample;     /* vectors a centre that all iterations but the last look at, when there are twice as many or more (0: all) */

@@ -6,6 +6,7 @@
 #include "file/json.h"
 #include "math/math.h"
 #include "quantize/quantize.h"
+#include "quantize/refresh.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,6 +151,36 @@ static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_q
     return next && out->book ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
 }
 
+/* The codes of before where they still fit. */
+static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *set, const sg_quantize_data *d, const sg_tokenize_config *c,
+                             sg_pool *pool, const sg_progress *progress, sg_error *err)
+{
+    int32_t *digit = sg_alloc_array((size_t)d->n, sizeof *digit);
+    json_t *renewed = NULL;
+    sg_former f = {0};
+    sg_codes plain;
+    sg_status st;
+
+    if (!digit) {
+        st = sg_fail_memory(err, "collision digits");
+        goto done;
+    }
+    if ((st = sg_former_open(&f, c->refresh, set, c, d->dim, err)) || (st = sg_refresh(out, &f, d, c, pool, progress, err)))
+        goto done;
+    plain = *out;
+    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+        goto done;
+    for (size_t i = 0; i < (size_t)d->n; i++)
+        digit[i] = sg_former_digit(&f, out, i);
+    if (!(st = f.digit ? sg_collisions_keep(out, digit, f.ids.size[c->levels], err) : sg_collisions_append(out, err)) &&
+        (!(renewed = sg_former_report(&f, out, c->refresh)) || json_object_set_new(*report, "refresh", renewed)))
+        st = sg_fail_memory(err, "report");
+done:
+    sg_free(digit);
+    sg_former_close(&f);
+    return st;
+}
+
 static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize_config *config)
 {
     json_t *collisions = json_object_get(report, "collisions");
@@ -182,7 +213,8 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     }
     memcpy(x, v.data, (size_t)v.n * (size_t)v.dim * sizeof *x);
     data = (sg_quantize_data){x, v.n, v.dim, fit, n_fit};
-    if ((st = make_codes(&codes, report, x, &data, c, pool, progress, err)))
+    if ((st = c->refresh[0] ? renew_codes(&codes, report, d, &data, c, pool, progress, err)
+                            : make_codes(&codes, report, x, &data, c, pool, progress, err)))
         goto done;
     complete_report(*report, &codes, c);
     print_options(&options, c);

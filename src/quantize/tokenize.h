@@ -46,6 +46,10 @@
     X(float, ema_decay, 0.99, 0, 0.99999, "rqvae, codebook=ema: decay")                                             \
     X(bool, kmeans_init, true, 0, 1, "codes start from k-means++ (rqvae: k-means of the first latents), else at random")                 \
     X(bool, restart_dead, true, 0, 1, "rqvae: codes nobody uses are moved to random latents")                       \
+    X(text, refresh, "", 0, 255,                                                                                    \
+      "rkmeans: dataset whose codebooks are the start, and whose IDs are kept where they still fit (empty: none)")  \
+    X(float, keep, 0.1, 0, 100,                                                                                     \
+      "refresh: an item keeps its code unless another centre is nearer by more than this share of the squared distance") \
     X(bool, text_only_train, false, 0, 1, "fit on items with a training event only; the rest are just encoded")     \
     X(int, seed, 1, 0, 2147483647, "random seed")
 
