@@ -4,17 +4,18 @@ of the continuations are what the peer writes greedily (its likeliest token at e
 
     sedge lm merge MODEL.gguf -o f32.gguf --type f32; sedge lm merge MODEL.gguf -o f32 --type f32     the decoded weights
     bench_logits MODEL.gguf PROMPTS OUT
-    peer_logits.py OUT f32           transformers, f32
-    peer_logits.py OUT f32.gguf      llama.cpp, f32 throughout (keys and values, too); or MODEL.gguf: its own few-bit products"""
+    peer_logits.py OUT f32 [THREADS]           transformers, f32
+    peer_logits.py OUT f32.gguf [THREADS]      llama.cpp, f32 throughout (keys and values, too); or MODEL.gguf: its own few-bit products"""
 import os
 import sys
 
 import numpy as np
 
 
-def torch_rows(folder):
+def torch_rows(folder, threads):
     import torch
     from transformers import AutoModelForCausalLM
+    torch.set_num_threads(threads)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
     def rows(ids, first):
@@ -23,7 +24,7 @@ def torch_rows(folder):
     return rows
 
 
-def llama_rows(path):
+def llama_rows(path, threads):
     import llama_cpp as L
     quiet = L.llama_log_callback(lambda level, text, user: None)
     L.llama_log_set(quiet, None)
@@ -34,7 +35,7 @@ def llama_rows(path):
     n_vocab = L.llama_vocab_n_tokens(L.llama_model_get_vocab(model))
     cp = L.llama_context_default_params()
     cp.n_ctx = cp.n_batch = cp.n_ubatch = 512
-    cp.n_threads = cp.n_threads_batch = os.cpu_count()
+    cp.n_threads = cp.n_threads_batch = threads
     cp.type_k = cp.type_v = 0
     cp.flash_attn_type = 0
     context = L.llama_init_from_model(model, cp)
@@ -56,7 +57,8 @@ def main():
     out, peer = sys.argv[1:3]
     lines = [[[int(x) for x in half.split()] for half in line.split("|")] for line in open(out + ".tokens")]
     logits = np.fromfile(out + ".logits", np.float32).reshape(len(lines), -1)
-    rows = torch_rows(peer) if os.path.isdir(peer) else llama_rows(peer)
+    threads = int(sys.argv[3]) if len(sys.argv) > 3 else os.cpu_count()
+    rows = (torch_rows if os.path.isdir(peer) else llama_rows)(peer, threads)
     largest, same, first_same, gaps = [], 0, 0, []
     for (prompt, written), mine in zip(lines, logits):
         theirs = rows(prompt + written[:-1], len(prompt) - 1)
