@@ -7,7 +7,7 @@ static sg_ids make(sg_dataset *d, json_t **report, const char *refresh, const ch
     const char *set[] = {"levels=3", "codes=12", seed, keep};
     sg_tokenize_config c;
     sg_error err;
-    sg_ids ids;
+    sg_ids ids = {0};
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     for (int i = 0; i < 4; i++)
