@@ -61,5 +61,7 @@ for seed in ${SEEDS:-1 2 3}; do
     one "$seed" hkmeans text+prefix prefix_vectors=true
     one "$seed" hkmeans sentences queries=sentences
     one "$seed" hkmeans sentences+prefix queries=sentences prefix_vectors=true
+    one "$seed" naive sentences queries=sentences
+    one "$seed" atomic sentences queries=sentences
     [ -z "${QUERIES:-}" ] || one "$seed" hkmeans queries document=none "queries=$QUERIES"
 done

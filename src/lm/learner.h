@@ -46,6 +46,15 @@ static inline void sg_learner_free(sg_learner *l)
         l->ops->free(l);
 }
 
+/* For the files of learners: hands l over, or frees it where opening its model failed. */
+static inline sg_status sg_learner_made(sg_learner **out, sg_learner *l, sg_status opened)
+{
+    *out = opened ? NULL : l;
+    if (opened)
+        sg_learner_free(l);
+    return opened;
+}
+
 /* For the files of learners: an adapter as the options say; words: the table that a prompt's vectors are drawn from. */
 sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
                              const sg_param *words, sg_error *err);

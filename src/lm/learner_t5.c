@@ -96,17 +96,11 @@ sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_
 {
     static const sg_learner_ops ops = {loss, save, learner_free};
     learner *l = sg_alloc_zero(1, sizeof *l);
-    sg_status st;
 
     *out = NULL;
     if (!l)
         return sg_fail_memory(err, "model");
     l->learner.ops = &ops;
     l->learner.recompute = c->recompute;
-    if ((st = open_model(l, job, c, pool, err))) {
-        learner_free(&l->learner);
-        return st;
-    }
-    *out = &l->learner;
-    return SG_OK;
+    return sg_learner_made(out, &l->learner, open_model(l, job, c, pool, err));
 }
