@@ -18,7 +18,7 @@ for threads in 2 4; do
     rm -rf many
 done
 kills=0
-for wait in 0.3 0.6 0.9 1.2 1.5; do
+for wait in 0.02 0.05 0.1 0.15 0.2 0.3 0.6 0.9 1.2; do # some of them before it ends, on a quick machine and on a busy one
     sedge train onerec shop -q -o cut -t 1 --resume --set $round >/dev/null 2>&1 &
     pid=$!
     sleep $wait
