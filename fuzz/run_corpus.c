@@ -2,8 +2,7 @@
  * which parsers break, pieces removed and doubled, and pseudo-random mutants of those. The same mutants every time.
  *
  *   fuzz_NAME [--corpus DIR]  the test, over the seeds of the target and the files of DIR; SEDGE_FUZZ_SECONDS (3) bounds it
- *   fuzz_NAME FILE...         these inputs alone, for instance a crash that libFuzzer found
- *   fuzz_NAME --write DIR     the seeds of the target as files */
+ *   fuzz_NAME FILE...         these inputs alone, for instance a crash that libFuzzer found */
 #include "fuzz.h"
 
 #include "base/alloc.h"
@@ -126,28 +125,6 @@ static size_t read_seeds(sg_buf seeds[SEEDS_MAX], const char *corpus)
     return n;
 }
 
-static int write_seeds(const char *dir)
-{
-    sg_buf seeds[SEEDS_MAX] = {{0}};
-    const size_t n = read_seeds(seeds, NULL);
-    sg_error err;
-
-    for (size_t i = 0; i < n; i++) {
-        char name[32], *path;
-
-        snprintf(name, sizeof name, "seed-%zu", i);
-        path = sg_path_join(dir, name);
-        FUZZ_CHECK(path);
-        if (sg_dir_make(dir, &err) || sg_file_write(path, seeds[i].data, seeds[i].size, &err)) {
-            fprintf(stderr, "%s\n", err.message);
-            return 1;
-        }
-        sg_free(path);
-        sg_buf_free(&seeds[i]);
-    }
-    return 0;
-}
-
 static int run_files(char **path, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -193,8 +170,6 @@ static int run_seeds(const char *corpus)
 
 int main(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "--write") == 0)
-        return write_seeds(argv[2]);
     if (argc == 3 && strcmp(argv[1], "--corpus") == 0)
         return run_seeds(argv[2]);
     return argc > 1 ? run_files(argv + 1, argc - 1) : run_seeds(NULL);
