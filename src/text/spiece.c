@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 
 #include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 /* ---- models from scores ------------------------------------------------------------------------------------------------ */
@@ -145,8 +146,8 @@ sg_status sg_tokenizer_set_spiece(sg_tokenizer *t, const sg_spiece *s, sg_error 
     for (size_t i = 0; i < s->n; i++) {
         if (s->kind[i] < SG_TOKEN_NORMAL || s->kind[i] > SG_TOKEN_BYTE)
             return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a kind from 1 to 6, found %d", t->name, i, s->kind[i]);
-        if (s->score[i] != s->score[i])
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a number as score", t->name, i);
+        if (!isfinite(s->score[i]))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a finite number as score", t->name, i);
         if (s->bpe && s->kind[i] == SG_TOKEN_UNUSED)
             return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: unused tokens of a BPE model are not supported", t->name, i);
         if (s->kind[i] == SG_TOKEN_UNKNOWN)

@@ -32,6 +32,8 @@ sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
     for (size_t i = 0; i < l->n; i++) {
         l->kind[i] = kind && sg_gguf_number(&x, kind, i) && x >= 1 && x <= 6 ? (uint8_t)x : SG_TOKEN_NORMAL;
         l->score[i] = score && sg_gguf_number(&x, score, i) ? (float)x : 0;
+        if (!isfinite(l->score[i]))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': token %zu: expected a finite number", sg_gguf_name(g), KEY("scores"), i);
     }
     return SG_OK;
 }

@@ -1,6 +1,7 @@
 /* gguf.c - a file of every kind of value is read; each way to lie about sizes is one error that says where. */
 #include "base/alloc.h"
 #include "file/gguf.h"
+#include "text/tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +150,52 @@ static void a_type_not_known_is_an_error_only_when_used(void **state)
     sg_buf_free(&b);
 }
 
+/* A score that is no number has no form in JSON, and no place in a search for the best cut. */
+static void scores_of_tokens_are_finite(void **state)
+{
+    (void)state;
+    static const uint32_t scores[] = {0x7fc00000, 0x7f800000, 0xff800000, 0xbf800000};
+    sg_buf b = {0};
+    sg_gguf *g;
+    sg_tokenizer *t;
+    sg_error err;
+    json_t *form;
+
+    for (int i = 0; i < 4; i++) {
+        begin(&b, 0, 4);
+        put_string(&b, "tokenizer.ggml.model");
+        put(&b, 8, 4);
+        put_string(&b, "t5");
+        put_string(&b, "tokenizer.ggml.tokens");
+        put(&b, 9, 4);
+        put(&b, 8, 4);
+        put(&b, 2, 8);
+        put_string(&b, "<unk>");
+        put_string(&b, "a");
+        put_string(&b, "tokenizer.ggml.scores");
+        put(&b, 9, 4);
+        put(&b, 6, 4);
+        put(&b, 2, 8);
+        put(&b, 0, 4);
+        put(&b, scores[i], 4);
+        put_string(&b, "tokenizer.ggml.token_type");
+        put(&b, 9, 4);
+        put(&b, 5, 4);
+        put(&b, 2, 8);
+        put(&b, 2, 4);
+        put(&b, 1, 4);
+        assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", NULL), SG_OK);
+        assert_int_equal(sg_tokenizer_gguf_json(&form, g, &err), i < 3 ? SG_ERR_FORMAT : SG_OK);
+        if (i < 3)
+            assert_string_equal(err.message, "m.gguf: 'tokenizer.ggml.scores': token 1: expected a finite number");
+        json_decref(form);
+        assert_int_equal(sg_tokenizer_from_gguf(&t, g, &err), i < 3 ? SG_ERR_FORMAT : SG_OK);
+        sg_tokenizer_close(t);
+        sg_gguf_close(g);
+    }
+    sg_buf_free(&b);
+}
+
 static void says_what_is_wrong_with_a_file(void **state)
 {
     (void)state;
@@ -218,6 +265,7 @@ int main(void)
         cmocka_unit_test(reads_every_kind_of_value),
         cmocka_unit_test(places_tensors_by_the_files_alignment),
         cmocka_unit_test(a_type_not_known_is_an_error_only_when_used),
+        cmocka_unit_test(scores_of_tokens_are_finite),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
     };
 
