@@ -46,7 +46,7 @@ for mark in build-fuzz/*.failed; do
     name=$(basename "$mark" .failed)
     echo "fuzz_$name:"
     { grep -a -A 10 -m 1 -E 'ERROR: |broken promise|Assertion|runtime error' build-fuzz/"$name".log || tail -10 build-fuzz/"$name".log; } | cut -c 1-200
-    find build-fuzz -maxdepth 1 -name "$name-*" -size -4 -newer build-fuzz/build.log | while read -r found; do
+    find build-fuzz -maxdepth 1 -name "$name-*" -size -9 -newer build-fuzz/build.log | while read -r found; do
         printf '  %s (base64): %s\n' "$found" "$(base64 -w 0 "$found")"
     done
 done
