@@ -149,8 +149,9 @@ static sg_tensor *linear(sg_graph *g, const sg_decoder_layer *y, sg_part part, s
     return sg_lora_linear(g, x, y->w[part], y->bias[part], &y->low[part]);
 }
 
-static sg_tensor *layer_forward(sg_graph *g, sg_tensor *x, const void *ctx)
+static sg_tensor *layer_forward(sg_graph *g, sg_tensor *x, sg_tensor *beside, const void *ctx)
 {
+    (void)beside;
     const part_of_step *part = ctx;
     const step *s = part->s;
     const sg_decoder_layer *y = part->layer;
@@ -223,7 +224,7 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
         return NULL;
     for (int i = 0; i < layers; i++) {
         part[i] = (part_of_step){s, &d->layer[i]};
-        x = b->recompute ? sg_recompute(g, x, layer_forward, &part[i]) : layer_forward(g, x, &part[i]);
+        x = b->recompute ? sg_recompute(g, x, NULL, layer_forward, &part[i]) : layer_forward(g, x, NULL, &part[i]);
     }
     return layers == d->config.layers ? sg_rmsnorm(g, x, d->norm, d->config.eps) : x;
 }

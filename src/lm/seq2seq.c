@@ -153,45 +153,53 @@ static sg_attention_spec attention(const sg_seq2seq *d, int batch, const int32_t
                                .bias_max_distance = d->config.distance};
 }
 
-typedef struct part_of_step { /* in step memory */
+typedef struct step { /* what the layers of a stack share; in step memory */
+    sg_attention_spec self, cross;
+} step;
+
+typedef struct part_of_step {
+    const step *s;
     const sg_block *block;
-    const sg_attention_spec *self;
 } part_of_step;
 
-static sg_tensor *encoder_block(sg_graph *g, sg_tensor *x, const void *ctx)
+static sg_tensor *layer_forward(sg_graph *g, sg_tensor *x, sg_tensor *memory, const void *ctx)
 {
     const part_of_step *part = ctx;
 
-    return sg_block_forward(g, part->block, x, part->self, NULL, NULL, 0);
+    return sg_block_forward(g, part->block, x, &part->s->self, memory, &part->s->cross, 0);
+}
+
+/* memory: what the encoder read; NULL: this is the encoder. */
+static sg_tensor *stack_forward(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_stack *stack, sg_tensor *x, sg_tensor *memory,
+                                const step *shared, bool recompute)
+{
+    step *s = sg_scratch(g, 1, sizeof *s);
+    part_of_step *part = sg_scratch(g, (size_t)stack->layers, sizeof *part);
+
+    if (!x || !s || !part)
+        return NULL;
+    *s = *shared;
+    for (int i = 0; i < stack->layers; i++) {
+        part[i] = (part_of_step){s, &stack->block[i]};
+        x = recompute ? sg_recompute(g, x, memory, layer_forward, &part[i]) : layer_forward(g, x, memory, &part[i]);
+    }
+    return sg_rmsnorm(g, x, stack->norm, d->config.eps);
 }
 
 sg_tensor *sg_seq2seq_encode(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b)
 {
-    const sg_seq2seq_stack *s = &d->encoder;
-    sg_tensor *x = words(g, d, b->read, b->n_read);
-    sg_attention_spec *self = sg_scratch(g, 1, sizeof *self);
-    part_of_step *part = sg_scratch(g, (size_t)s->layers, sizeof *part);
+    const step s = {.self = attention(d, b->batch, b->read_offsets, b->read_offsets, d->encoder.bias, false)};
 
-    if (!x || !self || !part)
-        return NULL;
-    *self = attention(d, b->batch, b->read_offsets, b->read_offsets, s->bias, false);
-    for (int i = 0; i < s->layers; i++) {
-        part[i] = (part_of_step){&s->block[i], self};
-        x = b->recompute ? sg_recompute(g, x, encoder_block, &part[i]) : encoder_block(g, x, &part[i]);
-    }
-    return sg_rmsnorm(g, x, s->norm, d->config.eps);
+    return stack_forward(g, d, &d->encoder, words(g, d, b->read, b->n_read), NULL, &s, b->recompute);
 }
 
 sg_tensor *sg_seq2seq_states(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b)
 {
-    const sg_seq2seq_stack *s = &d->decoder;
-    const sg_attention_spec self = attention(d, b->batch, b->write_offsets, b->write_offsets, s->bias, true),
-                            cross = attention(d, b->batch, b->write_offsets, b->read_offsets, NULL, false);
-    sg_tensor *memory = sg_seq2seq_encode(g, d, b), *x = words(g, d, b->write, b->n_write);
+    const step s = {.self = attention(d, b->batch, b->write_offsets, b->write_offsets, d->decoder.bias, true),
+                    .cross = attention(d, b->batch, b->write_offsets, b->read_offsets, NULL, false)};
+    sg_tensor *memory = sg_seq2seq_encode(g, d, b);
 
-    for (int i = 0; i < s->layers; i++)
-        x = sg_block_forward(g, &s->block[i], x, &self, memory, &cross, 0);
-    return sg_rmsnorm(g, x, s->norm, d->config.eps);
+    return stack_forward(g, d, &d->decoder, words(g, d, b->write, b->n_write), memory, &s, b->recompute);
 }
 
 sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target, float smooth)

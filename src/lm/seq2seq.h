@@ -35,7 +35,7 @@ typedef struct sg_seq2seq_batch {
     int n_read, n_write;                            /* tokens of all that is read, and of all that is written */
     const int32_t *read, *read_offsets;             /* (n_read), (batch + 1) */
     const int32_t *write, *write_offsets;           /* (n_write), (batch + 1): what the decoder has before it, from its first token on */
-    bool recompute; /* layers of the encoder are made again on the way back */
+    bool recompute; /* layers are made again on the way back */
 } sg_seq2seq_batch;
 
 /* States (n_read, dim) of the encoder; (n_write, dim) of the decoder. Both after their last norms. */

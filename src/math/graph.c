@@ -225,7 +225,7 @@ sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err)
 /* ---- forgetting what a part of the graph kept ----------------------------------------------------------------- */
 
 typedef struct saved_part {
-    sg_tensor *x;
+    sg_tensor *x, *beside;
     sg_part_fn *fn;
     const void *ctx;
     uint64_t ops; /* before the part: its dropout masks are named from there */
@@ -239,11 +239,12 @@ static void recompute_back(sg_graph *g, sg_tensor *out, void *saved)
     const size_t n_tape = g->n_tape;
     sg_tensor *y;
 
-    if (s->x->needs_grad && !sg_grad(g, s->x)) /* taken before the mark: it stays */
+    if ((s->x->needs_grad && !sg_grad(g, s->x)) || /* taken before the mark: they stay */
+        (s->beside && s->beside->needs_grad && !sg_grad(g, s->beside)))
         return;
     const sg_arena_mark mark = sg_arena_here(g->arena);
     g->ops = s->ops;
-    if ((y = s->fn(g, s->x, s->ctx))) {
+    if ((y = s->fn(g, s->x, s->beside, s->ctx))) {
         y->grad = out->grad;
         walk(g, n_tape);
     }
@@ -252,19 +253,19 @@ static void recompute_back(sg_graph *g, sg_tensor *out, void *saved)
     sg_arena_back(g->arena, mark);
 }
 
-sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_part_fn *fn, const void *ctx)
+sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_tensor *beside, sg_part_fn *fn, const void *ctx)
 {
     const size_t n_tape = g->n_tape;
     saved_part *s;
     sg_tensor *out, *y;
 
     if (!x || g->mode != SG_TRAIN)
-        return x ? fn(g, x, ctx) : NULL;
+        return x ? fn(g, x, beside, ctx) : NULL;
     if (!(out = sg_tensor_new(g, x->rank, x->dim)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
-    *s = (saved_part){x, fn, ctx, g->ops};
+    *s = (saved_part){x, beside, fn, ctx, g->ops};
     const sg_arena_mark mark = sg_arena_here(g->arena);
-    if (!(y = fn(g, x, ctx)))
+    if (!(y = fn(g, x, beside, ctx)))
         return NULL;
     if (y->count != out->count)
         return sg_graph_fail(g, SG_ERR_USAGE, "recompute: expected a part that keeps the shape %s, found %s", sg_shape_of(x).s,

@@ -65,10 +65,12 @@ sg_status sg_graph_status(const sg_graph *g, sg_error *err); /* the first error 
 /* dloss/dx for all that needs it, starting from a scalar (count 1) tensor. Adds into param->grad. */
 sg_status sg_backward(sg_graph *g, sg_tensor *loss, sg_error *err);
 
-/* y = fn(g, x, ctx), a tensor of the shape of x, of which the tape keeps x alone: what fn made is made again on the way back, and
- * forgotten again. Costs one more forward pass of the part, saves its memory. ctx: the caller's, until the end of the step. */
-typedef sg_tensor *sg_part_fn(sg_graph *g, sg_tensor *x, const void *ctx);
-sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_part_fn *fn, const void *ctx);
+/* y = fn(g, x, beside, ctx), a tensor of the shape of x, of which the tape keeps x and beside alone: what fn made is made again on the
+ * way back, and forgotten again. Costs one more forward pass of the part, saves its memory. beside: what the part reads beside x, as
+ * the memory of a decoder, with its gradient; NULL: nothing. No other tensor that learns may be read by fn, parameters apart. ctx: the
+ * caller's, until the end of the step. */
+typedef sg_tensor *sg_part_fn(sg_graph *g, sg_tensor *x, sg_tensor *beside, const void *ctx);
+sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_tensor *beside, sg_part_fn *fn, const void *ctx);
 
 /* ---- for op files ------------------------------------------------------------------------------------------- */
 sg_pool *sg_graph_pool(const sg_graph *g);

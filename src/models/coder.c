@@ -37,15 +37,23 @@ sg_status sg_coder_declare(sg_coder *s, sg_model *m, uint64_t seed, const sg_cod
                        m->class->name);
     s->codes = m->codes;
     sg_names_init(w, m->catalogue);
+    if (c->one_alphabet) {
+        w->tokens = 0;
+        for (int l = 0; l < w->levels; l++) {
+            w->first[l] = 0;
+            w->tokens = w->size[l] > w->tokens ? w->size[l] : w->tokens;
+        }
+    }
     w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
     s->bos = n = w->tokens;
     s->user0 = n + 1;
+    s->own0 = s->user0 + c->user_tokens;
     s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
     s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
     if (!s->enc || !s->dec)
         return sg_fail_memory(err, m->class->name);
     w->token = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
-                            n + 1 + c->user_tokens, c->dim, "token.weight");
+                            s->own0 + c->own_tokens, c->dim, "token.weight");
     w->head = c->tied ? w->token
                       : sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY, n,
                                      c->dim, "head.weight");
@@ -89,12 +97,35 @@ sg_tensor *sg_coder_embed(sg_graph *g, const sg_coder *s, const int32_t *id, con
 {
     sg_tensor *x = sg_embed(g, s->names.token, id, n);
 
-    if (s->names.prefix)
+    if (s->names.prefix && prefix)
         x = sg_plus(g, x, sg_embed(g, s->names.prefix, prefix, n));
     return s->spec.init_sd == 1 ? x : sg_scale(g, x, (float)(1 / s->spec.init_sd));
 }
 
 /* ---- the encoder --------------------------------------------------------------------------------------- */
+
+sg_tensor *sg_coder_read(sg_graph *g, const sg_coder *s, const sg_read *r)
+{
+    const sg_coder_spec *c = &s->spec;
+    sg_attention_spec spec = {.heads = c->heads,
+                              .batch = r->batch,
+                              .offsets_q = r->offsets,
+                              .offsets_k = r->offsets,
+                              .mask = r->limit ? SG_MASK_LIMIT : SG_MASK_NONE,
+                              .limit_q = r->limit,
+                              .scale = 1,
+                              .dropout = c->dropout,
+                              .bias = s->bias_enc,
+                              .bias_bidirectional = true,
+                              .bias_max_distance = c->bucket_distance};
+    sg_tensor *x = sg_dropout(g, sg_coder_embed(g, s, r->id, r->prefix, r->offsets[r->batch]), c->dropout);
+
+    for (int i = 0; i < c->layers; i++) {
+        spec.kept = r->kept ? r->kept + (size_t)i * (size_t)r->batch : NULL;
+        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, c->dropout);
+    }
+    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), c->dropout);
+}
 
 static uint32_t user_token(const sg_coder *s, int32_t user)
 {
@@ -159,38 +190,20 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
     in->tokens[in->batch] = n;
     if (n == 0 && in->kept) /* nothing new */
         return NULL;
-
-    sg_attention_spec spec = {.heads = c->heads,
-                              .batch = in->batch,
-                              .offsets_q = in->tokens,
-                              .offsets_k = in->tokens,
-                              .mask = c->causal ? SG_MASK_LIMIT : SG_MASK_NONE,
-                              .limit_q = limit,
-                              .scale = 1,
-                              .dropout = c->dropout,
-                              .bias = s->bias_enc,
-                              .bias_bidirectional = true,
-                              .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, sg_coder_embed(g, s, id, prefix, n), c->dropout);
-    for (int i = 0; i < c->layers; i++) {
-        spec.kept = in->kept ? in->kept + (size_t)i * (size_t)in->batch : NULL;
-        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, c->dropout);
-    }
-    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), c->dropout);
+    return sg_coder_read(g, s, &(sg_read){in->batch, in->tokens, id, prefix, c->causal ? limit : NULL, in->kept});
 }
 
 /* ---- the decoder --------------------------------------------------------------------------------------- */
 
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
-                          const sg_source *in, const sg_written *w)
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_written *w)
 {
     const sg_coder_spec *c = &s->spec;
     const int n = w->rows[w->batch];
-    int32_t *place = sg_scratch(g, (size_t)n + 1, sizeof *place);
+    int32_t *place = w->limit ? sg_scratch(g, (size_t)n + 1, sizeof *place) : NULL;
 
-    if (!place)
+    if (w->limit && !place)
         return NULL;
-    for (int r = 0; r < n; r++)
+    for (int r = 0; place && r < n; r++)
         place[r] = w->limit[r] - 1;
     const sg_attention_spec self = {.heads = c->heads,
                                     .batch = w->targets,
@@ -204,8 +217,8 @@ sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tenso
     const sg_attention_spec cross = {.heads = c->heads,
                                      .batch = w->batch,
                                      .offsets_q = w->rows,
-                                     .offsets_k = in->tokens,
-                                     .mask = SG_MASK_LIMIT,
+                                     .offsets_k = w->tokens,
+                                     .mask = w->limit ? SG_MASK_LIMIT : SG_MASK_NONE,
                                      .limit_q = w->limit,
                                      .place_q = place,
                                      .scale = 1,
@@ -320,33 +333,40 @@ static bool take_items(sg_source *in, const sg_coder *s, const sg_session *sessi
     return true;
 }
 
+sg_status sg_decoder_begin(sg_decoder *d, const sg_coder *s, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
+                           int n, int cap, int items, sg_error *err)
+{
+    const sg_stack_spec spec = {.block = s->dec,
+                                .layers = s->spec.layers,
+                                .levels = s->names.levels,
+                                .written = (items - 1) * (s->names.levels + 1),
+                                .scale = 1,
+                                .bias_self = s->bias_dec,
+                                .bias_cross = s->bias_cross,
+                                .bias_max_distance = s->spec.bucket_distance,
+                                .kept = kept};
+
+    *d = (sg_decoder){.coder = s};
+    for (int i = 0; i < 2; i++)
+        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
+    return sg_stack_open(&d->stack, g, &spec, memory, tokens, n, cap, err);
+}
+
 sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all,
                           int first, int n, int cap, int items, sg_error *err)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_histories h = sg_histories_rows(all, first, n);
     sg_graph *g = session->graph;
-    sg_stack_spec spec = {.block = s->dec,
-                          .layers = c->layers,
-                          .levels = s->names.levels,
-                          .written = (items - 1) * (s->names.levels + 1),
-                          .scale = 1,
-                          .bias_self = s->bias_dec,
-                          .bias_cross = s->bias_cross,
-                          .bias_max_distance = c->bucket_distance};
     sg_status st;
     sg_source in;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    *d = (sg_decoder){.coder = s};
-    for (int i = 0; i < 2; i++)
-        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
     if (!take_items(&in, s, session, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
-    spec.kept = in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL;
     sg_tensor *memory = sg_coder_encode(g, s, &in);
 
-    if ((st = sg_stack_open(&d->stack, g, &spec, memory, in.tokens, n, cap, err)))
+    if ((st = sg_decoder_begin(d, s, g, memory, in.tokens, in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items, err)))
         return st;
     for (int i = 0; h.past && i < n; i++)
         if (!sg_past_note(&h, i, sg_window_begin(&h, i, c->history, c->step)))

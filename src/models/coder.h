@@ -1,10 +1,10 @@
-/* coder.h - the encoder-decoder over semantic IDs that TIGER and OneRec are made of.   [Raffel et al. 2020; Rajput et al. 2023]
+/* coder.h - the encoder-decoder that writes semantic IDs, which TIGER, OneRec and DSI are made of.   [Raffel et al. 2020; Rajput et al. 2023]
  *
- *   encoder  [user] a1 .. aL b1 .. bL ...    T5 blocks over the codes of the latest items
+ *   encoder  [user] a1 .. aL b1 .. bL ...    T5 blocks over the codes of the latest items, or over tokens of the model's own
  *   decoder  BOS d1 .. d(L-1)                T5 blocks over the codes written so far, which look at the encoder's result
  *
- * Token of code c at level l: first(l) + c; then BOS; then the hashed user tokens. Relative position bias, shared by the layers of a
- * stack. The models differ in what they ask of it: their losses and searches are their own. */
+ * Token of code c at level l: first(l) + c; then BOS; then the hashed user tokens; then the model's own. Relative position bias, shared
+ * by the layers of a stack. The models differ in what they ask of it: their losses and searches are their own. */
 #ifndef SG_MODELS_CODER_H
 #define SG_MODELS_CODER_H
 
@@ -22,6 +22,8 @@ typedef struct sg_coder_spec {
     int history, step; /* items that are read; events by which the window moves */
     bool causal;       /* an item sees itself whole and all before it, so that one pass serves every prefix */
     int user_tokens;   /* hashed; 0: none */
+    int own_tokens;    /* of the model, for what it reads and writes beside codes; 0: none */
+    bool one_alphabet; /* a code has one vector for all levels */
     bool prefix_vectors;
     bool cross_bias;              /* the decoder knows how far back a history token is */
     int buckets, bucket_distance; /* of relative positions */
@@ -36,7 +38,7 @@ typedef struct sg_coder {
     sg_coder_spec spec;
     sg_names names;
     const int32_t *codes; /* borrowed: the model's */
-    int32_t bos, user0;
+    int32_t bos, user0, own0; /* tokens; own0: the first of the model's own */
     sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
     sg_block *enc, *dec;                        /* owned (layers) */
     sg_norm norm_enc, norm_dec;
@@ -46,8 +48,18 @@ typedef struct sg_coder {
 sg_status sg_coder_declare(sg_coder *s, sg_model *m, uint64_t seed, const sg_coder_spec *spec, sg_error *err);
 void sg_coder_free(sg_coder *s);
 
-/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one. */
+/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one; NULL: none of them has one. */
 sg_tensor *sg_coder_embed(sg_graph *g, const sg_coder *s, const int32_t *id, const int32_t *prefix, int n);
+
+/* Tokens to states of the encoder: sequence i is tokens offsets[i] .. offsets[i + 1] - 1. */
+typedef struct sg_read {
+    int batch;
+    const int32_t *offsets; /* (batch + 1) */
+    const int32_t *id, *prefix; /* as sg_coder_embed takes them */
+    const int32_t *limit;   /* how many tokens of its sequence each sees; NULL: all */
+    sg_kept *const *kept;   /* (layers, batch) of tokens that were read earlier; NULL: none */
+} sg_read;
+sg_tensor *sg_coder_read(sg_graph *g, const sg_coder *s, const sg_read *r);
 
 /* Items to encoder tokens. Sequence i owns item[offsets[i]] .. item[offsets[i + 1] - 1]. */
 typedef struct sg_source {
@@ -65,13 +77,13 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in); /* NU
 int sg_coder_length(const sg_coder *s, int32_t item);
 
 /* The decoder's blocks over packed rows, in training: target i owns rows own[i] .. own[i + 1] - 1, example i rows rows[i] ..
- * rows[i + 1] - 1; row r sees the first limit[r] tokens of its example's memory. x: the rows' vectors. */
+ * rows[i + 1] - 1; row r sees the first limit[r] (NULL: all) tokens of its example's memory, which are tokens[i] .. tokens[i + 1] - 1.
+ * x: the rows' vectors. */
 typedef struct sg_written {
     int targets, batch;
-    const int32_t *own, *rows, *limit;
+    const int32_t *own, *rows, *limit, *tokens;
 } sg_written;
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
-                          const sg_source *in, const sg_written *w);
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_written *w);
 
 /* ---- decoding ---- */
 typedef struct sg_decoder {
@@ -87,6 +99,9 @@ typedef struct sg_decoder {
  * memory. items: how many each may write one after the other; above 1, sg_decoder_write puts them in front of a search. */
 sg_status sg_decoder_open(sg_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all,
                           int first, int n, int cap, int items, sg_error *err);
+/* The same after any memory: sequence i has rows tokens[i] .. tokens[i + 1] - 1. kept: (layers, n) of it; NULL: the memory is all there is. */
+sg_status sg_decoder_begin(sg_decoder *d, const sg_coder *coder, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
+                           int n, int cap, int items, sg_error *err);
 sg_status sg_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
 
 /* BOS and all codes of item[i] for start i of the stack's (decode/stack.h: sg_stack_starts). */

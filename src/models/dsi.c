@@ -16,17 +16,13 @@
  * have a vector of their whole prefix, too, and are learned against those that exist after it, as in TIGER.
  *
  * Token rows: codes (of each level its own, or with level_offset=false digits shared by all levels), BOS, tasks, gaps, words. */
-#include "base/alloc.h"
 #include "decode/free.h"
-#include "decode/stack.h"
 #include "file/receipt.h"
-#include "math/gemm.h"
 #include "math/math.h"
+#include "models/coder.h"
 #include "models/dsi_lessons.h"
-#include "nn/transformer.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #define DSI_OPTIONS(X)                                                                                       \
@@ -70,11 +66,8 @@ static const sg_option dsi_options[] = {DSI_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
 typedef struct dsi {
-    sg_names names;
+    sg_coder coder;
     sg_dsi_tokens tokens;
-    sg_param *bias_enc, *bias_dec; /* (buckets, heads) */
-    sg_block *enc, *dec;           /* owned (layers) */
-    sg_norm norm_enc, norm_dec;
     sg_lexicon lexicon;
     sg_dsi_texts texts; /* training */
     size_t n_index;     /* examples of indexing: two of a document when both directions are learned */
@@ -85,62 +78,32 @@ static sg_status dsi_weights(sg_model *m, uint64_t seed, sg_error *err)
 {
     const dsi_config *c = m->config;
     dsi *s = m->state;
-    sg_params *ps = &m->params;
-    sg_names *w = &s->names;
     sg_dsi_tokens *k = &s->tokens;
-    sg_block_spec spec = {.dim = c->dim,
-                          .heads = c->heads,
-                          .head_dim = c->head_dim,
-                          .ffn = c->ffn,
-                          .rms = true,
-                          .t5_init = true,
-                          .eps = 1e-6f,
-                          .act = SG_RELU};
-    char name[32];
+    sg_status st;
 
-    if (!m->catalogue)
-        return sg_fail(err, SG_ERR_MISSING, "dsi needs IDs of documents: run sedge tokenize first");
-    sg_names_init(w, m->catalogue);
-    if (!c->level_offset) {
-        w->tokens = 0;
-        for (int l = 0; l < w->levels; l++) {
-            w->first[l] = 0;
-            w->tokens = w->size[l] > w->tokens ? w->size[l] : w->tokens;
-        }
-    }
-    w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
-    k->bos = w->tokens;
-    k->first = k->bos + 1;
+    k->n_words = c->words + c->hashed;
+    if ((st = sg_coder_declare(&s->coder, m, seed,
+                               &(sg_coder_spec){.dim = c->dim,
+                                                .layers = c->layers,
+                                                .heads = c->heads,
+                                                .head_dim = c->head_dim,
+                                                .ffn = c->ffn,
+                                                .act = "relu",
+                                                .dropout = (float)c->dropout,
+                                                .own_tokens = SG_DSI_FIRSTS + SG_DSI_GAPS + k->n_words,
+                                                .one_alphabet = !c->level_offset,
+                                                .prefix_vectors = c->prefix_vectors,
+                                                .buckets = c->buckets,
+                                                .bucket_distance = c->bucket_distance,
+                                                .tied = true,
+                                                .init_sd = c->init_sd,
+                                                .legal = c->prefix_vectors},
+                               err)))
+        return st;
+    k->bos = s->coder.bos;
+    k->first = s->coder.own0;
     k->gap = k->first + SG_DSI_FIRSTS;
     k->word = k->gap + SG_DSI_GAPS;
-    k->n_words = c->words + c->hashed;
-    s->enc = sg_alloc_zero((size_t)c->layers, sizeof *s->enc);
-    s->dec = sg_alloc_zero((size_t)c->layers, sizeof *s->dec);
-    if (!s->enc || !s->dec)
-        return sg_fail_memory(err, "dsi");
-    w->token = w->head = sg_param_add(ps, seed, SG_INIT_NORMAL, (float)c->init_sd, SG_PARAM_NO_DECAY,
-                                      k->word + k->n_words, c->dim, "token.weight");
-    if (c->prefix_vectors && w->levels > 1) {
-        if (sg_names_number(w, err))
-            return SG_ERR_MEMORY;
-        w->prefix = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY | SG_PARAM_SPARSE,
-                                 w->first_prefix[w->levels + 1], c->dim, "prefix.weight");
-    }
-    s->bias_enc = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
-                               "encoder.bias.weight");
-    s->bias_dec = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.02f, SG_PARAM_NO_DECAY, c->buckets, c->heads,
-                               "decoder.bias.weight");
-    for (int i = 0; i < c->layers; i++) {
-        snprintf(name, sizeof name, "encoder.%d", i);
-        sg_block_declare(&s->enc[i], ps, seed, &spec, name);
-    }
-    spec.cross = true;
-    for (int i = 0; i < c->layers; i++) {
-        snprintf(name, sizeof name, "decoder.%d", i);
-        sg_block_declare(&s->dec[i], ps, seed, &spec, name);
-    }
-    sg_norm_declare(&s->norm_enc, ps, c->dim, true, 1e-6f, "encoder.norm");
-    sg_norm_declare(&s->norm_dec, ps, c->dim, true, 1e-6f, "decoder.norm");
     return SG_OK;
 }
 
@@ -187,44 +150,9 @@ static void dsi_fini(sg_model *m)
 {
     dsi *s = m->state;
 
-    sg_free(s->enc);
-    sg_free(s->dec);
-    sg_names_free(&s->names);
+    sg_coder_free(&s->coder);
     sg_lexicon_free(&s->lexicon);
     sg_dsi_texts_free(&s->texts);
-}
-
-/* ---- the network ------------------------------------------------------------------------------------------------------------ */
-/* Vectors of n tokens; prefix: their rows in the prefix table (-1: none), used when there is one; NULL: none of them has one. */
-static sg_tensor *embed(sg_graph *g, const dsi *s, const int32_t *id, const int32_t *prefix, int n,
-                        double init_sd)
-{
-    sg_tensor *x = sg_embed(g, s->names.token, id, n);
-
-    if (s->names.prefix && prefix)
-        x = sg_plus(g, x, sg_embed(g, s->names.prefix, prefix, n));
-    return init_sd == 1 ? x : sg_scale(g, x, (float)(1 / init_sd));
-}
-
-static sg_tensor *encode(const sg_model *m, sg_graph *g, const int32_t *id, const int32_t *offsets, int batch)
-{
-    const dsi_config *c = m->config;
-    const dsi *s = m->state;
-    const sg_attention_spec spec = {.heads = c->heads,
-                                    .batch = batch,
-                                    .offsets_q = offsets,
-                                    .offsets_k = offsets,
-                                    .mask = SG_MASK_NONE,
-                                    .scale = 1,
-                                    .dropout = (float)c->dropout,
-                                    .bias = s->bias_enc,
-                                    .bias_bidirectional = true,
-                                    .bias_max_distance = c->bucket_distance};
-    sg_tensor *x = sg_dropout(g, embed(g, s, id, NULL, offsets[batch], c->init_sd), (float)c->dropout);
-
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->enc[i], x, &spec, NULL, NULL, (float)c->dropout);
-    return sg_dropout(g, sg_norm_forward(g, &s->norm_enc, x), (float)c->dropout);
 }
 
 /* ---- training ------------------------------------------------------------------------------------------- */
@@ -276,12 +204,12 @@ static sg_status dsi_examples(sg_model *m, const sg_train_data *t, size_t *n, sg
  * exist after the same prefix, words from all words; both weigh by their number. */
 static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, sg_tensor *x, float smoothing)
 {
-    const int levels = s->names.levels, codes = l->n_ids * levels;
+    const int levels = s->coder.names.levels, codes = l->n_ids * levels;
     int32_t *row;
     int words = 0, k = 0;
 
-    if (!s->names.prefix)
-        return sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL, s->names.scale,
+    if (!s->coder.names.prefix)
+        return sg_softmax_ce_range(g, x, s->coder.names.head, l->begin, l->size, l->target, NULL, s->coder.names.scale,
                                    smoothing);
     if (!(row = sg_scratch(g, (size_t)codes + 1, sizeof *row)))
         return NULL;
@@ -293,12 +221,12 @@ static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, s
     for (int i = 0; i < l->n_dec; i++)
         words += l->target[i] >= 0;
     sg_tensor *of_codes =
-        codes ? sg_names_loss_legal(g, &s->names, sg_rows(g, x, row, codes), l->id_doc, l->n_ids, smoothing)
+        codes ? sg_names_loss_legal(g, &s->coder.names, sg_rows(g, x, row, codes), l->id_doc, l->n_ids, smoothing)
               : NULL;
     if (codes && !words)
         return of_codes;
-    sg_tensor *of_words = sg_softmax_ce_range(g, x, s->names.head, l->begin, l->size, l->target, NULL,
-                                              s->names.scale, smoothing);
+    sg_tensor *of_words = sg_softmax_ce_range(g, x, s->coder.names.head, l->begin, l->size, l->target, NULL,
+                                              s->coder.names.scale, smoothing);
 
     if (!codes)
         return of_words; /* 0 when nothing at all is asked */
@@ -311,7 +239,7 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
 {
     const dsi_config *c = m->config;
     const dsi *s = m->state;
-    sg_dsi_lessons l = {.names = &s->names,
+    sg_dsi_lessons l = {.names = &s->coder.names,
                         .codes = m->codes,
                         .texts = &s->texts,
                         .tokens = s->tokens,
@@ -327,96 +255,29 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
     for (int i = 0; i < n; i++)
         sg_dsi_teach(&l, example[i]);
 
-    sg_tensor *memory = encode(m, g, l.enc, l.enc_at, n);
-    const sg_attention_spec self = {.heads = c->heads,
-                                    .batch = n,
-                                    .offsets_q = l.dec_at,
-                                    .offsets_k = l.dec_at,
-                                    .mask = SG_MASK_CAUSAL,
-                                    .scale = 1,
-                                    .dropout = (float)c->dropout,
-                                    .bias = s->bias_dec,
-                                    .bias_max_distance = c->bucket_distance};
-    const sg_attention_spec cross = {.heads = c->heads,
-                                     .batch = n,
-                                     .offsets_q = l.dec_at,
-                                     .offsets_k = l.enc_at,
-                                     .mask = SG_MASK_NONE,
-                                     .scale = 1,
-                                     .dropout = (float)c->dropout};
-    sg_tensor *x = sg_dropout(g, embed(g, s, l.dec, l.prefix, l.n_dec, c->init_sd), (float)c->dropout);
-    for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, (float)c->dropout);
-    x = sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), (float)c->dropout);
+    sg_tensor *memory = sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = l.enc_at, .id = l.enc});
+    sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, l.dec, l.prefix, l.n_dec), memory,
+                                  &(sg_written){.targets = n, .batch = n, .own = l.dec_at, .rows = l.dec_at, .tokens = l.enc_at});
+
     return say_loss(g, s, &l, x, (float)c->label_smoothing);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------------------- */
-typedef struct decoder {
-    const sg_model *m;
-    sg_stack stack;
-    int32_t *node[2]; /* (cap) node of each prefix, of this level and the one before; -1: there is no such */
-} decoder;
-
-static sg_status decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
-{
-    decoder *d = ctx;
-    const dsi_config *c = d->m->config;
-    const dsi *s = d->m->state;
-    const int level = rows->level;
-    sg_graph *g = d->stack.graph;
-    const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    int32_t *id = sg_scratch(g, (size_t)rows->n, sizeof *id),
-            *prefix = sg_scratch(g, (size_t)rows->n, sizeof *prefix);
-    int32_t *node = d->node[level & 1];
-    const int32_t *above = d->node[(level + 1) & 1];
-    sg_status st;
-
-    if (!id || !prefix)
-        return sg_graph_status(g, err);
-    for (int r = 0; r < rows->n; r++) {
-        const int32_t from = level ? above[rows->parent[r]] : 0;
-
-        id[r] = level ? s->names.first[level - 1] + rows->code[r] : s->tokens.bos;
-        node[r] =
-            level && from >= 0 ? sg_catalogue_child(d->m->catalogue, level - 1, from, rows->code[r]) : from;
-        prefix[r] =
-            s->names.prefix && level > 1 && node[r] >= 0 ? s->names.first_prefix[level] + node[r] : -1;
-    }
-    sg_tensor *x = sg_stack_step(&d->stack, rows, embed(g, s, id, prefix, rows->n, c->init_sd));
-    x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
-    if ((st = sg_graph_status(g, err)))
-        return st;
-    sg_names_logits(g, &s->names, x->data, node, s->names.prefix != NULL, rows);
-    sg_arena_back(sg_graph_arena(g), mark);
-    return SG_OK;
-}
-
 /* Reads the queries and prepares a decoder for at most cap prefixes a level. */
-static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
+static sg_status decoder_open(sg_decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
                               sg_lexicon_room *room, sg_error *err)
 {
-    const sg_model *m = session->model;
-    const dsi_config *c = m->config;
-    const dsi *s = m->state;
-    const sg_stack_spec spec = {.block = s->dec,
-                                .layers = c->layers,
-                                .levels = s->names.levels,
-                                .scale = 1,
-                                .bias_self = s->bias_dec,
-                                .bias_max_distance = c->bucket_distance};
+    const dsi_config *c = session->model->config;
+    const dsi *s = session->model->state;
     const int32_t task = s->tokens.first + (c->ratio > 0 || *c->queries ? SG_DSI_RETRIEVE : SG_DSI_INDEX);
     sg_graph *g = session->graph;
     int32_t *id, *offsets;
     sg_status st;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
-    *d = (decoder){.m = m};
     id = sg_scratch(g, (size_t)n, ((size_t)c->length + 1) * sizeof *id);
     offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
-    for (int i = 0; i < 2; i++)
-        d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
-    if (!id || !offsets || !d->node[0] || !d->node[1])
+    if (!id || !offsets)
         return sg_graph_status(g, err);
     offsets[0] = 0;
     for (int i = 0; i < n; i++) {
@@ -430,7 +291,8 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_bytes *q
             at[w] += s->tokens.word;
         offsets[i + 1] = offsets[i] + 1 + (int32_t)words;
     }
-    return sg_stack_open(&d->stack, g, &spec, encode(m, g, id, offsets, n), offsets, n, cap, err);
+    return sg_decoder_begin(d, &s->coder, g, sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = offsets, .id = id}), offsets,
+                            NULL, n, cap, 1, err);
 }
 
 static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item,
@@ -444,7 +306,7 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
     const sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->prefix_vectors};
     sg_lexicon_room room = {0};
     sg_status st = SG_OK;
-    decoder d;
+    sg_decoder d;
 
     for (int first = 0; !st && first < n; first += together) {
         const int some = n - first < together ? n - first : together;
@@ -452,10 +314,10 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
         if (!(st = decoder_open(&d, session, query + first, some, some * most, &room, err)))
             st = session->free
                      ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                      session->model->catalogue, some, most, k, decoder_step, &d,
+                                      session->model->catalogue, some, most, k, sg_decoder_step, &d,
                                       sg_graph_arena(session->graph), err)
                      : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                      session->model->catalogue, some, &spec, decoder_step, &d, session->pool,
+                                      session->model->catalogue, some, &spec, sg_decoder_step, &d, session->pool,
                                       sg_graph_arena(session->graph), err);
     }
     sg_lexicon_room_free(&room);

@@ -75,10 +75,13 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
 
     sg_tensor *memory = sg_coder_encode(g, s, &b->in);
 
-    return sg_coder_write(
-        g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory, &b->in,
-        &(sg_written){
-            .targets = b->slates, .batch = b->in.batch, .own = b->own, .rows = b->rows, .limit = b->limit});
+    return sg_coder_write(g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory,
+                          &(sg_written){.targets = b->slates,
+                                        .batch = b->in.batch,
+                                        .own = b->own,
+                                        .rows = b->rows,
+                                        .limit = b->limit,
+                                        .tokens = b->in.tokens});
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------- */

@@ -1,29 +1,14 @@
 /* decoder.c - decoders that learn give the losses, states and gradients of transformers, adapters those of peft (decoder.py wrote
  * them); layers made again on the way back give the same bytes; quantised layers under an adapter give the gradients of their numbers. */
-#include "base/alloc.h"
-#include "file/safetensors.h"
+#include "gradients.h"
+
 #include "lm/adapter.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { N = 16, SOFT = 3 };
 static const int32_t ids[N] = {5, 17, 3, 3, 29, 11, 0, 36, 8, 21, 2, 38, 7, 7, 14, 30};
 static const int32_t targets[N] = {-1, -1, 3, 29, 11, 0, 36, 8, 21, -1, 38, 7, 7, -1, 30, -1};
 static const int32_t offsets[3] = {0, 10, N};
-
-static char *path_of(const char *name, char path[300])
-{
-    snprintf(path, 300, TEST_SOURCE_DIR "/tests/parity/%s", name);
-    return path;
-}
+static const closeness near = {2e-5f, 1e-2f}; /* f32 against double through two layers; as a share of the largest */
 
 typedef struct setup {
     sg_llama *m;
@@ -59,27 +44,6 @@ static void close_all(setup *s)
     sg_pool_free(s->pool);
 }
 
-static const float *need(const setup *s, const char *name, size_t count)
-{
-    const sg_file_tensor *t = sg_tensors_find(s->want, name);
-
-    if (!t || t->dtype != SG_DT_F32 || t->count != count)
-        fail_msg("%s: no tensor '%s' of %zu numbers", sg_tensors_name(s->want), name, count);
-    return t->data;
-}
-
-/* f32 against double through two layers; gradients of size `top` */
-static void near_all(const char *name, const float *x, const float *want, size_t n)
-{
-    float top = 1e-2f;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmaxf(top, fabsf(want[i]));
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(x[i] - want[i]) <= 2e-5f * top))
-            fail_msg("%s[%zu]: expected %g, found %g", name, i, (double)want[i], (double)x[i]);
-}
-
 static float run(setup *s, const sg_decoder_batch *b, const int32_t *target, bool backward)
 {
     sg_error err;
@@ -92,34 +56,6 @@ static float run(setup *s, const sg_decoder_batch *b, const int32_t *target, boo
     if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
         fail_msg("%s", err.message);
     return loss->data[0];
-}
-
-static void check_gradients(const setup *s, const sg_params *ps, bool whole)
-{
-    char name[120];
-
-    for (size_t i = 0; i < ps->n; i++) {
-        const sg_param *p = ps->list[i];
-        const size_t rows = (size_t)p->dim[0], cols = p->rank == 2 ? (size_t)p->dim[1] : 1;
-
-        if (whole || p->rank == 1) {
-            near_all(p->name, p->grad, need(s, p->name, p->count), p->count);
-            continue;
-        }
-        float *by_row = sg_alloc_zero(rows, sizeof *by_row), *by_col = sg_alloc_zero(cols, sizeof *by_col);
-        assert_true(by_row && by_col);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < cols; c++) {
-                by_row[r] += p->grad[r * cols + c];
-                by_col[c] += p->grad[r * cols + c];
-            }
-        snprintf(name, sizeof name, "%s.rows", p->name);
-        near_all(name, by_row, need(s, name, rows), rows);
-        snprintf(name, sizeof name, "%s.cols", p->name);
-        near_all(name, by_col, need(s, name, cols), cols);
-        sg_free(by_row);
-        sg_free(by_col);
-    }
 }
 
 /* Inference and training are one function: states of each sequence byte for byte would ask for one order of sums, f32 gives 1e-5. */
@@ -137,8 +73,8 @@ static void check_states(setup *s, const sg_decoder_batch *b)
         sg_reading_free(r);
     }
     sg_graph_begin(s->g, SG_INFER, 1, 1);
-    near_all("states", sg_decoder_states(s->g, s->d, b, s->d->config.layers)->data, states, N * dim);
-    near_all("states of layer 1", sg_decoder_states(s->g, s->d, b, 1)->data, need(s, "states", N * dim), N * dim);
+    near_all(near, "states", sg_decoder_states(s->g, s->d, b, s->d->config.layers)->data, states, N * dim);
+    near_all(near, "states of layer 1", sg_decoder_states(s->g, s->d, b, 1)->data, need(s->want, "states", N * dim), N * dim);
     sg_free(states);
 }
 
@@ -146,32 +82,21 @@ static void check(const char *name)
 {
     sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
     char expected[300];
-    float *grad;
-    size_t n = 0;
     setup s;
 
     snprintf(expected, sizeof expected, "%s/train.safetensors", name);
     open_all(&s, name, expected, NULL, &(sg_decoder_spec){.learn_words = true});
     const float loss = run(&s, &b, targets, true);
-    near_all("loss", &loss, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.d->params, false);
-    assert_non_null(grad = sg_alloc_array(sg_params_count(&s.d->params), sizeof *grad));
-    for (size_t i = 0; i < s.d->params.n; i++) {
-        memcpy(grad + n, s.d->params.list[i]->grad, s.d->params.list[i]->count * sizeof *grad);
-        n += s.d->params.list[i]->count;
-    }
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.d->params, false);
+    float *grad = gradients_of(&s.d->params);
     b.recompute = true;
     assert_true(run(&s, &b, targets, true) == loss);
-    n = 0;
-    for (size_t i = 0; i < s.d->params.n; i++) {
-        assert_memory_equal(grad + n, s.d->params.list[i]->grad, s.d->params.list[i]->count * sizeof *grad);
-        n += s.d->params.list[i]->count;
-    }
-    sg_free(grad);
+    same_gradients(grad, &s.d->params);
     check_states(&s, &b);
     b.both_ways = true;
     const float both = run(&s, &b, targets, false);
-    near_all("loss both ways", &both, need(&s, "loss_both_ways", 1), 1);
+    near_all(near, "loss both ways", &both, need(s.want, "loss_both_ways", 1), 1);
     close_all(&s);
 }
 
@@ -220,29 +145,21 @@ static void last_layers_alone_learn(void **state)
     for (int r = 0; r < 32; r++)
         for (int c = 0; c < 64; c++)
             by_col[c] += down->grad[r * 64 + c];
-    near_all("down", by_col, need(&s, "model.layers.1.mlp.down_proj.weight.cols", 64), 64);
+    near_all(near, "down", by_col, need(s.want, "model.layers.1.mlp.down_proj.weight.cols", 64), 64);
     close_all(&s);
 }
 
-static void lora_of_peft(void **state)
+/* The model that only reads, with the same adapter beside it, gives the loss. */
+static void check_reading(setup *s)
 {
-    (void)state;
-    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
-    sg_reading *r;
     double logp[N], sum = 0;
+    sg_reading *r;
     sg_error err;
-    setup s;
     int n = 0;
 
-    open_all(&s, "llama", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
-    assert_int_equal(s.a->config.targets, 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
-    const float loss = run(&s, &b, targets, true);
-    near_all("loss", &loss, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.a->params, true);
-
-    sg_llama_adapt(s.m, s.a); /* the same adapter beside the model that only reads */
+    sg_llama_adapt(s->m, s->a);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_new(&r, s->m, 16, NULL, &err), SG_OK);
         assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err), SG_OK);
         sg_reading_free(r);
     }
@@ -252,7 +169,23 @@ static void lora_of_peft(void **state)
             n++;
         }
     const float read = (float)(sum / n);
-    near_all("loss of reading", &read, need(&s, "loss", 1), 1);
+    near_all(near, "loss of reading", &read, need(s->want, "loss", 1), 1);
+}
+
+static void lora_of_peft(void **state)
+{
+    (void)state;
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    sg_error err;
+    setup s;
+
+    open_all(&s, "llama", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
+    assert_int_equal(s.a->config.targets, 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
+    const float loss = run(&s, &b, targets, true);
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.a->params, true);
+
+    check_reading(&s);
     close_all(&s);
 
     /* merged, the weights alone give that loss */
@@ -263,7 +196,7 @@ static void lora_of_peft(void **state)
     assert_int_equal(sg_adapter_open(&a, path_of("lora", path), (sg_adapter_host[]){sg_llama_host(&merged.d->config)}, &err), SG_OK);
     assert_int_equal(sg_adapter_merge(&merged.d->params, a, merged.pool, &err), SG_OK);
     const float whole = run(&merged, &b, targets, false);
-    near_all("loss of merged weights", &whole, need(&merged, "loss", 1), 1);
+    near_all(near, "loss of merged weights", &whole, need(merged.want, "loss", 1), 1);
     sg_adapter_free(a);
     close_all(&merged);
 }
@@ -273,30 +206,15 @@ static void layers_behind_layers(void **state)
 {
     (void)state;
     const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
-    double logp[N], sum = 0;
-    sg_reading *r;
     sg_error err;
     setup s;
-    int n = 0;
 
     open_all(&s, "llama", "bottleneck/train.safetensors", "bottleneck", &(sg_decoder_spec){.learn_from = 2});
     assert_true(!s.a->low[SG_PART_O].a && s.a->low[SG_PART_DOWN].a->dim[0] == 3 && s.a->low[SG_PARTS + SG_PART_O].a->dim[0] == 6);
     const float loss = run(&s, &b, targets, true);
-    near_all("loss", &loss, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.a->params, true);
-    sg_llama_adapt(s.m, s.a);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
-        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err), SG_OK);
-        sg_reading_free(r);
-    }
-    for (int t = 0; t < N - 1; t++)
-        if (targets[t] >= 0) {
-            sum -= logp[t + 1];
-            n++;
-        }
-    const float read = (float)(sum / n);
-    near_all("loss of reading", &read, need(&s, "loss", 1), 1);
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.a->params, true);
+    check_reading(&s);
     assert_int_equal(sg_adapter_merge(&s.d->params, s.a, s.pool, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
     close_all(&s);
@@ -329,8 +247,8 @@ static void prompt_of_peft(void **state)
     loss = sg_decoder_loss(s.g, s.d, x, target, NULL, 0);
     if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
         fail_msg("%s", err.message);
-    near_all("loss", loss->data, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.a->params, true);
+    near_all(near, "loss", loss->data, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.a->params, true);
 
     /* the model that only reads, with the same vectors in front */
     double sum = 0;
@@ -362,7 +280,7 @@ static void prompt_of_peft(void **state)
     again = sg_decoder_loss(s.g, s.d, sg_decoder_states(s.g, s.d, &c, 2), target, NULL, 0);
     assert_int_equal(sg_graph_status(s.g, &err), SG_OK);
     const float read = (float)(sum / n);
-    near_all("loss of reading", &read, again->data, 1);
+    near_all(near, "loss of reading", &read, again->data, 1);
     close_all(&s);
 }
 

@@ -1,23 +1,15 @@
 /* seq2seq.c - T5s that learn give the losses and gradients of transformers, adapters those of peft (seq2seq.py wrote them), and what reads
  * gives what learns; layers made again on the way back give the same bytes. */
-#include "base/alloc.h"
-#include "file/safetensors.h"
+#include "gradients.h"
+
 #include "lm/adapter.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { READ = 14, WRITE = 12 };
 static const int32_t read_ids[READ] = {5, 17, 3, 3, 29, 11, 30, 36, 8, 1, 4, 30, 7, 1}, read_offsets[3] = {0, 10, READ};
 static const int32_t target[WRITE] = {12, 9, 35, 28, 1, 33, 6, 6, 14, 20, 31, 1}, write_offsets[3] = {0, 5, WRITE};
 static const int32_t write_ids[WRITE] = {0, 12, 9, 35, 28, 0, 33, 6, 6, 14, 20, 31};
+/* f32 against double through an encoder and two layers of a decoder; sums of gradients that cancel no less than 0.05 */
+static const closeness near = {2e-5f, 5e-2f};
 
 typedef struct setup {
     sg_t5 *m;
@@ -28,24 +20,19 @@ typedef struct setup {
     sg_graph *g;
 } setup;
 
-static char *path_of(const char *name, const char *file, char path[300])
-{
-    snprintf(path, 300, TEST_SOURCE_DIR "/tests/parity/%s%s", name, file);
-    return path;
-}
-
 static void open_all(setup *s, const char *name, const char *adapter, bool learns)
 {
-    char path[300];
+    char path[300], expected[80];
     sg_error err;
 
     *s = (setup){0};
-    if (sg_pool_new(&s->pool, 2, &err) || sg_t5_open(&s->m, path_of(name, "", path), &err) ||
+    snprintf(expected, sizeof expected, "%s/train.safetensors", adapter ? adapter : name);
+    if (sg_pool_new(&s->pool, 2, &err) || sg_t5_open(&s->m, path_of(name, path), &err) ||
         sg_seq2seq_new(&s->d, s->m, &(sg_seq2seq_spec){.learns = learns}, s->pool, &err) ||
-        sg_tensors_open(&s->want, path_of(adapter ? adapter : name, "/train.safetensors", path), &err))
+        sg_tensors_open(&s->want, path_of(expected, path), &err))
         fail_msg("%s", err.message);
     const sg_adapter_host host = sg_t5_host(sg_t5_config_of(s->m));
-    if ((adapter && sg_adapter_open(&s->a, path_of(adapter, "", path), &host, &err)) ||
+    if ((adapter && sg_adapter_open(&s->a, path_of(adapter, path), &host, &err)) ||
         (!learns && !adapter ? SG_OK : sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err)) ||
         sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
@@ -62,31 +49,15 @@ static void close_all(setup *s)
     sg_pool_free(s->pool);
 }
 
-static const float *need(const setup *s, const char *name, size_t count)
+static sg_seq2seq_batch whole_batch(bool recompute)
 {
-    const sg_file_tensor *t = sg_tensors_find(s->want, name);
-
-    if (!t || t->dtype != SG_DT_F32 || t->count != count)
-        fail_msg("%s: no tensor '%s' of %zu numbers", sg_tensors_name(s->want), name, count);
-    return t->data;
-}
-
-/* f32 against double through an encoder and two layers of a decoder; gradients of size `top`, sums of them that cancel no less than 0.05 */
-static void near_all(const char *name, const float *x, const float *want, size_t n)
-{
-    float top = 5e-2f;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmaxf(top, fabsf(want[i]));
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(x[i] - want[i]) <= 2e-5f * top))
-            fail_msg("%s[%zu]: expected %g, found %g", name, i, (double)want[i], (double)x[i]);
+    return (sg_seq2seq_batch){.batch = 2, .n_read = READ, .n_write = WRITE, .read = read_ids, .read_offsets = read_offsets, .write = write_ids,
+                              .write_offsets = write_offsets, .recompute = recompute};
 }
 
 static float run(setup *s, bool recompute, bool backward)
 {
-    const sg_seq2seq_batch b = {.batch = 2, .n_read = READ, .n_write = WRITE, .read = read_ids, .read_offsets = read_offsets, .write = write_ids,
-                                .write_offsets = write_offsets, .recompute = recompute};
+    const sg_seq2seq_batch b = whole_batch(recompute);
     sg_error err;
     sg_tensor *loss;
 
@@ -97,30 +68,6 @@ static float run(setup *s, bool recompute, bool backward)
     if (sg_graph_status(s->g, &err) || (backward && sg_backward(s->g, loss, &err)))
         fail_msg("%s", err.message);
     return loss->data[0];
-}
-
-static void check_gradients(const setup *s, const sg_params *ps, bool whole)
-{
-    for (size_t i = 0; i < ps->n; i++) {
-        const sg_param *p = ps->list[i];
-        const size_t rows = (size_t)p->dim[0], cols = p->rank == 2 ? (size_t)p->dim[1] : 1;
-        float by_row[64] = {0}, by_col[64] = {0};
-        char name[120];
-
-        if (whole || p->rank == 1) {
-            near_all(p->name, p->grad, need(s, p->name, p->count), p->count);
-            continue;
-        }
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < cols; c++) {
-                by_row[r] += p->grad[r * cols + c];
-                by_col[c] += p->grad[r * cols + c];
-            }
-        snprintf(name, sizeof name, "%s.rows", p->name);
-        near_all(name, by_row, need(s, name, rows), rows);
-        snprintf(name, sizeof name, "%s.cols", p->name);
-        near_all(name, by_col, need(s, name, cols), cols);
-    }
 }
 
 /* The model that only reads, with s->a beside it, gives the loss. */
@@ -150,7 +97,24 @@ static void check_reading(setup *s, const float *want)
     }
     sg_desk_free(desk);
     const float read = (float)(sum / WRITE);
-    near_all("loss of reading", &read, want, 1);
+    near_all(near, "loss of reading", &read, want, 1);
+}
+
+/* Bytes that the decoder's layers leave for the way back. */
+static size_t kept_by_decoder(setup *s, bool recompute)
+{
+    sg_seq2seq_batch b = whole_batch(recompute);
+    size_t used[2];
+    sg_error err;
+
+    for (int states = 0; states < 2; states++) {
+        sg_graph_begin(s->g, SG_TRAIN, 1, 1);
+        sg_tensor *x = states ? sg_seq2seq_states(s->g, s->d, &b) : sg_seq2seq_encode(s->g, s->d, &b);
+        if (!x || sg_graph_status(s->g, &err))
+            fail_msg("no states");
+        used[states] = sg_arena_used(sg_graph_arena(s->g));
+    }
+    return used[1] - used[0];
 }
 
 static void check(const char *name)
@@ -159,11 +123,13 @@ static void check(const char *name)
 
     open_all(&s, name, NULL, true);
     const float loss = run(&s, false, true);
-    near_all("loss", &loss, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.d->params, false);
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.d->params, false);
+    float *grad = gradients_of(&s.d->params);
     assert_true(run(&s, true, true) == loss);
-    check_gradients(&s, &s.d->params, false);
-    check_reading(&s, need(&s, "loss", 1));
+    same_gradients(grad, &s.d->params);
+    assert_true(kept_by_decoder(&s, true) < kept_by_decoder(&s, false) / 3); /* a row a token and layer, the words and the last norm */
+    check_reading(&s, need(s.want, "loss", 1));
     close_all(&s);
 }
 
@@ -186,16 +152,16 @@ static void check_adapter(const char *name, const char *adapter)
 
     open_all(&s, name, adapter, false);
     const float loss = run(&s, false, true);
-    near_all("loss", &loss, need(&s, "loss", 1), 1);
-    check_gradients(&s, &s.a->params, true);
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.a->params, true);
     for (size_t i = 0; i < s.d->params.n; i++)
         assert_null(s.d->params.list[i]->grad);
-    check_reading(&s, need(&s, "loss", 1));
+    check_reading(&s, need(s.want, "loss", 1));
 
     open_all(&merged, name, NULL, true);
     assert_int_equal(sg_adapter_merge(&merged.d->params, s.a, s.pool, &err), SG_OK);
     const float whole = run(&merged, false, false);
-    near_all("loss of merged weights", &whole, need(&s, "loss", 1), 1);
+    near_all(near, "loss of merged weights", &whole, need(s.want, "loss", 1), 1);
     close_all(&merged);
     close_all(&s);
 }
@@ -221,9 +187,9 @@ static void layers_behind_layers(void **state)
         open_all(&s, models[i], adapter, false);
         assert_int_equal(s.a->params.n, 4 * (2 + 3 + 3)); /* a layer of the encoder, two of the decoder */
         const float loss = run(&s, false, true);
-        near_all("loss", &loss, need(&s, "loss", 1), 1);
-        check_gradients(&s, &s.a->params, true);
-        check_reading(&s, need(&s, "loss", 1));
+        near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+        check_gradients(near, s.want, &s.a->params, true);
+        check_reading(&s, need(s.want, "loss", 1));
         close_all(&s);
     }
 }
@@ -245,9 +211,9 @@ static void says_what_is_wrong(void **state)
     assert_int_equal(sg_graph_status(s.g, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "token 0: expected a number below 40, found 40");
     const sg_adapter_host host = sg_t5_host(sg_t5_config_of(s.m));
-    assert_int_equal(sg_adapter_open(&a, path_of("t5v11lora", "", path), &host, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_adapter_open(&a, path_of("t5v11lora", path), &host, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "DenseReluDense.wi_0.lora_A.weight': expected low-rank parts of a model of 2 layers"));
-    assert_int_equal(sg_adapter_open(&a, path_of("prompt", "", path), &host, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_adapter_open(&a, path_of("prompt", path), &host, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING"));
     close_all(&s);
 }
