@@ -78,7 +78,7 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
     return sg_coder_write(
         g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory, &b->in,
         &(sg_written){
-            .targets = b->slates, .batch = b->in.batch, .own = b->own, .rows = b->rows, .limit = b->limit});
+            .targets = b->slates, .batch = b->in.batch, .own = b->own, .rows = b->rows, .limit = b->limit, .load = b->load});
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
