@@ -1,12 +1,14 @@
 /* onerec.c - what lists are worth in a synthetic shop, whose generator knows how much each user likes each item.
  *
- *   bench_onerec DATA JUDGE MODEL...
+ *   bench_onerec [--valid] DATA JUDGE MODEL...
  *
  * Of the judge (onerec-reward): how often it is right which of two held-out slates was better, by their ratings, as the product measures
  * it; by what the generator knows of the same slates; and how often the generator itself would be right about the ratings, which is
- * as good as it gets. Of each model, over at most 2,000 test cases with the history filtered: recall@10, the judge's mean reward of the ten items, each a
- * slate of its own, and of the first five as one; the true mean worth of the ten, 0 to 1; the share of places that hold an item, new to
- * the list and to the user. Of other data with ratings the same, without what only a generator knows. */
+ * as good as it gets. Of each model, over at most 2,000 test cases (--valid: validation cases) with the history filtered: recall@10 and
+ * ndcg@10, the judge's mean reward of the ten items, each a slate of its own, and of the first five as one; the true mean worth of the
+ * ten, 0 to 1; the share of places that hold an item, new to the list and to the user; of every model but the first, in how many cases
+ * it has the target and the first has not (gained), and the other way round (lost): the difference of their recalls, and how much of it
+ * is chance. Of other data with ratings the same, without what only a generator knows. */
 #include "bench.h"
 
 #include "base/alloc.h"
@@ -16,7 +18,7 @@
 
 #include <math.h>
 
-enum { K = 10, SLATE = 5 };
+enum { K = 10, SLATE = 5, CASES = 2000 };
 
 static sg_error err;
 
@@ -31,11 +33,12 @@ static void check(sg_status st)
 typedef struct shop {
     sg_dataset *data;
     sg_split *split;
-    sg_train_data train;
+    const sg_case *cases; /* (n_cases) of the split */
+    size_t n_cases;
     sg_world *world; /* NULL: other data */
 } shop;
 
-static void open_shop(shop *s, const char *dir)
+static void open_shop(shop *s, const char *dir, bool valid)
 {
     const sg_split_spec loo = {.kind = SG_SPLIT_LOO, .text = "loo"};
     sg_synth_config c = {0};
@@ -45,7 +48,8 @@ static void open_shop(shop *s, const char *dir)
     if (sg_synth_config_read(&c, s->data, &err) ==
         SG_OK) /* else it is no shop of ours: nobody knows the truth */
         check(sg_world_new(&s->world, &c, &err));
-    s->train = (sg_train_data){.data = s->data, .split = s->split};
+    s->cases = valid ? s->split->valid : s->split->test;
+    s->n_cases = valid ? s->split->n_valid : s->split->n_test;
 }
 
 /* The mean over the noise of a rating's worth, (rating - 1) / 4. */
@@ -152,10 +156,11 @@ static void measure_judge(const shop *s, const sg_model *judge)
 /* ---- lists ---- */
 
 typedef struct sums {
-    double recall, reward_items, reward_slate, worth, valid;
+    double recall, ndcg, reward_items, reward_slate, worth, valid;
 } sums;
 
-static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_case *c, const int32_t *item)
+/* Adds a list to the sums; whether the target is in it. */
+static bool measure_list(sums *t, const shop *s, sg_session *bench, const sg_case *c, const int32_t *item)
 {
     const sg_dataset *d = s->data;
     const sg_model *judge = bench->model;
@@ -168,6 +173,7 @@ static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
     int32_t of[K + 1] = {0}, offsets[K + 2], slate[K + SLATE];
     float *p = sg_alloc_array((size_t)(K + 1) * (size_t)tasks, sizeof *p);
     sg_shopper shopper = {0};
+    bool found = false;
 
     if (!p || (s->world && !sg_shopper_start(&shopper, s->world, (uint64_t)c->user)))
         exit(1);
@@ -181,7 +187,11 @@ static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
         for (int64_t e = c->begin; e < c->end; e++)
             valid = valid && d->item[e] != item[k];
         t->valid += valid / (double)K;
-        t->recall += item[k] == d->item[c->target_begin];
+        if (item[k] == d->item[c->target_begin]) {
+            found = true;
+            t->recall++;
+            t->ndcg += 1 / log2(k + 2);
+        }
         if (item[k] >= 0 && s->world)
             t->worth += worth(sg_shopper_liking(&shopper, s->world->place[item[k]])) / K;
         slate[k] = item[k] < 0 ? 0 : item[k];
@@ -196,14 +206,16 @@ static void measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
     t->reward_slate += (double)p[K * tasks + goal];
     sg_shopper_fini(&shopper);
     sg_free(p);
+    return found;
 }
 
-static void measure_model(const shop *s, const sg_model *judge, const char *dir)
+/* first_found: (CASES) whether the first model found the target; is_first: that is filled in. */
+static void measure_model(bool *first_found, bool is_first, const shop *s, const sg_model *judge, const char *dir)
 {
-    enum { BATCH = 64, CASES = 2000 };
+    enum { BATCH = 64 };
     const sg_dataset *d = s->data;
-    const size_t step = (s->split->n_test + CASES - 1) / CASES,
-                 n = s->split->n_test / step; /* evenly thinned */
+    const size_t step = (s->n_cases + CASES - 1) / CASES, n = step ? s->n_cases / step : 0; /* evenly thinned */
+    int gained = 0, lost = 0;
     sums t = {0};
     sg_session *session, *bench;
     sg_model *m;
@@ -221,7 +233,7 @@ static void measure_model(const shop *s, const sg_model *judge, const char *dir)
         int32_t *history = NULL;
 
         for (int i = 0; i < batch; i++) {
-            const sg_case *c = &s->split->test[(first + (size_t)i) * step];
+            const sg_case *c = &s->cases[(first + (size_t)i) * step];
 
             user[i] = c->user;
             offsets[i + 1] = offsets[i] + c->end - c->begin;
@@ -232,14 +244,22 @@ static void measure_model(const shop *s, const sg_model *judge, const char *dir)
         check(sg_session_recommend(
             session, &(sg_histories){.n = batch, .offsets = offsets, .item = history, .user = user},
             &(sg_filter){.seen = true}, K, item, score, &err));
-        for (int i = 0; i < batch; i++)
-            measure_list(&t, s, bench, &s->split->test[(first + (size_t)i) * step], item + i * K);
+        for (int i = 0; i < batch; i++) {
+            bool *const before = &first_found[first + (size_t)i];
+            const bool found = measure_list(&t, s, bench, &s->cases[(first + (size_t)i) * step], item + i * K);
+
+            if (is_first)
+                *before = found;
+            gained += found && !*before;
+            lost += !found && *before;
+        }
         sg_free(history);
     }
     const struct {
         const char *name;
         double sum;
     } rows[] = {{"recall@10", t.recall},
+                {"ndcg@10", t.ndcg},
                 {"reward of the ten", t.reward_items},
                 {"reward of the first five", t.reward_slate},
                 {"valid places", t.valid},
@@ -248,6 +268,10 @@ static void measure_model(const shop *s, const sg_model *judge, const char *dir)
         snprintf(name, sizeof name, "%s: %s", dir, rows[i].name);
         bench_value(name, n ? rows[i].sum / (double)n : 0, "mean");
     }
+    for (int i = 0; i < 2 && !is_first; i++) {
+        snprintf(name, sizeof name, "%s: %s", dir, i ? "lost" : "gained");
+        bench_value(name, i ? lost : gained, "cases");
+    }
     sg_session_free(session);
     sg_session_free(bench);
     sg_model_free(m);
@@ -255,14 +279,18 @@ static void measure_model(const shop *s, const sg_model *judge, const char *dir)
 
 int main(int argc, char **argv)
 {
+    const bool valid = argc > 1 && !strcmp(argv[1], "--valid");
+    static bool found[CASES];
     sg_model *judge;
     shop s = {0};
 
+    argv += valid;
+    argc -= valid;
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_onerec DATA JUDGE MODEL...\n");
+        fprintf(stderr, "usage: bench_onerec [--valid] DATA JUDGE MODEL...\n");
         return 2;
     }
-    open_shop(&s, argv[1]);
+    open_shop(&s, argv[1], valid);
     check(sg_model_open(&judge, argv[2], &err));
     if (judge->class != &sg_model_onerec_reward) {
         fprintf(stderr, "%s: expected an onerec-reward\n", argv[2]);
@@ -271,7 +299,7 @@ int main(int argc, char **argv)
     bench_header();
     measure_judge(&s, judge);
     for (int i = 3; i < argc; i++)
-        measure_model(&s, judge, argv[i]);
+        measure_model(found, i == 3, &s, judge, argv[i]);
     sg_model_free(judge);
     sg_world_free(s.world);
     sg_split_free(s.split);

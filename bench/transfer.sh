@@ -13,13 +13,17 @@
 #   shared     the same, and items of here encoded by the codebooks of there
 #   plain      pre, from the pre-training without semi-synthetic negatives
 #   aligned    pre, after ALIGN epochs (1) in which nothing but a soft permutation of codes is learned; the same codes after it
-# STARTS picks among them. CSV: start, epochs, seed, then Recall@10, NDCG@10, Recall@50 of the test events, history kept. Options of
-# training: PRE (of the pre-training), TUNE. A run that is there is not made again. At the end: for each start the mean, and in how many
+# STARTS picks among them. CSV: start, epochs, seed, then Recall@10, NDCG@10, Recall@50 of the events of SPLIT (test, valid), history kept.
+# Options of training: PRE (of the pre-training), TUNE. A run that is there is not made again. At the end: for each start the mean, and in how many
 # seeds its NDCG@10 is above that of scratch.
+#
+# What is left of it after long training, by the validation events:
+#
+#   EPOCHS=12 SEEDS=1 STARTS="scratch pre" SPLIT=valid bench/transfer.sh SOURCE TARGET WORK
 set -eu
 source=$1 target=$2 work=$3
 sedge=${4:-build}/sedge
-epochs=${EPOCHS:-1}
+epochs=${EPOCHS:-1} split=${SPLIT:-test}
 pre=${PRE:-lr=0.002 schedule=linear epochs=4 valid_every=4 patience=0}
 tune=${TUNE:-lr=0.006}
 mkdir -p "$work"
@@ -50,11 +54,12 @@ for seed in ${SEEDS:-1 2 3}; do
         run="$work/$start-$epochs-$seed"
         # shellcheck disable=SC2086
         train "$target" "$run" seed="$seed" epochs="$epochs" $tune $from
-        [ -f "$run/eval.json" ] || "$sedge" eval "$run" "$target" -q -t "${THREADS:-1}" --json --no-floors --set bootstrap=0 >"$run/eval.json"
+        answer=$run/eval-$split.json
+        [ -s "$answer" ] || "$sedge" eval "$run" "$target" -q -t "${THREADS:-1}" --json --split "$split" --no-floors --set bootstrap=0 >"$answer"
         jq -r --arg start "$start" --arg epochs "$epochs" --arg seed "$seed" \
-            '.metrics.unfiltered | [$start, $epochs, $seed, ."recall@10", ."ndcg@10", ."recall@50"] | @csv' "$run/eval.json" | tr -d '"'
+            '.metrics.unfiltered | [$start, $epochs, $seed, ."recall@10", ."ndcg@10", ."recall@50"] | @csv' "$answer" | tr -d '"'
     done
-done | tee "$work/transfer-$epochs.csv"
+done | tee "$work/transfer-$epochs-$split.csv"
 awk -F, '{
     n[$1]++; r[$1] += $4; d[$1] += $5; at[$1, $3] = $5; seeds[$3]
 } END {
@@ -63,4 +68,4 @@ awk -F, '{
         for (k in seeds) better += at[s, k] > at["scratch", k]
         printf "# %s: mean recall@10 %.4f ndcg@10 %.4f over %d seeds, above scratch in %d\n", s, r[s] / n[s], d[s] / n[s], n[s], better
     }
-}' "$work/transfer-$epochs.csv"
+}' "$work/transfer-$epochs-$split.csv"

@@ -227,7 +227,7 @@ sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tenso
                                      .bias_max_distance = c->bucket_distance};
     x = sg_dropout(g, x, c->dropout);
     for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward(g, &s->dec[i], x, &self, memory, &cross, c->dropout);
+        x = sg_block_forward_counted(g, &s->dec[i], x, &self, memory, &cross, c->dropout, c->experts ? w->load : NULL);
     return sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), c->dropout);
 }
 

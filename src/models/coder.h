@@ -82,6 +82,7 @@ int sg_coder_length(const sg_coder *s, int32_t item);
 typedef struct sg_written {
     int targets, batch;
     const int32_t *own, *rows, *limit, *tokens;
+    sg_moe_load *load; /* NULL, or what the decoder's experts were asked is added to it */
 } sg_written;
 sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_written *w);
 

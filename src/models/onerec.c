@@ -5,6 +5,7 @@
  *   decoder  [BOS d1 .. dL][BOS e1 .. eL] ...   all items of a slate (the paper: session), each code from all before it; the
  *                                               feed-forward parts are experts, two of which each token asks (nn/moe.h)
  *   loss     cross-entropy of each code over the codes of its level
+ *   spread   + balance (Switch's), the mean over the decoder's blocks, so that all experts are asked (nn/moe.h)
  *   aligned  + lambda DPO: the model's own best slate against its worst, by a reward model (models/align.h)
  *
  * A slate is `items` events in a row, fewer where the history ends; items=1 is TIGER with experts. Rounds of alignment are trainings
@@ -12,12 +13,14 @@
  *
  * Lists: by the log-probability that an item comes first, as TIGER's (list=next); or, of the slates that beam search finds, by the log
  * of the share, by probability, of those that have it (list=slates).
- * Where we differ: sessions are runs of events, not visits; the paper asks 24 experts of a decoder 10 times as deep. */
+ * Where we differ: sessions are runs of events, not visits; the paper asks 24 experts of a decoder 10 times as deep, and does not say what
+ * keeps them in use. */
 #include "models/align.h"
 
 #include "base/alloc.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +34,7 @@
     X(bool, gated, false, 0, 1, "gated feed-forward (T5 1.1)")                                               \
     X(int, experts, 8, 0, 64, "experts of a decoder block (paper: 24; 0: one feed-forward part)")            \
     X(int, top, 2, 1, 64, "experts that a token asks")                                                       \
+    X(float, balance, 0, 0, 100, "weight of the loss that lets experts be asked alike (0: none)")            \
     X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
     X(int, history, 20, 1, 2048, "items of the history that are read, the latest (paper: 256)")              \
     X(int, items, 5, 1, 16, "items of a slate")                                                              \
@@ -205,8 +209,8 @@ static sg_status onerec_examples(sg_model *m, const sg_train_data *t, size_t *n,
                                 : SG_OK;
 }
 
-/* Cross-entropy of all slates of the examples. */
-static sg_tensor *next_codes(sg_model *m, sg_graph *g, const uint32_t *example, int n)
+/* Cross-entropy of all slates of the examples. load: NULL, or what the experts were asked. */
+static sg_tensor *next_codes(sg_model *m, sg_graph *g, const uint32_t *example, int n, sg_moe_load *load)
 {
     const onerec_config *c = m->config;
     const onerec *s = m->state;
@@ -223,6 +227,7 @@ static sg_tensor *next_codes(sg_model *m, sg_graph *g, const uint32_t *example, 
     }
     if (!sg_slate_rows_take(&b, g, &s->coder, n, items, slates, slates * (size_t)c->items))
         return NULL;
+    b.load = load;
     for (int i = 0; i < n; i++) {
         const sg_align_example *e = &s->examples[example[i]];
         const int64_t end = s->train->split->train_end[e->user];
@@ -241,34 +246,72 @@ static sg_tensor *onerec_loss(sg_model *m, sg_graph *g, const uint32_t *example,
 {
     const onerec_config *c = m->config;
     onerec *s = m->state;
-    sg_tensor *loss = next_codes(m, g, example, n);
+    sg_moe_load load = {0};
+    sg_tensor *loss = next_codes(m, g, example, n, c->balance > 0 ? &load : NULL);
+
+    if (load.blocks)
+        loss = sg_plus(g, loss, sg_scale(g, load.balance, (float)(c->balance / load.blocks)));
     sg_tensor *dpo = s->align.n && c->lambda > 0 ? sg_align_loss(g, &s->align, example, n) : NULL;
 
     return dpo ? sg_plus(g, loss, sg_scale(g, dpo, (float)c->lambda)) : loss;
 }
 
-/* Of an alignment: its own figures, and the loss of the codes, which it must not raise. */
+/* For each decoder block, by number, the share of what was asked that each expert was asked; NULL: out of memory. */
+static json_t *shares(const int64_t *asked, int blocks, int experts)
+{
+    json_t *all_blocks = json_object();
+    bool bad = !all_blocks;
+    char name[16];
+
+    for (int b = 0; b < blocks; b++, asked += experts) {
+        json_t *block = json_array();
+        int64_t all = 0;
+
+        for (int e = 0; e < experts; e++)
+            all += asked[e];
+        for (int e = 0; e < experts; e++)
+            bad = json_array_append_new(block, json_real(all ? (double)asked[e] / (double)all : 0)) || bad;
+        snprintf(name, sizeof name, "%d", b);
+        bad = json_object_set_new(all_blocks, name, block) || bad;
+    }
+    if (!bad)
+        return all_blocks;
+    json_decref(all_blocks);
+    return NULL;
+}
+
+/* What the first examples ask of which expert; of an alignment its own figures, and the loss of the codes, which it must not raise. */
 static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool, json_t *notes,
                               sg_error *err)
 {
     onerec *s = m->state;
     const int n = (int)(s->n < WATCHED ? s->n : WATCHED);
     uint32_t example[WATCHED];
+    const onerec_config *c = m->config;
+    sg_moe_load load = {0};
     sg_graph *g;
     sg_status st;
 
-    if (!s->align.n)
+    if ((!s->align.n && !c->experts) || n == 0)
         return SG_OK;
-    if ((st = sg_align_notes(&s->align, pool, notes, err)) || (st = sg_graph_new(&g, pool, SG_F32, err)))
+    if (s->align.n && (st = sg_align_notes(&s->align, pool, notes, err)))
         return st;
+    if (c->experts && !(load.asked = sg_alloc_zero((size_t)c->layers * (size_t)c->experts, sizeof *load.asked)))
+        return sg_fail_memory(err, "training notes");
+    if ((st = sg_graph_new(&g, pool, SG_F32, err))) {
+        sg_free(load.asked);
+        return st;
+    }
     for (int i = 0; i < n; i++)
         example[i] = (uint32_t)i;
     sg_graph_begin(g, SG_INFER, 0, 0);
-    const sg_tensor *loss = next_codes(m, g, example, n);
+    const sg_tensor *loss = next_codes(m, g, example, n, c->experts ? &load : NULL);
     if (!(st = sg_graph_status(g, err)) &&
-        json_object_set_new(notes, "ntp_loss", json_real((double)loss->data[0])))
+        ((s->align.n && json_object_set_new(notes, "ntp_loss", json_real((double)loss->data[0]))) ||
+         (c->experts && json_object_set_new(notes, "experts", shares(load.asked, load.blocks, c->experts)))))
         st = sg_fail_memory(err, "training notes");
     sg_graph_free(g);
+    sg_free(load.asked);
     return st;
 }
 

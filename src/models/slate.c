@@ -81,7 +81,8 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
                                         .own = b->own,
                                         .rows = b->rows,
                                         .limit = b->limit,
-                                        .tokens = b->in.tokens});
+                                        .tokens = b->in.tokens,
+                                        .load = b->load});
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------- */

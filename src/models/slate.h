@@ -14,6 +14,7 @@ typedef struct sg_slate_rows {
         *target;   /* (n): token read, what it sees, the question and its answer (-1: none) */
     int32_t *own;  /* (slates + 1) rows of each slate */
     int32_t *rows; /* (batch + 1) rows of each example */
+    sg_moe_load *load; /* borrowed: what the experts are asked is added to it; NULL: not counted */
 } sg_slate_rows;
 
 /* Room for so many examples, items of histories, slates and items of slates, in step memory. False: out of memory (sticky). */

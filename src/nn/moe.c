@@ -75,6 +75,18 @@ static sg_tensor *mask_of(sg_graph *g, const sg_moe_route *r, int rows, int expe
     return mask;
 }
 
+static sg_tensor *balance_of(sg_graph *g, const sg_moe_route *r, sg_tensor *p, int top)
+{
+    const int rows = p->dim[0], experts = p->dim[1];
+    sg_tensor *f = sg_tensor_2d(g, rows, experts);
+
+    for (int i = 0; f && i < rows; i++)
+        for (int e = 0; e < experts; e++)
+            f->data[(size_t)i * (size_t)experts + (size_t)e] =
+                (float)(r->first[e + 1] - r->first[e]) / ((float)rows * (float)top);
+    return sg_scale(g, sg_mean(g, sg_times(g, p, f)), (float)experts * (float)experts);
+}
+
 sg_tensor *sg_moe_forward(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout, sg_moe_route *route)
 {
     const sg_moe_spec *s = &m->spec;
@@ -85,6 +97,8 @@ sg_tensor *sg_moe_forward(sg_graph *g, const sg_moe *m, sg_tensor *x, float drop
 
     if (!p || !route_rows(r, g, m, p))
         return NULL;
+    if (route)
+        r->balance = balance_of(g, r, p, s->top);
     if (s->renormalise)
         p = sg_softmax(g, sg_plus(g, logits, mask_of(g, r, x->dim[0], s->experts, s->top)));
     for (int e = 0; e < s->experts; e++) {
@@ -100,4 +114,18 @@ sg_tensor *sg_moe_forward(sg_graph *g, const sg_moe *m, sg_tensor *x, float drop
         part[parts++] = sg_linear(g, sg_dropout(g, inner, dropout), m->expert[e].w2, NULL);
     }
     return parts ? sg_mix_rows(g, sg_concat_rows(g, part, parts), p, r->slot, r->expert, s->top) : x;
+}
+
+sg_tensor *sg_moe_forward_counted(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout, sg_moe_load *load)
+{
+    const int experts = m->spec.experts;
+    sg_moe_route r = {0};
+
+    if (!load)
+        return sg_moe_forward(g, m, x, dropout, NULL);
+    x = sg_moe_forward(g, m, x, dropout, &r);
+    for (int e = 0; load->asked && e < experts; e++)
+        load->asked[load->blocks * experts + e] += r.first[e + 1] - r.first[e];
+    load->balance = load->blocks++ ? sg_plus(g, load->balance, r.balance) : r.balance;
+    return x;
 }

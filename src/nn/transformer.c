@@ -124,12 +124,12 @@ sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tens
     return add_to(g, x, sg_lora_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob, &h->o_low), h->gate, h->gateb, dropout);
 }
 
-sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
+static sg_tensor *feed_forward(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout, sg_moe_load *load)
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_ffn, x);
 
     if (b->spec.experts)
-        return sg_add_dropout(g, x, sg_moe_forward(g, &b->moe, n, dropout, NULL), dropout);
+        return sg_add_dropout(g, x, sg_moe_forward_counted(g, &b->moe, n, dropout, load), dropout);
     sg_tensor *inner = sg_activate(g, sg_lora_linear(g, n, b->w1, b->b1, &b->w1_low), b->spec.act);
 
     if (b->w3)
@@ -138,8 +138,13 @@ sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float drop
     return add_to(g, x, sg_lora_linear(g, inner, b->w2, b->b2, &b->w2_low), b->gate, b->gateb, dropout);
 }
 
-sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
-                            sg_tensor *memory, const sg_attention_spec *cross, float dropout)
+sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout)
+{
+    return feed_forward(g, b, x, dropout, NULL);
+}
+
+sg_tensor *sg_block_forward_counted(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
+                                    sg_tensor *memory, const sg_attention_spec *cross, float dropout, sg_moe_load *load)
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_self, x);
 
@@ -148,7 +153,13 @@ sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const 
         n = sg_norm_forward(g, &b->norm_cross, x);
         x = sg_heads_attend(g, &b->cross, x, n, key_of(g, &b->cross, memory), value_of(g, &b->cross, memory), cross, dropout);
     }
-    return sg_block_ffn(g, b, x, dropout);
+    return feed_forward(g, b, x, dropout, load);
+}
+
+sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
+                            sg_tensor *memory, const sg_attention_spec *cross, float dropout)
+{
+    return sg_block_forward_counted(g, b, x, self, memory, cross, dropout, NULL);
 }
 
 sg_status sg_tower_declare(sg_tower *s, sg_params *ps, uint64_t seed, int layers, const sg_block_spec *spec, const char *prefix,

@@ -48,6 +48,9 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
 /* x (tokens, dim) -> (tokens, dim). memory and cross: NULL unless the spec has cross-attention. */
 sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
                             sg_tensor *memory, const sg_attention_spec *cross, float dropout);
+/* The same of a block with experts, and what they were asked (nn/moe.h); load may be NULL. */
+sg_tensor *sg_block_forward_counted(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
+                                    sg_tensor *memory, const sg_attention_spec *cross, float dropout, sg_moe_load *load);
 
 /* Blocks one after the other and a norm at the end: the encoder of models that read one packed batch of sequences. */
 typedef struct sg_tower {

@@ -133,11 +133,87 @@ static void every_row_asks_top_experts(void **state)
     op_free(&c);
 }
 
+static sg_tensor *build_balance(op_case *c)
+{
+    sg_moe_route r;
+
+    return forward(c, &r) ? op_loss(c, r.balance) : NULL;
+}
+
+/* E sum f p, counted here; and the gradient, which p alone has. */
+static void balance_is_that_of_the_paper(void **state)
+{
+    (void)state;
+    for (int top = 1; top <= EXPERTS; top++)
+        for (int rows = 1; rows <= 19; rows += 18) {
+            op_case c = {0};
+            sg_moe_route r;
+            double mean[EXPERTS] = {0}, y = 0;
+
+            spec = (sg_moe_spec){.dim = DIM, .ffn = FFN, .experts = EXPERTS, .top = top, .act = SG_SILU};
+            take(&c, rows);
+            op_threads(&c, 1);
+            sg_graph_begin(c.graph, SG_TRAIN, 1, 0);
+            assert_non_null(forward(&c, &r));
+            for (int i = 0; i < rows; i++) {
+                double p[EXPERTS], sum = 0;
+
+                for (int e = 0; e < EXPERTS; e++) {
+                    double l = 0;
+
+                    for (int k = 0; k < DIM; k++)
+                        l += (double)c.param[1].value[e * DIM + k] * c.param[0].value[i * DIM + k];
+                    sum += p[e] = exp(l);
+                }
+                for (int e = 0; e < EXPERTS; e++)
+                    mean[e] += p[e] / sum / rows;
+            }
+            for (int e = 0; e < EXPERTS; e++)
+                y += EXPERTS * mean[e] * (r.first[e + 1] - r.first[e]) / ((double)rows * top);
+            op_near(r.balance->data[0], y, 1e-5, 1, "balance", 0);
+            if (top < EXPERTS)
+                op_check(&c, build_balance, (op_spec){.tolerance = 4e-3}); /* f32 of about 1, by steps of .01: 3e-6 */
+            else /* all are asked alike, whatever the weights */
+                op_near(r.balance->data[0], 1, 1e-5, 1, "balance", 1);
+            op_free(&c);
+        }
+}
+
+/* Blocks are counted one after the other; without anybody who wants to know the result is the same. */
+static void loads_add_up(void **state)
+{
+    enum { ROWS = 31, TOP = 2 };
+    (void)state;
+    op_case c = {0};
+    int64_t asked[2 * EXPERTS] = {0};
+    sg_moe_load load = {.asked = asked};
+    sg_moe_route r;
+
+    spec = (sg_moe_spec){.dim = DIM, .ffn = FFN, .experts = EXPERTS, .top = TOP, .act = SG_SILU};
+    take(&c, ROWS);
+    op_threads(&c, 1);
+    sg_graph_begin(c.graph, SG_TRAIN, 1, 0);
+    const sg_tensor *y = forward(&c, &r);
+    for (int b = 0; b < 2; b++) {
+        const sg_tensor *z = sg_moe_forward_counted(c.graph, &moe, op_in(&c, 0), 0, b ? &load : NULL);
+
+        assert_memory_equal(z->data, y->data, y->count * sizeof *y->data);
+    }
+    assert_non_null(sg_moe_forward_counted(c.graph, &moe, op_in(&c, 0), 0, &load));
+    assert_int_equal(load.blocks, 2);
+    op_near(load.balance->data[0], 2 * (double)r.balance->data[0], 1e-6, 1, "sum", 0);
+    for (int i = 0; i < 2 * EXPERTS; i++)
+        assert_int_equal(asked[i], r.first[i % EXPERTS + 1] - r.first[i % EXPERTS]);
+    op_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_mixture_of_the_chosen),
         cmocka_unit_test(every_row_asks_top_experts),
+        cmocka_unit_test(balance_is_that_of_the_paper),
+        cmocka_unit_test(loads_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

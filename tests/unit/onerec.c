@@ -337,6 +337,65 @@ static void descend(sg_model *m, size_t n, float rate)
     sg_graph_free(g);
 }
 
+/* Of all examples, the experts' shares of the one block: the smallest. */
+static double least_share(sg_model *m, const tiny *t)
+{
+    sg_error err = {0};
+    json_t *notes = json_object();
+    double least = 1, sum = 0;
+
+    if (m->class->notes(m, &t->train, NULL, notes, &err))
+        fail_msg("%s", err.message);
+    const json_t *share = json_object_get(json_object_get(notes, "experts"), "0");
+    assert_int_equal(json_array_size(share), 4);
+    for (size_t e = 0; e < 4; e++) {
+        const double x = json_number_value(json_array_get(share, e));
+
+        least = x < least ? x : least;
+        sum += x;
+    }
+    assert_true(fabs(sum - 1) < 1e-9);
+    json_decref(notes);
+    return least;
+}
+
+/* The loss of balance counts by its weight, and brings back experts that hardly anybody asks. */
+static void balance_brings_experts_back(void **state)
+{
+    (void)state;
+    static const char *const options[] = {SMALL "layers=1", SMALL "layers=1 balance=1", SMALL "layers=1 balance=2"};
+    double loss[3], least[3];
+    sg_error err = {0};
+    size_t n;
+    tiny t;
+
+    tiny_new(&t, USERS, ITEMS, 12, 4);
+    for (int i = 0; i < 3; i++) {
+        sg_model *m = tiny_model(&t, "onerec", options[i], 3);
+        sg_param *gate = sg_params_find(&m->params, "decoder.0.ffn.gate.weight");
+
+        assert_non_null(gate);
+        for (int k = 0; k < 16; k++) { /* 0 or 1 is always first, which of 2 and 3 comes second hangs on little */
+            gate->value[k] = (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
+            gate->value[16 + k] = -gate->value[k];
+            gate->value[2 * 16 + k] = 0.02f * gate->value[k];
+            gate->value[3 * 16 + k] = -0.02f * (float)sg_rng_normal(5, SG_RNG_TEST, 1, (uint64_t)k);
+        }
+        if (m->class->examples(m, &t.train, &n, &err))
+            fail_msg("%s", err.message);
+        loss[i] = tiny_loss(m, (int)n);
+        assert_int_equal(sg_params_need_grads(&m->params, &err), SG_OK);
+        for (int step = 0; step < 60; step++)
+            descend(m, n, 0.2f);
+        least[i] = least_share(m, &t);
+        sg_model_free(m);
+    }
+    assert_in_range((loss[1] - loss[0]) * 1000, 900, 4000); /* about 1, at most as many as there are experts */
+    assert_true(fabs(loss[2] - loss[0] - 2 * (loss[1] - loss[0])) < 1e-4);
+    assert_true(least[2] > 0.2 && least[2] > 2 * least[0]);
+    tiny_free(&t);
+}
+
 static void alignment_starts_at_ln_2_and_moves_apart(void **state)
 {
     (void)state;
@@ -486,6 +545,7 @@ int main(void)
         cmocka_unit_test(slates_end_where_nothing_is_left),
         cmocka_unit_test(lists_have_k_different_items),
         cmocka_unit_test(gradients_are_right),
+        cmocka_unit_test(balance_brings_experts_back),
         cmocka_unit_test(the_judge_learns_by_its_gradient),
         cmocka_unit_test(slates_are_judged_alike_in_any_company),
         cmocka_unit_test(the_judge_is_measured_on_users_it_never_saw),
