@@ -190,6 +190,37 @@ static void manifest_covers_every_file(void **state)
     assert_int_equal(sg_alloc_live(), 0);
 }
 
+static void lines_are_values_and_empty_ones_are_not(void **state)
+{
+    static const char text[] = "{\"a\": 1}\n\n\r\n[2]\nnull\n{oops}\n";
+    char where[SG_JSON_WHERE], want[200];
+    const char *path = in_dir("values.jsonl");
+    sg_error err = {0};
+    sg_reader *r;
+    json_t *v;
+
+    (void)state;
+    assert_int_equal(sg_file_write(path, text, sizeof text - 1, &err), SG_OK);
+    assert_int_equal(sg_reader_open(&r, path, &err), SG_OK);
+    for (int i = 0; i < 3; i++) {
+        static const int line[] = {1, 4, 5};
+
+        assert_int_equal(sg_json_line(&v, where, r, &err), SG_OK);
+        assert_true(i == 0 ? json_is_object(v) : i == 1 ? json_is_array(v) : json_is_null(v));
+        snprintf(want, sizeof want, "%s:%d", path, line[i]);
+        assert_string_equal(where, want);
+        json_decref(v);
+    }
+    assert_int_equal(sg_json_line(&v, where, r, &err), SG_ERR_FORMAT);
+    assert_null(v);
+    snprintf(want, sizeof want, "%s:6:1:5: ", path);
+    assert_memory_equal(err.message, want, strlen(want));
+    assert_int_equal(sg_json_line(&v, where, r, &err), SG_OK);
+    assert_null(v);
+    sg_reader_close(r);
+    assert_int_equal(remove(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +229,7 @@ int main(void)
         cmocka_unit_test(every_double_survives),
         cmocka_unit_test(writes_and_reads_files),
         cmocka_unit_test(members_are_checked),
+        cmocka_unit_test(lines_are_values_and_empty_ones_are_not),
         cmocka_unit_test(manifest_covers_every_file),
     };
 
