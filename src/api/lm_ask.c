@@ -19,24 +19,23 @@ static sg_status add_prompt(api_prompts *to, const char *text, const char *syste
     return p->text && (p->system || !system) ? SG_OK : sg_fail_memory(err, "prompts");
 }
 
-static sg_status read_line(api_prompts *to, const sedge_lm_params *p, sg_bytes line, const char *where, sg_error *err)
+static sg_status read_line(api_prompts *to, const sedge_lm_params *p, const json_t *line, const char *where, sg_error *err)
 {
     const char *prompt, *system = p->system;
-    json_t *root = NULL;
-    sg_status st = sg_json_parse(&root, line, where, err);
+    sg_status st;
 
-    if (!st && !json_is_object(root))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where, sg_json_describe(root, (char[64]){0}));
-    if (!st && !(st = sg_json_need_string(&prompt, root, "prompt", where, err)) && json_object_get(root, "system"))
-        st = sg_json_need_string(&system, root, "system", where, err);
-    if (!st)
-        st = add_prompt(to, prompt, system, json_object_get(root, "id"), err);
-    json_decref(root);
-    return st;
+    if (!json_is_object(line))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where, sg_json_describe(line, (char[64]){0}));
+    if ((st = sg_json_need_string(&prompt, line, "prompt", where, err)) ||
+        (json_object_get(line, "system") && (st = sg_json_need_string(&system, line, "system", where, err))))
+        return st;
+    return add_prompt(to, prompt, system, json_object_get(line, "id"), err);
 }
 
 sg_status api_prompts_read(api_prompts *out, const sedge_lm_params *p, sg_error *err)
 {
+    char where[SG_JSON_WHERE];
+    json_t *line;
     sg_reader *r;
     sg_status st;
 
@@ -44,18 +43,10 @@ sg_status api_prompts_read(api_prompts *out, const sedge_lm_params *p, sg_error 
         return add_prompt(out, p->prompt, p->system, NULL, err);
     if (p->prompt)
         return sg_fail(err, SG_ERR_USAGE, "expected a prompt or a file of prompts, found both");
-    if ((st = sg_reader_open(&r, p->file, err)))
-        return st;
-    for (;;) {
-        const char *line;
-        char where[300];
-        size_t size;
-
-        if ((st = sg_reader_line(r, &line, &size, err)) || !line)
-            break;
-        snprintf(where, sizeof where, "%.250s:%llu", p->file, (unsigned long long)sg_reader_line_number(r));
-        if (size && (st = read_line(out, p, (sg_bytes){line, size}, where, err)))
-            break;
+    st = sg_reader_open(&r, p->file, err);
+    while (!st && !(st = sg_json_line(&line, where, r, err)) && line) {
+        st = read_line(out, p, line, where, err);
+        json_decref(line);
     }
     sg_reader_close(r);
     if (!st && !out->n)

@@ -152,19 +152,14 @@ static sg_status add_answer(sg_buf *item, sg_dataset *d, const json_t *line, con
 
 static sg_status add_answers(sg_buf *item, sg_dataset *d, const char *path, sg_error *err)
 {
+    char where[SG_JSON_WHERE];
+    json_t *line;
     sg_reader *r;
-    const char *line;
-    size_t size;
     sg_status st = sg_reader_open(&r, path, err);
 
-    while (!st && !(st = sg_reader_line(r, &line, &size, err)) && line) {
-        json_t *root = NULL;
-        char where[512];
-
-        snprintf(where, sizeof where, "%s:%llu", path, (unsigned long long)sg_reader_line_number(r));
-        if (!(st = sg_json_parse(&root, (sg_bytes){line, size}, where, err)))
-            st = add_answer(item, d, root, where, err);
-        json_decref(root);
+    while (!st && !(st = sg_json_line(&line, where, r, err)) && line) {
+        st = add_answer(item, d, line, where, err);
+        json_decref(line);
     }
     sg_reader_close(r);
     return st;

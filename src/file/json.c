@@ -1,8 +1,6 @@
 /* json.c - jansson parses; printing is ours, for short numbers and short lines. */
 #include "file/json.h"
 
-#include "base/io.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +30,21 @@ sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_erro
         st = sg_json_parse(out, (sg_bytes){text.data, text.size}, path, err);
     sg_buf_free(&text);
     return st;
+}
+
+sg_status sg_json_line(json_t **out, char where[SG_JSON_WHERE], sg_reader *r, sg_error *err)
+{
+    const char *line;
+    size_t size;
+    sg_status st;
+
+    *out = NULL;
+    do {
+        if ((st = sg_reader_line(r, &line, &size, err)) || !line)
+            return st;
+    } while (size == 0);
+    snprintf(where, SG_JSON_WHERE, "%.500s:%llu", sg_reader_path(r), (unsigned long long)sg_reader_line_number(r));
+    return sg_json_parse(out, (sg_bytes){line, size}, where, err);
 }
 
 static void print_string(sg_buf *b, const char *s, size_t size)

@@ -4,6 +4,7 @@
 #define SG_FILE_JSON_H
 
 #include "base/buf.h"
+#include "base/io.h"
 #include "base/status.h"
 
 #include <jansson.h>
@@ -16,6 +17,9 @@
 /* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */
+/* The next value of a file that has one a line, without the empty lines; NULL at the end. where: "FILE:LINE" of it, for messages. */
+#define SG_JSON_WHERE 600
+sg_status sg_json_line(json_t **out, char where[SG_JSON_WHERE], sg_reader *r, sg_error *err);
 /* Indented by two spaces, arrays of plain values on one line; NaN and infinities, which JSON lacks, never occur in json_t. */
 void sg_json_print(sg_buf *out, const json_t *value);
 void sg_json_print_compact(sg_buf *out, const json_t *value); /* one line */

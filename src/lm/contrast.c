@@ -275,23 +275,14 @@ static sg_status add_pair(loop *l, const json_t *o, const char *where)
 
 static sg_status read_pairs(loop *l, const char *path)
 {
-    char where[600];
-    sg_reader *r = NULL;
+    char where[SG_JSON_WHERE];
+    json_t *line;
+    sg_reader *r;
     sg_status st = sg_reader_open(&r, path, l->err);
 
-    while (!st) {
-        const char *line;
-        size_t size;
-        json_t *o = NULL;
-
-        if ((st = sg_reader_line(r, &line, &size, l->err)) || !line)
-            break;
-        if (size == 0)
-            continue;
-        snprintf(where, sizeof where, "%.500s:%llu", path, (unsigned long long)sg_reader_line_number(r));
-        if (!(st = sg_json_parse(&o, (sg_bytes){line, size}, where, l->err)))
-            st = add_pair(l, o, where);
-        json_decref(o);
+    while (!st && !(st = sg_json_line(&line, where, r, l->err)) && line) {
+        st = add_pair(l, line, where);
+        json_decref(line);
     }
     sg_reader_close(r);
     if (st)

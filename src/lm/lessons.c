@@ -258,22 +258,13 @@ static sg_status read_object(maker *k, const json_t *o, const char *where)
 
 static sg_status read_lines(maker *k, const char *path, const sg_progress *progress)
 {
-    char where[600];
-    sg_reader *r = NULL;
+    char where[SG_JSON_WHERE];
+    json_t *line;
+    sg_reader *r;
     sg_status st = sg_reader_open(&r, path, k->err);
 
-    while (!st) {
-        const char *line;
-        size_t size;
-        json_t *o = NULL;
-
-        if ((st = sg_reader_line(r, &line, &size, k->err)) || !line)
-            break;
-        if (size == 0)
-            continue;
-        snprintf(where, sizeof where, "%.500s:%llu", path, (unsigned long long)sg_reader_line_number(r));
-        if (!(st = sg_json_parse(&o, (sg_bytes){line, size}, where, k->err)) && !(st = read_object(k, o, where)) && !(st = keep(k)) &&
-            sg_reader_line_number(r) % SAY_EVERY == 0)
+    while (!st && !(st = sg_json_line(&line, where, r, k->err)) && line) {
+        if (!(st = read_object(k, line, where)) && !(st = keep(k)) && sg_reader_line_number(r) % SAY_EVERY == 0)
             st = sg_progress_tick(progress,
                                   &(sg_progress_event){.stage = "read",
                                                        .unit = "bytes",
@@ -281,7 +272,7 @@ static sg_status read_lines(maker *k, const char *path, const sg_progress *progr
                                                        .total = (double)sg_reader_size(r),
                                                        .loss = (double)NAN},
                                   k->err);
-        json_decref(o);
+        json_decref(line);
     }
     sg_reader_close(r);
     return st;

@@ -191,30 +191,25 @@ static sg_status take_sentences(builder *b, made_list *list, const sg_dataset *d
 static sg_status read_made(builder *b, made_list *list, sg_dataset *d, const char *path, double overlap,
                            sg_error *err)
 {
+    char where[SG_JSON_WHERE];
     sg_reader *r = NULL;
-    const char *line;
-    size_t size;
+    json_t *line;
     sg_status st;
 
     if (!strcmp(path, SG_DSI_SENTENCES))
         return take_sentences(b, list, d, overlap, err);
     st = sg_reader_open(&r, path, err);
-
-    while (!st && !(st = sg_reader_line(r, &line, &size, err)) && line) {
-        json_t *root = NULL;
-        char where[512];
+    while (!st && !(st = sg_json_line(&line, where, r, err)) && line) {
         const char *id, *answer;
         int32_t doc;
 
-        snprintf(where, sizeof where, "%s:%llu", path, (unsigned long long)sg_reader_line_number(r));
-        if (!(st = sg_json_parse(&root, (sg_bytes){line, size}, where, err)) &&
-            !(st = sg_json_need_string(&id, root, "id", where, err)) &&
-            !(st = sg_json_need_string(&answer, root, "answer", where, err)))
+        if (!(st = sg_json_need_string(&id, line, "id", where, err)) &&
+            !(st = sg_json_need_string(&answer, line, "answer", where, err)))
             st =
                 (doc = sg_dataset_item(d, (sg_bytes){id, strlen(id)})) < 0
                     ? sg_fail(err, SG_ERR_MISSING, "%s: expected the id of a document, found '%s'", where, id)
                     : add_answer(b, list, doc, answer, overlap, err);
-        json_decref(root);
+        json_decref(line);
     }
     sg_reader_close(r);
     return st;

@@ -1,7 +1,7 @@
 /* dataset.c - whichever allocation or I/O operation of writing or opening a dataset fails: a clear error, the old dataset
  * whole, nothing beside it, no leak. */
 #include "faults.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include "data/dataset.h"
 #include "data/split.h"
@@ -9,21 +9,14 @@
 #include "data/synth.h"
 #include "data/writer.h"
 
-static char dir[SCRATCH_MAX], path[80];
+static char path[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "fault"))
+    if (folder_make(state))
         return -1;
-    snprintf(path, sizeof path, "%s/d", dir);
+    snprintf(path, sizeof path, "%s/d", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 static sg_status write_named(const char *name, sg_error *err)
@@ -56,7 +49,7 @@ static void old_or_new(void *ctx, bool done)
     const bool is_new = strcmp(d->name, "new") == 0;
     assert_true(is_new || strcmp(d->name, "old") == 0);
     sg_dataset_close(d);
-    assert_int_equal(faults_entries(dir), 1);
+    assert_int_equal(faults_entries(folder), 1);
     assert_int_equal(faults_entries(path), 4);
     if (is_new)
         assert_int_equal(write_named("old", NULL), SG_OK);
@@ -84,7 +77,7 @@ static void nothing_is_left_where_nothing_was(void *ctx, bool done)
     } else {
         assert_false(done);
     }
-    assert_int_equal(faults_entries(dir), 0);
+    assert_int_equal(faults_entries(folder), 0);
 }
 
 static void a_first_write_leaves_all_or_nothing(void **state)
@@ -186,5 +179,5 @@ int main(void)
         cmocka_unit_test(synth_leaves_all_or_nothing),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

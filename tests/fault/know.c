@@ -5,31 +5,23 @@
 #include "lm/llm.h"
 #include "text/template.h"
 
-#include "../scratch.h"
+#include "folder.h"
 
 #include <sys/stat.h>
 
 #include "../mock.h"
 
 #define FILES TEST_SOURCE_DIR "/tests/parity/"
-static char scratch[SCRATCH_MAX];
 
 static int make_scratch(void **state)
 {
-    (void)state;
     unsetenv("http_proxy");
-    return scratch_make(scratch, "fault-know");
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return sg_dir_remove(scratch, NULL);
+    return folder_make(state);
 }
 
 static void path_of(char path[SCRATCH_MAX + 40], const char *name)
 {
-    snprintf(path, SCRATCH_MAX + 40, "%s/%s", scratch, name);
+    snprintf(path, SCRATCH_MAX + 40, "%s/%s", folder, name);
 }
 
 /* ---- templates -------------------------------------------------------------------------------------------------------------- */
@@ -234,5 +226,5 @@ int main(void)
         cmocka_unit_test(keys_survive_every_fault),
         cmocka_unit_test(requests_survive_every_fault),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, make_scratch, folder_drop);
 }

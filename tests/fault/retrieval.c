@@ -2,34 +2,22 @@
  * learns documents and answers queries. */
 #include "faults.h"
 
-#include "../scratch.h"
+#include "folder.h"
 
 #include "data/import_beir.h"
 #include "eval/retrieval.h"
 
 #include <stdio.h>
 
-static char dir[SCRATCH_MAX];
-
-static const char *at(const char *name)
-{
-    static char path[8][2 * SCRATCH_MAX];
-    static int turn;
-
-    turn = (turn + 1) % 8;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 static void put(const char *name, const char *text)
 {
-    assert_int_equal(sg_file_write(at(name), text, strlen(text), NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_folder(name), text, strlen(text), NULL), SG_OK);
 }
 
 static int begin(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "fault") || sg_dir_make(at("col/qrels"), NULL))
+    if (folder_make(state) || sg_dir_make(in_folder("col/qrels"), NULL))
         return -1;
     put("col/corpus.jsonl", "{\"_id\": \"d1\", \"title\": \"red\\u0020apples\", \"text\": \"Apples are red. Some are green.\"}\n"
                             "{\"_id\": \"d2\", \"text\": \"pears are green\"}\n{\"_id\": \"d3\", \"text\": \"plums\"}\n");
@@ -42,17 +30,11 @@ static int begin(void **state)
     return 0;
 }
 
-static int end(void **state)
-{
-    (void)state;
-    return (int)sg_dir_remove(dir, NULL);
-}
-
 static sg_status import(void *ctx, sg_error *err)
 {
-    const sg_beir_spec spec = {.folder = at("col")};
+    const sg_beir_spec spec = {.folder = in_folder("col")};
     json_t *report;
-    const sg_status st = sg_import_beir(at("data"), &spec, NULL, &report, err);
+    const sg_status st = sg_import_beir(in_folder("data"), &spec, NULL, &report, err);
 
     json_decref(report);
     return st;
@@ -61,9 +43,9 @@ static sg_status import(void *ctx, sg_error *err)
 /* The folder is there whole, or it is not there. */
 static void whole_or_absent(void *ctx, bool done)
 {
-    if (done || sg_file_exists(at("data/dataset.json")))
-        assert_int_equal(sg_dataset_verify(at("data"), NULL), SG_OK);
-    assert_int_equal(sg_dir_remove(at("data"), NULL), SG_OK);
+    if (done || sg_file_exists(in_folder("data/dataset.json")))
+        assert_int_equal(sg_dataset_verify(in_folder("data"), NULL), SG_OK);
+    assert_int_equal(sg_dir_remove(in_folder("data"), NULL), SG_OK);
 }
 
 static void importing(void **state)
@@ -90,9 +72,9 @@ static sg_status measure(void *ctx, sg_error *err)
     json_t *measured = NULL;
     sg_status st;
 
-    if (!(st = sg_dataset_open(&d, at("data"), err)) && !(st = sg_collection_open(&c, d, err)) &&
-        !(st = sg_run_read(&r, d, c, at("run"), err)) && !(st = sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, k, 2, err)))
-        st = sg_run_write(&r, d, c, at("written"), "tag", err);
+    if (!(st = sg_dataset_open(&d, in_folder("data"), err)) && !(st = sg_collection_open(&c, d, err)) &&
+        !(st = sg_run_read(&r, d, c, in_folder("run"), err)) && !(st = sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, k, 2, err)))
+        st = sg_run_write(&r, d, c, in_folder("written"), "tag", err);
     json_decref(measured);
     sg_run_free(&r);
     sg_collection_close(c);
@@ -125,7 +107,7 @@ static sg_status learn_and_answer(void *ctx, sg_error *err)
     size_t n;
     sg_status st;
 
-    if ((st = sg_dataset_open(&d, at("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
+    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
         goto done;
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, set[i], NULL), SG_OK);
@@ -152,7 +134,7 @@ static void learning(void **state)
     char queries[2 * SCRATCH_MAX + 16];
 
     (void)state;
-    snprintf(queries, sizeof queries, "queries=%s", at("made.jsonl"));
+    snprintf(queries, sizeof queries, "queries=%s", in_folder("made.jsonl"));
     assert_true(faults_walk(FAULTS_ALLOC, learn_and_answer, nothing, queries) > 50);
     assert_true(faults_walk(FAULTS_ALLOC, learn_and_answer, nothing, (char[]){"queries=sentences"}) > 50);
     assert_true(faults_walk(FAULTS_IO, learn_and_answer, nothing, queries) > 3);
@@ -166,5 +148,5 @@ int main(void)
         cmocka_unit_test(learning),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, folder_drop);
 }

@@ -1,27 +1,20 @@
 /* safetensors.c - whichever allocation or I/O operation of a save or an open fails: a clear error, the old file, no leak. */
 #include "faults.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include "file/json.h"
 #include "file/manifest.h"
 #include "file/safetensors.h"
 #include "file/yaml.h"
 
-static char dir[SCRATCH_MAX], path[80];
+static char path[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "fault"))
+    if (folder_make(state))
         return -1;
-    snprintf(path, sizeof path, "%s/t", dir);
+    snprintf(path, sizeof path, "%s/t", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 static const uint8_t bytes[300000] = {1, 2, 3};
@@ -48,7 +41,7 @@ static void old_or_new(void *ctx, bool done)
         assert_int_equal(sg_tensors_count(t), 2);
     assert_true(sg_tensors_count(t) == 2 || sg_tensors_count(t) == 1);
     sg_tensors_close(t);
-    assert_int_equal(faults_entries(dir), 1);
+    assert_int_equal(faults_entries(folder), 1);
     assert_int_equal(sg_tensors_write(path, list + 1, 1, NULL, 0, NULL), SG_OK);
 }
 
@@ -127,15 +120,15 @@ static sg_status json_round_trip(void *ctx, sg_error *err)
 static sg_status write_manifest(void *ctx, sg_error *err)
 {
     (void)ctx;
-    return sg_manifest_write(dir, err);
+    return sg_manifest_write(folder, err);
 }
 
 static sg_status manifest(void *ctx, sg_error *err)
 {
-    const sg_status st = sg_manifest_write(dir, err);
+    const sg_status st = sg_manifest_write(folder, err);
 
     (void)ctx;
-    return st ? st : sg_manifest_check(dir, true, err);
+    return st ? st : sg_manifest_check(folder, true, err);
 }
 
 static void json_and_manifests_fail_cleanly(void **state)
@@ -182,5 +175,5 @@ int main(void)
         cmocka_unit_test(yaml_fails_cleanly),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

@@ -9,10 +9,10 @@
 #include "lm/merge.h"
 #include "lm/to_gguf.h"
 #include "lm/tune.h"
-#include "scratch.h"
+#include "folder.h"
 
 #define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
-static char dir[SCRATCH_MAX], data[200], pairs[200], out[200];
+static char data[200], pairs[200], out[200];
 
 typedef struct parts {
     sg_llama *m;
@@ -69,7 +69,7 @@ static sg_status save_gguf(void *ctx, sg_error *err)
     const parts *p = ctx;
     char path[300];
 
-    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
     return sg_decoder_to_gguf(p->d, p->m, MODEL, path, SG_GGUF_Q8_0_TYPE, err);
 }
 
@@ -81,7 +81,7 @@ static void no_half_file(void *ctx, bool done)
     sg_error err;
 
     (void)ctx;
-    snprintf(path, sizeof path, "%s/model.gguf", dir);
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
     assert_true(sg_file_exists(path) || !done);
     if (sg_file_exists(path)) {
         assert_int_equal(sg_gguf_open(&g, path, &err), SG_OK);
@@ -109,7 +109,7 @@ static sg_status tune_t5(void *ctx, sg_error *err)
     c.valid = 0.3;
     c.rank = 2;
     snprintf(c.precision, sizeof c.precision, "f32");
-    snprintf(path, sizeof path, "%s/prompts.jsonl", dir);
+    snprintf(path, sizeof path, "%s/prompts.jsonl", folder);
     snprintf(file, sizeof file, "%s/model.gguf", out);
     if (sg_dir_remove(out, &other)) /* counted, too: the fault was in it */
         return sg_fail(err, SG_ERR_IO, "%s", other.message);
@@ -176,12 +176,12 @@ static void everything_survives_every_fault(void **state)
     sg_error err;
     parts p;
 
-    snprintf(data, sizeof data, "%s/data.jsonl", dir);
-    snprintf(pairs, sizeof pairs, "%s/pairs.jsonl", dir);
-    snprintf(out, sizeof out, "%s/out", dir);
+    snprintf(data, sizeof data, "%s/data.jsonl", folder);
+    snprintf(pairs, sizeof pairs, "%s/pairs.jsonl", folder);
+    snprintf(out, sizeof out, "%s/out", folder);
     assert_int_equal(sg_file_write(data, lines, sizeof lines - 1, &err), SG_OK);
     char prompts[300];
-    snprintf(prompts, sizeof prompts, "%s/prompts.jsonl", dir);
+    snprintf(prompts, sizeof prompts, "%s/prompts.jsonl", folder);
     assert_int_equal(sg_file_write(prompts, asked, sizeof asked - 1, &err), SG_OK);
     assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
     assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
@@ -207,24 +207,10 @@ static void everything_survives_every_fault(void **state)
     sg_llama_close(p.m);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return scratch_make(dir, "tune");
-}
-
-static int teardown(void **state)
-{
-    sg_error err;
-
-    (void)state;
-    return sg_dir_remove(dir, &err);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_survives_every_fault),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

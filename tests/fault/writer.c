@@ -1,22 +1,15 @@
 /* writer.c - a file or folder is replaced wholly or not at all, whichever write, sync, rename or close fails. */
 #include "faults.h"
-#include "scratch.h"
+#include "folder.h"
 
-static char dir[SCRATCH_MAX], path[80];
+static char path[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "fault"))
+    if (folder_make(state))
         return -1;
-    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(path, sizeof path, "%s/file", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 static char large[600000]; /* more than the writer's buffer */
@@ -54,7 +47,7 @@ static void old_or_new(void *ctx, bool done)
         assert_string_equal(b.data, "old");
     }
     sg_buf_free(&b);
-    assert_int_equal(faults_entries(dir), 1);
+    assert_int_equal(faults_entries(folder), 1);
 }
 
 static void files_survive_every_fault(void **state)
@@ -97,7 +90,7 @@ static void old_or_new_folder(void *ctx, bool done)
     if (done)
         assert_string_equal(b.data, "new");
     assert_int_equal(faults_entries(path), 1);
-    assert_int_equal(faults_entries(dir), 1);
+    assert_int_equal(faults_entries(folder), 1);
     assert_int_equal(sg_file_write(name, "old", 3, NULL), SG_OK);
     sg_buf_free(&b);
     sg_free(name);
@@ -170,5 +163,5 @@ int main(void)
         cmocka_unit_test(reading_fails_cleanly),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

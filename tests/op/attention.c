@@ -208,14 +208,7 @@ static reference refer(const op_case *c, const sg_drop *drop)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    char text[100];
-    double top = 1e-2;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs(want[i]));
-    snprintf(text, sizeof text, "%s: %s", name, what);
-    for (size_t i = 0; i < n; i++) /* f32 sums of up to some hundred terms of the size of the largest result */
-        op_near(x[i], want[i], 2e-5, top, text, i);
+    op_near_all(x, want, n, 2e-5, 1e-2, name, what); /* f32 sums of up to some hundred terms of the size of the largest result */
 }
 
 static void equals_the_definition(void **state)
@@ -256,12 +249,7 @@ static void gradients_are_differences_and_threads_agree(void **state)
         run r;
 
         prepare(&c, &r, &setups[i]);
-        if (setups[i].long_one) {
-            op_check_threads(&c, build);
-            op_free(&c);
-        } else {
-            op_check(&c, build, (op_spec){.probes = 12});
-        }
+        op_check(&c, build, (op_spec){.probes = 12, .no_differences = setups[i].long_one});
     }
 }
 
@@ -474,31 +462,20 @@ static void heads_share_keys_and_values(void **state)
     for (int biased = 0; biased < 2; biased++) {
         grouped w = {.spread = true, .biased = biased};
         op_case c = {.user = &w};
-        float *grad[4], *y;
 
         op_param(&c, 43, 120, 1);
         op_param(&c, 43, 40, 1);
         op_param(&c, 43, 40, 1);
         op_param(&c, 8, 6, 1);
         op_threads(&c, 1);
-        op_backward(&c, build_grouped);
-        y = sg_alloc_array(c.out->count, sizeof *y);
-        assert_non_null(y);
-        memcpy(y, c.out->data, c.out->count * sizeof *y);
-        for (int p = 0; p < 4; p++) {
-            grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
-            assert_non_null(grad[p]);
-            memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
-        }
+        op_result want = op_run(&c, build_grouped);
         w.spread = false;
         op_backward(&c, build_grouped);
-        assert_memory_equal(y, c.out->data, c.out->count * sizeof *y);
-        for (int p = 0; p < 4; p++) {
+        assert_memory_equal(want.out, c.out->data, c.out->count * sizeof(float));
+        for (int p = 0; p < 4; p++)
             for (size_t i = 0; i < c.param[p].count; i++) /* three sums in another order */
-                op_near(c.param[p].grad[i], grad[p][i], 1e-6, 5, c.param[p].name, i);
-            sg_free(grad[p]);
-        }
-        sg_free(y);
+                op_near(c.param[p].grad[i], want.grad[p][i], 1e-6, 5, c.param[p].name, i);
+        op_result_free(&want);
         op_check(&c, build_grouped, (op_spec){.probes = 12});
     }
 }

@@ -236,15 +236,7 @@ static reference refer(const op_case *c)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    char text[100];
-    double top = 1e-2;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs(want[i]));
-    snprintf(text, sizeof text, "%s: %s", name, what);
-    for (size_t i = 0; i < n;
-         i++) /* f32 sums of up to some thousand terms of the size of the largest result */
-        op_near(x[i], want[i], 3e-5, top, text, i);
+    op_near_all(x, want, n, 3e-5, 1e-2, name, what); /* f32 sums of up to some thousand terms of the size of the largest result */
 }
 
 static void equals_the_definition(void **state)
@@ -277,12 +269,7 @@ static void gradients_are_differences_and_threads_agree(void **state)
         run r;
 
         prepare(&c, &r, &setups[i]);
-        if (setups[i].long_one) {
-            op_check_threads(&c, build);
-            op_free(&c);
-        } else {
-            op_check(&c, build, (op_spec){.probes = 12});
-        }
+        op_check(&c, build, (op_spec){.probes = 12, .no_differences = setups[i].long_one});
     }
 }
 

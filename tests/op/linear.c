@@ -72,31 +72,20 @@ static void linear_act_is_linear_activate_dropout(void **state)
             for (int drop = 0; drop < 2; drop++) {
                 act_case a = {(sg_act)act, drop ? 0.3f : 0};
                 op_case c = {.user = &a};
-                float *grad[3], *y;
 
                 op_param(&c, shapes[s][0], shapes[s][1], 1);
                 op_param(&c, shapes[s][2], shapes[s][1], 1);
                 op_param(&c, shapes[s][2], 0, 1);
                 op_threads(&c, 2);
-                op_backward(&c, build_in_steps);
-                y = sg_alloc_array(c.out->count, sizeof *y);
-                assert_non_null(y);
-                memcpy(y, c.out->data, c.out->count * sizeof *y);
-                for (int p = 0; p < 3; p++) {
-                    grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
-                    assert_non_null(grad[p]);
-                    memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
-                }
+                op_result want = op_run(&c, build_in_steps);
                 op_backward(&c, build_fused);
-                assert_memory_equal(y, c.out->data, c.out->count * sizeof *y);
+                assert_memory_equal(want.out, c.out->data, c.out->count * sizeof(float));
                 for (int p = 0; p < 3; p++)
                     for (size_t i = 0; i < c.param[p].count; i++)
-                        op_near(c.param[p].grad[i], grad[p][i], 1e-5, 10, c.param[p].name, i);
+                        op_near(c.param[p].grad[i], want.grad[p][i], 1e-5, 10, c.param[p].name, i);
                 op_check_threads(&c, build_fused);
                 op_free(&c);
-                for (int p = 0; p < 3; p++)
-                    sg_free(grad[p]);
-                sg_free(y);
+                op_result_free(&want);
             }
         }
     }
@@ -207,39 +196,28 @@ static void bf16_is_f32_with_rounded_operands(void **state)
 
     for (size_t s = 0; s < sizeof cases / sizeof *cases; s++) {
         const int rows = cases[s][0], in = cases[s][1], out = cases[s][2];
-        float *grad[3], *y;
         op_case c = {0};
 
         op_param(&c, rows, in, 1);
         op_param(&c, out, in, 1);
         op_param(&c, out, 0, 1);
         op_threads(&c, 2);
-        op_backward(&c, build_linear);
-        y = sg_alloc_array(c.out->count, sizeof *y);
-        assert_non_null(y);
-        memcpy(y, c.out->data, c.out->count * sizeof *y);
-        for (int p = 0; p < 3; p++) {
-            grad[p] = sg_alloc_array(c.param[p].count, sizeof(float));
-            assert_non_null(grad[p]);
-            memcpy(grad[p], c.param[p].grad, c.param[p].count * sizeof(float));
-        }
+        op_result want = op_run(&c, build_linear);
         c.precision = SG_BF16;
         op_threads(&c, 2);
         op_backward(&c, build_linear);
         /* mean size of a product of two uniform numbers is 1/4; twice that for the odd sum of large ones */
-        expect_bf16(c.out->data, y, c.out->count, 0.5 * in, "y");
-        expect_bf16(c.param[0].grad, grad[0], c.param[0].count, 0.5 * out, "dx");
-        expect_bf16(c.param[1].grad, grad[1], c.param[1].count, 0.5 * rows, "dw");
-        assert_memory_equal(c.param[2].grad, grad[2], c.param[2].count * sizeof(float));
+        expect_bf16(c.out->data, want.out, c.out->count, 0.5 * in, "y");
+        expect_bf16(c.param[0].grad, want.grad[0], c.param[0].count, 0.5 * out, "dx");
+        expect_bf16(c.param[1].grad, want.grad[1], c.param[1].count, 0.5 * rows, "dw");
+        assert_memory_equal(c.param[2].grad, want.grad[2], c.param[2].count * sizeof(float));
         if (rows >= 128) /* it was bf16 that ran */
-            assert_memory_not_equal(c.param[1].grad, grad[1], c.param[1].count * sizeof(float));
+            assert_memory_not_equal(c.param[1].grad, want.grad[1], c.param[1].count * sizeof(float));
         op_check_threads(&c, build_linear);
         c.param[1].version++; /* a copy made anew in the old one's place is the same */
         op_check_threads(&c, build_linear);
         op_free(&c);
-        for (int p = 0; p < 3; p++)
-            sg_free(grad[p]);
-        sg_free(y);
+        op_result_free(&want);
     }
 }
 

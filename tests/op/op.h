@@ -160,31 +160,70 @@ static inline double op_backward(op_case *c, op_build *build)
     return c->out ? c->loss : (double)loss->data[0];
 }
 
+/* What a backward pass left. */
+typedef struct op_result {
+    double loss;
+    float *grad[OP_PARAMS_MAX], *out; /* owned; out: what op_loss was called with, NULL: it was not */
+} op_result;
+
+static inline float *op_copy(const float *x, size_t n)
+{
+    float *y = sg_alloc_array(n, sizeof *y);
+
+    assert_non_null(y);
+    memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
+static inline op_result op_run(op_case *c, op_build *build)
+{
+    op_result r = {op_backward(c, build), {NULL}, NULL};
+
+    for (int i = 0; i < c->n_params; i++)
+        r.grad[i] = op_copy(c->param[i].grad, c->param[i].count);
+    r.out = c->out ? op_copy(c->out->data, c->out->count) : NULL;
+    return r;
+}
+
+static inline void op_result_free(op_result *r)
+{
+    for (int i = 0; i < OP_PARAMS_MAX; i++)
+        sg_free(r->grad[i]);
+    sg_free(r->out);
+}
+
+/* One more backward pass leaves the same bytes. */
+static inline void op_same(op_case *c, op_build *build, const op_result *r)
+{
+    const double now = op_backward(c, build);
+
+    assert_memory_equal(&r->loss, &now, sizeof now);
+    for (int i = 0; i < c->n_params; i++)
+        if (c->param[i].count)
+            assert_memory_equal(r->grad[i], c->param[i].grad, c->param[i].count * sizeof(float));
+    if (r->out && c->out->count)
+        assert_memory_equal(r->out, c->out->data, c->out->count * sizeof(float));
+}
+
 typedef struct op_spec {
     double step;      /* of the difference, relative to the parameter's size; 0: 1e-2 */
     double tolerance; /* 0: 1e-3 */
     int probes;       /* coordinates of each parameter; 0: 24 */
+    bool no_differences; /* too long, or too steep, for differences in f32: threads alone are compared */
 } op_spec;
 
 static inline void op_check_gradients(op_case *c, op_build *build, op_spec spec)
 {
     const double tolerance = spec.tolerance > 0 ? spec.tolerance : 1e-3;
     const int probes = spec.probes ? spec.probes : 24;
-    float *grad[OP_PARAMS_MAX];
-
-    op_backward(c, build);
-    for (int i = 0; i < c->n_params; i++) {
-        grad[i] = sg_alloc_array(c->param[i].count, sizeof(float));
-        assert_non_null(grad[i]);
-        memcpy(grad[i], c->param[i].grad, c->param[i].count * sizeof(float));
-    }
+    op_result at = op_run(c, build);
     for (int i = 0; i < c->n_params; i++) {
         sg_param *p = &c->param[i];
         double size = 0, top = 1e-3;
 
         for (size_t j = 0; j < p->count; j++) {
             size = fmax(size, fabs(p->value[j]));
-            top = fmax(top, fabs(grad[i][j]));
+            top = fmax(top, fabs(at.grad[i][j]));
         }
         for (int probe = 0; probe < probes && p->count; probe++) {
             const size_t j = (size_t)probe < p->count && p->count <= (size_t)probes
@@ -204,46 +243,23 @@ static inline void op_check_gradients(op_case *c, op_build *build, op_spec spec)
             p->value[j] = old;
             p->version++;
             const double want = (up - down) / ((double)a - (double)b);
-            if (fabs(want - grad[i][j]) > tolerance * fmax(top, fabs(want)))
-                fail_msg("%s[%zu]: gradient %g, difference %g (largest %g)", p->name, j, grad[i][j], want, top);
+            if (fabs(want - at.grad[i][j]) > tolerance * fmax(top, fabs(want)))
+                fail_msg("%s[%zu]: gradient %g, difference %g (largest %g)", p->name, j, at.grad[i][j], want, top);
         }
     }
-    for (int i = 0; i < c->n_params; i++)
-        sg_free(grad[i]);
+    op_result_free(&at);
 }
 
 static inline void op_check_threads(op_case *c, op_build *build)
 {
-    float *grad[OP_PARAMS_MAX] = {0}, *out = NULL;
-    double loss = 0;
+    op_threads(c, 1);
+    op_result one = op_run(c, build);
 
-    for (int threads = 1; threads <= 4; threads *= 2) {
+    for (int threads = 2; threads <= 4; threads *= 2) {
         op_threads(c, threads);
-        const double now = op_backward(c, build);
-        if (threads == 1) {
-            loss = now;
-            for (int i = 0; i < c->n_params; i++) {
-                grad[i] = sg_alloc_array(c->param[i].count, sizeof(float));
-                assert_non_null(grad[i]);
-                memcpy(grad[i], c->param[i].grad, c->param[i].count * sizeof(float));
-            }
-            if (c->out) {
-                out = sg_alloc_array(c->out->count, sizeof(float));
-                assert_non_null(out);
-                memcpy(out, c->out->data, c->out->count * sizeof(float));
-            }
-            continue;
-        }
-        assert_memory_equal(&loss, &now, sizeof loss);
-        for (int i = 0; i < c->n_params; i++)
-            if (c->param[i].count)
-                assert_memory_equal(grad[i], c->param[i].grad, c->param[i].count * sizeof(float));
-        if (c->out && c->out->count)
-            assert_memory_equal(out, c->out->data, c->out->count * sizeof(float));
+        op_same(c, build, &one);
     }
-    for (int i = 0; i < c->n_params; i++)
-        sg_free(grad[i]);
-    sg_free(out);
+    op_result_free(&one);
     op_threads(c, 1);
 }
 
@@ -251,7 +267,8 @@ static inline void op_check_threads(op_case *c, op_build *build)
 static inline void op_check(op_case *c, op_build *build, op_spec spec)
 {
     op_threads(c, 1);
-    op_check_gradients(c, build, spec);
+    if (!spec.no_differences)
+        op_check_gradients(c, build, spec);
     op_check_threads(c, build);
     op_free(c);
 }
@@ -261,6 +278,19 @@ static inline void op_near(double x, double want, double tolerance, double scale
 {
     if (!(fabs(x - want) <= tolerance * fmax(fabs(want), scale)))
         fail_msg("%s[%zu]: found %.9g, expected %.9g", what, i, x, want);
+}
+
+/* The same of n numbers, with the largest of them as the scale where it is above `least`. */
+static inline void op_near_all(const float *x, const double *want, size_t n, double tolerance, double least, const char *name, const char *what)
+{
+    char text[100];
+    double top = least;
+
+    for (size_t i = 0; i < n; i++)
+        top = fmax(top, fabs(want[i]));
+    snprintf(text, sizeof text, "%s: %s", name, what);
+    for (size_t i = 0; i < n; i++)
+        op_near(x[i], want[i], tolerance, top, text, i);
 }
 
 /* Expects the op to have failed with this message. */

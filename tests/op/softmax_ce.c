@@ -110,14 +110,7 @@ static double refer(const op_case *c, double *dx, double *dw, double *db)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    char text[100];
-    double top = 1e-4;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs(want[i]));
-    snprintf(text, sizeof text, "%s: %s", name, what);
-    for (size_t i = 0; i < n; i++) /* exp of logits up to 100: 100 * 6e-8, and sums of some hundred terms */
-        op_near(x[i], want[i], 2e-5, top, text, i);
+    op_near_all(x, want, n, 2e-5, 1e-4, name, what); /* exp of logits up to 100: 100 * 6e-8, and sums of some hundred terms */
 }
 
 static void equals_the_definition(void **state)
@@ -155,12 +148,7 @@ static void gradients_are_differences_and_threads_agree(void **state)
         run r;
 
         prepare(&c, &r, &setups[i]);
-        if (setups[i].rows > 64 || setups[i].size > 1) { /* too many rows, or too steep, for differences in f32 */
-            op_check_threads(&c, build);
-            op_free(&c);
-        } else {
-            op_check(&c, build, (op_spec){.probes = 8});
-        }
+        op_check(&c, build, (op_spec){.probes = 8, .no_differences = setups[i].rows > 64 || setups[i].size > 1});
     }
 }
 
@@ -196,14 +184,7 @@ static const setup setups_bf16[] = {
 
 static void near_bf16(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    char text[100];
-    double top = 0;
-
-    for (size_t i = 0; i < n; i++)
-        top = fmax(top, fabs(want[i]));
-    snprintf(text, sizeof text, "%s: %s", name, what);
-    for (size_t i = 0; i < n; i++) /* terms are rounded to 8 bits, 2^-9; the largest of them are no larger than the largest sum */
-        op_near(x[i], want[i], 0x1p-8, top, text, i);
+    op_near_all(x, want, n, 0x1p-8, 0, name, what); /* terms are rounded to 8 bits, 2^-9; the largest of them are no larger than the largest sum */
 }
 
 /* Operands that bf16 holds exactly: what is left are the roundings of exp(l) and of the gradients of logits. */

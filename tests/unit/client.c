@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "lm/client.h"
 
-#include "../scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,20 +18,12 @@
 #include "../mock.h"
 
 #define N(list) (sizeof(list) / sizeof *(list))
-static char scratch[SCRATCH_MAX];
 
 static int make_scratch(void **state)
 {
-    (void)state;
     unsetenv("http_proxy");
     unsetenv("SEDGE_LLM_KEY");
-    return scratch_make(scratch, "client");
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return sg_dir_remove(scratch, NULL);
+    return folder_make(state);
 }
 
 /* ---- work: n prompts "p0", "p1", ... ----------------------------------------------------------------------------------------- */
@@ -370,7 +362,7 @@ static void keeps_to_its_budget(void **state)
 
 static char *write_key(const char *name, const char *text, mode_t mode)
 {
-    char *path = sg_path_join(scratch, name);
+    char *path = sg_path_join(folder, name);
 
     assert_int_equal(sg_file_write(path, text, strlen(text), NULL), SG_OK);
     assert_int_equal(chmod(path, mode), 0);
@@ -456,7 +448,7 @@ static void checks_keys_and_addresses(void **state)
     key_says("two secrets", 0600, "expected a key of printable characters in one line, without quotes");
     key_says("secret\r\nX-Header: 1", 0600,
              "expected a key of printable characters in one line, without quotes");
-    snprintf(o.key_file, sizeof o.key_file, "%s/absent", scratch);
+    snprintf(o.key_file, sizeof o.key_file, "%s/absent", folder);
     assert_int_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_MISSING);
 }
 
@@ -508,5 +500,5 @@ int main(void)
         cmocka_unit_test(checks_keys_and_addresses),
         cmocka_unit_test(stops_when_asked_and_works_again),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, make_scratch, folder_drop);
 }

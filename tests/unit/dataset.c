@@ -6,7 +6,7 @@
 #include "file/json.h"
 #include "file/manifest.h"
 #include "file/sha256.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,21 +17,14 @@
 
 #include <cmocka.h>
 
-static char dir[SCRATCH_MAX], data[80];
+static char data[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "dataset"))
+    if (folder_make(state))
         return -1;
-    snprintf(data, sizeof data, "%s/d", dir);
+    snprintf(data, sizeof data, "%s/d", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 static const char *in_data(const char *name)
@@ -206,7 +199,7 @@ static void writer_replaces_only_datasets(void **state)
     sg_dataset_spec s = {.name = "x", .n_users = 3, .n_items = 3, .n_events = 5};
     sg_error err;
 
-    assert_int_equal(sg_dataset_write(dir, &s, events, NULL, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_dataset_write(folder, &s, events, NULL, NULL, NULL, &err), SG_ERR_USAGE);
     assert_non_null(strstr(err.message, ": exists and holds no dataset.json: not replaced"));
 }
 
@@ -320,7 +313,7 @@ static void open_notices_other_sizes_and_verify_other_bytes(void **state)
     assert_int_equal(sg_dataset_verify(data, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "items.safetensors: expected sha256 "));
     sg_buf_free(&b);
-    assert_int_equal(sg_dataset_open(&(sg_dataset *){NULL}, dir, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_dataset_open(&(sg_dataset *){NULL}, folder, &err), SG_ERR_MISSING);
     assert_non_null(strstr(err.message, "no dataset here (no dataset.json): `sedge import` or `sedge synth` makes one"));
 }
 
@@ -420,5 +413,5 @@ int main(void)
         cmocka_unit_test(opens_and_checks_vectors),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

@@ -4,7 +4,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "file/gguf_write.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -17,21 +17,6 @@
 #include <cmocka.h>
 
 enum { COLS = 64, ROWS = 7 };
-static char dir[SCRATCH_MAX];
-
-static int setup(void **state)
-{
-    (void)state;
-    return scratch_make(dir, "gguf");
-}
-
-static int teardown(void **state)
-{
-    sg_error err;
-
-    (void)state;
-    return sg_dir_remove(dir, &err);
-}
 
 static float random_at(size_t i)
 {
@@ -52,7 +37,7 @@ static void everything_comes_back(void **state)
     double number;
     sg_error err;
 
-    snprintf(path, sizeof path, "%s/a.gguf", dir);
+    snprintf(path, sizeof path, "%s/a.gguf", folder);
     for (size_t i = 0; i < ROWS * COLS; i++)
         x[i] = random_at(i);
     assert_int_equal(sg_gguf_out_new(&o, &err), SG_OK);
@@ -116,7 +101,7 @@ static void copies_are_what_they_were(void **state)
     sg_gguf_out *o;
     sg_error err;
 
-    snprintf(path, sizeof path, "%s/b.gguf", dir);
+    snprintf(path, sizeof path, "%s/b.gguf", folder);
     assert_int_equal(sg_gguf_open(&from, TEST_SOURCE_DIR "/tests/parity/llama.gguf", &err), SG_OK);
     assert_int_equal(sg_gguf_out_new(&o, &err), SG_OK);
     for (size_t i = 0; i < sg_gguf_values(from); i++)
@@ -163,5 +148,5 @@ int main(void)
         cmocka_unit_test(copies_are_what_they_were),
         cmocka_unit_test(halves_are_rounded_to_nearest),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

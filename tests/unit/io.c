@@ -1,7 +1,7 @@
 /* io.c - files are read whole, by line and decompressed; replaced wholly or not at all. */
 #include "base/alloc.h"
 #include "base/io.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -18,33 +18,10 @@
 
 #include <cmocka.h>
 
-static char dir[SCRATCH_MAX];
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][256];
-    static int turn;
-
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return scratch_make(dir, "io");
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
-}
 
 static void put(const char *name, const void *data, size_t size)
 {
-    assert_int_equal(sg_file_write(in_dir(name), data, size, NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_folder(name), data, size, NULL), SG_OK);
 }
 
 static size_t gzip(char *out, size_t cap, const char *text, size_t size)
@@ -77,7 +54,7 @@ static void assert_lines(const char *name, const char *const *lines, size_t n)
     const char *line;
     size_t size;
 
-    assert_int_equal(sg_reader_open(&r, in_dir(name), &err), SG_OK);
+    assert_int_equal(sg_reader_open(&r, in_folder(name), &err), SG_OK);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_OK);
         assert_non_null(line);
@@ -139,7 +116,7 @@ static void reads_concatenated_members(void **state)
 
 static sg_status read_all(const char *name, sg_buf *out, sg_error *err)
 {
-    return sg_file_read_any(out, in_dir(name), SIZE_MAX, err);
+    return sg_file_read_any(out, in_folder(name), SIZE_MAX, err);
 }
 
 static void refuses_packed_data_cut_anywhere(void **state)
@@ -195,7 +172,7 @@ static void reads_long_lines_up_to_the_limit(void **state)
     memset(text, 'x', n);
     text[3 << 20] = '\n';
     put("long", text, n);
-    assert_int_equal(sg_reader_open(&r, in_dir("long"), &err), SG_OK);
+    assert_int_equal(sg_reader_open(&r, in_folder("long"), &err), SG_OK);
     assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_OK);
     assert_int_equal(size, 3 << 20);
     assert_int_equal(sg_reader_line(r, &line, &size, &err), SG_ERR_FORMAT);
@@ -213,22 +190,22 @@ static void says_what_is_missing(void **state)
     sg_map m;
     char want[256];
 
-    snprintf(want, sizeof want, "%s: cannot open: No such file or directory", in_dir("none"));
-    assert_int_equal(sg_file_read(&b, in_dir("none"), 100, &err), SG_ERR_MISSING);
+    snprintf(want, sizeof want, "%s: cannot open: No such file or directory", in_folder("none"));
+    assert_int_equal(sg_file_read(&b, in_folder("none"), 100, &err), SG_ERR_MISSING);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_reader_open(&r, in_dir("none"), &err), SG_ERR_MISSING);
+    assert_int_equal(sg_reader_open(&r, in_folder("none"), &err), SG_ERR_MISSING);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_map_open(&m, in_dir("none"), &err), SG_ERR_MISSING);
+    assert_int_equal(sg_map_open(&m, in_folder("none"), &err), SG_ERR_MISSING);
     assert_string_equal(err.message, want);
-    snprintf(want, sizeof want, "%s: expected a file, found a folder", dir);
-    assert_int_equal(sg_map_open(&m, dir, &err), SG_ERR_IO);
+    snprintf(want, sizeof want, "%s: expected a file, found a folder", folder);
+    assert_int_equal(sg_map_open(&m, folder, &err), SG_ERR_IO);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_reader_open(&r, dir, &err), SG_ERR_IO);
+    assert_int_equal(sg_reader_open(&r, folder, &err), SG_ERR_IO);
     put("ten", "0123456789", 10);
-    snprintf(want, sizeof want, "%s: expected at most 9 bytes, found 10", in_dir("ten"));
-    assert_int_equal(sg_file_read(&b, in_dir("ten"), 9, &err), SG_ERR_FORMAT);
+    snprintf(want, sizeof want, "%s: expected at most 9 bytes, found 10", in_folder("ten"));
+    assert_int_equal(sg_file_read(&b, in_folder("ten"), 9, &err), SG_ERR_FORMAT);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_file_read(&b, in_dir("ten"), 10, &err), SG_OK);
+    assert_int_equal(sg_file_read(&b, in_folder("ten"), 10, &err), SG_OK);
     assert_string_equal(b.data, "0123456789");
     sg_buf_free(&b);
 }
@@ -239,12 +216,12 @@ static void maps_files_also_empty_ones(void **state)
     sg_map m;
 
     put("map", "bytes", 5);
-    assert_int_equal(sg_map_open(&m, in_dir("map"), NULL), SG_OK);
+    assert_int_equal(sg_map_open(&m, in_folder("map"), NULL), SG_OK);
     assert_int_equal(m.size, 5);
     assert_memory_equal(m.data, "bytes", 5);
     sg_map_close(&m);
     put("map", "", 0);
-    assert_int_equal(sg_map_open(&m, in_dir("map"), NULL), SG_OK);
+    assert_int_equal(sg_map_open(&m, in_folder("map"), NULL), SG_OK);
     assert_int_equal(m.size, 0);
     assert_non_null(m.data);
     sg_map_close(&m);
@@ -260,14 +237,14 @@ static void writes_in_pieces_and_patches(void **state)
 
     for (size_t i = 0; i < n; i++)
         text[i] = (char)(i * 2654435761u >> 13);
-    assert_int_equal(sg_writer_open(&w, in_dir("pieces"), NULL), SG_OK);
+    assert_int_equal(sg_writer_open(&w, in_folder("pieces"), NULL), SG_OK);
     for (size_t at = 0, step = 1; at < n; at += step, step = step * 3 + 1)
         assert_int_equal(sg_writer_put(w, text + at, step < n - at ? step : n - at, NULL), SG_OK);
     memcpy(text + 1000, "patch", 5);
     assert_int_equal(sg_writer_put_at(w, 1000, "patch", 5, NULL), SG_OK);
-    assert_false(sg_file_exists(in_dir("pieces")));
+    assert_false(sg_file_exists(in_folder("pieces")));
     assert_int_equal(sg_writer_commit(w, NULL), SG_OK);
-    assert_int_equal(sg_file_read(&b, in_dir("pieces"), n, NULL), SG_OK);
+    assert_int_equal(sg_file_read(&b, in_folder("pieces"), n, NULL), SG_OK);
     assert_int_equal(b.size, n);
     assert_memory_equal(b.data, text, n);
     sg_buf_free(&b);
@@ -301,20 +278,20 @@ static void folders_are_made_and_removed(void **state)
     sg_error err;
     char want[256];
 
-    assert_int_equal(sg_dir_make(in_dir("x/y//z/"), &err), SG_OK);
-    assert_true(sg_dir_exists(in_dir("x/y/z")));
-    assert_int_equal(sg_dir_make(in_dir("x/y"), &err), SG_OK);
+    assert_int_equal(sg_dir_make(in_folder("x/y//z/"), &err), SG_OK);
+    assert_true(sg_dir_exists(in_folder("x/y/z")));
+    assert_int_equal(sg_dir_make(in_folder("x/y"), &err), SG_OK);
     put("x/y/file", "1", 1);
     put("outside", "1", 1);
-    assert_int_equal(symlink("../../outside", in_dir("x/y/link")), 0);
-    assert_int_equal(symlink("..", in_dir("x/y/up")), 0);
-    snprintf(want, sizeof want, "%s: expected a folder, found a file", in_dir("x/y/file"));
-    assert_int_equal(sg_dir_make(in_dir("x/y/file/deep"), &err), SG_ERR_IO);
+    assert_int_equal(symlink("../../outside", in_folder("x/y/link")), 0);
+    assert_int_equal(symlink("..", in_folder("x/y/up")), 0);
+    snprintf(want, sizeof want, "%s: expected a folder, found a file", in_folder("x/y/file"));
+    assert_int_equal(sg_dir_make(in_folder("x/y/file/deep"), &err), SG_ERR_IO);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_dir_remove(in_dir("x"), &err), SG_OK);
-    assert_false(sg_dir_exists(in_dir("x")));
-    assert_true(sg_file_exists(in_dir("outside")));
-    assert_int_equal(sg_dir_remove(in_dir("x"), &err), SG_OK);
+    assert_int_equal(sg_dir_remove(in_folder("x"), &err), SG_OK);
+    assert_false(sg_dir_exists(in_folder("x")));
+    assert_true(sg_file_exists(in_folder("outside")));
+    assert_int_equal(sg_dir_remove(in_folder("x"), &err), SG_OK);
 }
 
 static void put_into(const sg_folder *f, const char *name, const char *text)
@@ -332,31 +309,31 @@ static void folders_are_replaced_whole(void **state)
     sg_folder f;
     char want[256];
 
-    assert_int_equal(sg_folder_begin(&f, in_dir("new/data/"), "mark", &err), SG_OK);
+    assert_int_equal(sg_folder_begin(&f, in_folder("new/data/"), "mark", &err), SG_OK);
     put_into(&f, "mark", "1");
     put_into(&f, "old", "1");
-    assert_false(sg_dir_exists(in_dir("new/data")));
+    assert_false(sg_dir_exists(in_folder("new/data")));
     assert_int_equal(sg_folder_commit(&f, &err), SG_OK);
-    assert_true(sg_file_exists(in_dir("new/data/old")));
+    assert_true(sg_file_exists(in_folder("new/data/old")));
 
-    assert_int_equal(symlink("new/data", in_dir("link")), 0);
-    assert_int_equal(sg_folder_begin(&f, in_dir("link"), "mark", &err), SG_OK);
+    assert_int_equal(symlink("new/data", in_folder("link")), 0);
+    assert_int_equal(sg_folder_begin(&f, in_folder("link"), "mark", &err), SG_OK);
     put_into(&f, "mark", "2");
     assert_int_equal(sg_folder_commit(&f, &err), SG_OK);
-    assert_true(sg_file_exists(in_dir("new/data/mark")));
-    assert_true(sg_file_exists(in_dir("link/mark")));
-    assert_false(sg_file_exists(in_dir("new/data/old")));
+    assert_true(sg_file_exists(in_folder("new/data/mark")));
+    assert_true(sg_file_exists(in_folder("link/mark")));
+    assert_false(sg_file_exists(in_folder("new/data/old")));
 
-    assert_int_equal(sg_folder_begin(&f, in_dir("new/data"), "mark", &err), SG_OK);
+    assert_int_equal(sg_folder_begin(&f, in_folder("new/data"), "mark", &err), SG_OK);
     put_into(&f, "mark", "3");
     sg_folder_abort(&f);
-    assert_true(sg_file_exists(in_dir("new/data/mark")));
+    assert_true(sg_file_exists(in_folder("new/data/mark")));
 
-    snprintf(want, sizeof want, "%s: exists and holds no mark: not replaced", in_dir("new"));
-    assert_int_equal(sg_folder_begin(&f, in_dir("new"), "mark", &err), SG_ERR_USAGE);
+    snprintf(want, sizeof want, "%s: exists and holds no mark: not replaced", in_folder("new"));
+    assert_int_equal(sg_folder_begin(&f, in_folder("new"), "mark", &err), SG_ERR_USAGE);
     assert_string_equal(err.message, want);
-    assert_int_equal(sg_dir_remove(in_dir("new/data"), &err), SG_OK);
-    assert_int_equal(rmdir(in_dir("new")), 0); /* nothing else was left in it */
+    assert_int_equal(sg_dir_remove(in_folder("new/data"), &err), SG_OK);
+    assert_int_equal(rmdir(in_folder("new")), 0); /* nothing else was left in it */
     assert_int_equal(sg_alloc_live(), 0);
 }
 
@@ -397,7 +374,7 @@ static void begin_folder(void)
     sg_folder f;
     char *deep;
 
-    if (sg_folder_begin(&f, in_dir("swept/run"), "mark", NULL) || !(deep = sg_path_join(f.tmp, "deep/deeper")) ||
+    if (sg_folder_begin(&f, in_folder("swept/run"), "mark", NULL) || !(deep = sg_path_join(f.tmp, "deep/deeper")) ||
         sg_dir_make(deep, NULL))
         _exit(1);
     put_into(&f, "half", "1");
@@ -407,14 +384,14 @@ static void begin_file(void)
 {
     sg_writer *w;
 
-    if (sg_writer_open(&w, in_dir("swept/file"), NULL) || sg_writer_put_at(w, 0, "half", 4, NULL))
+    if (sg_writer_open(&w, in_folder("swept/file"), NULL) || sg_writer_put_at(w, 0, "half", 4, NULL))
         _exit(1);
 }
 
 /* Entries of DIR/swept whose name begins with `prefix`. */
 static int count(const char *prefix)
 {
-    DIR *d = opendir(in_dir("swept"));
+    DIR *d = opendir(in_folder("swept"));
     const struct dirent *e;
     int n = 0;
 
@@ -429,7 +406,7 @@ static void replace_both(void)
 {
     sg_folder f;
 
-    assert_int_equal(sg_folder_begin(&f, in_dir("swept/run"), "mark", NULL), SG_OK);
+    assert_int_equal(sg_folder_begin(&f, in_folder("swept/run"), "mark", NULL), SG_OK);
     put_into(&f, "mark", "1");
     assert_int_equal(sg_folder_commit(&f, NULL), SG_OK);
     put("swept/file", "whole", 5);
@@ -442,7 +419,7 @@ static void what_the_killed_left_is_swept(void **state)
                                               "file.sedge-tmp-", "file.tmp-1", "xfile.sedge-tmp-1", "run.sedge-old-1"};
     pid_t live[2];
 
-    assert_int_equal(sg_dir_make(in_dir("swept"), NULL), SG_OK);
+    assert_int_equal(sg_dir_make(in_folder("swept"), NULL), SG_OK);
     for (size_t i = 0; i < sizeof of_the_user / sizeof *of_the_user; i++) {
         char name[64];
 
@@ -450,8 +427,8 @@ static void what_the_killed_left_is_swept(void **state)
         put(name, "mine", 4);
     }
     put("swept/run.sedge-tmp-8", "a file with a folder's name", 27);
-    assert_int_equal(sg_dir_make(in_dir("swept/file.sedge-tmp-8/deep"), NULL), SG_OK);
-    assert_int_equal(symlink("run2.sedge-tmp-7", in_dir("swept/file.sedge-tmp-9")), 0);
+    assert_int_equal(sg_dir_make(in_folder("swept/file.sedge-tmp-8/deep"), NULL), SG_OK);
+    assert_int_equal(symlink("run2.sedge-tmp-7", in_folder("swept/file.sedge-tmp-9")), 0);
     kill_it(start_and_hang(begin_folder));
     kill_it(start_and_hang(begin_file));
     live[0] = start_and_hang(begin_folder);
@@ -469,11 +446,11 @@ static void what_the_killed_left_is_swept(void **state)
         char name[64];
 
         snprintf(name, sizeof name, "swept/%s", of_the_user[i]);
-        assert_true(sg_file_exists(in_dir(name)));
+        assert_true(sg_file_exists(in_folder(name)));
     }
-    assert_true(sg_file_exists(in_dir("swept/run.sedge-tmp-8")));
-    assert_true(sg_dir_exists(in_dir("swept/file.sedge-tmp-8/deep")));
-    assert_true(sg_file_exists(in_dir("swept/file.sedge-tmp-9")));
+    assert_true(sg_file_exists(in_folder("swept/run.sedge-tmp-8")));
+    assert_true(sg_dir_exists(in_folder("swept/file.sedge-tmp-8/deep")));
+    assert_true(sg_file_exists(in_folder("swept/file.sedge-tmp-9")));
     assert_int_equal(count("run."), 5);
     assert_int_equal(count("file."), 4);
     assert_int_equal(sg_alloc_live(), 0);
@@ -493,10 +470,10 @@ static void sweeping_leaves_the_living_alone(void **state)
         char *path;
         bool ok;
 
-        if (sg_folder_begin(&f, in_dir("both/run"), "mark", &err))
+        if (sg_folder_begin(&f, in_folder("both/run"), "mark", &err))
             fail_msg("%s", err.message);
         path = sg_path_join(f.tmp, "mark");
-        ok = !sg_file_write(path, "1", 1, &err) && !sg_folder_commit(&f, &err) && !sg_file_write(in_dir("both/file"), "1", 1, &err);
+        ok = !sg_file_write(path, "1", 1, &err) && !sg_folder_commit(&f, &err) && !sg_file_write(in_folder("both/file"), "1", 1, &err);
         sg_free(path);
         if (!ok && child == 0)
             _exit(1);
@@ -508,9 +485,9 @@ static void sweeping_leaves_the_living_alone(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     replace_both();
-    assert_int_equal(sg_dir_remove(in_dir("both/run"), NULL), SG_OK);
-    assert_int_equal(unlink(in_dir("both/file")), 0);
-    assert_int_equal(rmdir(in_dir("both")), 0);
+    assert_int_equal(sg_dir_remove(in_folder("both/run"), NULL), SG_OK);
+    assert_int_equal(unlink(in_folder("both/file")), 0);
+    assert_int_equal(rmdir(in_folder("both")), 0);
 }
 
 int main(void)
@@ -530,5 +507,5 @@ int main(void)
         cmocka_unit_test(sweeping_leaves_the_living_alone),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "file/json.h"
 #include "file/manifest.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,29 +15,6 @@
 
 #include <cmocka.h>
 
-static char dir[SCRATCH_MAX];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    return scratch_make(dir, "json");
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
-}
-
-static const char *in_dir(const char *name)
-{
-    static char path[2][128];
-    static int turn;
-
-    turn = !turn;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
 
 static json_t *parse(const char *text)
 {
@@ -122,14 +99,14 @@ static void writes_and_reads_files(void **state)
     json_t *v = json_pack("{s:i}", "a", 1), *again;
     sg_error err;
 
-    assert_int_equal(sg_json_write(in_dir("a.json"), v, NULL), SG_OK);
-    assert_int_equal(sg_json_read(&again, in_dir("a.json"), 100, NULL), SG_OK);
+    assert_int_equal(sg_json_write(in_folder("a.json"), v, NULL), SG_OK);
+    assert_int_equal(sg_json_read(&again, in_folder("a.json"), 100, NULL), SG_OK);
     assert_true(json_equal(v, again));
     json_decref(again);
     json_decref(v);
-    assert_int_equal(sg_json_read(&again, in_dir("a.json"), 5, &err), SG_ERR_FORMAT);
-    assert_int_equal(sg_json_read(&again, in_dir("b.json"), 5, &err), SG_ERR_MISSING);
-    assert_int_equal(sg_json_write(in_dir("b.json"), NULL, &err), SG_ERR_MEMORY);
+    assert_int_equal(sg_json_read(&again, in_folder("a.json"), 5, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_json_read(&again, in_folder("b.json"), 5, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_json_write(in_folder("b.json"), NULL, &err), SG_ERR_MEMORY);
 }
 
 static void members_are_checked(void **state)
@@ -166,28 +143,59 @@ static void manifest_covers_every_file(void **state)
     (void)state;
     sg_error err;
 
-    assert_int_equal(sg_dir_make(in_dir("m/sub"), NULL), SG_OK);
-    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "12345", 5, NULL), SG_OK);
-    assert_int_equal(sg_file_write(in_dir("m/a.bin"), "", 0, NULL), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_MISSING);
-    assert_int_equal(sg_manifest_write(in_dir("m"), &err), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_OK);
-    assert_int_equal(sg_file_write(in_dir("m/more"), "", 0, NULL), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_OK);
-    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "12346", 5, NULL), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), true, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_dir_make(in_folder("m/sub"), NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_folder("m/b.bin"), "12345", 5, NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_folder("m/a.bin"), "", 0, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_ERR_MISSING);
+    assert_int_equal(sg_manifest_write(in_folder("m"), &err), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), true, &err), SG_OK);
+    assert_int_equal(sg_file_write(in_folder("m/more"), "", 0, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), true, &err), SG_OK);
+    assert_int_equal(sg_file_write(in_folder("m/b.bin"), "12346", 5, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), true, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "m/b.bin: expected sha256 5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5, found "));
-    assert_int_equal(sg_file_write(in_dir("m/b.bin"), "1234", 4, NULL), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_file_write(in_folder("m/b.bin"), "1234", 4, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "m/b.bin: expected 5 bytes, found 4"));
-    remove(in_dir("m/b.bin"));
-    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_MISSING);
+    remove(in_folder("m/b.bin"));
+    assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_ERR_MISSING);
     static const char escape[] = "{\"files\": {\"../a\": {\"bytes\": 1, \"sha256\": \"\"}}}";
-    assert_int_equal(sg_file_write(in_dir("m/manifest.json"), escape, sizeof escape - 1, NULL), SG_OK);
-    assert_int_equal(sg_manifest_check(in_dir("m"), false, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_file_write(in_folder("m/manifest.json"), escape, sizeof escape - 1, NULL), SG_OK);
+    assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "manifest.json: expected plain file names, found '../a'"));
     assert_int_equal(sg_alloc_live(), 0);
+}
+
+static void lines_are_values_and_empty_ones_are_not(void **state)
+{
+    static const char text[] = "{\"a\": 1}\n\n\r\n[2]\nnull\n{oops}\n";
+    char where[SG_JSON_WHERE], want[200];
+    const char *path = in_folder("values.jsonl");
+    sg_error err = {0};
+    sg_reader *r;
+    json_t *v;
+
+    (void)state;
+    assert_int_equal(sg_file_write(path, text, sizeof text - 1, &err), SG_OK);
+    assert_int_equal(sg_reader_open(&r, path, &err), SG_OK);
+    for (int i = 0; i < 3; i++) {
+        static const int line[] = {1, 4, 5};
+
+        assert_int_equal(sg_json_line(&v, where, r, &err), SG_OK);
+        assert_true(i == 0 ? json_is_object(v) : i == 1 ? json_is_array(v) : json_is_null(v));
+        snprintf(want, sizeof want, "%s:%d", path, line[i]);
+        assert_string_equal(where, want);
+        json_decref(v);
+    }
+    assert_int_equal(sg_json_line(&v, where, r, &err), SG_ERR_FORMAT);
+    assert_null(v);
+    snprintf(want, sizeof want, "%s:6:1:5: ", path);
+    assert_memory_equal(err.message, want, strlen(want));
+    assert_int_equal(sg_json_line(&v, where, r, &err), SG_OK);
+    assert_null(v);
+    sg_reader_close(r);
+    assert_int_equal(remove(path), 0);
 }
 
 int main(void)
@@ -198,8 +206,9 @@ int main(void)
         cmocka_unit_test(every_double_survives),
         cmocka_unit_test(writes_and_reads_files),
         cmocka_unit_test(members_are_checked),
+        cmocka_unit_test(lines_are_values_and_empty_ones_are_not),
         cmocka_unit_test(manifest_covers_every_file),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

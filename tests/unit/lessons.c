@@ -2,7 +2,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "lm/lessons.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,15 +15,13 @@
 
 /* tests/parity/llama: <|im_start|> 0, <|im_end|> 1 (ends a text), a .. z 2 .. 27, space 28, newline 29, "th" 39 */
 enum { START, END, A, SPACE = 28, LINE = 29 };
-static char dir[SCRATCH_MAX];
 static sg_llama *m;
 
 static int setup(void **state)
 {
     sg_error err;
 
-    (void)state;
-    return scratch_make(dir, "lessons") || sg_llama_open(&m, TEST_SOURCE_DIR "/tests/parity/llama", &err);
+    return folder_make(state) || sg_llama_open(&m, TEST_SOURCE_DIR "/tests/parity/llama", &err);
 }
 
 static int teardown(void **state)
@@ -32,14 +30,14 @@ static int teardown(void **state)
 
     (void)state;
     sg_llama_close(m);
-    return sg_dir_remove(dir, &err);
+    return sg_dir_remove(folder, &err);
 }
 
 static sg_status read_text(sg_lessons *out, const char *name, const char *text, const sg_lessons_how *how, sg_error *err)
 {
     char path[200];
 
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     assert_int_equal(sg_file_write(path, text, strlen(text), err), SG_OK);
     return sg_lessons_read(out, (sg_lessons_for[]){sg_lessons_for_llama(m)}, path, how, NULL, err);
 }
@@ -164,7 +162,7 @@ static void wrong_lines_are_named(void **state)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(read_text(&l, "f.jsonl", cases[i].text, &(sg_lessons_how){.most = 9}, &err), SG_ERR_FORMAT);
-        assert_string_equal(err.message + strlen(dir) + 1, cases[i].message);
+        assert_string_equal(err.message + strlen(folder) + 1, cases[i].message);
     }
 }
 

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "lm/llm.h"
 
-#include "../scratch.h"
+#include "folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -22,20 +22,12 @@
 
 #define N(list) (sizeof(list) / sizeof *(list))
 #define FILES   TEST_SOURCE_DIR "/tests/parity/"
-static char scratch[SCRATCH_MAX];
 
 static int make_scratch(void **state)
 {
-    (void)state;
     unsetenv("http_proxy");
     unsetenv("SEDGE_LLM_KEY");
-    return scratch_make(scratch, "llm");
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return sg_dir_remove(scratch, NULL);
+    return folder_make(state);
 }
 
 static sg_llm_config usual(void)
@@ -65,7 +57,7 @@ static sg_cache *cache_at(const char *name)
     sg_error err;
     sg_cache *c;
 
-    snprintf(path, sizeof path, "%s/%s", scratch, name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     if (sg_cache_open(&c, path, &err))
         fail_msg("%s", err.message);
     return c;
@@ -635,7 +627,7 @@ static void keeps_and_forgets(void **state)
     assert_true(n == 1 && !has(c, a, 0) && has(c, b, 0));
     assert_int_equal(sg_cache_put_vector(c, a, bytes_of("e"), x, 2, &err), SG_OK);
     assert_int_equal(sg_cache_vector(c, a, NULL, &dim, &found, &err), SG_ERR_FORMAT);
-    snprintf(path, sizeof path, "%s/keep.db", scratch);
+    snprintf(path, sizeof path, "%s/keep.db", folder);
     char want[SCRATCH_MAX + 100];
     snprintf(want, sizeof want, "%s: expected a vector of 3 numbers, found 8 bytes", path);
     assert_string_equal(err.message, want);
@@ -643,7 +635,7 @@ static void keeps_and_forgets(void **state)
     sg_cache_close(c);
     assert_int_equal(stat(path, &s), 0);
     assert_int_equal(s.st_mode & 0777, 0600);
-    snprintf(path, sizeof path, "%s/not.db", scratch);
+    snprintf(path, sizeof path, "%s/not.db", folder);
     assert_int_equal(sg_file_write(path,
                                    "this is no database, but text that goes on and on and on and on and on",
                                    70, &err),
@@ -719,5 +711,5 @@ int main(void)
         cmocka_unit_test(a_text_may_not_know_what_is_asked),
         cmocka_unit_test(survives_a_kill),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, make_scratch, folder_drop);
 }

@@ -7,7 +7,7 @@
 #include "lm/llama.h"
 #include "lm/sentence.h"
 
-#include "../scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,24 +18,11 @@
 
 #include <cmocka.h>
 
-static char scratch[SCRATCH_MAX];
 
 /* owned by the caller */
 static char *scratch_path(const char *name)
 {
-    return sg_path_join(scratch, name);
-}
-
-static int make_scratch(void **state)
-{
-    (void)state;
-    return scratch_make(scratch, "models");
-}
-
-static int drop_scratch(void **state)
-{
-    (void)state;
-    return sg_dir_remove(scratch, NULL);
+    return sg_path_join(folder, name);
 }
 
 #define CONFIG                                                                                               \
@@ -257,5 +244,5 @@ int main(void)
         cmocka_unit_test(folders),
         cmocka_unit_test(sharded),
     };
-    return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/io.h"
 #include "file/safetensors.h"
-#include "../scratch.h"
+#include "folder.h"
 
 #include <sedge/sedge.h>
 
@@ -19,12 +19,11 @@
 #include "../mock.h"
 
 #define SECRET "sk-very/secret+0123456789"
-static char dir[SCRATCH_MAX];
 static sg_buf certificate, key, other, other_key; /* PEM; other: for another host */
 
 static char *in_dir(const char *name, char path[300])
 {
-    snprintf(path, 300, "%s/%s", dir, name);
+    snprintf(path, 300, "%s/%s", folder, name);
     return path;
 }
 
@@ -36,7 +35,7 @@ static bool make_certificate(sg_buf *cert, sg_buf *private, const char *name, co
     snprintf(command, sizeof command,
              "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sedge -addext subjectAltName=%s -keyout %s/%s.key -out %s/%s.pem "
              ">%s/log 2>&1",
-             host, dir, name, dir, name, dir);
+             host, folder, name, folder, name, folder);
     if (system(command) != 0)
         return false;
     snprintf(file, sizeof file, "%s.pem", name);
@@ -209,7 +208,7 @@ static void certificates_that_are_not(void **state)
         snprintf(ca, sizeof ca, "ca=%s", junk);
         p.n_set = 5;
         fails(sedge_lm_generate, &p, SEDGE_ERR_IO, "/v1/chat/completions: expected PEM certificates in ca: ");
-        snprintf(ca, sizeof ca, "ca=%s/absent.pem", dir);
+        snprintf(ca, sizeof ca, "ca=%s/absent.pem", folder);
         fails(sedge_lm_generate, &p, SEDGE_ERR_MISSING, "/absent.pem: expected a file of certificates, found none");
         mock_stop(&m);
     }
@@ -218,8 +217,7 @@ static void certificates_that_are_not(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "remote"))
+    if (folder_make(state))
         return -1;
     if (!make_certificate(&certificate, &key, "one", "IP:127.0.0.1") || !make_certificate(&other, &other_key, "two", "DNS:example.invalid"))
         sg_buf_free(&certificate); /* no openssl here: those tests are skipped */
@@ -235,7 +233,7 @@ static int teardown(void **state)
     sg_buf_free(&key);
     sg_buf_free(&other);
     sg_buf_free(&other_key);
-    return sg_dir_remove(dir, &err);
+    return sg_dir_remove(folder, &err);
 }
 
 int main(void)

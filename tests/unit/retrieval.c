@@ -1,6 +1,6 @@
 /* retrieval.c - graded judgements and ranked lists: against a computation that looks at everything anew, and what a folder that was
  * tampered with is told. */
-#include "scratch.h"
+#include "folder.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -19,19 +19,6 @@
 
 enum { DOCS = 90, QUERIES = 40 };
 
-static char dir[SCRATCH_MAX];
-
-static int begin(void **state)
-{
-    (void)state;
-    return scratch_make(dir, "retrieval");
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return (int)sg_dir_remove(dir, NULL);
-}
 
 /* Grade -1 .. 3 of a pair; INT32_MIN: not judged. Query 7 has many. */
 static int32_t judged(int q, int d)
@@ -43,31 +30,21 @@ static int32_t judged(int q, int d)
     return x < (q == 7 ? 95u : 12u) ? (int32_t)sg_rng_below(5, 4, SG_RNG_TEST, (uint64_t)q, (uint64_t)d) - 1 : INT32_MIN;
 }
 
-static const char *at(const char *name)
-{
-    static char path[8][2 * SCRATCH_MAX];
-    static int turn;
-
-    turn = (turn + 1) % 8;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", dir, name);
-    return path[turn];
-}
-
 static void put(const char *name, sg_buf *text)
 {
     assert_false(text->failed);
-    assert_int_equal(sg_file_write(at(name), text->data, text->size, NULL), SG_OK);
+    assert_int_equal(sg_file_write(in_folder(name), text->data, text->size, NULL), SG_OK);
     sg_buf_free(text);
 }
 
 static void open_both(sg_dataset **d, sg_collection **c)
 {
-    const sg_beir_spec spec = {.folder = at("col")};
+    const sg_beir_spec spec = {.folder = in_folder("col")};
     json_t *report;
     sg_buf docs = {0}, queries = {0}, qrels = {0};
     sg_error err = {0};
 
-    assert_int_equal(sg_dir_make(at("col/qrels"), NULL), SG_OK);
+    assert_int_equal(sg_dir_make(in_folder("col/qrels"), NULL), SG_OK);
     for (int i = 0; i < DOCS; i++)
         sg_buf_printf(&docs, "{\"_id\": \"d%d\", \"title\": \"t\", \"text\": \"x %d\"}\n", i, i);
     for (int q = 0; q < QUERIES; q++)
@@ -79,7 +56,7 @@ static void open_both(sg_dataset **d, sg_collection **c)
     put("col/corpus.jsonl", &docs);
     put("col/queries.jsonl", &queries);
     put("col/qrels/test.tsv", &qrels);
-    if (sg_import_beir(at("data"), &spec, NULL, &report, &err) || sg_dataset_open(d, at("data"), &err) ||
+    if (sg_import_beir(in_folder("data"), &spec, NULL, &report, &err) || sg_dataset_open(d, in_folder("data"), &err) ||
         sg_collection_open(c, *d, &err))
         fail_msg("%s", err.message);
     json_decref(report);
@@ -132,7 +109,7 @@ static void equals_looking_at_everything(void **state)
             if (listed(q, i))
                 sg_buf_printf(&text, "q%d Q0 d%d 1 %g t\n", q, i, score_of(q, i));
     put("run", &text);
-    if (sg_run_read(&r, d, c, at("run"), &err) || sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, ks, 4, &err))
+    if (sg_run_read(&r, d, c, in_folder("run"), &err) || sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, ks, 4, &err))
         fail_msg("%s", err.message);
     for (int i = 0; i < 4; i++) {
         double ndcg = 0, recall = 0, mrr = 0, hits = 0;
@@ -192,8 +169,8 @@ static void writes_what_it_reads(void **state)
 
     (void)state;
     open_both(&d, &c);
-    if (sg_run_read(&a, d, c, at("run"), &err) || sg_run_write(&a, d, c, at("again"), "tag", &err) ||
-        sg_run_read(&b, d, c, at("again"), &err))
+    if (sg_run_read(&a, d, c, in_folder("run"), &err) || sg_run_write(&a, d, c, in_folder("again"), "tag", &err) ||
+        sg_run_read(&b, d, c, in_folder("again"), &err))
         fail_msg("%s", err.message);
     assert_memory_equal(a.offsets, b.offsets, (QUERIES + 1) * sizeof *a.offsets);
     assert_memory_equal(a.doc, b.doc, (size_t)a.offsets[QUERIES] * sizeof *a.doc);
@@ -246,10 +223,10 @@ static void refuses_judgements_of_nothing(void **state)
         else
             offsets[wrong[i].at] = wrong[i].value;
         copy.split[SG_COLLECTION_TEST] = (sg_judgements){right.n, offsets, doc, grade};
-        assert_int_equal(sg_dir_make(at("broken"), NULL), SG_OK);
-        assert_int_equal(sg_collection_write(at("broken"), &copy, NULL), SG_OK);
+        assert_int_equal(sg_dir_make(in_folder("broken"), NULL), SG_OK);
+        assert_int_equal(sg_collection_write(in_folder("broken"), &copy, NULL), SG_OK);
         sg_dataset there = *d;
-        there.dir = (char *)(uintptr_t)at("broken");
+        there.dir = (char *)(uintptr_t)in_folder("broken");
         assert_int_equal(sg_collection_open(&other, &there, &err), SG_ERR_FORMAT);
         assert_non_null(strstr(err.message, wrong[i].says));
     }
@@ -268,5 +245,5 @@ int main(void)
         cmocka_unit_test(refuses_judgements_of_nothing),
     };
 
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, folder_make, folder_drop);
 }

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "file/safetensors.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,21 +15,14 @@
 
 #include <cmocka.h>
 
-static char dir[SCRATCH_MAX], path[80];
+static char path[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "tensors"))
+    if (folder_make(state))
         return -1;
-    snprintf(path, sizeof path, "%s/t", dir);
+    snprintf(path, sizeof path, "%s/t", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 /* A file with this header and so many bytes 0, 1, 2, ... of data, in memory that starts `shift` bytes off alignment. */
@@ -288,5 +281,5 @@ int main(void)
         cmocka_unit_test(streams_columns_in_turns),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

@@ -6,7 +6,7 @@
 #include "data/synth.h"
 #include "data/synth_world.h"
 #include "file/json.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -18,21 +18,14 @@
 
 #include <cmocka.h>
 
-static char dir[SCRATCH_MAX], data[80];
+static char data[80];
 
 static int make_dir(void **state)
 {
-    (void)state;
-    if (scratch_make(dir, "synth"))
+    if (folder_make(state))
         return -1;
-    snprintf(data, sizeof data, "%s/d", dir);
+    snprintf(data, sizeof data, "%s/d", folder);
     return 0;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    return sg_dir_remove(dir, NULL);
 }
 
 static sg_synth_config config(const char *const *set)
@@ -397,5 +390,5 @@ int main(void)
         cmocka_unit_test(names_read_well_and_follow_the_tree),
     };
 
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_dir, folder_drop);
 }

@@ -6,7 +6,7 @@
 #include "lm/llm.h"
 #include "lm/merge.h"
 #include "lm/tune.h"
-#include "scratch.h"
+#include "folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,30 +19,21 @@
 #include <cmocka.h>
 
 #define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
-static char dir[SCRATCH_MAX], data[200];
+static char data[200];
 
 static int setup(void **state)
 {
     sg_buf text = {0};
     sg_error err;
 
-    (void)state;
-    if (scratch_make(dir, "tune"))
+    if (folder_make(state))
         return -1;
     for (int i = 0; i < 40; i++)
         sg_buf_printf(&text, "{\"prompt\": \"%.*s\", \"completion\": \" the cat\"}\n", i % 9 + 1, "abcdefghij");
-    snprintf(data, sizeof data, "%s/data.jsonl", dir);
+    snprintf(data, sizeof data, "%s/data.jsonl", folder);
     const sg_status st = sg_file_write(data, text.data, text.size, &err);
     sg_buf_free(&text);
     return st != SG_OK;
-}
-
-static int teardown(void **state)
-{
-    sg_error err;
-
-    (void)state;
-    return sg_dir_remove(dir, &err);
 }
 
 static void configure(sg_tune_config *c, const char *method)
@@ -65,7 +56,7 @@ static void configure(sg_tune_config *c, const char *method)
 
 static char *in_dir(const char *name, char path[300])
 {
-    snprintf(path, 300, "%s/%s", dir, name);
+    snprintf(path, 300, "%s/%s", folder, name);
     return path;
 }
 
@@ -279,13 +270,13 @@ static void wrong_adapters_are_refused(void **state)
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 32}", "prompt_embeddings",
          "adapter_model.safetensors: tensor 'prompt_embeddings': expected (3, 32), found (1, 1)"},
     };
-    char path[300], folder[300];
+    char path[300], wrong[300];
     const float one = 1;
     sg_llama *m;
     sg_error err;
 
     assert_int_equal(sg_llama_open(&m, MODEL, &err), SG_OK);
-    assert_int_equal(sg_dir_make(in_dir("wrong", folder), &err), SG_OK);
+    assert_int_equal(sg_dir_make(in_dir("wrong", wrong), &err), SG_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sg_adapter *a;
 
@@ -293,8 +284,8 @@ static void wrong_adapters_are_refused(void **state)
         assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
                                           &(sg_tensor_desc){cases[i].tensor, SG_DT_F32, 2, {1, 1}, &one}, 1, NULL, 0, &err),
                          SG_OK);
-        assert_int_equal(sg_adapter_open(&a, folder, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err), SG_ERR_FORMAT);
-        assert_string_equal(err.message + strlen(folder) + 1, cases[i].message);
+        assert_int_equal(sg_adapter_open(&a, wrong, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err), SG_ERR_FORMAT);
+        assert_string_equal(err.message + strlen(wrong) + 1, cases[i].message);
         assert_null(a);
     }
     sg_llama_close(m);
@@ -454,13 +445,13 @@ static void a_t5_that_fits_no_file_is_refused(void **state)
     } cases[] = {{"\"relative_attention_max_distance\": 128", "\"relative_attention_max_distance\": 100"},
                  {"\"feed_forward_proj\": \"gated-gelu\"", "\"feed_forward_proj\": \"gated-silu\""}};
     static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json"};
-    char folder[300], path[400], out[300];
+    char odd[300], path[400], out[300];
     sg_merge_config c;
     json_t *report;
     sg_error err;
 
     sg_options_init(&c, sg_merge_options, sg_n_merge_options);
-    assert_int_equal(sg_dir_make(in_dir("odd", folder), &err), SG_OK);
+    assert_int_equal(sg_dir_make(in_dir("odd", odd), &err), SG_OK);
     for (size_t i = 0; i < 2; i++) {
         sg_buf config = {0}, changed = {0};
 
@@ -468,7 +459,7 @@ static void a_t5_that_fits_no_file_is_refused(void **state)
             snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/t5v11/%s", files[k]);
             config.size = 0;
             assert_int_equal(sg_file_read(&config, path, 1 << 24, &err), SG_OK);
-            snprintf(path, sizeof path, "%s/%s", folder, files[k]);
+            snprintf(path, sizeof path, "%s/%s", odd, files[k]);
             const char *at = k ? NULL : strstr(config.data, cases[i].key);
             assert_true(k || at);
             if (at) {
@@ -482,8 +473,8 @@ static void a_t5_that_fits_no_file_is_refused(void **state)
         }
         sg_buf_free(&config);
         sg_buf_free(&changed);
-        assert_int_equal(sg_merge(folder, NULL, in_dir("odd.gguf", out), &c, NULL, &report, &err), SG_ERR_USAGE);
-        assert_string_equal(err.message + strlen(folder),
+        assert_int_equal(sg_merge(odd, NULL, in_dir("odd.gguf", out), &c, NULL, &report, &err), SG_ERR_USAGE);
+        assert_string_equal(err.message + strlen(odd),
                             ": expected what a .gguf file of a T5 can say: a distance of 128, gates by GELU");
     }
 }
@@ -528,5 +519,5 @@ int main(void)
         cmocka_unit_test(a_t5_written_as_one_file_is_itself),
         cmocka_unit_test(a_t5_that_fits_no_file_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, folder_drop);
 }
