@@ -7,7 +7,7 @@
 # (8) epochs at one rate, BASE (12) at a falling one: base), and from it further rounds of ROUND (2) epochs. ROWS picks among
 #   random     pairs at random
 #   further    no alignment, but as many epochs
-#   aligned    pairs of best and worst by the judge; ROUNDS (1) of them, each from the one before (aligned-2, ...)
+#   aligned    pairs of best and worst by the judge; ROUNDS (1) of them, each from the one before (aligned-round2, ...)
 # with LAMBDA (.05), SHARE (1), BETA (1), RESPONSES (16), LR (.001). CSV: what bench_onerec says of each (bench/onerec.c): how often the
 # judge is right; recall, rewards, true worth and validity of lists of ten, of the cases of SPLIT (test, valid).
 #
@@ -61,8 +61,8 @@ for seed in ${SEEDS:-1 2 3}; do
         models="$models $work/$row-$how"
         last=$work/$row-$how
         for round in $(seq 2 "$([ "$row" = aligned ] && echo "${ROUNDS:-1}" || echo 1)"); do
-            train "$work/aligned-$round-$how" onerec "$shop" "$again init=$last lambda=$lambda"
-            last=$work/aligned-$round-$how
+            train "$work/aligned-round$round-$how" onerec "$shop" "$again init=$last lambda=$lambda"
+            last=$work/aligned-round$round-$how
             models="$models $last"
         done
     done
