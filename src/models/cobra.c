@@ -151,6 +151,10 @@ static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
     const double spread = c->content * c->init_sd;
     sg_status st;
 
+    if (c->leave_unseen && strcmp(c->softmax, "legal") != 0)
+        return sg_fail(err, SG_ERR_USAGE, "cobra: leave_unseen: expected softmax=legal, found %s", c->softmax);
+    if (c->content > 0 && !c->prefix_vectors && !c->item_vectors)
+        return sg_fail(err, SG_ERR_USAGE, "cobra: content: expected prefix_vectors or item_vectors=true, which it is the start of");
     if ((st = sg_content_add(s->text, t, 1, err)) ||
         (spread > 0 && s->item && (st = sg_content_add(s->item, t, spread, err))) ||
         (spread > 0 && s->names.prefix && (st = sg_names_content(&s->names, t, s->id_of, spread, err))))

@@ -145,6 +145,8 @@ static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_model *from = NULL;
     sg_status st;
 
+    if (c->content > 0 && !c->prefix_vectors)
+        return sg_fail(err, SG_ERR_USAGE, "onerec: content: expected prefix_vectors=true, which it is the start of");
     if (!c->init[0])
         return s->coder.names.prefix && c->content > 0
                    ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)
