@@ -220,6 +220,49 @@ static void new_items_stand_behind_their_like(void **state)
     tiny_free(&large);
 }
 
+/* Scores per code stay per code when there are new items to make room for: known items come in the order, with the scores, that they
+ * have without these. */
+static void lists_per_code_stay_so_beside_new_items(void **state)
+{
+    const int32_t history[] = {3, 7};
+    const int64_t offsets[2] = {0, 2};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    int32_t found[2][N + 1], at = 0;
+    float scores[2][N + 1], exact[N + 1];
+    tiny small, large;
+    sg_model *a, *b;
+    sg_session *session;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, "ends " SMALL "length_norm=0.8");
+    score(a, NULL, history, 2, N, found[0], scores[0], exact);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    add_as(s, N, large.codes + 3 * (size_t)N);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    assert_int_equal(sg_session_new(&session, a, NULL, &err), SG_OK);
+    session->offer = &v->offer;
+    session->beam = ALL;
+    session->cold_share = 0.1f;
+    assert_int_equal(sg_session_recommend(session, &h, NULL, N + 1, found[1], scores[1], &err), SG_OK);
+    for (int i = 0; i <= N && found[1][i] >= 0; i++)
+        if (found[1][i] < N) {
+            assert_int_equal(found[1][i], found[0][at]);
+            assert_float_equal(scores[1][i], scores[0][at], 1e-5);
+            at++;
+        }
+    assert_int_equal(at, N);
+    sg_session_free(session);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
 static void models_without_ids_hide_items(void **state)
 {
     const int32_t history[] = {3, 7};
@@ -439,6 +482,7 @@ int main(void)
         cmocka_unit_test(tiger_takes_items_it_was_not_trained_on),
         cmocka_unit_test(prefixes_keep_their_vectors),
         cmocka_unit_test(new_items_stand_behind_their_like),
+        cmocka_unit_test(lists_per_code_stay_so_beside_new_items),
         cmocka_unit_test(models_without_ids_hide_items),
         cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),
