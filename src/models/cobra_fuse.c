@@ -338,14 +338,15 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     }
     for (int32_t i = 0; i < n; i++)
         total += expf((float)c->psi * (value[i] - 1));
+    for (int32_t i = 0; i < n; i++) /* takes no place, but its part of the ID's probability */
+        if (!may_show(&want, s->id_items[first + i]))
+            value[i] = -INFINITY;
     const float shift = (float)c->tau * known - (float)c->psi - (!strcmp(c->fuse, "id") ? logf(total) : 0);
     const size_t most = c->neighbours && c->neighbours < n ? (size_t)c->neighbours : (size_t)n;
     const size_t found = sg_topk(nearest, cosine, most, value, (size_t)n);
     for (size_t j = 0; j < found; j++) {
         const int32_t item = s->id_items[first + nearest[j]];
 
-        if (!may_show(&want, item))
-            continue;
         candidate[kept] = item;
         cosine[kept++] = shift + (float)c->psi * cosine[j] + (prior ? prior[item] : 0);
     }
