@@ -9,7 +9,7 @@
 static struct {
     const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter, *what, *by, *split;
     bool chat, resume;
-    sg_list set, fm;
+    sg_list set, fm, deny;
 } arg;
 
 static const sg_opt options[] = {
@@ -27,6 +27,7 @@ static const sg_opt options[] = {
     SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: .jsonl file; retrieve: TREC run"),
     SG_OPT_STRING(0, "for", &arg.what, "WHAT", "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
     SG_OPT_STRING(0, "by", &arg.by, "HOW", "retrieve: title or substring (default substring)"),
+    SG_OPT_LIST(0, "deny", &arg.deny, "ID", "retrieve: documents that are never listed"),
     SG_OPT_STRING(0, "split", &arg.split, "NAME", "train, dev or test (default: lessons train, retrieve test)"),
     SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
@@ -124,7 +125,9 @@ static int run_retrieve(const sg_args *args)
                                      .split = arg.split,
                                      .out = arg.out,
                                      .set = arg.set.item,
-                                     .n_set = arg.set.n};
+                                     .n_set = arg.set.n,
+                                     .deny = arg.deny.item,
+                                     .n_deny = arg.deny.n};
     const int st = sedge_lm_retrieve(&p, &json, &err);
 
     return sg_show(args, st, json, &err, print);

@@ -44,7 +44,7 @@ static void split_ids(sg_list *list, const char *text)
     }
 }
 
-/* One line a level: "<1:12>  45.1 %  20 items  Sports > Running Shoes: cushioned running shoes" */
+/* One line a level, and one for the end of an ID that ends early: "<1:12>  45.1 %  20 items  Sports > Running Shoes: cushioned running shoes" */
 static void print_path(const json_t *path)
 {
     const json_t *step;
@@ -56,7 +56,9 @@ static void print_path(const json_t *path)
     json_array_foreach(path, i, step)
     {
         const json_t *words = sg_member(step, "words"), *word;
-        const char *code = sg_pool_printf("<%d:%.0f>", (int)i + 1, sg_number(step, "code")), *what = "";
+        const char *code = sg_member(step, "end") ? sg_pool_printf("<%d:end>", (int)i + 1)
+                                                  : sg_pool_printf("<%d:%.0f>", (int)i + 1, sg_number(step, "code"));
+        const char *what = "";
 
         printf("      %-9s", code);
         if (sg_member(step, "probability"))

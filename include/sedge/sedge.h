@@ -237,6 +237,8 @@ typedef struct sedge_retrieve_params {
     const char *out;   /* TREC run to write; NULL: none */
     const char *const *set;
     size_t n_set;
+    const char *const *deny; /* documents that are never listed; ids that there are not are passed over */
+    size_t n_deny;
 } sedge_retrieve_params;
 SEDGE_API int sedge_lm_retrieve(const sedge_retrieve_params *p, char **json, sedge_error *err);
 

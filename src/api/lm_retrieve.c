@@ -15,8 +15,9 @@ static sg_status read_by(sg_retrieve_by *out, const char *by, sg_error *err)
     return SG_OK;
 }
 
-static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_retrieve_by by,
-                                const sg_tokenizer *t, api_call *c)
+/* *allow: NULL, or owned by the caller, for as long as the retriever. */
+static sg_status make_retriever(sg_retriever **out, uint8_t **allow, const api_documents *d, sg_retrieve_by by,
+                                const sg_tokenizer *t, const sedge_retrieve_params *p, api_call *c)
 {
     const size_t n = (size_t)d->set->n_items;
     sg_bytes *text = sg_alloc_array(2 * n + 1, sizeof *text);
@@ -26,8 +27,18 @@ static sg_status make_retriever(sg_retriever **out, const api_documents *d, sg_r
         text[i] = sg_strings_at(&d->title, i);
         text[n + i] = sg_strings_at(&d->text, i);
     }
+    if (!st && p->n_deny && !(*allow = sg_alloc_array(n + 1, 1)))
+        st = sg_fail_memory(&c->err, "documents");
+    if (*allow)
+        memset(*allow, 1, n);
+    for (size_t i = 0; *allow && i < p->n_deny; i++) {
+        const int32_t document = sg_dataset_item(d->set, (sg_bytes){p->deny[i], strlen(p->deny[i])});
+
+        if (document >= 0)
+            (*allow)[document] = 0;
+    }
     if (!st)
-        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items}, by, t, &c->progress,
+        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items, *allow}, by, t, &c->progress,
                               &c->err);
     sg_free(text);
     return st;
@@ -108,6 +119,7 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     api_writer m = {0};
     sg_retriever *r = NULL;
     sg_desk *desk = NULL;
+    uint8_t *allow = NULL;
     sg_retrieve_by how = SG_BY_SUBSTRING;
     sg_retrieve_report done;
     sg_pool *pool;
@@ -116,7 +128,7 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     if (!(st = read_by(&how, by, &c->err)) &&
         !(st = api_documents_open(&d, p->data, p->split, "test", q, &c->err)) &&
         !(st = api_writer_open(&m, p->model, p->adapter, &c->err)) &&
-        !(st = make_retriever(&r, &d, how, api_writer_tokenizer(&m), c)) && !(st = api_pool(c, &pool)) &&
+        !(st = make_retriever(&r, &allow, &d, how, api_writer_tokenizer(&m), p, c)) && !(st = api_pool(c, &pool)) &&
         !(st = api_writer_desk(&desk, &m, sg_retrieve_length(r, o), pool, &c->err)) &&
         !(st = ask(&found, &done, r, desk, &d, o, c)))
         st = report(c, found, &d, by, p->out, &done);
@@ -125,6 +137,7 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     sg_free(found);
     sg_desk_free(desk);
     sg_retriever_free(r);
+    sg_free(allow);
     api_writer_close(&m);
     api_documents_close(&d);
     return st;

@@ -97,6 +97,10 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected no user, history or explanation beside it");
         goto done;
     }
+    if (p.query && (o.groups > 1 || o.temperature > 0 || o.mmr > 0 || o.seen || p.n_allow || p.n_deny)) {
+        st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected no groups, temperature, mmr, seen, allow or deny: they are of lists for histories");
+        goto done;
+    }
     if (p.query && !sg_utf8_valid(p.query, strlen(p.query))) {
         st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected UTF-8");
         goto done;

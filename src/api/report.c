@@ -295,8 +295,12 @@ static sg_status put_branches(page *p, int level, int32_t node, sg_error *err)
     for (int32_t i = 0; !st && i < children.n && i < most; i++) {
         const int32_t n = list[i].last - list[i].first;
 
-        sg_buf_printf(&p->html, "<details%s><summary><code>%d:%d</code> <span class=muted>%d %s</span>", level == 0 ? " class=top" : "", level + 1,
-                      (int)list[i].code, (int)n, n == 1 ? "item" : "items");
+        sg_buf_printf(&p->html, "<details%s><summary><code>%d:", level == 0 ? " class=top" : "", level + 1);
+        if (sg_catalogue_ended(c, level + 1, list[i].code))
+            sg_buf_puts(&p->html, "end");
+        else
+            sg_buf_printf(&p->html, "%d", (int)list[i].code);
+        sg_buf_printf(&p->html, "</code> <span class=muted>%d %s</span>", (int)n, n == 1 ? "item" : "items");
         put_words(p, list[i].first, list[i].last);
         sg_buf_puts(&p->html, "</summary>\n");
         if (n > TREE_ITEMS && level + 2 < sg_catalogue_levels(c)) /* the last level only tells items apart */ {
@@ -337,7 +341,11 @@ static void put_hit(page *p, const json_t *hit, const char *truth)
     {
         const json_t *share = json_object_get(step, "probability");
 
-        sg_buf_printf(&p->html, "<span class=path><code>%d:%d</code></span>", (int)i + 1, (int)json_integer_value(json_object_get(step, "code")));
+        sg_buf_printf(&p->html, "<span class=path><code>%d:", (int)i + 1);
+        if (json_object_get(step, "end"))
+            sg_buf_puts(&p->html, "end</code></span>");
+        else
+            sg_buf_printf(&p->html, "%d</code></span>", (int)json_integer_value(json_object_get(step, "code")));
         if (share)
             sg_buf_printf(&p->html, " %.1f&nbsp;%% ", 100 * json_number_value(share));
     }

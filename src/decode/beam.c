@@ -20,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "decode/legal.h"
+#include "decode/length.h"
 #include "index/bits.h"
 #include "math/math.h"
 
@@ -333,6 +334,13 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
     }
 }
 
+static float score_of(const search *s, const sg_prefix *leaf)
+{
+    return s->spec->cold && s->spec->cold_length > 0
+               ? sg_score_by_length(leaf->score, sg_catalogue_item(s->c, leaf->node), s->c, s->spec->cold_length)
+               : leaf->score;
+}
+
 static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     search *s = ctx;
@@ -350,7 +358,7 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
         if (s->done[u] || (s->again && live < k)) /* fewer: only where the model contradicts itself */
             continue;
         for (size_t i = 0; i < n; i++)
-            w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : leaf[i].score, (uint32_t)i);
+            w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : score_of(s, &leaf[i]), (uint32_t)i);
         if (!s->spec->cold)
             n = sg_key_keep(w->key, n, k, w->spare, &least);
         sg_key_sort(w->key, n);
@@ -359,8 +367,7 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
             int32_t *seen = (int32_t *)(void *)w->key;
 
             for (size_t i = 0; i < n; i++)
-                found[i] =
-                    (sg_found){leaf[sg_key_number(w->key[i])].node, leaf[sg_key_number(w->key[i])].score};
+                found[i] = (sg_found){leaf[sg_key_number(w->key[i])].node, score_of(s, &leaf[sg_key_number(w->key[i])])};
             n = (size_t)sg_cold_mix(item, score, s->c, s->spec, &s->allowed, &s->denied[u], found, (int)n,
                                     seen);
         } else {

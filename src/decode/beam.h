@@ -49,6 +49,7 @@ typedef struct sg_beam_spec {
     const uint8_t *cold; /* (n_items) 1 = unseen while training; NULL: off */
     float cold_share;
     int cold_prefix;     /* 0: all codes but the last */
+    float cold_length;   /* above 0: found items are ranked, and scored, by score / codes of the ID to this power (decode/length.h) */
 } sg_beam_spec;
 
 /* item, score (batch, k): score = sum of log-probabilities; best first; ties by lower leaf; item -1 (score -inf) past the

@@ -4,17 +4,21 @@
 
 #include <math.h>
 
-void sg_rank_by_length(int32_t *item, float *score, int n, int k, const sg_catalogue *c, float power)
+float sg_score_by_length(float score, int32_t item, const sg_catalogue *c, float power)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX];
 
+    sg_catalogue_codes(c, item, codes);
+    return score / powf((float)sg_catalogue_length(c, codes), power);
+}
+
+void sg_rank_by_length(int32_t *item, float *score, int n, int k, const sg_catalogue *c, float power)
+{
     for (int i = 0; i < n && item[i] >= 0; i++) { /* insertion: lists are short, and nearly in order */
         const int32_t here = item[i];
+        const float value = sg_score_by_length(score[i], here, c, power);
         int at = i < k ? i : k;
-        float value;
 
-        sg_catalogue_codes(c, here, codes);
-        value = score[i] / powf((float)sg_catalogue_length(c, codes), power);
         if (at == k && value <= score[k - 1])
             continue;
         at -= at == k;

@@ -247,6 +247,10 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
 static sg_status fill_defaults(job *j, const sg_eval_spec *spec, sg_error *err)
 {
     j->spec = *spec;
+    if (spec->free)
+        return sg_fail(err, SG_ERR_USAGE, "free: expected queries for documents, found histories");
+    if (spec->exact && !j->model->class->score)
+        return sg_fail(err, SG_ERR_USAGE, "exact: %s searches, it has no scores of all items", j->model->class->name);
     if (!spec->k || spec->n_k < 1) {
         j->spec.k = k_default;
         j->spec.n_k = N_K_DEFAULT;

@@ -103,8 +103,8 @@ static void weigh(const sg_evidence *e, sg_gram *g)
                     : 0;
 }
 
-/* Places of a string; known_only: those in documents that have been found. */
-static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, bool known_only,
+/* Places of a string in documents that are allowed; known_only: and that have been found. */
+static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, const uint8_t *allow, bool known_only,
                              sg_error *err)
 {
     const sg_shelf *s = &e->shelf;
@@ -118,7 +118,7 @@ static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which,
 
         if (st)
             return st;
-        if (known_only && !e->count[item / s->parts])
+        if ((allow && !allow[item / s->parts]) || (known_only && !e->count[item / s->parts]))
             continue;
         e->found[e->n++] = (place){item / s->parts, which, s->offsets[item + 1] - behind - g->n};
         e->count[item / s->parts] += !known_only;
@@ -149,7 +149,7 @@ static sg_status find_all(sg_evidence *e, const sg_gram *gram, int n, const sg_e
     for (int known = 0; known < 2; known++)
         for (int i = 0; i < n && gram[i].weight > 0 && !st; i++)
             if (is_frequent(&gram[i], how) == (known > 0))
-                st = find_places(e, gram, i, known > 0, err);
+                st = find_places(e, gram, i, how->allow, known > 0, err);
     return st;
 }
 

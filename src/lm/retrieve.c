@@ -100,6 +100,7 @@ sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retriev
     r->by = by;
     r->tokenizer = t;
     r->n = d->n;
+    r->allow = d->allow;
     st = by == SG_BY_TITLE ? sg_titles_new(r, d, progress, err) : sg_strings_new(r, d, progress, err);
     if (st) {
         sg_retriever_free(r);

@@ -40,6 +40,7 @@ void sg_retrieve_completion(sg_buf *out, sg_bytes text);
 typedef struct sg_documents { /* (n) each; borrowed; empty texts and titles are fine */
     const sg_bytes *title, *text;
     int32_t n;
+    const uint8_t *allow; /* (n) 1 = may be found; NULL: all; borrowed for as long as the retriever */
 } sg_documents;
 
 typedef struct sg_retriever sg_retriever; /* one thread's; the model is not part of it */

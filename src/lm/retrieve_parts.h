@@ -29,6 +29,7 @@ struct sg_retriever {
     sg_retrieve_by by;
     const sg_tokenizer *tokenizer; /* borrowed */
     int32_t n;                     /* documents */
+    const uint8_t *allow;          /* borrowed: (n) those that may be found; NULL: all */
     sg_guide *guide;               /* owned */
     sg_titles titles;
     sg_strings_of strings;

@@ -77,21 +77,24 @@ static int32_t find(const sg_titles *t, string s)
     return low;
 }
 
-/* Titles that say nothing, in letters or in tokens, are left out: their documents are never found. */
-static void drop_empty(sg_titles *t)
+/* Titles that say nothing, in letters or in tokens, and those of documents that may not be found are left out: nobody writes them. */
+static void drop_titles(sg_titles *t, const uint8_t *allow)
 {
     int32_t kept = 0;
+    int64_t end = 0;
 
     for (int32_t i = 0; i < t->list.n; i++) {
         const string s = title_of(t, i);
 
-        t->longest = (int)s.n > t->longest ? (int)s.n : t->longest;
-        if (!s.n)
+        if (!s.n || (allow && !allow[i]))
             continue;
-        t->list.offsets[kept] = t->list.offsets[i]; /* what lies between is empty */
+        t->longest = (int)s.n > t->longest ? (int)s.n : t->longest;
+        memmove(t->list.id + end, s.id, s.n * sizeof *s.id);
+        t->list.offsets[kept] = end;
         t->document[kept++] = i;
+        end += (int64_t)s.n;
     }
-    t->list.offsets[kept] = t->list.offsets[t->list.n];
+    t->list.offsets[kept] = end;
     t->list.n = kept;
 }
 
@@ -108,7 +111,7 @@ sg_status sg_titles_new(sg_retriever *r, const sg_documents *d, const sg_progres
     t->order = sg_alloc_array((size_t)d->n, sizeof *t->order);
     if (!t->document || !t->order)
         return sg_fail_memory(err, "titles");
-    drop_empty(t);
+    drop_titles(t, d->allow);
     if (!t->list.n)
         return no_titles(err);
     if ((st = sort_titles(t, err)))

@@ -23,6 +23,7 @@ typedef struct sg_align_spec {
     double gap;  /* best and worst must be further apart */
     bool random; /* pairs at random instead of best and worst: a control */
     double beta;
+    uint64_t seed; /* of what is drawn: which examples, which of their events, the pairs of the control */
 } sg_align_spec;
 
 typedef struct

@@ -31,47 +31,73 @@
 #include <math.h>
 #include <string.h>
 
+#define FRAME "text.frame"
+
 #define SG_OPTION_STRUCT cobra_config
 static const sg_option cobra_options[] = {COBRA_OPTIONS(SG_OPTION_ROW)};
 #undef SG_OPTION_STRUCT
 
 /* ---- IDs ----------------------------------------------------------------------------------------------- */
-/* Items by ID: nodes of the catalogue at this depth, in order. */
-static sg_status find_ids(sg_model *m, sg_error *err)
+static void shelf_fini(cobra_shelf *s)
 {
-    const cobra_config *c = m->config;
-    const sg_catalogue *all = m->catalogue;
-    cobra *s = m->state;
-    const int deepest = sg_catalogue_levels(all), levels = c->levels < deepest ? c->levels : deepest;
-    const int32_t n = sg_catalogue_nodes(all, levels);
-    int32_t size[SG_CATALOGUE_LEVELS_MAX], *codes = sg_alloc_array((size_t)n * (size_t)levels, sizeof *codes);
+    sg_catalogue_free(s->ids);
+    sg_free(s->id_of);
+    sg_free(s->id_offsets);
+    sg_free(s->id_items);
+}
+
+/* Items by ID: nodes of the catalogue at this depth, in order. After an error, too, s is to be given back. */
+static sg_status shelf_init(cobra_shelf *s, const sg_catalogue *all, int levels, sg_error *err)
+{
+    const int deepest = sg_catalogue_levels(all);
+    const int32_t n = sg_catalogue_nodes(all, levels), n_items = sg_catalogue_items(all);
+    int32_t size[SG_CATALOGUE_LEVELS_MAX], own[SG_CATALOGUE_LEVELS_MAX];
+    int32_t *codes = sg_alloc_array((size_t)n * (size_t)levels, sizeof *codes);
     sg_status st = SG_OK;
 
-    s->id_of = sg_alloc_array((size_t)m->n_items, sizeof *s->id_of);
-    s->id_items = sg_alloc_array((size_t)m->n_items, sizeof *s->id_items);
+    s->n_items = n_items;
+    s->id_of = sg_alloc_array((size_t)n_items, sizeof *s->id_of);
+    s->id_items = sg_alloc_array((size_t)n_items, sizeof *s->id_items);
     s->id_offsets = sg_alloc_zero((size_t)n + 2, sizeof *s->id_offsets);
     if (!codes || !s->id_of || !s->id_items || !s->id_offsets)
         st = sg_fail_memory(err, "IDs");
-    for (int32_t i = 0; !st && i < m->n_items; i++) {
+    for (int32_t i = 0; !st && i < n_items; i++) {
         int32_t node = sg_catalogue_leaf(all, i);
 
+        s->id_of[i] = -1;
+        if (node < 0)
+            continue;
         for (int l = deepest; l > levels; l--)
             node = sg_catalogue_parent(all, l, node);
+        sg_catalogue_codes(all, i, own);
         s->id_of[i] = node;
         s->id_offsets[node + 2]++;
-        memcpy(codes + (size_t)node * (size_t)levels, m->codes + (size_t)i * (size_t)deepest,
-               (size_t)levels * sizeof *codes);
+        memcpy(codes + (size_t)node * (size_t)levels, own, (size_t)levels * sizeof *codes);
     }
     for (int32_t v = 0; !st && v < n; v++)
         s->id_offsets[v + 2] += s->id_offsets[v + 1];
-    for (int32_t i = 0; !st && i < m->n_items; i++)
-        s->id_items[s->id_offsets[s->id_of[i] + 1]++] = i;
+    for (int32_t i = 0; !st && i < n_items; i++)
+        if (s->id_of[i] >= 0)
+            s->id_items[s->id_offsets[s->id_of[i] + 1]++] = i;
     for (int l = 0; l < levels; l++)
         size[l] = sg_catalogue_size(all, l);
-    if (!st && !(st = sg_catalogue_new(&s->ids, codes, n, levels, size, err)))
-        sg_names_init(&s->names, s->ids);
+    if (!st)
+        st = sg_catalogue_new(&s->ids, codes, n, levels, size, err);
     sg_free(codes);
-    return st ? st : sg_names_number(&s->names, err);
+    return st;
+}
+
+static sg_status find_ids(sg_model *m, sg_error *err)
+{
+    const cobra_config *c = m->config;
+    cobra *s = m->state;
+    const int deepest = sg_catalogue_levels(m->catalogue);
+    const sg_status st = shelf_init(&s->shelf, m->catalogue, c->levels < deepest ? c->levels : deepest, err);
+
+    if (st)
+        return st;
+    sg_names_init(&s->names, s->shelf.ids);
+    return sg_names_number(&s->names, err);
 }
 
 /* ---- weights ------------------------------------------------------------------------------------------- */
@@ -126,10 +152,7 @@ static void cobra_fini(sg_model *m)
     cobra *s = m->state;
 
     sg_names_free(&s->names);
-    sg_catalogue_free(s->ids);
-    sg_free(s->id_of);
-    sg_free(s->id_offsets);
-    sg_free(s->id_items);
+    shelf_fini(&s->shelf);
     sg_free(s->known);
     sg_free(s->vectors);
     sg_tower_free(&s->tower);
@@ -144,6 +167,16 @@ static sg_status find_star(sg_model *m, sg_error *err)
     return c->star > 0 ? sg_star_need(&s->star, m, c->star, err) : SG_OK;
 }
 
+/* How text vectors were centred and scaled, for those of items that come later. */
+static sg_status keep_frame(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const cobra_config *c = m->config;
+    double *frame;
+    const sg_status st = sg_content_frame(&frame, t, c->text_dim, err);
+
+    return st ? st : sg_model_array_put(m, FRAME, SG_DT_F64, 1, (uint64_t[]){(uint64_t)c->text_dim + 1}, frame, err);
+}
+
 static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const cobra_config *c = m->config;
@@ -151,9 +184,13 @@ static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
     const double spread = c->content * c->init_sd;
     sg_status st;
 
-    if ((st = sg_content_add(s->text, t, 1, err)) ||
+    if (c->leave_unseen && strcmp(c->softmax, "legal") != 0)
+        return sg_fail(err, SG_ERR_USAGE, "cobra: leave_unseen: expected softmax=legal, found %s", c->softmax);
+    if (c->content > 0 && !c->prefix_vectors && !c->item_vectors)
+        return sg_fail(err, SG_ERR_USAGE, "cobra: content: expected prefix_vectors or item_vectors=true, which it is the start of");
+    if ((st = sg_content_add(s->text, t, 1, err)) || (st = keep_frame(m, t, err)) ||
         (spread > 0 && s->item && (st = sg_content_add(s->item, t, spread, err))) ||
-        (spread > 0 && s->names.prefix && (st = sg_names_content(&s->names, t, s->id_of, spread, err))))
+        (spread > 0 && s->names.prefix && (st = sg_names_content(&s->names, t, s->shelf.id_of, spread, err))))
         return st;
     if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
         st = find_star(m, err); /* validation asks before training ends */
@@ -161,14 +198,21 @@ static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
 }
 
 /* ---- tokens -------------------------------------------------------------------------------------------- */
+/* Of texts x (n, text_dim), before anything makes them unit vectors. */
+static sg_tensor *read_texts(const sg_model *m, sg_graph *g, sg_tensor *x)
+{
+    const cobra_config *c = m->config;
+    const cobra *s = m->state;
+
+    return sg_plus(g, sg_linear(g, x, s->straight, NULL),
+                   sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
+}
+
 sg_tensor *sg_cobra_items(const sg_model *m, sg_graph *g, const int32_t *item, int n)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
-    sg_tensor *x = sg_embed(g, s->text, item, n);
-    sg_tensor *v =
-        sg_plus(g, sg_linear(g, x, s->straight, NULL),
-                sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
+    sg_tensor *v = read_texts(m, g, sg_embed(g, s->text, item, n));
 
     if (s->item)
         v = sg_plus(g, v, sg_scale(g, sg_embed(g, s->item, item, n), (float)(1 / c->init_sd)));
@@ -196,6 +240,33 @@ sg_tensor *sg_cobra_ids(const sg_model *m, sg_graph *g, const int32_t *id, const
 
             token[at] = l < have ? w->first[l] + codes[l] : -1;
             prefix[at] = l < have ? w->node[(size_t)id[i] * (size_t)levels + (size_t)l] : -1;
+        }
+    }
+    sg_tensor *x = sg_embed_bag(g, w->token, token, n, levels);
+
+    if (w->prefix)
+        x = sg_plus(g, x, sg_embed_bag(g, w->prefix, prefix, n, levels));
+    return sg_scale(g, x, sqrtf((float)c->dim));
+}
+
+sg_tensor *sg_cobra_codes(const sg_model *m, sg_graph *g, const int32_t *codes, int n)
+{
+    const cobra_config *c = m->config;
+    const sg_names *w = &((const cobra *)m->state)->names;
+    const int levels = w->levels;
+    int32_t *token = sg_scratch(g, (size_t)n * (size_t)levels + 1, sizeof *token);
+    int32_t *prefix = sg_scratch(g, (size_t)n * (size_t)levels + 1, sizeof *prefix);
+
+    if (!token || !prefix)
+        return NULL;
+    for (int i = 0; i < n; i++, codes += levels) {
+        int32_t *to = token + (size_t)i * (size_t)levels, *row = prefix + (size_t)i * (size_t)levels;
+
+        if (codes[0] >= 0 && w->prefix)
+            sg_names_rows(row, w, codes);
+        for (int l = 0; l < levels; l++) {
+            to[l] = codes[0] < 0 ? -1 : w->first[l] + codes[l];
+            row[l] = codes[0] < 0 ? -1 : row[l];
         }
     }
     sg_tensor *x = sg_embed_bag(g, w->token, token, n, levels);
@@ -254,7 +325,7 @@ static sg_status cobra_examples(sg_model *m, const sg_train_data *t, size_t *n, 
     int64_t *count;
     sg_status st;
 
-    if ((c->leave_unseen && (st = sg_names_known(&s->names, t, s->id_of, err))) ||
+    if ((c->leave_unseen && (st = sg_names_known(&s->names, t, s->shelf.id_of, err))) ||
         (st = sg_runs_new(&s->runs, t, c->history, false, 2, err)) ||
         (st = sg_count_items(&count, t, false, err)))
         return st;
@@ -329,7 +400,7 @@ static bool ask(questions *a, const sg_model *m, sg_graph *g, const sg_sequences
             const int t = a->n++;
 
             a->dense_row[t] = 2 * i;
-            a->id[t] = s->id_of[q->item[i]];
+            a->id[t] = s->shelf.id_of[q->item[i]];
             a->vector[t] = slot[q->item[i]];
             for (int l = 0; l < levels; l++) {
                 const int r = t * levels + l;
@@ -386,7 +457,7 @@ static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, 
         return NULL;
     for (int i = 0; i < q.tokens; i++) {
         own[i] = slot[q.item[i]];
-        id[i] = s->id_of[q.item[i]];
+        id[i] = s->shelf.id_of[q.item[i]];
     }
     for (int b = 0; b <= n; b++)
         offsets[b] = 2 * q.offsets[b];
@@ -421,6 +492,68 @@ static sg_status cobra_ready(sg_model *m, sg_error *err)
     return st;
 }
 
+/* ---- items that come and go ------------------------------------------------------------------------------ */
+static const double *frame_of(const sg_model *m)
+{
+    const cobra_config *c = m->config;
+    const sg_model_array *a;
+
+    return sg_model_array_need(&a, m, FRAME, SG_DT_F64, 1, (int64_t[]){c->text_dim + 1}, NULL) ? NULL : a->data;
+}
+
+/* STAR and vectors of items' own are of the items of the training alone. */
+static bool cobra_living(const sg_model *m)
+{
+    const cobra_config *c = m->config;
+
+    return c->star == 0 && !c->item_vectors && frame_of(m);
+}
+
+static int cobra_take_numbers(const sg_model *m)
+{
+    return ((const cobra_config *)m->config)->dim;
+}
+
+static sg_status cobra_take(float *out, const sg_model *m, const float *x, int dim, sg_error *err)
+{
+    const cobra_config *c = m->config;
+    sg_graph *g;
+    sg_status st = sg_graph_new(&g, NULL, SG_F32, err);
+
+    if (st)
+        return st;
+    sg_graph_begin(g, SG_INFER, 0, 0);
+    sg_tensor *text = sg_tensor_2d(g, 1, c->text_dim);
+    if (text)
+        sg_content_row(text->data, frame_of(m), x, dim, c->text_dim, 1);
+    const sg_tensor *v = sg_l2norm(g, read_texts(m, g, text), 1e-12f);
+    if (!(st = sg_graph_status(g, err)))
+        memcpy(out, v->data, (size_t)c->dim * sizeof *out);
+    sg_graph_free(g);
+    return st;
+}
+
+static void cobra_offer_free(void *own)
+{
+    if (own)
+        shelf_fini(own);
+    sg_free(own);
+}
+
+static sg_status cobra_offer(void **out, const sg_model *m, const sg_offer *o, sg_error *err)
+{
+    cobra_shelf *s = sg_alloc_zero(1, sizeof *s);
+    const sg_status st =
+        s ? shelf_init(s, o->catalogue, ((const cobra *)m->state)->names.levels, err) : sg_fail_memory(err, "IDs");
+
+    if (st) {
+        cobra_offer_free(s);
+        s = NULL;
+    }
+    *out = s;
+    return st;
+}
+
 const sg_model_class sg_model_cobra = {
     .name = "cobra",
     .summary = "decoder that writes the ID of the next item, then the vector that tells which of its items",
@@ -431,6 +564,11 @@ const sg_model_class sg_model_cobra = {
     .state_bytes = sizeof(cobra),
     .needs_vectors = true,
     .needs_ids = true,
+    .living = cobra_living,
+    .take_numbers = cobra_take_numbers,
+    .take = cobra_take,
+    .offer = cobra_offer,
+    .offer_free = cobra_offer_free,
     .weights = cobra_weights,
     .init = cobra_init,
     .ready = cobra_ready,

@@ -61,7 +61,8 @@ void sg_cobra_session_fini(sg_session *session)
 typedef struct decoder {
     const sg_model *m;
     sg_session *session;
-    const float *vectors; /* (n_items, dim) */
+    const cobra_shelf *shelf; /* what is on offer */
+    const float *vectors; /* (the model's items, dim) */
     int batch, cap;       /* users; IDs a level may have */
     int32_t *tokens;      /* (batch + 1) of each user's history */
     sg_tensor **k, **v;   /* (layers) of the history */
@@ -69,6 +70,20 @@ typedef struct decoder {
     int32_t *node[2];     /* (cap) node of each prefix, of this level and the one before */
     float *before[2];     /* (cap, dim) sum of the vectors of its codes */
 } decoder;
+
+static const cobra_shelf *shelf_of(const sg_session *session)
+{
+    return session->offer && session->offer->own ? session->offer->own : &((const cobra *)session->model->state)->shelf;
+}
+
+/* Of any item: one that came, or came back with other texts, has what was taken of these. */
+static const float *vector_of(const decoder *d, int32_t item)
+{
+    const sg_offer *o = d->session->offer;
+    const cobra_config *c = d->m->config;
+
+    return o && o->taken && o->taken[item] ? o->taken[item] : d->vectors + (size_t)item * (size_t)c->dim;
+}
 
 /* One block over new tokens x (n, dim), one sequence each row or the history as it is; keys and values are those of spec. */
 static sg_tensor *run_block(const sg_block *b, sg_graph *g, sg_tensor *x, sg_tensor *normed, sg_tensor *k,
@@ -94,7 +109,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     sg_sequences q;
     sg_status st;
 
-    *d = (decoder){.m = m, .session = session, .batch = h->n, .cap = cap};
+    *d = (decoder){.m = m, .session = session, .shelf = shelf_of(session), .batch = h->n, .cap = cap};
     if ((st = need_vectors(&d->vectors, session, err)))
         return st;
     sg_graph_begin(g, SG_INFER, 0, 0);
@@ -107,24 +122,25 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     }
     if (sg_graph_status(g, err) || !sg_histories_pack(&q, g, h, c->history))
         return sg_graph_status(g, err);
-    int32_t *place = sg_places_from_end(g, &q), *id = sg_scratch(g, (size_t)q.tokens + 1, sizeof *id),
-            *last = sg_scratch(g, (size_t)h->n, sizeof *last);
+    const size_t levels = (size_t)s->names.levels;
+    int32_t own[SG_CATALOGUE_LEVELS_MAX], *codes = sg_scratch(g, (size_t)q.tokens + 1, levels * sizeof *codes);
+    int32_t *place = sg_places_from_end(g, &q), *last = sg_scratch(g, (size_t)h->n, sizeof *last);
     sg_tensor *v = sg_tensor_2d(g, q.tokens, c->dim);
 
-    if (!place || !id || !last || !v)
+    if (!place || !codes || !last || !v)
         return sg_graph_status(g, err);
     for (int i = 0; i < q.tokens; i++) {
         place[i]++; /* the item to come is at 0 */
-        id[i] = s->id_of[q.item[i]];
-        memcpy(v->data + (size_t)i * (size_t)c->dim, d->vectors + (size_t)q.item[i] * (size_t)c->dim,
-               (size_t)c->dim * sizeof(float));
+        sg_session_codes(session, q.item[i], own);
+        memcpy(codes + (size_t)i * levels, own, levels * sizeof *codes);
+        memcpy(v->data + (size_t)i * (size_t)c->dim, vector_of(d, q.item[i]), (size_t)c->dim * sizeof(float));
     }
     for (int b = 0; b <= h->n; b++)
         d->tokens[b] = 2 * q.offsets[b];
     for (int b = 0; b < h->n; b++)
         last[b] = q.last[b] < 0 ? -1 : 2 * q.last[b] + 1;
 
-    sg_tensor *x = sg_cobra_interleave(m, g, sg_cobra_ids(m, g, id, NULL, q.tokens), v, place, q.tokens);
+    sg_tensor *x = sg_cobra_interleave(m, g, sg_cobra_codes(m, g, codes, q.tokens), v, place, q.tokens);
     for (int i = 0; i < s->tower.n; i++) {
         const sg_block *b = &s->tower.block[i];
         sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
@@ -137,7 +153,7 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     return sg_graph_status(g, err);
 }
 
-/* Sums of the vectors of the codes of each prefix: its parent's and its last code's. Notes the nodes. */
+/* Sums of the vectors of the codes of each prefix: its parent's and its last code's. Notes the nodes, -1: training knew no such. */
 static void sum_prefixes(decoder *d, const sg_beam_rows *rows)
 {
     const sg_names *w = &((const cobra *)d->m->state)->names;
@@ -155,10 +171,11 @@ static void sum_prefixes(decoder *d, const sg_beam_rows *rows)
             continue;
         }
         const size_t parent = (size_t)rows->parent[r];
-        *node = sg_catalogue_child(w->catalogue, level - 1, d->node[(level + 1) & 1][parent], rows->code[r]);
+        const int32_t above = d->node[(level + 1) & 1][parent];
+        *node = above < 0 ? -1 : sg_catalogue_child(w->catalogue, level - 1, above, rows->code[r]);
         memcpy(sum, d->before[(level + 1) & 1] + parent * dim, dim * sizeof *sum);
         sg_axpy(sum, scale, w->token->value + (size_t)(w->first[level - 1] + rows->code[r]) * dim, dim);
-        if (w->prefix && level > 1)
+        if (w->prefix && level > 1 && *node >= 0)
             sg_axpy(sum, scale, w->prefix->value + (size_t)(w->first_prefix[level] + *node) * dim, dim);
     }
 }
@@ -199,18 +216,24 @@ static sg_tensor *vectors_after(const decoder *d, const int32_t *id, int each)
     const sg_model *m = d->m;
     const cobra *s = m->state;
     const int n = d->batch * each, history = d->tokens[d->batch];
+    const size_t levels = (size_t)s->names.levels;
     sg_graph *g = d->session->graph;
+    int32_t *codes = sg_scratch(g, (size_t)n + 1, levels * sizeof *codes);
     int32_t *place = sg_scratch(g, (size_t)n, sizeof *place),
             *one = sg_scratch(g, (size_t)n + 1, sizeof *one),
             *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *row = sg_scratch(g, (size_t)history * (size_t)each + (size_t)n, sizeof *row);
     int at = 0;
 
-    if (!place || !one || !offsets || !row)
+    if (!codes || !place || !one || !offsets || !row)
         return NULL;
     for (int i = 0; i < n; i++) { /* a sequence each: the user's history, and the ID */
         const int b = i / each;
 
+        if (id[i] >= 0)
+            sg_catalogue_codes(d->shelf->ids, id[i], codes + (size_t)i * levels);
+        else
+            codes[(size_t)i * levels] = -1;
         place[i] = 0;
         one[i] = i;
         offsets[i] = at;
@@ -220,7 +243,7 @@ static sg_tensor *vectors_after(const decoder *d, const int32_t *id, int each)
     }
     one[n] = n;
     offsets[n] = at;
-    sg_tensor *x = sg_plus(g, sg_cobra_ids(m, g, id, NULL, n), sg_embed(g, s->position, place, n));
+    sg_tensor *x = sg_plus(g, sg_cobra_codes(m, g, codes, n), sg_embed(g, s->position, place, n));
     for (int i = 0; i < s->tower.n; i++) {
         const sg_block *b = &s->tower.block[i];
         sg_tensor *normed = sg_norm_forward(g, &b->norm_self, x);
@@ -252,10 +275,9 @@ static bool may_show(const wanted *w, int32_t item)
 }
 
 /* IDs of which nothing may be shown, for the search: allowed (ids) for all users, or NULL; for each user, after *deny. */
-static sg_status bar_ids(sg_beam_spec *spec, const sg_model *m, sg_graph *g, const sg_histories *h,
+static sg_status bar_ids(sg_beam_spec *spec, const cobra_shelf *s, sg_graph *g, const sg_histories *h,
                          const sg_filter *f, sg_error *err)
 {
-    const cobra *s = m->state;
     const int32_t n_ids = sg_catalogue_items(s->ids);
     uint8_t *allow = NULL;
     int64_t *offsets, n = 0;
@@ -265,8 +287,8 @@ static sg_status bar_ids(sg_beam_spec *spec, const sg_model *m, sg_graph *g, con
         if (!(allow = sg_scratch(g, (size_t)n_ids, 1)))
             return sg_graph_status(g, err);
         memset(allow, 0, (size_t)n_ids);
-        for (int32_t i = 0; i < m->n_items; i++)
-            if (f->allow[i])
+        for (int32_t i = 0; i < s->n_items; i++)
+            if (f->allow[i] && s->id_of[i] >= 0)
                 allow[s->id_of[i]] = 1;
         spec->allow = allow;
     }
@@ -281,9 +303,11 @@ static sg_status bar_ids(sg_beam_spec *spec, const sg_model *m, sg_graph *g, con
 
         offsets[b] = n;
         for (int64_t e = 0; e < w.n_seen; e++) {
-            const int32_t id = s->id_of[w.seen[e]];
+            const int32_t id = w.seen[e] < s->n_items ? s->id_of[w.seen[e]] : -1;
             bool any = false;
 
+            if (id < 0)
+                continue;
             for (int32_t i = s->id_offsets[id]; i < s->id_offsets[id + 1] && !any; i++)
                 any = may_show(&w, s->id_items[i]);
             if (!any)
@@ -318,7 +342,7 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
 {
     const sg_model *m = w->d->m;
     const cobra_config *c = m->config;
-    const cobra *s = m->state;
+    const cobra_shelf *s = w->d->shelf;
     const size_t dim = (size_t)c->dim, row = user * (size_t)w->each + (size_t)r;
     const int32_t id = w->id[row], first = s->id_offsets[id], n = s->id_offsets[id + 1] - first;
     const float *prior = w->prior ? w->prior + user * (size_t)m->n_items : NULL, *u = w->u + row * dim;
@@ -328,7 +352,7 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     int kept = 0;
 
     for (int32_t i = 0; i < n; i++)
-        value[i] = sg_dot(u, w->d->vectors + (size_t)s->id_items[first + i] * dim, dim);
+        value[i] = sg_dot(u, vector_of(w->d, s->id_items[first + i]), dim);
     if (prior) { /* back to the ID's own log-probability */
         float most = prior[s->id_items[first]];
 
@@ -338,14 +362,15 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     }
     for (int32_t i = 0; i < n; i++)
         total += expf((float)c->psi * (value[i] - 1));
+    for (int32_t i = 0; i < n; i++) /* takes no place, but its part of the ID's probability */
+        if (!may_show(&want, s->id_items[first + i]))
+            value[i] = -INFINITY;
     const float shift = (float)c->tau * known - (float)c->psi - (!strcmp(c->fuse, "id") ? logf(total) : 0);
     const size_t most = c->neighbours && c->neighbours < n ? (size_t)c->neighbours : (size_t)n;
     const size_t found = sg_topk(nearest, cosine, most, value, (size_t)n);
     for (size_t j = 0; j < found; j++) {
         const int32_t item = s->id_items[first + nearest[j]];
 
-        if (!may_show(&want, item))
-            continue;
         candidate[kept] = item;
         cosine[kept++] = shift + (float)c->psi * cosine[j] + (prior ? prior[item] : 0);
     }
@@ -377,7 +402,7 @@ static void fuse_users(void *ctx, size_t piece, size_t begin, size_t end, int th
 
 static sg_status fuse(fusion *w, sg_error *err)
 {
-    const size_t n = (size_t)w->d->m->n_items + (size_t)w->k;
+    const size_t n = (size_t)w->d->shelf->n_items + (size_t)w->k;
     sg_pool *pool = w->d->session->pool;
     sg_graph *g = w->d->session->graph;
     const int threads = sg_pool_threads(pool);
@@ -405,7 +430,8 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
 {
     const sg_model *m = session->model;
     const cobra *s = m->state;
-    const size_t n = (size_t)m->n_items, n_ids = (size_t)sg_catalogue_items(s->ids), batch = (size_t)w->h->n;
+    const cobra_shelf *shelf = &s->shelf; /* with STAR there is no other */
+    const size_t n = (size_t)m->n_items, n_ids = (size_t)sg_catalogue_items(shelf->ids), batch = (size_t)w->h->n;
     sg_graph *g = session->graph;
     float *score = sg_scratch(g, batch, n * sizeof *score),
           *best = sg_scratch(g, batch, n_ids * sizeof *best);
@@ -423,10 +449,10 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
         for (size_t i = 0; i < n_ids; i++)
             best[b * n_ids + i] = -INFINITY;
         for (size_t i = 0; i < n; i++)
-            best[b * n_ids + (size_t)s->id_of[i]] =
-                fmaxf(best[b * n_ids + (size_t)s->id_of[i]], score[b * n + i]);
+            best[b * n_ids + (size_t)shelf->id_of[i]] =
+                fmaxf(best[b * n_ids + (size_t)shelf->id_of[i]], score[b * n + i]);
     }
-    return sg_prior_init(ids, s->ids, w->h->n, best, session->pool, sg_graph_arena(g), err);
+    return sg_prior_init(ids, shelf->ids, w->h->n, best, session->pool, sg_graph_arena(g), err);
 }
 
 static sg_status recommend_some(sg_session *session, const sg_histories *h, const sg_filter *f, int each,
@@ -434,7 +460,6 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
 {
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
-    const cobra *s = m->state;
     sg_graph *g = session->graph;
     sg_beam_spec spec = {.beam = each, .k = each, .renormalise = !strcmp(c->softmax, "legal")};
     fusion w = {.h = h, .f = f, .each = each, .k = k, .item = item, .score = score};
@@ -444,7 +469,7 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     decoder d;
     sg_status st;
 
-    if ((st = decoder_open(&d, session, h, h->n * each, err)) || (st = bar_ids(&spec, m, g, h, f, err)))
+    if ((st = decoder_open(&d, session, h, h->n * each, err)) || (st = bar_ids(&spec, d.shelf, g, h, f, err)))
         return st;
     if (c->star > 0) {
         spec.prior = &prior;
@@ -455,7 +480,7 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     logp = sg_scratch(g, (size_t)h->n * (size_t)each, sizeof *logp);
     if (!id || !logp)
         return sg_graph_status(g, err);
-    if ((st = sg_beam_search(id, logp, s->ids, h->n, &spec, write_code, &d, session->pool, sg_graph_arena(g),
+    if ((st = sg_beam_search(id, logp, d.shelf->ids, h->n, &spec, write_code, &d, session->pool, sg_graph_arena(g),
                              err)))
         return st;
     const sg_tensor *u = vectors_after(&d, id, each);
@@ -474,7 +499,7 @@ sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const s
     enum { ROWS = 512 }; /* IDs that are asked for their vectors together */
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
-    const int ids = sg_catalogue_items(((const cobra *)m->state)->ids),
+    const int ids = sg_catalogue_items(shelf_of(session)->ids),
               beam = session->beam ? session->beam : c->beam;
     const int each = (beam > k ? beam : k) < ids ? (beam > k ? beam : k) : ids,
               users = each < ROWS ? ROWS / each : 1;
@@ -512,8 +537,8 @@ sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_
     if (!id || !known)
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++)
-        id[i] = s->id_of[item[i]];
-    if ((st = sg_path_scores(known, s->ids, id, n, !strcmp(c->softmax, "legal"), write_code, &d,
+        id[i] = d.shelf->id_of[item[i]];
+    if ((st = sg_path_scores(known, d.shelf->ids, id, n, !strcmp(c->softmax, "legal"), write_code, &d,
                              sg_graph_arena(g), err)))
         return st;
     const sg_tensor *u = vectors_after(&d, id, n);
@@ -523,13 +548,13 @@ sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_
         const float *ui = u->data + (size_t)i * dim;
         float total = 0;
 
-        for (int32_t k = s->id_offsets[id[i]]; k < s->id_offsets[id[i] + 1]; k++)
-            total += expf((float)c->psi * (sg_dot(ui, d.vectors + (size_t)s->id_items[k] * dim, dim) - 1));
+        for (int32_t k = d.shelf->id_offsets[id[i]]; k < d.shelf->id_offsets[id[i] + 1]; k++)
+            total += expf((float)c->psi * (sg_dot(ui, vector_of(&d, d.shelf->id_items[k]), dim) - 1));
         for (size_t l = 0; l < all; l++)
             logp[(size_t)i * all + l] = l < levels ? known[(size_t)i * levels + l] : 0;
         if (levels < all)
             logp[(size_t)i * all + levels] =
-                (float)c->psi * (sg_dot(ui, d.vectors + (size_t)item[i] * dim, dim) - 1) - logf(total);
+                (float)c->psi * (sg_dot(ui, vector_of(&d, item[i]), dim) - 1) - logf(total);
     }
     return SG_OK;
 }

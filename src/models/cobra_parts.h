@@ -48,12 +48,17 @@ typedef struct cobra_config {
     COBRA_OPTIONS(SG_OPTION_FIELD)
 } cobra_config;
 
-typedef struct cobra {
+typedef struct cobra_shelf { /* items by ID: of the model, or of what is on offer */
     sg_catalogue *ids;   /* owned: IDs that exist; ID i is the i-th in order */
-    int32_t *id_of;      /* owned (n_items) */
+    int32_t n_items;
+    int32_t *id_of;      /* owned (n_items); -1: not on offer */
     int32_t *id_offsets; /* owned (ids + 1) and the items of each ID, ascending */
     int32_t *id_items;
-    sg_names names;                        /* of ids */
+} cobra_shelf;
+
+typedef struct cobra {
+    cobra_shelf shelf;                     /* of all its items */
+    sg_names names;                        /* of the shelf's IDs */
     sg_param *position, *depth;            /* (history + 1, dim), (levels, dim) */
     sg_param *text, *item;                 /* (n_items, text_dim) frozen, (n_items, dim) or NULL */
     sg_param *straight, *up, *up_b, *down; /* tower */
@@ -77,6 +82,8 @@ typedef struct cobra_session {
 sg_tensor *sg_cobra_items(const sg_model *m, sg_graph *g, const int32_t *item, int n);
 /* Sums (n, dim) of the vectors of the first `upto[i]` codes of these IDs and of their prefixes; ID -1: zeros. */
 sg_tensor *sg_cobra_ids(const sg_model *m, sg_graph *g, const int32_t *id, const int32_t *upto, int n);
+/* The same of whole IDs by their codes (n, levels), which training need not have known; first code -1: zeros. */
+sg_tensor *sg_cobra_codes(const sg_model *m, sg_graph *g, const int32_t *codes, int n);
 /* e and v (n, dim) of n items one after the other, (2 n, dim): what the decoder reads. place (n): of each item. */
 sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v, const int32_t *place, int n);
 /* What writes a code, from the decoder's state and the sum of the codes before it, (n, dim) each; depth (n): which code. */

@@ -390,8 +390,9 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
     const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
-    const bool by_length = s->spec.length_norm > 0 && groups == 1 && !(session->temperature > 0) && !cold;
-    const bool again = !session->plain && groups == 1 && !(session->temperature > 0) && !cold;
+    const bool drawn = session->temperature > 0;
+    const bool by_length = s->spec.length_norm > 0 && !drawn && !cold; /* what is drawn keeps its order, the mix ranks itself */
+    const bool again = !session->plain && groups == 1 && !drawn && !cold;
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide
@@ -403,7 +404,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                          .k = by_length ? beam : k,
                          .groups = groups,
                          .diversity = diversity,
-                         .temperature = session->temperature > 0 ? temperature : NULL,
+                         .temperature = drawn ? temperature : NULL,
                          .seed = session->seed,
                          .complete = again ? most : 0,
                          .renormalise = s->spec.legal || s->spec.renormalise,
@@ -412,7 +413,8 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                          .cold_share = session->cold_share,
                          .cold_prefix = session->cold_prefix < sg_catalogue_levels(session->model->catalogue)
                                             ? session->cold_prefix
-                                            : 0};
+                                            : 0,
+                         .cold_length = s->spec.length_norm};
     sg_prior prior;
     sg_status st;
     sg_decoder d;
@@ -460,6 +462,9 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
             memcpy(item + here + i * (size_t)k, found + i * (size_t)beam, (size_t)k * sizeof *item);
             memcpy(score + here + i * (size_t)k, value + i * (size_t)beam, (size_t)k * sizeof *score);
         }
+        for (size_t i = here; drawn && !cold && s->spec.length_norm > 0 && i < here + (size_t)n * (size_t)k; i++)
+            if (item[i] >= 0)
+                score[i] = sg_score_by_length(score[i], item[i], sg_session_catalogue(session), s->spec.length_norm);
     }
     return SG_OK;
 }

@@ -5,6 +5,7 @@
 #include "math/math.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct sums {
     double *mean;   /* owned (n_rows, dim) */
@@ -74,6 +75,39 @@ sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *ro
     sg_free(s.centre);
     sg_free(s.count);
     return *out ? SG_OK : sg_fail_memory(err, "content");
+}
+
+sg_status sg_content_frame(double **frame, const sg_train_data *t, int dim, sg_error *err)
+{
+    const sg_vectors *v = t->vectors;
+    sums s = {0};
+    int32_t *row;
+
+    *frame = NULL;
+    if (!v)
+        return sg_fail(err, SG_ERR_MISSING, "content needs item vectors: run `sedge embed DATA` first");
+    const int have = v->dim < dim ? v->dim : dim;
+    s = (sums){sg_alloc_zero((size_t)v->n * (size_t)have, sizeof *s.mean), sg_alloc_zero((size_t)dim, sizeof *s.centre),
+               sg_alloc_zero((size_t)v->n, sizeof *s.count)};
+    row = sg_alloc_array((size_t)v->n, sizeof *row);
+    if (s.mean && s.centre && s.count && row && (*frame = sg_alloc_zero((size_t)dim + 1, sizeof **frame))) {
+        for (int32_t i = 0; i < v->n; i++)
+            row[i] = i;
+        add_items(&s, v, row, 1, have);
+        memcpy(*frame, s.centre, (size_t)have * sizeof **frame);
+        (*frame)[dim] = finish(&s, v->n, have);
+    }
+    sg_free(row);
+    sg_free(s.mean);
+    sg_free(s.centre);
+    sg_free(s.count);
+    return *frame ? SG_OK : sg_fail_memory(err, "content");
+}
+
+void sg_content_row(float *row, const double *frame, const float *x, int have, int dim, double spread)
+{
+    for (int j = 0; j < dim; j++)
+        row[j] = j < have && frame[dim] > 0 ? (float)(((double)x[j] - frame[j]) * spread / frame[dim]) : 0;
 }
 
 sg_status sg_content_add(sg_param *table, const sg_train_data *t, double spread, sg_error *err)

@@ -10,6 +10,9 @@
  * SG_ERR_MISSING without vectors. *out is owned by the caller (sg_free). */
 sg_status sg_content_rows(float **out, const sg_train_data *t, const int32_t *row, int per, int32_t n_rows, int dim,
                           double spread, sg_error *err);
+/* What makes such a row of one item's vector x: frame (dim + 1), row j is (x_j - frame[j]) spread / frame[dim], where x has j. */
+sg_status sg_content_frame(double **frame, const sg_train_data *t, int dim, sg_error *err);
+void sg_content_row(float *row, const double *frame, const float *x, int have, int dim, double spread);
 /* The vectors of all items, as above, are added to the rows of an item table (n_items, dim). */
 sg_status sg_content_add(sg_param *table, const sg_train_data *t, double spread, sg_error *err);
 

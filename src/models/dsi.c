@@ -196,7 +196,7 @@ static sg_status dsi_examples(sg_model *m, const sg_train_data *t, size_t *n, sg
                        "%s: no query of the training split has a relevant document: expected ratio=0",
                        t->data->dir);
     s->n_index = (size_t)t->data->n_items * (task_of(c) == SG_DSI_BOTH ? 2 : 1);
-    *n = s->n_index + (c->ratio > 0 ? (size_t)ceil((double)t->data->n_items / c->ratio) : 0);
+    *n = s->n_index + (c->ratio > 0 ? (size_t)ceil((double)s->n_index / c->ratio) : 0);
     return SG_OK;
 }
 

@@ -56,6 +56,8 @@ typedef struct sg_offer {
     int32_t n_codes;
     const uint8_t *allow;          /* (n_items) 1 = on offer; NULL: all, or the catalogue tells */
     const uint8_t *cold;           /* (n_items) 1 = the model never saw it; NULL: there are none */
+    const float *const *taken;     /* (the model's items, then n_codes) what the class took of an added item's vector; NULL: nothing */
+    void *own;                     /* what the class made of it all (class->offer) */
 } sg_offer;
 
 typedef struct sg_model_class {
@@ -69,6 +71,13 @@ typedef struct sg_model_class {
     bool needs_vectors, needs_ids;
     /* Does it score and find by the session's catalogue and codes, so that it takes items that it was not trained on? NULL: no. */
     bool (*living)(const sg_model *m);
+    /* Of living classes that know an item by more than its codes, all optional. take_numbers: how many numbers it keeps of the vector x
+     * (dim) of an item that comes; take makes them. An item without a vector is the model's own, as it was. offer: what sessions need of
+     * an offer that nobody sees yet, for as long as it is there. */
+    int (*take_numbers)(const sg_model *m);
+    sg_status (*take)(float *out, const sg_model *m, const float *x, int dim, sg_error *err);
+    sg_status (*offer)(void **out, const sg_model *m, const sg_offer *o, sg_error *err);
+    void (*offer_free)(void *own);
     bool streams; /* examples and loss heed sg_train_data.learned, and init reads no events: it can be trained in one pass over time */
 
     /* Declares the weights (model->params) for n_items items; also called when a folder is opened, before values are

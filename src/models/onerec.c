@@ -77,6 +77,7 @@ typedef struct onerec {
     const sg_train_data *train; /* training: borrowed */
     sg_align_example *examples; /* owned */
     size_t n;
+    uint64_t draws; /* seed of a round: the training's and the weights it begins with, so that the next round asks others */
     sg_align align;
 } onerec;
 
@@ -87,6 +88,7 @@ static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
     const onerec_config *c = m->config;
     onerec *s = m->state;
 
+    s->draws = seed;
     if (c->experts && c->top > c->experts)
         return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts,
                        c->top);
@@ -149,12 +151,20 @@ static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_model *from = NULL;
     sg_status st;
 
+    if (c->content > 0 && !c->prefix_vectors)
+        return sg_fail(err, SG_ERR_USAGE, "onerec: content: expected prefix_vectors=true, which it is the start of");
     if (!c->init[0])
         return s->coder.names.prefix && c->content > 0
                    ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)
                    : SG_OK;
     if (!(st = sg_model_open(&from, c->init, err)))
         st = copy_weights(m, from, c->init, err);
+    if (!st) {
+        char digits[17];
+
+        snprintf(digits, sizeof digits, "%.16s", from->sha256);
+        s->draws ^= strtoull(digits, NULL, 16);
+    }
     sg_model_free(from);
     return st;
 }
@@ -204,7 +214,8 @@ static sg_status onerec_examples(sg_model *m, const sg_train_data *t, size_t *n,
                                                                   .items = c->items,
                                                                   .gap = c->gap,
                                                                   .random = !strcmp(c->pairs, "random"),
-                                                                  .beta = c->beta},
+                                                                  .beta = c->beta,
+                                                                  .seed = s->draws},
                                                  err)
                                 : SG_OK;
 }

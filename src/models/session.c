@@ -197,8 +197,13 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
         return sg_fail(err, SG_ERR_USAGE, "k: expected at least 1, found %d", k);
     if (!s->model->class->recommend && !s->model->class->score)
         return sg_fail(err, SG_ERR_USAGE, "%s answers queries, not histories", s->model->class->name);
+    if ((s->groups > 1 || s->temperature > 0) && !s->model->class->recommend)
+        return sg_fail(err, SG_ERR_USAGE, "%s scores every item: its lists cannot be spread (groups) or drawn (temperature)",
+                       s->model->class->name);
     if (s->apart > 0 && !s->model->codes)
         return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s", s->model->class->name);
+    if (s->apart > 0 && s->temperature > 0)
+        return sg_fail(err, SG_ERR_USAGE, "mmr: expected lists by probability, found some that are drawn (temperature)");
     if (s->apart > 0 && s->offer)
         return sg_fail(err, SG_ERR_USAGE, "mmr: expected a catalogue that stays as it is");
     if (h->n < 1)

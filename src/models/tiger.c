@@ -142,6 +142,10 @@ static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
     tiger *s = m->state;
     sg_status st = SG_OK;
 
+    if (c->leave_unseen && !s->coder.spec.legal)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: leave_unseen: expected softmax=legal, found %s", c->softmax);
+    if (c->content > 0 && !c->prefix_vectors)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: content: expected prefix_vectors=true, which it is the start of");
     if (s->coder.names.prefix && c->content > 0 &&
         (st = sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)))
         return st;

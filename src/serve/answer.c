@@ -63,8 +63,6 @@ static json_t *path_json(const sg_source *s, const sg_explanation *x, size_t i)
 
         node = sg_catalogue_child(sg_source_catalogue(s), (int)l, node, codes[l]);
         o = sg_source_step_json(s, codes, (int)l + 1, node);
-        if (l == length) /* written like a code */
-            json_object_set_new(o, "end", json_true());
         if (x->logp)
             json_object_set_new(o, "probability", sg_score_json(expf(x->logp[i * levels + l])));
         json_array_append_new(path, o);

@@ -300,7 +300,8 @@ static bool add_one(const sg_added **added, sg_loaded *l, sg_job *j, size_t i)
                                     .expires = expiry_of(item),
                                     .x = has_vector(l->stock, item)
                                              ? j->x_items + i * (size_t)sg_tower_item_dim(l->tower)
-                                             : NULL},
+                                             : NULL,
+                                    .dim = sg_tower_item_dim(l->tower)},
                       &e);
     json_decref(given);
     if (st == SG_ERR_USAGE)
@@ -370,7 +371,8 @@ static sg_status follow(sg_loaded *l, const sg_job *j, sg_error *err)
     for (size_t i = 0; !st && i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
         json_t *texts = json_object_get(item, "texts"), *given = json_is_object(texts) ? json_incref(texts) : json_object();
-        sg_arrival a = {.id = text_of(json_object_get(item, "id")), .texts = given, .expires = expiry_of(item)};
+        sg_arrival a = {.id = text_of(json_object_get(item, "id")), .texts = given, .expires = expiry_of(item),
+                        .dim = sg_tower_item_dim(l->tower)};
         const sg_added *added;
 
         if (!sg_stock_offers(l->stock, a.id)) {
@@ -491,24 +493,27 @@ static bool read_codes(int32_t *codes, const filling *f, const sg_store_item *it
     return n == sg_catalogue_levels(c) && !*at;
 }
 
-/* Vectors are computed for items alone whose codes are not known, or taken. */
+/* Vectors are computed for items alone whose codes are not known, or taken; or for all that have texts, where the model reads them. */
 static sg_status add_stored(filling *f, const sg_arrival *given, sg_error *err)
 {
+    const bool reads = sg_stock_reads_vectors(f->l->stock) && json_object_size(given->texts);
     sg_arrival a = *given;
     const sg_added *added;
     float *x = NULL;
     sg_status st = SG_ERR_USAGE;
 
-    if (a.codes)
+    if (a.codes && !reads)
         st = sg_stock_add(&added, f->l->stock, &a, err);
     if (st != SG_ERR_USAGE)
         return st;
     if (!(x = sg_alloc_array((size_t)sg_tower_item_dim(f->l->tower), sizeof *x)))
         return sg_fail_memory(err, "vector of an item");
-    a.codes = NULL;
+    a.codes = reads ? given->codes : NULL;
     a.x = x;
+    a.dim = sg_tower_item_dim(f->l->tower);
     if (!(st = encode_one(x, f->l->tower, a.texts, err)) &&
-        !(st = sg_stock_add(&added, f->l->stock, &a, err)) && !a.record_only) {
+        !(st = sg_stock_add(&added, f->l->stock, &a, err)) && !a.record_only &&
+        !(a.codes && memcmp(added->codes, a.codes, (size_t)levels_of(f->l) * sizeof *a.codes) == 0)) {
         if (!sg_grow(&f->anew, &f->cap_anew, f->n_anew + 1, sizeof *f->anew))
             st = sg_fail_memory(err, "items");
         else

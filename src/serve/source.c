@@ -159,6 +159,8 @@ json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth
     sg_catalogue_span(sg_source_catalogue(s), depth, node, &first, &last);
     child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
                       (int)(last - first));
+    if (sg_catalogue_ended(sg_source_catalogue(s), depth, codes[depth - 1])) /* written like a code */
+        json_object_set_new(child, "end", json_true());
     if (s->prefixes) { /* copied: threads share it, and an object that takes a value counts it */
         json_t *known = json_deep_copy(sg_prefixes_find(s->prefixes, codes, depth));
 

@@ -143,6 +143,11 @@ sg_status sg_stock_takes_items(const sg_stock *s, sg_error *err)
     return sg_tower_takes_items(s->tower, err);
 }
 
+bool sg_stock_reads_vectors(const sg_stock *s)
+{
+    return has_catalogue(s) && s->model->class->take;
+}
+
 /* ---- editing ----------------------------------------------------------------------------------------------- */
 
 static bool note(sg_stock *s, const edit *e)
@@ -179,10 +184,13 @@ static sg_bytes put_bytes(char **at, sg_bytes from)
     return (sg_bytes){to, from.size};
 }
 
-static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, const int32_t *codes)
+/* taken: NULL, or what the class took. */
+static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, const int32_t *codes, const float *taken)
 {
     enum { FLAGS = JSON_COMPACT | JSON_SORT_KEYS };
-    const size_t bytes = (size_t)s->levels * sizeof *codes, size = json_dumpb(a->texts, NULL, 0, FLAGS);
+    const size_t codes_bytes = (size_t)s->levels * sizeof *codes;
+    const size_t taken_bytes = taken ? (size_t)s->model->class->take_numbers(s->model) * sizeof *taken : 0;
+    const size_t bytes = codes_bytes + taken_bytes, size = json_dumpb(a->texts, NULL, 0, FLAGS);
     const sg_bytes title = title_of(a->texts);
     sg_added *r;
     char *at;
@@ -197,8 +205,10 @@ static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, co
                     .expires = a->expires,
                     .number = number};
     json_dumpb(a->texts, at, size, FLAGS);
-    if (bytes)
-        memcpy(r->codes, codes, bytes);
+    if (codes_bytes)
+        memcpy(r->codes, codes, codes_bytes);
+    if (taken)
+        r->taken = memcpy((char *)r->codes + codes_bytes, taken, taken_bytes);
     s->all[s->n_all++] = r;
     return r;
 }
@@ -284,10 +294,29 @@ static bool is_recoded(const sg_stock *s, const sg_added *before, int32_t number
     return old && s->levels && memcmp(old, codes, (size_t)s->levels * sizeof *codes) != 0;
 }
 
+/* What the model keeps of the item's vector; *out NULL: nothing. */
+static sg_status take_vector(float **out, const sg_stock *s, const sg_arrival *a, sg_error *err)
+{
+    const sg_model *m = s->model;
+    sg_status st;
+
+    *out = NULL;
+    if (!sg_stock_reads_vectors(s) || !a->x)
+        return SG_OK;
+    if (!(*out = sg_alloc_array((size_t)m->class->take_numbers(m), sizeof **out)))
+        return sg_fail_memory(err, "vector of an item");
+    if ((st = m->class->take(*out, m, a->x, a->dim, err))) {
+        sg_free(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, sg_error *err)
 {
     int32_t codes[SG_CATALOGUE_LEVELS_MAX], number = number_of(s, a->id);
     const size_t begin = s->n_log;
+    float *taken;
     sg_added *r;
     sg_status st;
 
@@ -296,7 +325,7 @@ sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, s
         return sg_fail(err, SG_ERR_MEMORY,
                        "the catalogue ran out of memory; POST /admin/reload makes it anew");
     assert(a->record_only || !offers(s, number));
-    if (!a->codes && !a->x && (number < 0 || number >= s->model->n_items))
+    if (!a->x && (!a->codes || sg_stock_reads_vectors(s)) && (number < 0 || number >= s->model->n_items))
         return sg_stock_takes_items(s, err) ? SG_ERR_USAGE
                                             : sg_fail(err, SG_ERR_USAGE, "a new item has to have texts");
     if (number < 0 && s->n_later >= (size_t)(INT32_MAX - 1 - s->model->n_items))
@@ -307,13 +336,19 @@ sg_status sg_stock_add(const sg_added **out, sg_stock *s, const sg_arrival *a, s
         number = s->model->n_items + (int32_t)s->n_later;
     if (!a->record_only && (st = put(s, a, number, codes, err)))
         return st;
-    s->recoded += !a->record_only && is_recoded(s, sg_stock_find(s, a->id), number, codes);
-    if (!(r = new_record(s, a, number, codes)) || !list(s, r)) {
+    if ((st = take_vector(&taken, s, a, err))) {
         sg_stock_undo(s, begin);
-        return sg_fail_memory(err, "item");
+        return st;
     }
-    *out = r;
-    return SG_OK;
+    s->recoded += !a->record_only && is_recoded(s, sg_stock_find(s, a->id), number, codes);
+    if (!(r = new_record(s, a, number, codes, taken)) || !list(s, r)) {
+        sg_stock_undo(s, begin);
+        st = sg_fail_memory(err, "item");
+    } else {
+        *out = r;
+    }
+    sg_free(taken);
+    return st;
 }
 
 static sg_status hide(sg_stock *s, int32_t item, sg_error *err)
@@ -437,6 +472,9 @@ static void view_free(sg_stock *s, sg_view *v)
     sg_free((void *)(uintptr_t)v->offer.codes);
     sg_free((void *)(uintptr_t)v->offer.allow);
     sg_free((void *)(uintptr_t)v->offer.cold);
+    sg_free((void *)(uintptr_t)v->offer.taken);
+    if (v->offer.own)
+        s->model->class->offer_free(v->offer.own);
     sg_free(v);
 }
 
@@ -447,13 +485,16 @@ static sg_view *new_view(const sg_stock *s)
     const sg_added **by_id = sg_alloc_array(s->n_by_id, sizeof *by_id),
                    **later = sg_alloc_array(s->n_later, sizeof *later);
     const int32_t **codes = sg_alloc_array(s->n_later, sizeof *codes);
+    const float **taken =
+        s->living && sg_stock_reads_vectors(s) ? sg_alloc_zero((size_t)s->model->n_items + s->n_later, sizeof *taken) : NULL;
     uint8_t *allow = s->n_gone ? sg_alloc((size_t)s->model->n_items) : NULL;
 
-    if (!v || !by_id || !later || !codes || (s->n_gone && !allow)) {
+    if (!v || !by_id || !later || !codes || (s->n_gone && !allow) || (!taken && s->living && sg_stock_reads_vectors(s))) {
         sg_free(v);
         sg_free(by_id);
         sg_free(later);
         sg_free(codes);
+        sg_free(taken);
         sg_free(allow);
         return NULL;
     }
@@ -465,10 +506,13 @@ static sg_view *new_view(const sg_stock *s)
         memcpy(allow, s->allow, (size_t)s->model->n_items);
     for (size_t i = 0; i < s->n_later; i++)
         codes[i] = later[i]->codes;
+    for (size_t i = 0; taken && i < s->n_by_id; i++)
+        taken[by_id[i]->number] = by_id[i]->taken;
     *v = (sg_view){.offer = {.n_items = s->model->n_items,
                              .codes = codes,
                              .n_codes = (int32_t)s->n_later,
-                             .allow = allow},
+                             .allow = allow,
+                             .taken = taken},
                    .n_items = s->model->n_items - s->n_gone,
                    .n_added = s->n_by_id,
                    .by_id = by_id,
@@ -589,6 +633,10 @@ sg_status sg_stock_publish(sg_stock *s, sg_error *err)
         assert(!cold || v->offer.n_items == n_items);
         v->offer.cold = cold;
         v->n_items = sg_catalogue_nodes(v->offer.catalogue, s->levels);
+        if (s->model->class->offer && (st = s->model->class->offer(&v->offer.own, s->model, &v->offer, err))) {
+            view_free(s, v);
+            return st;
+        }
     }
     s->n_log = 0;
     s->version++;

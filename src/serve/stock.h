@@ -22,6 +22,7 @@ typedef struct
     sg_bytes title;  /* size 0: none */
     sg_bytes texts;  /* of its columns, as JSON: a value that threads share would be counted by all of them */
     int64_t expires; /* seconds since 1970; 0: never */
+    const float *taken; /* what the model took of its vector; NULL: nothing */
     int32_t number;
     int32_t codes[]; /* its semantic ID */
 } sg_added;
@@ -55,12 +56,15 @@ typedef struct sg_arrival {
     const json_t *texts;  /* an object */
     int64_t expires;      /* 0: never */
     const int32_t *codes; /* its semantic ID of before, taken when it is still free; NULL: none */
-    const float *x; /* else: its vector. An item of the model's own needs neither: it comes back as it was */
+    const float *x; /* its vector: where there are no such codes, and where sg_stock_reads_vectors. An item of the model's own needs
+                       neither: it comes back as it was */
+    int dim;        /* of x */
     bool record_only; /* what is known of it is noted, whether it is on offer stays as it is */
 } sg_arrival;
 
 /* Editing. SG_ERR_USAGE tells what is wrong with the item or the model; nothing has changed then. */
 sg_status sg_stock_takes_items(const sg_stock *s, sg_error *err); /* can an item be added at all? */
+bool sg_stock_reads_vectors(const sg_stock *s); /* does the model need the vector of an item that has codes? */
 bool sg_stock_offers(const sg_stock *s, sg_bytes id);             /* with what is not published yet */
 const sg_added *sg_stock_find(const sg_stock *s, sg_bytes id);    /* the same; NULL: was never added */
 /* Of an item that is not on offer, or record_only. */

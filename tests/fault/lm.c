@@ -131,7 +131,7 @@ static sg_status read_library(sg_retriever **out, const library *l, sg_error *er
 {
     static const sg_bytes title[] = {{"a b", 3}, {"", 0}, {"a b", 3}}, text[] = {{"the cat", 7}, {"c", 1}, {"", 0}};
 
-    return sg_retriever_new(out, &(sg_documents){title, text, 3}, l->by, sg_llama_tokenizer(l->m), NULL, err);
+    return sg_retriever_new(out, &(sg_documents){title, text, 3, NULL}, l->by, sg_llama_tokenizer(l->m), NULL, err);
 }
 
 static sg_status retrieve(void *ctx, sg_error *err)

@@ -390,6 +390,84 @@ static void every_model_forgets_and_takes_back(void **state)
     }
 }
 
+/* cobra tells the items of an ID apart by their texts: one that comes is listed by what it says, above all behind one with the same text;
+ * after a kill as before it; gone, it is read and never listed. */
+static void a_model_that_reads_texts_takes_items(void **state)
+{
+    static const char all[] = "{\"history\": [\"i3\", \"lamp\"], \"k\": 90, \"beam\": 90, \"seen\": true}";
+    char body[700], twin[400];
+    server t;
+    answer a, b;
+
+    (void)state;
+    assert_int_equal(shell("sedge train cobra shop -q -o cobra --set dim=16 layers=1 text_dim=16 levels=2 epochs=2 valid_users=50 "
+                           "--json >/dev/null"),
+                     0);
+    start_with(&t, "cobra", "--threads 2", "texts");
+    assert_int_equal(add(&t, "lamp", LAMP), 200);
+    a = ask(&t, "POST", "/v1/recommend", all);
+    assert_int_equal(json_array_size(member(a.json, "items")), 81);
+    assert_true(lists(&a, "lamp"));
+    answer_free(&a);
+    a = ask(&t, "POST", "/v1/recommend", "{\"history\": [\"i3\"], \"allow\": [\"lamp\"], \"explain\": true}");
+    assert_string_equal(text_at(&a, "items/0/item"), "lamp");
+    assert_int_equal(json_array_size(member(a.json, "items/0/path")), 3);
+    b = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i4\", \"lamp\"]}");
+    assert_true(number_at(&b, "items/1/score") == number_at(&a, "items/0/score"));
+    answer_free(&a);
+    answer_free(&b);
+    /* in the place of an item another one with its texts: the same codes, the same vector, the same score */
+    a = ask(&t, "GET", "/v1/items/i7", NULL);
+    char *texts = json_dumps(member(a.json, "texts"), JSON_COMPACT);
+    snprintf(twin, sizeof twin, "%s", texts);
+    free(texts);
+    b = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i7\"]}");
+    const double score = number_at(&b, "items/0/score");
+    answer_free(&b);
+    assert_int_equal(drop(&t, "i7"), 200);
+    assert_int_equal(add(&t, "twin", twin), 200);
+    b = ask(&t, "GET", "/v1/items/twin", NULL);
+    assert_true(json_equal(member(a.json, "semantic_id"), member(b.json, "semantic_id")));
+    answer_free(&a);
+    answer_free(&b);
+    a = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"twin\"]}");
+    assert_true(fabs(number_at(&a, "items/0/score") - score) < 1e-4);
+    answer_free(&a);
+    /* killed, it knows what it knew; an item of its own with other texts, too */
+    assert_int_equal(drop(&t, "i9"), 200);
+    assert_int_equal(drop(&t, "i11"), 200);
+    assert_int_equal(status_of(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"i9\"}]}"), 200);
+    assert_int_equal(drop(&t, "i10"), 200);
+    assert_int_equal(add(&t, "i10", "{\"title\": \"Stapeta Wehine Galvanized Watering Can Medium\"}"), 200);
+    a = ask(&t, "POST", "/v1/recommend", all);
+    for (int turn = 0; turn < 2; turn++) {
+        if (turn) {
+            assert_int_equal(status_of(&t, "POST", "/admin/reload", NULL), 200);
+        } else {
+            kill(t.pid, SIGKILL);
+            server_wait(&t);
+            start_with(&t, "cobra", "--threads 2", "texts");
+        }
+        b = ask(&t, "POST", "/v1/recommend", all);
+        assert_int_equal(json_array_size(member(b.json, "items")), 80);
+        assert_true(json_equal(member(a.json, "items"), member(b.json, "items")));
+        assert_false(lists(&b, "i11") || lists(&b, "i7"));
+        answer_free(&b);
+    }
+    answer_free(&a);
+    assert_int_equal(drop(&t, "lamp"), 200);
+    a = ask(&t, "POST", "/v1/recommend", all);
+    assert_true(number_at(&a, "history_length") == 2 && number_at(&a, "unknown") == 0);
+    assert_int_equal(json_array_size(member(a.json, "items")), 79);
+    assert_false(lists(&a, "lamp"));
+    answer_free(&a);
+    snprintf(body, sizeof body, "{\"history\": [\"i3\"], \"items\": [\"lamp\", \"twin\"]}");
+    a = ask(&t, "POST", "/v1/rank", body);
+    assert_true(json_is_null(member(a.json, "items/0/score")) || a.status == 404);
+    answer_free(&a);
+    assert_int_equal(server_stop(&t), 0);
+}
+
 static void without_a_store_nothing_is_promised(void **state)
 {
     server t;
@@ -809,6 +887,7 @@ int main(void)
         cmocka_unit_test(limits_hold_to_the_last),
         cmocka_unit_test(the_last_item_stays),
         cmocka_unit_test(every_model_forgets_and_takes_back),
+        cmocka_unit_test(a_model_that_reads_texts_takes_items),
         cmocka_unit_test(without_a_store_nothing_is_promised),
         cmocka_unit_test(texts_become_vectors),
         cmocka_unit_test(bad_texts_are_refused_word_by_word),

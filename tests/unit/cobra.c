@@ -308,6 +308,42 @@ static void filters_only_remove(void **state)
     tiny_free(&k.t);
 }
 
+/* What may not be shown takes no place of the few that an ID has: hide the nearest item of each ID, the next one comes. */
+static void hidden_items_take_no_place(void **state)
+{
+    (void)state;
+    kit k;
+    uint8_t allow[ITEMS];
+    float by_item[ITEMS], score[ITEMS];
+    int32_t item[ITEMS], next[ITEMS / WIDTH];
+
+    kit_init(&k, 20, 9);
+    const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
+    sg_model *m = model_without_positions(&k, SMALL "levels=1"), *few = model_without_positions(&k, SMALL "levels=1 neighbours=1");
+    score_all(m, k.t.item, 4, by_item);
+    memset(allow, 1, sizeof allow);
+    for (int id = 0; id < ITEMS / WIDTH; id++) {
+        int best = id * WIDTH;
+
+        for (int i = id * WIDTH; i < (id + 1) * WIDTH; i++)
+            best = by_item[i] > by_item[best] ? i : best;
+        allow[best] = 0;
+        next[id] = -1;
+        for (int i = id * WIDTH; i < (id + 1) * WIDTH; i++)
+            if (i != best && (next[id] < 0 || by_item[i] > by_item[next[id]]))
+                next[id] = i;
+    }
+    score_with(few, NULL, &h, &(sg_filter){.allow = allow}, ITEMS, ITEMS / WIDTH, item, score);
+    for (int i = 0; i < ITEMS / WIDTH; i++) {
+        assert_in_range(item[i], 0, ITEMS - 1);
+        assert_int_equal(item[i], next[item[i] / WIDTH]);
+        assert_float_equal(score[i], by_item[item[i]], 1e-6);
+    }
+    sg_model_free(m);
+    sg_model_free(few);
+    tiny_free(&k.t);
+}
+
 static void star_is_added_to_every_item(void **state)
 {
     (void)state;
@@ -511,6 +547,7 @@ int main(void)
         cmocka_unit_test(the_path_sums_to_the_score),
         cmocka_unit_test(items_come_from_their_ids_and_no_more_than_asked),
         cmocka_unit_test(filters_only_remove),
+        cmocka_unit_test(hidden_items_take_no_place),
         cmocka_unit_test(star_is_added_to_every_item),
         cmocka_unit_test(unseen_items_are_no_negatives),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),

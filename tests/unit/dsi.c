@@ -300,6 +300,29 @@ static void writing_texts_is_no_retrieval(void **state)
     shelf_free(s);
 }
 
+/* ratio counts examples of indexing, of which a document has two when both directions are learned. */
+static void examples_keep_the_ratio(void **state)
+{
+    static const struct {
+        const char *options;
+        size_t indexing, retrieval;
+    } each[] = {{"ratio=1", DOCS, DOCS}, {"ratio=4", DOCS, (DOCS + 3) / 4}, {"task=bidirectional ratio=1", 2 * DOCS, 2 * DOCS},
+                {"task=bidirectional ratio=4", 2 * DOCS, (2 * DOCS + 3) / 4}, {"task=bidirectional ratio=0", 2 * DOCS, 0}};
+    shelf *s = shelf_new(SEMANTIC);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        sg_model *m = model_new(s, each[i].options);
+        sg_error err = {0};
+        size_t n;
+
+        assert_int_equal(m->class->examples(m, &s->train, &n, &err), SG_OK);
+        assert_int_equal(n, each[i].indexing + each[i].retrieval);
+        sg_model_free(m);
+    }
+    shelf_free(s);
+}
+
 /* The other tasks learn IDs, too. */
 static void other_tasks_learn(void **state)
 {
@@ -576,6 +599,7 @@ int main(void)
         cmocka_unit_test(takes_empty_texts),
         cmocka_unit_test(training_equals_decoding),
         cmocka_unit_test(writes_numbers_of_nothing_without_the_tree),
+        cmocka_unit_test(examples_keep_the_ratio),
         cmocka_unit_test(learns_documents),
         cmocka_unit_test(answers_unseen_queries),
         cmocka_unit_test(writing_texts_is_no_retrieval),

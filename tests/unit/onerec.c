@@ -457,6 +457,51 @@ static void pairs_are_the_best_and_the_worst(void **state)
     made_free(&d);
 }
 
+/* Which examples get a pair, as a set of bits. */
+static uint64_t asked(made *d, const char *options, uint64_t seed)
+{
+    sg_error err = {0};
+    uint64_t bits = 0;
+    size_t n;
+    sg_model *m = tiny_model(&d->t, "onerec", with_judge(d, options), seed);
+
+    for (size_t i = 0; i < m->params.n; i++) /* of one model, whatever the seed */
+        for (size_t j = 0; j < m->params.list[i]->count; j++)
+            m->params.list[i]->value[j] = 0.3f * (float)sg_rng_normal(1, SG_RNG_TEST, i, j);
+    if (m->class->examples(m, &d->t.train, &n, &err))
+        fail_msg("%s", err.message);
+    assert_in_range(n, 8, 64);
+    for (size_t i = 0; i < align_of(m)->n; i++)
+        bits |= (uint64_t)1 << align_of(m)->pairs[i].example;
+    sg_model_free(m);
+    return bits;
+}
+
+/* The training's seed says which examples are asked; a further round, from other weights, asks others with the same seed. */
+static void rounds_ask_other_examples(void **state)
+{
+    (void)state;
+    made d;
+    sg_error err = {0};
+    char dir[SCRATCH_MAX], options[400];
+
+    made_new(&d, JUDGE);
+    assert_int_equal(scratch_make(dir, "onerec"), 0);
+    const uint64_t first = asked(&d, ALIGNED " share=0.5", 3);
+    assert_true(first == asked(&d, ALIGNED " share=0.5", 3));
+    assert_true(first != asked(&d, ALIGNED " share=0.5", 4));
+    sg_model *m = tiny_model(&d.t, "onerec", SMALL, 5);
+    if (sg_model_save(m, dir, &err))
+        fail_msg("%s", err.message);
+    sg_model_free(m);
+    snprintf(options, sizeof options, ALIGNED " share=0.5 init=%s", dir);
+    const uint64_t second = asked(&d, options, 3);
+    assert_true(second != first);
+    assert_true(second == asked(&d, options, 3));
+    sg_dir_remove(dir, NULL);
+    made_free(&d);
+}
+
 static void gradients_of_an_alignment_are_right(void **state)
 {
     (void)state;
@@ -551,6 +596,7 @@ int main(void)
         cmocka_unit_test(the_judge_is_measured_on_users_it_never_saw),
         cmocka_unit_test(alignment_starts_at_ln_2_and_moves_apart),
         cmocka_unit_test(pairs_are_the_best_and_the_worst),
+        cmocka_unit_test(rounds_ask_other_examples),
         cmocka_unit_test(gradients_of_an_alignment_are_right),
         cmocka_unit_test(without_weight_it_is_plain_training),
         cmocka_unit_test(judges_that_cannot_be_trusted_are_refused),

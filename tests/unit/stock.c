@@ -1,5 +1,6 @@
 /* stock.c - items that come and go: what a model scores with them is what a model built with them scores; views stay as they
  * are; edits are taken back without a trace. */
+#include "models/content.h"
 #include "serve/stock.h"
 #include "tiny.h"
 
@@ -175,6 +176,201 @@ static void prefixes_keep_their_vectors(void **state)
     tiny_free(&large);
 }
 
+/* ---- cobra: an item is its codes and its text ---- */
+enum { DIM = 6 };
+
+typedef struct vectors { /* vectors of both shops: the larger begins with the smaller */
+    float x[ALL * DIM];
+    sg_vectors small, large;
+} vectors;
+
+#define COBRA "dim=16 layers=2 heads=2 ffn=24 history=6 dropout=0 dropout_input=0 hidden=12 text_dim=8 init_sd=0.3 beam=16 "
+
+/* The larger model has the text vectors that the smaller one's frame makes. */
+static void open_two_with_texts(tiny *small, tiny *large, vectors *t, sg_model **a, sg_model **b, const char *options)
+{
+    const sg_model_array *frame;
+    sg_error err;
+
+    for (size_t i = 0; i < ALL * DIM; i++)
+        t->x[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 7, i);
+    t->small = (sg_vectors){.n = N, .dim = DIM, .data = t->x};
+    t->large = (sg_vectors){.n = ALL, .dim = DIM, .data = t->x};
+    tiny_new(small, 20, N, 9, WIDTH);
+    tiny_new(large, 20, ALL, 9, WIDTH);
+    small->ids.size[0] = large->ids.size[0];
+    memcpy(large->codes + 3 * N, (int32_t[]){0, 0, 1}, 3 * sizeof(int32_t)); /* shares its first codes with item 0, the others nothing */
+    small->train.vectors = &t->small;
+    large->train.vectors = &t->large;
+    *a = tiny_model(small, "cobra", options, 5);
+    *b = tiny_model(large, "cobra", options, 5);
+    sg_model_item(*a, (sg_bytes){"", 0});
+    sg_param *from = sg_params_find(&(*a)->params, "text.weight"), *to = sg_params_find(&(*b)->params, "text.weight");
+    memcpy(to->value, from->value, from->count * sizeof(float));
+    if (sg_model_array_need(&frame, *a, "text.frame", SG_DT_F64, 1, (int64_t[]){9}, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < ALL; i++) {
+        float row[8];
+
+        sg_content_row(row, frame->data, t->x + i * DIM, DIM, 8, 1);
+        if (i < N)
+            assert_memory_equal(row, from->value + (size_t)i * 8, sizeof row); /* as training made them */
+        memcpy(to->value + (size_t)i * 8, row, sizeof row);
+    }
+}
+
+static const sg_added *add_text(sg_stock *s, int i, const int32_t *codes, const float *x)
+{
+    const sg_added *added;
+    json_t *texts = json_pack("{s:i}", "number", i);
+    char text[12];
+    sg_error err;
+
+    if (sg_stock_add(&added, s, &(sg_arrival){.id = name_of(i, text), .texts = texts, .codes = codes, .x = x, .dim = DIM}, &err))
+        fail_msg("%s", err.message);
+    json_decref(texts);
+    return added;
+}
+
+static void lists_of(const sg_model *m, const sg_view *v, const int32_t *history, int n, const sg_filter *f, int k, int32_t *found,
+                     float *scores, float *path)
+{
+    const int64_t offsets[2] = {0, n};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    sg_session *s;
+    sg_error err;
+    int listed = 0;
+
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->offer = v ? &v->offer : NULL;
+    if (sg_session_recommend(s, &h, f, k, found, scores, &err))
+        fail_msg("%s", err.message);
+    while (listed < k && found[listed] >= 0)
+        listed++;
+    if (path && m->class->path(s, &h, found, listed, path, &err))
+        fail_msg("%s", err.message);
+    sg_session_free(s);
+}
+
+static void texts_make_lists_of_a_model_with_the_items(const char *options)
+{
+    const int32_t history[] = {3, N + 1, 7, N};
+    int32_t found[2][ALL];
+    float scores[2][ALL], path[2][3 * ALL];
+    tiny small, large;
+    vectors t;
+    sg_model *a, *b;
+    sg_stock *s;
+
+    open_two_with_texts(&small, &large, &t, &a, &b, options);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    for (int i = N; i < ALL; i++)
+        assert_int_equal(add_text(s, i, large.codes + 3 * (size_t)i, t.x + i * DIM)->number, i);
+    publish(s);
+    const sg_view *old = sg_stock_view(s);
+    lists_of(a, old, history, 4, NULL, ALL, found[0], scores[0], path[0]);
+    lists_of(b, NULL, history, 4, NULL, ALL, found[1], scores[1], path[1]);
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
+    assert_memory_equal(path[0], path[1], sizeof path[0]);
+    lists_of(a, old, history, 4, &(sg_filter){.seen = true}, ALL, found[0], scores[0], NULL);
+    lists_of(b, NULL, history, 4, &(sg_filter){.seen = true}, ALL, found[1], scores[1], NULL);
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    assert_int_equal(found[0][ALL - 4], -1);
+    /* what is gone is read as before, and not found, nor are IDs of which all is gone */
+    lists_of(b, NULL, history, 4, &(sg_filter){.allow = (const uint8_t[ALL]){1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0}}, ALL,
+             found[1], scores[1], NULL);
+    drop(s, 5);
+    for (int i = N + 1; i < ALL; i++)
+        drop(s, i);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    lists_of(a, v, history, 4, NULL, ALL, found[0], scores[0], NULL);
+    assert_memory_equal(found[0], found[1], sizeof found[0]);
+    for (int i = 0; found[0][i] >= 0; i++)
+        assert_float_equal(scores[0][i], scores[1][i], 1e-5);
+    sg_view_release(s, old);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+static void cobra_takes_items_by_their_texts(void **state)
+{
+    (void)state;
+    texts_make_lists_of_a_model_with_the_items(COBRA "levels=1 fuse=all");
+    texts_make_lists_of_a_model_with_the_items(COBRA "levels=2 fuse=all");
+    texts_make_lists_of_a_model_with_the_items(COBRA "levels=3 fuse=all prefix_vectors=true");
+}
+
+/* An item of the model that comes back with other texts is what these say; as it was, what training knew. */
+static void cobra_reads_the_texts_that_an_item_came_back_with(void **state)
+{
+    const int32_t history[] = {3, 5};
+    int32_t found[2][N];
+    float scores[3][N], x[DIM], by_item[3] = {0};
+    const sg_added *added;
+    tiny small, large;
+    vectors t;
+    sg_model *a, *b;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    open_two_with_texts(&small, &large, &t, &a, &b, COBRA "levels=1 fuse=all");
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    json_t *texts = json_object();
+    for (int i = 0; i < DIM; i++)
+        x[i] = -t.x[5 * DIM + i];
+    for (int turn = 0; turn < 3; turn++) { /* as it is; with other texts and the same codes; as it was */
+        if (turn) {
+            drop(s, 5);
+            publish(s);
+            if (turn == 1)
+                add_text(s, 5, small.codes + 15, x);
+            else
+                assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = {"n5", 2}, .texts = texts}, &err), SG_OK);
+            publish(s);
+        }
+        const sg_view *v = sg_stock_view(s);
+        lists_of(a, v->edited ? v : NULL, history, 1, NULL, N, found[0], scores[turn], NULL);
+        for (int i = 0; i < N; i++)
+            by_item[turn] = found[0][i] == 5 ? scores[turn][i] : by_item[turn];
+        lists_of(a, v->edited ? v : NULL, history, 2, NULL, N, found[1], scores[turn], NULL); /* read, too */
+        sg_view_release(s, v);
+    }
+    assert_true(by_item[0] != by_item[1] && by_item[0] == by_item[2]);
+    assert_true(scores[0][0] != scores[1][0] && scores[0][0] == scores[2][0]);
+    json_decref(texts);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+static void cobra_stays_as_it_is_beside_star_and_vectors_of_its_own(void **state)
+{
+    static const char *const options[] = {COBRA "star=1 star_text=0", COBRA "item_vectors=true", COBRA};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        tiny small, large;
+        vectors t;
+        sg_model *a, *b;
+
+        open_two_with_texts(&small, &large, &t, &a, &b, options[i]);
+        assert_int_equal(a->class->living(a), i == 2);
+        sg_model_free(a);
+        sg_model_free(b);
+        tiny_free(&small);
+        tiny_free(&large);
+    }
+}
+
 /* With a share, an item that the model never saw stands behind the one whose first codes it has, with that one's score. */
 static void new_items_stand_behind_their_like(void **state)
 {
@@ -211,6 +407,49 @@ static void new_items_stand_behind_their_like(void **state)
                 assert_true(k > 4 && i > 0 && found[i - 1] == 0 && scores[i] == scores[i - 1]);
         assert_true(k == 4 || found[k - 1] >= 0); /* all of them */
     }
+    sg_session_free(session);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
+/* Scores per code stay per code when there are new items to make room for: known items come in the order, with the scores, that they
+ * have without these. */
+static void lists_per_code_stay_so_beside_new_items(void **state)
+{
+    const int32_t history[] = {3, 7};
+    const int64_t offsets[2] = {0, 2};
+    const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
+    int32_t found[2][N + 1], at = 0;
+    float scores[2][N + 1], exact[N + 1];
+    tiny small, large;
+    sg_model *a, *b;
+    sg_session *session;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, "ends " SMALL "length_norm=0.8");
+    score(a, NULL, history, 2, N, found[0], scores[0], exact);
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    add_as(s, N, large.codes + 3 * (size_t)N);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    assert_int_equal(sg_session_new(&session, a, NULL, &err), SG_OK);
+    session->offer = &v->offer;
+    session->beam = ALL;
+    session->cold_share = 0.1f;
+    assert_int_equal(sg_session_recommend(session, &h, NULL, N + 1, found[1], scores[1], &err), SG_OK);
+    for (int i = 0; i <= N && found[1][i] >= 0; i++)
+        if (found[1][i] < N) {
+            assert_int_equal(found[1][i], found[0][at]);
+            assert_float_equal(scores[1][i], scores[0][at], 1e-5);
+            at++;
+        }
+    assert_int_equal(at, N);
     sg_session_free(session);
     sg_view_release(s, v);
     sg_stock_free(s);
@@ -439,6 +678,10 @@ int main(void)
         cmocka_unit_test(tiger_takes_items_it_was_not_trained_on),
         cmocka_unit_test(prefixes_keep_their_vectors),
         cmocka_unit_test(new_items_stand_behind_their_like),
+        cmocka_unit_test(lists_per_code_stay_so_beside_new_items),
+        cmocka_unit_test(cobra_takes_items_by_their_texts),
+        cmocka_unit_test(cobra_reads_the_texts_that_an_item_came_back_with),
+        cmocka_unit_test(cobra_stays_as_it_is_beside_star_and_vectors_of_its_own),
         cmocka_unit_test(models_without_ids_hide_items),
         cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),

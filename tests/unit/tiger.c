@@ -327,7 +327,7 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
 }
 
 /* Groups, draws, lists by marginal relevance: legal lists of different items whose scores are those of the exact search; the same seed draws the same. */
-static void lists_may_be_spread_or_drawn(void **state)
+static void check_ways(const char *options, bool ends)
 {
     enum { USERS = 9, ITEMS = 40, K = 6, WAYS = 5 };
     static const struct way {
@@ -341,9 +341,10 @@ static void lists_may_be_spread_or_drawn(void **state)
     sg_error err = {0};
     tiny t;
 
-    (void)state;
     tiny_new(&t, USERS, ITEMS, 9, 8);
-    sg_model *m = tiny_model(&t, "tiger", SMALL, 5);
+    if (ends)
+        tiny_let_end(&t);
+    sg_model *m = tiny_model(&t, "tiger", options, 5);
     for (int w = 0; w < WAYS; w++) {
         const sg_histories h = {.n = USERS, .offsets = t.user_offsets, .item = t.item};
         sg_session *s;
@@ -366,6 +367,7 @@ static void lists_may_be_spread_or_drawn(void **state)
             for (int i = 0; i < K; i++) {
                 int found = 0;
 
+                assert_true(!i || ways[w].temperature > 0 || ways[w].apart > 0 || score[w][u * K + i] <= score[w][u * K + i - 1]);
                 for (int j = 0; j < i; j++)
                     assert_int_not_equal(item[w][u * K + i], item[w][u * K + j]);
                 for (int j = 0; j < ITEMS; j++)
@@ -381,6 +383,13 @@ static void lists_may_be_spread_or_drawn(void **state)
     assert_true(memcmp(item[1], item[3], sizeof item[1]) != 0);
     sg_model_free(m);
     tiny_free(&t);
+}
+
+static void lists_may_be_spread_or_drawn(void **state)
+{
+    (void)state;
+    check_ways(SMALL, false);
+    check_ways(SMALL "length_norm=0.8", true);
 }
 
 int main(void)

@@ -30,6 +30,9 @@ echo "-- retrieval"
 sedge lm retrieve "$model" data --by title -o title.trec -q --json >report || exit 1
 json listed <report # three documents have a title
 cut -d ' ' -f 1-4 title.trec | sort
+sedge lm retrieve "$model" data --by title --deny d2 d99 -o less.trec -q --json >/dev/null || exit 1
+cut -d ' ' -f 1-4 less.trec | sort
+sedge lm retrieve "$model" data --by title --deny d1 d2 d3 -q; echo "exit $?"
 sedge eval title.trec data -q --json >measured || exit 1
 json metrics/ndcg@10 <report >a; json retrieval/ndcg@10 <measured | cmp - a && echo "measured alike"
 sedge lm retrieve "$model" data --by substring --split train -o strings.trec -q --json >report || exit 1

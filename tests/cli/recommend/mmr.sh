@@ -1,4 +1,5 @@
-# lists whose items are unlike each other: the best item stays first, more different first codes come; popularity knows no IDs
+# lists whose items are unlike each other: the best item stays first, more different first codes come; what is drawn has no best item,
+# popularity knows no IDs
 set -e
 sedge synth -q -o shop --users 200 --items 80 --seed 3 --json >/dev/null
 sedge embed shop -q --dim 16 --json >/dev/null
@@ -11,5 +12,6 @@ sedge recommend run --history i3,i14,i15 -k 5 --explain --json >plain.json
 sedge recommend run --history i3,i14,i15 -k 5 --explain --json --set mmr=0.9 >apart.json
 [ "$(json items/0/item <plain.json)" = "$(json items/0/item <apart.json)" ] && echo "the best first"
 [ "$(firsts apart.json)" -gt "$(firsts plain.json)" ] && echo "more kinds"
+sedge recommend run --history i3 --set temperature=1 mmr=0.5 || echo "exit $?"
 sedge train pop shop -q -o pop --json >/dev/null
 sedge recommend pop --history i3 --set mmr=0.5

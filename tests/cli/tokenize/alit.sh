@@ -22,5 +22,9 @@ sedge recommend run --user u1 --explain -k 1 --json >explained.json # an item's 
 for l in 0 1 2 3; do json items/0/path/$l/probability <explained.json 2>/dev/null; done |
     awk -v score="$(json items/0/score <explained.json)" '{ sum += log($1) } END { d = sum - score; print (d * d < 1e-8) ? "explained" : sum " " score }'
 grep -o '"end": true' explained.json
+sedge recommend run --user u1 --explain -k 1 | grep -o '<[0-9]:end>' # the end is no code: none but these are below the number of codes
+sedge recommend run --user u1 --explain -k 9 | grep -c '<[0-9]:6>'
+sedge report run -q -o page.html >/dev/null && grep -o '<code>[0-9]:end<' page.html | sort -u | wc -l
+grep -c '<code>[0-9]:6<' page.html
 sedge tokenize shop -q --method alit --codes 65536
 echo $?

@@ -28,6 +28,18 @@ sedge recommend run --history d1
 echo "exit $?"
 sedge recommend run --history d1 --query x
 echo "exit $?"
+for set in groups=4 temperature=1 mmr=0.5 seen=true; do
+    sedge recommend run --query "word7" --set $set
+    echo "$set: exit $?"
+done
+sedge recommend run --query "word7" --deny d7
+echo "deny: exit $?"
+sedge eval run data --exact
+echo "exact: exit $?"
+sedge eval run data --candidates cold
+echo "candidates: exit $?"
+sedge eval run.trec data --free
+echo "free: exit $?"
 sedge train dsi data -q -o run2 --set $small queries=missing.jsonl
 echo "exit $?"
 printf '{"id": "d1", "answer": "word1"}\n{"id": "d99", "answer": "x"}\n' >made.jsonl
