@@ -195,6 +195,21 @@ static void without_start_and_restart_codes_die(void **state)
     sg_ids_close(&ids);
 }
 
+/* The last batch of an epoch may hold one item: codes are put on different items all the same. */
+static void restart_needs_no_even_batches(void **state)
+{
+    const shop *s = *state;
+    const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=48", "epochs=60", "batch=599", "hidden=32", "latent=8",
+                                        "kmeans_init=false", NULL);
+    sg_ids ids;
+    json_t *report = tokenize(s, &c, NULL, &ids);
+
+    for (size_t l = 0; l < 2; l++)
+        assert_true(level_number(report, l, "usage") >= 0.8);
+    json_decref(report);
+    sg_ids_close(&ids);
+}
+
 typedef struct heard {
     char last[256];
     int messages, ticks, stop_after;
@@ -296,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_training_items_teach, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(rqvae_learns_to_reconstruct, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(without_start_and_restart_codes_die, open_shop, close_shop),
+        cmocka_unit_test_setup_teardown(restart_needs_no_even_batches, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(training_is_live_and_can_be_stopped, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(every_failed_allocation_is_clean, open_shop, close_shop),
