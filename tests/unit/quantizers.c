@@ -165,9 +165,9 @@ static void controls_know_nothing(void **state)
 static void sinkhorn_shares_items_evenly(void **state)
 {
     enum { ITEMS = 2000, CODES = 16 };
+    static const double epsilon[] = {0.05, 0.003}; /* the latter is the default */
     static float x[ITEMS * 2], centre[CODES * 2];
     static int32_t code[ITEMS];
-    int32_t count[2][CODES] = {{0}}, most[2] = {0};
     double worst;
     sg_error err;
 
@@ -177,17 +177,36 @@ static void sinkhorn_shares_items_evenly(void **state)
             x[2 * i + d] = (float)(0.3 * sg_rng_normal(4, SG_RNG_TEST, (uint64_t)i, (uint64_t)d));
     for (int k = 0; k < CODES * 2; k++)
         centre[k] = k < 2 ? 0 : (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
-    assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, 0.05, &err), SG_OK);
-    assert_true(worst < 0.01);
-    for (int i = 0; i < ITEMS; i++)
-        count[0][code[i]]++;
-    assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
-    for (int i = 0; i < ITEMS; i++)
-        count[1][code[i]]++;
-    for (int k = 0; k < CODES; k++)
-        for (int way = 0; way < 2; way++)
-            most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
-    assert_true(2 * most[0] < most[1]);
+    for (size_t e = 0; e < 2; e++) {
+        int32_t count[2][CODES] = {{0}}, most[2] = {0};
+
+        assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, epsilon[e], &err), SG_OK);
+        assert_true(worst <= 0.01);
+        for (int i = 0; i < ITEMS; i++)
+            count[0][code[i]]++;
+        assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
+        for (int i = 0; i < ITEMS; i++)
+            count[1][code[i]]++;
+        for (int k = 0; k < CODES; k++)
+            for (int way = 0; way < 2; way++)
+                most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
+        assert_true(2 * most[0] < most[1]);
+    }
+}
+
+/* A centre that no item can reach gets none, and the others still share. */
+static void sinkhorn_survives_what_is_out_of_reach(void **state)
+{
+    static const float x[] = {0, 0.1f, 0.9f, 1, 0.05f, 0.95f}, centre[] = {0, 1, 1000};
+    int32_t code[6];
+    double worst;
+    sg_error err;
+
+    (void)state;
+    assert_int_equal(sg_sinkhorn(code, &worst, x, 6, 1, centre, 3, 0.0001, &err), SG_OK);
+    assert_true(worst == 1);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(code[i], x[i] > 0.5f);
 }
 
 /* Every place of the grid has its own code, and what is on the grid stays where it is. */
@@ -470,6 +489,7 @@ int main(void)
         cmocka_unit_test(entropy_has_its_gradient),    cmocka_unit_test(rotation_turns_the_gradient),
         cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
         cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
+        cmocka_unit_test(sinkhorn_survives_what_is_out_of_reach),
         cmocka_unit_test(sinkhorn_knows_training_items_only),
     };
 
