@@ -321,7 +321,7 @@ static sg_tensor *quantise_on_grid(trainer *t, sg_tensor *z, sg_tensor **loss)
     sg_grid_codes(t->code, t->residual, rows, t->levels, &t->grid);
     for (size_t i = 0; i < rows * (size_t)t->levels; i++)
         t->used[i % (size_t)t->levels * codes + (size_t)t->code[i]]++;
-    return sg_grid_quantise(t->graph, &t->grid, z, t->config, loss);
+    return sg_grid_quantise(t->graph, &t->grid, z, t->data->dim, t->config, loss);
 }
 
 static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err)

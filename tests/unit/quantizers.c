@@ -370,6 +370,54 @@ static void learned_bottlenecks_learn(void **state)
     }
 }
 
+/* Of one item, in bits: bits are independent, p = 1 / (1 + exp(-4 sharpness z)). */
+static double entropy_of(const float *z, int bits, double sharpness)
+{
+    double sum = 0;
+
+    for (int b = 0; b < bits; b++) {
+        const double p = 1 / (1 + exp(4 * sharpness * fabs((double)z[b])));
+
+        sum -= p > 0 ? (p * log(p) + (1 - p) * log(1 - p)) / log(2) : 0;
+    }
+    return sum;
+}
+
+/* On skewed vectors (each direction .9 times as wide as the one before) few sign codes are used without the entropy terms, nearly all
+ * with their default weight, and each item is sure of its own. */
+static void entropy_spreads_sign_codes(void **state)
+{
+    enum { ITEMS = 4000, WIDTH = 16, CODES = 256, BITS = 8 };
+    static const char *const weights[] = {"entropy=0", "entropy=0.1"};
+    float *x = malloc((size_t)ITEMS * WIDTH * sizeof *x);
+    const sg_quantize_data data = {.x = x, .n = ITEMS, .dim = WIDTH};
+    int used[2] = {0};
+    double unsure = 0;
+    sg_error err;
+
+    (void)state;
+    for (int i = 0; i < ITEMS * WIDTH; i++) /* the sum of the squared widths is 5.09 */
+        x[i] = (float)(sg_rng_normal(7, SG_RNG_TEST, (uint64_t)i / WIDTH, (uint64_t)i % WIDTH) * pow(0.9, i % WIDTH) / sqrt(5.09 / WIDTH));
+    for (int k = 0; k < 2; k++) {
+        const sg_tokenize_config c = config(SET("method=lfq", "levels=1", "epochs=30", "hidden=128", weights[k]));
+        uint8_t seen[CODES] = {0};
+        sg_codes out;
+
+        assert_int_equal(sg_codes_init(&out, ITEMS, 1, CODES, &err), SG_OK);
+        assert_int_equal(sg_autoencode(&out, &data, &c, NULL, NULL, &err), SG_OK);
+        unsure = 0;
+        for (int i = 0; i < ITEMS; i++) {
+            used[k] += !seen[out.codes[i]];
+            seen[out.codes[i]] = 1;
+            unsure += entropy_of(out.latent + i * BITS, BITS, c.sharpness) / ITEMS;
+        }
+        sg_codes_fini(&out);
+    }
+    assert_true(used[0] < 0.6 * CODES && used[1] >= 0.95 * CODES);
+    assert_true(unsure < 0.1);
+    free(x);
+}
+
 static void says_what_cannot_be(void **state)
 {
     const shop *s = *state;
@@ -490,6 +538,7 @@ int main(void)
         cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
         cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
         cmocka_unit_test(sinkhorn_survives_what_is_out_of_reach),
+        cmocka_unit_test(entropy_spreads_sign_codes),
         cmocka_unit_test(sinkhorn_knows_training_items_only),
     };
 
