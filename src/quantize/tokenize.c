@@ -201,7 +201,7 @@ static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_q
     if ((st = m->run(out, d, c, pool, progress, err)))
         return st;
     plain = *out; /* borrowed view: the doctor looks at the codes before anything made them unique */
-    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+    if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
         return st;
     return strcmp(c->collision, "next") == 0 ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
 }
@@ -223,7 +223,7 @@ static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *s
     if ((st = sg_former_open(&f, c->refresh, set, c, d->dim, err)) || (st = sg_refresh(out, &f, d, c, pool, progress, err)))
         goto done;
     plain = *out;
-    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+    if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
         goto done;
     for (size_t i = 0; i < (size_t)d->n; i++)
         digit[i] = sg_former_digit(&f, out, i);
