@@ -4,6 +4,9 @@
  *   z = encoder(x);  r_0 = z;  c_l = argmin_k |r_{l-1} - e^l_k|^2;  r_l = r_{l-1} - sg(e^l_{c_l});  x' = decoder(sum_l e^l_{c_l})
  *   L = |x - x'|^2 + sum_l ( |sg r_{l-1} - e^l_{c_l}|^2 + beta |r_{l-1} - sg e^l_{c_l}|^2 ), mean over the items of a batch
  *
+ * Each r_l is z less codes held fixed, so the third term is the commitment of Lee et al., eq. 6, too: |z - sg sum_{j<=l} e^j|^2; they take
+ * its mean over levels, which is beta / levels.
+ *
  * Encoder and decoder are ReLU MLPs, D -> hidden -> latent and back; the gradient of x' goes straight through the sum of
  * codes to z, or turned with it (straight.c). With simvq the codes are e = C W^T, C fixed points, W learned: a step
  * moves all codes, used or not. [Zhu et al. 2024] With codebook=ema the second term is replaced by running means:
