@@ -54,10 +54,12 @@ static void print_expected(const json_t *expected)
     json_array_foreach(expected, i, row)
     {
         const json_t *figure = sg_member(row, "expected");
-        const char *task = sg_text(row, "task");
+        const char *task = sg_text(row, "task"), *stage = sg_text(row, "stage");
 
         sg_table_add(&t, "%s", sg_text(row, "metric"));
-        sg_table_add(&t, "%s", task[0] ? task : strcmp(sg_text(row, "filter"), "filtered") == 0 ? "history filtered out" : "history kept");
+        sg_table_add(&t, "%s", task[0] ? task
+                            : stage[0] ? "the IDs"
+                            : strcmp(sg_text(row, "filter"), "filtered") == 0 ? "history filtered out" : "history kept");
         sg_table_add(&t, "%.4f", sg_number(row, "measured"));
         if (sg_member(figure, "least"))
             sg_table_add(&t, "at least %.4f", sg_number(figure, "least"));

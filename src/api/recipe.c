@@ -110,13 +110,38 @@ static sg_status check_figures(const checker *c, const json_t *figures, const ch
     return SG_OK;
 }
 
-static sg_status check_expected(const checker *c, const json_t *expected)
+/* Figures of the IDs: unique_share, and of all levels or, as usage@2, of one: usage, perplexity, evenness (perplexity by codes), error. */
+static sg_status check_id_figures(const checker *c, const json_t *figures, bool tokenized)
 {
-    static const char *const sides[] = {"unfiltered", "filtered", "ranking"};
+    static const char *const known[] = {"usage", "perplexity", "evenness", "error"};
+    const char *key;
+    json_t *value;
+
+    if (figures && !tokenized)
+        return wrong(c, "expected.ids", "a stage tokenize beside it");
+    json_object_foreach((json_t *)(uintptr_t)figures, key, value)
+    {
+        const size_t n = strcspn(key, "@");
+        const char *level = key + n + (key[n] == '@');
+        bool found = strcmp(key, "unique_share") == 0;
+        char full[256];
+
+        for (size_t i = 0; i < 4; i++)
+            found |= strlen(known[i]) == n && strncmp(key, known[i], n) == 0 && (!key[n] || (level[0] >= '1' && level[0] <= '9' && !level[1]));
+        snprintf(full, sizeof full, "expected.ids.%s", key);
+        if (!found)
+            return wrong(c, full, "unique_share, or usage, perplexity, evenness or error, as it stands or of a level (usage@1)");
+    }
+    return check_figures(c, figures, "expected.ids");
+}
+
+static sg_status check_expected(const checker *c, const json_t *expected, bool tokenized)
+{
+    static const char *const sides[] = {"unfiltered", "filtered", "ranking", "ids"};
     const json_t *side, *figures;
     const char *task;
     json_t *value;
-    sg_status st = only_keys(c, "expected", expected, sides, 3);
+    sg_status st = only_keys(c, "expected", expected, sides, 4);
 
     for (int s = 0; !st && s < 2; s++) {
         char full[64];
@@ -125,7 +150,8 @@ static sg_status check_expected(const checker *c, const json_t *expected)
         if (!(st = part(c, &side, expected, "expected", sides[s])))
             st = check_figures(c, side, full);
     }
-    if (st || (st = part(c, &side, expected, "expected", "ranking")))
+    if (st || (st = part(c, &side, expected, "expected", "ids")) || (st = check_id_figures(c, side, tokenized)) ||
+        (st = part(c, &side, expected, "expected", "ranking")))
         return st;
     json_object_foreach((json_t *)(uintptr_t)side, task, value)
     {
@@ -160,7 +186,7 @@ static sg_status check(sg_recipe *r, const checker *c)
                   (st = check_files(c, &r->item_text, data, "item_text")) ||
                   (st = check_files(c, &r->user_series, data, "user_series")) || (st = part(c, &r->import, data, "data", "options")))) ||
         (train && ((st = only_keys(c, "train", train, train_keys, 2)) || (st = part(c, &r->train, train, "train", "options")))) ||
-        (r->expected && (st = check_expected(c, r->expected))))
+        (r->expected && (st = check_expected(c, r->expected, r->tokenize != NULL))))
         return st;
     if (data && json_array_size(r->files) == 0)
         return wrong(c, "data.files", "at least one file");

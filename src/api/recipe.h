@@ -12,6 +12,9 @@
  *   train: {model: tiger, options: {lr: 0.001, epochs: 100}}
  *   evaluate: {split: test}
  *   expected:
+ *     ids: {usage: {least: 0.8}, evenness@1: {least: 0.5}, unique_share: {least: 0.8}}   # also perplexity (evenness: its share of the
+ *                               # codes) and error, the share of the variance left; without @LEVEL the worst level, the last of error;
+ *                               # with IDs that miss one the chain ends before training
  *     unfiltered: {recall@10: {least: 0.0648}}
  *     filtered: {recall@10: {value: 0.0110, within: 0.00005}}
  *     ranking: {liked: {gauc: {least: 0.72}, ne: {most: 0.8}}}     # of models that rank candidates, by question */

@@ -27,6 +27,7 @@ typedef struct chain {
     char *out, *data, *model, *state_path, *eval_path; /* owned */
     json_t *state;                                     /* owned: {stage: {"key", "seconds", "done"}} */
     json_t *stages, *eval;                             /* owned */
+    json_t *compared;                                  /* owned: figures beside what was expected */
     char key[65];                                      /* of the stage at hand */
     bool stale;                                        /* a stage before was run: everything after must be, too */
     double seconds_all;                                /* of all stages when they ran */
@@ -361,7 +362,96 @@ static sg_status compare_part(json_t *out, bool *pass, const json_t *measured, c
     return SG_OK;
 }
 
-static sg_status compare(json_t **out, bool *pass, const chain *c)
+/* "usage@2": x, and "usage": the least so far (last: the latest). */
+static void note_figure(json_t *figures, const char *name, size_t level, double x, bool last)
+{
+    const json_t *worst = json_object_get(figures, name);
+    char full[64];
+
+    snprintf(full, sizeof full, "%s@%zu", name, level);
+    json_object_set_new(figures, full, json_real(x));
+    if (!worst || last || x < json_number_value(worst))
+        json_object_set_new(figures, name, json_real(x));
+}
+
+/* What a recipe may expect of IDs (recipe.h), from the report that lies with them. */
+static json_t *id_figures(const json_t *report)
+{
+    json_t *figures = json_pack("{s:O*}", "unique_share", json_object_get(json_object_get(report, "collisions"), "unique_share"));
+    size_t l;
+    json_t *level;
+
+    json_array_foreach(json_object_get(report, "levels"), l, level)
+    {
+        const double perplexity = json_number_value(json_object_get(level, "perplexity"));
+        const json_t *error = json_object_get(level, "error");
+
+        note_figure(figures, "usage", l + 1, json_number_value(json_object_get(level, "usage")), false);
+        note_figure(figures, "perplexity", l + 1, perplexity, false);
+        note_figure(figures, "evenness", l + 1, perplexity / json_number_value(json_object_get(level, "codes")), false);
+        if (json_is_number(error))
+            note_figure(figures, "error", l + 1, json_number_value(error), true);
+    }
+    return figures;
+}
+
+/* Bad IDs are not worth a training. */
+static sg_status refuse_bad_ids(const chain *c)
+{
+    size_t i;
+    json_t *row;
+
+    json_array_foreach(c->compared, i, row)
+    {
+        const json_t *figure = json_object_get(row, "expected"), *most = json_object_get(figure, "most"),
+                     *least = json_object_get(figure, "least"), *value = json_object_get(figure, "value");
+        const char *metric = json_string_value(json_object_get(row, "metric"));
+        const double x = json_number_value(json_object_get(row, "measured"));
+
+        if (json_is_true(json_object_get(row, "pass")))
+            continue;
+        if (!json_is_number(json_object_get(row, "measured")))
+            return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is not known of these; nothing was trained", c->recipe.path, metric);
+        if (least && x < json_number_value(least))
+            value = least;
+        else if (most && x > json_number_value(most))
+            value = most;
+        return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is %.4g, expected %s %.4g; nothing was trained", c->recipe.path, metric, x,
+                       value == least ? "at least" : value == most ? "at most" : "about", json_number_value(value));
+    }
+    return SG_OK;
+}
+
+static sg_status check_ids(chain *c)
+{
+    const json_t *expected = json_object_get(c->recipe.expected, "ids");
+    json_t *report = NULL, *figures = NULL;
+    sg_dataset *d = NULL;
+    sg_ids ids = {0};
+    const char *kept;
+    bool pass = true;
+    sg_status st;
+
+    if (!expected)
+        return SG_OK;
+    if ((st = sg_dataset_open(&d, c->data, c->err)) || (st = sg_ids_open(&ids, d, c->err)))
+        goto done;
+    if (!(kept = sg_tensors_meta(ids.file, "report")))
+        st = sg_fail(c->err, SG_ERR_MISSING, "%s: its IDs come without a report", c->data);
+    else if (!(st = sg_json_parse(&report, (sg_bytes){kept, strlen(kept)}, "report of the semantic IDs", c->err)))
+        st = (figures = id_figures(report)) ? compare_part(c->compared, &pass, figures, expected, "stage", "tokenize", c->err)
+                                            : sg_fail_memory(c->err, "comparison");
+    if (!st)
+        st = refuse_bad_ids(c);
+done:
+    json_decref(report);
+    json_decref(figures);
+    sg_ids_close(&ids);
+    sg_dataset_close(d);
+    return st;
+}
+
+static sg_status compare(bool *pass, const chain *c)
 {
     static const char *const sides[] = {"unfiltered", "filtered"};
     const json_t *metrics = json_object_get(c->eval, "metrics"), *ranking = json_object_get(c->eval, "ranking");
@@ -370,14 +460,12 @@ static sg_status compare(json_t **out, bool *pass, const chain *c)
     sg_status st = SG_OK;
 
     *pass = true;
-    if (!(*out = json_array()))
-        return sg_fail_memory(c->err, "comparison");
     for (int s = 0; !st && s < 2; s++)
-        st = compare_part(*out, pass, json_object_get(metrics, sides[s]), json_object_get(c->recipe.expected, sides[s]), "filter",
+        st = compare_part(c->compared, pass, json_object_get(metrics, sides[s]), json_object_get(c->recipe.expected, sides[s]), "filter",
                           sides[s], c->err);
     json_object_foreach(json_object_get(c->recipe.expected, "ranking"), task, figures)
     {
-        if (st || (st = compare_part(*out, pass, json_object_get(ranking, task), figures, "task", task, c->err)))
+        if (st || (st = compare_part(c->compared, pass, json_object_get(ranking, task), figures, "task", task, c->err)))
             break;
     }
     return st;
@@ -398,7 +486,7 @@ static sg_status run_chain(chain *c)
     }
     sg_buf_free(&sums);
     if (st || (r->embed && (st = run_stage(c, "embed", r->embed, "", do_embed))) ||
-        (r->tokenize && (st = run_stage(c, "tokenize", r->tokenize, "", do_tokenize))) ||
+        (r->tokenize && ((st = run_stage(c, "tokenize", r->tokenize, "", do_tokenize)) || (st = check_ids(c)))) ||
         (st = run_stage(c, "train", r->train, r->model, do_train)))
         return st;
     return run_stage(c, "evaluate", r->evaluate, "", do_evaluate);
@@ -411,7 +499,7 @@ static sg_status open_work(chain *c)
     c->out = c->p->out ? sg_strdup(c->p->out) : sg_path_join("out", c->recipe.name);
     if (!c->out || !(c->data = sg_path_join(c->out, "data")) || !(c->model = sg_path_join(c->out, "model")) ||
         !(c->state_path = sg_path_join(c->out, "stages.json")) || !(c->eval_path = sg_path_join(c->out, "eval.json")) ||
-        !(c->stages = json_array()))
+        !(c->stages = json_array()) || !(c->compared = json_array()))
         return sg_fail_memory(c->err, "work folder");
     if ((st = sg_dir_make(c->out, c->err)))
         return st;
@@ -430,25 +518,24 @@ int sedge_reproduce(const sedge_reproduce_params *given, char **json, sedge_erro
     sedge_reproduce_params p;
     api_call c;
     chain k = {.p = &p, .run = &c.run, .err = &c.err};
-    json_t *compared = NULL;
     bool pass;
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     c.run.size = sizeof c.run;
     if (st || (st = api_need(p.recipe, "a recipe", &c.err)) || (st = api_recipe_read(&k.recipe, p.recipe, &c.err)) ||
         (st = check_prefixes(&k)) || (st = open_work(&k)) || (st = run_chain(&k)) ||
-        (st = sg_json_read(&k.eval, k.eval_path, SG_JSON_BYTES_MAX, &c.err)) || (st = compare(&compared, &pass, &k)))
+        (st = sg_json_read(&k.eval, k.eval_path, SG_JSON_BYTES_MAX, &c.err)) || (st = compare(&pass, &k)))
         goto done;
     c.result = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:O, s:b, s:f, s:f}", "recipe", k.recipe.name, "model",
                          k.recipe.model, "folder", k.out, "stages", k.stages, "metrics", json_object_get(k.eval, "metrics"), "ranking",
                          json_object_get(k.eval, "ranking"), "floors",
                          json_object_get(k.eval, "floors"), "oracle", json_object_get(k.eval, "oracle"), "receipt",
-                         json_object_get(k.eval, "receipt"), "expected", compared, "pass", pass, "seconds", sg_now() - start,
+                         json_object_get(k.eval, "receipt"), "expected", k.compared, "pass", pass, "seconds", sg_now() - start,
                          "seconds_all", k.seconds_all);
     if (!c.result)
         st = sg_fail_memory(&c.err, "result");
 done:
-    json_decref(compared);
+    json_decref(k.compared);
     json_decref(k.eval);
     json_decref(k.state);
     json_decref(k.stages);

@@ -81,8 +81,13 @@ static sg_status fit_level(growing *g, bool *taught, float *centre, const sg_kme
             memcpy(g->fit + n++ * g->dim, g->left + i * g->dim, g->dim * sizeof *g->fit);
     if (!(*taught = n > 0))
         return SG_OK;
-    st = sg_kmeans(centre, g->fit_code, &stats, g->fit, n, (int)g->dim, spec, pool, progress, err);
-    return st ? st : sg_assign(g->code, NULL, g->left, g->n, (int)g->dim, centre, spec->codes, pool, err);
+    if ((st = sg_kmeans(centre, g->fit_code, &stats, g->fit, n, (int)g->dim, spec, pool, progress, err)) ||
+        (st = sg_assign(g->code, NULL, g->left, g->n, (int)g->dim, centre, spec->codes, pool, err)))
+        return st;
+    for (size_t i = 0, k = 0; spec->balanced && i < g->n; i++) /* those that teach keep the codes they taught with */
+        if (g->teaches[i])
+            g->code[i] = g->fit_code[k++];
+    return SG_OK;
 }
 
 /* Items whose codes so far nobody shares. */

@@ -144,44 +144,118 @@ static void __attribute__((format(printf, 2, 3))) advise(json_t *list, const cha
     json_array_append_new(list, json_string(text));
 }
 
-static void advise_levels(json_t *list, const health *h, const sg_codes *c)
+#define BOOKS "fewer codes would do, or the codes collapsed (keep kmeans_init and restart_dead on, try optimizer=adagrad or a smaller lr)"
+
+/* What helps, method by method; NULL: nothing does, or nothing is wrong. An option named here is one that the method reads. */
+static const struct remedies {
+    const char *method;
+    const char *unused;    /* many codes without an item */
+    const char *lopsided;  /* one code with many */
+    const char *hourglass;
+    const char *depth;     /* the option that says how many levels there are */
+    const char *finer;     /* more different tuples, beside more levels */
+} remedies[] = {
+    {"import", "fewer codes would do, or the codes collapsed", NULL, NULL, NULL, NULL},
+    {"rkmeans", "fewer codes would do", "try standardise=true or balanced=true", "try balanced=true or fewer codes", "levels",
+     "more codes or collision=next"},
+    {"alit", "fewer codes would do", "try standardise=true or balanced=true", "try balanced=true or fewer codes", "cap",
+     "more codes or collision=next"},
+    {"rqvae", BOOKS, "try standardise=true", "try fewer codes", "levels", "more codes or collision=next"},
+    {"vqvae", BOOKS, "try standardise=true", NULL, NULL, "more codes or collision=next"},
+    {"fsq", "a coarser grid would do", "try standardise=true", "try a coarser grid", "levels", "a finer grid"},
+    {"lfq", "fewer codes would do, or a larger entropy spreads the items", "try standardise=true or a larger entropy",
+     "try a larger entropy or fewer codes", "levels", "more codes"},
+    {"pq", "fewer codes would do", "try standardise=true or balanced=true", NULL, "levels", "more codes or collision=next"},
+    {"opq", "fewer codes would do", "try standardise=true", NULL, "levels", "more codes or collision=next"},
+    {"hkmeans", NULL, "try standardise=true or balanced=true", "try balanced=true", NULL, NULL}, /* the number in the leaf is part of its ID */
+};
+
+/* NULL: controls, whose codes are what they are meant to be. */
+static const struct remedies *remedies_of(const char *method)
+{
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (strcmp(remedies[i].method, method) == 0)
+            return &remedies[i];
+    return NULL;
+}
+
+static void advise_levels(json_t *list, const health *h, const sg_codes *c, const struct remedies *r)
 {
     for (int l = 0; l < h->levels; l++) {
         const level_health *x = &h->level[l];
         const double perplexity = exp(x->entropy);
 
-        if (!c->ends && c->n >= 10 * c->size[l] && x->used < 0.8 * c->size[l])
-            advise(list, "level %d uses %d of %d codes: fewer codes would do, or the codes collapsed (keep kmeans_init and "
-                   "restart_dead on; for rqvae try optimizer=adagrad or a smaller lr)", l + 1, x->used, (int)c->size[l]);
+        if (r->unused && !c->ends && c->n >= 10 * c->size[l] && x->used < 0.8 * c->size[l])
+            advise(list, "level %d uses %d of %d codes: %s", l + 1, x->used, (int)c->size[l], r->unused);
         if (l == 0 && c->n >= 10 * c->size[0] && perplexity < 0.5 * c->size[0])
             advise(list, "level 1 is lopsided: its %d codes in use are worth %.0f equal ones, and the commonest holds %.1f %% of "
-                   "the items: try standardise=true or balanced=true", x->used, perplexity, 100 * x->largest);
+                   "the items%s%s", x->used, perplexity, 100 * x->largest, r->lopsided ? ": " : "", r->lopsided ? r->lopsided : "");
         if (l > 0 && l + 1 < h->levels && 2 * perplexity < exp(h->level[l - 1].entropy) &&
             2 * perplexity < exp(h->level[l + 1].entropy))
             advise(list, "hourglass: level %d is worth %.0f equal codes, its neighbours %.0f and %.0f, so many items pass "
-                   "through few prefixes: try balanced=true or fewer codes at this depth", l + 1, perplexity,
-                   exp(h->level[l - 1].entropy), exp(h->level[l + 1].entropy));
-        if (l > 0 && isfinite(x->error) && x->error > 0.97 * h->level[l - 1].error)
-            advise(list, "level %d removes only %.1f %% of the error that level %d left: levels=%d would do", l + 1,
-                   100 * (1 - x->error / h->level[l - 1].error), l, l);
+                   "through few prefixes%s%s", l + 1, perplexity, exp(h->level[l - 1].entropy), exp(h->level[l + 1].entropy),
+                   r->hourglass ? ": " : "", r->hourglass ? r->hourglass : "");
+        if (r->depth && !c->product && l > 0 && isfinite(x->error) && x->error > 0.97 * h->level[l - 1].error)
+            advise(list, "level %d removes only %.1f %% of the error that level %d left: %s=%d would do", l + 1,
+                   100 * (1 - x->error / h->level[l - 1].error), l, r->depth, l);
     }
 }
 
-static json_t *make_advice(const health *h, const sg_codes *c)
+/* Of one level with about ten items a code; 0: no option says how many there are. */
+static int codes_for(int32_t n, const char *method)
 {
-    json_t *list = json_array();
-    const double unique = (double)h->tuples / c->n;
+    int codes = n / 10 > 2 ? n / 10 : 2;
 
-    if (h->levels && c->size[0] > 2 && c->n < 10 * c->size[0])
-        advise(list, "%d codes at level 1 for %d items: with codes=%d a code would hold about ten", (int)c->size[0], (int)c->n,
-               (int)(c->n / 10 > 2 ? c->n / 10 : 2));
-    advise_levels(list, h, c);
+    if (strcmp(method, "hkmeans") == 0 || strcmp(method, "fsq") == 0 || strcmp(method, "import") == 0)
+        return 0;
+    while (strcmp(method, "lfq") == 0 && codes & (codes - 1)) /* a power of 2 */
+        codes &= codes - 1;
+    return codes;
+}
+
+/* The next larger number of levels that the method takes; 0: there is none. */
+static int deeper(const sg_codes *c, int levels, const struct remedies *r)
+{
+    const int most = strcmp(r->method, "alit") == 0 ? SG_LEVELS_MAX - 1 : 8, dim = c->book_dim * levels;
+
+    for (int more = levels + 1; r->depth && more <= most; more++)
+        if (!c->product || dim % more == 0)
+            return more;
+    return 0;
+}
+
+static void advise_uniqueness(json_t *list, const health *h, const sg_codes *c, const struct remedies *r)
+{
+    const int more = deeper(c, h->levels, r);
+    char levels[64] = "";
+
+    if (more)
+        snprintf(levels, sizeof levels, "%s=%d%s", r->depth, more, r->finer ? ", " : "");
+    advise(list, "only %.1f %% of the tuples are unique%s%s%s", 100 * (double)h->tuples / c->n, more || r->finer ? ": try " : "", levels,
+           r->finer ? r->finer : "");
+}
+
+static json_t *make_advice(const health *h, const sg_codes *c, const char *method)
+{
+    const struct remedies *r = remedies_of(method);
+    json_t *list = json_array();
+
+    if (!r)
+        return list;
+    if (h->levels && c->size[0] > 2 && c->n < 10 * c->size[0]) {
+        const int codes = codes_for(c->n, method);
+
+        if (codes)
+            advise(list, "%d codes at level 1 for %d items: with codes=%d a code would hold about ten", (int)c->size[0], (int)c->n, codes);
+        else
+            advise(list, "%d codes at level 1 for %d items: a code holds fewer than ten", (int)c->size[0], (int)c->n);
+    }
+    advise_levels(list, h, c, r);
     if (h->duplicates > 0 && h->duplicates > c->n / 50)
         advise(list, "%d items have exactly the vector of another item: no tokenizer can tell these apart; more item text would",
                (int)h->duplicates);
-    if (unique < 0.8)
-        advise(list, "only %.1f %% of the tuples are unique: try levels=%d, more codes, or collision=next", 100 * unique,
-               h->levels + 1);
+    if (h->tuples < 0.8 * c->n && strcmp(method, "hkmeans") != 0)
+        advise_uniqueness(list, h, c, r);
     if (h->clash > 256)
         advise(list, "%d items share one tuple: look at these items (the report of `sedge inspect` names them): is their content "
                "empty or the same?", (int)h->clash);
@@ -208,7 +282,7 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg_error *err)
+sg_status sg_doctor(json_t **out, const sg_codes *c, const char *method, const float *x, int dim, sg_error *err)
 {
     health h = {0};
     json_t *levels, *collisions;
@@ -229,7 +303,7 @@ sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg
                            "unique_share", (double)h.tuples / c->n, "largest", (int)h.clash, "digit_codes",
                            c->digit ? (int)c->size[c->levels - 1] : 0);
     *out = json_pack("{s:i, s:o, s:o, s:o}", "items", (int)c->n, "levels", levels, "collisions", collisions, "advice",
-                     make_advice(&h, c));
+                     make_advice(&h, c, method));
     if (*out && isfinite(c->reconstruction))
         json_object_set_new(*out, "reconstruction_error", json_real(c->reconstruction));
     if (*out && c->ends)

@@ -3,7 +3,8 @@
  * fsq, L places:  b = tanh(z + s) h - o,  h = (L - 1) (1 + 1e-3) / 2,  o = 1/2 for even L else 0,  s = atanh(o / h)
  *                 z' = round(b) / floor(L / 2);  the gradient passes the rounding, not the tanh
  * lfq:            z' = sign(z), straight through;
- *                 loss += beta |z - sg z'|^2 + entropy ( E H(c | x) - H(E p(c | x)) ): sharp for an item, even over all
+ *                 loss += D ( beta mean (z - sg z')^2 + entropy sum over levels ( E H(c | x) - H(E p(c | x)) ) ): sharp for an item, even over
+ *                 all. The weights are meant for means over numbers; the loss sums the D numbers of an input, hence the D.
  * A level's code is its places as digits, the first number the lowest. */
 #include "quantize/grid.h"
 
@@ -196,23 +197,24 @@ sg_tensor *sg_sign_entropy(sg_graph *g, sg_tensor *z, float sharpness)
     return y;
 }
 
-static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, const sg_tokenize_config *c, sg_tensor **loss)
+static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim, const sg_tokenize_config *c, sg_tensor **loss)
 {
+    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim;
     sg_tensor *signs = z ? sg_tensor_2d(g, z->dim[0], z->dim[1]) : NULL;
 
     if (!signs)
         return NULL;
     for (size_t i = 0; i < z->count; i++)
         signs->data[i] = z->data[i] > 0 ? 1 : -1;
-    *loss = sg_scale(g, sg_sum_sq_rows(g, z, signs), c->beta);
+    *loss = sg_scale(g, sg_sum_sq_rows(g, z, signs), (float)commitment);
     for (int l = 0; c->entropy > 0 && l < c->levels; l++)
         *loss = sg_plus(g, *loss,
                         sg_scale(g, sg_sign_entropy(g, sg_slice_cols(g, z, l * grid->numbers, (l + 1) * grid->numbers),
-                                                    c->sharpness), c->entropy));
+                                                    c->sharpness), (float)entropy));
     return sg_straight_through(g, signs, z);
 }
 
-sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, const sg_tokenize_config *c, sg_tensor **loss)
+sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, int dim, const sg_tokenize_config *c, sg_tensor **loss)
 {
-    return grid->signs ? take_signs(g, z, grid, c, loss) : round_latent(g, grid, z);
+    return grid->signs ? take_signs(g, z, grid, dim, c, loss) : round_latent(g, grid, z);
 }

@@ -15,8 +15,9 @@ typedef struct sg_grid {
 } sg_grid;
 
 sg_status sg_grid_init(sg_grid *grid, const sg_tokenize_config *c, sg_error *err);
-/* z (rows, levels * numbers) to the grid, as part of a step; terms of the loss are added to *loss (NULL: there is none yet). */
-sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, const sg_tokenize_config *c, sg_tensor **loss);
+/* z (rows, levels * numbers) to the grid, as part of a step; terms of the loss, for inputs of dim numbers, are added to *loss (NULL: there
+ * is none yet). */
+sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, int dim, const sg_tokenize_config *c, sg_tensor **loss);
 /* The same outside a step: z (n, levels * numbers) in place, codes (n, levels). */
 void sg_grid_codes(int32_t *codes, float *z, size_t n, int levels, const sg_grid *grid);
 

@@ -56,7 +56,7 @@ static void tree_fini(tree *t)
 static sg_status split(tree *t, cluster k, bool *split, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const sg_kmeans_spec spec = {.codes = t->c->branch, .iterations = t->c->iterations, .restarts = t->c->restarts,
-                                 .random_init = !t->c->kmeans_init, .balanced = t->c->balanced,
+                                 .random_init = !t->c->kmeans_init, .balanced = t->c->balanced, .sample = t->c->sample,
                                  .seed = (uint64_t)t->c->seed * 1000003 + t->splits++};
     const size_t n = k.end - k.begin, dim = (size_t)t->d->dim;
     uint32_t at = k.begin;

@@ -336,7 +336,7 @@ static sg_status health_of(json_t **out, const sg_ids *ids, sg_error *err)
         c.size[l] = ids->size[l];
         c.error[l] = NAN;
     }
-    return sg_doctor(out, &c, NULL, 0, err);
+    return sg_doctor(out, &c, "import", NULL, 0, err);
 }
 
 static void reporter_fini(reporter *r)

@@ -179,7 +179,7 @@ static sg_status fit_parts(parts *p, sg_codes *out, const float *x, const sg_tok
 {
     for (size_t l = 0; l < p->levels; l++) {
         const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced,
+                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         sg_kmeans_stats stats;
         sg_status st;
@@ -245,6 +245,10 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
         st = assign_parts(d->fit ? &all : &fit, out, out->latent, false, pool, err);
         if (st)
             goto done;
+    }
+    for (size_t i = 0; d->fit && c->balanced && i < fit.n; i++) { /* those that teach keep the codes they taught with */
+        memcpy(out->codes + d->fit[i] * levels, learnt.codes + i * levels, levels * sizeof *out->codes);
+        memcpy(all.decoded + d->fit[i] * dim, fit.decoded + i * dim, dim * sizeof *all.decoded);
     }
     for (size_t l = 0; l < levels; l++) { /* after l + 1 parts the others are still unknown: their variance is left */
         const parts *p = d->fit ? &all : &fit;

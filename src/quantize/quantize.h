@@ -68,8 +68,9 @@ sg_status sg_collisions_append(sg_codes *c, sg_error *err);
 sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err);
 sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err);
 
-/* The doctor. x (n, dim) may be NULL. Levels before the digit are judged; owned by the caller. */
-sg_status sg_doctor(json_t **out, const sg_codes *c, const float *x, int dim, sg_error *err);
+/* The doctor. method: who made the codes, "import": someone else; its advice names options of that method. x (n, dim) may be NULL. Levels
+ * before the digit are judged; owned by the caller. */
+sg_status sg_doctor(json_t **out, const sg_codes *c, const char *method, const float *x, int dim, sg_error *err);
 
 /* Writes DATA/ids.safetensors; dim: of the vectors the codes were made from. The report goes into the metadata. */
 sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const char *method, const char *options,

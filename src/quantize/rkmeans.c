@@ -158,6 +158,13 @@ static bool work_init(levels_work *w, const sg_quantize_data *d)
     return true;
 }
 
+/* Items that teach keep the codes they taught with; the others have the nearest. */
+static void keep_fitted(levels_work *w, const sg_quantize_data *d)
+{
+    for (size_t i = 0; i < d->n_fit; i++)
+        w->code[d->fit[i]] = w->fit_code[i];
+}
+
 static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quantize_data *d, float *centre,
                            const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
@@ -168,8 +175,29 @@ static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quan
     if ((st = sg_kmeans(centre, w->fit_code, stats, w->fit, d->n_fit, d->dim, spec, pool, progress, err)) ||
         (st = sg_assign(w->code, NULL, w->now, (size_t)d->n, d->dim, centre, spec->codes, pool, err)))
         return st;
+    if (spec->balanced)
+        keep_fitted(w, d);
     subtract(w->fit, w->fit, w->fit_code, d->n_fit, (size_t)d->dim, centre, pool);
     return SG_OK;
+}
+
+/* The codes of the last level, evenly among the items that teach. */
+static sg_status even_out(levels_work *w, const sg_quantize_data *d, const float *centre, const sg_tokenize_config *c,
+                          const sg_progress *progress, sg_error *err)
+{
+    const size_t dim = (size_t)d->dim;
+    double worst;
+    sg_status st;
+
+    for (size_t i = 0; d->fit && i < d->n_fit; i++)
+        memcpy(w->fit + i * dim, w->now + d->fit[i] * dim, dim * sizeof *w->fit);
+    if ((st = d->fit ? sg_sinkhorn(w->fit_code, &worst, w->fit, d->n_fit, d->dim, centre, c->codes, c->epsilon, err)
+                     : sg_sinkhorn(w->code, &worst, w->now, (size_t)d->n, d->dim, centre, c->codes, c->epsilon, err)))
+        return st;
+    if (d->fit)
+        keep_fitted(w, d);
+    return sg_progress_say(progress, err, "tokenize", worst > 0.01 ? "sinkhorn: codes are only within %.2g %% of even (try a larger epsilon)"
+                                                                  : "sinkhorn: codes are within %.2g %% of even", 100 * worst);
 }
 
 static int used(const int32_t *code, int32_t n, uint8_t *seen, int32_t codes)
@@ -211,13 +239,8 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
 
         if ((st = fit_level(&w, &stats, d, centre, &spec, pool, progress, err)))
             goto done;
-        if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0) {
-            double worst;
-
-            if ((st = sg_sinkhorn(w.code, &worst, w.now, n, d->dim, centre, c->codes, c->epsilon, err)) ||
-                (st = sg_progress_say(progress, err, "tokenize", "sinkhorn: columns within %.2g %% of even", 100 * worst)))
-                goto done;
-        }
+        if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0 && (st = even_out(&w, d, centre, c, progress, err)))
+            goto done;
         for (size_t i = 0; i < n; i++)
             out->codes[i * (size_t)out->levels + (size_t)l] = w.code[i];
         const double energy = subtract(w.left, w.now, w.code, n, (size_t)d->dim, centre, pool);

@@ -4,12 +4,16 @@
  *   z = encoder(x);  r_0 = z;  c_l = argmin_k |r_{l-1} - e^l_k|^2;  r_l = r_{l-1} - sg(e^l_{c_l});  x' = decoder(sum_l e^l_{c_l})
  *   L = |x - x'|^2 + sum_l ( |sg r_{l-1} - e^l_{c_l}|^2 + beta |r_{l-1} - sg e^l_{c_l}|^2 ), mean over the items of a batch
  *
+ * Each r_l is z less codes held fixed, so the third term is the commitment of Lee et al., eq. 6, too: |z - sg sum_{j<=l} e^j|^2; they take
+ * its mean over levels, which is beta / levels.
+ *
  * Encoder and decoder are ReLU MLPs, D -> hidden -> latent and back; the gradient of x' goes straight through the sum of
  * codes to z, or turned with it (straight.c). With simvq the codes are e = C W^T, C fixed points, W learned: a step
  * moves all codes, used or not. [Zhu et al. 2024] With codebook=ema the second term is replaced by running means:
  *   N_k = g N_k + (1 - g) n_k;  m_k = g m_k + (1 - g) sum of r;  e_k = m_k / N_k
- * Codes nobody used during an epoch are put on latents of its last batch. The rate falls along a cosine to a twentieth,
- * so that codes come to rest. */
+ * Codes nobody used during an epoch are put on what different items of its last batch brought to their level, or of the
+ * batch before where the last one has fewer items than there are codes. The rate falls along a cosine to a twentieth, so
+ * that codes come to rest. */
 #include "quantize/quantize.h"
 
 #include "base/alloc.h"
@@ -52,7 +56,10 @@ typedef struct trainer {
     float *batch;    /* (batch, dim) */
     int32_t *code;   /* (levels, batch) */
     float *residual; /* (levels, batch, latent): what each level was given; of the last batch */
+    float *fuller;   /* the same of the batch before it, when the last one of an epoch has too few items to restart codes from */
     int in_batch;    /* items of the last batch */
+    int in_fuller;   /* 0: the last batch will do */
+    uint8_t *taken;  /* (batch) items a code of this level was put on */
     int64_t *used;   /* (levels, codes): of this epoch */
     float *weight;   /* (levels, codes): N of ema */
     float *mean;     /* (levels, codes, latent): m of ema */
@@ -224,22 +231,46 @@ static void move_means(trainer *t, int l)
     t->net.book[l]->version++;
 }
 
-/* Codes without an item in this epoch go to what random items of the last batch brought to their level. */
+/* Codes without an item in this epoch go to what random items, each to another one, brought to their level. Those that are more than
+ * the items wait for the next epoch. */
 static void restart_dead(trainer *t, int epoch)
 {
     const size_t codes = (size_t)t->config->codes, latent = (size_t)t->config->latent, rows = (size_t)t->config->batch;
+    const float *from = t->in_fuller ? t->fuller : t->residual;
+    const size_t n = (size_t)(t->in_fuller ? t->in_fuller : t->in_batch);
 
-    for (int l = 0; l < t->levels; l++)
-        for (size_t k = 0; k < codes; k++) {
-            const uint64_t where = (uint64_t)epoch * SG_LEVELS_MAX + (uint64_t)l;
+    for (int l = 0; l < t->levels; l++) {
+        const uint64_t where = (uint64_t)epoch * SG_LEVELS_MAX + (uint64_t)l;
+        size_t free = n;
 
+        memset(t->taken, 0, n);
+        for (size_t k = 0; k < codes && free; k++) {
             if (t->used[(size_t)l * codes + k])
                 continue;
-            const size_t i = sg_rng_below((uint64_t)t->in_batch, (uint64_t)t->config->seed, SG_RNG_KMEANS, where, k);
-            memcpy(t->net.book[l]->value + k * latent, t->residual + ((size_t)l * rows + i) * latent, latent * sizeof(float));
+            size_t i = sg_rng_below(n, (uint64_t)t->config->seed, SG_RNG_KMEANS, where, k);
+
+            while (t->taken[i])
+                i = (i + 1) % n;
+            t->taken[i] = 1;
+            free--;
+            memcpy(t->net.book[l]->value + k * latent, from + ((size_t)l * rows + i) * latent, latent * sizeof(float));
             t->net.book[l]->version++;
             start_means(t, l, k);
         }
+    }
+}
+
+/* Before the step that overwrites what the last batch brought. */
+static void keep_fuller(trainer *t, int items)
+{
+    float *last = t->residual;
+
+    t->in_fuller = 0;
+    if (t->grid.numbers || items >= t->config->codes || items >= t->in_batch)
+        return;
+    t->residual = t->fuller;
+    t->fuller = last;
+    t->in_fuller = t->in_batch;
 }
 
 /* ---- a step --------------------------------------------------------------------------------------------------- */
@@ -293,7 +324,7 @@ static sg_tensor *quantise_on_grid(trainer *t, sg_tensor *z, sg_tensor **loss)
     sg_grid_codes(t->code, t->residual, rows, t->levels, &t->grid);
     for (size_t i = 0; i < rows * (size_t)t->levels; i++)
         t->used[i % (size_t)t->levels * codes + (size_t)t->code[i]]++;
-    return sg_grid_quantise(t->graph, &t->grid, z, t->config, loss);
+    return sg_grid_quantise(t->graph, &t->grid, z, t->data->dim, t->config, loss);
 }
 
 static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err)
@@ -304,7 +335,10 @@ static sg_status step(trainer *t, uint32_t first, uint64_t number, sg_error *err
     sg_tensor *x, *lost, *loss = NULL;
     sg_status st;
 
-    t->in_batch = t->n - first < (uint32_t)c->batch ? (int)(t->n - first) : c->batch;
+    const int items = t->n - first < (uint32_t)c->batch ? (int)(t->n - first) : c->batch;
+
+    keep_fuller(t, items);
+    t->in_batch = items;
     for (int i = 0; i < t->in_batch; i++)
         memcpy(t->batch + (size_t)i * dim, row_of(t, t->order[first + (uint32_t)i]), dim * sizeof *t->batch);
     sg_graph_begin(g, SG_TRAIN, (uint64_t)c->seed, number);
@@ -477,11 +511,13 @@ static sg_status trainer_init(trainer *t, sg_error *err)
     t->batch = sg_alloc_array(rows, (size_t)t->data->dim * sizeof *t->batch);
     t->code = sg_alloc_array(levels * rows, sizeof *t->code);
     t->residual = sg_alloc_array(levels * rows, latent * sizeof *t->residual);
+    t->fuller = sg_alloc_array(levels * rows, latent * sizeof *t->fuller);
+    t->taken = sg_alloc_array(rows, sizeof *t->taken);
     t->used = sg_alloc_zero(levels * codes, sizeof *t->used);
     t->weight = sg_alloc_array(levels * books, sizeof *t->weight);
     t->mean = sg_alloc_array(levels * books, latent * sizeof *t->mean);
     t->sum = sg_alloc_array(books, latent * sizeof *t->sum);
-    if (!t->order || !t->batch || !t->code || !t->residual || !t->used || !t->weight || !t->mean || !t->sum)
+    if (!t->order || !t->batch || !t->code || !t->residual || !t->fuller || !t->taken || !t->used || !t->weight || !t->mean || !t->sum)
         return sg_fail_memory(err, c->method);
     if ((st = sg_optim_new(&t->optim, t->params, &spec, err)))
         return st;
@@ -514,6 +550,8 @@ done:
     sg_free(t.batch);
     sg_free(t.code);
     sg_free(t.residual);
+    sg_free(t.fuller);
+    sg_free(t.taken);
     sg_free(t.used);
     sg_free(t.weight);
     sg_free(t.mean);

@@ -1,6 +1,7 @@
 /* sinkhorn.c - codes that share the items evenly: entropic optimal transport between items and centres.
  *
- *   Q_ik = exp(-(D_ik - min D) / e);  repeat: columns to sum 1/K, rows to sum 1/n;  code_i = argmax_k Q_ik
+ *   Q_ik = exp(-(D_ik - min D) / e);  repeat: columns to sum 1/K, rows to sum 1/n, until columns are even to a hundredth or ROUNDS_MAX;
+ *   code_i = argmax_k Q_ik
  * D is divided by half its range first, so e means the same for every encoder; a factor of a row does not matter, so each
  * row is counted from its own least distance, which keeps the numbers in range.     [Cuturi 2013; LETTER 2024, e = .003] */
 #include "quantize/quantize.h"
@@ -10,18 +11,34 @@
 
 #include <math.h>
 
-enum { ROUNDS = 50, CELLS_MAX = 1 << 28 };
+enum { ROUNDS_MAX = 2000, CELLS_MAX = 1 << 28 };
+static const double EVEN = 0.01; /* of a column */
 
-static void scale_rounds(double *q, size_t n, size_t codes, double *column)
+/* Sums of columns; returns how far the worst is from 1 / codes, as a share of it. */
+static double add_columns(double *column, const double *q, size_t n, size_t codes)
 {
-    for (int round = 0; round < ROUNDS; round++) {
+    double worst = 0;
+
+    for (size_t k = 0; k < codes; k++)
+        column[k] = 0;
+    for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < codes; k++)
-            column[k] = 0;
-        for (size_t i = 0; i < n; i++)
-            for (size_t k = 0; k < codes; k++)
-                column[k] += q[i * codes + k];
-        for (size_t k = 0; k < codes; k++)
-            column[k] = 1 / (column[k] * (double)codes);
+            column[k] += q[i * codes + k];
+    for (size_t k = 0; k < codes; k++) {
+        const double off = fabs(column[k] * (double)codes - 1);
+
+        worst = off > worst ? off : worst;
+    }
+    return worst;
+}
+
+static double scale_rounds(double *q, size_t n, size_t codes, double *column)
+{
+    double worst = add_columns(column, q, n, codes);
+
+    for (int round = 0; round < ROUNDS_MAX && (round == 0 || worst > EVEN); round++) { /* rows have no sum before the first */
+        for (size_t k = 0; k < codes; k++) /* 0: so far from all items that exp gave 0; it stays without any */
+            column[k] = column[k] > 0 ? 1 / (column[k] * (double)codes) : 0;
         for (size_t i = 0; i < n; i++) {
             double row = 0;
 
@@ -30,7 +47,9 @@ static void scale_rounds(double *q, size_t n, size_t codes, double *column)
             for (size_t k = 0; k < codes; k++)
                 q[i * codes + k] /= row * (double)n;
         }
+        worst = add_columns(column, q, n, codes);
     }
+    return worst;
 }
 
 sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
@@ -62,20 +81,13 @@ sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, in
         for (size_t k = 0; k < k_codes; k++)
             row[k] = most > least ? exp(-(row[k] - top) / ((most - least) / 2 * epsilon)) : 1;
     }
-    scale_rounds(q, n, k_codes, column);
-    for (size_t k = 0; k < k_codes; k++)
-        column[k] = 0;
+    *worst = scale_rounds(q, n, k_codes, column);
     for (size_t i = 0; i < n; i++) {
         code[i] = 0;
-        for (size_t k = 0; k < k_codes; k++) {
-            column[k] += q[i * k_codes + k];
+        for (size_t k = 1; k < k_codes; k++)
             if (q[i * k_codes + k] > q[i * k_codes + (size_t)code[i]])
                 code[i] = (int32_t)k;
-        }
     }
-    *worst = 0;
-    for (size_t k = 0; k < k_codes; k++)
-        *worst = fabs(column[k] * codes - 1) > *worst ? fabs(column[k] * codes - 1) : *worst;
     sg_free(q);
     sg_free(column);
     return SG_OK;

@@ -114,41 +114,96 @@ static void print_options(sg_buf *out, const sg_tokenize_config *c)
     json_decref(options);
 }
 
+#define KMEANS "iterations sample restarts kmeans_init balanced standardise text_only_train "
+#define LEARNED "epochs batch lr optimizer hidden standardise text_only_train "
+#define BOOKS "codes latent iterations kmeans_init gradient simvq beta codebook ema_decay restart_dead collision "
+
 static const struct method {
     const char *name;
     sg_quantizer *run;
     bool scaled; /* inputs come with mean 0 and variance 1 */
     bool blind;  /* does not look at them */
+    const char *reads; /* options, beside method, seed and refresh (which says itself what it needs) */
 } methods[] = {
-    {"rkmeans", sg_rkmeans, false, false},       {"alit", sg_alit, false, false},
-    {"rqvae", sg_autoencode, true, false},       {"vqvae", sg_autoencode, true, false},
-    {"fsq", sg_autoencode, true, false},         {"lfq", sg_autoencode, true, false},
-    {"pq", sg_pq, false, false},                 {"opq", sg_opq, false, false},
-    {"hkmeans", sg_hkmeans, false, false},       {"atomic", sg_atomic_codes, false, true},
-    {"naive", sg_naive_codes, false, true},      {"random", sg_random_codes, false, true},
+    {"rkmeans", sg_rkmeans, false, false, "levels codes last epsilon collision keep " KMEANS},
+    {"alit", sg_alit, false, false, "codes tau cap collision " KMEANS},
+    {"rqvae", sg_autoencode, true, false, "levels " BOOKS LEARNED},
+    {"vqvae", sg_autoencode, true, false, BOOKS LEARNED},
+    {"fsq", sg_autoencode, true, false, "levels grid " LEARNED},
+    {"lfq", sg_autoencode, true, false, "levels codes beta entropy sharpness " LEARNED},
+    {"pq", sg_pq, false, false, "levels codes collision " KMEANS},
+    {"opq", sg_opq, false, false, "levels codes collision rotations iterations sample restarts kmeans_init standardise text_only_train"},
+    {"hkmeans", sg_hkmeans, false, false, "branch leaf " KMEANS},
+    {"atomic", sg_atomic_codes, false, true, ""},
+    {"naive", sg_naive_codes, false, true, ""},
+    {"random", sg_random_codes, false, true, "levels codes"},
 };
+
+static const struct method *method_of(const sg_tokenize_config *c)
+{
+    const struct method *m = methods;
+
+    while (strcmp(m->name, c->method) != 0) /* the choice was checked with the options */
+        m++;
+    return m;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+
+    for (; *list; list += strcspn(list, " "), list += *list == ' ')
+        if (strncmp(list, word, n) == 0 && (list[n] == ' ' || !list[n]))
+            return true;
+    return false;
+}
+
+/* What is not at its default has to be read by the method. */
+static sg_status check_options(const sg_tokenize_config *c, sg_error *err)
+{
+    const struct method *m = method_of(c);
+    sg_tokenize_config initial;
+    sg_status st = SG_OK;
+
+    sg_options_init(&initial, sg_tokenize_options, sg_n_tokenize_options);
+    for (size_t i = 0; !st && i < sg_n_tokenize_options; i++) {
+        const char *name = sg_tokenize_options[i].name;
+        sg_buf value = {0}, usual = {0};
+
+        sg_options_print(&value, c, &sg_tokenize_options[i]);
+        sg_options_print(&usual, &initial, &sg_tokenize_options[i]);
+        if (value.failed || usual.failed)
+            st = sg_fail_memory(err, "options");
+        else if (has_word("method seed refresh", name) || has_word(m->reads, name) ||
+                 (value.size == usual.size && (!value.size || memcmp(value.data, usual.data, value.size) == 0)))
+            st = SG_OK;
+        else if (strcmp(name, "collision") == 0)
+            st = sg_fail(err, SG_ERR_USAGE, "collision=next: %s has no codebook whose nearest free code could be taken", m->name);
+        else
+            st = sg_fail(err, SG_ERR_USAGE, "%s=%.*s: %s has no use for this option", name, (int)value.size,
+                         value.data ? value.data : "", m->name);
+        sg_buf_free(&value);
+        sg_buf_free(&usual);
+    }
+    return st;
+}
 
 /* Quantises and makes unique; *report: the doctor's view of the codes as the method gave them. */
 static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_quantize_data *d, const sg_tokenize_config *c,
                             sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    const bool next = strcmp(c->collision, "next") == 0;
-    const struct method *m = methods;
+    const struct method *m = method_of(c);
     sg_codes plain;
     sg_status st = SG_OK;
 
-    while (strcmp(m->name, c->method) != 0) /* the choice was checked with the options */
-        m++;
     if (!m->blind && (m->scaled || c->standardise) && (st = prepare(out, x, d, c->standardise, err)))
         return st;
     if ((st = m->run(out, d, c, pool, progress, err)))
         return st;
     plain = *out; /* borrowed view: the doctor looks at the codes before anything made them unique */
-    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+    if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
         return st;
-    if (next && !out->book && !m->blind)
-        return sg_fail(err, SG_ERR_USAGE, "collision=next: %s has no codebook whose nearest free code could be taken", m->name);
-    return next && out->book ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
+    return strcmp(c->collision, "next") == 0 ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
 }
 
 /* The codes of before where they still fit. */
@@ -168,7 +223,7 @@ static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *s
     if ((st = sg_former_open(&f, c->refresh, set, c, d->dim, err)) || (st = sg_refresh(out, &f, d, c, pool, progress, err)))
         goto done;
     plain = *out;
-    if ((st = sg_doctor(report, &plain, d->x, d->dim, err)))
+    if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
         goto done;
     for (size_t i = 0; i < (size_t)d->n; i++)
         digit[i] = sg_former_digit(&f, out, i);
@@ -203,7 +258,7 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     sg_status st;
 
     *report = NULL;
-    if ((st = sg_vectors_open(&v, d, err)) ||
+    if ((st = check_options(c, err)) || (st = sg_vectors_open(&v, d, err)) ||
         (st = sg_codes_init(&codes, d->n_items, strcmp(c->method, "alit") == 0 ? c->cap : c->levels, c->codes, err)) ||
         (c->text_only_train && (st = trained_items(&fit, &n_fit, d, err))))
         goto done;

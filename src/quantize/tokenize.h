@@ -23,7 +23,7 @@
     X(int, restarts, 1, 1, 100, "k-means: runs with other seeds, the best is kept")                                 \
     X(float, tau, 0.3, 0, 1, "alit: an ID ends when less of the vector's square is left and no other item shares it")        \
     X(int, cap, 6, 1, 15, "alit: codes per item, at most, before the collision digit")                              \
-    X(bool, balanced, false, 0, 1, "k-means: every code gets as many items as any other")                           \
+    X(bool, balanced, false, 0, 1, "k-means, but opq: every code gets as many items (that teach) as any other")                           \
     X(choice, last, nearest, 0, 0, "nearest|sinkhorn: the last code of rkmeans; sinkhorn shares the items evenly")    \
     X(float, epsilon, 0.003, 0.0001, 10, "sinkhorn: how soft; distances are divided by half their range")           \
     X(int, branch, 10, 2, 65536, "hkmeans: parts of a cluster that is split")                                       \
@@ -45,7 +45,7 @@
     X(choice, codebook, ema, 0, 0, "grad|ema: how rqvae codebooks move")                                            \
     X(float, ema_decay, 0.99, 0, 0.99999, "rqvae, codebook=ema: decay")                                             \
     X(bool, kmeans_init, true, 0, 1, "codes start from k-means++ (rqvae: k-means of the first latents), else at random")                 \
-    X(bool, restart_dead, true, 0, 1, "rqvae: codes nobody uses are moved to random latents")                       \
+    X(bool, restart_dead, true, 0, 1, "rqvae: codes nobody uses are moved to random latents; not with simvq, whose points are fixed")                       \
     X(text, refresh, "", 0, 255,                                                                                    \
       "rkmeans: dataset whose codebooks are the start, and whose IDs are kept where they still fit (empty: none)")  \
     X(float, keep, 0.1, 0, 100,                                                                                     \

@@ -82,7 +82,7 @@ static void doctor_counts_by_hand(void **state)
     json_t *report;
     const double entropy = -(0.75 * log2(0.75) + 0.25 * log2(0.25));
 
-    assert_int_equal(sg_doctor(&report, &c, NULL, 0, NULL), SG_OK);
+    assert_int_equal(sg_doctor(&report, &c, "rkmeans", NULL, 0, NULL), SG_OK);
     const json_t *first = json_array_get(json_object_get(report, "levels"), 0);
     const json_t *second = json_array_get(json_object_get(report, "levels"), 1);
     const json_t *clash = json_object_get(report, "collisions");
@@ -120,16 +120,71 @@ static void doctor_sees_collapse_and_hourglass(void **state)
     c.error[0] = 0.5;
     c.error[1] = 0.49;
     c.error[2] = 0.3;
-    assert_int_equal(sg_doctor(&report, &c, NULL, 0, NULL), SG_OK);
+    assert_int_equal(sg_doctor(&report, &c, "rkmeans", NULL, 0, NULL), SG_OK);
     assert_true(advised(report, "hourglass: level 2"));
     assert_true(advised(report, "level 2 removes only 2.0 % of the error that level 1 left: levels=1 would do"));
     assert_false(advised(report, "level 1 uses"));
     json_decref(report);
     for (size_t i = 0; i < ITEMS; i++)
         c.codes[i * 3] %= 5;
-    assert_int_equal(sg_doctor(&report, &c, NULL, 0, NULL), SG_OK);
+    assert_int_equal(sg_doctor(&report, &c, "rkmeans", NULL, 0, NULL), SG_OK);
     assert_true(advised(report, "level 1 uses 5 of 64 codes"));
     assert_true(advised(report, "level 1 is lopsided"));
+    json_decref(report);
+    sg_codes_fini(&c);
+}
+
+/* What the doctor says can be done: every option it names is one that the method reads, with a value it takes. */
+static void doctor_names_what_can_be_done(void **state)
+{
+    static const struct {
+        const char *method, *says, *not;
+    } cases[] = {
+        {"rkmeans", "try levels=3, more codes or collision=next", "optimizer"},
+        {"alit", "try cap=3, more codes or collision=next", "levels="},
+        {"rqvae", "try levels=3, more codes or collision=next", "balanced"},
+        {"vqvae", "try more codes or collision=next", "levels="},
+        {"fsq", "try levels=3, a finer grid", "codes="},
+        {"lfq", "try levels=3, more codes", "collision"},
+        {"pq", "try levels=4, more codes or collision=next", "levels=3"}, /* parts of the vector's 20 numbers */
+        {"opq", "try levels=4, more codes or collision=next", "balanced"},
+        {"hkmeans", "level 1 is lopsided", "unique"},
+        {"import", "only 4.0 % of the tuples are unique", "try"},
+    };
+    enum { ITEMS = 100 };
+    int32_t codes[ITEMS * 2];
+    json_t *report;
+    sg_codes c;
+
+    (void)state;
+    for (int i = 0; i < ITEMS; i++) { /* 4 tuples of 100; level 1 leaves 6 of 8 codes without an item */
+        codes[i * 2] = i > 90;
+        codes[i * 2 + 1] = i % 2;
+    }
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        c = make_codes(ITEMS, 2, 8, codes);
+        c.ends = strcmp(cases[k].method, "alit") == 0;
+        c.product = strcmp(cases[k].method + strlen(cases[k].method) - 2, "pq") == 0;
+        c.book_dim = c.product ? 10 : 20;
+        assert_int_equal(sg_doctor(&report, &c, cases[k].method, NULL, 0, NULL), SG_OK);
+        assert_true(advised(report, cases[k].says));
+        assert_false(advised(report, cases[k].not));
+        json_decref(report);
+        sg_codes_fini(&c);
+    }
+    for (int k = 0; k < 3; k++) {
+        c = make_codes(ITEMS, 2, 8, codes);
+        assert_int_equal(sg_doctor(&report, &c, (const char *const[]){"atomic", "naive", "random"}[k], NULL, 0, NULL), SG_OK);
+        assert_int_equal(json_array_size(json_object_get(report, "advice")), 0);
+        json_decref(report);
+        sg_codes_fini(&c);
+    }
+    c = make_codes(ITEMS, 2, 64, codes); /* fewer than ten items a code */
+    assert_int_equal(sg_doctor(&report, &c, "lfq", NULL, 0, NULL), SG_OK);
+    assert_true(advised(report, "with codes=8 a code would hold about ten"));
+    json_decref(report);
+    assert_int_equal(sg_doctor(&report, &c, "fsq", NULL, 0, NULL), SG_OK);
+    assert_false(advised(report, "codes="));
     json_decref(report);
     sg_codes_fini(&c);
 }
@@ -276,6 +331,7 @@ int main(void)
         cmocka_unit_test(next_takes_the_nearest_free_code),
         cmocka_unit_test(doctor_counts_by_hand),
         cmocka_unit_test(doctor_sees_collapse_and_hourglass),
+        cmocka_unit_test(doctor_names_what_can_be_done),
         cmocka_unit_test_setup_teardown(published_ids_are_taken, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(says_what_is_wrong, open_shop, close_shop),
         cmocka_unit_test_setup_teardown(a_prefix_is_named_by_its_shelf, open_shop, close_shop),

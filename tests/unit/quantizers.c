@@ -38,24 +38,28 @@ static double number(const json_t *report, int level, const char *key)
 /* Every method gives unique IDs and a doctor's report, and the same bytes at 1 and 4 threads. */
 static void same_bytes_on_any_threads(void **state)
 {
-    static const char *const methods[] = {"vqvae", "fsq", "lfq", "pq", "opq", "hkmeans", "atomic", "naive"};
+#define LEARNED "epochs=3", "batch=64", "hidden=24"
+    static const char *const sets[][10] = {{"method=vqvae", "codes=16", "latent=8", "iterations=8", LEARNED},
+                                           {"method=fsq", "levels=2", "grid=4,4", LEARNED},
+                                           {"method=lfq", "levels=2", "codes=16", LEARNED},
+                                           {"method=pq", "levels=2", "codes=16", "iterations=8"},
+                                           {"method=opq", "levels=2", "codes=16", "iterations=8", "rotations=3"},
+                                           {"method=hkmeans", "leaf=40", "branch=4", "iterations=8"},
+                                           {"method=atomic"},
+                                           {"method=naive"}};
+#undef LEARNED
     const shop *s = *state;
     sg_pool *pool;
     sg_error err;
 
     assert_int_equal(sg_pool_new(&pool, 4, &err), SG_OK);
-    for (size_t m = 0; m < sizeof methods / sizeof *methods; m++) {
-        char method[32];
+    for (size_t m = 0; m < sizeof sets / sizeof *sets; m++) {
         sg_ids one, four;
-
-        snprintf(method, sizeof method, "method=%s", methods[m]);
-        const char *const *set = SET(method, "levels=2", "codes=16", "epochs=3", "batch=64", "hidden=24", "latent=8",
-                                     "grid=4,4", "rotations=3", "leaf=40", "branch=4", "iterations=8");
-        json_t *report = tokenize(s, set, NULL, &one);
+        json_t *report = tokenize(s, sets[m], NULL, &one);
 
         assert_true(number(report, 0, "used") > 1);
         json_decref(report);
-        json_decref(tokenize(s, set, pool, &four));
+        json_decref(tokenize(s, sets[m], pool, &four));
         assert_int_equal(one.levels, four.levels);
         assert_memory_equal(one.codes, four.codes, (size_t)(N * one.levels) * sizeof *one.codes);
         sg_ids_close(&one);
@@ -161,9 +165,9 @@ static void controls_know_nothing(void **state)
 static void sinkhorn_shares_items_evenly(void **state)
 {
     enum { ITEMS = 2000, CODES = 16 };
+    static const double epsilon[] = {0.05, 0.003}; /* the latter is the default */
     static float x[ITEMS * 2], centre[CODES * 2];
     static int32_t code[ITEMS];
-    int32_t count[2][CODES] = {{0}}, most[2] = {0};
     double worst;
     sg_error err;
 
@@ -173,17 +177,36 @@ static void sinkhorn_shares_items_evenly(void **state)
             x[2 * i + d] = (float)(0.3 * sg_rng_normal(4, SG_RNG_TEST, (uint64_t)i, (uint64_t)d));
     for (int k = 0; k < CODES * 2; k++)
         centre[k] = k < 2 ? 0 : (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
-    assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, 0.05, &err), SG_OK);
-    assert_true(worst < 0.01);
-    for (int i = 0; i < ITEMS; i++)
-        count[0][code[i]]++;
-    assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
-    for (int i = 0; i < ITEMS; i++)
-        count[1][code[i]]++;
-    for (int k = 0; k < CODES; k++)
-        for (int way = 0; way < 2; way++)
-            most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
-    assert_true(2 * most[0] < most[1]);
+    for (size_t e = 0; e < 2; e++) {
+        int32_t count[2][CODES] = {{0}}, most[2] = {0};
+
+        assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, epsilon[e], &err), SG_OK);
+        assert_true(worst <= 0.01);
+        for (int i = 0; i < ITEMS; i++)
+            count[0][code[i]]++;
+        assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
+        for (int i = 0; i < ITEMS; i++)
+            count[1][code[i]]++;
+        for (int k = 0; k < CODES; k++)
+            for (int way = 0; way < 2; way++)
+                most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
+        assert_true(2 * most[0] < most[1]);
+    }
+}
+
+/* A centre that no item can reach gets none, and the others still share. */
+static void sinkhorn_survives_what_is_out_of_reach(void **state)
+{
+    static const float x[] = {0, 0.1f, 0.9f, 1, 0.05f, 0.95f}, centre[] = {0, 1, 1000};
+    int32_t code[6];
+    double worst;
+    sg_error err;
+
+    (void)state;
+    assert_int_equal(sg_sinkhorn(code, &worst, x, 6, 1, centre, 3, 0.0001, &err), SG_OK);
+    assert_true(worst == 1);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(code[i], x[i] > 0.5f);
 }
 
 /* Every place of the grid has its own code, and what is on the grid stays where it is. */
@@ -321,21 +344,23 @@ static void rotation_turns_the_gradient(void **state)
     sg_params_free(&params);
 }
 
-/* Entropy terms use more of the codes and make them sharp; both learned variants of rqvae still learn. */
+/* Every learned bottleneck gets better with time. */
 static void learned_bottlenecks_learn(void **state)
 {
     const shop *s = *state;
-    static const char *const ways[][2] = {
-        {"method=rqvae", "gradient=rotation"}, {"method=rqvae", "simvq=true"}, {"method=fsq", "grid=5,5"},
-        {"method=lfq", "entropy=0.1"},         {"method=vqvae", "gradient=ste"}};
+    static const char *const ways[][5] = {{"method=rqvae", "gradient=rotation", "levels=2", "codes=32", "latent=8"},
+                                          {"method=rqvae", "simvq=true", "levels=2", "codes=32", "latent=8"},
+                                          {"method=fsq", "grid=5,5", "levels=2"},
+                                          {"method=lfq", "entropy=0.1", "levels=2", "codes=32"},
+                                          {"method=vqvae", "gradient=ste", "codes=32", "latent=8"}};
 
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
         double lost[2];
 
         for (int longer = 0; longer < 2; longer++) {
             sg_ids ids;
-            json_t *report = tokenize(s, SET(ways[k][0], ways[k][1], "levels=2", "codes=32", "batch=128", "hidden=32", "latent=8",
-                                             longer ? "epochs=60" : "epochs=1"), NULL, &ids);
+            json_t *report = tokenize(s, SET(longer ? "epochs=60" : "epochs=1", "batch=128", "hidden=32", ways[k][0], ways[k][1],
+                                             ways[k][2], ways[k][3], ways[k][4]), NULL, &ids);
 
             lost[longer] = number(report, -1, "reconstruction_error");
             json_decref(report);
@@ -345,24 +370,162 @@ static void learned_bottlenecks_learn(void **state)
     }
 }
 
+/* Of one item, in bits: bits are independent, p = 1 / (1 + exp(-4 sharpness z)). */
+static double entropy_of(const float *z, int bits, double sharpness)
+{
+    double sum = 0;
+
+    for (int b = 0; b < bits; b++) {
+        const double p = 1 / (1 + exp(4 * sharpness * fabs((double)z[b])));
+
+        sum -= p > 0 ? (p * log(p) + (1 - p) * log(1 - p)) / log(2) : 0;
+    }
+    return sum;
+}
+
+/* On skewed vectors (each direction .9 times as wide as the one before) few sign codes are used without the entropy terms, nearly all
+ * with their default weight, and each item is sure of its own. */
+static void entropy_spreads_sign_codes(void **state)
+{
+    enum { ITEMS = 4000, WIDTH = 16, CODES = 256, BITS = 8 };
+    static const char *const weights[] = {"entropy=0", "entropy=0.1"};
+    float *x = malloc((size_t)ITEMS * WIDTH * sizeof *x);
+    const sg_quantize_data data = {.x = x, .n = ITEMS, .dim = WIDTH};
+    int used[2] = {0};
+    double unsure = 0;
+    sg_error err;
+
+    (void)state;
+    for (int i = 0; i < ITEMS * WIDTH; i++) /* the sum of the squared widths is 5.09 */
+        x[i] = (float)(sg_rng_normal(7, SG_RNG_TEST, (uint64_t)i / WIDTH, (uint64_t)i % WIDTH) * pow(0.9, i % WIDTH) / sqrt(5.09 / WIDTH));
+    for (int k = 0; k < 2; k++) {
+        const sg_tokenize_config c = config(SET("method=lfq", "levels=1", "epochs=30", "hidden=128", weights[k]));
+        uint8_t seen[CODES] = {0};
+        sg_codes out;
+
+        assert_int_equal(sg_codes_init(&out, ITEMS, 1, CODES, &err), SG_OK);
+        assert_int_equal(sg_autoencode(&out, &data, &c, NULL, NULL, &err), SG_OK);
+        unsure = 0;
+        for (int i = 0; i < ITEMS; i++) {
+            used[k] += !seen[out.codes[i]];
+            seen[out.codes[i]] = 1;
+            unsure += entropy_of(out.latent + i * BITS, BITS, c.sharpness) / ITEMS;
+        }
+        sg_codes_fini(&out);
+    }
+    assert_true(used[0] < 0.6 * CODES && used[1] >= 0.95 * CODES);
+    assert_true(unsure < 0.1);
+    free(x);
+}
+
 static void says_what_cannot_be(void **state)
 {
     const shop *s = *state;
-    static const char *const sets[][3] = {{"method=pq", "levels=3", NULL},
-                                          {"method=hkmeans", "collision=next", NULL},
-                                          {"method=hkmeans", "text_only_train=true", NULL}};
-    static const char *const messages[] = {"pq: expected levels that divide the 16 numbers of a vector, found 3",
-                                           "collision=next: hkmeans has no codebook whose nearest free code could be taken",
-                                           "hkmeans keeps no centres to encode other items with: text_only_train has to be off"};
+    static const struct {
+        const char *set[3], *says;
+    } cases[] = {
+        {{"method=pq", "levels=3"}, "pq: expected levels that divide the 16 numbers of a vector, found 3"},
+        {{"method=hkmeans", "text_only_train=true"}, "hkmeans keeps no centres to encode other items with: text_only_train has to be off"},
+        {{"method=hkmeans", "collision=next"}, "collision=next: hkmeans has no codebook whose nearest free code could be taken"},
+        {{"method=fsq", "collision=next"}, "collision=next: fsq has no codebook whose nearest free code could be taken"},
+        {{"method=random", "collision=next"}, "collision=next: random has no codebook whose nearest free code could be taken"},
+        {{"method=opq", "balanced=true"}, "balanced=true: opq has no use for this option"},
+        {{"method=rqvae", "balanced=true"}, "balanced=true: rqvae has no use for this option"},
+        {{"method=rqvae", "last=sinkhorn"}, "last=sinkhorn: rqvae has no use for this option"},
+        {{"method=vqvae", "levels=5"}, "levels=5: vqvae has no use for this option"},
+        {{"method=rkmeans", "epochs=7"}, "epochs=7: rkmeans has no use for this option"},
+        {{"method=atomic", "standardise=true"}, "standardise=true: atomic has no use for this option"},
+    };
 
-    for (int k = 0; k < 3; k++) {
-        const sg_tokenize_config c = config(sets[k]);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        const sg_tokenize_config c = config(cases[k].set);
         json_t *report;
         sg_error err;
 
         assert_int_equal(sg_tokenize(s->data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
-        assert_string_equal(err.message, messages[k]);
+        assert_string_equal(err.message, cases[k].says);
     }
+}
+
+/* `sample` is read by all that cluster: one vector a code makes other codes than all. */
+static void looks_at_as_many_as_told(void **state)
+{
+    static const char *const sets[][4] = {{"method=rkmeans", "levels=2", "codes=20"}, {"method=pq", "levels=2", "codes=20"},
+                                          {"method=opq", "levels=2", "codes=20"}, {"method=hkmeans", "branch=5"}};
+    const shop *s = *state;
+
+    for (size_t k = 0; k < sizeof sets / sizeof *sets; k++) {
+        sg_ids all, few;
+
+        json_decref(tokenize(s, SET("sample=0", sets[k][0], sets[k][1], sets[k][2]), NULL, &all));
+        json_decref(tokenize(s, SET("sample=1", sets[k][0], sets[k][1], sets[k][2]), NULL, &few));
+        bool same = true;
+
+        for (int i = 0; i < N; i++)
+            same &= all.codes[i * all.levels] == few.codes[i * few.levels];
+        assert_false(same);
+        sg_ids_close(&all);
+        sg_ids_close(&few);
+    }
+}
+
+static bool teaches(int32_t item) /* has a training event, see vector_shop.h */
+{
+    return item < 200 && item % EVENTS < EVENTS - 2;
+}
+
+/* Each code of each level gets as many of the items that teach as any other, one more or less. */
+static void assert_balanced(const sg_ids *ids, bool only, int levels, int codes)
+{
+    for (int l = 0; l < levels; l++) {
+        int32_t count[64] = {0}, n = 0;
+
+        for (int32_t i = 0; i < N; i++)
+            if (!only || teaches(i)) {
+                count[ids->codes[i * ids->levels + l]]++;
+                n++;
+            }
+        for (int k = 0; k < codes; k++)
+            assert_true(count[k] == n / codes || count[k] == n / codes + (n % codes > 0));
+    }
+}
+
+static void balanced_is_balanced_in_every_method(void **state)
+{
+    static const char *const sets[][4] = {{"method=rkmeans", "levels=2"}, {"method=pq", "levels=2"}, {"method=alit", "cap=2", "tau=0"}};
+    const shop *s = *state;
+
+    for (size_t k = 0; k < sizeof sets / sizeof *sets; k++)
+        for (int only = 0; only < 2; only++) {
+            sg_ids ids;
+
+            json_decref(tokenize(s, SET("balanced=true", "codes=12", only ? "text_only_train=true" : "seed=1", sets[k][0], sets[k][1],
+                                        sets[k][2]), NULL, &ids));
+            assert_balanced(&ids, only, 2, 12);
+            sg_ids_close(&ids);
+        }
+}
+
+/* The last codes of the items that teach do not depend on the others. */
+static void sinkhorn_knows_training_items_only(void **state)
+{
+    shop *s = *state;
+    sg_ids before, after;
+    sg_error err;
+
+    json_decref(tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &before));
+    for (int i = 200 * DIM; i < N * DIM; i++)
+        s->vectors[i] += (float)(i % 7);
+    assert_int_equal(sg_vectors_save(s->data, s->vectors, N, DIM, "test", NULL, &err), SG_OK);
+    json_decref(tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &after));
+    for (int i = 0; i < 200; i++)
+        for (int l = 0; l < 2; l++)
+            assert_int_equal(before.codes[i * before.levels + l], after.codes[i * after.levels + l]);
+    sg_ids_close(&before);
+    sg_ids_close(&after);
+    for (int i = 200 * DIM; i < N * DIM; i++)
+        s->vectors[i] -= (float)(i % 7);
+    assert_int_equal(sg_vectors_save(s->data, s->vectors, N, DIM, "test", NULL, &err), SG_OK);
 }
 
 int main(void)
@@ -373,6 +536,10 @@ int main(void)
         cmocka_unit_test(sinkhorn_shares_items_evenly), cmocka_unit_test(rounds_to_the_grid),
         cmocka_unit_test(entropy_has_its_gradient),    cmocka_unit_test(rotation_turns_the_gradient),
         cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
+        cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
+        cmocka_unit_test(sinkhorn_survives_what_is_out_of_reach),
+        cmocka_unit_test(entropy_spreads_sign_codes),
+        cmocka_unit_test(sinkhorn_knows_training_items_only),
     };
 
     return cmocka_run_group_tests(tests, open_shop, close_shop);
