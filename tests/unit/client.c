@@ -414,6 +414,82 @@ static void sends_the_key_and_never_tells_it(void **state)
     sg_free(path);
 }
 
+#define LONG_SECRET "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* The answer as text. */
+static sg_status take_all(void *ctx, size_t i, const json_t *answer, sg_error *err)
+{
+    sg_buf *out = ctx;
+
+    (void)i;
+    if (!json_object_get(answer, "choices"))
+        return sg_fail(err, SG_ERR_FORMAT, "answer: expected choices");
+    sg_json_print_compact(out, answer);
+    return SG_OK;
+}
+
+/* What is left of one answer, or what an error says of it, with this key. */
+static void said_with(sg_buf *out, const char *key, const mock_step step)
+{
+    sg_client_config o = usual();
+    const sg_client_work all = {"/chat/completions", 1, out, make, take_all, NULL};
+    sg_client *c;
+    sg_error err;
+    mock m;
+
+    o.retries = 0;
+    snprintf(o.key_env, sizeof o.key_env, "MY_KEY");
+    setenv("MY_KEY", key, 1);
+    *out = (sg_buf){0};
+    mock_start(&m, &step, 1);
+    assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+    if (sg_client_run(c, &all, NULL, &err))
+        sg_buf_puts(out, err.message);
+    assert_int_equal(strlen(m.authorization), strlen("Bearer ") + strlen(key));
+    sg_client_free(c);
+    mock_stop(&m);
+    unsetenv("MY_KEY");
+}
+
+/* Half a key is a secret, too: values that are shown in part, quoted pieces of what is no JSON, other spellings of a character. */
+static void no_part_of_a_long_key_is_told(void **state)
+{
+    (void)state;
+    char far[1200];
+    sg_buf said;
+
+    memset(far, '.', 560); /* the key begins where a first look at the text may end */
+    snprintf(far + 560, sizeof far - 560, "%s", LONG_SECRET);
+    const mock_step bad[] = {
+        {.kind = MOCK_ECHO_KEY},
+        {.kind = MOCK_TEXT, .text = "{\"choice\": \"" LONG_SECRET "\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": [\"a\", \"" LONG_SECRET "\"]}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"your key is " LONG_SECRET "\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ\"]}]}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-" LONG_SECRET "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": 0123456789abc}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-01\n\"}"},
+        {.kind = MOCK_STATUS, .status = 400, .text = far},
+        {.kind = MOCK_STATUS, .status = 400, .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+    };
+    for (size_t i = 0; i < N(bad); i++) {
+        said_with(&said, LONG_SECRET, bad[i]);
+        assert_null(strstr(said.data, "sk-proj"));
+        assert_null(strstr(said.data, "0123456789"));
+        sg_buf_free(&said);
+    }
+    said_with(&said, LONG_SECRET, (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"your key is " LONG_SECRET ", sir\"]}"});
+    assert_string_equal(said.data, "{\"choices\": [\"your key is , sir\"]}");
+    sg_buf_free(&said);
+    /* a word in place of a key stays where it is a word, and is not told in an error */
+    said_with(&said, "none", (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"none of them\"]}"});
+    assert_string_equal(said.data, "{\"choices\": [\"none of them\"]}");
+    sg_buf_free(&said);
+    said_with(&said, "none", (mock_step){.kind = MOCK_STATUS, .status = 400, .text = "not none"});
+    assert_null(strstr(said.data, "none"));
+    sg_buf_free(&said);
+}
+
 static void key_says(const char *text, mode_t mode, const char *message)
 {
     sg_client_config o = usual();
@@ -505,6 +581,7 @@ int main(void)
         cmocka_unit_test(keeps_its_pace),
         cmocka_unit_test(keeps_to_its_budget),
         cmocka_unit_test(sends_the_key_and_never_tells_it),
+        cmocka_unit_test(no_part_of_a_long_key_is_told),
         cmocka_unit_test(checks_keys_and_addresses),
         cmocka_unit_test(stops_when_asked_and_works_again),
     };
