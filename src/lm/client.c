@@ -201,6 +201,8 @@ sg_status sg_client_new(sg_client **out, const char *url, const sg_client_config
     *out = NULL;
     if ((st = sg_wire_check_url(url, err)))
         return st;
+    if (!sg_utf8_valid(config->model, strlen(config->model)))
+        return sg_fail(err, SG_ERR_USAGE, "model: expected a name in UTF-8, found bytes that are none");
     while (size && url[size - 1] == '/')
         size--;
     if (!(c = sg_alloc_zero(1, sizeof *c)))
@@ -275,30 +277,40 @@ static double price(const sg_client *c, double tokens_in, double tokens_out)
     return (tokens_in * c->config.price_in + tokens_out * c->config.price_out) * 1e-6;
 }
 
-/* May this request be sent, with all that is under way answered as long as may be? */
-static sg_status check_budget(const sg_client *c, const slot *s, sg_error *err)
+static bool fits(const sg_client *c, double in, double out)
 {
     const sg_client_config *o = &c->config;
-    double in = c->use.tokens_in + s->ask.tokens_in, out = c->use.tokens_out + s->ask.tokens_out;
-    double money = c->use.money;
 
+    return !(o->tokens_most > 0 && c->use.tokens_in + c->use.tokens_out + in + out > o->tokens_most) &&
+           !(o->money_most > 0 && c->use.money + price(c, in, out) > o->money_most);
+}
+
+/* May this request be sent, with all that is under way answered as long as may be? *wait: it must wait for what is under way, which may
+ * cost less. */
+static sg_status check_budget(bool *wait, const sg_client *c, const slot *s, sg_error *err)
+{
+    const sg_client_config *o = &c->config;
+    double in = s->ask.tokens_in, out = s->ask.tokens_out;
+
+    *wait = false;
+    if (o->calls_most && c->use.calls >= (uint64_t)o->calls_most)
+        return sg_fail(err, SG_ERR_IO, "budget: calls_most: all %d calls are spent", o->calls_most);
+    if (!fits(c, in, out)) {
+        if (o->tokens_most > 0 && c->use.tokens_in + c->use.tokens_out + in + out > o->tokens_most)
+            return sg_fail(
+                err, SG_ERR_IO,
+                "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
+                c->use.tokens_in + c->use.tokens_out, o->tokens_most, in + out);
+        return sg_fail(err, SG_ERR_IO,
+                       "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
+                       c->use.money, o->money_most, price(c, in, out));
+    }
     for (int i = 0; i < o->concurrency; i++)
         if (c->slot[i].state == FLYING) {
             in += c->slot[i].ask.tokens_in;
             out += c->slot[i].ask.tokens_out;
         }
-    money += price(c, in - c->use.tokens_in, out - c->use.tokens_out);
-    if (o->calls_most && c->use.calls >= (uint64_t)o->calls_most)
-        return sg_fail(err, SG_ERR_IO, "budget: calls_most: all %d calls are spent", o->calls_most);
-    if (o->tokens_most > 0 && in + out > o->tokens_most)
-        return sg_fail(
-            err, SG_ERR_IO,
-            "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
-            c->use.tokens_in + c->use.tokens_out, o->tokens_most, s->ask.tokens_in + s->ask.tokens_out);
-    if (o->money_most > 0 && money > o->money_most)
-        return sg_fail(err, SG_ERR_IO,
-                       "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
-                       c->use.money, o->money_most, price(c, s->ask.tokens_in, s->ask.tokens_out));
+    *wait = !fits(c, in, out);
     return SG_OK;
 }
 
@@ -451,13 +463,16 @@ static void make(run *x, slot *s)
 static void send(run *x, slot *s, double now)
 {
     sg_client *c = x->c;
-    char url[1024];
+    char url[SG_WIRE_URL_MOST + 64];
+    bool wait;
     sg_status st;
 
-    if ((st = check_budget(c, s, x->err))) {
+    if ((st = check_budget(&wait, c, s, x->err))) {
         stop(x, st, false);
         return;
     }
+    if (wait) /* for an answer: there is one to come */
+        return;
     snprintf(url, sizeof url, "%s%s", c->url, x->w->path);
     if ((st = sg_wire_post(c->wire, (size_t)(s - c->slot), url, (sg_bytes){s->body.data, s->body.size},
                            x->err))) {
@@ -522,7 +537,7 @@ static void take(run *x, const sg_wire_reply *r)
             clear(s);
             x->done++;
         } else if (st == SG_ERR_FORMAT) {
-            char where[1024];
+            char where[SG_WIRE_URL_MOST + 64];
 
             snprintf(where, sizeof where, "%s%s", x->c->url, x->w->path);
             hide_key(x->c, err.message);

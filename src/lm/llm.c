@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/utf8.h"
 #include "file/sha256.h"
 
 #include <dirent.h>
@@ -218,11 +219,13 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
 
 sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, sg_error *err)
 {
-    sg_llm *l = sg_alloc_zero(1, sizeof *l);
+    sg_llm *l;
     sg_status st;
 
     *out = NULL;
-    if (!l)
+    if (!sg_utf8_valid(c->stop, strlen(c->stop)))
+        return sg_fail(err, SG_ERR_USAGE, "stop: expected a text in UTF-8, found bytes that are none");
+    if (!(l = sg_alloc_zero(1, sizeof *l)))
         return sg_fail_memory(err, "model");
     l->config = *c;
     if ((st = sg_llm_is_remote(where) ? open_remote(l, where, err) : open_local(l, where, err))) {

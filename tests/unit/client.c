@@ -365,6 +365,33 @@ static void keeps_to_its_budget(void **state)
     assert_true(m.requests <= 4);
 }
 
+/* Requests wait for those under way, whose answers are mostly shorter than they might be: more at once do not make a budget smaller. */
+static void a_budget_waits_for_what_is_under_way(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.concurrency = 8;
+    o.tokens_most = 166; /* ten answers are 150, and the last one may be 15 longer; 30 at most each */
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
+    assert_true(m.requests == 10 && use.tokens_in + use.tokens_out == 150);
+    o.tokens_most = 0;
+    o.price_in = 1;
+    o.price_out = 2;
+    o.money_most = 231e-6; /* 20 an answer, 50 at most */
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
+    assert_int_equal(m.requests, 10);
+    o.money_most = 0;
+    o.tokens_most = 164;
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_string_equal(err.message, "budget: tokens_most: 135 of 164 tokens are spent, and the next request may take 30");
+    assert_int_equal(m.requests, 9);
+}
+
 /* ---- the key -------------------------------------------------------------------------------------------------------------- */
 #define SECRET "sk-very/secret+0123456789"
 
@@ -519,9 +546,17 @@ static void checks_keys_and_addresses(void **state)
                                       "them (a key belongs into a file or the environment)"},
     };
     sg_client_config o = usual();
+    char far[700] = "http://host/";
     sg_client *c;
     sg_error err;
 
+    memset(far + strlen(far), 'a', sizeof far - 1 - strlen(far));
+    assert_int_equal(sg_client_new(&c, far, &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected an address of at most 512 bytes, found 699");
+    memcpy(o.model, "m\xff", 3);
+    assert_int_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "model: expected a name in UTF-8, found bytes that are none");
+    *o.model = 0;
     for (size_t i = 0; i < N(bad); i++) {
         assert_int_equal(sg_client_new(&c, bad[i].url, &o, &err), SG_ERR_USAGE);
         assert_string_equal(err.message, bad[i].message);
@@ -580,6 +615,7 @@ int main(void)
         cmocka_unit_test(keeps_to_its_concurrency),
         cmocka_unit_test(keeps_its_pace),
         cmocka_unit_test(keeps_to_its_budget),
+        cmocka_unit_test(a_budget_waits_for_what_is_under_way),
         cmocka_unit_test(sends_the_key_and_never_tells_it),
         cmocka_unit_test(no_part_of_a_long_key_is_told),
         cmocka_unit_test(checks_keys_and_addresses),

@@ -107,6 +107,10 @@ static void says_what_is_missing(void **state)
     snprintf(o.offers, sizeof o.offers, "chat,hidden");
     assert_int_equal(sg_llm_open(&l, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "offers: expected chat, embed or score, found 'hidden'");
+    o = usual();
+    memcpy(o.stop, "\xff", 2);
+    assert_int_equal(sg_llm_open(&l, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "stop: expected a text in UTF-8, found bytes that are none");
 }
 
 /* ---- chat ------------------------------------------------------------------------------------------------------------------- */
