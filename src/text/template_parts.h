@@ -5,7 +5,7 @@
 #include "text/pattern.h"
 #include "text/template.h"
 
-enum { SG_TEMPLATE_GUARDS_MAX = 64 };
+enum { SG_TEMPLATE_GUARDS_MAX = 64, SG_TEMPLATE_KEY_MOST = 120 /* bytes of a key of JSON */ };
 
 typedef struct sg_template_hole { /* a slot */
     char *name; /* owned */
