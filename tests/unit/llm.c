@@ -507,6 +507,15 @@ static void scores_texts(void **state)
     assert_true(logp[0] == -2 && tokens[0] == 4 && logp[1] == -3 && tokens[1] == 6);
     sg_llm_close(l);
     mock_stop(&m);
+    /* where a text begins is counted in characters of what is sent: a broken byte is one */
+    const mock_step step = {.kind = MOCK_TEXT,
+                            .text = "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -2, -4], \"text_offset\": [0, 2, 4, 6]}}]}"};
+    mock_start(&m, &step, 1);
+    l = opened(m.url, &o);
+    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"a\x80" "b", 3}, NULL, &(sg_bytes){"cdef", 4}, 1, NULL, NULL, &err), SG_OK);
+    assert_true(logp[0] == -6 && tokens[0] == 2);
+    sg_llm_close(l);
+    mock_stop(&m);
 }
 
 /* Sums over the pieces of each text and its end, and an adapter beside it. Without a prompt a T5 has nothing to read. */
