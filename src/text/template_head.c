@@ -340,7 +340,7 @@ static sg_status read_fallback(sg_template_parser *p)
 sg_status sg_template_directive(sg_template_parser *p, const char *word)
 {
     static const char *const known[] = {"template", "slot",    "guard",   "budget",
-                                        "answer",   "repairs", "fallback"};
+                                        "answer",   "whole",   "repairs", "fallback"};
     sg_template *t = p->t;
     const char *near;
     long n = 0;
@@ -364,6 +364,10 @@ sg_status sg_template_directive(sg_template_parser *p, const char *word)
         return read_answer_kind(p);
     if (strcmp(word, "fallback") == 0)
         return read_fallback(p);
+    if (strcmp(word, "whole") == 0) {
+        t->whole = true;
+        return need_end(p);
+    }
     if (strcmp(word, "budget") == 0) {
         st = read_count(p, "budget", TOKENS_MOST, &n);
         t->budget = (size_t)n;
@@ -377,7 +381,7 @@ sg_status sg_template_directive(sg_template_parser *p, const char *word)
     near = sg_nearest(word, known, sizeof known / sizeof *known);
     return near ? SG_TEMPLATE_FAIL(p, "unknown word '%s' (did you mean '%s'?)", word, near)
                 : SG_TEMPLATE_FAIL(p,
-                       "unknown word '%s': expected slot, guard, budget, answer, repairs, fallback or a turn "
+                       "unknown word '%s': expected slot, guard, budget, answer, whole, repairs, fallback or a turn "
                        "such as [user]",
                        word);
 }

@@ -40,6 +40,7 @@ struct sg_template {
     char *keys;          /* owned: SG_ANSWER_JSON, separated by commas; NULL: any */
     char *regex;         /* owned */
     sg_pattern *pattern; /* owned */
+    bool whole; /* an answer that its length has cut is none */
     int repairs;
     char *fallback; /* owned; NULL: none */
 };

@@ -48,7 +48,7 @@ static void says_what_is_wrong(void **state)
     refused("template t 1 2\n", "t.txt:1: expected the end of the line, found '2'");
     refused(HEAD "template t 1\n", "t.txt:2: the template is named twice");
     refused(HEAD "solt a\n", "t.txt:2: unknown word 'solt' (did you mean 'slot'?)");
-    refused(HEAD "[usr]\nhi\n", "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, "
+    refused(HEAD "[usr]\nhi\n", "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, whole, "
                                 "repairs, fallback or a turn such as [user]");
     refused(HEAD "slot\n", "t.txt:2: expected the name of a slot (letters, digits, '_', '-', '.'), found ''");
     refused(HEAD "slot a b\n", "t.txt:2: unknown attribute 'b'");
