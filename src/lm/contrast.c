@@ -558,6 +558,10 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
         return sg_progress_say(l->progress, l->err, "tune", "the pairs kept for validation have no wrong answers: the last weights are kept");
     }
     const double loss = sum / n;
+    if (!isfinite(loss) && step == 0)
+        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+    if (!isfinite(loss))
+        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %lld steps; try a lower lr", (long long)step);
     const bool best = step == 0 || loss < l->best;
     if (step == 0)
         l->first = loss;

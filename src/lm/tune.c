@@ -323,6 +323,10 @@ static sg_status validate(loop *l)
 
     if (st)
         return st;
+    if (l->n_valid && !isfinite(found) && l->s.step == 0)
+        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+    if (l->n_valid && !isfinite(found))
+        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %" PRId64 " steps; try a lower lr", l->s.step);
     if (l->s.step == 0)
         l->s.first = found;
     if (best) {
