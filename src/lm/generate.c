@@ -196,6 +196,11 @@ static sg_status asked_to_end(bool *yes, const writer *w, int prompt, const sg_t
     return watch && watch->ends && !w->job->guide ? watch->ends(yes, watch->ctx, prompt, written, err) : SG_OK;
 }
 
+static sg_status not_finite(sg_error *err)
+{
+    return sg_fail(err, SG_ERR_NUMERIC, "the model's numbers are not finite: nothing can follow");
+}
+
 /* ---- one text: the likeliest token, or one drawn ---------------------------------------------------------------------------- */
 static sg_status end_alone(writer *w, search *s, sg_error *err)
 {
@@ -225,7 +230,9 @@ static sg_status advance_alone(writer *w, search *s, const float *logits, sg_err
     id = sg_sample(o.logits, o.n, &how, number, l->tokens.n, (int32_t *)(void *)w->candidate, w->value);
     if (o.token)
         id = o.token[id];
-    l->logp += sg_token_logp(logits, vocab_of(w), id);
+    l->logp += sg_token_logp(logits, vocab_of(w), id); /* NaN where any logit is, whatever was drawn */
+    if (!isfinite(l->logp))
+        return not_finite(err);
     if (ends_text(w, id))
         return end_alone(w, s, err);
     if (w->job->guide)
@@ -261,7 +268,7 @@ static sg_status list_candidates(int *n, writer *w, search *s, const float *logi
         const double all = log((double)sg_sum_exp(&top, logits, vocab));
         bool ended = false; /* two tokens may end a text: the likelier one does */
         options o;
-        sg_status st = list_options(&o, w, logits, s->line[i].at, err);
+        sg_status st = isfinite(all) && isfinite(top) ? list_options(&o, w, logits, s->line[i].at, err) : not_finite(err);
 
         if (st)
             return st;
@@ -369,7 +376,7 @@ static sg_status advance(writer *w, search *s, const float *logits, sg_error *er
     if (st)
         return st;
     if (s->n == 0 && s->n_done == 0)
-        return sg_fail(err, SG_ERR_FORMAT, "the model's numbers are not finite: nothing can follow");
+        return not_finite(err); /* what may follow has logits of -infinity */
     if (is_settled(w, s))
         while (s->n > 0)
             drop_line(w, &s->line[--s->n]);
