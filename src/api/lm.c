@@ -84,9 +84,12 @@ static sg_status report_scores(json_t **out, const double *logp, const int *toke
         all += tokens[i];
         good = !json_array_append_new(list, json_pack("{s:f, s:i}", "logp", logp[i], "tokens", tokens[i]));
     }
-    if (good)
-        *out = json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "perplexity",
-                         all ? exp(-sum / (double)all) : 1.0, "list", list);
+    const double each = exp(-sum / (double)all);
+    const bool tells = all && isfinite(each); /* nothing of no tokens; endpoints give logarithms of -9999 */
+    json_t *perplexity = tells && good ? json_real(each) : NULL;
+    if (good && !tells == !perplexity)
+        *out = json_pack("{s:I, s:I, s:f, s:o*, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "perplexity", perplexity, "list",
+                         list);
     json_decref(list);
     return *out ? SG_OK : sg_fail_memory(err, "result");
 }

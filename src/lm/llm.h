@@ -70,7 +70,7 @@ typedef struct sg_turns {
 typedef struct sg_llm_answer {
     sg_bytes text;
     const char *key; /* in the cache; "": there is none */
-    bool cached;
+    bool cached, cut; /* cut: its length ended it */
 } sg_llm_answer;
 
 typedef struct sg_llm_work {
@@ -91,7 +91,8 @@ typedef struct sg_llm_count {
     double tokens_in, tokens_out;   /* of what is asked, about: before the answers came */
 } sg_llm_count;
 
-/* cache NULL: none. count: filled before the first request is sent. */
+/* cache NULL: none. count: filled before the first request is sent. What a model here draws depends on the seed, the origin and the turns,
+ * and not on what else is asked. */
 sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_count *count, sg_pool *pool,
                       const sg_progress *progress, sg_error *err);
 

@@ -2,6 +2,7 @@
 #include "lm/llm_parts.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "lm/endpoint.h"
 #include "lm/score.h"
 
@@ -15,6 +16,7 @@ typedef struct scoring {
     const sg_bytes *text;
     double *logp;
     int *tokens;
+    size_t from; /* an endpoint: characters of the prompt */
 } scoring;
 
 static sg_status make_score(void *ctx, size_t i, sg_client_ask *out, sg_error *err)
@@ -30,20 +32,26 @@ static sg_status make_score(void *ctx, size_t i, sg_client_ask *out, sg_error *e
     return out->body ? SG_OK : sg_fail_memory(err, "request");
 }
 
-static size_t characters(sg_bytes text)
+/* Of what is sent in place of a text, in which broken bytes are characters, too. */
+static sg_status count_characters(size_t *n, sg_bytes text, sg_error *err)
 {
-    size_t n = 0;
+    sg_buf clean = {0};
+    sg_status st;
 
-    for (size_t i = 0; i < text.size; i++)
-        n += ((unsigned char)text.data[i] & 0xc0) != 0x80;
-    return n;
+    *n = 0;
+    sg_utf8_clean(&clean, text.data, text.size);
+    for (size_t i = 0; i < clean.size; i++)
+        *n += ((unsigned char)clean.data[i] & 0xc0) != 0x80;
+    st = clean.failed ? sg_fail_memory(err, "prompt") : SG_OK;
+    sg_buf_free(&clean);
+    return st;
 }
 
 static sg_status take_score(void *ctx, size_t i, const json_t *answer, sg_error *err)
 {
     const scoring *s = ctx;
 
-    return sg_endpoint_read_score(&s->logp[i], &s->tokens[i], characters(s->prompt), answer, err);
+    return sg_endpoint_read_score(&s->logp[i], &s->tokens[i], s->from, answer, err);
 }
 
 static sg_status score_here(const scoring *s, size_t n, sg_pool *pool, const sg_progress *progress, sg_error *err)
@@ -68,14 +76,16 @@ static sg_status score_here(const scoring *s, size_t n, sg_pool *pool, const sg_
 sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_turns *chat, const sg_bytes *text, size_t n,
                        sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    scoring s = {l, prompt, chat, text, logp, tokens};
+    scoring s = {l, prompt, chat, text, logp, tokens, 0};
     const sg_client_work work = {
         .path = "/completions", .n = n, .ctx = &s, .make = make_score, .take = take_score};
-    const sg_status st = sg_llm_need(l, chat ? SG_LLM_SCORE | SG_LLM_CHAT : SG_LLM_SCORE, "scoring", err);
+    sg_status st = sg_llm_need(l, chat ? SG_LLM_SCORE | SG_LLM_CHAT : SG_LLM_SCORE, "scoring", err);
 
     if (st)
         return st;
     if (chat && l->client)
         return sg_fail(err, SG_ERR_USAGE, "scoring behind a conversation needs a model here: how %s writes one down is not known", l->name);
-    return l->client ? sg_client_run(l->client, &work, progress, err) : score_here(&s, n, pool, progress, err);
+    if (l->client)
+        return (st = count_characters(&s.from, prompt, err)) ? st : sg_client_run(l->client, &work, progress, err);
+    return score_here(&s, n, pool, progress, err);
 }

@@ -80,6 +80,8 @@ static sg_status score_some(const scoring *s, size_t first, int n, sg_error *err
         *sum = 0;
         for (size_t k = 1; k < t[i].ids.n && !st; k++)
             *sum += t[i].logp[k];
+        if (!st && !isfinite(*sum))
+            st = sg_fail(err, SG_ERR_NUMERIC, "text %zu: the model's numbers are not finite: there is no score", first + (size_t)i + 1);
         s->tokens[first + (size_t)i] = t[i].ids.n ? (int)t[i].ids.n - 1 : 0;
         if (t[i].text >= 0)
             sg_desk_close(s->desk, t[i].text);

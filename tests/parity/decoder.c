@@ -88,7 +88,7 @@ static void check(const char *name)
     open_all(&s, name, expected, NULL, &(sg_decoder_spec){.learn_words = true});
     const float loss = run(&s, &b, targets, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.d->params, false);
+    check_gradients(near, s.want, &s.d->params, "", false);
     float *grad = gradients_of(&s.d->params);
     b.recompute = true;
     assert_true(run(&s, &b, targets, true) == loss);
@@ -183,7 +183,7 @@ static void lora_of_peft(void **state)
     assert_int_equal(s.a->config.targets, 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
     const float loss = run(&s, &b, targets, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.a->params, true);
+    check_gradients(near, s.want, &s.a->params, "", true);
 
     check_reading(&s);
     close_all(&s);
@@ -213,7 +213,7 @@ static void layers_behind_layers(void **state)
     assert_true(!s.a->low[SG_PART_O].a && s.a->low[SG_PART_DOWN].a->dim[0] == 3 && s.a->low[SG_PARTS + SG_PART_O].a->dim[0] == 6);
     const float loss = run(&s, &b, targets, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.a->params, true);
+    check_gradients(near, s.want, &s.a->params, "", true);
     check_reading(&s);
     assert_int_equal(sg_adapter_merge(&s.d->params, s.a, s.pool, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
@@ -248,7 +248,7 @@ static void prompt_of_peft(void **state)
     if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
         fail_msg("%s", err.message);
     near_all(near, "loss", loss->data, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.a->params, true);
+    check_gradients(near, s.want, &s.a->params, "", true);
 
     /* the model that only reads, with the same vectors in front */
     double sum = 0;

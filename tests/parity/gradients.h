@@ -46,8 +46,8 @@ static inline const float *need(const sg_tensors *file, const char *name, size_t
     return t->data;
 }
 
-/* whole: the file holds gradients as they are; else of matrices the sums of their rows and of their columns. */
-static inline void check_gradients(closeness how, const sg_tensors *file, const sg_params *ps, bool whole)
+/* set: what stands before their names. whole: the file holds gradients as they are; else of matrices the sums of their rows and of their columns. */
+static inline void check_gradients(closeness how, const sg_tensors *file, const sg_params *ps, const char *set, bool whole)
 {
     char name[200];
 
@@ -56,7 +56,8 @@ static inline void check_gradients(closeness how, const sg_tensors *file, const 
         const size_t rows = (size_t)p->dim[0], cols = p->rank == 2 ? (size_t)p->dim[1] : 1;
 
         if (whole || p->rank == 1) {
-            near_all(how, p->name, p->grad, need(file, p->name, p->count), p->count);
+            snprintf(name, sizeof name, "%s%s", set, p->name);
+            near_all(how, name, p->grad, need(file, name, p->count), p->count);
             continue;
         }
         float *by_row = sg_alloc_zero(rows, sizeof *by_row), *by_col = sg_alloc_zero(cols, sizeof *by_col);
@@ -66,9 +67,9 @@ static inline void check_gradients(closeness how, const sg_tensors *file, const 
                 by_row[r] += p->grad[r * cols + c];
                 by_col[c] += p->grad[r * cols + c];
             }
-        snprintf(name, sizeof name, "%s.rows", p->name);
+        snprintf(name, sizeof name, "%s%s.rows", set, p->name);
         near_all(how, name, by_row, need(file, name, rows), rows);
-        snprintf(name, sizeof name, "%s.cols", p->name);
+        snprintf(name, sizeof name, "%s%s.cols", set, p->name);
         near_all(how, name, by_col, need(file, name, cols), cols);
         sg_free(by_row);
         sg_free(by_col);

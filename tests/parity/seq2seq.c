@@ -135,7 +135,7 @@ static void check(const char *name)
     open_all(&s, name, NULL, true);
     const float loss = run(&s, false, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.d->params, false);
+    check_gradients(near, s.want, &s.d->params, "", false);
     check_recompute(&s, loss);
     check_reading(&s, need(s.want, "loss", 1));
     close_all(&s);
@@ -161,7 +161,7 @@ static void check_adapter(const char *name, const char *adapter)
     open_all(&s, name, adapter, false);
     const float loss = run(&s, false, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-    check_gradients(near, s.want, &s.a->params, true);
+    check_gradients(near, s.want, &s.a->params, "", true);
     check_recompute(&s, loss);
     for (size_t i = 0; i < s.d->params.n; i++)
         assert_null(s.d->params.list[i]->grad);
@@ -197,7 +197,7 @@ static void layers_behind_layers(void **state)
         assert_int_equal(s.a->params.n, 4 * (2 + 3 + 3)); /* a layer of the encoder, two of the decoder */
         const float loss = run(&s, false, true);
         near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
-        check_gradients(near, s.want, &s.a->params, true);
+        check_gradients(near, s.want, &s.a->params, "", true);
         check_recompute(&s, loss);
         check_reading(&s, need(s.want, "loss", 1));
         close_all(&s);
