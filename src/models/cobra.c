@@ -8,7 +8,7 @@
  *
  * The IDs are frozen: the first `levels` codes of the dataset's. Items that share them are told apart by their vectors alone. v
  * is a tower over the vectors that `sedge embed` made, which is trained (the paper: a text encoder over tokens); v = W x + W2
- * gelu(W1 x). So an item that came after training has all it needs.
+ * gelu(W1 x). So an item that came after training has all it needs: while the model serves, IDs and items are those on offer.
  *
  * Recommending is BeamFusion: the `beam` most probable IDs, for each the vector u that the decoder gives when it is told this
  * ID, for each of those its items a, ranked by
@@ -49,7 +49,6 @@ static void shelf_fini(cobra_shelf *s)
 /* Items by ID: nodes of the catalogue at this depth, in order. After an error, too, s is to be given back. */
 static sg_status shelf_init(cobra_shelf *s, const sg_catalogue *all, int levels, sg_error *err)
 {
-    const int deepest = sg_catalogue_levels(all);
     const int32_t n = sg_catalogue_nodes(all, levels), n_items = sg_catalogue_items(all);
     int32_t size[SG_CATALOGUE_LEVELS_MAX], own[SG_CATALOGUE_LEVELS_MAX];
     int32_t *codes = sg_alloc_array((size_t)n * (size_t)levels, sizeof *codes);
@@ -61,18 +60,17 @@ static sg_status shelf_init(cobra_shelf *s, const sg_catalogue *all, int levels,
     s->id_offsets = sg_alloc_zero((size_t)n + 2, sizeof *s->id_offsets);
     if (!codes || !s->id_of || !s->id_items || !s->id_offsets)
         st = sg_fail_memory(err, "IDs");
-    for (int32_t i = 0; !st && i < n_items; i++) {
-        int32_t node = sg_catalogue_leaf(all, i);
-
+    for (int32_t i = 0; !st && i < n_items; i++)
         s->id_of[i] = -1;
-        if (node < 0)
-            continue;
-        for (int l = deepest; l > levels; l--)
-            node = sg_catalogue_parent(all, l, node);
-        sg_catalogue_codes(all, i, own);
-        s->id_of[i] = node;
-        s->id_offsets[node + 2]++;
-        memcpy(codes + (size_t)node * (size_t)levels, own, (size_t)levels * sizeof *codes);
+    for (int32_t v = 0; !st && v < n; v++) {
+        int32_t first, last;
+
+        sg_catalogue_span(all, levels, v, &first, &last);
+        for (int32_t leaf = first; leaf < last; leaf++)
+            s->id_of[sg_catalogue_item(all, leaf)] = v;
+        s->id_offsets[v + 2] = last - first;
+        sg_catalogue_codes(all, sg_catalogue_item(all, first), own);
+        memcpy(codes + (size_t)v * (size_t)levels, own, (size_t)levels * sizeof *codes);
     }
     for (int32_t v = 0; !st && v < n; v++)
         s->id_offsets[v + 2] += s->id_offsets[v + 1];
