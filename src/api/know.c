@@ -1,5 +1,5 @@
 /* know.c - what a language model says about the items or users of a dataset: rendered, asked, kept, handed out. */
-#include "api/api.h"
+#include "api/lm.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -431,7 +431,7 @@ int sedge_know(const sedge_know_params *given, char **json, sedge_error *err)
         !(st = api_need(p.prompt, "a template", &c.err)) &&
         !(st = api_need(p.llm, "a language model (llm)", &c.err)) &&
         !(st = api_need(p.cache, "a cache file", &c.err)) &&
-        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) &&
+        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) && !(st = api_lm_check_set(p.set, p.n_set, p.llm, &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err)) && !(st = open_parts(&k, &p, d, &slots, &llm)) &&
         !(st = ask(&k, p.dry != 0)) && (p.dry || !p.out || !(st = export(&k, p.out, &c.err))))
         st = report(&k, p.dry != 0, sg_now() - start);
