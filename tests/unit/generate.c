@@ -487,6 +487,100 @@ static void guided_texts_fit_a_schema(void **state)
     sg_tokenizer_close(t);
 }
 
+/* SentencePiece's form: words of ASCII, and <0xXX> for each byte. */
+static sg_tokenizer *open_fallback(void)
+{
+    json_t *vocab = json_object(), *root;
+    sg_tokenizer *t;
+    char *text, spelling[8];
+    sg_error err;
+
+    for (int b = 0; b < 256; b++) {
+        snprintf(spelling, sizeof spelling, "<0x%02X>", (unsigned)b);
+        json_object_set_new(vocab, spelling, json_integer(b));
+    }
+    for (int c = '!', more = 256; c <= '~'; c++)
+        json_object_set_new(vocab, (char[]){(char)c, 0}, json_integer(more++));
+    json_object_set_new(vocab, "\xe2\x96\x81", json_integer(256 + '~' - '!' + 1));
+    root = json_pack("{s:{s:s, s:o, s:[], s:b}, s:{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}}", "model", "type", "BPE", "vocab", vocab,
+                     "merges", "byte_fallback", 1, "decoder", "type", "Sequence", "decoders", "type", "Replace", "pattern", "String",
+                     "\xe2\x96\x81", "content", " ", "type", "ByteFallback", "type", "Fuse");
+    text = json_dumps(root, 0);
+    if (sg_tokenizer_from_json(&t, (sg_bytes){text, strlen(text)}, "fallback", &err))
+        fail_msg("%s", err.message);
+    free(text);
+    json_decref(root);
+    return t;
+}
+
+/* Characters that are several tokens, none of which is one: in values, in names, and counted. */
+static void characters_may_be_several_tokens(void **state)
+{
+    (void)state;
+    static const char want[] = "{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"}";
+    sg_tokenizer *tokenizers[] = {open_bytes(), open_fallback()};
+
+    for (size_t k = 0; k < 2; k++) {
+        const sg_tokenizer *t = tokenizers[k];
+        sg_guide *g = schema_of("{\"type\": \"object\", \"properties\": {\"\xc3\xa9\": {\"enum\": [\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"]}},"
+                                "\"required\": [\"\xc3\xa9\"]}",
+                                t);
+        int32_t text[200];
+        sg_error err;
+
+        for (uint64_t turn = 0; turn < 50; turn++) {
+            const size_t n = wander(text, 200, g, turn);
+            sg_buf spelling = {0};
+            size_t size = 0;
+
+            assert_int_equal(sg_tokenizer_decode(&spelling, t, text, n, false, &err), SG_OK);
+            for (size_t i = 0; i < spelling.size; i++) /* a space may stand behind ':' */
+                if (spelling.data[i] != ' ')
+                    spelling.data[size++] = spelling.data[i];
+            assert_int_equal(size, strlen(want));
+            assert_memory_equal(spelling.data, want, size);
+            sg_buf_free(&spelling);
+            for (size_t i = 0; i < n && k == 1; i++) /* a character that is a token is written as one */
+                assert_true(text[i] >= 128);
+        }
+        sg_guide_free(g);
+        g = schema_of("{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 3}", t);
+        int longest = 0;
+        for (uint64_t turn = 0; turn < 3000; turn++) {
+            const size_t n = wander(text, 200, g, turn);
+            sg_buf spelling = {0};
+            json_t *root;
+            int characters = 0, bytes = 0;
+
+            assert_int_equal(sg_tokenizer_decode(&spelling, t, text, n, false, &err), SG_OK);
+            if (sg_json_parse(&root, (sg_bytes){spelling.data, spelling.size}, "answer", &err))
+                fail_msg("%s: %s", spelling.data, err.message);
+            for (const char *p = json_string_value(root); *p; p++, bytes++)
+                characters += (*p & 0xc0) != 0x80;
+            assert_in_range(characters, 2, 3);
+            assert_null(strstr(json_string_value(root), "\xef\xbf\xbd"));
+            longest = bytes > longest ? bytes : longest;
+            json_decref(root);
+            sg_buf_free(&spelling);
+        }
+        assert_true(longest > 3); /* not ASCII alone */
+        sg_guide_free(g);
+        sg_tokenizer_close(tokenizers[k]);
+    }
+}
+
+/* A type beside values or ways that are of it anyway changes nothing. */
+static void a_type_may_say_it_again(void **state)
+{
+    (void)state;
+    sg_tokenizer *t = open_bytes();
+
+    sg_guide_free(schema_of("{\"enum\": [1, 2, null], \"type\": [\"number\", \"null\"], \"title\": \"x\", \"default\": 1}", t));
+    sg_guide_free(schema_of("{\"const\": [], \"type\": \"array\"}", t));
+    sg_guide_free(schema_of("{\"anyOf\": [{\"type\": \"integer\"}, {\"type\": [\"null\"]}], \"type\": [\"number\", \"null\"]}", t));
+    sg_tokenizer_close(t);
+}
+
 /* What a schema does not say in its subset is an error, not ignored. */
 static void schemas_that_are_not_known_are_refused(void **state)
 {
@@ -506,6 +600,14 @@ static void schemas_that_are_not_known_are_refused(void **state)
         {"{\"type\": \"integer\", \"minimum\": 0.5}", "expected integers as minimum and maximum"},
         {"{\"type\": \"number\", \"maximum\": 5}", "a number may have a minimum of 0, no other bound"},
         {"{\"enum\": []}", "expected a list with something in it: enum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"minimum\": 0, \"maximum\": 1}", "not supported together: anyOf and minimum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"type\": \"string\"}", "expected each way to be of the type beside anyOf"},
+        {"{\"oneOf\": [{\"enum\": [1]}], \"type\": \"integer\"}", "expected each way to be of the type beside oneOf"},
+        {"{\"anyOf\": [{\"type\": [\"null\", \"number\"]}], \"type\": [\"null\", \"integer\"]}", "expected each way to be of the type beside anyOf"},
+        {"{\"enum\": [\"a\", \"bc\"], \"type\": \"string\", \"maxLength\": 1}", "not supported together: enum and maxLength"},
+        {"{\"enum\": [\"a\", 1.5], \"type\": [\"string\", \"integer\"]}", "the type does not hold all values of enum"},
+        {"{\"const\": true, \"type\": \"null\"}", "the type does not hold all values of const"},
+        {"{\"const\": 1, \"enum\": [2]}", "not supported together: const and enum"},
         {"{\"type\": \"object\", \"required\": [\"a\"]}", "required: expected names of properties"},
         {"{\"type\": \"array\", \"maxItems\": 4096, \"minItems\": 4096, \"items\": {\"type\": \"string\", \"maxLength\": 4096}}", "too large"},
     };
@@ -659,6 +761,8 @@ int main(void)
         cmocka_unit_test(guided_texts_are_choices),
         cmocka_unit_test(guided_texts_are_parts_of_items),
         cmocka_unit_test(guided_texts_fit_a_schema),
+        cmocka_unit_test(characters_may_be_several_tokens),
+        cmocka_unit_test(a_type_may_say_it_again),
         cmocka_unit_test(schemas_that_are_not_known_are_refused),
         cmocka_unit_test(an_adapters_vectors_stand_in_front),
         cmocka_unit_test(errors),
