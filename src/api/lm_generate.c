@@ -10,27 +10,31 @@
 #include <string.h>
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, sg_error *err)
+static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, bool think, sg_error *err)
 {
+    sg_status st;
+
     sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
 
     if (m->t5 && (chat || p->system))
         return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
     if (!chat && p->system)
         return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
-    if (chat)
-        return sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
+    if (chat) {
+        st = sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
+        return st || think ? st : sg_chat_no_thinking(out, m->llama, err);
+    }
     return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
 }
 
-static sg_status make_tokens(sg_token_list **out, const api_writer *m, const api_prompts *p, bool chat, sg_error *err)
+static sg_status make_tokens(sg_token_list **out, const api_writer *m, const api_prompts *p, bool chat, bool think, sg_error *err)
 {
     sg_status st = SG_OK;
 
     if (!(*out = sg_alloc_zero(p->n, sizeof **out)))
         return sg_fail_memory(err, "prompts");
     for (size_t i = 0; i < p->n && !st; i++)
-        st = tokens_of(&(*out)[i], m, &p->item[i], chat, err);
+        st = tokens_of(&(*out)[i], m, &p->item[i], chat, think, err);
     return st;
 }
 
@@ -207,7 +211,7 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_genera
     sg_status st;
 
     if ((st = api_writer_open(&m, p->model, p->adapter, &c->err)) || (st = api_prompts_read(&all, p, &c->err)) ||
-        (st = make_tokens(&tokens, &m, &all, p->chat, &c->err)) ||
+        (st = make_tokens(&tokens, &m, &all, p->chat, o->think, &c->err)) ||
         (st = open_guide(&guide, &fm, api_writer_tokenizer(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
         (st = api_writer_desk(&desk, &m, o->length, pool, &c->err)))
         goto done;

@@ -306,7 +306,7 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
                        places);
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
-    *d = (llama_desk){.desk = {&ops, c->vocab, places, c->end, -1}, .m = m, .pool = pool, .work_floats = work};
+    *d = (llama_desk){.desk = {&ops, c->vocab, places, c->ends, -1}, .m = m, .pool = pool, .work_floats = work};
     d->keys_floats = (size_t)c->head_dim * SG_PAGE;
     d->values_floats = sg_page_width(c->head_dim) * SG_PAGE;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "lm/ends.h"
 
 #include <stdint.h>
 
@@ -33,7 +34,8 @@ typedef struct sg_desk_ops {
 struct sg_desk {
     const sg_desk_ops *ops;
     int vocab, places; /* tokens a text may have */
-    int end, start;    /* tokens: that ends a text (-1: none); that a text begins with whose prompt is read elsewhere (-1: it is not) */
+    sg_ends ends;      /* tokens that end a text */
+    int start;         /* token that a text begins with whose prompt is read elsewhere; -1: it is not */
 };
 
 static inline void sg_desk_free(sg_desk *d)

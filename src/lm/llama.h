@@ -5,6 +5,7 @@
 #define SG_LM_LLAMA_H
 
 #include "base/pool.h"
+#include "lm/ends.h"
 #include "lm/weights.h"
 #include "text/tokenizer.h"
 
@@ -27,7 +28,8 @@ typedef struct sg_llama_config {
     bool permuted; /* GGUF of arch llama: rows of q and k are interleaved */
     float eps, theta;
     sg_rope_scaling scaling;
-    int end; /* token that ends a text; -1: none */
+    int end;      /* token that texts to learn from end with: the first of eos_token_id; -1: none */
+    sg_ends ends; /* tokens that end a text being written */
 } sg_llama_config;
 
 /* config.json of a folder, or the key-values of a GGUF file; `where` begins what errors say. */

@@ -293,7 +293,8 @@ static sg_status add_local(batch *b, const chat *c, const request *r, sg_error *
     sg_turns t = {0};
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
 
-    if (!st && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) && prompt->n >= (size_t)known)
+    if (!st && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) &&
+        (c->l->config.generate.think || !(st = sg_chat_no_thinking(prompt, c->l->decoder, err))) && prompt->n >= (size_t)known)
         st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
     if (!st) {
         b->of[b->n++] = r;

@@ -6,6 +6,8 @@
 #include "lm/adapter.h"
 #include "lm/generate.h"
 
+#include "../scratch.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -131,6 +134,110 @@ static void texts_do_not_depend_on_what_is_written_beside_them(void **state)
         together(models[i], 20, 1.3, 1);
         together(models[i], 20, 0, 3);
     }
+}
+
+/* A folder like qwen2 whose generation_config.json names these tokens as ends. */
+static sg_llama *open_with_ends(const char *ends)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors", "generation_config.json"};
+    char dir[SCRATCH_MAX], path[200], from[300];
+    sg_llama *m;
+    FILE *f;
+    sg_error err;
+
+    assert_int_equal(scratch_make(dir, "ends"), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, TEST_SOURCE_DIR "/tests/parity/qwen2/%s", names[i]);
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(symlink(from, path), 0);
+    }
+    snprintf(path, sizeof path, "%s/%s", dir, names[3]);
+    assert_non_null(f = fopen(path, "w"));
+    fprintf(f, "{\"eos_token_id\": %s}\n", ends);
+    assert_int_equal(fclose(f), 0);
+    if (sg_llama_open(&m, dir, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+    return m;
+}
+
+/* Any of them ends a text, the likeliest one a guided one; what is no token of the model is passed over. */
+static void all_tokens_that_end_a_text_do(void **state)
+{
+    (void)state;
+    const sg_generate_config likeliest = {.length = LENGTH, .top_p = 1, .beam = 1, .batch = 1}, beams = {.length = LENGTH, .top_p = 1, .beam = 3, .batch = 1};
+    sg_llama *m = open_model("qwen2"), *other;
+    sg_token_list prompts[TEXTS], prompt;
+    sg_answer all = {0}, cut;
+    char ends[100];
+    size_t at = 0;
+    int k = 0;
+
+    make_prompts(prompts, TEXTS, 0);
+    do { /* one that is answered at length */
+        sg_answer_free(&all);
+        assert_true(k < TEXTS);
+        prompt = prompts[k++];
+        write_with(&all, m, NULL, &prompt, 1, NULL, &likeliest);
+    } while (all.text[0].tokens.n <= 4);
+    const sg_token_list *t = &all.text[0].tokens;
+    const int32_t last = t->id[4];
+    while (t->id[at] != last)
+        at++;
+    snprintf(ends, sizeof ends, "[1, 1000000, -5, %d, \"x\", 1]", (int)last);
+    other = open_with_ends(ends);
+    assert_int_equal(sg_llama_config_of(other)->ends.n, 2);
+    assert_int_equal(sg_llama_config_of(other)->end, 1);
+    write_with(&cut, other, NULL, &prompt, 1, NULL, &likeliest);
+    assert_int_equal(cut.text[0].tokens.n, at);
+    assert_memory_equal(cut.text[0].tokens.id, t->id, at * sizeof *t->id);
+    assert_true(cut.text[0].ended);
+    sg_answer_free(&cut);
+    write_with(&cut, other, NULL, &prompt, 1, NULL, &beams);
+    for (int i = 0; i < cut.n; i++)
+        for (size_t i_token = 0; i_token < cut.text[i].tokens.n; i_token++)
+            assert_true(cut.text[i].tokens.id[i_token] != last && cut.text[i].tokens.id[i_token] != 1);
+    sg_answer_free(&cut);
+    sg_answer_free(&all);
+
+    /* a text of one token that the guide allows, then the likelier end: not the first of the list */
+    sg_guide *guide;
+    sg_error err;
+    float logits[VOCAB];
+    const int32_t only = 7;
+    sg_reading *r;
+    assert_int_equal(sg_reading_new(&r, m, PLACES, NULL, &err), SG_OK);
+    assert_int_equal(sg_reading_feed(r, prompt.id, (int)prompt.n, logits, &err), SG_OK);
+    const double first = sg_token_logp(logits, VOCAB, only);
+    assert_int_equal(sg_reading_feed(r, &only, 1, logits, &err), SG_OK);
+    sg_reading_free(r);
+    int32_t likely = 0;
+    for (int32_t i = 0; i < VOCAB; i++)
+        likely = i != only && logits[i] > logits[likely] ? i : likely;
+    assert_true(likely != 1);
+    snprintf(ends, sizeof ends, "[1, %d]", (int)likely);
+    sg_llama_close(other);
+    other = open_with_ends(ends);
+    assert_int_equal(sg_guide_choices(&guide, &only, (int64_t[]){0, 1}, 1, &err), SG_OK);
+    for (int beam = 1; beam <= 2; beam++) {
+        sg_generate_config c = likeliest;
+
+        c.beam = beam;
+        write_with(&cut, other, NULL, &prompt, 1, guide, &c);
+        assert_int_equal(cut.n, 1);
+        assert_int_equal(cut.text[0].tokens.n, 1);
+        assert_true(cut.text[0].ended);
+        assert_true(fabs(cut.text[0].logp - first - sg_token_logp(logits, VOCAB, likely)) < 1e-5);
+        sg_answer_free(&cut);
+    }
+    sg_guide_free(guide);
+    free_prompts(prompts, TEXTS);
+    sg_llama_close(other);
+    sg_llama_close(m);
 }
 
 /* However a text is cut into pieces, forked or taken from another: the same logits. */
@@ -677,7 +784,7 @@ static void an_adapters_vectors_stand_in_front(void **state)
             memcpy(id + SOFT, prompt[i].id, prompt[i].n * sizeof *id);
             memcpy(id + SOFT + prompt[i].n, w->id, w->n * sizeof *id);
             for (int t = SOFT + (int)prompt[i].n - 1; t + 1 < n + all[i].text[0].ended; t++)
-                target[t] = t + 1 < n ? id[t + 1] : desk->end;
+                target[t] = t + 1 < n ? id[t + 1] : desk->ends.id[0];
             sg_graph_begin(g, SG_INFER, 1, 1);
             const sg_decoder_batch b = {.n = n, .batch = 1, .id = id, .offsets = offsets, .soft = sg_leaf(g, a->soft), .soft_at = at};
             sg_tensor *x = sg_decoder_states(g, d, &b, 2);
@@ -761,6 +868,7 @@ int main(void)
         cmocka_unit_test(guided_texts_are_choices),
         cmocka_unit_test(guided_texts_are_parts_of_items),
         cmocka_unit_test(guided_texts_fit_a_schema),
+        cmocka_unit_test(all_tokens_that_end_a_text_do),
         cmocka_unit_test(characters_may_be_several_tokens),
         cmocka_unit_test(a_type_may_say_it_again),
         cmocka_unit_test(schemas_that_are_not_known_are_refused),
