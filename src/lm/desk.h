@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "lm/depth.h"
 #include "lm/ends.h"
 
 #include <stdint.h>
@@ -83,6 +84,8 @@ static inline sg_status sg_desk_read(sg_desk *d, const sg_piece *piece, int n, s
 typedef struct sg_llama sg_llama;
 /* Room for texts of `places` tokens; pool borrowed, NULL: one thread. m borrowed. */
 sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err);
+/* Of such a desk: from now on `states` of pieces are those of this depth, and nothing else may be wanted; texts are read at once. */
+sg_status sg_llama_desk_depth(sg_desk *d, sg_depth depth, sg_error *err);
 
 /* log softmax(logits)[id] */
 double sg_token_logp(const float *logits, size_t n, int32_t id);

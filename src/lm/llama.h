@@ -5,6 +5,7 @@
 #define SG_LM_LLAMA_H
 
 #include "base/pool.h"
+#include "lm/depth.h"
 #include "lm/ends.h"
 #include "lm/weights.h"
 #include "text/tokenizer.h"
@@ -62,5 +63,7 @@ sg_status sg_reading_feed(sg_reading *r, const int32_t *id, int n, float *logits
 sg_status sg_reading_score(sg_reading *r, const int32_t *id, int n, double *logp, sg_error *err);
 /* Reads n more tokens; states (n, dim): after the last norm. */
 sg_status sg_reading_states(sg_reading *r, const int32_t *id, int n, float *states, sg_error *err);
+/* From now on these are the states of another layer, or of two; nothing else may be asked of the session. */
+sg_status sg_reading_depth(sg_reading *r, sg_depth depth, sg_error *err);
 
 #endif

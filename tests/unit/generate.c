@@ -169,7 +169,8 @@ static sg_llama *open_with_ends(const char *ends)
 static void all_tokens_that_end_a_text_do(void **state)
 {
     (void)state;
-    const sg_generate_config likeliest = {.length = LENGTH, .top_p = 1, .beam = 1, .batch = 1}, beams = {.length = LENGTH, .top_p = 1, .beam = 3, .batch = 1};
+    const sg_generate_config likeliest = {.length = LENGTH, .top_p = 1, .beam = 1, .batch = 1};
+    const sg_generate_config beams = {.length = LENGTH, .top_p = 1, .beam = 3, .batch = 1};
     sg_llama *m = open_model("qwen2"), *other;
     sg_token_list prompts[TEXTS], prompt;
     sg_answer all = {0}, cut;
