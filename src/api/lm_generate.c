@@ -16,16 +16,20 @@
 #include <time.h>
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, sg_error *err)
+static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, bool think, sg_error *err)
 {
+    sg_status st;
+
     sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
 
     if (m->t5 && (chat || p->system))
         return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
     if (!chat && p->system)
         return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
-    if (chat)
-        return sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
+    if (chat) {
+        st = sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
+        return st || think ? st : sg_chat_no_thinking(out, m->llama, err);
+    }
     return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
 }
 
@@ -313,7 +317,7 @@ static sg_status list_prompts(writing *w, sg_error *err)
         if ((w->cache && (st = find(w, i, err))) || w->result[i])
             continue;
         t->n = 0;
-        if ((st = tokens_of(t, &w->m, &w->all.item[i], w->p->chat, err)))
+        if ((st = tokens_of(t, &w->m, &w->all.item[i], w->p->chat, w->o->think, err)))
             break;
         w->of[w->n] = (int)i;
         w->n++;

@@ -241,6 +241,12 @@ static sg_tensor *embed(sg_graph *g, const sg_bert *b, const int32_t *id, const 
 sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
                            const int32_t *offsets, int batch)
 {
+    return sg_bert_hidden(g, b, id, type, offsets, batch, (sg_depth){b->config.layers, 0});
+}
+
+sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch,
+                          sg_depth depth)
+{
     const sg_bert_config *c = &b->config;
     const sg_attention_spec spec = {.heads = c->heads,
                                     .batch = batch,
@@ -248,9 +254,9 @@ sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, con
                                     .offsets_k = offsets,
                                     .mask = SG_MASK_NONE,
                                     .scale = 1 / sqrtf((float)(c->dim / c->heads))};
-    sg_tensor *x = embed(g, b, id, type, offsets, batch);
+    sg_tensor *x = embed(g, b, id, type, offsets, batch), *first = x;
 
-    for (int i = 0; i < c->layers && x; i++) {
+    for (int i = 0; i < sg_depth_last(depth) && x; i++) {
         const sg_bert_layer *l = &b->layer[i];
         sg_tensor *k = sg_linear(g, x, l->heads.k, l->heads.kb),
                   *v = sg_linear(g, x, l->heads.v, l->heads.vb);
@@ -258,6 +264,7 @@ sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, con
         x = sg_norm_forward(g, &l->norm_self, sg_heads_attend(g, &l->heads, x, x, k, v, &spec, 0));
         sg_tensor *inner = sg_linear_act(g, x, l->w1, l->b1, c->act, 0);
         x = sg_norm_forward(g, &l->norm_ffn, sg_plus(g, x, sg_linear(g, inner, l->w2, l->b2)));
+        first = i + 1 == depth.layer ? x : first;
     }
-    return x;
+    return depth.other && x ? sg_scale(g, sg_plus(g, first, x), 0.5f) : x;
 }

@@ -2,6 +2,7 @@
 #ifndef SG_LM_BERT_H
 #define SG_LM_BERT_H
 
+#include "lm/depth.h"
 #include "lm/weights.h"
 #include "nn/transformer.h"
 
@@ -37,5 +38,8 @@ int sg_bert_tokens_max(const sg_bert *b);
 /* Last hidden states (tokens, dim); sequence i owns ids offsets[i] .. offsets[i + 1] - 1. type: (tokens) or NULL: all 0. */
 sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
                            const int32_t *offsets, int batch);
+/* Those of another layer, or of two. */
+sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch,
+                          sg_depth depth);
 
 #endif

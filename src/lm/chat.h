@@ -15,9 +15,11 @@ typedef struct sg_token_list {
     size_t n, cap;
 } sg_token_list;
 
-/* Appends the turns and the head of the assistant's answer. Known is ChatML (SmolLM2, Qwen), by the template in the model's files;
- * another template, or none: an error. */
+/* Appends the turns and the head of the assistant's answer. Known are ChatML (SmolLM2, Qwen), Llama 3 and GritLM, by the template in the
+ * model's files; another template, or none: an error. */
 sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, sg_error *err);
+/* Appends empty thoughts: a model that thinks first (Qwen3) answers at once. A template without thoughts: an error. */
+sg_status sg_chat_no_thinking(sg_token_list *out, const sg_llama *m, sg_error *err);
 /* The token that ends a turn; -1: none. */
 int32_t sg_chat_end(const sg_llama *m);
 

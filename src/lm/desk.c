@@ -65,6 +65,8 @@ typedef struct llama_desk {
     unit *unit;         /* owned */
     size_t cap_unit, n_units;
     int n_rows, layer;
+    sg_depth depth;
+    float *taken; /* owned: (CHUNK, dim) states of that depth; NULL: those after the last norm */
 } llama_desk;
 
 /* ---- pages ---------------------------------------------------------------------------------------------------------------- */
@@ -251,6 +253,7 @@ static void desk_free(sg_desk *desk)
     }
     sg_free(d->text);
     sg_free(d->memory);
+    sg_free(d->taken);
     sg_free(d->frequency);
     sg_free(d->row);
     sg_free(d->unit);
@@ -306,7 +309,7 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
                        places);
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
-    *d = (llama_desk){.desk = {&ops, c->vocab, places, c->end, -1}, .m = m, .pool = pool, .work_floats = work};
+    *d = (llama_desk){.desk = {&ops, c->vocab, places, c->ends, -1}, .m = m, .pool = pool, .work_floats = work};
     d->keys_floats = (size_t)c->head_dim * SG_PAGE;
     d->values_floats = sg_page_width(c->head_dim) * SG_PAGE;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -334,6 +337,16 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
         return st;
     }
     *out = &d->desk;
+    return SG_OK;
+}
+
+sg_status sg_llama_desk_depth(sg_desk *desk, sg_depth depth, sg_error *err)
+{
+    llama_desk *d = (llama_desk *)(void *)desk;
+
+    if (!d->taken && !(d->taken = sg_alloc_array(CHUNK * (size_t)d->m->config.dim, sizeof *d->taken)))
+        return sg_fail_memory(err, "states");
+    d->depth = depth;
     return SG_OK;
 }
 
@@ -501,17 +514,25 @@ static sg_status read_words(llama_desk *d, const int32_t *id, sg_error *err)
     return st;
 }
 
-/* The rows of d, whose vectors are in d->x, through all layers; then d->n holds their states after the last norm. */
+/* The rows of d, whose vectors are in d->x, through all layers; then d->n holds their states after the last norm. Or through as many
+ * as it takes for the states of d->depth. */
 static sg_status run_rows(llama_desk *d, sg_error *err)
 {
-    const size_t dim = (size_t)d->m->config.dim;
+    const size_t dim = (size_t)d->m->config.dim, count = dim * (size_t)d->n_rows;
+    const int layers = d->m->config.layers, last = d->taken ? sg_depth_last(d->depth) : layers;
 
     if (!make_units(d))
         return sg_fail_memory(err, "session");
     angles(d);
-    for (d->layer = 0; d->layer < d->m->config.layers; d->layer++)
+    for (d->layer = 0; d->layer < last; d->layer++) {
+        if (d->taken)
+            sg_depth_take(d->taken, d->depth, d->layer, d->x, count);
         run_layer(d);
-    rms_rows(d->n, d->x, d->m->norm, (size_t)d->n_rows, dim, d->m->config.eps);
+    }
+    if (last == layers)
+        rms_rows(d->n, d->x, d->m->norm, (size_t)d->n_rows, dim, d->m->config.eps);
+    if (d->taken)
+        sg_depth_take(d->taken, d->depth, last, last == layers ? d->n : d->x, count);
     return SG_OK;
 }
 
@@ -554,7 +575,7 @@ static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error
         if (!d->n_rows)
             break;
         if (!(st = read_words(d, id, err)) && !(st = run_rows(d, err)))
-            sg_desk_answer(&out, piece, begin, d->n, d->n_rows);
+            sg_desk_answer(&out, piece, begin, d->taken ? d->taken : d->n, d->n_rows);
     }
     for (int i = 0; i < n && !st; i++) {
         text *t = &d->text[piece[i].text];

@@ -7,6 +7,8 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "lm/depth.h"
+#include "lm/ends.h"
 
 #include <stdint.h>
 
@@ -33,7 +35,8 @@ typedef struct sg_desk_ops {
 struct sg_desk {
     const sg_desk_ops *ops;
     int vocab, places; /* tokens a text may have */
-    int end, start;    /* tokens: that ends a text (-1: none); that a text begins with whose prompt is read elsewhere (-1: it is not) */
+    sg_ends ends;      /* tokens that end a text */
+    int start;         /* token that a text begins with whose prompt is read elsewhere; -1: it is not */
 };
 
 static inline void sg_desk_free(sg_desk *d)
@@ -81,6 +84,8 @@ static inline sg_status sg_desk_read(sg_desk *d, const sg_piece *piece, int n, s
 typedef struct sg_llama sg_llama;
 /* Room for texts of `places` tokens; pool borrowed, NULL: one thread. m borrowed. */
 sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err);
+/* Of such a desk: from now on `states` of pieces are those of this depth, and nothing else may be wanted; texts are read at once. */
+sg_status sg_llama_desk_depth(sg_desk *d, sg_depth depth, sg_error *err);
 
 /* log softmax(logits)[id] */
 double sg_token_logp(const float *logits, size_t n, int32_t id);

@@ -35,6 +35,22 @@ static source source_of_t5(const sg_t5 *m, const char *model)
     return (source){model, sg_weights_gguf(m->weights), m->tokenizer, NULL, m->config.end, 0};
 }
 
+/* eos_token_id: a number, or all of several; NULL: out of memory */
+static json_t *ends_json(const sg_llama_config *c)
+{
+    json_t *list;
+
+    if (c->ends.n < 2)
+        return json_integer(c->end);
+    list = json_array();
+    for (int i = 0; list && i < c->ends.n; i++)
+        if (json_array_append_new(list, json_integer(c->ends.id[i]))) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
 /* NULL: out of memory */
 static json_t *llama_config(const sg_llama *m)
 {
@@ -48,7 +64,7 @@ static json_t *llama_config(const sg_llama *m)
                           "max_position_embeddings", c->places, "rms_norm_eps", (double)c->eps, "rope_theta", (double)c->theta,
                           "tie_word_embeddings", c->tied, "hidden_act", "silu");
 
-    if (o && ((c->end >= 0 && json_object_set_new(o, "eos_token_id", json_integer(c->end))) ||
+    if (o && ((c->end >= 0 && json_object_set_new(o, "eos_token_id", ends_json(c))) ||
               (bos >= 0 && json_object_set_new(o, "bos_token_id", json_integer((json_int_t)bos))) ||
               (c->scaling.factor > 1 &&
                json_object_set_new(o, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", c->scaling.factor))))) {

@@ -55,7 +55,8 @@ typedef struct writer {
     float *value;   /* owned: (vocab) as all below */
     float *allowed; /* logits of allowed tokens */
     int32_t *index;
-    candidate *candidate; /* owned: (beam (beam + 1)) */
+    candidate *candidate; /* owned: (beam (beam + ends + 2)) */
+    sg_ends ends;         /* of the model and the job */
 } writer;
 
 static size_t vocab_of(const writer *w)
@@ -65,13 +66,7 @@ static size_t vocab_of(const writer *w)
 
 static bool ends_text(const writer *w, int32_t token)
 {
-    return token >= 0 && (token == w->job->desk->end || token == w->job->end);
-}
-
-/* The token by which a guided text ends, -1: none. */
-static int32_t end_of(const writer *w)
-{
-    return w->job->end >= 0 ? w->job->end : w->job->desk->end;
+    return sg_ends_has(&w->ends, token);
 }
 
 /* ---- what may follow, and what does ------------------------------------------------------------------------------------- */
@@ -84,7 +79,7 @@ typedef struct options {
 
 static sg_status list_options(options *out, writer *w, const float *logits, sg_guide_state at, sg_error *err)
 {
-    const int32_t *id, end = end_of(w);
+    const int32_t *id;
     int32_t n;
     bool ends;
     sg_status st;
@@ -100,13 +95,13 @@ static sg_status list_options(options *out, writer *w, const float *logits, sg_g
             w->allowed[out->n] = logits[id[i]];
             w->index[out->n++] = id[i];
         }
-    if (ends && end >= 0) {
-        w->allowed[out->n] = logits[end];
-        w->index[out->n++] = end;
+    for (int i = 0; ends && i < w->ends.n; i++) {
+        w->allowed[out->n] = logits[w->ends.id[i]];
+        w->index[out->n++] = w->ends.id[i];
     }
     out->logits = w->allowed;
     out->token = w->index;
-    out->ends = ends && end < 0;
+    out->ends = ends && !w->ends.n;
     if (!out->n && !out->ends)
         return sg_fail(err, SG_ERR_FORMAT, "the guide allows no token of this model");
     return SG_OK;
@@ -255,7 +250,7 @@ static int by_score(const void *x, const void *y)
     return (a->token > b->token) - (a->token < b->token);
 }
 
-/* The best extensions of every line: of one line at most beam + 2 matter, two of them its ends. */
+/* The best extensions of every line: of one line at most `beam` matter, and its likeliest end. */
 static sg_status list_candidates(int *n, writer *w, search *s, const float *logits, sg_error *err)
 {
     const size_t vocab = vocab_of(w);
@@ -263,10 +258,10 @@ static sg_status list_candidates(int *n, writer *w, search *s, const float *logi
 
     *n = 0;
     for (int i = 0; i < s->n; i++, logits += vocab) {
-        size_t most = (size_t)w->c->beam + 2;
+        size_t most = (size_t)w->c->beam + (size_t)w->ends.n;
         float top;
         const double all = log((double)sg_sum_exp(&top, logits, vocab));
-        bool ended = false; /* two tokens may end a text: the likelier one does */
+        bool ended = false; /* several tokens may end a text: the likeliest one does */
         options o;
         sg_status st = isfinite(all) && isfinite(top) ? list_options(&o, w, logits, s->line[i].at, err) : not_finite(err);
 
@@ -530,7 +525,7 @@ sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_gener
                       const sg_progress *progress, sg_error *err)
 {
     const size_t vocab = (size_t)job->desk->vocab, beam = (size_t)c->beam;
-    const size_t candidates = beam * (beam + 3) * sizeof(candidate), indices = vocab * sizeof(int32_t);
+    const size_t candidates = beam * (beam + SG_ENDS_MOST + 2) * sizeof(candidate), indices = vocab * sizeof(int32_t);
     writer w = {.job = job, .c = c, .out = out, .report = report};
     int shared = -1;
     double start;
@@ -539,6 +534,9 @@ sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_gener
     *report = (sg_generate_report){0};
     if ((st = check(job, c, err)) || job->n == 0)
         return st;
+    w.ends = job->desk->ends;
+    if (!sg_ends_add(&w.ends, job->end, job->desk->vocab))
+        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens that end a text", SG_ENDS_MOST);
     w.search = sg_alloc_zero((size_t)c->batch, sizeof *w.search);
     w.value = sg_alloc_array(vocab, sizeof *w.value);
     w.allowed = sg_alloc_array(vocab + 1, sizeof *w.allowed);

@@ -377,6 +377,67 @@ static void check_keys(builder *b, const json_t *s)
     }
 }
 
+static const char *type_of(const json_t *v)
+{
+    return json_is_string(v)    ? "string"
+           : json_is_integer(v) ? "integer"
+           : json_is_real(v)    ? "number"
+           : json_is_boolean(v) ? "boolean"
+           : json_is_null(v)    ? "null"
+           : json_is_array(v)   ? "array"
+                                : "object";
+}
+
+/* Is a type one of `types`, a name or a list of names? */
+static bool is_among(const char *type, const json_t *types)
+{
+    const char *name = json_string_value(types);
+    size_t i;
+    const json_t *one;
+
+    json_array_foreach(types, i, one) {
+        if (is_among(type, one))
+            return true;
+    }
+    return name && (strcmp(name, type) == 0 || (strcmp(name, "number") == 0 && strcmp(type, "integer") == 0));
+}
+
+/* Does `types` say nothing that schema s, a way of anyOf, does not say itself? */
+static bool says_less(const json_t *types, const json_t *s)
+{
+    const json_t *own = json_object_get(s, "type");
+    size_t i;
+    const json_t *one;
+
+    json_array_foreach(own, i, one) {
+        if (!json_is_string(one) || !is_among(json_string_value(one), types))
+            return false;
+    }
+    return json_is_array(own) || (json_is_string(own) && is_among(json_string_value(own), types));
+}
+
+/* enum, const, anyOf and oneOf say it all: what stands beside them must hold anyway. */
+static void check_beside(builder *b, const json_t *s, const char *key)
+{
+    static const char *const narrower[] = {"enum",  "const",    "anyOf",    "oneOf",   "properties", "required",
+                                           "items", "minItems", "maxItems", "minimum", "maximum",    "minLength", "maxLength"};
+    const json_t *list = json_object_get(s, key), *type = json_object_get(s, "type");
+    const bool is_const = strcmp(key, "const") == 0, values = is_const || strcmp(key, "enum") == 0;
+    char both[100];
+
+    for (size_t i = 0; i < sizeof narrower / sizeof *narrower; i++)
+        if (strcmp(narrower[i], key) != 0 && json_object_get(s, narrower[i])) {
+            snprintf(both, sizeof both, "%s and %s", key, narrower[i]);
+            fail(b, "not supported together: ", both);
+        }
+    for (size_t i = 0; type && i < (is_const ? 1 : json_array_size(list)); i++) {
+        const json_t *v = is_const ? list : json_array_get(list, i);
+
+        if (values ? !is_among(type_of(v), type) : !says_less(type, v))
+            fail(b, values ? "the type does not hold all values of " : "expected each way to be of the type beside ", key);
+    }
+}
+
 static int32_t value(builder *b, const json_t *s, int depth, int32_t next)
 {
     static const char *const lists[] = {"enum", "anyOf", "oneOf"};
@@ -392,20 +453,24 @@ static int32_t value(builder *b, const json_t *s, int depth, int32_t next)
     if (depth > DEPTH_MAX)
         return fail(b, "nested too deeply", "");
     check_keys(b, s);
-    if (fixed)
+    if (fixed) {
+        check_beside(b, s, "const");
         return constant(b, fixed, next);
+    }
     for (size_t k = 0; k < 3; k++) {
         const json_t *list = json_object_get(s, lists[k]);
 
-        if (list && json_array_size(list) == 0)
+        if (!list)
+            continue;
+        if (json_array_size(list) == 0)
             return fail(b, "expected a list with something in it: ", lists[k]);
+        check_beside(b, s, lists[k]);
         json_array_foreach(list, i, v) {
             const int32_t one = k == 0 ? constant(b, v, next) : value(b, v, depth + 1, next);
 
             all = either(b, one, all);
         }
-        if (list)
-            return all;
+        return all;
     }
     if (json_is_string(type))
         return of_type(b, s, json_string_value(type), depth, next);
@@ -597,38 +662,77 @@ static void schema_free(sg_guide *guide)
     sg_free(g);
 }
 
-/* What each token adds to a text, in the middle of it: the first word of a text may lose its space, so it is read behind another. */
+/* A token between which and others nothing is added or taken away; -1: none. `text`: scratch. */
+static sg_status plain_token(int32_t *out, sg_buf *text, const sg_tokenizer *t, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    *out = -1;
+    for (int32_t i = 0; i < sg_tokenizer_size(t) && *out < 0 && !st; i++) {
+        text->size = 0;
+        if (!sg_tokenizer_is_special(t, i) && !(st = sg_tokenizer_decode(text, t, &i, 1, false, err)) && text->size == 1 &&
+            text->data[0] > ' ' && text->data[0] < 127)
+            *out = i;
+    }
+    return st;
+}
+
+/* What a token adds to a text, in the middle of it: bytes; or characters, read behind a token `plain`, since the first word of a text
+ * may lose its space. */
+static sg_status spell_token(sg_buf *out, sg_buf *text, const sg_tokenizer *t, int32_t plain, int32_t id, sg_error *err)
+{
+    const int32_t two[2] = {plain, id};
+    sg_status st;
+
+    if (sg_tokenizer_is_special(t, id) || sg_tokenizer_raw(out, t, id) || plain < 0)
+        return SG_OK;
+    text->size = 0;
+    if ((st = sg_tokenizer_decode(text, t, two, 2, false, err)))
+        return st;
+    if (text->size > 1)
+        sg_buf_add(out, text->data + 1, text->size - 1);
+    return SG_OK;
+}
+
+/* A character of one byte may be two tokens, <0x41> and "A": the second is what a model writes, so the first has no key. */
+static void prefer_characters(sg_bytes *key, const sg_tokenizer *t)
+{
+    bool plain[128] = {false};
+
+    for (int pass = 0; pass < 2; pass++)
+        for (int32_t i = 0; i < sg_tokenizer_size(t); i++) {
+            const unsigned char c = key[i].size == 1 ? (unsigned char)key[i].data[0] : 128;
+
+            if (c < 128 && pass == 0)
+                plain[c] |= sg_tokenizer_token(t, i).size != 6;
+            else if (c < 128 && plain[c] && sg_tokenizer_token(t, i).size == 6)
+                key[i].size = 0;
+        }
+}
+
 static sg_status spell_tokens(schema *g, const sg_tokenizer *t, sg_error *err)
 {
     const int32_t n = sg_tokenizer_size(t);
     sg_bytes *key = sg_alloc_zero((size_t)n + 1, sizeof *key);
-    sg_buf pair = {0};
-    int32_t two[2] = {-1, 0};
-    size_t before = 0;
+    sg_buf text = {0};
+    int32_t plain = -1;
     sg_status st = key && (g->start = sg_alloc_zero((size_t)n + 1, sizeof *g->start)) ? SG_OK : sg_fail_memory(err, "schema");
 
-    for (int32_t i = 0; i < n && two[0] < 0 && !st; i++) {
-        pair.size = 0;
-        if (!sg_tokenizer_is_special(t, i) && !(st = sg_tokenizer_decode(&pair, t, &i, 1, false, err)) && pair.size == 1 &&
-            pair.data[0] > ' ' && pair.data[0] < 127) {
-            two[0] = i;
-            before = pair.size;
-        }
-    }
+    if (!st)
+        st = plain_token(&plain, &text, t, err);
     for (int32_t i = 0; i < n && !st; i++) {
-        two[1] = i;
-        pair.size = 0;
-        if (two[0] >= 0 && !sg_tokenizer_is_special(t, i) && !(st = sg_tokenizer_decode(&pair, t, two, 2, false, err)) && pair.size > before)
-            sg_buf_add(&g->spelling, pair.data + before, pair.size - before);
+        st = spell_token(&g->spelling, &text, t, plain, i, err);
         g->start[i + 1] = g->spelling.size;
     }
-    if (!st && (g->spelling.failed || pair.failed))
+    if (!st && (g->spelling.failed || text.failed))
         st = sg_fail_memory(err, "schema");
     for (int32_t i = 0; i < n && !st; i++)
         key[i] = (sg_bytes){g->spelling.data ? g->spelling.data + g->start[i] : "", g->start[i + 1] - g->start[i]};
-    if (!st)
+    if (!st) {
+        prefer_characters(key, t);
         st = sg_trie_build(&g->trie, key, (size_t)n, err);
-    sg_buf_free(&pair);
+    }
+    sg_buf_free(&text);
     sg_free(key);
     return st;
 }

@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CONFIG_MOST = 64 << 20 };
+enum { CONFIG_MOST = 64 << 20, TEMPLATE_MOST = 1 << 20 };
 
 /* ---- config.json --------------------------------------------------------------------------------------------------------- */
 static sg_status read_int(int *out, const json_t *config, const char *key, int64_t most, const char *where,
@@ -54,13 +54,19 @@ static sg_status check_sizes(const sg_llama_config *c, const char *where, sg_err
     return SG_OK;
 }
 
-/* A number, or the first of a list of numbers. */
-static int token_of(const json_t *value)
+/* eos_token_id: a number, or a list of numbers; what else stands there says nothing. */
+static sg_status read_ends(sg_llama_config *c, const json_t *ids, const char *where, sg_error *err)
 {
-    const json_t *first = json_is_array(value) ? json_array_get(value, 0) : value;
-    const json_int_t id = json_is_integer(first) ? json_integer_value(first) : -1;
+    const size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
 
-    return id >= 0 && id <= INT32_MAX ? (int)id : -1;
+    c->ends.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(ids) ? json_array_get(ids, i) : ids;
+
+        if (json_is_integer(id) && !sg_ends_add(&c->ends, json_integer_value(id), c->vocab))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: 'eos_token_id': expected at most %d tokens", where, SG_ENDS_MOST);
+    }
+    return SG_OK;
 }
 
 static sg_status read_scaling(sg_rope_scaling *out, const json_t *o, const char *key, const char *where,
@@ -158,7 +164,9 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
     c->qkv_bias = qwen2;
     c->qk_norm = qwen3;
     c->tied = json_is_true(json_object_get(config, "tie_word_embeddings"));
-    c->end = token_of(json_object_get(config, "eos_token_id"));
+    if ((st = read_ends(c, json_object_get(config, "eos_token_id"), where, err)))
+        return st;
+    c->end = c->ends.n ? c->ends.id[0] : -1;
     return check_sizes(c, where, err);
 }
 
@@ -181,6 +189,7 @@ static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const
 sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_error *err)
 {
     static const char *const known[] = {"llama", "qwen2", "qwen3"};
+    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
     const sg_bytes arch = sg_gguf_string(file, "general.architecture");
     const sg_gguf_value *tokens = sg_gguf_find(file, "tokenizer.ggml.tokens");
     const char *name = NULL, *where = sg_gguf_name(file);
@@ -227,8 +236,13 @@ sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_err
     if (sg_gguf_number_or(file, key, c->head_dim) != c->head_dim)
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %d, the width of a head, found %g", where, key,
                        c->head_dim, sg_gguf_number_or(file, key, 0));
-    const double end = sg_gguf_number_or(file, "tokenizer.ggml.eos_token_id", -1);
-    c->end = end >= 0 && end < c->vocab ? (int)end : -1;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        const double id = sg_gguf_number_or(file, ends[i], -1);
+
+        if (id >= 0 && id < c->vocab)
+            (void)sg_ends_add(&c->ends, (int64_t)id, c->vocab);
+        c->end = i == 0 && c->ends.n ? c->ends.id[0] : c->end;
+    }
     c->permuted = strcmp(name, "llama") == 0;
     c->qkv_bias = strcmp(name, "qwen2") == 0;
     c->qk_norm = strcmp(name, "qwen3") == 0;
@@ -392,25 +406,67 @@ void sg_llama_close(sg_llama *m)
     sg_free(m);
 }
 
-/* The folder's config.json; what generation_config.json and tokenizer_config.json add: where to end, the chat template. */
-static sg_status read_folder(sg_llama_config *c, char **chat, const char *dir, sg_error *err)
+/* *out NULL: the folder has no such file. */
+static sg_status read_optional(json_t **out, const char *dir, const char *name, sg_error *err)
 {
-    char *path = sg_path_join(dir, "config.json"), *more = sg_path_join(dir, "tokenizer_config.json");
-    json_t *root = NULL, *extra = NULL;
-    sg_status st = path && more ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
+    char *path = sg_path_join(dir, name);
+    sg_status st = SG_OK;
 
-    if (!st)
-        st = sg_llama_config_read(c, root, path, err);
-    if (!st && sg_file_exists(more) && !(st = sg_json_read(&extra, more, CONFIG_MOST, err))) {
-        const char *text = json_string_value(json_object_get(extra, "chat_template"));
+    *out = NULL;
+    if (!path)
+        return sg_fail_memory(err, "path");
+    if (sg_file_exists(path))
+        st = sg_json_read(out, path, CONFIG_MOST, err);
+    sg_free(path);
+    return st;
+}
 
-        if (text && !(*chat = sg_strdup(text)))
+/* In a file of its own, or in tokenizer_config.json: a text, or a list of which one is called "default". */
+static sg_status read_template(char **chat, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "chat_template.jinja");
+    const json_t *template, *one;
+    sg_buf file = {0};
+    json_t *config = NULL;
+    size_t i;
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
+
+    if (!st && sg_file_exists(path)) {
+        if (!(st = sg_file_read(&file, path, TEMPLATE_MOST, err)) && !(*chat = sg_strndup(file.data ? file.data : "", file.size)))
+            st = sg_fail_memory(err, "chat template");
+    } else if (!st && !(st = read_optional(&config, dir, "tokenizer_config.json", err))) {
+        template = json_object_get(config, "chat_template");
+        json_array_foreach(template, i, one) {
+            const char *name = json_string_value(json_object_get(one, "name"));
+
+            if (name && strcmp(name, "default") == 0)
+                template = json_object_get(one, "template");
+        }
+        if (json_is_string(template) && !(*chat = sg_strdup(json_string_value(template))))
             st = sg_fail_memory(err, "chat template");
     }
-    json_decref(root);
-    json_decref(extra);
+    json_decref(config);
+    sg_buf_free(&file);
     sg_free(path);
-    sg_free(more);
+    return st;
+}
+
+/* The folder's config.json; generation_config.json, which says instead of it where to end what is written; the chat template. */
+static sg_status read_folder(sg_llama_config *c, char **chat, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "config.json");
+    json_t *root = NULL, *writing = NULL;
+    sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
+
+    if (!st && !(st = sg_llama_config_read(c, root, path, err)) && !(st = read_optional(&writing, dir, "generation_config.json", err)) &&
+        has(writing, "eos_token_id") &&
+        !(st = read_ends(c, json_object_get(writing, "eos_token_id"), "generation_config.json", err)) && c->end < 0 && c->ends.n)
+        c->end = c->ends.id[0];
+    if (!st)
+        st = read_template(chat, dir, err);
+    json_decref(root);
+    json_decref(writing);
+    sg_free(path);
     return st;
 }
 

@@ -5,6 +5,8 @@
 #define SG_LM_LLAMA_H
 
 #include "base/pool.h"
+#include "lm/depth.h"
+#include "lm/ends.h"
 #include "lm/weights.h"
 #include "text/tokenizer.h"
 
@@ -27,7 +29,8 @@ typedef struct sg_llama_config {
     bool permuted; /* GGUF of arch llama: rows of q and k are interleaved */
     float eps, theta;
     sg_rope_scaling scaling;
-    int end; /* token that ends a text; -1: none */
+    int end;      /* token that texts to learn from end with: the first of eos_token_id; -1: none */
+    sg_ends ends; /* tokens that end a text being written */
 } sg_llama_config;
 
 /* config.json of a folder, or the key-values of a GGUF file; `where` begins what errors say. */
@@ -60,5 +63,7 @@ sg_status sg_reading_feed(sg_reading *r, const int32_t *id, int n, float *logits
 sg_status sg_reading_score(sg_reading *r, const int32_t *id, int n, double *logp, sg_error *err);
 /* Reads n more tokens; states (n, dim): after the last norm. */
 sg_status sg_reading_states(sg_reading *r, const int32_t *id, int n, float *states, sg_error *err);
+/* From now on these are the states of another layer, or of two; nothing else may be asked of the session. */
+sg_status sg_reading_depth(sg_reading *r, sg_depth depth, sg_error *err);
 
 #endif

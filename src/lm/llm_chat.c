@@ -29,8 +29,8 @@ typedef struct chat {
     size_t n, n_first;
 } chat;
 
-/* All that an answer depends on, as one text. The batch is none of it, and stands there as it always did for the sake of older caches;
- * `draws` counts the ways in which a model here has taken its random numbers. */
+/* All that an answer depends on, as one text. The batch is none of it, and stands there as it always did for the sake of older caches,
+ * in which `think` was unknown; `draws` counts the ways in which a model here has taken its random numbers. */
 static sg_status describe_params(chat *c, sg_error *err)
 {
     const sg_llm_config *o = &c->l->config;
@@ -40,6 +40,8 @@ static sg_status describe_params(chat *c, sg_error *err)
     sg_options_init(&usual, sg_generate_options, sg_n_generate_options);
     g.batch = usual.batch;
     all = sg_receipt_options(&g, sg_generate_options, sg_n_generate_options);
+    if (all && g.think)
+        json_object_del(all, "think");
     if (all && !json_object_set_new(all, "stop", json_string(o->stop)) &&
         !json_object_set_new(all, "json_object", json_boolean(o->json_object)) &&
         (c->l->client || g.temperature <= 0 || !json_object_set_new(all, "draws", json_integer(2))))
@@ -312,7 +314,7 @@ static sg_status add_local(local *m, const request *r, sg_error *err)
 
     prompt->n = 0;
     if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) &&
-        prompt->n >= (size_t)known)
+        (c->l->config.generate.think || !(st = sg_chat_no_thinking(prompt, c->l->decoder, err))) && prompt->n >= (size_t)known)
         st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
     if (!st) {
         m->of[m->n++] = r;

@@ -94,6 +94,10 @@ static sg_status describe_encoder(sg_buf *out, const sg_llm *l, sg_error *err)
     sg_buf_printf(out, "%s tokens=%d width=%d pooling=%s", l->id, o->tokens, o->width, o->pooling);
     if (!l->client)
         sg_buf_puts(out, bf16 && !l->decoder ? " bf16" : " f32");
+    if (o->layer != -1)
+        sg_buf_printf(out, " layer=%d", o->layer);
+    if (*o->prompt_name)
+        sg_buf_printf(out, " prompt=%s", o->prompt_name);
     sg_buf_printf(out, " prefix=%s", o->prefix);
     return out->failed ? sg_fail_memory(err, "encoder") : SG_OK;
 }

@@ -60,8 +60,7 @@ static sg_status read_poolers(sg_pooling *p, const json_t *config, const char *w
     if (!n)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a pooling mode that is known here, found none",
                        where);
-    if (json_is_false(json_object_get(config, "include_prompt")))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'include_prompt': false is not supported", where);
+    p->prompt_left_out = json_is_false(json_object_get(config, "include_prompt"));
     p->out = n * p->in;
     return SG_OK;
 }
@@ -191,7 +190,7 @@ sg_status sg_pooling_open(sg_pooling *out, const char *dir, int dim, sg_error *e
     if (sg_file_exists(path))
         st = read_modules(out, dir, path, err);
     else
-        out->use[SG_POOL_MEAN] = true;
+        out->use[SG_POOL_MEAN] = out->assumed = true;
     sg_free(path);
     if (st)
         sg_pooling_close(out);
@@ -214,11 +213,13 @@ sg_status sg_pooling_only(sg_pooling *p, sg_pooler pooler, sg_error *err)
     for (int i = 0; i < SG_N_POOLERS; i++)
         p->use[i] = i == (int)pooler;
     p->out = p->in;
+    p->assumed = false;
     return SG_OK;
 }
 
 /* ---- one text ------------------------------------------------------------------------------------------------------------ */
-static void pool(float *out, sg_pooler how, const float *x, size_t n, size_t d)
+/* Tokens from `skip` on; weights count from the first one of all. Where none is left, as sentence-transformers has it (but no -inf). */
+static void pool(float *out, sg_pooler how, const float *x, size_t n, size_t skip, size_t d)
 {
     for (size_t k = 0; k < d; k++) {
         const float *h = x + k;
@@ -226,24 +227,24 @@ static void pool(float *out, sg_pooler how, const float *x, size_t n, size_t d)
 
         switch (how) {
         case SG_POOL_CLS:
-            out[k] = h[0];
+            out[k] = h[skip < n ? skip * d : 0];
             continue;
         case SG_POOL_LAST:
-            out[k] = h[(n - 1) * d];
+            out[k] = skip < n ? h[(n - 1) * d] : 0;
             continue;
         case SG_POOL_MAX:
-            out[k] = h[0];
-            for (size_t t = 1; t < n; t++)
+            out[k] = skip < n ? h[skip * d] : 0;
+            for (size_t t = skip + 1; t < n; t++)
                 out[k] = h[t * d] > out[k] ? h[t * d] : out[k];
             continue;
         default:
-            for (size_t t = 0; t < n; t++) {
+            for (size_t t = skip; t < n; t++) {
                 const double w = how == SG_POOL_WEIGHTED ? (double)(t + 1) : 1;
 
                 sum += w * (double)h[t * d];
                 weight += w;
             }
-            out[k] = (float)(sum / (how == SG_POOL_MEAN_SQRT ? sqrt(weight) : weight));
+            out[k] = weight > 0 ? (float)(sum / (how == SG_POOL_MEAN_SQRT ? sqrt(weight) : weight)) : 0;
         }
     }
 }
@@ -271,7 +272,7 @@ size_t sg_pooling_floats(const sg_pooling *p)
     return 2 * widest(p);
 }
 
-void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, float *work)
+void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip, float *work)
 {
     float *y = work, *other = work + widest(p);
     size_t at = 0;
@@ -279,7 +280,7 @@ void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, 
 
     for (int i = 0; i < SG_N_POOLERS; i++)
         if (p->use[i]) {
-            pool(y + at, (sg_pooler)i, x, n, (size_t)p->in);
+            pool(y + at, (sg_pooler)i, x, n, skip, (size_t)p->in);
             at += (size_t)p->in;
         }
     for (int i = 0; i < p->n_dense; i++) {

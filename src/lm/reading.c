@@ -89,6 +89,11 @@ sg_status sg_reading_score(sg_reading *r, const int32_t *id, int n, double *logp
     return st;
 }
 
+sg_status sg_reading_depth(sg_reading *r, sg_depth depth, sg_error *err)
+{
+    return sg_llama_desk_depth(r->desk, depth, err);
+}
+
 sg_status sg_reading_states(sg_reading *r, const int32_t *id, int n, float *states, sg_error *err)
 {
     return read_piece(r, (sg_piece){r->text, id, n, NULL, NULL, states}, err);

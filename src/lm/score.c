@@ -41,7 +41,7 @@ static sg_status list_tokens(sg_token_list *out, const scoring *s, sg_bytes text
     if (d->start >= 0) {
         if ((st = push(out, d->start, err)) || (st = sg_text_tokens(out, s->job->tokenizer, text, true, err)))
             return st;
-        return out->id[out->n - 1] == d->end || d->end < 0 ? SG_OK : push(out, d->end, err);
+        return !d->ends.n || sg_ends_has(&d->ends, out->id[out->n - 1]) ? SG_OK : push(out, d->ends.id[0], err);
     }
     if (s->job->prompt->n == 0)
         return sg_text_tokens(out, s->job->tokenizer, text, true, err);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
+#include "base/utf8.h"
 #include "file/json.h"
 #include "lm/bert.h"
 #include "lm/adapter.h"
@@ -15,6 +16,7 @@
 #include "lm/t5.h"
 #include "math/gemm.h"
 #include "text/tokenizer.h"
+#include "text/unicode.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,6 +42,11 @@ struct sg_sentence {
     sg_t5 *t5;         /* owned, its encoder; NULL: neither */
     sg_adapter *adapter; /* owned; NULL: none */
     sg_pooling pooling;
+    sg_params beside;  /* of an encoder that has one: its pooler */
+    sg_dense tanh;     /* that pooler, borrowed from `beside`; in 0: there is none */
+    json_t *prompts;   /* owned: texts by name; NULL: none */
+    const char *prompt; /* in `prompts`: that of texts for which nothing else is said; NULL: none */
+    bool lower;        /* texts are read in lower case */
     int places; /* tokens that the model knows */
     int tokens; /* that a text may have */
 };
@@ -57,9 +64,65 @@ static sg_status read_length(sg_sentence *s, const char *dir, sg_error *err)
     if (sg_file_exists(path) && !(st = sg_json_read(&root, path, CONFIG_MOST, err)) &&
         json_is_integer(json_object_get(root, "max_seq_length")))
         st = sg_json_need_int(&most, root, "max_seq_length", 1, INT32_MAX, path, err);
+    s->lower = json_is_true(json_object_get(root, "do_lower_case"));
     s->tokens = most < s->places ? (int)most : s->places;
     json_decref(root);
     sg_free(path);
+    return st;
+}
+
+/* config_sentence_transformers.json: {"prompts": {"query": "query: "}, "default_prompt_name": "query"} */
+static sg_status read_prompts(sg_sentence *s, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "config_sentence_transformers.json");
+    json_t *root = NULL, *prompts, *text;
+    const json_t *name;
+    const char *key;
+    sg_status st = SG_OK;
+
+    if (!path)
+        return sg_fail_memory(err, "path");
+    if (!sg_file_exists(path) || (st = sg_json_read(&root, path, CONFIG_MOST, err)))
+        goto done;
+    prompts = json_object_get(root, "prompts");
+    name = json_object_get(root, "default_prompt_name");
+    if (prompts && !json_is_null(prompts) && !json_is_object(prompts))
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'prompts': expected an object, found %s", path, sg_json_describe(prompts, (char[64]){0}));
+    json_object_foreach(prompts, key, text) {
+        if (!st && !json_is_string(text))
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: prompt '%.60s': expected a string, found %s", path, key,
+                         sg_json_describe(text, (char[64]){0}));
+    }
+    if (!st && json_is_object(prompts))
+        s->prompts = json_incref(prompts);
+    if (!st && json_is_string(name) && !(s->prompt = json_string_value(json_object_get(s->prompts, json_string_value(name)))))
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'default_prompt_name': expected one of 'prompts', found '%.60s'", path,
+                     json_string_value(name));
+done:
+    json_decref(root);
+    sg_free(path);
+    return st;
+}
+
+/* The layer behind the first token that BERT was trained with, where the file has it. */
+static sg_status open_tanh(sg_sentence *s, sg_error *err)
+{
+    const int dim = s->bert.config.dim;
+    sg_param *p[2];
+    char name[160];
+    sg_status st = SG_OK;
+
+    s->beside = (sg_params){.bare = true};
+    p[0] = sg_param_add(&s->beside, 0, SG_INIT_ZERO, 0, SG_PARAM_FROZEN, dim, dim, "pooler.dense.weight");
+    p[1] = sg_param_add(&s->beside, 0, SG_INIT_ZERO, 0, SG_PARAM_FROZEN, dim, 0, "pooler.dense.bias");
+    if (s->beside.failed)
+        return sg_fail_memory(err, "pooler");
+    for (int i = 0; i < 2; i++)
+        if (!sg_weights_has(s->weights, sg_bert_file_name(name, s->weights, p[i])))
+            return SG_OK;
+    for (int i = 0; i < 2 && !st; i++)
+        st = sg_weights_load(s->weights, p[i], sg_bert_file_name(name, s->weights, p[i]), err);
+    s->tanh = (sg_dense){dim, st ? 0 : dim, true, p[0]->value, p[1]->value};
     return st;
 }
 
@@ -71,7 +134,7 @@ static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *
     sg_status st;
 
     if ((st = sg_bert_config_read(&c, config, where, err)) || (st = sg_weights_open(&s->weights, dir, err)) ||
-        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = sg_tokenizer_open(&t, dir, err)))
+        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = open_tanh(s, err)) || (st = sg_tokenizer_open(&t, dir, err)))
         return st;
     s->tokenizer = t;
     s->places = sg_bert_tokens_max(&s->bert);
@@ -102,6 +165,11 @@ static sg_status open_t5(sg_sentence *s, const char *dir, sg_error *err)
     s->tokenizer = sg_t5_tokenizer(s->t5);
     s->places = T5_PLACES;
     return SG_OK;
+}
+
+static int layers_of(const sg_sentence *s)
+{
+    return s->decoder ? sg_llama_config_of(s->decoder)->layers : s->t5 ? sg_t5_config_of(s->t5)->layers : s->bert.config.layers;
 }
 
 /* Of hidden states. */
@@ -135,6 +203,8 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
         st = sg_pooling_open(&s->pooling, dir, dim_of(s), err);
     if (!st)
         st = read_length(s, dir, err);
+    if (!st)
+        st = read_prompts(s, dir, err);
     json_decref(root);
     sg_free(path);
     return st;
@@ -161,7 +231,7 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
     } else if (!(st = open_file(s, path, err))) { /* a .gguf file says nothing of poolers */
         const int dim = dim_of(s);
 
-        s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true};
+        s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true, .assumed = true};
         s->tokens = s->places;
     }
     if (st) {
@@ -199,7 +269,9 @@ void sg_sentence_close(sg_sentence *s)
     if (!s)
         return;
     sg_bert_close(&s->bert);
+    sg_params_free(&s->beside);
     sg_pooling_close(&s->pooling);
+    json_decref(s->prompts);
     if (!s->decoder && !s->t5)
         sg_tokenizer_close((sg_tokenizer *)(uintptr_t)s->tokenizer);
     sg_llama_close(s->decoder);
@@ -233,7 +305,7 @@ typedef struct worker { /* one a thread */
     sg_reading *reading; /* of a decoder, else NULL */
     sg_t5_work *t5;      /* of a T5, else NULL */
     float *states;       /* (longest text, dim) of these two */
-    sg_buf with_prefix;
+    sg_buf with_prefix, lower;
     float *pool_work;
     sg_status st;
     sg_error err;
@@ -246,6 +318,8 @@ typedef struct job {
     size_t n;
     const char *prefix;
     size_t tokens; /* at most, in a text */
+    size_t skip;   /* of them, of the prefix: not pooled */
+    sg_depth depth;
     int width;
     sg_precision precision;
     encoded *list;           /* (n) */
@@ -255,25 +329,41 @@ typedef struct job {
     worker *workers;
 } job;
 
-static sg_status tokenize(const job *j, worker *w, size_t i)
+/* What is given to the tokenizer: valid until the next call. */
+static sg_status prepare(sg_bytes *out, const job *j, worker *w, sg_bytes text)
 {
-    /* one token more than is wanted tells whether anything was cut: one that the template does not add */
-    const sg_encode_how how = {.literal = true, .most = j->tokens + 1};
-    sg_bytes text = j->text[i];
-    encoded *e = &j->list[i];
-    const int32_t *id;
-    size_t n;
-    sg_status st;
-
     if (*j->prefix) {
         w->with_prefix.size = 0;
         sg_buf_puts(&w->with_prefix, j->prefix);
         sg_buf_add(&w->with_prefix, text.data, text.size);
-        if (w->with_prefix.failed)
-            return sg_fail_memory(&w->err, "text");
         text = (sg_bytes){w->with_prefix.data, w->with_prefix.size};
     }
-    if ((st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
+    if (j->s->lower && text.size) {
+        sg_buf clean = {0};
+
+        sg_utf8_clean(&clean, text.data, text.size);
+        w->lower.size = 0;
+        if (!clean.failed)
+            sg_lower(&w->lower, clean.data, clean.size);
+        w->lower.failed |= clean.failed;
+        sg_buf_free(&clean);
+        text = (sg_bytes){w->lower.data, w->lower.size};
+    }
+    *out = text;
+    return w->with_prefix.failed || w->lower.failed ? sg_fail_memory(&w->err, "text") : SG_OK;
+}
+
+static sg_status tokenize(const job *j, worker *w, size_t i)
+{
+    /* one token more than is wanted tells whether anything was cut: one that the template does not add */
+    const sg_encode_how how = {.literal = true, .most = j->tokens + 1};
+    encoded *e = &j->list[i];
+    sg_bytes text;
+    const int32_t *id;
+    size_t n;
+    sg_status st;
+
+    if ((st = prepare(&text, j, w, j->text[i])) || (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
         return st;
     e->cut = n > j->tokens;
     if (e->cut && (st = sg_encoder_run(&id, &n, w->encoder, text,
@@ -339,7 +429,7 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             offsets[i + 1] = offsets[i] + e->n;
             memcpy(id + offsets[i], e->id, (size_t)e->n * sizeof *id);
         }
-        const sg_tensor *x = n ? sg_bert_forward(w->graph, &j->s->bert, id, NULL, offsets, (int)batch) : NULL;
+        const sg_tensor *x = n ? sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth) : NULL;
 
         for (size_t i = 0; i < batch; i++) {
             float *to = j->vectors + j->list[first + i].text * (size_t)j->width;
@@ -349,7 +439,7 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
                 memset(to, 0, (size_t)j->width * sizeof *to);
             else if (x)
                 sg_pooling_run(to, j->width, &j->pooling, x->data + (size_t)offsets[i] * (size_t)x->dim[1],
-                               length, w->pool_work);
+                               length, j->skip, w->pool_work);
         }
     }
     return sg_graph_status(w->graph, &w->err);
@@ -369,8 +459,8 @@ static sg_status run_texts(const job *j, worker *w, size_t first, size_t end)
         if (!e->n)
             memset(to, 0, (size_t)j->width * sizeof *to);
         else if (!(st = w->reading ? sg_reading_states(w->reading, e->id, e->n, w->states, &w->err)
-                                   : sg_t5_encode(w->states, w->t5, e->id, e->n, &w->err)))
-            sg_pooling_run(to, j->width, &j->pooling, w->states, (size_t)e->n, w->pool_work);
+                                   : sg_t5_hidden(w->states, w->t5, e->id, e->n, j->depth, &w->err)))
+            sg_pooling_run(to, j->width, &j->pooling, w->states, (size_t)e->n, j->skip, w->pool_work);
     }
     return st;
 }
@@ -388,6 +478,8 @@ static sg_status readings_new(job *j, int threads, sg_error *err)
                                  : sg_t5_work_new(&w->t5, j->s->t5, NULL, err)) &&
             !(w->states = sg_alloc_array((size_t)longest * (size_t)j->pooling.in, sizeof *w->states)))
             st = sg_fail_memory(err, "states");
+        if (!st && w->reading && (j->depth.other || j->depth.layer < layers_of(j->s))) /* not the last one alone */
+            st = sg_reading_depth(w->reading, j->depth, err);
     }
     return st;
 }
@@ -469,6 +561,7 @@ static void workers_free(job *j, int threads)
         sg_t5_work_free(j->workers[t].t5);
         sg_free(j->workers[t].states);
         sg_buf_free(&j->workers[t].with_prefix);
+        sg_buf_free(&j->workers[t].lower);
         sg_free(j->workers[t].pool_work);
     }
     sg_free(j->workers);
@@ -493,20 +586,94 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
                   "pooling", pooling.failed ? "" : pooling.data, "unit_length", j->pooling.unit, "precision",
                   j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
-    return *out ? SG_OK : sg_fail_memory(err, "report");
+    if (!*out || (*j->prefix && json_object_set_new(*out, "prompt", json_string(j->prefix))) ||
+        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken"))))
+        return sg_fail_memory(err, "report");
+    return SG_OK;
 }
 
-static sg_status choose_pooler(sg_pooling *p, const char *name, sg_error *err)
+static sg_status choose_pooler(job *j, const sg_sentence_config *c, sg_error *err)
 {
     static const struct {
         const char *name;
         sg_pooler pooler;
-    } choices[] = {
-        {"cls", SG_POOL_CLS}, {"max", SG_POOL_MAX}, {"mean", SG_POOL_MEAN}, {"last", SG_POOL_LAST}};
+    } choices[] = {{"cls", SG_POOL_CLS},
+                   {"cls_tanh", SG_POOL_CLS},
+                   {"max", SG_POOL_MAX},
+                   {"mean", SG_POOL_MEAN},
+                   {"mean_sqrt", SG_POOL_MEAN_SQRT},
+                   {"weightedmean", SG_POOL_WEIGHTED},
+                   {"last", SG_POOL_LAST},
+                   {"avg_first_last", SG_POOL_MEAN},
+                   {"avg_top2", SG_POOL_MEAN}};
+    const int layers = layers_of(j->s);
+    const bool first_last = strcmp(c->pooling, "avg_first_last") == 0, top2 = strcmp(c->pooling, "avg_top2") == 0;
+    const bool behind = strcmp(c->pooling, "cls_tanh") == 0;
+    sg_status st;
 
+    j->depth = (sg_depth){c->layer < 0 ? layers + 1 + c->layer : c->layer, 0};
+    if (j->depth.layer < 0 || j->depth.layer > layers)
+        return sg_fail(err, SG_ERR_USAGE, "layer: expected at most %d, the layers of the model, or at least %d, found %d", layers, -layers - 1,
+                       c->layer);
+    if ((first_last || top2 || behind) && j->depth.layer != layers)
+        return sg_fail(err, SG_ERR_USAGE, "layer: %s is that of certain layers", c->pooling);
+    if (behind && !j->s->tanh.in)
+        return sg_fail(err, SG_ERR_USAGE, "pooling: cls_tanh needs an encoder with a pooler behind its first token, and this one has none");
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
-        if (strcmp(name, choices[i].name) == 0)
-            return sg_pooling_only(p, choices[i].pooler, err);
+        if (strcmp(c->pooling, choices[i].name) == 0 && (st = sg_pooling_only(&j->pooling, choices[i].pooler, err)))
+            return st;
+    if (behind)
+        j->pooling.dense[j->pooling.n_dense++] = j->s->tanh;
+    if (layers > 1 && (first_last || top2))
+        j->depth = (sg_depth){first_last ? 1 : layers - 1, layers};
+    if (layers == 1 && top2) /* the vectors of words are all there is below it */
+        j->depth = (sg_depth){0, 1};
+    return SG_OK;
+}
+
+static sg_status choose_prompt(job *j, const sg_sentence_config *c, sg_error *err)
+{
+    const char *named = json_string_value(json_object_get(j->s->prompts, c->prompt_name));
+
+    if (*c->prefix && *c->prompt_name)
+        return sg_fail(err, SG_ERR_USAGE, "prompt_name: expected this or a prefix, found both");
+    if (*c->prompt_name && !named && strcmp(c->prompt_name, "none") != 0) {
+        sg_buf names = {0};
+        const char *key;
+        json_t *text;
+
+        json_object_foreach(j->s->prompts, key, text) sg_buf_printf(&names, names.size ? ", %s" : "%s", key);
+        const sg_status st = sg_fail(err, SG_ERR_USAGE, "prompt_name: expected %s%.200s, found %s",
+                                     names.size ? "none or one of " : "none, since the folder has no prompts",
+                                     names.size && !names.failed ? names.data : "", c->prompt_name);
+
+        sg_buf_free(&names);
+        return st;
+    }
+    j->prefix = *c->prefix ? c->prefix : *c->prompt_name ? named ? named : "" : j->s->prompt ? j->s->prompt : "";
+    return SG_OK;
+}
+
+/* Texts must have room for more than what the tokenizer puts around them; what of the prompt is not pooled: its tokens, without one that
+ * stands behind it, and not those that were cut off. */
+static sg_status count_tokens(job *j, sg_error *err)
+{
+    const sg_encode_how how = {.literal = true, .most = j->tokens};
+    worker *w = &j->workers[0];
+    const int32_t *id;
+    sg_bytes text;
+    size_t n;
+    sg_status st = sg_encoder_run(&id, &n, w->encoder, (sg_bytes){"", 0}, &(sg_encode_how){.literal = true}, err);
+
+    if (!st && n >= j->tokens)
+        return sg_fail(err, SG_ERR_USAGE, "tokens: expected more than the %zu that the tokenizer puts around a text, found %zu", n, j->tokens);
+    if (st || !*j->prefix || !j->pooling.prompt_left_out)
+        return st;
+    if ((st = prepare(&text, j, w, (sg_bytes){"", 0})) || (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err))) {
+        *err = w->err;
+        return st;
+    }
+    j->skip = n - (n > 0 && sg_tokenizer_is_special(j->s->tokenizer, id[n - 1]));
     return SG_OK;
 }
 
@@ -519,14 +686,13 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     job j = {.s = s,
              .text = text,
              .n = n,
-             .prefix = c->prefix,
              .tokens = (size_t)s->tokens,
              .pooling = s->pooling};
     sg_status st;
 
     *vectors = NULL;
     *report = NULL;
-    if ((st = choose_pooler(&j.pooling, c->pooling, err)))
+    if ((st = choose_pooler(&j, c, err)) || (st = choose_prompt(&j, c, err)))
         return st;
     if (c->tokens > s->places)
         return sg_fail(err, SG_ERR_USAGE, "tokens: expected at most %d, found %d", s->places, c->tokens);
@@ -543,7 +709,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
     if (!j.list || !j.batch || !j.vectors)
         st = sg_fail_memory(err, "vectors");
-    else if (!(st = workers_new(&j, threads, err))) {
+    else if (!(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
         sg_parallel_for(pool, n, GRAIN_TEXTS, tokenize_body, &j);
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);

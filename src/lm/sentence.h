@@ -1,7 +1,8 @@
 /* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or by a decoder in a GGUF file.
  *
  *   config.json, model.safetensors, tokenizer.json    the encoder (lm/bert.h) or decoder (lm/llama.h)
- *   modules.json, 1_Pooling, 2_Dense, ..._Normalize   what becomes of its hidden states; without modules.json: their mean */
+ *   modules.json, 1_Pooling, 2_Dense, ..._Normalize   what becomes of its hidden states; without modules.json: their mean
+ *   sentence_bert_config.json, config_sentence_transformers.json    tokens of a text, lower case; prompts */
 #ifndef SG_LM_SENTENCE_H
 #define SG_LM_SENTENCE_H
 
@@ -15,12 +16,18 @@
 #define SG_SENTENCE_OPTIONS(X)                                                                               \
     X(text, prefix, "", 0, 255,                                                                              \
       "model folders: put before every text (e5: \"passage: \", for questions \"query: \")")                 \
+    X(text, prompt_name, "", 0, 255,                                                                         \
+      "model folders: the folder's prompt of this name before every text (none: no prompt; empty: the one "  \
+      "that the folder says)")                                                                               \
     X(int, tokens, 0, 0, 1048576, "model folders: tokens of a text that are read (0: as the folder says)")   \
     X(int, width, 0, 0, 65536,                                                                               \
       "model folders: vectors are cut to this many numbers before they get unit length (0: all)")            \
     X(choice, pooling, auto, 0, 0,                                                                           \
-      "auto|cls|max|mean|last: model folders: which hidden states make the vector (auto: as the folder "     \
-      "says)")                                                                                               \
+      "auto|cls|cls_tanh|max|mean|mean_sqrt|weightedmean|last|avg_first_last|avg_top2: model folders: which " \
+      "hidden states make the vector (auto: as the folder says)")                                            \
+    X(int, layer, -1, -1000, 1000,                                                                           \
+      "model folders: states of this layer: 0 the vectors of words, 1 the first layer's, -1 the last's, -2 " \
+      "those before it")                                                                                     \
     X(choice, precision, auto, 0, 0,                                                                         \
       "auto|f32|bf16: model folders: arithmetic of matrix products (of a decoder: always f32)")
 

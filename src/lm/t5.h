@@ -2,6 +2,7 @@
 #ifndef SG_LM_T5_H
 #define SG_LM_T5_H
 
+#include "lm/depth.h"
 #include "lm/desk.h"
 #include "lm/weights.h"
 #include "math/graph.h"
@@ -37,6 +38,8 @@ sg_status sg_t5_work_new(sg_t5_work **out, const sg_t5 *m, sg_pool *pool, sg_err
 void sg_t5_work_free(sg_t5_work *w);
 /* states (n, dim) of a text of n tokens, after the encoder's last norm. */
 sg_status sg_t5_encode(float *states, sg_t5_work *w, const int32_t *id, int n, sg_error *err);
+/* Those of another layer, or of two. */
+sg_status sg_t5_hidden(float *states, sg_t5_work *w, const int32_t *id, int n, sg_depth depth, sg_error *err);
 
 /* A desk whose texts are written by the decoder; sg_desk_begin gives a prompt to the encoder. places: room for a written text. */
 sg_status sg_t5_desk(sg_desk **out, const sg_t5 *m, int places, sg_pool *pool, sg_error *err);

@@ -310,7 +310,7 @@ sg_status sg_t5_desk(sg_desk **out, const sg_t5 *m, int places, sg_pool *pool, s
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a decoder, found an encoder alone", sg_weights_name(m->weights));
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
-    *d = (t5_desk){.desk = {&ops, c->vocab, places, c->end, c->start}, .m = m, .pool = pool};
+    *d = (t5_desk){.desk = {&ops, c->vocab, places, {{c->end}, 1}, c->start}, .m = m, .pool = pool};
     d->states = sg_alloc_array(SG_DESK_LOGITS * (size_t)c->dim, sizeof *d->states);
     d->logits = sg_alloc_array(SG_DESK_LOGITS * (size_t)c->vocab, sizeof *d->logits);
     if (!d->states || !d->logits)

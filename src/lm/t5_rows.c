@@ -181,7 +181,13 @@ static void encode_body(void *ctx, size_t piece, size_t begin, size_t end, int t
 
 sg_status sg_t5_encode(float *states, sg_t5_work *w, const int32_t *id, int n, sg_error *err)
 {
+    return sg_t5_hidden(states, w, id, n, (sg_depth){w->m->encoder.layers, 0}, err);
+}
+
+sg_status sg_t5_hidden(float *states, sg_t5_work *w, const int32_t *id, int n, sg_depth depth, sg_error *err)
+{
     const sg_t5 *m = w->m;
+    const size_t count = (size_t)n * (size_t)m->config.dim;
     sg_status st;
 
     for (int i = 0; i < n; i++)
@@ -189,9 +195,10 @@ sg_status sg_t5_encode(float *states, sg_t5_work *w, const int32_t *id, int n, s
             return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i, m->config.vocab, (int)id[i]);
     if ((st = sg_t5_rows_room(w, &m->encoder, n, n, n, true, err)) || (st = sg_t5_rows_words(w, id, n, err)))
         return st;
-    for (int i = 0; i < m->encoder.layers; i++) {
+    for (int i = 0; i < sg_depth_last(depth); i++) {
         const sg_t5_block *b = &m->encoder.block[i];
 
+        sg_depth_take(states, depth, i, w->x, count);
         sg_t5_rows_norm(w, b->norm_self);
         sg_t5_rows_times(w, &b->w[SG_T5_Q], w->n_x, w->q);
         sg_t5_rows_times(w, &b->w[SG_T5_K], w->n_x, w->k);
@@ -201,7 +208,10 @@ sg_status sg_t5_encode(float *states, sg_t5_work *w, const int32_t *id, int n, s
         sg_t5_rows_add(w);
         sg_t5_rows_ffn(w, b);
     }
-    sg_t5_rows_norm(w, m->encoder.norm);
-    memcpy(states, w->n_x, (size_t)n * (size_t)m->config.dim * sizeof *states);
+    const bool all = sg_depth_last(depth) == m->encoder.layers;
+
+    if (all)
+        sg_t5_rows_norm(w, m->encoder.norm);
+    sg_depth_take(states, depth, sg_depth_last(depth), all ? w->n_x : w->x, count);
     return SG_OK;
 }

@@ -102,6 +102,9 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
         sg_gguf_out_u32(o, TOKENS "bos_token_id", (uint32_t)json_integer_value(bos));
     if (m->config.end >= 0)
         sg_gguf_out_u32(o, TOKENS "eos_token_id", (uint32_t)m->config.end);
+    for (int i = 0, n = 0; i < m->config.ends.n && n < 2; i++) /* others: of a turn, of a message */
+        if (m->config.ends.id[i] != m->config.end)
+            sg_gguf_out_u32(o, n++ ? TOKENS "eom_token_id" : TOKENS "eot_token_id", (uint32_t)m->config.ends.id[i]);
     sg_gguf_out_bool(o, TOKENS "add_bos_token", strcmp(family, "llama-bpe") == 0);
     if (m->chat)
         sg_gguf_out_string(o, "tokenizer.chat_template", text(m->chat));

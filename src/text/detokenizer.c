@@ -328,6 +328,24 @@ static void gather(strings *s, const sg_tokenizer *t, const int32_t *id, size_t 
             add_string(s, t->token[id[i]].data, t->token[id[i]].size);
 }
 
+bool sg_tokenizer_raw(sg_buf *out, const sg_tokenizer *t, int32_t id)
+{
+    const sg_bytes s = sg_tokenizer_token(t, id);
+    const int byte = sg_byte_token(s);
+
+    if (t->n_decode == 1 && t->decode[0].kind == SG_DECODE_BYTES) {
+        if (!sg_byte_letters_read(out, s))
+            sg_buf_add(out, s.data, s.size);
+        return true;
+    }
+    for (size_t i = 0; i < t->n_decode && byte >= 0; i++)
+        if (t->decode[i].kind == SG_DECODE_FALLBACK || (t->decode[i].kind == SG_DECODE_SPIECE && t->kind[id] == SG_TOKEN_BYTE)) {
+            sg_buf_putc(out, (char)byte);
+            return true;
+        }
+    return false;
+}
+
 sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n, bool skip_special, sg_error *err)
 {
     strings a = {0}, b = {0};

@@ -95,10 +95,10 @@ static sg_status set_added(sg_tokenizer *t, const sg_gguf_lists *l, sg_error *er
 
 /* ---- gpt2: byte-level BPE ---------------------------------------------------------------------------------------------------------- */
 const sg_gguf_family sg_gguf_families[SG_GGUF_FAMILIES] = {
-    {"gpt-2", sg_gpt2_regex, false, false, false},
-    {"smollm", sg_gpt2_regex, true, false, false},
-    {"qwen2", sg_qwen2_regex, false, true, false},
-    {"llama-bpe", sg_llama3_regex, false, false, true},
+    {"gpt-2", sg_gpt2_regex, false, false, false, false},
+    {"smollm", sg_gpt2_regex, true, false, false, false},
+    {"qwen2", sg_qwen2_regex, false, true, false, false},
+    {"llama-bpe", sg_llama3_regex, false, false, true, true},
 };
 
 sg_status sg_gguf_family_find(const sg_gguf_family **out, const sg_gguf *g, sg_error *err)
@@ -114,15 +114,11 @@ sg_status sg_gguf_family_find(const sg_gguf_family **out, const sg_gguf *g, sg_e
                    name.size > 60 ? 60 : (int)name.size, name.data);
 }
 
-static sg_status set_family(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
+static sg_status set_family(sg_tokenizer *t, const sg_gguf_family *f, sg_error *err)
 {
-    const sg_gguf_family *f;
     sg_pre_step *cut = NULL;
     sg_norm_step *norm = NULL;
-    const sg_status st = sg_gguf_family_find(&f, g, err);
 
-    if (st)
-        return st;
     if (f->nfc && !(norm = sg_normalizer_add(&t->normalizer)))
         return sg_fail_memory(err, t->name);
     if (norm)
@@ -164,16 +160,17 @@ static sg_status read_merges(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
 static sg_status read_byte_bpe(sg_tokenizer *t, const sg_gguf *g, const sg_gguf_lists *l, sg_error *err)
 {
     sg_decode_step *decode = sg_tokenizer_add_decode(t);
+    const sg_gguf_family *f;
     sg_status st;
 
     if (!decode)
         return sg_fail_memory(err, t->name);
     decode->kind = SG_DECODE_BYTES;
-    if ((st = sg_tokenizer_set_tokens(t, l->token, l->kind, l->n, err)) || (st = set_family(t, g, err)) ||
+    if ((st = sg_gguf_family_find(&f, g, err)) || (st = sg_tokenizer_set_tokens(t, l->token, l->kind, l->n, err)) || (st = set_family(t, f, err)) ||
         (st = sg_tokenizer_set_byte_bpe(t, l->n, err)) || (st = read_merges(t, g, err)))
         return st;
     t->model = SG_MODEL_BPE;
-    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), false), sg_gguf_flag(g, KEY("add_eos_token"), false), KEY("bos_token_id"),
+    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), f->begins), sg_gguf_flag(g, KEY("add_eos_token"), false), KEY("bos_token_id"),
                       KEY("eos_token_id"), err);
 }
 

@@ -19,6 +19,7 @@ void sg_gguf_lists_free(sg_gguf_lists *l);
 typedef struct sg_gguf_family { /* of byte-level BPEs: how they cut */
     const char *name, *regex;
     bool digits, nfc, whole_first;
+    bool begins; /* texts have a token in front, unless add_bos_token says otherwise */
 } sg_gguf_family;
 extern const sg_gguf_family sg_gguf_families[SG_GGUF_FAMILIES];
 sg_status sg_gguf_family_find(const sg_gguf_family **out, const sg_gguf *g, sg_error *err);

@@ -51,9 +51,9 @@ static bool add_text(json_t *to, const char *which, int type)
 }
 
 /* What add_around put into the templates. */
-static json_t *around_json(const sg_gguf *g, const sg_gguf_lists *l, bool unigram)
+static json_t *around_json(const sg_gguf *g, const sg_gguf_lists *l, bool begins, bool unigram)
 {
-    const double first = sg_gguf_flag(g, KEY("add_bos_token"), false) ? sg_gguf_number_or(g, KEY("bos_token_id"), -1) : -1;
+    const double first = sg_gguf_flag(g, KEY("add_bos_token"), begins) ? sg_gguf_number_or(g, KEY("bos_token_id"), -1) : -1;
     const double last = sg_gguf_flag(g, KEY("add_eos_token"), unigram) ? sg_gguf_number_or(g, KEY("eos_token_id"), -1) : -1;
     json_t *single = json_array(), *pair = json_array(), *tokens = json_object();
     bool done = single && pair && tokens;
@@ -201,7 +201,7 @@ static sg_status unigram_json(json_t *o, const sg_gguf *g, const sg_gguf_lists *
     if (!(unknown >= 0 && unknown < (double)l->n))
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected the number of a token", sg_gguf_name(g), KEY("unknown_token_id"));
     return put(o, "normalizer", charsmap_json(g)) && put(o, "pre_tokenizer", spaces_json(g, true)) &&
-                   put(o, "post_processor", around_json(g, l, true)) && put(o, "decoder", spaces_json(g, false)) &&
+                   put(o, "post_processor", around_json(g, l, false, true)) && put(o, "decoder", spaces_json(g, false)) &&
                    put(o, "model", pieces_json(l, (json_int_t)unknown))
                ? SG_OK
                : sg_fail_memory(err, sg_gguf_name(g));
@@ -217,7 +217,7 @@ static sg_status bpe_json(json_t *o, const sg_gguf *g, const sg_gguf_lists *l, s
     if ((st = sg_gguf_family_find(&f, g, err)) || (st = model_json(&model, g, l, f, err)))
         return st;
     if (!put(o, "model", model) || !put(o, "normalizer", f->nfc ? json_pack("{s:s}", "type", "NFC") : json_null()) ||
-        !put(o, "pre_tokenizer", cut_json(f)) || !put(o, "post_processor", around_json(g, l, false)) || !put(o, "decoder", bytes_step()))
+        !put(o, "pre_tokenizer", cut_json(f)) || !put(o, "post_processor", around_json(g, l, f->begins, false)) || !put(o, "decoder", bytes_step()))
         return sg_fail_memory(err, sg_gguf_name(g));
     return SG_OK;
 }

@@ -60,6 +60,9 @@ sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, s
 /* Appends the text of tokens. Numbers that are not in use have none. */
 sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n, bool skip_special, sg_error *err);
 
+/* A token that stands for bytes, of a part of a character perhaps: appends them; false: it stands for characters. */
+bool sg_tokenizer_raw(sg_buf *out, const sg_tokenizer *t, int32_t id);
+
 /* Tokens of a text for a model whose tokenizer is not at hand, about: four bytes of ASCII each, any other character one. */
 double sg_tokens_about(sg_bytes text);
 

@@ -6,6 +6,8 @@
 #include "lm/adapter.h"
 #include "lm/generate.h"
 
+#include "../scratch.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -131,6 +134,111 @@ static void texts_do_not_depend_on_what_is_written_beside_them(void **state)
         together(models[i], 20, 1.3, 1);
         together(models[i], 20, 0, 3);
     }
+}
+
+/* A folder like qwen2 whose generation_config.json names these tokens as ends. */
+static sg_llama *open_with_ends(const char *ends)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors", "generation_config.json"};
+    char dir[SCRATCH_MAX], path[200], from[300];
+    sg_llama *m;
+    FILE *f;
+    sg_error err;
+
+    assert_int_equal(scratch_make(dir, "ends"), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, TEST_SOURCE_DIR "/tests/parity/qwen2/%s", names[i]);
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        assert_int_equal(symlink(from, path), 0);
+    }
+    snprintf(path, sizeof path, "%s/%s", dir, names[3]);
+    assert_non_null(f = fopen(path, "w"));
+    fprintf(f, "{\"eos_token_id\": %s}\n", ends);
+    assert_int_equal(fclose(f), 0);
+    if (sg_llama_open(&m, dir, &err))
+        fail_msg("%s", err.message);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        unlink(path);
+    }
+    rmdir(dir);
+    return m;
+}
+
+/* Any of them ends a text, the likeliest one a guided one; what is no token of the model is passed over. */
+static void all_tokens_that_end_a_text_do(void **state)
+{
+    (void)state;
+    const sg_generate_config likeliest = {.length = LENGTH, .top_p = 1, .beam = 1, .batch = 1};
+    const sg_generate_config beams = {.length = LENGTH, .top_p = 1, .beam = 3, .batch = 1};
+    sg_llama *m = open_model("qwen2"), *other;
+    sg_token_list prompts[TEXTS], prompt;
+    sg_answer all = {0}, cut;
+    char ends[100];
+    size_t at = 0;
+    int k = 0;
+
+    make_prompts(prompts, TEXTS, 0);
+    do { /* one that is answered at length */
+        sg_answer_free(&all);
+        assert_true(k < TEXTS);
+        prompt = prompts[k++];
+        write_with(&all, m, NULL, &prompt, 1, NULL, &likeliest);
+    } while (all.text[0].tokens.n <= 4);
+    const sg_token_list *t = &all.text[0].tokens;
+    const int32_t last = t->id[4];
+    while (t->id[at] != last)
+        at++;
+    snprintf(ends, sizeof ends, "[1, 1000000, -5, %d, \"x\", 1]", (int)last);
+    other = open_with_ends(ends);
+    assert_int_equal(sg_llama_config_of(other)->ends.n, 2);
+    assert_int_equal(sg_llama_config_of(other)->end, 1);
+    write_with(&cut, other, NULL, &prompt, 1, NULL, &likeliest);
+    assert_int_equal(cut.text[0].tokens.n, at);
+    assert_memory_equal(cut.text[0].tokens.id, t->id, at * sizeof *t->id);
+    assert_true(cut.text[0].ended);
+    sg_answer_free(&cut);
+    write_with(&cut, other, NULL, &prompt, 1, NULL, &beams);
+    for (int i = 0; i < cut.n; i++)
+        for (size_t i_token = 0; i_token < cut.text[i].tokens.n; i_token++)
+            assert_true(cut.text[i].tokens.id[i_token] != last && cut.text[i].tokens.id[i_token] != 1);
+    sg_answer_free(&cut);
+    sg_answer_free(&all);
+
+    /* a text of one token that the guide allows, then the likelier end: not the first of the list */
+    sg_guide *guide;
+    sg_error err;
+    float logits[VOCAB];
+    const int32_t only = 7;
+    sg_reading *r;
+    assert_int_equal(sg_reading_new(&r, m, PLACES, NULL, &err), SG_OK);
+    assert_int_equal(sg_reading_feed(r, prompt.id, (int)prompt.n, logits, &err), SG_OK);
+    const double first = sg_token_logp(logits, VOCAB, only);
+    assert_int_equal(sg_reading_feed(r, &only, 1, logits, &err), SG_OK);
+    sg_reading_free(r);
+    int32_t likely = 0;
+    for (int32_t i = 0; i < VOCAB; i++)
+        likely = i != only && logits[i] > logits[likely] ? i : likely;
+    assert_true(likely != 1);
+    snprintf(ends, sizeof ends, "[1, %d]", (int)likely);
+    sg_llama_close(other);
+    other = open_with_ends(ends);
+    assert_int_equal(sg_guide_choices(&guide, &only, (int64_t[]){0, 1}, 1, &err), SG_OK);
+    for (int beam = 1; beam <= 2; beam++) {
+        sg_generate_config c = likeliest;
+
+        c.beam = beam;
+        write_with(&cut, other, NULL, &prompt, 1, guide, &c);
+        assert_int_equal(cut.n, 1);
+        assert_int_equal(cut.text[0].tokens.n, 1);
+        assert_true(cut.text[0].ended);
+        assert_true(fabs(cut.text[0].logp - first - sg_token_logp(logits, VOCAB, likely)) < 1e-5);
+        sg_answer_free(&cut);
+    }
+    sg_guide_free(guide);
+    free_prompts(prompts, TEXTS);
+    sg_llama_close(other);
+    sg_llama_close(m);
 }
 
 /* However a text is cut into pieces, forked or taken from another: the same logits. */
@@ -487,6 +595,100 @@ static void guided_texts_fit_a_schema(void **state)
     sg_tokenizer_close(t);
 }
 
+/* SentencePiece's form: words of ASCII, and <0xXX> for each byte. */
+static sg_tokenizer *open_fallback(void)
+{
+    json_t *vocab = json_object(), *root;
+    sg_tokenizer *t;
+    char *text, spelling[8];
+    sg_error err;
+
+    for (int b = 0; b < 256; b++) {
+        snprintf(spelling, sizeof spelling, "<0x%02X>", (unsigned)b);
+        json_object_set_new(vocab, spelling, json_integer(b));
+    }
+    for (int c = '!', more = 256; c <= '~'; c++)
+        json_object_set_new(vocab, (char[]){(char)c, 0}, json_integer(more++));
+    json_object_set_new(vocab, "\xe2\x96\x81", json_integer(256 + '~' - '!' + 1));
+    root = json_pack("{s:{s:s, s:o, s:[], s:b}, s:{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}}", "model", "type", "BPE", "vocab", vocab,
+                     "merges", "byte_fallback", 1, "decoder", "type", "Sequence", "decoders", "type", "Replace", "pattern", "String",
+                     "\xe2\x96\x81", "content", " ", "type", "ByteFallback", "type", "Fuse");
+    text = json_dumps(root, 0);
+    if (sg_tokenizer_from_json(&t, (sg_bytes){text, strlen(text)}, "fallback", &err))
+        fail_msg("%s", err.message);
+    free(text);
+    json_decref(root);
+    return t;
+}
+
+/* Characters that are several tokens, none of which is one: in values, in names, and counted. */
+static void characters_may_be_several_tokens(void **state)
+{
+    (void)state;
+    static const char want[] = "{\"\xc3\xa9\":\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"}";
+    sg_tokenizer *tokenizers[] = {open_bytes(), open_fallback()};
+
+    for (size_t k = 0; k < 2; k++) {
+        const sg_tokenizer *t = tokenizers[k];
+        sg_guide *g = schema_of("{\"type\": \"object\", \"properties\": {\"\xc3\xa9\": {\"enum\": [\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"]}},"
+                                "\"required\": [\"\xc3\xa9\"]}",
+                                t);
+        int32_t text[200];
+        sg_error err;
+
+        for (uint64_t turn = 0; turn < 50; turn++) {
+            const size_t n = wander(text, 200, g, turn);
+            sg_buf spelling = {0};
+            size_t size = 0;
+
+            assert_int_equal(sg_tokenizer_decode(&spelling, t, text, n, false, &err), SG_OK);
+            for (size_t i = 0; i < spelling.size; i++) /* a space may stand behind ':' */
+                if (spelling.data[i] != ' ')
+                    spelling.data[size++] = spelling.data[i];
+            assert_int_equal(size, strlen(want));
+            assert_memory_equal(spelling.data, want, size);
+            sg_buf_free(&spelling);
+            for (size_t i = 0; i < n && k == 1; i++) /* a character that is a token is written as one */
+                assert_true(text[i] >= 128);
+        }
+        sg_guide_free(g);
+        g = schema_of("{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 3}", t);
+        int longest = 0;
+        for (uint64_t turn = 0; turn < 3000; turn++) {
+            const size_t n = wander(text, 200, g, turn);
+            sg_buf spelling = {0};
+            json_t *root;
+            int characters = 0, bytes = 0;
+
+            assert_int_equal(sg_tokenizer_decode(&spelling, t, text, n, false, &err), SG_OK);
+            if (sg_json_parse(&root, (sg_bytes){spelling.data, spelling.size}, "answer", &err))
+                fail_msg("%s: %s", spelling.data, err.message);
+            for (const char *p = json_string_value(root); *p; p++, bytes++)
+                characters += (*p & 0xc0) != 0x80;
+            assert_in_range(characters, 2, 3);
+            assert_null(strstr(json_string_value(root), "\xef\xbf\xbd"));
+            longest = bytes > longest ? bytes : longest;
+            json_decref(root);
+            sg_buf_free(&spelling);
+        }
+        assert_true(longest > 3); /* not ASCII alone */
+        sg_guide_free(g);
+        sg_tokenizer_close(tokenizers[k]);
+    }
+}
+
+/* A type beside values or ways that are of it anyway changes nothing. */
+static void a_type_may_say_it_again(void **state)
+{
+    (void)state;
+    sg_tokenizer *t = open_bytes();
+
+    sg_guide_free(schema_of("{\"enum\": [1, 2, null], \"type\": [\"number\", \"null\"], \"title\": \"x\", \"default\": 1}", t));
+    sg_guide_free(schema_of("{\"const\": [], \"type\": \"array\"}", t));
+    sg_guide_free(schema_of("{\"anyOf\": [{\"type\": \"integer\"}, {\"type\": [\"null\"]}], \"type\": [\"number\", \"null\"]}", t));
+    sg_tokenizer_close(t);
+}
+
 /* What a schema does not say in its subset is an error, not ignored. */
 static void schemas_that_are_not_known_are_refused(void **state)
 {
@@ -506,6 +708,14 @@ static void schemas_that_are_not_known_are_refused(void **state)
         {"{\"type\": \"integer\", \"minimum\": 0.5}", "expected integers as minimum and maximum"},
         {"{\"type\": \"number\", \"maximum\": 5}", "a number may have a minimum of 0, no other bound"},
         {"{\"enum\": []}", "expected a list with something in it: enum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"minimum\": 0, \"maximum\": 1}", "not supported together: anyOf and minimum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"type\": \"string\"}", "expected each way to be of the type beside anyOf"},
+        {"{\"oneOf\": [{\"enum\": [1]}], \"type\": \"integer\"}", "expected each way to be of the type beside oneOf"},
+        {"{\"anyOf\": [{\"type\": [\"null\", \"number\"]}], \"type\": [\"null\", \"integer\"]}", "expected each way to be of the type beside anyOf"},
+        {"{\"enum\": [\"a\", \"bc\"], \"type\": \"string\", \"maxLength\": 1}", "not supported together: enum and maxLength"},
+        {"{\"enum\": [\"a\", 1.5], \"type\": [\"string\", \"integer\"]}", "the type does not hold all values of enum"},
+        {"{\"const\": true, \"type\": \"null\"}", "the type does not hold all values of const"},
+        {"{\"const\": 1, \"enum\": [2]}", "not supported together: const and enum"},
         {"{\"type\": \"object\", \"required\": [\"a\"]}", "required: expected names of properties"},
         {"{\"type\": \"array\", \"maxItems\": 4096, \"minItems\": 4096, \"items\": {\"type\": \"string\", \"maxLength\": 4096}}", "too large"},
     };
@@ -575,7 +785,7 @@ static void an_adapters_vectors_stand_in_front(void **state)
             memcpy(id + SOFT, prompt[i].id, prompt[i].n * sizeof *id);
             memcpy(id + SOFT + prompt[i].n, w->id, w->n * sizeof *id);
             for (int t = SOFT + (int)prompt[i].n - 1; t + 1 < n + all[i].text[0].ended; t++)
-                target[t] = t + 1 < n ? id[t + 1] : desk->end;
+                target[t] = t + 1 < n ? id[t + 1] : desk->ends.id[0];
             sg_graph_begin(g, SG_INFER, 1, 1);
             const sg_decoder_batch b = {.n = n, .batch = 1, .id = id, .offsets = offsets, .soft = sg_leaf(g, a->soft), .soft_at = at};
             sg_tensor *x = sg_decoder_states(g, d, &b, 2);
@@ -659,6 +869,9 @@ int main(void)
         cmocka_unit_test(guided_texts_are_choices),
         cmocka_unit_test(guided_texts_are_parts_of_items),
         cmocka_unit_test(guided_texts_fit_a_schema),
+        cmocka_unit_test(all_tokens_that_end_a_text_do),
+        cmocka_unit_test(characters_may_be_several_tokens),
+        cmocka_unit_test(a_type_may_say_it_again),
         cmocka_unit_test(schemas_that_are_not_known_are_refused),
         cmocka_unit_test(an_adapters_vectors_stand_in_front),
         cmocka_unit_test(errors),

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -196,6 +197,90 @@ static void scores_of_tokens_are_finite(void **state)
     sg_buf_free(&b);
 }
 
+static void put_strings(sg_buf *b, const char *key, const char *const *text, uint64_t n)
+{
+    put_string(b, key);
+    put(b, 9, 4);
+    put(b, 8, 4);
+    put(b, n, 8);
+    for (uint64_t i = 0; i < n; i++)
+        put_string(b, text[i]);
+}
+
+static void put_text(sg_buf *b, const char *key, const char *text)
+{
+    put_string(b, key);
+    put(b, 8, 4);
+    put_string(b, text);
+}
+
+/* Tokens of "ab", t freed. */
+static size_t first_of(int32_t *id, sg_tokenizer *t)
+{
+    const int32_t *got;
+    sg_encoder *e;
+    size_t n;
+    sg_error err;
+
+    assert_int_equal(sg_encoder_new(&e, t, &err), SG_OK);
+    assert_int_equal(sg_encoder_run(&got, &n, e, (sg_bytes){"ab", 2}, NULL, &err), SG_OK);
+    *id = n ? got[0] : -1;
+    sg_encoder_free(e);
+    sg_tokenizer_close(t);
+    return n;
+}
+
+/* Llama 3's family has a token in front of texts where the file does not say, as llama.cpp has it; what a file says counts. */
+static void families_know_whether_texts_have_a_token_in_front(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<s>", "a", "b", "ab"}, *const merges[] = {"a b"}, *const families[] = {"llama-bpe", "gpt-2"};
+    sg_buf b = {0};
+
+    for (int family = 0; family < 2; family++)
+        for (int says = -1; says <= 1; says++) {
+            const bool begins = says >= 0 ? says : family == 0;
+            sg_gguf *g;
+            sg_tokenizer *t;
+            json_t *form;
+            int32_t id;
+            sg_error err;
+
+            begin(&b, 0, says < 0 ? 6 : 7);
+            put_text(&b, "tokenizer.ggml.model", "gpt2");
+            put_text(&b, "tokenizer.ggml.pre", families[family]);
+            put_strings(&b, "tokenizer.ggml.tokens", tokens, 4);
+            put_strings(&b, "tokenizer.ggml.merges", merges, 1);
+            put_string(&b, "tokenizer.ggml.token_type");
+            put(&b, 9, 4);
+            put(&b, 5, 4);
+            put(&b, 4, 8);
+            for (int i = 0; i < 4; i++)
+                put(&b, i ? 1 : 3, 4);
+            put_string(&b, "tokenizer.ggml.bos_token_id");
+            put(&b, 4, 4);
+            put(&b, 0, 4);
+            if (says >= 0) {
+                put_string(&b, "tokenizer.ggml.add_bos_token");
+                put(&b, 7, 4);
+                put(&b, (uint64_t)says, 1);
+            }
+            assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", &err), SG_OK);
+            assert_int_equal(sg_tokenizer_from_gguf(&t, g, &err), SG_OK);
+            assert_int_equal(first_of(&id, t), begins ? 2 : 1);
+            assert_int_equal(id, begins ? 0 : 3);
+            assert_int_equal(sg_tokenizer_gguf_json(&form, g, &err), SG_OK);
+            char *text = json_dumps(form, 0);
+            assert_int_equal(sg_tokenizer_from_json(&t, (sg_bytes){text, strlen(text)}, "form", &err), SG_OK);
+            assert_int_equal(first_of(&id, t), begins ? 2 : 1);
+            assert_int_equal(id, begins ? 0 : 3);
+            free(text);
+            json_decref(form);
+            sg_gguf_close(g);
+        }
+    sg_buf_free(&b);
+}
+
 static void says_what_is_wrong_with_a_file(void **state)
 {
     (void)state;
@@ -266,6 +351,7 @@ int main(void)
         cmocka_unit_test(places_tensors_by_the_files_alignment),
         cmocka_unit_test(a_type_not_known_is_an_error_only_when_used),
         cmocka_unit_test(scores_of_tokens_are_finite),
+        cmocka_unit_test(families_know_whether_texts_have_a_token_in_front),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
     };
 

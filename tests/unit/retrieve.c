@@ -482,7 +482,7 @@ static void encoders_read_queries(void **state)
         assert_int_equal(sg_encoder_run(&title, &n, e, (sg_bytes){text.data, text.size}, &bare, &err), SG_OK);
         id[0] = desk->start;
         memcpy(id + 1, title, n * sizeof *id);
-        id[n + 1] = desk->end;
+        id[n + 1] = desk->ends.id[0];
         assert_int_equal(sg_desk_begin(desk, &which, &known, prompt.id, (int)prompt.n, &err), SG_OK);
         assert_int_equal(
             sg_desk_read(desk, &(sg_piece){.text = which, .id = id, .n = (int)n + 2, .logp = logp}, 1, &err),
