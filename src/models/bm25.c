@@ -306,10 +306,13 @@ static void narrow(desk *d, double rest, float least, double slack)
     d->n_found = kept;
 }
 
-/* item, score (k) serve as room for the best sums so far. */
+/* item, score (k) serve as room for the best sums so far. To look at those pays where more than its cost is left, and once the rest
+ * may have come within reach: it has to fall below a sum, and from one look to the next it loses half of what it lacked. */
 static void add_lists(desk *d, const bm25 *s, const sg_strings *ids, int32_t *item, float *score, size_t k)
 {
+    enum { KEPT = 256 };                                        /* steps through a list that cost what one more document of the heap does */
     const double slack = 1 + 1.2e-7 * (double)(d->n_terms + 1); /* of f32 sums of so many terms: 6e-8 each */
+    double below = d->n_terms ? d->term[0].rest / 2 : 0;
     int64_t left = 0;
     bool closed = false; /* no other document can come into the list */
 
@@ -321,13 +324,17 @@ static void add_lists(desk *d, const bm25 *s, const sg_strings *ids, int32_t *it
         else
             add_list(d, s, &d->term[i]);
         left -= list_size(s, &d->term[i]);
-        if (i + 1 == d->n_terms || d->n_found < k || left < (int64_t)d->n_found) /* looking costs more than it can save */
+        if (i + 1 == d->n_terms || d->n_found < k || left < (int64_t)(d->n_found + KEPT * k))
             continue;
         const double rest = d->term[i + 1].rest;
+        if (!closed && rest > below)
+            continue;
         keep_best(d, ids, item, score, k);
         closed = closed || rest * slack < (double)score[0];
         if (closed)
             narrow(d, rest, score[0], slack);
+        else
+            below = (rest + (double)score[0]) / 2;
     }
 }
 
