@@ -7,6 +7,7 @@
 # IDs: hkmeans (clusters in clusters of LSA vectors), naive (digits of the document's number), atomic (a code a document). Queries made:
 # the sentences of the documents, or those of the file QUERIES ({"id": ..., "answer": "one a line"} lines, sedge know) with hkmeans.
 # JUDGED=1: only the documents that some judgement names. EPOCHS (12). OPTIONS: further ones of all trainings. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose the best weights.
+# First BM25's (sedge train bm25), which has no seed.
 set -eu
 collection=$1
 work=$2
@@ -54,6 +55,16 @@ one() { # seed ids learned_by options...
              (.[2].receipt | 1 - .places_empty / .places)] | map(. * 10000 | round / 10000) | @csv' \
         "$run.json" "$run/test.json" "$run/free.json"
 }
+if [ ! -f "$work/bm25.json" ]; then
+    "$sedge" train bm25 "$work/data" -q -o "$work/bm25" >/dev/null
+    for split in valid test; do
+        "$sedge" eval "$work/bm25" "$work/data" -q --json --split $split
+    done >"$work/bm25.part"
+    mv "$work/bm25.part" "$work/bm25.json"
+fi
+printf ',,bm25,'
+jq -rs '[(.[0].retrieval["ndcg@10"]), (.[1].retrieval | .["hits@1"], .["hits@10"], .["mrr@10"], .["ndcg@10"], .["recall@100"]) | . * 10000 | round / 10000] + [null] | @csv' \
+    "$work/bm25.json"
 for seed in ${SEEDS:-1 2 3}; do
     for ids in hkmeans naive atomic; do
         one "$seed" $ids text

@@ -5,7 +5,8 @@
 #   bench/seal.sh MODEL WORK COLLECTION... [-- OPTION...]      MODEL: a folder or .gguf file; WORK: a folder for data and adapters;
 #                                                              COLLECTION: folders in BEIR's layout; OPTIONs of retrieve; needs jq
 #
-# SPLIT (test). STEPS (24): of 512 tokens, of each tuning. RUNS ("title substring"), MODELS ("frozen tuned"). Prints a row a run.
+# SPLIT (test). STEPS (24): of 512 tokens, of each tuning. RUNS ("title substring"), MODELS ("frozen tuned"). Prints a row a run, and BM25's (sedge train
+# bm25) of the same queries: those that some run of the collection found something for.
 set -eu
 model=$1
 work=$2
@@ -48,4 +49,16 @@ for folder in $collections; do
                     (.seconds_prompt + .seconds_write + .seconds_rank | round)] | @csv' "$run.json"
         done
     done
+    [ "${SPLIT:-test}" != train ] || continue # eval asks dev and test
+    bm25=$work/$name-bm25
+    [ -d "$bm25" ] || "$sedge" train bm25 "$data" -q -o "$bm25" >/dev/null
+    split=$(echo "${SPLIT:-test}" | sed 's/^dev$/valid/')
+    "$sedge" eval "$bm25" "$data" -q --split "$split" --run "$bm25.all" --json >/dev/null
+    cat "$work/$name"-title-*-"${SPLIT:-test}.trec" "$work/$name"-substring-*-"${SPLIT:-test}.trec" 2>/dev/null | cut -d' ' -f1 | sort -u >"$bm25.queries"
+    awk 'NR == FNR { asked[$1]; next } $1 in asked' "$bm25.queries" "$bm25.all" >"$bm25.trec"
+    printf '%s,bm25,,' "$name"
+    # a query without a list counts 0: of all queries of the split, not of those asked
+    "$sedge" eval "$bm25.trec" "$data" -q --split "$split" --json |
+        jq -r --argjson asked "$(wc -l <"$bm25.queries")" '(.receipt.queries / $asked) as $all
+            | [.retrieval | .["ndcg@10"], .["recall@10"], .["hits@1"], .["recall@100"] | . * $all * 10000 | round / 10000] + [null] | @csv'
 done

@@ -35,6 +35,9 @@ install(FILES ${CMAKE_BINARY_DIR}/sedgeConfig.cmake ${CMAKE_BINARY_DIR}/sedgeCon
 if(POSTGRES_FOUND)
   set(SEDGE_POSTGRES_MODULE " libpq")
 endif()
+if(STEMMER_LIBRARY AND STEMMER_INCLUDE)
+  set(SEDGE_STEMMER_LIB " -lstemmer")
+endif()
 
 # The prefix of sedge.pc is where it is installed, also when that was chosen at install time.
 install(CODE "
@@ -49,7 +52,7 @@ Description: generative recommenders from interaction logs and item content
 Version: ${PROJECT_VERSION}
 Requires.private: jansson yaml-0.1 zlib libzstd libutf8proc libpcre2-8 libmicrohttpd sqlite3 libcurl${SEDGE_POSTGRES_MODULE}
 Libs: -L\\\${libdir} -lsedge
-Libs.private: -ldnnl -lpthread -lm
+Libs.private: -ldnnl${SEDGE_STEMMER_LIB} -lpthread -lm
 Cflags: -I\\\${includedir}
 \")")
 install(FILES ${CMAKE_BINARY_DIR}/sedge.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -31,6 +31,7 @@ BEGIN {
     only["microhttpd"] = "src/serve/http"
     only["sqlite"] = "src/file/sqlite"
     only["libpq"] = "src/serve/store_postgres"
+    only["stemmer"] = "src/text/stem"
     only["curl"] = "src/lm/wire"
     bad = 0
 }

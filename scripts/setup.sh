@@ -5,7 +5,7 @@ set -eu
 
 packages="gcc libc6-dev make cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libyaml-dev zlib1g-dev libzstd-dev
 libutf8proc-dev libmicrohttpd-dev libsqlite3-dev libcurl4-openssl-dev curl libpcre2-dev libcmocka-dev clang ccache
-libpq-dev postgresql nginx slowhttptest"
+libpq-dev libstemmer-dev postgresql nginx slowhttptest"
 
 has() { dpkg-query -W -f '${Status}\n' "$1" 2>/dev/null | grep -q 'ok installed'; }
 

@@ -112,7 +112,7 @@ static sg_status dsi_ready(sg_model *m, sg_error *err)
     const dsi_config *c = m->config;
     dsi *s = m->state;
 
-    return sg_lexicon_need(&s->lexicon, m, c->words, c->hashed, err);
+    return sg_lexicon_need(&s->lexicon, m, c->words, c->hashed, NULL, err);
 }
 
 /* Words of documents, then of the training queries. */
@@ -122,7 +122,7 @@ static void lexicon_text(void *ctx, size_t i, sg_buf *out)
     const size_t docs = (size_t)t->data->n_items;
 
     if (i < docs)
-        sg_dsi_document(out, t->data, i);
+        sg_lexicon_document(out, t->data, i);
     else if (sg_collection_relevant(t->collection, SG_COLLECTION_TRAIN, (int32_t)(i - docs))) {
         const sg_bytes text = sg_strings_at(&t->collection->query_text, i - docs);
 
@@ -140,7 +140,7 @@ static sg_status dsi_init(sg_model *m, const sg_train_data *t, sg_error *err)
             err, SG_ERR_USAGE,
             "dsi learns documents and queries, and %s holds events: `sedge import beir` makes a collection",
             t->data->name);
-    if ((st = sg_lexicon_fit(m, c->words, lexicon_text, (void *)(uintptr_t)t,
+    if ((st = sg_lexicon_fit(m, c->words, NULL, lexicon_text, (void *)(uintptr_t)t,
                              (size_t)t->data->n_items + (size_t)t->collection->n_queries, err)))
         return st;
     return dsi_ready(m, err); /* validation asks before training ends */

@@ -23,18 +23,6 @@ void sg_dsi_texts_free(sg_dsi_texts *t)
     *t = (sg_dsi_texts){0};
 }
 
-sg_status sg_dsi_document(sg_buf *out, const sg_dataset *d, size_t doc)
-{
-    for (int c = 0; c < d->n_columns; c++) {
-        const sg_bytes cell = sg_strings_at(&d->columns[c].text, doc);
-
-        if (c)
-            sg_buf_putc(out, ' ');
-        sg_buf_add(out, cell.data, cell.size);
-    }
-    return out->failed ? SG_ERR_MEMORY : SG_OK;
-}
-
 /* ---- reading ---- */
 
 typedef struct builder {
@@ -293,7 +281,7 @@ sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_l
     st = list_asked(out, err);
     for (int32_t d = 0; !st && d < out->n_docs; d++) {
         b.text.size = 0;
-        if (sg_dsi_document(&b.text, t->data, (size_t)d))
+        if (sg_lexicon_document(&b.text, t->data, (size_t)d))
             st = sg_fail_memory(err, "documents");
         else
             st = add(&b, (sg_bytes){b.text.data ? b.text.data : "", b.text.size}, WORDS_MAX, err);

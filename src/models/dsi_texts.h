@@ -33,9 +33,6 @@ sg_status sg_dsi_texts_new(sg_dsi_texts *out, const sg_train_data *t, const sg_l
                            const char *path, double overlap, sg_error *err);
 void sg_dsi_texts_free(sg_dsi_texts *t); /* a zeroed one is fine */
 
-/* All columns of a document, for a lexicon. */
-sg_status sg_dsi_document(sg_buf *out, const sg_dataset *d, size_t doc);
-
 /* One text of a document into word (length), how many. `draw` numbers the draw: of the chunk of inverted, of the made query. */
 int sg_dsi_draw(int32_t *word, const sg_dsi_texts *t, int32_t doc, sg_dsi_form form, uint64_t seed,
                 uint64_t draw, bool *query);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* English, after case folding and without apostrophes; of other languages no word is left out. */
+/* English, after case folding and without apostrophes, in the order of bytes; of other languages no word is left out. */
 static const char *const stop_words[] = {
     "a",     "about",   "above",  "after", "again", "against", "all",     "also",    "am",     "an",
     "and",   "any",     "are",    "as",    "at",    "be",      "because", "been",    "before", "being",
@@ -28,6 +28,9 @@ void sg_lexicon_room_free(sg_lexicon_room *r)
 {
     sg_words_free(&r->split);
     sg_buf_free(&r->word);
+    sg_free(r->id);
+    sg_stemmer_free(r->stemmer);
+    *r = (sg_lexicon_room){0};
 }
 
 void sg_lexicon_free(sg_lexicon *x)
@@ -35,6 +38,40 @@ void sg_lexicon_free(sg_lexicon *x)
     sg_vocab_free(x->index);
     sg_free(x->stop);
     *x = (sg_lexicon){0};
+}
+
+/* ---- a word ---- */
+
+static int by_bytes(const void *key, const void *entry)
+{
+    const sg_buf *word = key;
+    const char *stop = *(const char *const *)entry;
+    const size_t n = strlen(stop);
+    const int order = memcmp(word->data, stop, word->size < n ? word->size : n);
+
+    return order ? order : (word->size > n) - (word->size < n);
+}
+
+static bool says_nothing(const sg_buf *word)
+{
+    return bsearch(word, stop_words, sizeof stop_words / sizeof *stop_words, sizeof *stop_words, by_bytes) != NULL;
+}
+
+/* Word i of the text that r holds, in its form, into r->word; *kept: whether it has one. */
+static sg_status take_word(bool *kept, sg_lexicon_room *r, const sg_word_form *form, size_t i, sg_error *err)
+{
+    sg_status st = SG_OK;
+
+    r->word.size = 0;
+    sg_words_print(&r->word, &r->split, i);
+    if (r->word.failed)
+        return sg_fail_memory(err, "words");
+    *kept = !form->drop_stop || !says_nothing(&r->word);
+    if (!*kept || !form->stemmer)
+        return SG_OK;
+    if (!r->stemmer)
+        st = sg_stemmer_new(&r->stemmer, form->stemmer, err);
+    return st ? st : sg_stem(r->stemmer, &r->word, err);
 }
 
 /* ---- counting ---- */
@@ -53,18 +90,19 @@ static int more_texts(const void *a, const void *b)
     return (x->word > y->word) - (x->word < y->word);
 }
 
-static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r, sg_bytes text,
-                            uint32_t number, sg_error *err)
+static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r, const sg_word_form *form,
+                            sg_bytes text, uint32_t number, sg_error *err)
 {
     sg_status st = sg_words_split(&r->split, text, err);
 
     for (size_t i = 0; !st && i < r->split.n; i++) {
         const int32_t n = sg_vocab_count(v);
         int32_t word;
+        bool kept;
 
-        r->word.size = 0;
-        sg_words_print(&r->word, &r->split, i);
-        if (r->word.failed || !sg_grow(list, cap, (size_t)n + 1, sizeof **list))
+        if ((st = take_word(&kept, r, form, i, err)) || !kept)
+            continue;
+        if (!sg_grow(list, cap, (size_t)n + 1, sizeof **list))
             return sg_fail_memory(err, "words");
         if ((st = sg_vocab_add(v, (sg_bytes){r->word.data, r->word.size}, &word, err)))
             return st;
@@ -110,8 +148,10 @@ static sg_status keep_words(sg_model *m, const sg_vocab *v, const counted *list,
     return sg_model_array_put(m, "lexicon.offsets", SG_DT_I64, 1, &(uint64_t){n + 1}, offsets, err);
 }
 
-sg_status sg_lexicon_fit(sg_model *m, int32_t most, sg_lexicon_text *text, void *ctx, size_t n, sg_error *err)
+sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg_lexicon_text *text, void *ctx, size_t n,
+                         sg_error *err)
 {
+    const sg_word_form plain = {0};
     sg_lexicon_room r = {0};
     counted *list = NULL;
     sg_vocab *v = NULL;
@@ -123,7 +163,7 @@ sg_status sg_lexicon_fit(sg_model *m, int32_t most, sg_lexicon_text *text, void 
         all.size = 0;
         text(ctx, i, &all);
         st = all.failed ? sg_fail_memory(err, "texts")
-                        : count_text(&list, &cap, v, &r, (sg_bytes){all.data ? all.data : "", all.size},
+                        : count_text(&list, &cap, v, &r, form ? form : &plain, (sg_bytes){all.data ? all.data : "", all.size},
                                      (uint32_t)i, err);
     }
     if (!st && (words = (size_t)sg_vocab_count(v)) == 0)
@@ -164,13 +204,22 @@ static sg_status check_words(sg_lexicon *x, const sg_model *m, int32_t most, sg_
     return SG_OK;
 }
 
-sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed, sg_error *err)
+sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed, const sg_word_form *form,
+                          sg_error *err)
 {
     sg_status st;
 
     sg_lexicon_free(x);
+    x->form = form ? *form : (sg_word_form){0};
     x->most = most;
     x->hashed = hashed;
+    if (x->form.stemmer) { /* now, not with the first query */
+        sg_stemmer *stemmer;
+
+        if ((st = sg_stemmer_new(&stemmer, x->form.stemmer, err)))
+            return st;
+        sg_stemmer_free(stemmer);
+    }
     if ((st = check_words(x, m, most, err)) || (st = sg_vocab_over(&x->index, &x->words, err)))
         return st;
     if (!(x->stop = sg_alloc_zero(x->words.n, 1)))
@@ -184,21 +233,58 @@ sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_
     return SG_OK;
 }
 
+sg_status sg_lexicon_document(sg_buf *out, const sg_dataset *d, size_t doc)
+{
+    for (int c = 0; c < d->n_columns; c++) {
+        const sg_bytes cell = sg_strings_at(&d->columns[c].text, doc);
+
+        if (c)
+            sg_buf_putc(out, ' ');
+        sg_buf_add(out, cell.data, cell.size);
+    }
+    return out->failed ? SG_ERR_MEMORY : SG_OK;
+}
+
+/* Numbers of the first words of the text that r holds, at most `most`. */
+static sg_status find_words(int32_t *id, size_t *n, const sg_lexicon *x, sg_lexicon_room *r, size_t most,
+                            sg_error *err)
+{
+    *n = 0;
+    for (size_t i = 0; i < r->split.n && *n < most; i++) {
+        bool kept;
+        const sg_status st = take_word(&kept, r, &x->form, i, err);
+        int32_t word;
+
+        if (st)
+            return st;
+        if (!kept)
+            continue;
+        word = sg_vocab_find(x->index, (sg_bytes){r->word.data, r->word.size});
+        if (word < 0 && x->hashed)
+            word = x->most + (int32_t)(sg_hash_bytes(r->word.data, r->word.size, 0) % (uint64_t)x->hashed);
+        id[(*n)++] = word;
+    }
+    return SG_OK;
+}
+
 sg_status sg_lexicon_read(int32_t *id, size_t *n, const sg_lexicon *x, sg_lexicon_room *r, sg_bytes text,
                           size_t most, sg_error *err)
 {
-    sg_status st = sg_words_split(&r->split, text, err);
+    const sg_status st = sg_words_split(&r->split, text, err);
 
     *n = 0;
-    for (size_t i = 0; !st && i < r->split.n && i < most; i++) {
-        r->word.size = 0;
-        sg_words_print(&r->word, &r->split, i);
-        if (r->word.failed)
-            return sg_fail_memory(err, "words");
-        id[i] = sg_vocab_find(x->index, (sg_bytes){r->word.data, r->word.size});
-        if (id[i] < 0)
-            id[i] = x->most + (int32_t)(sg_hash_bytes(r->word.data, r->word.size, 0) % (uint64_t)x->hashed);
-        (*n)++;
-    }
-    return st;
+    return st ? st : find_words(id, n, x, r, most, err);
+}
+
+sg_status sg_lexicon_read_all(size_t *n, const sg_lexicon *x, sg_lexicon_room *r, sg_bytes text,
+                              sg_error *err)
+{
+    const sg_status st = sg_words_split(&r->split, text, err);
+
+    *n = 0;
+    if (st)
+        return st;
+    if (!sg_grow(&r->id, &r->cap_id, r->split.n, sizeof *r->id))
+        return sg_fail_memory(err, "words");
+    return find_words(r->id, n, x, r, r->split.n, err);
 }

@@ -20,6 +20,7 @@
     X(sid_rank)                                                                                              \
     X(tiger)                                                                                                 \
     X(cobra)                                                                                                 \
+    X(bm25)                                                                                                  \
     X(dsi)                                                                                                   \
     X(onerec)                                                                                                \
     X(onerec_reward)

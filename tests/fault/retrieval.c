@@ -1,5 +1,5 @@
-/* retrieval.c - the n-th allocation or file operation fails, for every n: importing a collection, measuring a run, and a model that
- * learns documents and answers queries. */
+/* retrieval.c - the n-th allocation or file operation fails, for every n: importing a collection, measuring a run, and models that
+ * learn documents and answer queries. */
 #include "faults.h"
 
 #include "folder.h"
@@ -140,12 +140,52 @@ static void learning(void **state)
     assert_true(faults_walk(FAULTS_IO, learn_and_answer, nothing, queries) > 3);
 }
 
+/* Counts a collection, saves the model, opens it again, and lets it answer. */
+static sg_status count_and_answer(void *ctx, sg_error *err)
+{
+    const sg_model_class *class = sg_model_class_find("bm25", NULL);
+    sg_train_data t = {0};
+    sg_split split = {.spec = {.text = "loo"}};
+    sg_dataset *d = NULL;
+    sg_collection *c = NULL;
+    sg_model *m = NULL, *opened = NULL;
+    sg_run r = {0};
+    sg_status st;
+
+    (void)ctx;
+    if ((st = sg_dataset_open(&d, at("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
+        goto done;
+    t.data = d;
+    t.split = &split;
+    t.collection = c;
+    if (!(st = sg_model_build(m, &t, 1, err)) && !(st = sg_model_fit(m, &t, NULL, NULL, err)) && !(st = sg_model_save(m, at("bm25"), err)) &&
+        !(st = sg_model_open(&opened, at("bm25"), err)))
+        st = sg_run_make(&r, opened, c, SG_COLLECTION_TEST, &(sg_eval_spec){0}, 2, NULL, NULL, err);
+    if (!st)
+        assert_int_equal(r.offsets[r.n_queries], 1); /* "red fruit": d1 */
+done:
+    sg_run_free(&r);
+    sg_model_free(m);
+    sg_model_free(opened);
+    sg_collection_close(c);
+    sg_dataset_close(d);
+    return st;
+}
+
+static void counting(void **state)
+{
+    (void)state;
+    assert_true(faults_walk(FAULTS_ALLOC, count_and_answer, nothing, NULL) > 50);
+    assert_true(faults_walk(FAULTS_IO, count_and_answer, nothing, NULL) > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(importing),
         cmocka_unit_test(measuring),
         cmocka_unit_test(learning),
+        cmocka_unit_test(counting),
     };
 
     return cmocka_run_group_tests(tests, begin, folder_drop);

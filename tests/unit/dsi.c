@@ -416,7 +416,7 @@ static void chunks_say_something(void **state)
     }
     s->column.text = view(&s->text);
     m = model_new(s, "");
-    assert_int_equal(sg_lexicon_need(&lexicon, m, 2500, 16, &err), SG_OK);
+    assert_int_equal(sg_lexicon_need(&lexicon, m, 2500, 16, NULL, &err), SG_OK);
     assert_int_equal(sg_dsi_texts_new(&t, &s->train, &lexicon, 8, "", 0, &err), SG_OK);
     for (int d = 0; d < 6; d++)
         for (uint64_t i = 0; i < 500; i++) {
@@ -462,7 +462,7 @@ static void sifts_made_queries(void **state)
     assert_int_equal(scratch_make(dir, "dsi"), 0);
     snprintf(path, sizeof path, "%s/made.jsonl", dir);
     assert_int_equal(sg_file_write(path, lines, sizeof lines - 1, &err), SG_OK);
-    assert_int_equal(sg_lexicon_need(&lexicon, m, 2500, 16, &err), SG_OK);
+    assert_int_equal(sg_lexicon_need(&lexicon, m, 2500, 16, NULL, &err), SG_OK);
     if (sg_dsi_texts_new(&t, &s->train, &lexicon, 8, path, 0, &err))
         fail_msg("%s", err.message);
     assert_int_equal(t.counts.read, 8);
@@ -584,7 +584,7 @@ static void refuses_a_broken_lexicon(void **state)
     assert_int_equal(sg_model_array_put(m, "lexicon.offsets", SG_DT_I64, 1, (uint64_t[]){3}, offsets, &err), SG_OK);
     assert_int_equal(m->class->ready(m, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "array 'lexicon.offsets': expected ascending numbers from 0 to"));
-    assert_int_equal(sg_lexicon_need(&lexicon, m, 16, 16, &err), SG_ERR_FORMAT);
+    assert_int_equal(sg_lexicon_need(&lexicon, m, 16, 16, NULL, &err), SG_ERR_FORMAT);
     sg_lexicon_free(&lexicon);
     sg_model_free(m);
     shelf_free(s);
