@@ -3,7 +3,7 @@
  * fsq, L places:  b = tanh(z + s) h - o,  h = (L - 1) (1 + 1e-3) / 2,  o = 1/2 for even L else 0,  s = atanh(o / h)
  *                 z' = round(b) / floor(L / 2);  the gradient passes the rounding, not the tanh
  * lfq:            z' = sign(z), straight through;
- *                 loss += D ( beta mean (z - sg z')^2 + entropy sum over levels ( E H(c | x) - H(E p(c | x)) ) ): sharp for an item, even over
+ *                 loss += D ( beta mean (z - sg z')^2 + entropy mean over levels ( E H(c | x) - H(E p(c | x)) ) ): sharp for an item, even over
  *                 all. The weights are meant for means over numbers; the loss sums the D numbers of an input, hence the D.
  * A level's code is its places as digits, the first number the lowest. */
 #include "quantize/grid.h"
@@ -199,7 +199,7 @@ sg_tensor *sg_sign_entropy(sg_graph *g, sg_tensor *z, float sharpness)
 
 static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim, const sg_tokenize_config *c, sg_tensor **loss)
 {
-    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim;
+    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim / c->levels;
     sg_tensor *signs = z ? sg_tensor_2d(g, z->dim[0], z->dim[1]) : NULL;
 
     if (!signs)
