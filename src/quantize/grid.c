@@ -3,8 +3,10 @@
  * fsq, L places:  b = tanh(z + s) h - o,  h = (L - 1) (1 + 1e-3) / 2,  o = 1/2 for even L else 0,  s = atanh(o / h)
  *                 z' = round(b) / floor(L / 2);  the gradient passes the rounding, not the tanh
  * lfq:            z' = sign(z), straight through;
- *                 loss += D ( beta mean (z - sg z')^2 + entropy sum over levels ( E H(c | x) - H(E p(c | x)) ) ): sharp for an item, even over
+ *                 loss += D ( beta mean (z - sg z')^2 + entropy mean over levels ( E H(c | x) - H(E p(c | x)) ) ): sharp for an item, even over
  *                 all. The weights are meant for means over numbers; the loss sums the D numbers of an input, hence the D.
+ * residual lfq:   r_0 = z;  q_l = sign(r_l) / 2^l;  r_{l+1} = r_l - q_l;  z' = sum of q_l: levels halve what is left of |z| < 2, and
+ *                 terms are those of lfq for 2^l r_l, commitments as they are
  * A level's code is its places as digits, the first number the lowest. */
 #include "quantize/grid.h"
 
@@ -18,7 +20,7 @@ sg_status sg_grid_init(sg_grid *grid, const sg_tokenize_config *c, sg_error *err
 {
     const char *at = c->grid;
 
-    *grid = (sg_grid){.signs = strcmp(c->method, "lfq") == 0, .codes = 1};
+    *grid = (sg_grid){.signs = strcmp(c->method, "lfq") == 0, .codes = 1, .residual = c->residual};
     if (grid->signs) {
         while (grid->codes < c->codes && grid->numbers < 14) {
             grid->step[grid->numbers++] = 2;
@@ -61,9 +63,35 @@ static float round_number(float z, const bound *b)
     return rintf(tanhf(z + b->shift) * b->half - b->offset) / b->unit;
 }
 
+int sg_grid_width(const sg_grid *grid, int levels)
+{
+    return grid->residual ? grid->numbers : grid->numbers * levels;
+}
+
+/* Of one item, level by level. */
+static void residual_signs(int32_t *codes, float *z, int levels, int numbers)
+{
+    for (int l = 0; l < levels; l++)
+        codes[l] = 0;
+    for (int k = 0; k < numbers; k++) {
+        float left = z[k], sum = 0, unit = 1;
+
+        for (int l = 0; l < levels; l++, unit /= 2) {
+            const float q = left > 0 ? unit : -unit;
+
+            codes[l] |= (left > 0) << k;
+            left -= q;
+            sum += q;
+        }
+        z[k] = sum;
+    }
+}
+
 void sg_grid_codes(int32_t *codes, float *z, size_t n, int levels, const sg_grid *grid)
 {
-    for (size_t i = 0; i < n * (size_t)levels; i++) {
+    for (size_t i = 0; grid->residual && i < n; i++)
+        residual_signs(codes + i * (size_t)levels, z + i * (size_t)grid->numbers, levels, grid->numbers);
+    for (size_t i = 0; !grid->residual && i < n * (size_t)levels; i++) {
         int32_t digit = 1;
 
         codes[i] = 0;
@@ -197,21 +225,43 @@ sg_tensor *sg_sign_entropy(sg_graph *g, sg_tensor *z, float sharpness)
     return y;
 }
 
-static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim, const sg_tokenize_config *c, sg_tensor **loss)
+static sg_tensor *signs_of(sg_graph *g, sg_tensor *z, float unit)
 {
-    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim;
     sg_tensor *signs = z ? sg_tensor_2d(g, z->dim[0], z->dim[1]) : NULL;
 
-    if (!signs)
-        return NULL;
-    for (size_t i = 0; i < z->count; i++)
-        signs->data[i] = z->data[i] > 0 ? 1 : -1;
-    *loss = sg_scale(g, sg_sum_sq_rows(g, z, signs), (float)commitment);
-    for (int l = 0; c->entropy > 0 && l < c->levels; l++)
-        *loss = sg_plus(g, *loss,
-                        sg_scale(g, sg_sign_entropy(g, sg_slice_cols(g, z, l * grid->numbers, (l + 1) * grid->numbers),
-                                                    c->sharpness), (float)entropy));
-    return sg_straight_through(g, signs, z);
+    for (size_t i = 0; signs && i < z->count; i++)
+        signs->data[i] = z->data[i] > 0 ? unit : -unit;
+    return signs;
+}
+
+static void add_term(sg_graph *g, sg_tensor **loss, sg_tensor *term, double weight)
+{
+    term = sg_scale(g, term, (float)weight);
+    *loss = *loss ? sg_plus(g, *loss, term) : term;
+}
+
+static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim, const sg_tokenize_config *c, sg_tensor **loss)
+{
+    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim / c->levels;
+    sg_tensor *left = z, *sum = signs_of(g, z, 1), *signs = sum;
+    float unit = 1;
+
+    add_term(g, loss, sg_sum_sq_rows(g, z, signs), commitment);
+    for (int l = 0; l < c->levels && sum; l++) {
+        if (grid->residual && l > 0) {
+            left = sg_minus(g, left, signs);
+            unit /= 2;
+            if (!(signs = signs_of(g, left, unit)))
+                return NULL;
+            add_term(g, loss, sg_sum_sq_rows(g, left, signs), commitment);
+            sum = sg_plus(g, sum, signs);
+        }
+        if (c->entropy > 0)
+            add_term(g, loss,
+                     sg_sign_entropy(g, grid->residual ? left : sg_slice_cols(g, z, l * grid->numbers, (l + 1) * grid->numbers),
+                                     (float)c->sharpness / unit), entropy);
+    }
+    return sum ? sg_straight_through(g, sum, z) : NULL;
 }
 
 sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, int dim, const sg_tokenize_config *c, sg_tensor **loss)

@@ -534,7 +534,7 @@ sg_status sg_autoencode(sg_codes *out, const sg_quantize_data *d, const sg_token
 
     if (strcmp(c->method, "fsq") == 0 || strcmp(c->method, "lfq") == 0) {
         st = sg_grid_init(&t.grid, c, err);
-        t.latent = t.levels * t.grid.numbers;
+        t.latent = sg_grid_width(&t.grid, t.levels);
     }
     out->levels = t.levels;
     for (int l = 0; t.grid.numbers && l < t.levels; l++)

@@ -130,7 +130,7 @@ static const struct method {
     {"rqvae", sg_autoencode, true, false, "levels " BOOKS LEARNED},
     {"vqvae", sg_autoencode, true, false, BOOKS LEARNED},
     {"fsq", sg_autoencode, true, false, "levels grid " LEARNED},
-    {"lfq", sg_autoencode, true, false, "levels codes beta entropy sharpness " LEARNED},
+    {"lfq", sg_autoencode, true, false, "levels codes beta entropy sharpness residual " LEARNED},
     {"pq", sg_pq, false, false, "levels codes collision " KMEANS},
     {"opq", sg_opq, false, false, "levels codes collision rotations iterations sample restarts kmeans_init standardise text_only_train"},
     {"hkmeans", sg_hkmeans, false, false, "branch leaf " KMEANS},

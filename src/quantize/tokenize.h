@@ -39,6 +39,7 @@
     X(text, grid, "8,6,5", 0, 255, "fsq: steps of each number of a level's latent; their product is the number of codes") \
     X(float, entropy, 0.1, 0, 1000, "lfq: weight of sharp codes and even use; codes is a power of 2")               \
     X(float, sharpness, 100, 0.001, 10000, "lfq: inverse temperature of the codes' probabilities")                  \
+    X(bool, residual, false, 0, 1, "lfq: every level sees what the ones before left of the same latent, else its own part of it")   \
     X(choice, gradient, ste, 0, 0, "ste|rotation: how the gradient passes the rqvae codes")                         \
     X(bool, simvq, false, 0, 1, "rqvae: codebooks are a learned linear map of fixed points")                        \
     X(float, beta, 0.25, 0, 10, "rqvae, lfq: weight of the commitment term")                                             \

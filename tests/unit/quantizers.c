@@ -244,6 +244,74 @@ static void rounds_to_the_grid(void **state)
     assert_string_equal(err.message, "lfq: expected codes to be a power of 2 up to 16384, found 100");
 }
 
+/* Levels of residual sign codes halve what is left, and their signs add up to what the decoder gets. */
+static void residual_signs_halve_what_is_left(void **state)
+{
+    enum { LEVELS = 6, BITS = 4 };
+    const sg_tokenize_config c = config(SET("method=lfq", "codes=16", "levels=6", "residual=true"));
+    sg_grid grid;
+    sg_error err;
+
+    (void)state;
+    assert_int_equal(sg_grid_init(&grid, &c, &err), SG_OK);
+    assert_int_equal(sg_grid_width(&grid, LEVELS), BITS);
+    for (uint64_t i = 0; i < 500; i++) {
+        float z[BITS], sum[BITS];
+        int32_t codes[LEVELS];
+
+        for (int k = 0; k < BITS; k++)
+            z[k] = sum[k] = (float)(4 * sg_rng_double(8, SG_RNG_TEST, i, (uint64_t)k) - 2);
+        sg_grid_codes(codes, sum, 1, LEVELS, &grid);
+        for (int k = 0; k < BITS; k++) {
+            float unit = 1, back = 0;
+
+            for (int l = 0; l < LEVELS; l++, unit /= 2)
+                back += codes[l] >> k & 1 ? unit : -unit;
+            assert_true(back == sum[k]);
+            assert_true(fabsf(sum[k] - z[k]) <= 2 * unit);
+        }
+    }
+}
+
+/* What a training step decodes is what the codes decode to, with and without `residual`, and the gradient comes through unchanged. */
+static void step_and_codes_agree(void **state)
+{
+    enum { ROWS = 7, LEVELS = 3, CODES = 16 };
+
+    (void)state;
+    for (int residual = 0; residual < 2; residual++) {
+        const sg_tokenize_config c = config(SET("method=lfq", "codes=16", "levels=3", "entropy=0", "beta=0",
+                                                residual ? "residual=true" : "residual=false"));
+        sg_params params = {0};
+        float z[ROWS * 12];
+        int32_t codes[ROWS * LEVELS];
+        sg_tensor *loss = NULL;
+        sg_grid grid;
+        sg_graph *g;
+        sg_error err;
+
+        assert_int_equal(sg_grid_init(&grid, &c, &err), SG_OK);
+        const int width = sg_grid_width(&grid, LEVELS);
+        sg_param *p = sg_param_add(&params, 3, SG_INIT_NORMAL, 1, 0, ROWS, width, "z");
+
+        memcpy(z, p->value, p->count * sizeof *z);
+        sg_grid_codes(codes, z, ROWS, LEVELS, &grid);
+        assert_int_equal(sg_params_need_grads(&params, &err), SG_OK);
+        assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
+        sg_graph_begin(g, SG_TRAIN, 1, 0);
+        sg_tensor *q = sg_grid_quantise(g, &grid, sg_leaf(g, p), 16, &c, &loss);
+
+        assert_non_null(q);
+        assert_memory_equal(q->data, z, p->count * sizeof *z);
+        memset(p->grad, 0, p->count * sizeof *p->grad);
+        assert_int_equal(sg_backward(g, sg_plus(g, sg_sum(g, q), loss), &err), SG_OK);
+        for (size_t i = 0; i < p->count; i++)
+            assert_true(p->grad[i] == 1);
+        sg_graph_free(g);
+        sg_params_free(&params);
+    }
+}
+
 /* ---- gradients ------------------------------------------------------------------------------------------------ */
 
 typedef sg_tensor *loss_fn(sg_graph *g, sg_tensor *z);
@@ -348,7 +416,8 @@ static void rotation_turns_the_gradient(void **state)
 static void learned_bottlenecks_learn(void **state)
 {
     const shop *s = *state;
-    static const char *const ways[][5] = {{"method=rqvae", "gradient=rotation", "levels=2", "codes=32", "latent=8"},
+    static const char *const ways[][5] = {{"method=lfq", "residual=true", "levels=3", "codes=32"},
+                                          {"method=rqvae", "gradient=rotation", "levels=2", "codes=32", "latent=8"},
                                           {"method=rqvae", "simvq=true", "levels=2", "codes=32", "latent=8"},
                                           {"method=fsq", "grid=5,5", "levels=2"},
                                           {"method=lfq", "entropy=0.1", "levels=2", "codes=32"},
@@ -539,6 +608,8 @@ int main(void)
         cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
         cmocka_unit_test(sinkhorn_survives_what_is_out_of_reach),
         cmocka_unit_test(entropy_spreads_sign_codes),
+        cmocka_unit_test(residual_signs_halve_what_is_left),
+        cmocka_unit_test(step_and_codes_agree),
         cmocka_unit_test(sinkhorn_knows_training_items_only),
     };
 
