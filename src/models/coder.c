@@ -44,6 +44,7 @@ sg_status sg_coder_declare(sg_coder *s, sg_model *m, uint64_t seed, const sg_cod
             w->tokens = w->size[l] > w->tokens ? w->size[l] : w->tokens;
         }
     }
+    w->learned -= c->shared;
     w->scale = 1 / (sqrtf((float)c->dim) * (float)c->init_sd);
     s->bos = n = w->tokens;
     s->user0 = n + 1;
@@ -141,9 +142,16 @@ static const int32_t *codes_of(const sg_coder *s, const sg_session *session, int
     return own;
 }
 
+static int length_read(const sg_coder *s, const int32_t *codes)
+{
+    const int length = sg_catalogue_length(s->names.catalogue, codes);
+
+    return length < s->names.learned ? length : s->names.learned;
+}
+
 int sg_coder_length(const sg_coder *s, int32_t item)
 {
-    return sg_catalogue_length(s->names.catalogue, s->codes + (size_t)item * (size_t)s->names.levels);
+    return length_read(s, s->codes + (size_t)item * (size_t)s->names.levels);
 }
 
 sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
@@ -173,7 +181,7 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
         for (int i = in->offsets[b]; i < in->offsets[b + 1]; i++) {
             int32_t own[SG_LEVELS_MAX], own_row[SG_LEVELS_MAX];
             const int32_t *code = codes_of(s, in->session, in->item[i], own), *row = own_row;
-            const int length = sg_catalogue_length(w->catalogue, code);
+            const int length = length_read(s, code);
 
             if (code == own)
                 sg_names_rows(own_row, w, own);
@@ -257,6 +265,37 @@ static sg_tensor *embed_prefixes(sg_decoder *d, const sg_beam_rows *rows)
     return sg_coder_embed(g, s, id, prefix, n);
 }
 
+/* Notes where the prefixes stand among the items on offer. */
+static void follow(sg_decoder *d, const sg_beam_rows *rows)
+{
+    int32_t *here = d->here[rows->level & 1];
+    const int32_t *above = d->here[(rows->level + 1) & 1];
+
+    for (int r = 0; r < rows->n; r++)
+        here[r] = rows->level ? sg_catalogue_child(d->offered, rows->level - 1, above[rows->parent[r]], rows->code[r]) : 0;
+}
+
+/* The items of the leaves by their weights. */
+static void weigh_leaves(const sg_decoder *d, const sg_beam_rows *rows)
+{
+    const float none = -1e4f; /* no item has this code: nothing against those that are there */
+    const sg_coder *s = d->coder;
+    const int32_t size = s->names.size[rows->level], known = sg_catalogue_items(s->names.catalogue);
+
+    for (int r = 0; r < rows->n; r++) {
+        const sg_children kids = sg_catalogue_children(d->offered, rows->level, d->here[rows->level & 1][r]);
+        float *logits = rows->logits + (size_t)r * (size_t)rows->ld;
+
+        for (int32_t i = 0; i < size; i++)
+            logits[i] = none;
+        for (int32_t i = 0; i < kids.n; i++) {
+            const int32_t item = sg_catalogue_item(d->offered, kids.first + i);
+
+            logits[sg_child_code(&kids, i)] = item < known ? s->leaf[item] : 0;
+        }
+    }
+}
+
 sg_status sg_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
 {
     sg_decoder *d = ctx;
@@ -269,6 +308,12 @@ sg_status sg_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
 
     if (n > d->stack.cap)
         return sg_fail(err, SG_ERR_USAGE, "decoder holds %d prefixes, %d asked", d->stack.cap, n);
+    if (s->spec.shared)
+        follow(d, rows);
+    if (level == s->names.learned) {
+        weigh_leaves(d, rows);
+        return SG_OK;
+    }
     x = sg_stack_step(&d->stack, rows, embed_prefixes(d, rows));
     x = sg_scale(g, sg_norm_forward(g, &s->norm_dec, x), s->names.scale);
     if ((st = sg_graph_status(g, err)))
@@ -322,7 +367,7 @@ static bool take_items(sg_source *in, const sg_coder *s, const sg_session *sessi
 
         before[i] = read && c->user_tokens ? 1 : 0;
         for (int e = 0; e < read; e++)
-            before[i] += sg_catalogue_length(s->names.catalogue, codes_of(s, session, h->item[begin + e], own));
+            before[i] += length_read(s, codes_of(s, session, h->item[begin + e], own));
         offsets[i] = total;
         if (len > read)
             memcpy(item + total, h->item + begin + read, (size_t)(len - read) * sizeof *item);
@@ -367,6 +412,11 @@ sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session,
     sg_tensor *memory = sg_coder_encode(g, s, &in);
 
     if ((st = sg_decoder_begin(d, s, g, memory, in.tokens, in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items, err)))
+        return st;
+    d->offered = sg_session_catalogue(session);
+    for (int i = 0; i < 2 && s->spec.shared; i++)
+        d->here[i] = sg_scratch(g, (size_t)cap, sizeof *d->here[i]);
+    if ((st = sg_graph_status(g, err)))
         return st;
     for (int i = 0; h.past && i < n; i++)
         if (!sg_past_note(&h, i, sg_window_begin(&h, i, c->history, c->step)))
@@ -505,5 +555,5 @@ int sg_coder_past_cut(const sg_coder *s, sg_past *p, int n)
 {
     if (sg_catalogue_ends(s->names.catalogue)) /* how many tokens n events are is not known here: an item may have come later */
         n = 0;
-    return sg_kept_past_cut(p, n, n ? (s->spec.user_tokens ? 1 : 0) + n * s->names.levels : 0);
+    return sg_kept_past_cut(p, n, n ? (s->spec.user_tokens ? 1 : 0) + n * s->names.learned : 0);
 }

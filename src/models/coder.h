@@ -31,6 +31,8 @@ typedef struct sg_coder_spec {
     double init_sd;   /* of stored token vectors, which are read as vector / init_sd */
     bool legal;       /* softmax over codes that exist */
     bool renormalise; /* ... while decoding alone */
+    bool shared; /* the last code only tells items apart that share a leaf: it is not read and not learned, and in place of the decoder
+                    `leaf` says how likely it is */
     float length_norm; /* recommended items are ranked by log-probability over codes to this power; 0: as they are */
 } sg_coder_spec;
 
@@ -38,6 +40,7 @@ typedef struct sg_coder {
     sg_coder_spec spec;
     sg_names names;
     const int32_t *codes; /* borrowed: the model's */
+    const float *leaf;    /* borrowed (items): with spec.shared, log-weights of the items that share a leaf; others weigh 0. Set by the model */
     int32_t bos, user0, own0; /* tokens; own0: the first of the model's own */
     sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
     sg_block *enc, *dec;                        /* owned (layers) */
@@ -73,7 +76,8 @@ typedef struct sg_source {
     const sg_session *session; /* its items may have come after the training; NULL: training */
 } sg_source;
 sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in); /* NULL also when nothing is new */
-/* Tokens that the encoder reads of an item that the training knew: its codes, without the end of an ID that ends early. */
+/* Tokens that the encoder reads of an item that the training knew: its codes, without the end of an ID that ends early, without a last
+ * one that is shared. */
 int sg_coder_length(const sg_coder *s, int32_t item);
 
 /* The decoder's blocks over packed rows, in training: target i owns rows own[i] .. own[i + 1] - 1, example i rows rows[i] ..
@@ -89,6 +93,8 @@ sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tenso
 /* ---- decoding ---- */
 typedef struct sg_decoder {
     const sg_coder *coder;
+    const sg_catalogue *offered; /* that is searched */
+    int32_t *here[2];            /* with spec.shared: (cap) node of each prefix in it, of this level and the one before */
     sg_stack stack;
     int32_t *node
         [2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not

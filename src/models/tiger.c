@@ -23,6 +23,9 @@
  * IDs that end early (sedge tokenize --method alit) are read to their last code. The decoder writes the end too, unless softmax=legal,
  * where it is the only code that exists; what fills the ID up after its end costs nothing.
  *
+ * leaf=shared leaves the digit out that tells items with equal codes apart: it is not read, nor learned, nor written. Items that share a
+ * leaf are ranked in it by how often training saw them: log p(item) = log p(codes) + log (events + 1) / sum over the leaf.
+ *
  * star=W adds W times the scores of STAR, what is looked up of items that come together and of their texts, to what the decoder
  * says of an item. The search goes by the sum: a prefix counts the best score of STAR below it.
  *
@@ -33,6 +36,7 @@
 #include "models/coder.h"
 
 #include "base/alloc.h"
+#include "models/counts.h"
 #include "models/star.h"
 
 #include <math.h>
@@ -72,6 +76,9 @@
       "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
       "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
+    X(choice, leaf, own, 0, 0,                                                                               \
+      "own|shared: items with equal codes have a digit that is written like a code; or they share a leaf, "  \
+      "in which they are ranked by their training events")                                                   \
     X(float, length_norm, 0, 0, 1,                                                                           \
       "IDs of several lengths: scores of a beam's items are divided by their codes to this power (0: sums)") \
     X(float, star, 0, 0, 10000, "scores of STAR times this are added to items' log-probabilities (0: none)") \
@@ -103,6 +110,8 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     const tiger_config *c = m->config;
     tiger *s = m->state;
 
+    if (!strcmp(c->leaf, "shared") && m->catalogue && (sg_catalogue_ends(m->catalogue) || sg_catalogue_levels(m->catalogue) < 2))
+        return sg_fail(err, SG_ERR_USAGE, "tiger: leaf=shared: expected IDs of one length with a digit behind their codes");
     return sg_coder_declare(&s->coder, m, seed,
                             &(sg_coder_spec){.dim = c->dim,
                                              .layers = c->layers,
@@ -124,15 +133,54 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
                                              .init_sd = c->init_sd,
                                              .legal = !strcmp(c->softmax, "legal"),
                                              .renormalise = c->renormalise,
+                                             .shared = !strcmp(c->leaf, "shared"),
                                              .length_norm = (float)c->length_norm},
                             err);
+}
+
+/* log (events + 1) of each item, for leaves that items share. */
+static sg_status count_events(sg_model *m, const sg_train_data *t, sg_error *err)
+{
+    const char *digit = t->ids && t->ids->file ? sg_tensors_meta(t->ids->file, "collision_digit") : "true";
+    float *weight;
+    int64_t *count;
+    sg_status st;
+
+    if (!digit || strcmp(digit, "true") != 0)
+        return sg_fail(err, SG_ERR_USAGE, "tiger: leaf=shared: expected IDs with a digit behind their codes, found IDs without one");
+    if ((st = sg_count_items(&count, t, false, err)))
+        return st;
+    if ((weight = sg_alloc_array((size_t)m->n_items, sizeof *weight)))
+        for (int32_t i = 0; i < m->n_items; i++)
+            weight[i] = logf((float)count[i] + 1);
+    sg_free(count);
+    return weight ? sg_model_array_put(m, "leaf.weight", SG_DT_F32, 1, (uint64_t[]){(uint64_t)m->n_items}, weight, err)
+                  : sg_fail_memory(err, "events of items");
+}
+
+static sg_status need_leaves(sg_model *m, sg_error *err)
+{
+    const sg_model_array *a;
+    tiger *s = m->state;
+    const sg_status st = sg_model_array_need(&a, m, "leaf.weight", SG_DT_F32, 1, (int64_t[]){m->n_items}, err);
+
+    if (st)
+        return st;
+    s->coder.leaf = a->data;
+    for (int32_t i = 0; i < m->n_items; i++)
+        if (!(s->coder.leaf[i] >= 0 && s->coder.leaf[i] < 100))
+            return sg_fail(err, SG_ERR_FORMAT, "array 'leaf.weight': expected the logarithms of numbers of events");
+    return SG_OK;
 }
 
 static sg_status tiger_ready(sg_model *m, sg_error *err)
 {
     const tiger_config *c = m->config;
     tiger *s = m->state;
+    const sg_status st = s->coder.spec.shared ? need_leaves(m, err) : SG_OK;
 
+    if (st)
+        return st;
     return c->star > 0 ? sg_star_need(&s->star, m, c->star, err) : SG_OK;
 }
 
@@ -149,9 +197,9 @@ static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
     if (s->coder.names.prefix && c->content > 0 &&
         (st = sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)))
         return st;
-    if (c->star > 0 && !(st = sg_star_fit(m, c->star_text, t, err)))
-        st = tiger_ready(m, err); /* validation asks before training ends */
-    return st;
+    if ((s->coder.spec.shared && (st = count_events(m, t, err))) || (c->star > 0 && (st = sg_star_fit(m, c->star_text, t, err))))
+        return st;
+    return tiger_ready(m, err); /* validation asks before training ends */
 }
 
 static void tiger_fini(sg_model *m)
@@ -205,7 +253,7 @@ static int written(const tiger *s, int32_t item)
 {
     const int length = sg_coder_length(&s->coder, item);
 
-    return length < s->coder.names.levels && !s->coder.spec.legal ? length + 1 : length;
+    return length < s->coder.names.learned && !s->coder.spec.legal ? length + 1 : length;
 }
 
 static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_no, int n, uint64_t seed,

@@ -459,6 +459,42 @@ static void lists_per_code_stay_so_beside_new_items(void **state)
     tiny_free(&large);
 }
 
+/* Leaves that items share: one that came weighs as one that training never saw, whether its leaf was there or not. */
+static void new_items_share_leaves(void **state)
+{
+    static const int32_t own[] = {3, 0, 0}, with[] = {1, 1, 1}; /* a leaf of its own; that of item 5 */
+    const int32_t history[] = {3, N + 1, 7};
+    int32_t found[ALL];
+    float scores[ALL], exact[ALL];
+    tiny small, large;
+    sg_model *a, *b;
+    sg_stock *s;
+    int events = 1;
+
+    (void)state;
+    open_two(&small, &large, &a, &b, SMALL "leaf=shared");
+    for (int u = 0; u < 20; u++)
+        for (int64_t e = small.user_offsets[u]; e < small.split->train_end[u]; e++)
+            events += small.item[e] == 5;
+    assert_int_equal(sg_stock_new(&s, a, NULL, NULL), SG_OK);
+    add_as(s, N, own);
+    add_as(s, N + 1, with);
+    drop(s, 4);
+    publish(s);
+    const sg_view *v = sg_stock_view(s);
+    score(a, v, history, 3, N + 1, found, scores, exact);
+    for (int i = 0; i <= N; i++)
+        assert_true(found[i] >= 0 && found[i] != 4 && fabsf(scores[i] - exact[found[i]]) < 1e-4f);
+    assert_true(isfinite(exact[N]) && exact[4] == -INFINITY);
+    assert_true(fabs((double)exact[5] - (double)exact[N + 1] - log(events)) < 1e-4);
+    sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(a);
+    sg_model_free(b);
+    tiny_free(&small);
+    tiny_free(&large);
+}
+
 static void models_without_ids_hide_items(void **state)
 {
     const int32_t history[] = {3, 7};
@@ -682,6 +718,7 @@ int main(void)
         cmocka_unit_test(cobra_takes_items_by_their_texts),
         cmocka_unit_test(cobra_reads_the_texts_that_an_item_came_back_with),
         cmocka_unit_test(cobra_stays_as_it_is_beside_star_and_vectors_of_its_own),
+        cmocka_unit_test(new_items_share_leaves),
         cmocka_unit_test(models_without_ids_hide_items),
         cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),

@@ -125,6 +125,77 @@ static void scores_may_be_per_code(void **state)
     tiny_free(&t);
 }
 
+/* Pairs of items with equal codes. turned: their digits the other way round. */
+static void share_leaves(tiny *t, int turned)
+{
+    for (int32_t i = 0; i < t->ids.n; i++) {
+        int32_t *code = t->codes + 3 * (size_t)i;
+
+        code[0] = i / 4;
+        code[1] = i % 4 / 2;
+        code[2] = i % 2 == turned;
+    }
+}
+
+/* leaf=shared: what is learned is all codes but the digit; an item's score is theirs and its share of the events of its leaf; digits
+ * could be any; lists hold every item once, as exact scores have it. */
+static void leaves_may_be_shared(void **state)
+{
+    enum { ITEMS = 12 };
+    static const char *const kinds[] = {"", "softmax=legal", "softmax=legal prefix_vectors=true", "augment=prefix user_tokens=3", "renormalise=true"};
+    const int64_t offsets[2] = {0, 5};
+    sg_error err = {0};
+
+    (void)state;
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        float by_item[2][ITEMS], exact[ITEMS], score[ITEMS];
+        char options[300];
+
+        snprintf(options, sizeof options, SMALL "leaf=shared %s", kinds[kind]);
+        for (int turned = 0; turned < 2; turned++) {
+            double events[ITEMS], sum = 0;
+            int32_t item[ITEMS];
+            size_t n;
+            tiny t;
+
+            tiny_new(&t, 20, ITEMS, 9, 4);
+            share_leaves(&t, turned);
+            t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7;
+            const int end = (int)t.split->train_end[0];
+            for (int i = 0; i < ITEMS; i++)
+                events[i] = 1;
+            for (int u = 0; u < 20; u++)
+                for (int64_t e = t.user_offsets[u]; e < t.split->train_end[u]; e++)
+                    events[t.item[e]]++;
+            sg_model *m = tiny_model(&t, "tiger", options, 3);
+            assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
+            for (int e = 1; e < end; e++) {
+                score_all(m, t.item, e, 0, ITEMS, ITEMS, item, score);
+                for (int i = 0; i < ITEMS; i++) {
+                    const int32_t one = item[i];
+
+                    assert_in_range(one, 0, ITEMS - 1);
+                    by_item[turned][one] = score[i];
+                    if (one == t.item[e])
+                        sum -= (double)score[i] - log(events[one] / (events[one] + events[one ^ 1]));
+                }
+                for (int i = 0; i < ITEMS; i += 2)
+                    assert_true(fabs((double)by_item[turned][i] - (double)by_item[turned][i + 1] - log(events[i] / events[i + 1])) < 1e-4);
+            }
+            if (!strstr(options, "renormalise")) /* which learns over all codes of a level */
+                assert_true(fabs(tiny_loss(m, strstr(options, "augment") ? end - 1 : 1) - sum / (2 * (end - 1))) < 1e-4);
+            tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){0}}, exact);
+            score_all(m, t.item, 5, 0, 2, ITEMS, item, score); /* a narrow beam, widened to the list */
+            for (int i = 0; i < ITEMS; i++)
+                assert_float_equal(score[i], exact[item[i]], 1e-4);
+            sg_model_free(m);
+            tiny_free(&t);
+        }
+        for (int i = 0; i < ITEMS; i++)
+            assert_float_equal(by_item[0][i], by_item[1][i], 1e-5);
+    }
+}
+
 static void prefix_training_equals_decoding(void **state)
 {
     (void)state;
@@ -397,6 +468,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
         cmocka_unit_test(scores_may_be_per_code),
+        cmocka_unit_test(leaves_may_be_shared),
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
         cmocka_unit_test(star_is_added_to_every_item),

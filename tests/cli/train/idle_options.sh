@@ -8,6 +8,12 @@ for model in tiger cobra; do
         echo "$model $set: $?, $(ls -d run 2>/dev/null | wc -l) folders"
     done
 done
+for ids in "--method atomic" "--codes 16 --collision next"; do
+    sedge tokenize shop -q $ids --json >/dev/null
+    sedge train tiger shop -q -o run --set leaf=shared --json
+    echo "tiger leaf=shared, $ids: $?"
+done
+sedge tokenize shop -q --codes 8 --levels 2 --json >/dev/null
 sedge train onerec shop -q -o run --set content=1 --json
 echo "onerec content=1: $?"
 sedge train tiger shop -q -o run --set content=1 prefix_vectors=true softmax=legal leave_unseen=true dim=16 layers=1 epochs=1 --json >/dev/null
