@@ -571,6 +571,26 @@ static void an_endpoint_embeds(void **state)
     sg_cache_close(cache);
     mock_stop(&m);
 
+    /* what an endpoint answered is kept, though a later request fails */
+    const mock_step third_is_bad[] = {{0}, {0}, {.kind = MOCK_STATUS, .status = 400, .text = "{}"}};
+    o.client.concurrency = 1;
+    cache = cache_at("remote_part.db");
+    mock_start(&m, third_is_bad, 3);
+    l = opened(m.url, &o);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_ERR_IO);
+    assert_int_equal(m.requests, 3);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(m.requests, 5);
+    assert_int_equal(number(report, "cached"), 128);
+    for (int i = 0; i < 200; i++)
+        assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] && x[3 * i + 2] == 1);
+    json_decref(report);
+    sg_free(x);
+    sg_llm_close(l);
+    sg_cache_close(cache);
+    mock_stop(&m);
+    o = usual();
+
     static const struct {
         const char *text, *message;
     } wrong[] = {
