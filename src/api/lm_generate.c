@@ -326,7 +326,8 @@ static sg_status list_prompts(writing *w, sg_error *err)
                 sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %zu that there is room for, found %zu", places, t->n);
             else
                 sg_fail(err, SG_ERR_USAGE, "expected a prompt, found nothing");
-            st = api_losses_note(&w->lost, i, w->p->file, w->all.item[i].line, err);
+            if ((st = api_losses_note(&w->lost, i, w->p->file, w->all.item[i].line, err)))
+                sg_fail_memory(err, "prompts");
             w->n--;
         }
     }

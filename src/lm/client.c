@@ -495,6 +495,8 @@ static void fail_request(run *x, slot *s, verdict v, const sg_error *why)
         st = x->w->give_up(x->w->ctx, s->i, why);
     if (st && !x->st && x->err)
         *x->err = *why;
+    if (st == SG_ERR_MEMORY && st != why->status && !x->st)
+        sg_fail_memory(x->err, "answers"); /* to give it up */
     if (st)
         stop(x, st, st == SG_ERR_MEMORY);
     clear(s);

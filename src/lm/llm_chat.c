@@ -320,7 +320,9 @@ static sg_status add_local(local *m, const request *r, sg_error *err)
         m->of[m->n++] = r;
         return SG_OK;
     }
-    return st == SG_ERR_USAGE && c->w->give_up ? give_up_all(c, r, err) : st;
+    if (st == SG_ERR_USAGE && c->w->give_up && (st = give_up_all(c, r, err)) == SG_ERR_MEMORY)
+        sg_fail_memory(err, "answers");
+    return st;
 }
 
 static sg_status take_local(void *ctx, int i, sg_answer *answer, sg_error *err)

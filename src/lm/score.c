@@ -118,6 +118,8 @@ static sg_status score_some(const scoring *s, size_t first, size_t n, sg_error *
             close_one(o, s);
             if (st == SG_ERR_USAGE)
                 st = s->job->give_up ? s->job->give_up(s->job->ctx, i, err) : about(s, i, st, err);
+            if (st == SG_ERR_MEMORY)
+                sg_fail_memory(err, "scores");
         }
     }
     if (!st)

@@ -267,7 +267,8 @@ static sg_status read_keys(sg_template_parser *p, sg_bytes list)
             end--;
         if (end == at || end - at > SG_TEMPLATE_KEY_MOST) {
             sg_buf_free(&keys);
-            return SG_TEMPLATE_FAIL(p, "answer json: expected keys of 1 to %d bytes with commas between, found one of %zu", SG_TEMPLATE_KEY_MOST, end - at);
+            return SG_TEMPLATE_FAIL(p, "answer json: expected keys of 1 to %d bytes with commas between, found one of %zu",
+                                    SG_TEMPLATE_KEY_MOST, end - at);
         }
         if (keys.size)
             sg_buf_putc(&keys, ',');

@@ -433,7 +433,8 @@ static void sends_the_key_and_never_tells_it(void **state)
     sg_free(path);
 }
 
-#define LONG_SECRET "sk-proj-0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LONG_REST   "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LONG_SECRET "sk-proj-" LONG_REST
 
 /* The answer as text. */
 static sg_status take_all(void *ctx, size_t i, const json_t *answer, sg_error *err)
@@ -484,12 +485,12 @@ static void no_part_of_a_long_key_is_told(void **state)
         {.kind = MOCK_TEXT, .text = "{\"choice\": \"" LONG_SECRET "\"}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": [\"a\", \"" LONG_SECRET "\"]}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": \"your key is " LONG_SECRET "\"}"},
-        {.kind = MOCK_TEXT, .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ\"]}]}"},
-        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-" LONG_SECRET "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-" LONG_REST "\"]}]}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-" LONG_SECRET LONG_REST "\"}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": 0123456789abc}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-01\n\"}"},
         {.kind = MOCK_STATUS, .status = 400, .text = far},
-        {.kind = MOCK_STATUS, .status = 400, .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+        {.kind = MOCK_STATUS, .status = 400, .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET LONG_REST},
     };
     for (size_t i = 0; i < N(bad); i++) {
         said_with(&said, LONG_SECRET, bad[i]);

@@ -563,6 +563,26 @@ static void an_endpoint_embeds(void **state)
     sg_cache_close(cache);
     mock_stop(&m);
 
+    /* what an endpoint answered is kept, though a later request fails */
+    const mock_step third_is_bad[] = {{0}, {0}, {.kind = MOCK_STATUS, .status = 400, .text = "{}"}};
+    o.client.concurrency = 1;
+    cache = cache_at("remote_part.db");
+    mock_start(&m, third_is_bad, 3);
+    l = opened(m.url, &o);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_ERR_IO);
+    assert_int_equal(m.requests, 3);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(m.requests, 5);
+    assert_int_equal(number(report, "cached"), 128);
+    for (int i = 0; i < 200; i++)
+        assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] && x[3 * i + 2] == 1);
+    json_decref(report);
+    sg_free(x);
+    sg_llm_close(l);
+    sg_cache_close(cache);
+    mock_stop(&m);
+    o = usual();
+
     static const struct {
         const char *text, *message;
     } wrong[] = {
@@ -628,6 +648,13 @@ static void answers_are_held_to_a_form(void **state)
 }
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
+static sg_status scored(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n, sg_error *err)
+{
+    size_t cached;
+
+    return sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = n}, NULL, NULL, NULL, err);
+}
+
 static void scores_texts(void **state)
 {
     (void)state;
@@ -635,7 +662,6 @@ static void scores_texts(void **state)
     sg_llm_config o = usual();
     double logp[3], want[16], sum = 0;
     int tokens[3];
-    size_t cached;
     sg_token_list ids = {0};
     sg_reading *r;
     sg_llama *model;
@@ -643,7 +669,7 @@ static void scores_texts(void **state)
     sg_llm *l = opened(FILES "llama.gguf", &o);
     mock m;
 
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"the", 3}, .text = text, .n = 2}, NULL, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 2, &err), SG_OK);
     sg_llm_close(l);
     assert_int_equal(sg_llama_open(&model, FILES "llama.gguf", &err), SG_OK);
     assert_int_equal(sg_text_tokens(&ids, sg_llama_tokenizer(model), whole, true, &err), SG_OK);
@@ -660,12 +686,12 @@ static void scores_texts(void **state)
 
     mock_start(&m, NULL, 0);
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"the", 3}, .text = text, .n = 3}, NULL, NULL, NULL, &err),
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err),
                      SG_ERR_USAGE);
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "score");
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"the", 3}, .text = text, .n = 3}, NULL, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err), SG_OK);
     assert_true(logp[0] == -2 && tokens[0] == 4 && logp[1] == -3 && tokens[1] == 6);
     sg_llm_close(l);
     mock_stop(&m);
@@ -674,7 +700,7 @@ static void scores_texts(void **state)
                             .text = "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -2, -4], \"text_offset\": [0, 2, 4, 6]}}]}"};
     mock_start(&m, &step, 1);
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"a\x80" "b", 3}, .text = &(sg_bytes){"cdef", 4}, .n = 1}, NULL, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"a\x80" "b", 3}, &(sg_bytes){"cdef", 4}, 1, &err), SG_OK);
     assert_true(logp[0] == -6 && tokens[0] == 2);
     sg_llm_close(l);
     mock_stop(&m);
@@ -688,13 +714,12 @@ static void a_t5_scores_what_it_would_write(void **state)
     sg_llm_config o = usual();
     double logp[3], with[3];
     int tokens[3];
-    size_t cached;
     sg_error err;
     sg_llm *l = opened(FILES "t5", &o);
     const sg_t5 *m = sg_llm_t5(l);
     sg_desk *d;
 
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = 3}, NULL, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, prompt, text, 3, &err), SG_OK);
     assert_int_equal(sg_t5_desk(&d, m, 12, NULL, &err), SG_OK);
     for (int i = 0; i < 3; i++) {
         sg_token_list read = {0}, write = {0};
@@ -720,9 +745,9 @@ static void a_t5_scores_what_it_would_write(void **state)
     }
     sg_desk_free(d);
     assert_int_equal(sg_llm_adapt(l, FILES "t5lora", &err), SG_OK);
-    assert_int_equal(sg_llm_score(with, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = 3}, NULL, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(with, tokens, l, prompt, text, 3, &err), SG_OK);
     assert_true(fabs(with[0] - logp[0]) > 1e-2);
-    assert_int_equal(sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"", 0}, .text = text, .n = 3}, NULL, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"", 0}, text, 3, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "expected a prompt, which the encoder reads, found nothing");
     sg_llm_close(l);
 }

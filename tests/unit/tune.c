@@ -473,7 +473,8 @@ static void score_t5(const char *model, double *logp, int *tokens)
     sg_error err;
 
     sg_llm_config_init(&o);
-    if (sg_llm_open(&l, model, &o, &err) || sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = (sg_bytes){"a  cat is", 9}, .text = text, .n = 3}, NULL, NULL, NULL, &err))
+    if (sg_llm_open(&l, model, &o, &err) ||
+        sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = {"a  cat is", 9}, .text = text, .n = 3}, NULL, NULL, NULL, &err))
         fail_msg("%s", err.message);
     sg_llm_close(l);
 }
