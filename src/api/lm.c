@@ -85,8 +85,9 @@ static sg_status report_scores(json_t **out, const double *logp, const int *toke
         good = !json_array_append_new(list, json_pack("{s:f, s:i}", "logp", logp[i], "tokens", tokens[i]));
     }
     if (good)
-        *out = json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "perplexity",
-                         all ? exp(-sum / (double)all) : 1.0, "list", list);
+        *out = all ? json_pack("{s:I, s:I, s:f, s:f, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "perplexity",
+                               exp(-sum / (double)all), "list", list)
+                   : json_pack("{s:I, s:I, s:f, s:O}", "texts", (json_int_t)n, "tokens", all, "logp", sum, "list", list); /* of no token: none */
     json_decref(list);
     return *out ? SG_OK : sg_fail_memory(err, "result");
 }
