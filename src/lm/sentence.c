@@ -126,22 +126,27 @@ static sg_status open_tanh(sg_sentence *s, sg_error *err)
     return st;
 }
 
-static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *dir,
+/* config NULL: a .gguf file. */
+static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *path,
                               sg_error *err)
 {
+    const sg_gguf *file;
     sg_tokenizer *t = NULL;
     sg_bert_config c;
     sg_status st;
 
-    if ((st = sg_bert_config_read(&c, config, where, err)) || (st = sg_weights_open(&s->weights, dir, err)) ||
-        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = open_tanh(s, err)) || (st = sg_tokenizer_open(&t, dir, err)))
+    if ((config && (st = sg_bert_config_read(&c, config, where, err))) || (st = sg_weights_open(&s->weights, path, err)))
+        return st;
+    file = sg_weights_gguf(s->weights);
+    if ((!config && (st = sg_bert_config_gguf(&c, file, err))) || (st = sg_bert_open(&s->bert, &c, s->weights, err)) ||
+        (st = open_tanh(s, err)) || (st = config ? sg_tokenizer_open(&t, path, err) : sg_tokenizer_from_gguf(&t, file, err)))
         return st;
     s->tokenizer = t;
     s->places = sg_bert_tokens_max(&s->bert);
     if (sg_tokenizer_size(t) > c.vocab)
         return sg_fail(err, SG_ERR_FORMAT,
                        "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
-                       dir, c.vocab, (int)sg_tokenizer_size(t));
+                       path, c.vocab, (int)sg_tokenizer_size(t));
     return SG_OK;
 }
 
@@ -210,12 +215,38 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     return st;
 }
 
+/* What a .gguf file says of poolers: one number, where it was made from such a folder. */
+static sg_status read_pooling(sg_pooling *p, const sg_gguf *file, int dim, sg_error *err)
+{
+    static const sg_pooler poolers[] = {SG_POOL_MEAN, SG_POOL_MEAN, SG_POOL_CLS, SG_POOL_LAST}; /* none, mean, cls, last */
+    const sg_bytes arch = sg_gguf_string(file, "general.architecture");
+    char key[100];
+
+    snprintf(key, sizeof key, "%.*s.pooling_type", arch.size < 60 ? (int)arch.size : 60, arch.data ? arch.data : "");
+    const double type = sg_gguf_number_or(file, key, 0);
+
+    if (!(type == 0 || type == 1 || type == 2 || type == 3))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected 0 to 3, found %g", sg_gguf_name(file), key, type);
+    *p = (sg_pooling){.in = dim, .out = dim, .assumed = type == 0};
+    p->use[poolers[(int)type]] = true;
+    return SG_OK;
+}
+
 static sg_status open_file(sg_sentence *s, const char *path, sg_error *err)
 {
+    sg_gguf *file;
     bool t5;
-    const sg_status st = sg_t5_is_at(&t5, path, err);
+    sg_status st;
 
-    return st ? st : t5 ? open_t5(s, path, err) : open_decoder(s, path, err);
+    if ((st = sg_t5_is_at(&t5, path, err)) || (st = sg_gguf_open(&file, path, err)))
+        return st;
+    if (!(st = t5                       ? open_t5(s, path, err)
+               : sg_bert_is_gguf(file) ? open_encoder(s, NULL, path, path, err)
+                                       : open_decoder(s, path, err)))
+        st = read_pooling(&s->pooling, file, dim_of(s), err);
+    s->tokens = s->places;
+    sg_gguf_close(file);
+    return st;
 }
 
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
@@ -226,14 +257,7 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
     *out = NULL;
     if (!s)
         return sg_fail_memory(err, path);
-    if (sg_dir_exists(path)) {
-        st = open_folder(s, path, err);
-    } else if (!(st = open_file(s, path, err))) { /* a .gguf file says nothing of poolers */
-        const int dim = dim_of(s);
-
-        s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true, .assumed = true};
-        s->tokens = s->places;
-    }
+    st = sg_dir_exists(path) ? open_folder(s, path, err) : open_file(s, path, err);
     if (st) {
         sg_sentence_close(s);
         return st;

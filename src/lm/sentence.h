@@ -1,4 +1,4 @@
-/* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or by a decoder in a GGUF file.
+/* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or in a GGUF file.
  *
  *   config.json, model.safetensors, tokenizer.json    the encoder (lm/bert.h) or decoder (lm/llama.h)
  *   modules.json, 1_Pooling, 2_Dense, ..._Normalize   what becomes of its hidden states; without modules.json: their mean
