@@ -7,7 +7,7 @@
 #include <string.h>
 
 static struct {
-    const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter, *what, *by, *split;
+    const char *prompt, *system, *text, *file, *out, *choices, *schema, *adapter, *what, *by, *split, *cache;
     bool chat, resume;
     sg_list set, fm;
 } arg;
@@ -24,11 +24,13 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "choices", &arg.choices, "FILE", "generate: the answer is one of the lines of this file"),
     SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
     SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
-    SG_OPT_STRING('o', "out", &arg.out, "PATH", "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: .jsonl file; retrieve: TREC run"),
+    SG_OPT_STRING('o', "out", &arg.out, "PATH",
+                  "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: .jsonl file; retrieve: TREC run"),
     SG_OPT_STRING(0, "for", &arg.what, "WHAT", "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
     SG_OPT_STRING(0, "by", &arg.by, "HOW", "retrieve: title or substring (default substring)"),
     SG_OPT_STRING(0, "split", &arg.split, "NAME", "train, dev or test (default: lessons train, retrieve test)"),
     SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
+    SG_OPT_STRING(0, "cache", &arg.cache, "FILE", "generate, score, embed: where answers are kept (SQLite); made when it is not there"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -130,6 +132,53 @@ static int run_retrieve(const sg_args *args)
     return sg_show(args, st, json, &err, print);
 }
 
+/* An option that a task does not have would do nothing: it is refused. */
+static int check_options(const sg_args *args, const char *task)
+{
+    const struct {
+        const char *name;
+        bool given;
+        const char *tasks;
+    } known[] = {
+        {"prompt", arg.prompt != NULL, "generate, score"},
+        {"chat", arg.chat, "generate, score, tune"},
+        {"system", arg.system != NULL, "generate, score"},
+        {"text", arg.text != NULL, "score, embed"},
+        {"file", arg.file != NULL, "generate, score, embed"},
+        {"choices", arg.choices != NULL, "generate"},
+        {"schema", arg.schema != NULL, "generate"},
+        {"fm", arg.fm.n > 0, "generate"},
+        {"out", arg.out != NULL, "embed, tune, merge, lessons, retrieve"},
+        {"for", arg.what != NULL, "lessons"},
+        {"by", arg.by != NULL, "retrieve"},
+        {"split", arg.split != NULL, "lessons, retrieve"},
+        {"adapter", arg.adapter != NULL, "generate, score, embed, merge, retrieve"},
+        {"cache", arg.cache != NULL, "generate, score, embed"},
+        {"resume", arg.resume, "tune"},
+    };
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (known[i].given && !strstr(known[i].tasks, task)) /* no task's name is part of another's */
+            return sg_usage(args, "%s has no option --%s, which is one of %s", task, known[i].name, known[i].tasks);
+    return 0;
+}
+
+/* What got no answer is said, and no success. */
+static int show(const sg_args *args, int status, char *json, const sedge_error *err, sg_print *how)
+{
+    json_t *result = status ? NULL : json_loads(json, 0, NULL);
+    const json_t *one;
+    const int code = sg_show(args, status, json, err, how);
+    const bool lost = sg_member(result, "failures") != NULL;
+    size_t i;
+
+    json_array_foreach(sg_member(result, "list"), i, one)
+        if (*sg_text(one, "error"))
+            fprintf(stderr, "sedge lm: %s\n", sg_text(one, "error"));
+    json_decref(result);
+    return lost ? 1 : code;
+}
+
 static int run(const sg_args *args)
 {
     static const struct {
@@ -154,10 +203,16 @@ static int run(const sg_args *args)
                                .n_fm = arg.fm.n,
                                .set = arg.set.item,
                                .n_set = arg.set.n,
-                               .adapter = arg.adapter};
+                               .adapter = arg.adapter,
+                               .cache = arg.cache};
+    static const char *const names[] = {"generate", "score", "embed", "tune", "merge", "lessons", "retrieve"};
     char *json = NULL;
     sedge_error err;
+    int bad = 0;
 
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(args->words.item[0], names[i]) == 0 && (bad = check_options(args, names[i])))
+            return bad;
     if (strcmp(args->words.item[0], "tune") == 0 || strcmp(args->words.item[0], "merge") == 0)
         return run_learning(args, args->words.item[0][0] == 't');
     if (strcmp(args->words.item[0], "lessons") == 0)
@@ -170,7 +225,7 @@ static int run(const sg_args *args)
         if (strcmp(args->words.item[0], tasks[i].name) == 0) {
             const int st = tasks[i].call(&p, &json, &err);
 
-            return sg_show(args, st, json, &err, tasks[i].print);
+            return show(args, st, json, &err, tasks[i].print);
         }
     return sg_usage(args, "expected generate, score, embed, tune, merge, lessons or retrieve, found '%s'", args->words.item[0]);
 }

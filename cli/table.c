@@ -9,15 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static _Noreturn void out_of_memory(void)
+{
+    fputs("sedge: out of memory\n", stderr);
+    exit(1);
+}
+
 static void add_cell(sg_table *t, const char *text)
 {
     if (t->n == t->cap) {
         char **grown = realloc(t->cell, (t->cap = t->cap * 2 + 64) * sizeof *grown);
 
-        if (!grown) {
-            fputs("sedge: out of memory\n", stderr);
-            exit(1);
-        }
+        if (!grown)
+            out_of_memory();
         t->cell = grown;
     }
     t->cell[t->n++] = sg_pool_printf("%s", text);
@@ -79,21 +83,27 @@ static const char *text_at(const sg_table *t, size_t r, size_t c)
     return t->cell[r * t->n_columns + c] + (r == 0 && is_number_column(t, c));
 }
 
-static size_t column_width(const sg_table *t, size_t c)
+/* Of each column, over all rows; the caller frees them. */
+static size_t *column_widths(const sg_table *t)
 {
-    size_t width = 0;
+    size_t *width = calloc(t->n_columns + 1, sizeof *width);
 
+    if (!width)
+        out_of_memory();
     for (size_t r = 0; r < t->n / t->n_columns; r++)
-        if (width_of(text_at(t, r, c)) > width)
-            width = width_of(text_at(t, r, c));
+        for (size_t c = 0; c < t->n_columns; c++) {
+            const size_t w = width_of(text_at(t, r, c));
+
+            width[c] = w > width[c] ? w : width[c];
+        }
     return width;
 }
 
-static void print_groups(const sg_table *t)
+static void print_groups(const sg_table *t, const size_t *width)
 {
     size_t at = 0, x = 0;
 
-    for (size_t c = 0, g = 0; c < t->n_columns && g < t->n_groups; x += column_width(t, c) + 2, c++)
+    for (size_t c = 0, g = 0; c < t->n_columns && g < t->n_groups; x += width[c] + 2, c++)
         if (t->group_at[g] == c) {
             if (x > at) {
                 print_spaces(x - at);
@@ -108,7 +118,9 @@ static void print_groups(const sg_table *t)
 
 void sg_table_print(sg_table *t)
 {
-    print_groups(t);
+    size_t *width = column_widths(t);
+
+    print_groups(t, width);
     for (size_t r = 0; r < t->n / t->n_columns; r++) {
         size_t last = t->n_columns;
 
@@ -116,7 +128,7 @@ void sg_table_print(sg_table *t)
             last--;
         for (size_t c = 0; c < last; c++) {
             const char *text = text_at(t, r, c);
-            const size_t spaces = column_width(t, c) - width_of(text);
+            const size_t spaces = width[c] - width_of(text);
 
             if (is_number_column(t, c))
                 print_spaces(spaces);
@@ -126,6 +138,7 @@ void sg_table_print(sg_table *t)
         }
         putchar('\n');
     }
+    free(width);
     free(t->cell); /* the texts live in the pool */
     *t = (sg_table){0};
 }

@@ -40,12 +40,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *answer;
     sg_error err = {0};
     sg_bytes text;
+    bool cut;
     double logp;
     int tokens;
 
     if (sg_json_parse(&answer, (sg_bytes){(const char *)data, size}, "answer", &err))
         return 0;
-    if (sg_endpoint_read_chat(&text, answer, &err))
+    if (sg_endpoint_read_chat(&text, &cut, answer, &err))
         check_error(&err);
     else
         FUZZ_CHECK(text.data);

@@ -38,6 +38,7 @@ typedef struct mock {
     const mock_step *script;
     size_t n_script;
     const char *(*say)(const char *prompt); /* what a chat answers; NULL: "re: " and the prompt */
+    const char *reason;                     /* why it ends; NULL: "stop" */
     pthread_mutex_t lock;
     size_t requests, now, most_now; /* most_now: at once */
     char authorization[256];        /* of the last one */
@@ -86,7 +87,7 @@ static inline json_t *mock_chat(const mock *m, const json_t *asked)
     snprintf(text, sizeof text, "re: %s", prompt ? prompt : "");
     return json_pack("{s:[{s:i, s:{s:s, s:s}, s:s}], s:{s:i, s:i}}", "choices", "index", 0, "message", "role",
                      "assistant", "content", m->say && prompt ? m->say(prompt) : text, "finish_reason",
-                     "stop", "usage", "prompt_tokens", 10, "completion_tokens", 5);
+                     m->reason ? m->reason : "stop", "usage", "prompt_tokens", 10, "completion_tokens", 5);
 }
 
 static inline json_t *mock_embed(const json_t *asked)

@@ -172,7 +172,8 @@ typedef struct sedge_embed_params {
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
 
 /* A language model by itself. generate: continues the prompt, or answers it (chat). score: how likely texts are after the prompt.
- * embed: vectors of texts, by an encoder's folder, as a .safetensors file. */
+ * embed: vectors of texts, by an encoder's folder, as a .safetensors file. What of a file has no answer or score does not end the others:
+ * its place in "list" has an "error", and "failures" counts them. */
 typedef struct sedge_lm_params {
     size_t size;
     const sedge_run *run;
@@ -191,6 +192,7 @@ typedef struct sedge_lm_params {
     const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
     size_t n_fm;
     const char *adapter; /* the folder of an adapter (PEFT's files) beside the model; NULL: none */
+    const char *cache;   /* SQLite file that keeps what was answered; made when it is not there; NULL: none */
 } sedge_lm_params;
 SEDGE_API int sedge_lm_generate(const sedge_lm_params *p, char **json, sedge_error *err);
 SEDGE_API int sedge_lm_score(const sedge_lm_params *p, char **json, sedge_error *err);

@@ -1,5 +1,5 @@
 /* know.c - what a language model says about the items or users of a dataset: rendered, asked, kept, handed out. */
-#include "api/api.h"
+#include "api/lm.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -36,6 +36,7 @@ typedef struct know {
     size_t n;           /* subjects */
     sg_cache_key *key;  /* owned: (n): of the good answer */
     unsigned char *end; /* owned: (n): an outcome */
+    unsigned char *short_of; /* owned: (n): the answer's length has cut it */
     trial *trial;       /* owned */
     size_t n_trials, cap_trials;
     bool again; /* this round asks trials, not subjects */
@@ -104,17 +105,18 @@ static sg_status make(void *ctx, size_t i, sg_turns *out, sg_error *err)
 }
 
 /* ---- answers ---------------------------------------------------------------------------------------------------------------- */
-static sg_status learn(know *k, size_t subject, const char *key, sg_error *err)
+static sg_status learn(know *k, size_t subject, const sg_llm_answer *a, sg_error *err)
 {
     const sg_knowledge row = {
         .kind = {sg_slots_kind(k->slots), 4},
         .id = sg_slots_id(k->slots, subject),
         .origin = {sg_template_origin(k->template), strlen(sg_template_origin(k->template))},
         .events = sg_slots_told(k->slots, subject),
-        .key = {key, strlen(key)}};
+        .key = {a->key, strlen(a->key)}};
 
     k->end[subject] = KNOWN;
-    memcpy(k->key[subject], key, sizeof k->key[subject]);
+    k->short_of[subject] = a->cut;
+    memcpy(k->key[subject], a->key, sizeof k->key[subject]);
     k->repaired += k->again;
     return sg_cache_know(k->cache, &row, err);
 }
@@ -154,14 +156,16 @@ static sg_status take(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err
     know *k = ctx;
     sg_buf text = {0};
     sg_error why;
-    sg_status st = sg_template_answer(&text, k->template, a->text, &why);
+    sg_status st = a->cut && sg_template_whole(k->template)
+                       ? sg_fail(&why, SG_ERR_FORMAT, "answer: expected one that comes to its end, found one that its length has cut")
+                       : sg_template_answer(&text, k->template, a->text, &why);
 
     sg_buf_free(&text);
     if (st == SG_ERR_FORMAT)
         return complain(k, i, a->text, &why, err);
     if (st)
         return sg_fail(err, st, "%s", why.message);
-    return learn(k, k->again ? k->trial[i].subject : i, a->key, err);
+    return learn(k, k->again ? k->trial[i].subject : i, a, err);
 }
 
 /* One more subject without an answer: an error past as many as may be. */
@@ -263,14 +267,14 @@ static sg_status ask(know *k, bool dry)
 static sg_status answer_of(sg_buf *out, const know *k, size_t subject, sg_error *err)
 {
     sg_buf raw = {0};
-    bool found = false;
+    bool found = false, cut;
     sg_status st = SG_OK;
 
     if (k->end[subject] == FELL_BACK) {
         sg_buf_puts(out, sg_template_fallback(k->template));
         return out->failed ? sg_fail_memory(err, "answer") : SG_OK;
     }
-    if (!(st = sg_cache_find(k->cache, k->key[subject], 0, &raw, &found, err)))
+    if (!(st = sg_cache_find(k->cache, k->key[subject], 0, &raw, &cut, &found, err)))
         st = found ? sg_template_answer(out, k->template, (sg_bytes){raw.data ? raw.data : "", raw.size}, err)
                    : sg_fail(err, SG_ERR_MISSING, "cache: an answer is gone that was there before");
     sg_buf_free(&raw);
@@ -291,6 +295,8 @@ static sg_status write_line(sg_writer *w, know *k, size_t subject, sg_error *err
                          "answer", answer.data ? answer.data : "", answer.size);
         if (root && strcmp(sg_slots_kind(k->slots), "user") == 0)
             json_object_set_new(root, "events", json_integer(sg_slots_told(k->slots, subject)));
+        if (root && k->short_of[subject])
+            json_object_set_new(root, "cut", json_true());
         if (root)
             sg_json_print_compact(&line, root);
         sg_buf_putc(&line, '\n');
@@ -319,12 +325,14 @@ static sg_status export(know *k, const char *path, sg_error *err)
 static sg_status report(know *k, bool dry, double seconds)
 {
     const sg_client_use *use = sg_llm_used(k->llm);
-    size_t n[GAVE_UP + 1] = {0};
+    size_t n[GAVE_UP + 1] = {0}, cut = 0;
     json_t *o;
     int bad;
 
-    for (size_t i = 0; i < k->n; i++)
+    for (size_t i = 0; i < k->n; i++) {
         n[k->end[i]]++;
+        cut += k->short_of[i];
+    }
     o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "template", sg_template_origin(k->template), "llm",
                   sg_llm_name(k->llm), "of", sg_slots_kind(k->slots), "subjects", (json_int_t)k->n, "cached",
                   (json_int_t)k->count.cached, "asked", (json_int_t)k->count.asked, "repeated",
@@ -336,6 +344,7 @@ static sg_status report(know *k, bool dry, double seconds)
         bad |= json_object_set_new(o, "tokens_out_most", json_real(k->count.tokens_out));
     } else {
         bad |= json_object_set_new(o, "known", json_integer((json_int_t)n[KNOWN]));
+        bad |= json_object_set_new(o, "answers_cut", json_integer((json_int_t)cut));
         bad |= json_object_set_new(o, "repaired", json_integer((json_int_t)k->repaired));
         bad |= json_object_set_new(o, "fallbacks", json_integer((json_int_t)n[FELL_BACK]));
         bad |= json_object_set_new(o, "failures", json_integer((json_int_t)k->failures));
@@ -375,7 +384,8 @@ static sg_status open_parts(know *k, const sedge_know_params *p, const sg_datase
     k->key = sg_alloc_zero(k->n, sizeof *k->key);
     k->end = sg_alloc_zero(k->n, sizeof *k->end);
     k->seen = sg_alloc_zero(k->n, sizeof *k->seen);
-    return k->key && k->end && k->seen ? SG_OK : sg_fail_memory(err, "subjects");
+    k->short_of = sg_alloc_zero(k->n, sizeof *k->short_of);
+    return k->key && k->end && k->seen && k->short_of ? SG_OK : sg_fail_memory(err, "subjects");
 }
 
 static void close_parts(know *k)
@@ -390,6 +400,7 @@ static void close_parts(know *k)
     sg_free(k->key);
     sg_free(k->end);
     sg_free(k->seen);
+    sg_free(k->short_of);
     sg_prompt_free(&k->prompt);
     sg_cache_close(k->cache);
     sg_llm_close(k->llm);
@@ -420,7 +431,7 @@ int sedge_know(const sedge_know_params *given, char **json, sedge_error *err)
         !(st = api_need(p.prompt, "a template", &c.err)) &&
         !(st = api_need(p.llm, "a language model (llm)", &c.err)) &&
         !(st = api_need(p.cache, "a cache file", &c.err)) &&
-        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) &&
+        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) && !(st = api_lm_check_set(p.set, p.n_set, p.llm, &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err)) && !(st = open_parts(&k, &p, d, &slots, &llm)) &&
         !(st = ask(&k, p.dry != 0)) && (p.dry || !p.out || !(st = export(&k, p.out, &c.err))))
         st = report(&k, p.dry != 0, sg_now() - start);

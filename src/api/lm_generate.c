@@ -6,8 +6,14 @@
 #include "base/io.h"
 #include "base/utf8.h"
 #include "file/json.h"
+#include "file/receipt.h"
+#include "file/sha256.h"
+#include "lm/identity.h"
+#include "lm/stop.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
 static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, bool think, sg_error *err)
@@ -25,17 +31,6 @@ static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_pr
         return st || think ? st : sg_chat_no_thinking(out, m->llama, err);
     }
     return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
-}
-
-static sg_status make_tokens(sg_token_list **out, const api_writer *m, const api_prompts *p, bool chat, bool think, sg_error *err)
-{
-    sg_status st = SG_OK;
-
-    if (!(*out = sg_alloc_zero(p->n, sizeof **out)))
-        return sg_fail_memory(err, "prompts");
-    for (size_t i = 0; i < p->n && !st; i++)
-        st = tokens_of(&(*out)[i], m, &p->item[i], chat, think, err);
-    return st;
 }
 
 /* ---- guides --------------------------------------------------------------------------------------------------------------- */
@@ -130,13 +125,15 @@ static sg_status open_guide(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, c
 
 /* ---- answers -------------------------------------------------------------------------------------------------------------- */
 /* Members text, tokens, stopped and logp. */
-static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w, sg_error *err)
+static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w, const char *stop, sg_error *err)
 {
     sg_buf text = {0}, clean = {0};
     sg_status st = sg_tokenizer_decode(&text, t, w->tokens.id, w->tokens.n, true, err);
 
     if (!st) {
-        sg_utf8_clean(&clean, text.data ? text.data : "", text.size);
+        const sg_bytes answer = sg_stop_before((sg_bytes){text.data ? text.data : "", text.size}, stop);
+
+        sg_utf8_clean(&clean, answer.data, answer.size);
         if (clean.failed || !to || json_object_set_new(to, "text", json_stringn(clean.data ? clean.data : "", clean.size)) ||
             json_object_set_new(to, "tokens", json_integer((json_int_t)w->tokens.n)) ||
             json_object_set_new(to, "stopped", json_string(w->ended ? "end" : "length")) ||
@@ -149,17 +146,17 @@ static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w
 }
 
 /* One answer: its best text, and with beams all of them. */
-static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *a, size_t prompt_tokens, bool beams, sg_error *err)
+static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *a, size_t prompt_tokens, bool beams, const char *stop, sg_error *err)
 {
     json_t *list = beams ? json_array() : NULL;
-    sg_status st = add_text(to, t, &a->text[0], err);
+    sg_status st = add_text(to, t, &a->text[0], stop, err);
 
     if (!st && json_object_set_new(to, "prompt_tokens", json_integer((json_int_t)prompt_tokens)))
         st = sg_fail_memory(err, "result");
     for (int i = 0; i < a->n && beams && !st; i++) {
         json_t *one = json_object();
 
-        if (!(st = add_text(one, t, &a->text[i], err)) && json_array_append(list, one))
+        if (!(st = add_text(one, t, &a->text[i], stop, err)) && json_array_append(list, one))
             st = sg_fail_memory(err, "result");
         json_decref(one);
     }
@@ -169,76 +166,275 @@ static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *
     return st;
 }
 
-static sg_status report(json_t **out, const sg_tokenizer *t, const api_prompts *p, const sg_token_list *tokens, const sg_answer *answer, const sg_generate_report *r, bool many,
-                        bool beams, sg_error *err)
+/* ---- all of them ---------------------------------------------------------------------------------------------------------- */
+typedef struct writing {
+    const sedge_lm_params *p;
+    const sg_generate_config *o;
+    api_writer m;
+    api_prompts all;
+    json_t **result; /* owned (all.n): members of an answer; NULL: there is none */
+    api_losses lost;
+    size_t cached;
+    int *of;               /* owned (all.n): prompts that are written on */
+    sg_token_list *tokens; /* owned (all.n): of those */
+    int n;
+    sg_answer *answer; /* owned (n) */
+    sg_stopper stop;
+    sg_cache *cache;     /* owned; NULL: none */
+    sg_cache_key before; /* of all that answers depend on but the prompt, as part of keys */
+} writing;
+
+static const char *const file_kinds[] = {"choices", "schema", "fm"};
+
+/* The files of the form that answers are held to, by their bytes. */
+static sg_status add_files(sg_buf *to, const char *kind, const char *const *path, size_t n, sg_error *err)
 {
+    sg_status st = SG_OK;
+
+    for (size_t i = 0; i < n && path[i] && !st; i++) {
+        char hex[65];
+
+        if (!(st = sg_sha256_file(hex, NULL, path[i], err)))
+            sg_buf_printf(to, " %s %s", kind, hex);
+    }
+    return st;
+}
+
+/* The batch changes no answer: it is left out. */
+static sg_status hash_model(writing *w, sg_error *err)
+{
+    json_t *options = sg_receipt_options(w->o, sg_generate_options, sg_n_generate_options);
+    sg_buf how = {0};
+    char hex[65];
+    sg_status st;
+
+    json_object_del(options, "batch");
+    if (options)
+        sg_json_print_compact(&how, options);
+    json_decref(options);
+    sg_buf_puts(&how, w->p->chat ? " chat" : " plain");
+    if (!(st = sg_model_identify(hex, w->p->model, w->p->adapter, err)) &&
+        !(st = add_files(&how, file_kinds[0], &w->p->choices, 1, err)) && !(st = add_files(&how, file_kinds[1], &w->p->schema, 1, err)) &&
+        !(st = add_files(&how, file_kinds[2], w->p->fm, w->p->n_fm, err)))
+        st = !options || how.failed ? sg_fail_memory(err, "options") : SG_OK;
+    if (!st) {
+        const sg_bytes part[] = {api_bytes("generate"), api_bytes(hex), {how.data, how.size}, api_bytes(w->stop.text)};
+
+        sg_cache_key_of(w->before, part, 4);
+    }
+    sg_buf_free(&how);
+    return st;
+}
+
+/* What is drawn depends on the number of the prompt, too. */
+static void key_of(sg_cache_key key, const writing *w, size_t i)
+{
+    const api_prompt *p = &w->all.item[i];
+    char number[32] = "";
+
+    if (w->o->temperature > 0)
+        snprintf(number, sizeof number, "%zu", i);
+    const sg_bytes part[] = {api_bytes(w->before), api_bytes(number), api_bytes(p->system ? "system" : ""), api_bytes(p->system), api_bytes(p->text)};
+    sg_cache_key_of(key, part, 5);
+}
+
+static sg_status find(writing *w, size_t i, sg_error *err)
+{
+    sg_buf text = {0};
+    sg_cache_key key;
+    bool cut, found = false;
+    sg_status st;
+
+    key_of(key, w, i);
+    if (!(st = sg_cache_find(w->cache, key, 0, &text, &cut, &found, err)) && found &&
+        !(st = sg_json_parse(&w->result[i], (sg_bytes){text.data ? text.data : "", text.size}, w->p->cache, err)) && !json_is_object(w->result[i]))
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an answer of generate, found %s", w->p->cache, sg_json_describe(w->result[i], (char[64]){0}));
+    w->cached += found;
+    sg_buf_free(&text);
+    return st;
+}
+
+/* An answer is there: what it says stays, its tokens go. */
+static sg_status take(void *ctx, int at, sg_answer *a, sg_error *err)
+{
+    writing *w = ctx;
+    const int i = w->of[at];
+    json_t *one = w->result[i] = json_object();
+    sg_buf text = {0};
+    sg_status st = add_answer(one, api_writer_tokenizer(&w->m), a, w->tokens[at].n, w->o->beam > 1, w->stop.text, err);
+
+    if (!st && w->cache) {
+        const sg_written *best = &a->text[0];
+        sg_cache_key key;
+
+        sg_json_print_compact(&text, one);
+        const sg_cache_answer kept = {.prompt = api_bytes(w->all.item[i].text),
+                                      .text = {text.data, text.size},
+                                      .model = api_bytes(w->p->model),
+                                      .origin = api_bytes("lm generate"),
+                                      .tokens_in = (double)w->tokens[at].n,
+                                      .tokens_out = (double)best->tokens.n,
+                                      .time = (int64_t)time(NULL),
+                                      .cut = !best->ended};
+        key_of(key, w, (size_t)i);
+        st = text.failed ? sg_fail_memory(err, "answer") : sg_cache_put(w->cache, key, &kept, err);
+    }
+    sg_buf_free(&text);
+    sg_answer_free(a);
+    return st;
+}
+
+static sg_status ends(bool *yes, void *ctx, int at, const sg_token_list *written, sg_error *err)
+{
+    writing *w = ctx;
+
+    (void)at;
+    return sg_stopper_reached(yes, &w->stop, written, err);
+}
+
+static uint64_t number_of(void *ctx, int at)
+{
+    const writing *w = ctx;
+
+    return (uint64_t)w->of[at];
+}
+
+/* The tokens of all prompts that the cache has no answer to. Of a file one that is too long is lost, and the others are not. */
+static sg_status list_prompts(writing *w, sg_error *err)
+{
+    const size_t places = w->m.t5 ? SIZE_MAX : (size_t)sg_llama_places(w->m.llama);
+    sg_status st = SG_OK;
+
+    w->of = sg_alloc_zero(w->all.n, sizeof *w->of);
+    w->tokens = sg_alloc_zero(w->all.n, sizeof *w->tokens);
+    w->answer = sg_alloc_zero(w->all.n, sizeof *w->answer);
+    w->result = sg_alloc_zero(w->all.n, sizeof *w->result);
+    if (!w->of || !w->tokens || !w->answer || !w->result)
+        return sg_fail_memory(err, "prompts");
+    for (size_t i = 0; i < w->all.n && !st; i++) {
+        sg_token_list *t = &w->tokens[w->n];
+
+        if ((w->cache && (st = find(w, i, err))) || w->result[i])
+            continue;
+        t->n = 0;
+        if ((st = tokens_of(t, &w->m, &w->all.item[i], w->p->chat, w->o->think, err)))
+            break;
+        w->of[w->n] = (int)i;
+        w->n++;
+        if ((t->n == 0 || t->n >= places) && w->p->file) {
+            if (t->n)
+                sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %zu that there is room for, found %zu", places, t->n);
+            else
+                sg_fail(err, SG_ERR_USAGE, "expected a prompt, found nothing");
+            if ((st = api_losses_note(&w->lost, i, w->p->file, w->all.item[i].line, err)))
+                sg_fail_memory(err, "prompts");
+            w->n--;
+        }
+    }
+    return st;
+}
+
+/* Members of answer i behind those that `to` has. */
+static sg_status add_result(json_t *to, const writing *w, size_t i, sg_error *err)
+{
+    const json_t *id = w->all.item[i].id;
+
+    if ((id && json_object_set(to, "id", (json_t *)(uintptr_t)id)) ||
+        (w->lost.why[i] ? json_object_set_new(to, "error", json_string(w->lost.why[i])) : json_object_update(to, w->result[i])))
+        return sg_fail_memory(err, "result");
+    return SG_OK;
+}
+
+static sg_status report(json_t **out, const writing *w, const sg_generate_report *r, sg_error *err)
+{
+    const bool many = w->p->file != NULL;
     json_t *list = many ? json_array() : NULL, *all = json_object();
     sg_status st = all ? SG_OK : sg_fail_memory(err, "result");
 
-    for (size_t i = 0; i < p->n && !st; i++) {
+    for (size_t i = 0; i < w->all.n && !st; i++) {
         json_t *one = many ? json_object() : json_incref(all);
 
-        if (p->item[i].id && json_object_set(one, "id", p->item[i].id))
-            st = sg_fail_memory(err, "result");
-        if (!st)
-            st = add_answer(one, t, &answer[i], tokens[i].n, beams, err);
+        st = add_result(one, w, i, err);
         if (!st && many && json_array_append(list, one))
             st = sg_fail_memory(err, "result");
         json_decref(one);
     }
     if (!st && (json_object_set_new(all, "seconds_prompt", json_real(r->seconds[0])) ||
                 json_object_set_new(all, "seconds", json_real(r->seconds[1])) ||
-                (many && (json_object_set_new(all, "texts", json_integer((json_int_t)p->n)) ||
+                (w->cache && json_object_set_new(all, "cached", json_integer((json_int_t)w->cached))) ||
+                (many && (json_object_set_new(all, "texts", json_integer((json_int_t)w->all.n)) ||
                           json_object_set_new(all, "prompt_tokens", json_real(r->prompt_tokens)) ||
                           json_object_set_new(all, "tokens", json_real(r->tokens)) || json_object_set(all, "list", list)))))
         st = sg_fail_memory(err, "result");
     json_decref(list);
     *out = all;
-    return st;
+    return st ? st : api_losses_report(all, &w->lost, err);
 }
 
-sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_generate_config *o)
+static void free_writing(writing *w)
 {
-    sg_generate_report r;
-    api_writer m = {0};
+    for (size_t i = 0; i < w->all.n; i++) {
+        if (w->answer)
+            sg_answer_free(&w->answer[i]);
+        if (w->tokens)
+            sg_free(w->tokens[i].id);
+        if (w->result)
+            json_decref(w->result[i]);
+    }
+    sg_free(w->answer);
+    sg_free(w->tokens);
+    sg_free(w->of);
+    sg_free(w->result);
+    api_losses_free(&w->lost);
+    sg_stopper_free(&w->stop);
+    sg_cache_close(w->cache);
+    api_prompts_free(&w->all);
+    api_writer_close(&w->m);
+}
+
+/* Whatever is not kept yet is written together. */
+static sg_status write_all(writing *w, api_call *c, sg_generate_report *r)
+{
+    const sg_generate_watch watch = {.ctx = w, .ends = *w->stop.text ? ends : NULL, .done = take, .number = number_of};
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
-    sg_answer *answer = NULL;
-    sg_token_list *tokens = NULL;
-    api_prompts all = {0};
     sg_pool *pool;
     sg_status st;
 
-    if ((st = api_writer_open(&m, p->model, p->adapter, &c->err)) || (st = api_prompts_read(&all, p, &c->err)) ||
-        (st = make_tokens(&tokens, &m, &all, p->chat, o->think, &c->err)) ||
-        (st = open_guide(&guide, &fm, api_writer_tokenizer(&m), p, o->whole, &c->err)) || (st = api_pool(c, &pool)) ||
-        (st = api_writer_desk(&desk, &m, o->length, pool, &c->err)))
-        goto done;
-    if (!(answer = sg_alloc_zero(all.n, sizeof *answer))) {
-        st = sg_fail_memory(&c->err, "answers");
-        goto done;
+    if (!(st = open_guide(&guide, &fm, w->stop.tokenizer, w->p, w->o->whole, &c->err)) && w->n && !(st = api_pool(c, &pool)) &&
+        !(st = api_writer_desk(&desk, &w->m, w->o->length, pool, &c->err))) {
+        const sg_generate_job job = {.desk = desk,
+                                     .prompt = w->tokens,
+                                     .n = w->n,
+                                     .end = w->p->chat ? sg_chat_end(w->m.llama) : -1,
+                                     .guide = guide,
+                                     .watch = &watch};
+
+        st = sg_generate(w->answer, r, &job, w->o, &c->progress, &c->err);
     }
-    const sg_generate_job job = {.desk = desk,
-                                 .prompt = tokens,
-                                 .n = (int)all.n,
-                                 .end = p->chat ? sg_chat_end(m.llama) : -1,
-                                 .guide = guide};
-    if (!(st = sg_generate(answer, &r, &job, o, &c->progress, &c->err)))
-        st = report(&c->result, api_writer_tokenizer(&m), &all, tokens, answer, &r, p->file != NULL, o->beam > 1, &c->err);
-done:
-    for (size_t i = 0; i < all.n; i++) {
-        if (answer)
-            sg_answer_free(&answer[i]);
-        if (tokens)
-            sg_free(tokens[i].id);
-    }
-    sg_free(answer);
-    sg_free(tokens);
     sg_guide_free(guide);
     sg_fm_free(fm);
-    api_prompts_free(&all);
     sg_desk_free(desk);
-    api_writer_close(&m);
+    return st;
+}
+
+sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_llm_config *o)
+{
+    writing w = {.p = p, .o = &o->generate, .stop = {.text = o->stop}};
+    sg_generate_report r = {0};
+    sg_status st;
+
+    if (*o->stop && (p->choices || p->schema || p->n_fm))
+        return sg_fail(&c->err, SG_ERR_USAGE, "stop: expected without choices, schema and fm, which say where an answer ends");
+    if (o->generate.whole && !p->n_fm)
+        return sg_fail(&c->err, SG_ERR_USAGE, "whole: expected with fm only");
+    if (!(st = api_writer_open(&w.m, p->model, p->adapter, &c->err)) && !(st = api_prompts_read(&w.all, p, &c->err)) &&
+        !(st = api_losses_make(&w.lost, w.all.n, &c->err)) && !(st = api_lm_cache(&w.cache, p, &c->err))) {
+        w.stop.tokenizer = api_writer_tokenizer(&w.m);
+        if ((!w.cache || !(st = hash_model(&w, &c->err))) && !(st = list_prompts(&w, &c->err)) && !(st = write_all(&w, c, &r)))
+            st = report(&c->result, &w, &r, &c->err);
+    }
+    free_writing(&w);
     return st;
 }

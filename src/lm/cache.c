@@ -27,9 +27,9 @@ static const char *const sql[N_STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
-    [FIND] = "SELECT text FROM answers WHERE key = ? AND time >= ?",
-    [PUT] = "INSERT OR REPLACE INTO answers (key, prompt, text, model, origin, tokens_in, tokens_out, time) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    [FIND] = "SELECT text, cut FROM answers WHERE key = ? AND time >= ?",
+    [PUT] = "INSERT OR REPLACE INTO answers (key, prompt, text, model, origin, tokens_in, tokens_out, time, cut) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [VECTOR] = "SELECT numbers FROM vectors WHERE key = ?",
     [PUT_VECTOR] = "INSERT OR REPLACE INTO vectors (key, encoder, numbers) VALUES (?, ?, ?)",
     [KNOW] = "INSERT OR REPLACE INTO knowledge (kind, id, origin, events, key) VALUES (?, ?, ?, ?, ?)",
@@ -53,6 +53,8 @@ static const char *const steps[] = {
     "key TEXT NOT NULL, PRIMARY KEY (kind, origin, id)) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS knowledge_by_key ON knowledge (key);"
     "CREATE INDEX IF NOT EXISTS knowledge_by_id ON knowledge (kind, id);",
+    /* of answers before this step nobody knows it: they count as whole */
+    "ALTER TABLE answers ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* The log is not synced at every commit: a killed process loses nothing, a power cut the last answers, which are asked again. Prompts may
@@ -146,13 +148,13 @@ void sg_cache_rollback(sg_cache *c)
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------- */
-sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *found, sg_error *err)
+sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *cut, bool *found, sg_error *err)
 {
     sqlite3_stmt *q;
     sg_status st = prepare(c, FIND, &q, err);
     int rc;
 
-    *found = false;
+    *cut = *found = false;
     if (st)
         return st;
     if (!(rc = bind_key(q, 1, key) | sqlite3_bind_int64(q, 2, since)) &&
@@ -160,6 +162,7 @@ sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *tex
         const sg_bytes t = sg_sqlite_text(q, 0);
 
         sg_buf_add(text, t.data, t.size);
+        *cut = sqlite3_column_int(q, 1) != 0;
         *found = true;
         if (text->failed)
             st = sg_fail_memory(err, "answer");
@@ -180,7 +183,8 @@ sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, s
                        bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) |
                            bind(q, 4, a->model) | bind(q, 5, a->origin) |
                            sqlite3_bind_double(q, 6, a->tokens_in) |
-                           sqlite3_bind_double(q, 7, a->tokens_out) | sqlite3_bind_int64(q, 8, a->time),
+                           sqlite3_bind_double(q, 7, a->tokens_out) | sqlite3_bind_int64(q, 8, a->time) |
+                           sqlite3_bind_int(q, 9, a->cut),
                        err);
 }
 

@@ -1,6 +1,6 @@
 /* cache.h - answers and vectors that were paid for once, in SQLite, by what they were made from.
  *
- *   answers     key -> text, with the model, the origin (template and version), tokens and time
+ *   answers     key -> text, with the model, the origin (template and version), tokens, time, and whether its length ended it
  *   vectors     key -> numbers, with the encoder
  *   knowledge   (kind, id, origin) -> key of an answer: what is known about an item or a user, and how many of the user's events were
  *               told to the model
@@ -30,9 +30,10 @@ typedef struct sg_cache_answer {
     sg_bytes prompt, text, model, origin;
     double tokens_in, tokens_out;
     int64_t time; /* seconds since 1970 */
+    bool cut;     /* it was ended by its length */
 } sg_cache_answer;
 /* text is appended to; since: older ones do not count (0: all do). */
-sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *found,
+sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *cut, bool *found,
                         sg_error *err);
 sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, sg_error *err);
 

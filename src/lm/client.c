@@ -1,4 +1,5 @@
 /* client.c - slots that each carry one request through all its tries; one loop starts what may start and waits. */
+#define _GNU_SOURCE /* memmem */
 #include "lm/client.h"
 
 #include "base/alloc.h"
@@ -21,7 +22,13 @@
 const sg_option sg_client_options[] = {SG_CLIENT_OPTIONS(SG_OPTION_ROW)};
 const size_t sg_n_client_options = sizeof sg_client_options / sizeof *sg_client_options;
 
-enum { KEY_MOST = 4096, ANSWER_MOST = 256 << 20, SAID_MOST = 300 };
+enum {
+    KEY_MOST = 4096,
+    KEY_LEAST = 16, /* a shorter one may be a word: servers that want none are given "none" or "EMPTY", and answers hold such words */
+    ANSWER_MOST = 256 << 20,
+    SAID_MOST = 300,
+    SAID_READ = SAID_MOST + 2 * KEY_MOST /* of a text that is no JSON */
+};
 static const double DELAY_MOST = 60, RETRY_AFTER_MOST = 3600, TICK = 0.25;
 
 typedef enum slot_state { EMPTY, WAITING, FLYING } slot_state;
@@ -105,13 +112,81 @@ static sg_status read_key(sg_client *c, sg_error *err)
     return check_key(c->key, c->config.key_env, err);
 }
 
-/* Cuts the key out of a text, in place. */
+/* A text without the key, in place; also without one that only stands there when another one is cut out. Returns its new size. */
+static size_t cut_key(const sg_client *c, char *text, size_t size)
+{
+    const size_t n = strlen(c->key);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < size; i++) {
+        text[kept++] = text[i];
+        if (n && kept >= n && memcmp(text + kept - n, c->key, n) == 0)
+            kept -= n;
+    }
+    return kept;
+}
+
+/* Cuts the key out of what is said, and what "..." has left of one. */
 static void hide_key(const sg_client *c, char *text)
 {
-    const size_t size = strlen(c->key);
+    const char *cut;
+    size_t n = strlen(c->key);
 
-    for (char *at = text; size && (at = strstr(at, c->key));)
-        memmove(at, at + size, strlen(at + size) + 1);
+    text[cut_key(c, text, strlen(text))] = 0;
+    if (!n || !(cut = strstr(text, "...")))
+        return;
+    while (--n && ((size_t)(cut - text) < n || memcmp(cut - n, c->key, n) != 0))
+        ;
+    memmove(text + (cut - text) - n, cut, strlen(cut) + 1);
+}
+
+static bool cut_strings(const sg_client *c, json_t *value);
+
+static bool cut_string(const sg_client *c, json_t *s)
+{
+    const size_t size = json_string_length(s);
+    char *text;
+
+    if (!memmem(json_string_value(s), size, c->key, strlen(c->key)))
+        return true;
+    if (!(text = sg_strndup(json_string_value(s), size)))
+        return false;
+    const bool good = !json_string_setn_nocheck(s, text, cut_key(c, text, size));
+    sg_free(text);
+    return good;
+}
+
+/* Members that are named by the key go. */
+static bool cut_members(const sg_client *c, json_t *object)
+{
+    json_t *member;
+    const char *name;
+    void *next;
+    bool good = true;
+
+    json_object_foreach_safe(object, next, name, member) {
+        if (strstr(name, c->key))
+            json_object_del(object, name);
+        else
+            good = good && cut_strings(c, member);
+    }
+    return good;
+}
+
+/* Cuts the key out of all that an answer holds. False: out of memory. */
+static bool cut_strings(const sg_client *c, json_t *value)
+{
+    json_t *member;
+    bool good = true;
+    size_t i;
+
+    if (json_is_string(value))
+        return cut_string(c, value);
+    if (json_is_object(value))
+        return cut_members(c, value);
+    json_array_foreach(value, i, member)
+        good = good && cut_strings(c, member);
+    return good;
 }
 
 /* ---- a client ------------------------------------------------------------------------------------------------------------ */
@@ -126,6 +201,8 @@ sg_status sg_client_new(sg_client **out, const char *url, const sg_client_config
     *out = NULL;
     if ((st = sg_wire_check_url(url, err)))
         return st;
+    if (!sg_utf8_valid(config->model, strlen(config->model)))
+        return sg_fail(err, SG_ERR_USAGE, "model: expected a name in UTF-8, found bytes that are none");
     while (size && url[size - 1] == '/')
         size--;
     if (!(c = sg_alloc_zero(1, sizeof *c)))
@@ -200,30 +277,40 @@ static double price(const sg_client *c, double tokens_in, double tokens_out)
     return (tokens_in * c->config.price_in + tokens_out * c->config.price_out) * 1e-6;
 }
 
-/* May this request be sent, with all that is under way answered as long as may be? */
-static sg_status check_budget(const sg_client *c, const slot *s, sg_error *err)
+static bool fits(const sg_client *c, double in, double out)
 {
     const sg_client_config *o = &c->config;
-    double in = c->use.tokens_in + s->ask.tokens_in, out = c->use.tokens_out + s->ask.tokens_out;
-    double money = c->use.money;
 
+    return !(o->tokens_most > 0 && c->use.tokens_in + c->use.tokens_out + in + out > o->tokens_most) &&
+           !(o->money_most > 0 && c->use.money + price(c, in, out) > o->money_most);
+}
+
+/* May this request be sent, with all that is under way answered as long as may be? *wait: it must wait for what is under way, which may
+ * cost less. */
+static sg_status check_budget(bool *wait, const sg_client *c, const slot *s, sg_error *err)
+{
+    const sg_client_config *o = &c->config;
+    double in = s->ask.tokens_in, out = s->ask.tokens_out;
+
+    *wait = false;
+    if (o->calls_most && c->use.calls >= (uint64_t)o->calls_most)
+        return sg_fail(err, SG_ERR_IO, "budget: calls_most: all %d calls are spent", o->calls_most);
+    if (!fits(c, in, out)) {
+        if (o->tokens_most > 0 && c->use.tokens_in + c->use.tokens_out + in + out > o->tokens_most)
+            return sg_fail(
+                err, SG_ERR_IO,
+                "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
+                c->use.tokens_in + c->use.tokens_out, o->tokens_most, in + out);
+        return sg_fail(err, SG_ERR_IO,
+                       "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
+                       c->use.money, o->money_most, price(c, in, out));
+    }
     for (int i = 0; i < o->concurrency; i++)
         if (c->slot[i].state == FLYING) {
             in += c->slot[i].ask.tokens_in;
             out += c->slot[i].ask.tokens_out;
         }
-    money += price(c, in - c->use.tokens_in, out - c->use.tokens_out);
-    if (o->calls_most && c->use.calls >= (uint64_t)o->calls_most)
-        return sg_fail(err, SG_ERR_IO, "budget: calls_most: all %d calls are spent", o->calls_most);
-    if (o->tokens_most > 0 && in + out > o->tokens_most)
-        return sg_fail(
-            err, SG_ERR_IO,
-            "budget: tokens_most: %.0f of %.0f tokens are spent, and the next request may take %.0f",
-            c->use.tokens_in + c->use.tokens_out, o->tokens_most, s->ask.tokens_in + s->ask.tokens_out);
-    if (o->money_most > 0 && money > o->money_most)
-        return sg_fail(err, SG_ERR_IO,
-                       "budget: money_most: %.4g of %.4g is spent, and the next request may cost %.4g",
-                       c->use.money, o->money_most, price(c, s->ask.tokens_in, s->ask.tokens_out));
+    *wait = !fits(c, in, out);
     return SG_OK;
 }
 
@@ -253,9 +340,13 @@ static void said(char out[SAID_MOST], const sg_client *c, sg_bytes body)
     else if (root)
         sg_json_print_compact(&clean, root);
     else
-        sg_utf8_clean(&clean, body.data, body.size < 2 * SAID_MOST ? body.size : 2 * SAID_MOST);
-    if (clean.data && !clean.failed)
-        hide_key(c, clean.data); /* before it is cut to length, so that no half of a key is left */
+        sg_utf8_clean(&clean, body.data, body.size < SAID_READ ? body.size : SAID_READ);
+    if (clean.data && !clean.failed) {
+        const size_t half = root || body.size <= SAID_READ ? 0 : strlen(c->key); /* a key that was not read to its end */
+
+        clean.size = cut_key(c, clean.data, clean.size); /* before it is cut to length */
+        clean.data[clean.size > half ? clean.size - half : 0] = 0;
+    }
     snprintf(out, SAID_MOST, "%s", clean.data && !clean.failed ? clean.data : "");
     sg_buf_free(&clean);
     json_decref(root);
@@ -288,10 +379,17 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
         return r->status == 401 || r->status == 403 || r->status == 404 ? REFUSED : FAILED;
     }
     if (sg_json_parse(root, r->body, "answer", &why)) {
-        hide_key(c, why.message);
+        if (*c->key && strstr(why.message, " near '")) /* quotes a piece of the answer, which may be one of the key */
+            *strstr(why.message, " near '") = 0;
         sg_fail(err, why.status == SG_ERR_MEMORY ? SG_ERR_MEMORY : SG_ERR_IO, "%s%s: %s%s", c->url, path,
                 why.message, times);
         return why.status == SG_ERR_MEMORY ? FAILED : AGAIN;
+    }
+    if (strlen(c->key) >= KEY_LEAST && !cut_strings(c, *root)) {
+        json_decref(*root);
+        *root = NULL;
+        sg_fail_memory(err, "answer");
+        return FAILED;
     }
     return GOOD;
 }
@@ -365,13 +463,16 @@ static void make(run *x, slot *s)
 static void send(run *x, slot *s, double now)
 {
     sg_client *c = x->c;
-    char url[1024];
+    char url[SG_WIRE_URL_MOST + 64];
+    bool wait;
     sg_status st;
 
-    if ((st = check_budget(c, s, x->err))) {
+    if ((st = check_budget(&wait, c, s, x->err))) {
         stop(x, st, false);
         return;
     }
+    if (wait) /* for an answer: there is one to come */
+        return;
     snprintf(url, sizeof url, "%s%s", c->url, x->w->path);
     if ((st = sg_wire_post(c->wire, (size_t)(s - c->slot), url, (sg_bytes){s->body.data, s->body.size},
                            x->err))) {
@@ -394,6 +495,8 @@ static void fail_request(run *x, slot *s, verdict v, const sg_error *why)
         st = x->w->give_up(x->w->ctx, s->i, why);
     if (st && !x->st && x->err)
         *x->err = *why;
+    if (st == SG_ERR_MEMORY && st != why->status && !x->st)
+        sg_fail_memory(x->err, "answers"); /* to give it up */
     if (st)
         stop(x, st, st == SG_ERR_MEMORY);
     clear(s);
@@ -436,7 +539,7 @@ static void take(run *x, const sg_wire_reply *r)
             clear(s);
             x->done++;
         } else if (st == SG_ERR_FORMAT) {
-            char where[1024];
+            char where[SG_WIRE_URL_MOST + 64];
 
             snprintf(where, sizeof where, "%s%s", x->c->url, x->w->path);
             hide_key(x->c, err.message);

@@ -2,8 +2,8 @@
  *
  * What may pass is tried again: no connection, a cut or late answer, one that is no JSON, and the statuses 408, 409, 425, 429 and 5xx;
  * after retry_seconds, twice as long every time and at most a minute, less a random part, and never before the server's Retry-After.
- * A 429 holds back all requests. Everything else is final, a certificate that is not trusted above all: nothing is sent then. The key is in the Authorization header and nowhere else: where a server
- * repeats it, it is cut out of what errors say. */
+ * A 429 holds back all requests. Everything else is final, a certificate that is not trusted above all: nothing is sent then. The key is
+ * in the Authorization header and nowhere else: where a server repeats it, it is cut out of answers and of what errors say. */
 #ifndef SG_LM_CLIENT_H
 #define SG_LM_CLIENT_H
 

@@ -29,8 +29,7 @@ const size_t sg_n_contrast_options = sizeof sg_contrast_options / sizeof *sg_con
 enum { CONFIG_MOST = 16 << 20, LIST_MOST = 10000 };
 enum { STREAM_VALID = SG_RNG_USER + 71, STREAM_POSITIVE, STREAM_NEGATIVE };
 
-/* ---- a step ----------------------------------------------------------------------------------------------------------------- */
-
+/* ---- vectors ---------------------------------------------------------------------------------------------------------------- */
 /* Vectors of texts first .. end - 1, before they get unit length. */
 static sg_tensor *vectors(sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch, sg_pooler pooler, int first, int end)
 {
@@ -48,7 +47,90 @@ static sg_tensor *vectors(sg_graph *g, const sg_bert *b, const sg_contrast_batch
     return pooler == SG_POOL_MEAN ? sg_segment_mean(g, x, offsets, n) : sg_rows(g, x, row, n);
 }
 
-static int nearest_is_own(const sg_tensor *q, const sg_tensor *c)
+/* ---- which answers are wrong ------------------------------------------------------------------------------------------------ */
+typedef struct named_text {
+    const int32_t *id;
+    int n, number;
+} named_text;
+
+static int by_tokens(const void *a, const void *b)
+{
+    const named_text *x = a, *y = b;
+    const int d = x->n != y->n ? (x->n > y->n) - (x->n < y->n) : x->n ? memcmp(x->id, y->id, (size_t)x->n * sizeof *x->id) : 0;
+
+    return d ? d : (x->number > y->number) - (x->number < y->number);
+}
+
+/* name[i] is the first text of the batch that is the same as text i, as the model reads it. */
+static int32_t *name_texts(sg_graph *g, const sg_contrast_batch *b)
+{
+    int32_t *name = sg_scratch(g, (size_t)b->texts, sizeof *name);
+    named_text *list = sg_scratch(g, (size_t)b->texts, sizeof *list);
+
+    if (!name || !list)
+        return NULL;
+    for (int i = 0; i < b->texts; i++)
+        list[i] = (named_text){b->id + b->offsets[i], b->offsets[i + 1] - b->offsets[i], i};
+    qsort(list, (size_t)b->texts, sizeof *list, by_tokens);
+    for (int i = 0, first = 0; i < b->texts; i++) {
+        const size_t bytes = (size_t)list[i].n * sizeof *list[i].id;
+
+        if (list[i].n != list[first].n || (bytes && memcmp(list[i].id, list[first].id, bytes) != 0))
+            first = i;
+        name[list[i].number] = list[first].number;
+    }
+    return name;
+}
+
+/* Marks with r + 1 what is right for query r, by name. */
+static void mark_right(int32_t *right, const int32_t *name, int pairs, int r)
+{
+    for (int k = 0; k < pairs; k++)
+        if (name[k] == name[r])
+            right[name[pairs + k]] = r + 1;
+}
+
+/* For the loss: each query's own answer, -1 for one that has no wrong ones, and the further right ones, which it leaves out. */
+static bool tell_apart(sg_among_spec *out, int *asked, sg_graph *g, const sg_contrast_batch *b)
+{
+    const int n = b->texts - b->pairs;
+    int32_t *own = sg_scratch(g, (size_t)b->pairs, sizeof *own), *offsets = sg_scratch(g, (size_t)b->pairs + 1, sizeof *offsets);
+    int32_t *right = sg_scratch(g, (size_t)b->texts, sizeof *right), *name = name_texts(g, b), *left_out = NULL;
+    size_t count = 0;
+
+    *asked = 0;
+    if (!own || !offsets || !right || !name)
+        return false;
+    for (int pass = 0; pass < 2; pass++) { /* counts, then lists them */
+        if (pass && (count > INT32_MAX || !(left_out = sg_scratch(g, count + 1, sizeof *left_out)))) {
+            sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: answers that are the same");
+            return false;
+        }
+        memset(right, 0, (size_t)b->texts * sizeof *right);
+        count = 0;
+        for (int r = 0; r < b->pairs; r++) {
+            const size_t before = count;
+
+            mark_right(right, name, b->pairs, r);
+            offsets[r] = (int32_t)before;
+            for (int j = 0; j < n; j++)
+                if (j != r && right[name[b->pairs + j]] == r + 1) {
+                    if (pass)
+                        left_out[count] = j;
+                    count++;
+                }
+            own[r] = count - before < (size_t)n - 1 ? r : -1;
+            *asked += pass && own[r] >= 0;
+        }
+    }
+    offsets[b->pairs] = (int32_t)count;
+    out->own = own;
+    out->offsets = offsets;
+    out->out = left_out;
+    return true;
+}
+
+static int nearest_is_own(const sg_tensor *q, const sg_tensor *c, const sg_among_spec *among)
 {
     const size_t d = (size_t)q->dim[1];
     int correct = 0;
@@ -56,23 +138,31 @@ static int nearest_is_own(const sg_tensor *q, const sg_tensor *c)
     for (int r = 0; r < q->dim[0]; r++) {
         const float *x = q->data + (size_t)r * d;
         const float own = sg_kernels_best()->dot(x, c->data + (size_t)r * d, d);
-        bool best = true;
+        int32_t out = among->offsets[r]; /* they ascend */
+        bool best = among->own[r] >= 0;
 
-        for (int j = 0; j < c->dim[0] && best; j++)
-            best = j == r || sg_kernels_best()->dot(x, c->data + (size_t)j * d, d) < own;
+        for (int j = 0; j < c->dim[0] && best; j++) {
+            if (out < among->offsets[r + 1] && among->out[out] == j)
+                out++;
+            else
+                best = j == r || sg_kernels_best()->dot(x, c->data + (size_t)j * d, d) < own;
+        }
         correct += best;
     }
     return correct;
 }
 
+/* ---- a step ----------------------------------------------------------------------------------------------------------------- */
 /* Loss of the vectors e (texts, dim), queries first. */
-static sg_tensor *loss_of(int *correct, sg_graph *g, sg_tensor *e, int pairs, const sg_contrast_how *how)
+static sg_tensor *loss_of(sg_contrast_told *told, sg_graph *g, sg_tensor *e, const sg_contrast_batch *batch, const sg_contrast_how *how)
 {
-    const int texts = e ? e->dim[0] : 0;
+    const int texts = batch->texts, pairs = batch->pairs;
     int32_t *row = sg_scratch(g, (size_t)texts, sizeof *row);
+    sg_among_spec among = {.scale = 1 / how->temperature};
     sg_tensor *sum = NULL;
 
-    if (!e || !row)
+    *told = (sg_contrast_told){0};
+    if (!e || !row || !tell_apart(&among, &told->asked, g, batch))
         return NULL;
     for (int i = 0; i < texts; i++)
         row[i] = i;
@@ -86,10 +176,10 @@ static sg_tensor *loss_of(int *correct, sg_graph *g, sg_tensor *e, int pairs, co
 
         a = sg_l2norm(g, a, 1e-12f);
         b = sg_l2norm(g, b, 1e-12f);
-        one = sg_batch_ce(g, a, b, 1 / how->temperature);
+        one = sg_batch_ce_among(g, a, b, &among);
         sum = sum ? sg_plus(g, sum, one) : one;
         if (i == 0 && a && b)
-            *correct = nearest_is_own(a, b);
+            told->correct = nearest_is_own(a, b, &among);
     }
     return sg_scale(g, sum, 1 / (float)n);
 }
@@ -104,21 +194,21 @@ static int piece_end(const sg_contrast_batch *batch, int tokens, int first)
     return end;
 }
 
-static sg_status all_at_once(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
                              const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
 {
     sg_tensor *x;
     sg_status st;
 
     sg_graph_begin(g, learn ? SG_TRAIN : SG_INFER, 0, step);
-    x = loss_of(correct, g, vectors(g, b, batch, how->pooler, 0, batch->texts), batch->pairs, how);
+    x = loss_of(told, g, vectors(g, b, batch, how->pooler, 0, batch->texts), batch, how);
     if ((st = sg_graph_status(g, err)))
         return st;
-    *loss = (double)x->data[0];
+    told->loss = (double)x->data[0];
     return learn ? sg_backward(g, x, err) : SG_OK;
 }
 
-static sg_status in_pieces(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
                            const sg_contrast_how *how, bool learn, uint64_t step, sg_param *e, sg_error *err)
 {
     const size_t dim = (size_t)b->config.dim;
@@ -134,10 +224,10 @@ static sg_status in_pieces(double *loss, int *correct, sg_graph *g, const sg_ber
     if (st)
         return st;
     sg_graph_begin(g, learn ? SG_TRAIN : SG_INFER, 0, step);
-    sg_tensor *x = loss_of(correct, g, sg_leaf(g, e), batch->pairs, how);
+    sg_tensor *x = loss_of(told, g, sg_leaf(g, e), batch, how);
     if ((st = sg_graph_status(g, err)))
         return st;
-    *loss = (double)x->data[0];
+    told->loss = (double)x->data[0];
     if (!learn)
         return SG_OK;
     st = sg_backward(g, x, err);
@@ -152,17 +242,17 @@ static sg_status in_pieces(double *loss, int *correct, sg_graph *g, const sg_ber
     return st;
 }
 
-sg_status sg_contrast_step(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
                            const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
 {
     sg_param e = {.name = "vectors", .rank = 2, .dim = {batch->texts, b->config.dim}, .count = (size_t)batch->texts * (size_t)b->config.dim};
     sg_status st;
 
     if (batch->offsets[batch->texts] <= how->tokens)
-        return all_at_once(loss, correct, g, b, batch, how, learn, step, err);
+        return all_at_once(told, g, b, batch, how, learn, step, err);
     e.value = sg_alloc_array(e.count, sizeof *e.value);
     e.grad = sg_alloc_zero(e.count, sizeof *e.grad);
-    st = e.value && e.grad ? in_pieces(loss, correct, g, b, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
+    st = e.value && e.grad ? in_pieces(told, g, b, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
     sg_free(e.value);
     sg_free(e.grad);
     return st;
@@ -191,6 +281,7 @@ typedef struct loop {
     size_t n, cap;
     uint32_t *train, *valid, *order; /* owned */
     size_t n_train, n_valid;
+    bool lone; /* a single pair was kept for validation: it is learned, too */
     int32_t *batch_id, *offsets; /* owned: of a step */
     size_t cap_batch, cap_offsets;
     sg_graph *graph;
@@ -306,6 +397,13 @@ static sg_status read_pairs(loop *l, const char *path)
             l->valid[l->n_valid++] = (uint32_t)i;
         else
             l->train[l->n_train++] = (uint32_t)i;
+    }
+    if (l->n_valid == 1) { /* its answer is the only one to choose: it tells nothing */
+        for (size_t i = 0; i < l->n; i++)
+            l->train[i] = (uint32_t)i;
+        l->n_train = l->n;
+        l->n_valid = 0;
+        l->lone = true;
     }
     if (l->n_train < 2)
         return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at least two pairs to learn from, found %zu", path, l->n_train);
@@ -427,6 +525,15 @@ done:
     return st;
 }
 
+/* The pair after the last of the batch that begins at `at`; a pair that would be left by itself at the end belongs to it, too: a loss over
+ * one answer is 0. */
+static size_t batch_end(const loop *l, size_t n, size_t at)
+{
+    const size_t batch = (size_t)l->c->batch;
+
+    return n - at <= batch + 1 ? n : at + batch;
+}
+
 static sg_status validate(loop *l, int64_t step, double loss_train)
 {
     double sum = 0, n = 0, hits = 0;
@@ -434,20 +541,27 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
 
     for (size_t at = 0, to; at < l->n_valid && !st; at = to) {
         sg_contrast_batch b;
-        double loss;
-        int correct;
+        sg_contrast_told told;
 
-        to = at + (size_t)l->c->batch < l->n_valid ? at + (size_t)l->c->batch : l->n_valid;
+        to = batch_end(l, l->n_valid, at);
         if (!(st = make_batch(l, &b, l->valid, at, to, 0)) &&
-            !(st = sg_contrast_step(&loss, &correct, l->graph, &l->bert, &b, &l->how, false, 0, l->err))) {
-            sum += loss * b.pairs;
-            hits += correct;
-            n += b.pairs;
+            !(st = sg_contrast_step(&told, l->graph, &l->bert, &b, &l->how, false, 0, l->err))) {
+            sum += told.loss * told.asked;
+            hits += told.correct;
+            n += told.asked;
         }
     }
-    if (st || n == 0)
+    if (st || l->n_valid == 0)
         return st;
+    if (n == 0) { /* of step 0 already: the answers that are drawn here are the same every time */
+        l->n_valid = 0;
+        return sg_progress_say(l->progress, l->err, "tune", "the pairs kept for validation have no wrong answers: the last weights are kept");
+    }
     const double loss = sum / n;
+    if (!isfinite(loss) && step == 0)
+        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+    if (!isfinite(loss))
+        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %lld steps; try a lower lr", (long long)step);
     const bool best = step == 0 || loss < l->best;
     if (step == 0)
         l->first = loss;
@@ -464,37 +578,44 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
                            loss, hits / n, best && step ? " (best so far)" : "");
 }
 
+static int64_t steps_of_epoch(const loop *l)
+{
+    const size_t batch = (size_t)l->c->batch;
+
+    return (int64_t)(l->n_train / batch + (l->n_train % batch > 1));
+}
+
 static sg_status run(loop *l, int64_t *steps)
 {
     const size_t batch = (size_t)l->c->batch;
-    const int64_t per_epoch = (int64_t)(l->n_train / batch + (l->n_train % batch > 1)), total = per_epoch * l->c->epochs;
+    const int64_t per_epoch = steps_of_epoch(l), total = per_epoch * l->c->epochs;
     sg_status st = validate(l, 0, 0);
 
     for (int e = 0; e < l->c->epochs && !st; e++) {
-        double sum = 0;
+        double sum = 0, asked = 0;
 
         sg_rng_permutation(l->order, (uint32_t)l->n_train, (uint64_t)l->c->seed, SG_RNG_SHUFFLE, (uint64_t)e);
         for (size_t i = 0; i < l->n_train; i++)
             l->order[i] = l->train[l->order[i]];
         for (int64_t k = 0; k < per_epoch && !st; k++) {
-            const size_t from = (size_t)k * batch, to = from + batch < l->n_train ? from + batch : l->n_train;
+            const size_t from = (size_t)k * batch, to = batch_end(l, l->n_train, from);
             sg_contrast_batch b;
-            double loss = 0;
-            int correct;
+            sg_contrast_told told;
 
             if ((st = make_batch(l, &b, l->order, from, to, (uint64_t)e)) ||
-                (st = sg_contrast_step(&loss, &correct, l->graph, &l->bert, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
+                (st = sg_contrast_step(&told, l->graph, &l->bert, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
                 (st = sg_optim_step(l->optim, l->pool, NULL, l->err)))
                 break;
-            sum += loss;
+            sum += told.loss * told.asked;
+            asked += told.asked;
             ++*steps;
             st = sg_progress_tick(l->progress,
                                   &(sg_progress_event){
-                                      .stage = "tune", .unit = "steps", .done = (double)*steps, .total = (double)total, .loss = loss},
+                                      .stage = "tune", .unit = "steps", .done = (double)*steps, .total = (double)total, .loss = told.loss},
                                   l->err);
         }
         if (!st)
-            st = validate(l, *steps, sum / (double)per_epoch);
+            st = validate(l, *steps, asked > 0 ? sum / asked : 0);
     }
     return st;
 }
@@ -568,7 +689,7 @@ static sg_status prepare(loop *l, const char *data)
         return sg_fail(l->err, SG_ERR_USAGE, "%s: expected another folder than the model's own", l->out);
     if ((st = open_model(l)) || (st = read_pairs(l, data)))
         return st;
-    const int64_t total = (int64_t)(l->n_train / (size_t)c->batch + (l->n_train % (size_t)c->batch > 1)) * c->epochs;
+    const int64_t total = steps_of_epoch(l) * c->epochs;
     const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW,
                                 .lr = c->lr,
                                 .beta1 = 0.9,
@@ -586,6 +707,9 @@ static sg_status prepare(loop *l, const char *data)
     for (size_t i = 0; i < l->bert.params.n && l->n_valid; i++)
         if (!(l->keep[i] = sg_alloc_zero(l->bert.params.list[i]->count, sizeof(float))))
             return sg_fail_memory(l->err, "best weights");
+    if (l->lone)
+        return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs: one kept for validation would tell nothing, it is "
+                               "learned, too, and the last weights are kept", sg_params_count(&l->bert.params), l->n);
     return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs (%zu kept for validation)",
                            sg_params_count(&l->bert.params), l->n, l->n_valid);
 }

@@ -48,8 +48,15 @@ typedef struct sg_contrast_how {
     int tokens; /* worked on at once */
 } sg_contrast_how;
 
-/* Loss of the batch; learn: gradients of the encoder's weights are added to. correct: queries whose own answer was nearest. */
-sg_status sg_contrast_step(double *loss, int *correct, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+typedef struct sg_contrast_told {
+    double loss; /* mean over the queries that are asked */
+    int asked;   /* queries that have a wrong answer in the batch */
+    int correct; /* of them, those whose own answer was nearest */
+} sg_contrast_told;
+
+/* Loss of the batch; learn: gradients of the encoder's weights are added to. Not wrong for a query is a text that is the answer of a pair
+ * with the same query, wherever in the batch it stands. */
+sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
                            const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err);
 
 /* A folder of the BERT family, lines {"query": "...", "pos": ["..."], "neg": ["..."]} (neg may be missing; a text stands for a list of

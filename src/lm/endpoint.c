@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- requests ------------------------------------------------------------------------------------------------------------ */
 static json_t *text_json(const char *before, sg_bytes text)
@@ -98,7 +99,18 @@ static sg_status first_choice(const json_t **out, const json_t *answer, sg_error
                          sg_json_describe(*out, (char[64]){0}));
 }
 
-sg_status sg_endpoint_read_chat(sg_bytes *text, const json_t *answer, sg_error *err)
+/* OpenAI's words, and those of others who speak its dialect. What is not said is taken for whole. */
+static bool is_cut(const char *reason)
+{
+    static const char *const words[] = {"length", "max_tokens", "model_length", "content_filter"};
+
+    for (size_t i = 0; reason && i < sizeof words / sizeof *words; i++)
+        if (strcasecmp(reason, words[i]) == 0)
+            return true;
+    return false;
+}
+
+sg_status sg_endpoint_read_chat(sg_bytes *text, bool *cut, const json_t *answer, sg_error *err)
 {
     const json_t *choice, *content;
     json_t *message;
@@ -112,6 +124,7 @@ sg_status sg_endpoint_read_chat(sg_bytes *text, const json_t *answer, sg_error *
         return sg_fail(err, SG_ERR_FORMAT, "answer: 'message': 'content': expected a string, found %s",
                        sg_json_describe(content, (char[64]){0}));
     *text = (sg_bytes){json_string_value(content), json_string_length(content)};
+    *cut = is_cut(json_string_value(json_object_get(choice, "finish_reason")));
     return SG_OK;
 }
 

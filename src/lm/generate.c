@@ -172,11 +172,28 @@ static sg_status give_answer(writer *w, search *s, sg_error *err)
         if (st)
             return st;
     }
-    w->out[s->number] = (sg_answer){s->done, s->n_done};
+    const sg_generate_watch *watch = w->job->watch;
+    const int number = s->number;
+
+    w->out[number] = (sg_answer){s->done, s->n_done};
     s->done = NULL;
     s->n_done = 0;
     close_search(w, s);
-    return SG_OK;
+    return watch && watch->done ? watch->done(watch->ctx, number, &w->out[number], err) : SG_OK;
+}
+
+/* Does somebody who watches say that a text ends with its last token? */
+static sg_status asked_to_end(bool *yes, const writer *w, int prompt, const sg_token_list *written, sg_error *err)
+{
+    const sg_generate_watch *watch = w->job->watch;
+
+    *yes = false;
+    return watch && watch->ends && !w->job->guide ? watch->ends(yes, watch->ctx, prompt, written, err) : SG_OK;
+}
+
+static sg_status not_finite(sg_error *err)
+{
+    return sg_fail(err, SG_ERR_NUMERIC, "the model's numbers are not finite: nothing can follow");
 }
 
 /* ---- one text: the likeliest token, or one drawn ---------------------------------------------------------------------------- */
@@ -192,7 +209,10 @@ static sg_status end_alone(writer *w, search *s, sg_error *err)
 static sg_status advance_alone(writer *w, search *s, const float *logits, sg_error *err)
 {
     const sg_sampling how = {w->c->temperature, w->c->top_k, w->c->top_p, w->c->min_p, (uint64_t)w->c->seed};
+    const sg_generate_watch *watch = w->job->watch;
+    const uint64_t number = watch && watch->number ? watch->number(watch->ctx, s->number) : (uint64_t)s->number;
     line *l = &s->line[0];
+    bool ends;
     options o;
     int32_t id;
     sg_status st = list_options(&o, w, logits, l->at, err);
@@ -202,16 +222,20 @@ static sg_status advance_alone(writer *w, search *s, const float *logits, sg_err
     if (o.ends && !o.n)
         return end_alone(w, s, err);
     /* w->index names the options: scratch of its own */
-    id = sg_sample(o.logits, o.n, &how, (uint64_t)s->number, l->tokens.n, (int32_t *)(void *)w->candidate, w->value);
+    id = sg_sample(o.logits, o.n, &how, number, l->tokens.n, (int32_t *)(void *)w->candidate, w->value);
     if (o.token)
         id = o.token[id];
-    l->logp += sg_token_logp(logits, vocab_of(w), id);
+    l->logp += sg_token_logp(logits, vocab_of(w), id); /* NaN where any logit is, whatever was drawn */
+    if (!isfinite(l->logp))
+        return not_finite(err);
     if (ends_text(w, id))
         return end_alone(w, s, err);
     if (w->job->guide)
         sg_guide_step(w->job->guide, &l->at, id);
     w->report->tokens++;
-    return push(&l->tokens, id, err);
+    if ((st = push(&l->tokens, id, err)) || (st = asked_to_end(&ends, w, s->number, &l->tokens, err)))
+        return st;
+    return ends ? end_alone(w, s, err) : SG_OK;
 }
 
 /* ---- beams ------------------------------------------------------------------------------------------------------------------ */
@@ -239,7 +263,7 @@ static sg_status list_candidates(int *n, writer *w, search *s, const float *logi
         const double all = log((double)sg_sum_exp(&top, logits, vocab));
         bool ended = false; /* several tokens may end a text: the likeliest one does */
         options o;
-        sg_status st = list_options(&o, w, logits, s->line[i].at, err);
+        sg_status st = isfinite(all) && isfinite(top) ? list_options(&o, w, logits, s->line[i].at, err) : not_finite(err);
 
         if (st)
             return st;
@@ -298,8 +322,13 @@ static sg_status advance_beams(writer *w, search *s, const float *logits, sg_err
         if (c->token < 0) {
             st = finish(w, s, &s->line[c->line], c->score, true, err);
         } else if (c->score > -INFINITY && !(st = extend(&next[kept], w, s, c, !used[c->line], err))) {
+            bool ends;
+
             used[c->line] = true;
             kept++;
+            if (!(st = asked_to_end(&ends, w, s->number, &next[kept - 1].tokens, err)) && ends &&
+                !(st = finish(w, s, &next[kept - 1], c->score, true, err)))
+                drop_line(w, &next[--kept]);
         }
     }
     for (int i = 0; i < s->n && used && next; i++) {
@@ -333,16 +362,16 @@ static sg_status advance(writer *w, search *s, const float *logits, sg_error *er
     const sg_generate_watch *watch = w->job->watch;
     sg_status st = SG_OK;
 
-    if (watch && s->line[0].tokens.n == 0)
+    if (watch && watch->first && s->line[0].tokens.n == 0)
         st = watch->first(watch->ctx, s->number, logits, err);
     if (!st)
         st = w->c->beam > 1 ? advance_beams(w, s, logits, err) : advance_alone(w, s, logits, err);
-    for (int i = 0; i < s->n && watch && !st; i++)
+    for (int i = 0; i < s->n && watch && watch->kept && !st; i++)
         st = watch->kept(watch->ctx, s->number, &s->line[i].tokens, s->line[i].logp, err);
     if (st)
         return st;
     if (s->n == 0 && s->n_done == 0)
-        return sg_fail(err, SG_ERR_FORMAT, "the model's numbers are not finite: nothing can follow");
+        return not_finite(err); /* what may follow has logits of -infinity */
     if (is_settled(w, s))
         while (s->n > 0)
             drop_line(w, &s->line[--s->n]);

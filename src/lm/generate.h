@@ -32,7 +32,7 @@ extern const size_t sg_n_generate_options;
 
 typedef struct sg_written {
     sg_token_list tokens; /* owned; without the one that ended it */
-    bool ended;           /* by a token that ends, or the guide let nothing follow; else it was cut at the length */
+    bool ended;           /* by a token or a watch that ends it, or the guide let nothing follow; else it was cut at the length */
     double logp;          /* of its tokens and the one that ended it, among all tokens of the model */
 } sg_written;
 
@@ -41,11 +41,15 @@ typedef struct sg_answer { /* to one prompt */
     int n;
 } sg_answer;
 
-/* Told of all that beams hold on the way, not of the answer alone. What is handed over is valid during the call. */
+/* Told and asked on the way; any of them may be NULL. What is handed over is valid during the call. */
 typedef struct sg_generate_watch {
     void *ctx;
     sg_status (*first)(void *ctx, int prompt, const float *logits, sg_error *err); /* (vocab) of what follows the prompt; once */
-    sg_status (*kept)(void *ctx, int prompt, const sg_token_list *written, double logp, sg_error *err); /* a text that goes on */
+    sg_status (*kept)(void *ctx, int prompt, const sg_token_list *written, double logp, sg_error *err); /* a text that goes on, of all beams */
+    /* Does the text end with the last of these tokens? It is asked of each new one; with a guide never. */
+    sg_status (*ends)(bool *yes, void *ctx, int prompt, const sg_token_list *written, sg_error *err);
+    sg_status (*done)(void *ctx, int prompt, sg_answer *a, sg_error *err); /* an answer, as soon as it is there: it may be freed */
+    uint64_t (*number)(void *ctx, int prompt); /* that draws depend on; NULL: the prompt's place among all */
 } sg_generate_watch;
 
 typedef struct sg_generate_job {
@@ -63,7 +67,8 @@ typedef struct sg_generate_report {
     double tokens;        /* written, of all beams */
 } sg_generate_report;
 
-/* out (n, zeroed): freed by the caller, also after an error. An answer does not depend on the other prompts, `batch` or the threads. */
+/* out (n, zeroed): freed by the caller, also after an error. An answer does not depend on the other prompts (but for the number that its
+ * draws take), `batch` or the threads. */
 sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_generate_job *job, const sg_generate_config *c,
                       const sg_progress *progress, sg_error *err);
 void sg_answer_free(sg_answer *a);

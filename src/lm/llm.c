@@ -3,9 +3,9 @@
 
 #include "base/alloc.h"
 #include "base/io.h"
-#include "file/sha256.h"
+#include "base/utf8.h"
+#include "lm/identity.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,90 +72,15 @@ static sg_status read_offers(unsigned *out, const char *list, sg_error *err)
 }
 
 /* ---- what a model is, for keys --------------------------------------------------------------------------------------------- */
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Files that decide what a model answers; notes and other formats of the weights do not. */
-static bool counts(const char *name)
-{
-    static const char *const ends[] = {".json", ".safetensors", ".model", ".txt", ".gguf", ".zst", ".gz"};
-    const size_t size = strlen(name);
-
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (size > strlen(ends[i]) && strcmp(name + size - strlen(ends[i]), ends[i]) == 0)
-            return true;
-    return false;
-}
-
-static sg_status hash_path(sg_sha256 *h, const char *path, const char *shown, bool inside, sg_error *err);
-
-/* Names in byte order: the modules of a sentence-transformers folder are folders inside it. */
-static sg_status hash_folder(sg_sha256 *h, const char *dir, bool inside, sg_error *err)
-{
-    DIR *d = sg_io_fault() ? NULL : opendir(dir);
-    const struct dirent *e;
-    char **name = NULL;
-    size_t n = 0, cap = 0;
-    sg_status st = SG_OK;
-
-    if (!d)
-        return sg_fail_errno(err, dir, "open");
-    while (!st && (e = readdir(d))) {
-        if (e->d_name[0] == '.')
-            continue;
-        if (!sg_grow(&name, &cap, n + 1, sizeof *name) || !(name[n] = sg_strdup(e->d_name)))
-            st = sg_fail_memory(err, dir);
-        else
-            n++;
-    }
-    closedir(d);
-    if (n)
-        qsort(name, n, sizeof *name, by_name);
-    for (size_t i = 0; i < n; i++) {
-        char *path = st ? NULL : sg_path_join(dir, name[i]);
-
-        if (!st)
-            st = path ? hash_path(h, path, name[i], inside, err) : sg_fail_memory(err, dir);
-        sg_free(path);
-        sg_free(name[i]);
-    }
-    sg_free(name);
-    return st;
-}
-
-static sg_status hash_path(sg_sha256 *h, const char *path, const char *shown, bool inside, sg_error *err)
-{
-    char hex[65];
-    sg_status st;
-
-    if (sg_dir_exists(path))
-        return inside ? SG_OK : hash_folder(h, path, true, err);
-    if (!counts(shown))
-        return SG_OK;
-    if ((st = sg_sha256_file(hex, NULL, path, err)))
-        return st;
-    sg_sha256_add(h, shown, strlen(shown) + 1);
-    sg_sha256_add(h, hex, 64);
-    return SG_OK;
-}
-
 sg_status sg_llm_identify(sg_llm *l, sg_error *err)
 {
-    const char *where = l->name;
-    sg_sha256 h;
     char hex[65];
     sg_status st;
 
     if (l->id)
         return SG_OK;
-    sg_sha256_init(&h);
-    if ((st = sg_dir_exists(where) ? hash_folder(&h, where, false, err)
-                                   : hash_path(&h, where, ".gguf.gguf", false, err)) ||
-        (l->adapter && (st = hash_folder(&h, l->adapter, false, err))))
+    if ((st = sg_model_identify(hex, l->name, l->adapter, err)))
         return st;
-    sg_sha256_hex(&h, hex);
     l->id = sg_strdup(hex);
     return l->id ? SG_OK : sg_fail_memory(err, "model");
 }
@@ -220,11 +145,13 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
 
 sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, sg_error *err)
 {
-    sg_llm *l = sg_alloc_zero(1, sizeof *l);
+    sg_llm *l;
     sg_status st;
 
     *out = NULL;
-    if (!l)
+    if (!sg_utf8_valid(c->stop, strlen(c->stop)))
+        return sg_fail(err, SG_ERR_USAGE, "stop: expected a text in UTF-8, found bytes that are none");
+    if (!(l = sg_alloc_zero(1, sizeof *l)))
         return sg_fail_memory(err, "model");
     l->config = *c;
     if ((st = sg_llm_is_remote(where) ? open_remote(l, where, err) : open_local(l, where, err))) {

@@ -70,7 +70,7 @@ typedef struct sg_turns {
 typedef struct sg_llm_answer {
     sg_bytes text;
     const char *key; /* in the cache; "": there is none */
-    bool cached;
+    bool cached, cut; /* cut: its length ended it */
 } sg_llm_answer;
 
 typedef struct sg_llm_work {
@@ -91,7 +91,8 @@ typedef struct sg_llm_count {
     double tokens_in, tokens_out;   /* of what is asked, about: before the answers came */
 } sg_llm_count;
 
-/* cache NULL: none. count: filled before the first request is sent. */
+/* cache NULL: none. count: filled before the first request is sent. What a model here draws depends on the seed, the origin and the turns,
+ * and not on what else is asked. */
 sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_count *count, sg_pool *pool,
                       const sg_progress *progress, sg_error *err);
 
@@ -100,8 +101,19 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
 sg_status sg_llm_embed(float **vectors, int32_t *dim, sg_llm *l, const sg_bytes *text, size_t n,
                        sg_cache *cache, sg_pool *pool, const sg_progress *progress, json_t **report,
                        sg_error *err);
-/* Log-probability of each text after the prompt, and its tokens; as in lm/score.h. chat: a conversation in place of the prompt; NULL: none. */
-sg_status sg_llm_score(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_turns *chat, const sg_bytes *text, size_t n,
-                       sg_pool *pool, const sg_progress *progress, sg_error *err);
+typedef struct sg_llm_scores {
+    sg_bytes prompt;
+    const sg_turns *chat; /* a conversation in place of the prompt; NULL: none */
+    const sg_bytes *text; /* (n) */
+    size_t n;
+    void *ctx;
+    /* Text i has no score, for this reason; SG_OK: go on. NULL: that is an error. */
+    sg_status (*give_up)(void *ctx, size_t i, const sg_error *why);
+} sg_llm_scores;
+
+/* Log-probability of each text after the prompt, and its tokens; as in lm/score.h. With a cache each score is kept as soon as it is there;
+ * *cached: how many it had. */
+sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, const sg_llm_scores *w, sg_cache *cache, sg_pool *pool,
+                       const sg_progress *progress, sg_error *err);
 
 #endif

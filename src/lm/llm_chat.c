@@ -5,6 +5,7 @@
 #include "file/json.h"
 #include "file/receipt.h"
 #include "lm/endpoint.h"
+#include "lm/stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,37 +29,62 @@ typedef struct chat {
     size_t n, n_first;
 } chat;
 
-/* All that an answer depends on, as one text. */
+/* All that an answer depends on, as one text. The batch is none of it, and stands there as it always did for the sake of older caches,
+ * in which `think` was unknown; `draws` counts the ways in which a model here has taken its random numbers. */
 static sg_status describe_params(chat *c, sg_error *err)
 {
     const sg_llm_config *o = &c->l->config;
-    json_t *all = sg_receipt_options(&o->generate, sg_generate_options, sg_n_generate_options);
+    sg_generate_config usual, g = o->generate;
+    json_t *all;
 
+    sg_options_init(&usual, sg_generate_options, sg_n_generate_options);
+    g.batch = usual.batch;
+    all = sg_receipt_options(&g, sg_generate_options, sg_n_generate_options);
+    if (all && g.think)
+        json_object_del(all, "think");
     if (all && !json_object_set_new(all, "stop", json_string(o->stop)) &&
-        !json_object_set_new(all, "json_object", json_boolean(o->json_object)))
+        !json_object_set_new(all, "json_object", json_boolean(o->json_object)) &&
+        (c->l->client || g.temperature <= 0 || !json_object_set_new(all, "draws", json_integer(2))))
         sg_json_print_compact(&c->params, all);
     json_decref(all);
     return c->params.data && !c->params.failed ? SG_OK : sg_fail_memory(err, "options");
 }
 
-static sg_status key_of(sg_cache_key key, const chat *c, const sg_turns *t, sg_error *err)
+/* Of the turns behind some parts. */
+static sg_status hash_turns(sg_cache_key key, const sg_bytes *before, size_t n_before, const sg_turns *t, sg_error *err)
 {
-    const size_t n = 4 + 2 * t->n;
+    const size_t n = n_before + 2 * t->n;
     sg_bytes *part = sg_alloc_array(n, sizeof *part);
 
     if (!part)
         return sg_fail_memory(err, "prompt");
-    part[0] = sg_llm_bytes("chat");
-    part[1] = sg_llm_bytes(c->cache ? c->l->id : "");
-    part[2] = (sg_bytes){c->params.data, c->params.size};
-    part[3] = c->w->origin;
+    memcpy(part, before, n_before * sizeof *before);
     for (size_t i = 0; i < t->n; i++) {
-        part[4 + 2 * i] = sg_llm_bytes(t->turn[i].role);
-        part[5 + 2 * i] = t->turn[i].text;
+        part[n_before + 2 * i] = sg_llm_bytes(t->turn[i].role);
+        part[n_before + 2 * i + 1] = t->turn[i].text;
     }
     sg_cache_key_of(key, part, n);
     sg_free(part);
     return SG_OK;
+}
+
+static sg_status key_of(sg_cache_key key, const chat *c, const sg_turns *t, sg_error *err)
+{
+    const sg_bytes before[] = {sg_llm_bytes("chat"), sg_llm_bytes(c->cache ? c->l->id : ""), {c->params.data, c->params.size}, c->w->origin};
+
+    return hash_turns(key, before, 4, t, err);
+}
+
+/* The same request, the same draws, with a cache or without, whatever else is asked. */
+static sg_status number_of(uint64_t *number, const chat *c, const sg_turns *t, sg_error *err)
+{
+    const sg_bytes before[] = {sg_llm_bytes("draw"), c->w->origin};
+    sg_cache_key key;
+    const sg_status st = hash_turns(key, before, 2, t, err);
+
+    key[16] = 0;
+    *number = st ? 0 : strtoull(key, NULL, 16);
+    return st;
 }
 
 static sg_status count_tokens(chat *c, const sg_turns *t, double *tokens, sg_error *err)
@@ -116,15 +142,15 @@ static sg_status look_up(chat *c, sg_llm_count *count, sg_error *err)
     for (size_t i = 0; i < c->w->n && !st; i++) {
         request r = {.i = i};
         sg_turns t = {0};
-        bool found = false;
+        bool found = false, cut = false;
 
         if ((st = c->w->make(c->w->ctx, i, &t, err)) || (st = key_of(r.key, c, &t, err)))
             break;
         text.size = 0;
         if (c->cache)
-            st = sg_cache_find(c->cache, r.key, c->w->since, &text, &found, err);
+            st = sg_cache_find(c->cache, r.key, c->w->since, &text, &cut, &found, err);
         if (found && !st) {
-            const sg_llm_answer a = {{text.data ? text.data : "", text.size}, r.key, true};
+            const sg_llm_answer a = {{text.data ? text.data : "", text.size}, r.key, true, cut};
 
             count->cached++;
             st = c->w->dry ? SG_OK : c->w->take(c->w->ctx, i, &a, err);
@@ -166,8 +192,13 @@ static void prompt_text(sg_buf *out, const sg_turns *t)
     }
 }
 
-static sg_status keep(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out,
-                      sg_error *err)
+typedef struct said { /* an answer as it came */
+    sg_bytes text;
+    bool cut;
+    double tokens_in, tokens_out;
+} said;
+
+static sg_status keep(const chat *c, const request *r, const said *s, sg_error *err)
 {
     sg_turns t = {0};
     sg_buf prompt = {0};
@@ -180,12 +211,13 @@ static sg_status keep(const chat *c, const request *r, sg_bytes text, double tok
         st = sg_fail_memory(err, "prompt");
     } else {
         const sg_cache_answer a = {.prompt = {prompt.data, prompt.size},
-                                   .text = text,
+                                   .text = s->text,
                                    .model = sg_llm_bytes(c->l->name),
                                    .origin = c->w->origin,
-                                   .tokens_in = tokens_in,
-                                   .tokens_out = tokens_out,
-                                   .time = (int64_t)time(NULL)};
+                                   .tokens_in = s->tokens_in,
+                                   .tokens_out = s->tokens_out,
+                                   .time = (int64_t)time(NULL),
+                                   .cut = s->cut};
 
         st = sg_cache_put(c->cache, r->key, &a, err);
     }
@@ -193,24 +225,16 @@ static sg_status keep(const chat *c, const request *r, sg_bytes text, double tok
     return st;
 }
 
-static sg_bytes before_stop(const chat *c, sg_bytes text)
-{
-    const char *stop = c->l->config.stop;
-    const size_t size = strlen(stop);
-
-    for (size_t i = 0; size && i + size <= text.size; i++)
-        if (memcmp(text.data + i, stop, size) == 0)
-            return (sg_bytes){text.data, i};
-    return text;
-}
-
 /* Keeps an answer, then hands it to every request that asked for it. */
-static sg_status hand_out(const chat *c, const request *r, sg_bytes text, double tokens_in, double tokens_out,
-                          sg_error *err)
+static sg_status hand_out(const chat *c, const request *r, const said *whole, sg_error *err)
 {
-    const sg_llm_answer a = {before_stop(c, text), c->cache ? r->key : "", false};
-    sg_status st = c->cache ? keep(c, r, a.text, tokens_in, tokens_out, err) : SG_OK;
+    said s = *whole;
+    sg_status st;
 
+    s.text = sg_stop_before(s.text, c->l->config.stop);
+    s.cut = s.cut && s.text.size == whole->text.size;
+    const sg_llm_answer a = {s.text, c->cache ? r->key : "", false, s.cut};
+    st = c->cache ? keep(c, r, &s, err) : SG_OK;
     for (; r && !st; r = r->same)
         st = c->w->take(c->w->ctx, r->i, &a, err);
     return st == SG_ERR_FORMAT
@@ -242,12 +266,10 @@ static double usage_of(const json_t *answer, const char *key)
 static sg_status take_remote(void *ctx, size_t i, const json_t *answer, sg_error *err)
 {
     const chat *c = ctx;
-    sg_bytes text;
-    const sg_status st = sg_endpoint_read_chat(&text, answer, err);
+    said s = {.tokens_in = usage_of(answer, "prompt_tokens"), .tokens_out = usage_of(answer, "completion_tokens")};
+    const sg_status st = sg_endpoint_read_chat(&s.text, &s.cut, answer, err);
 
-    return st ? st
-              : hand_out(c, c->first[i], text, usage_of(answer, "prompt_tokens"),
-                         usage_of(answer, "completion_tokens"), err);
+    return st ? st : hand_out(c, c->first[i], &s, err);
 }
 
 static sg_status give_up_all(const chat *c, const request *r, const sg_error *why)
@@ -267,97 +289,134 @@ static sg_status give_up_remote(void *ctx, size_t i, const sg_error *why)
 }
 
 /* ---- chat: a model of ours ------------------------------------------------------------------------------------------------- */
-typedef struct batch { /* requests that are answered together */
-    sg_token_list *prompt; /* owned (n) */
-    const request **of;    /* owned (n) */
-    sg_answer *answer;     /* owned (n) */
+enum { STRETCH = 1024 /* requests whose prompts are there at once */ };
+
+typedef struct local {
+    const chat *c;
+    sg_token_list *prompt; /* owned (STRETCH) */
+    const request **of;    /* owned (STRETCH) */
+    uint64_t *number;      /* owned (STRETCH): of its draws */
+    sg_answer *answer;     /* owned (STRETCH) */
     int n;
-} batch;
+    sg_stopper stop;
+    size_t before; /* requests that are done with, of the stretches before this one */
+    const sg_progress *progress;
+} local;
 
-static void batch_free(batch *b, size_t most)
+/* One more of the stretch, unless it cannot be asked. */
+static sg_status add_local(local *m, const request *r, sg_error *err)
 {
-    for (size_t i = 0; i < most && b->prompt; i++)
-        sg_free(b->prompt[i].id);
-    for (size_t i = 0; i < most && b->answer; i++)
-        sg_answer_free(&b->answer[i]);
-    sg_free(b->prompt);
-    sg_free(b->of);
-    sg_free(b->answer);
-}
-
-/* One more of the batch, unless it cannot be asked. */
-static sg_status add_local(batch *b, const chat *c, const request *r, sg_error *err)
-{
+    const chat *c = m->c;
     const int known = sg_llama_places(c->l->decoder);
-    sg_token_list *prompt = &b->prompt[b->n];
+    sg_token_list *prompt = &m->prompt[m->n];
     sg_turns t = {0};
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
 
-    if (!st && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) &&
+    prompt->n = 0;
+    if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) &&
         (c->l->config.generate.think || !(st = sg_chat_no_thinking(prompt, c->l->decoder, err))) && prompt->n >= (size_t)known)
         st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
     if (!st) {
-        b->of[b->n++] = r;
+        m->of[m->n++] = r;
         return SG_OK;
     }
-    prompt->n = 0;
-    return st == SG_ERR_USAGE && c->w->give_up ? give_up_all(c, r, err) : st;
+    if (st == SG_ERR_USAGE && c->w->give_up && (st = give_up_all(c, r, err)) == SG_ERR_MEMORY)
+        sg_fail_memory(err, "answers");
+    return st;
 }
 
-static sg_status hand_out_local(const chat *c, const batch *b, int i, sg_error *err)
+static sg_status take_local(void *ctx, int i, sg_answer *answer, sg_error *err)
 {
-    const sg_token_list *tokens = &b->answer[i].text[0].tokens;
+    const local *m = ctx;
+    const chat *c = m->c;
+    const sg_written *w = &answer->text[0];
     sg_buf text = {0};
-    sg_status st = sg_tokenizer_decode(&text, sg_llama_tokenizer(c->l->decoder), tokens->id, tokens->n, true, err);
+    sg_status st = sg_tokenizer_decode(&text, sg_llama_tokenizer(c->l->decoder), w->tokens.id, w->tokens.n, true, err);
 
     if (!st && text.failed)
         st = sg_fail_memory(err, "answer");
-    if (!st)
-        st = hand_out(c, b->of[i], (sg_bytes){text.data ? text.data : "", text.size}, (double)b->prompt[i].n, (double)tokens->n, err);
-    sg_buf_free(&text);
-    return st;
-}
-
-/* Requests first .. first + n - 1. */
-static sg_status answer_some(const chat *c, sg_desk *desk, size_t first, size_t n, sg_error *err)
-{
-    sg_generate_report ignored;
-    batch b = {.prompt = sg_alloc_zero(n, sizeof *b.prompt), .of = sg_alloc_zero(n, sizeof *b.of), .answer = sg_alloc_zero(n, sizeof *b.answer)};
-    sg_status st = b.prompt && b.of && b.answer ? SG_OK : sg_fail_memory(err, "requests");
-
-    for (size_t i = 0; i < n && !st; i++)
-        st = add_local(&b, c, c->first[first + i], err);
     if (!st) {
-        const sg_generate_job job = {.desk = desk, .prompt = b.prompt, .n = b.n, .end = sg_chat_end(c->l->decoder), .guide = c->w->guide};
+        const said s = {{text.data ? text.data : "", text.size}, !w->ended, (double)m->prompt[i].n, (double)w->tokens.n};
 
-        st = sg_generate(b.answer, &ignored, &job, &c->l->config.generate, NULL, err);
+        st = hand_out(c, m->of[i], &s, err);
     }
-    for (int i = 0; i < b.n && !st; i++)
-        st = hand_out_local(c, &b, i, err);
-    batch_free(&b, n);
+    sg_buf_free(&text);
+    sg_answer_free(answer);
     return st;
 }
 
-/* As many together as the option `batch` says: what was answered is kept before the next ones are read. */
+static sg_status ends_local(bool *yes, void *ctx, int i, const sg_token_list *written, sg_error *err)
+{
+    local *m = ctx;
+
+    (void)i;
+    return sg_stopper_reached(yes, &m->stop, written, err);
+}
+
+static uint64_t number_local(void *ctx, int i)
+{
+    const local *m = ctx;
+
+    return m->number[i];
+}
+
+/* What the model says of its texts becomes a word about all requests. */
+static int tell_local(void *ctx, const sg_progress_event *e)
+{
+    const local *m = ctx;
+    const bool one = strcmp(e->unit, "tokens") == 0;
+    const sg_progress_event all = {.stage = "ask",
+                                   .unit = "requests",
+                                   .done = (double)m->before + (one ? 0 : e->done),
+                                   .total = (double)m->c->n_first,
+                                   .loss = (double)NAN};
+
+    return m->progress && m->progress->call ? m->progress->call(m->progress->user, &all) : 0;
+}
+
+static sg_status answer_stretch(local *m, sg_desk *desk, size_t first, size_t n, sg_error *err)
+{
+    const chat *c = m->c;
+    const sg_generate_watch watch = {.ctx = m, .ends = *m->stop.text ? ends_local : NULL, .done = take_local, .number = number_local};
+    const sg_progress progress = {tell_local, m};
+    sg_generate_report ignored;
+    sg_status st = SG_OK;
+
+    m->n = 0;
+    for (size_t i = 0; i < n && !st; i++)
+        st = add_local(m, c->first[first + i], err);
+    const sg_generate_job job = {
+        .desk = desk, .prompt = m->prompt, .n = m->n, .end = sg_chat_end(c->l->decoder), .guide = c->w->guide, .watch = &watch};
+    m->before = first + n - (size_t)m->n; /* with those that could not be asked */
+    return st ? st : sg_generate(m->answer, &ignored, &job, &c->l->config.generate, &progress, err);
+}
+
+/* Each answer is kept as soon as it is there. */
 static sg_status answer_all(const chat *c, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
-    const size_t each = (size_t)c->l->config.generate.batch;
-    sg_desk *desk;
-    sg_status st = sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err);
+    local m = {.c = c,
+               .prompt = sg_alloc_zero(STRETCH, sizeof *m.prompt),
+               .of = sg_alloc_zero(STRETCH, sizeof *m.of),
+               .number = sg_alloc_zero(STRETCH, sizeof *m.number),
+               .answer = sg_alloc_zero(STRETCH, sizeof *m.answer),
+               .stop = {sg_llama_tokenizer(c->l->decoder), c->l->config.stop, {0}},
+               .progress = progress};
+    sg_desk *desk = NULL;
+    sg_status st = m.prompt && m.of && m.number && m.answer ? sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err)
+                                                            : sg_fail_memory(err, "requests");
 
-    for (size_t i = 0; i < c->n_first && !st; i += each) {
-        const size_t n = c->n_first - i < each ? c->n_first - i : each;
-
-        if (!(st = answer_some(c, desk, i, n, err)))
-            st = sg_progress_tick(progress,
-                                  &(sg_progress_event){.stage = "ask",
-                                                       .unit = "requests",
-                                                       .done = (double)(i + n),
-                                                       .total = (double)c->n_first,
-                                                       .loss = (double)NAN},
-                                  err);
-    }
+    for (size_t i = 0; i < c->n_first && !st; i += STRETCH)
+        st = answer_stretch(&m, desk, i, c->n_first - i < STRETCH ? c->n_first - i : STRETCH, err);
     sg_desk_free(desk);
+    for (size_t i = 0; i < STRETCH && m.prompt; i++)
+        sg_free(m.prompt[i].id);
+    for (size_t i = 0; i < STRETCH && m.answer; i++)
+        sg_answer_free(&m.answer[i]);
+    sg_free(m.prompt);
+    sg_free(m.of);
+    sg_free(m.number);
+    sg_free(m.answer);
+    sg_stopper_free(&m.stop);
     return st;
 }
 
@@ -368,6 +427,8 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
     sg_status st;
 
     *count = (sg_llm_count){0};
+    if (w->guide && *l->config.stop)
+        return sg_fail(err, SG_ERR_USAGE, "stop: expected no answers of a given form, which end where it ends");
     if (!(st = sg_llm_need(l, SG_LLM_CHAT | (w->guide ? SG_LLM_CONSTRAIN : 0), w->guide ? "an answer of a given form" : "a conversation", err)) &&
         (!cache || !(st = sg_llm_identify(l, err))) && !(st = describe_params(&c, err)) &&
         !(st = look_up(&c, count, err)) && !(st = estimate(&c, count, err)) && !w->dry && c.n_first) {

@@ -20,7 +20,10 @@ typedef struct embedding {
     size_t n;
     float *vectors; /* owned: (n, dim), once dim is known */
     int32_t dim;
+    struct cached *to; /* borrowed: where an endpoint's vectors are kept as they come; NULL: nowhere */
 } embedding;
+
+static sg_status keep(const embedding *e, size_t first, size_t n, sg_error *err);
 
 static sg_status make_embed(void *ctx, size_t i, sg_client_ask *out, sg_error *err)
 {
@@ -55,7 +58,10 @@ static sg_status take_embed(void *ctx, size_t i, const json_t *answer, sg_error 
             !(e->vectors = sg_alloc_array(floats, sizeof *e->vectors)))
             return sg_fail_memory(err, "vectors");
     }
-    return sg_endpoint_read_embed(e->vectors + first * (size_t)e->dim, n, e->dim, answer, err);
+    if ((st = sg_endpoint_read_embed(e->vectors + first * (size_t)e->dim, n, e->dim, answer, err)) || !e->to)
+        return st;
+    st = keep(e, first, n, err);
+    return st == SG_ERR_FORMAT ? SG_ERR_IO : st; /* the answer was one */
 }
 
 static sg_status encode_remote(embedding *e, const sg_progress *progress, json_t **report, sg_error *err)
@@ -192,13 +198,13 @@ static sg_status list_different(cached *c, sg_error *err)
     return SG_OK;
 }
 
-static sg_status put_vectors(const cached *c, const embedding *e, sg_error *err)
+static sg_status put_vectors(const cached *c, const embedding *e, size_t first, size_t n, sg_error *err)
 {
     sg_status st = sg_cache_begin(c->cache, err);
 
     if (st)
         return st;
-    for (size_t i = 0; i < e->n && !st; i++)
+    for (size_t i = first; i < first + n && !st; i++)
         st = sg_cache_put_vector(c->cache, c->wanted[c->begin[c->done + i]].key, encoder_of(c),
                                  e->vectors + i * (size_t)e->dim, e->dim, err);
     if (!st)
@@ -206,6 +212,13 @@ static sg_status put_vectors(const cached *c, const embedding *e, sg_error *err)
     if (st)
         sg_cache_rollback(c->cache);
     return st;
+}
+
+static sg_status keep(const embedding *e, size_t first, size_t n, sg_error *err)
+{
+    const sg_status st = room_for_vectors(e->to, e->dim, err);
+
+    return st ? st : put_vectors(e->to, e, first, n, err);
 }
 
 static void place_vectors(cached *c, const embedding *e)
@@ -258,12 +271,12 @@ static sg_status encode_stretch(cached *c, sg_pool *pool, sg_error *err)
 {
     const size_t left = c->n_different - c->done;
     const sg_progress progress = {tell, c};
-    embedding e = {.l = c->l, .text = c->different + c->done, .n = left < STRETCH ? left : STRETCH};
+    embedding e = {.l = c->l, .text = c->different + c->done, .n = left < STRETCH ? left : STRETCH, .to = c};
     json_t *report = NULL;
     sg_status st;
 
     if (!(st = encode(&e, pool, &progress, &report, err)) && !(st = room_for_vectors(c, e.dim, err)) &&
-        !(st = put_vectors(c, &e, err))) {
+        (c->l->client || !(st = put_vectors(c, &e, 0, e.n, err)))) {
         place_vectors(c, &e);
         c->done += e.n;
         st = add_report(c, report, err);

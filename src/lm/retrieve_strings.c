@@ -149,7 +149,7 @@ sg_status sg_strings_retrieve(sg_found *out, const sg_retrieve_job *job, sg_erro
 {
     const size_t single = (size_t)job->r->strings.n_single;
     collection c = {.job = job};
-    const sg_generate_watch watch = {&c, add_singles, add_string};
+    const sg_generate_watch watch = {.ctx = &c, .first = add_singles, .kept = add_string};
     sg_answer *answer = sg_alloc_zero((size_t)job->n, sizeof *answer);
     sg_status st = SG_OK;
 

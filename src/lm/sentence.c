@@ -550,6 +550,14 @@ static sg_status make_vectors(job *j, sg_pool *pool, const sg_progress *progress
     return st;
 }
 
+static sg_status check_finite(const job *j, sg_error *err)
+{
+    for (size_t i = 0; i < j->n * (size_t)j->width; i++)
+        if (!isfinite(j->vectors[i]))
+            return sg_fail(err, SG_ERR_NUMERIC, "text %zu: the model's numbers are not finite: there is no vector", i / (size_t)j->width + 1);
+    return SG_OK;
+}
+
 /* ---- all together -------------------------------------------------------------------------------------------------------- */
 static sg_status workers_new(job *j, int threads, sg_error *err)
 {
@@ -730,7 +738,8 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);
             cut_batches(&j);
-            if (!(st = readings_new(&j, threads, err)) && !(st = make_vectors(&j, pool, progress, err)))
+            if (!(st = readings_new(&j, threads, err)) && !(st = make_vectors(&j, pool, progress, err)) &&
+                !(st = check_finite(&j, err)))
                 st = make_report(report, &j, sg_now() - start, err);
         }
     }

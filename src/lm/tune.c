@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "file/state.h"
+#include "lm/identity.h"
 #include "lm/learner.h"
 #include "math/gemm.h"
 #include "nn/optim.h"
@@ -27,6 +28,8 @@ enum { STREAM_VALID = SG_RNG_USER + 70 };
 
 typedef struct state { /* everything a checkpoint keeps, beside weights and moments */
     int64_t step, best_step, skipped;
+    int64_t told; /* the last step that stands in the log, -1: none */
+    int64_t bad;  /* steps in a row whose gradient was not finite */
     double best, first, loss_sum, seconds, tokens;
     int64_t loss_n;
     sg_buf log;   /* training.jsonl so far */
@@ -53,7 +56,7 @@ typedef struct loop {
     sg_optim *optim;
     sg_precision precision;
     double started, seconds_before;
-    int bad;
+    char model[65]; /* which it is, by its files */
     state s;
     sg_error *err;
 } loop;
@@ -172,15 +175,14 @@ static sg_status split_lessons(loop *l)
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------------------ */
-/* What must be equal for a run to go on, as one text. */
+/* What must be equal for a run to go on, as one text: the model's files, too, for another model may have the same sizes. */
 static void identity(sg_buf *out, const loop *l)
 {
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a of what is learned */
 
     for (size_t i = 0; i < l->lessons.begin[l->lessons.n]; i++)
         h = (h ^ ((uint64_t)(uint32_t)l->lessons.id[i] << 1 ^ l->lessons.counts[i])) * 0x100000001b3u;
-    sg_buf_printf(out, "model=%dx%dx%d data=%016" PRIx64 " arithmetic=%d", l->learner->layers, l->learner->dim, l->learner->vocab, h,
-                  (int)l->precision);
+    sg_buf_printf(out, "model=%.16s data=%016" PRIx64 " arithmetic=%d", l->model, h, (int)l->precision);
     for (size_t i = 0; i < sg_n_tune_options; i++) {
         sg_buf_printf(out, " %s=", sg_tune_options[i].name);
         sg_options_print(out, l->c, &sg_tune_options[i]);
@@ -197,7 +199,7 @@ static sg_status describe(sg_state *out, const loop *l, sg_error *err)
     const size_t slots = sg_optim_slots(l->optim, NULL, 0);
     sg_optim_slot *slot = sg_alloc_zero(slots, sizeof *slot);
 
-    *out = (sg_state){.format = "sedge-tune-1"};
+    *out = (sg_state){.format = "sedge-tune-2"};
     if (!slot)
         return sg_fail_memory(err, "checkpoint");
     identity(&out->same, l);
@@ -220,8 +222,9 @@ static sg_status save_checkpoint(const loop *l, sg_error *err)
     sg_state file;
     sg_status st = describe(&file, l, err);
 
-    snprintf(file.numbers, sizeof file.numbers, "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a %a", l->s.step,
-             l->s.best_step, l->s.skipped, l->s.loss_n, sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l),
+    snprintf(file.numbers, sizeof file.numbers,
+             "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a %a", l->s.step, l->s.best_step,
+             l->s.skipped, l->s.told, l->s.bad, l->s.loss_n, sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l),
              l->s.tokens);
     if (!st)
         st = sg_state_save(&file, l->s.log.data, l->job->out, err);
@@ -237,10 +240,12 @@ static sg_status load_checkpoint(loop *l)
     sg_status st = describe(&file, l, l->err);
 
     if (!st && !(st = sg_state_load(&file, &l->s.log, &found, l->job->out, l->err)) && found &&
-        (sscanf(file.numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la %la", &l->s.step, &l->s.best_step,
-                &l->s.skipped, &l->s.loss_n, &steps, &l->s.best, &l->s.first, &l->s.loss_sum, &l->s.seconds, &l->s.tokens) != 10 ||
-         l->s.step < 0 || steps < 0))
-        st = sg_fail(l->err, SG_ERR_FORMAT, "%s/checkpoint: expected ten counters, found '%.100s'", l->job->out, file.numbers);
+        (sscanf(file.numbers,
+                "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la %la", &l->s.step,
+                &l->s.best_step, &l->s.skipped, &l->s.told, &l->s.bad, &l->s.loss_n, &steps, &l->s.best, &l->s.first, &l->s.loss_sum,
+                &l->s.seconds, &l->s.tokens) != 12 ||
+         l->s.step < 0 || l->s.told > l->s.step || steps < 0))
+        st = sg_fail(l->err, SG_ERR_FORMAT, "%s/checkpoint: expected twelve counters, found '%.100s'", l->job->out, file.numbers);
     if (found && !st) {
         sg_optim_set_steps(l->optim, steps);
         for (size_t i = 0; i < l->learns.n; i++)
@@ -318,6 +323,10 @@ static sg_status validate(loop *l)
 
     if (st)
         return st;
+    if (l->n_valid && !isfinite(found) && l->s.step == 0)
+        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+    if (l->n_valid && !isfinite(found))
+        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %" PRId64 " steps; try a lower lr", l->s.step);
     if (l->s.step == 0)
         l->s.first = found;
     if (best) {
@@ -336,6 +345,7 @@ static sg_status validate(loop *l)
         return sg_fail_memory(l->err, "training log");
     l->s.loss_sum = 0;
     l->s.loss_n = 0;
+    l->s.told = l->s.step;
     if (l->s.step == 0)
         return sg_progress_say(l->progress, l->err, "tune", "before: validation loss %.4f", found);
     if (!l->n_valid)
@@ -359,7 +369,7 @@ static sg_status one_step(loop *l)
     if ((st = sg_graph_status(l->graph, l->err)) || (st = sg_backward(l->graph, loss, l->err)))
         return st;
     st = sg_optim_step(l->optim, l->pool, NULL, l->err);
-    if (st == SG_ERR_NUMERIC && ++l->bad < BAD_STEPS_MAX) {
+    if (st == SG_ERR_NUMERIC && ++l->s.bad < BAD_STEPS_MAX) {
         l->s.skipped++; /* the optimizer left everything as it was; another batch may be fine */
         sg_params_zero_grads(&l->learns);
     } else if (st == SG_ERR_NUMERIC) {
@@ -369,7 +379,7 @@ static sg_status one_step(loop *l)
     } else if (st) {
         return st;
     } else {
-        l->bad = 0;
+        l->s.bad = 0;
         l->s.loss_sum += (double)loss->data[0];
         l->s.loss_n++;
     }
@@ -392,26 +402,36 @@ static int64_t steps_of(const loop *l, double epochs)
     return steps > 0 ? steps : 1;
 }
 
-static sg_status run(loop *l)
+/* Whether a line of the log is due: also after a stop between a step and its line. */
+static bool is_line_due(const loop *l)
 {
-    const int64_t every_valid = steps_of(l, l->c->valid_every), every_checkpoint = steps_of(l, l->c->checkpoint_every);
-    sg_status st = SG_OK;
+    if (l->s.told == l->s.step)
+        return false;
+    return l->s.step ? l->s.step % steps_of(l, l->c->valid_every) == 0 || l->s.step >= l->total : l->n_valid > 0;
+}
 
-    if (l->s.step == 0 && l->n_valid)
-        st = validate(l);
+static sg_status learn(loop *l)
+{
+    const int64_t every_checkpoint = steps_of(l, l->c->checkpoint_every);
+    sg_status st = is_line_due(l) ? validate(l) : SG_OK;
+
     while (!st && l->s.step < l->total) {
-        if ((st = one_step(l))) {
-            sg_error other;
-
-            if (st == SG_ERR_CANCEL) /* the step is whole: keep it */
-                save_checkpoint(l, &other);
-            break;
-        }
-        if (l->s.step % every_valid == 0 || l->s.step >= l->total)
+        if (!(st = one_step(l)) && is_line_due(l))
             st = validate(l);
         if (!st && l->s.step % every_checkpoint == 0 && l->s.step < l->total)
             st = save_checkpoint(l, l->err);
     }
+    return st;
+}
+
+static sg_status run(loop *l)
+{
+    const sg_status st = learn(l);
+    sg_error other;
+
+    /* steps are whole, and a validation that was not finished has left nothing */
+    if (st == SG_ERR_CANCEL && save_checkpoint(l, &other))
+        return sg_fail(l->err, other.status, "stopped; what was learned since the last checkpoint could not be kept: %s", other.message);
     return st;
 }
 
@@ -445,7 +465,7 @@ static sg_status prepare(loop *l)
 
     l->precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
     if ((st = check_unfinished(l)) || (st = sg_learner_open(&l->learner, l->job, c, l->pool, l->err)) ||
-        (st = list_weights(l)))
+        (st = sg_model_identify(l->model, l->job->model, NULL, l->err)) || (st = list_weights(l)))
         return st;
     how.most = c->length < l->learner->places ? c->length : l->learner->places;
     if ((st = sg_lessons_read(&l->lessons, &l->learner->lessons, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
@@ -505,10 +525,11 @@ static void close_all(loop *l)
 sg_status sg_tune(const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,
                   sg_error *err)
 {
-    loop l = {.job = job, .c = c, .pool = pool, .progress = progress, .epoch = -1, .started = sg_now(), .s = {.best_step = -1}, .err = err};
+    loop l = {.job = job, .c = c, .pool = pool, .progress = progress, .epoch = -1, .started = sg_now(), .err = err};
     sg_status st;
 
     *report = NULL;
+    l.s.best_step = l.s.told = -1;
     if (!(st = prepare(&l)) && !(st = run(&l)) && !(st = finish(&l)) && !(*report = report_of(&l)))
         st = sg_fail_memory(err, "report");
     close_all(&l);

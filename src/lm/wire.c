@@ -379,6 +379,8 @@ static sg_status check_parts(CURLU *u, const char *url, sg_error *err)
 
 sg_status sg_wire_check_url(const char *url, sg_error *err)
 {
+    if (strlen(url) > SG_WIRE_URL_MOST)
+        return sg_fail(err, SG_ERR_USAGE, "expected an address of at most %d bytes, found %zu", SG_WIRE_URL_MOST, strlen(url));
     CURLU *u = curl_url();
     const sg_status st = u ? check_parts(u, url, err) : sg_fail_memory(err, "address");
 

@@ -46,7 +46,8 @@ void sg_wire_cut(sg_wire *w); /* forgets all that is under way */
 /* Waits for the next reply, `seconds` at most; *came false: none in that time. */
 sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *came, sg_error *err);
 
-/* Is it http:// or https:// with a host, and without a user and password, a query and a fragment? */
+enum { SG_WIRE_URL_MOST = 512 /* bytes of an address, so that errors have room behind it */ };
+/* Is it http:// or https:// with a host, not too long, and without a user and password, a query and a fragment? */
 sg_status sg_wire_check_url(const char *url, sg_error *err);
 
 #endif

@@ -251,6 +251,11 @@ const char *sg_template_slot(const sg_template *t, size_t i)
     return t->slot[i].name;
 }
 
+bool sg_template_whole(const sg_template *t)
+{
+    return t->whole;
+}
+
 int sg_template_repairs(const sg_template *t)
 {
     return t->repairs;

@@ -7,6 +7,7 @@
  *   guard <START>                      a text that no value may spell
  *   budget 1024                        tokens of all turns together
  *   answer match [0-9]+                what an answer must be: text, line, json KEY,KEY or match REGEX
+ *   whole                              an answer that its length has cut counts as wrong
  *   repairs 2                          how often it is asked for again
  *   fallback unknown                   what stands when it never comes; without it: an error
  *   [system]
@@ -68,6 +69,7 @@ sg_status sg_template_render(sg_prompt *out, const sg_template *t, const sg_slot
 
 /* Appends what the answer holds; one that is not what it must be is SG_ERR_FORMAT, with what was expected and found. */
 sg_status sg_template_answer(sg_buf *out, const sg_template *t, sg_bytes answer, sg_error *err);
+bool sg_template_whole(const sg_template *t); /* an answer that its length has cut is no good one */
 int sg_template_repairs(const sg_template *t);
 const char *sg_template_fallback(const sg_template *t); /* NULL: none */
 

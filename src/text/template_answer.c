@@ -39,9 +39,9 @@ static bool has_keys(const json_t *value, const char *keys)
 {
     for (const char *p = keys ? keys : ""; *p;) {
         const size_t size = strcspn(p, ",");
-        char key[128];
+        char key[SG_TEMPLATE_KEY_MOST + 1];
 
-        snprintf(key, sizeof key, "%.*s", (int)(size < 127 ? size : 127), p);
+        snprintf(key, sizeof key, "%.*s", (int)size, p);
         if (!json_object_get(value, key))
             return false;
         p += size + (p[size] == ',');

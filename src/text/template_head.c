@@ -249,6 +249,39 @@ static sg_status read_guard(sg_template_parser *p)
     return need_end(p);
 }
 
+/* "a, b" becomes "a,b": no space around a comma belongs to a key. */
+static sg_status read_keys(sg_template_parser *p, sg_bytes list)
+{
+    sg_template *t = p->t;
+    sg_buf keys = {0};
+
+    for (size_t at = 0; at <= list.size;) {
+        size_t end = at, next;
+
+        while (end < list.size && list.data[end] != ',')
+            end++;
+        next = end + 1;
+        while (at < end && sg_template_space((unsigned char)list.data[at]))
+            at++;
+        while (end > at && sg_template_space((unsigned char)list.data[end - 1]))
+            end--;
+        if (end == at || end - at > SG_TEMPLATE_KEY_MOST) {
+            sg_buf_free(&keys);
+            return SG_TEMPLATE_FAIL(p, "answer json: expected keys of 1 to %d bytes with commas between, found one of %zu",
+                                    SG_TEMPLATE_KEY_MOST, end - at);
+        }
+        if (keys.size)
+            sg_buf_putc(&keys, ',');
+        sg_buf_add(&keys, list.data + at, end - at);
+        at = next;
+    }
+    if (keys.failed)
+        return sg_fail_memory(p->err, "template");
+    sg_free(t->keys);
+    t->keys = sg_buf_take(&keys);
+    return t->keys ? SG_OK : sg_fail_memory(p->err, "template");
+}
+
 static sg_status read_answer_kind(sg_template_parser *p)
 {
     static const char *const kinds[] = {"text", "line", "json", "match"};
@@ -269,9 +302,7 @@ static sg_status read_answer_kind(sg_template_parser *p)
     t->answer = (sg_answer_kind)kind;
     rest = rest_of_line(p);
     if (t->answer == SG_ANSWER_JSON && rest.size) {
-        sg_free(t->keys);
-        t->keys = sg_strndup(rest.data, rest.size);
-        return t->keys ? SG_OK : sg_fail_memory(p->err, "template");
+        return read_keys(p, rest);
     }
     if (t->answer != SG_ANSWER_MATCH)
         return rest.size ? SG_TEMPLATE_FAIL(p, "expected the end of the line, found '%.*s'",
@@ -310,7 +341,7 @@ static sg_status read_fallback(sg_template_parser *p)
 sg_status sg_template_directive(sg_template_parser *p, const char *word)
 {
     static const char *const known[] = {"template", "slot",    "guard",   "budget",
-                                        "answer",   "repairs", "fallback"};
+                                        "answer",   "whole",   "repairs", "fallback"};
     sg_template *t = p->t;
     const char *near;
     long n = 0;
@@ -334,6 +365,10 @@ sg_status sg_template_directive(sg_template_parser *p, const char *word)
         return read_answer_kind(p);
     if (strcmp(word, "fallback") == 0)
         return read_fallback(p);
+    if (strcmp(word, "whole") == 0) {
+        t->whole = true;
+        return need_end(p);
+    }
     if (strcmp(word, "budget") == 0) {
         st = read_count(p, "budget", TOKENS_MOST, &n);
         t->budget = (size_t)n;
@@ -347,7 +382,7 @@ sg_status sg_template_directive(sg_template_parser *p, const char *word)
     near = sg_nearest(word, known, sizeof known / sizeof *known);
     return near ? SG_TEMPLATE_FAIL(p, "unknown word '%s' (did you mean '%s'?)", word, near)
                 : SG_TEMPLATE_FAIL(p,
-                       "unknown word '%s': expected slot, guard, budget, answer, repairs, fallback or a turn "
+                       "unknown word '%s': expected slot, guard, budget, answer, whole, repairs, fallback or a turn "
                        "such as [user]",
                        word);
 }

@@ -5,7 +5,7 @@
 #include "text/pattern.h"
 #include "text/template.h"
 
-enum { SG_TEMPLATE_GUARDS_MAX = 64 };
+enum { SG_TEMPLATE_GUARDS_MAX = 64, SG_TEMPLATE_KEY_MOST = 120 /* bytes of a key of JSON */ };
 
 typedef struct sg_template_hole { /* a slot */
     char *name; /* owned */
@@ -40,6 +40,7 @@ struct sg_template {
     char *keys;          /* owned: SG_ANSWER_JSON, separated by commas; NULL: any */
     char *regex;         /* owned */
     sg_pattern *pattern; /* owned */
+    bool whole; /* an answer that its length has cut is none */
     int repairs;
     char *fallback; /* owned; NULL: none */
 };

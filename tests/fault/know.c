@@ -5,6 +5,8 @@
 #include "lm/llm.h"
 #include "text/template.h"
 
+#include "sedge/sedge.h"
+
 #include "../scratch.h"
 
 #include <sys/stat.h>
@@ -60,6 +62,15 @@ static sg_status fill_template(void *ctx, sg_error *err)
     return st;
 }
 
+static sg_status open_template(void *ctx, sg_error *err)
+{
+    sg_template *t;
+    const sg_status st = sg_template_open(&t, ctx, err);
+
+    sg_template_close(t);
+    return st;
+}
+
 static void templates_survive_every_fault(void **state)
 {
     (void)state;
@@ -69,6 +80,11 @@ static void templates_survive_every_fault(void **state)
     path_of(path, "t.txt");
     assert_int_equal(sg_file_write(path, matching, strlen(matching), NULL), SG_OK);
     assert_true(faults_walk(FAULTS_ALLOC, fill_template, NULL, NULL) >= 40);
+    static const char keys[] = TEMPLATE("json a, b\nwhole");
+    path_of(path, "k.txt");
+    assert_int_equal(sg_file_write(path, keys, strlen(keys), NULL), SG_OK);
+    assert_true(faults_walk(FAULTS_ALLOC, open_template, NULL, path) >= 20);
+    path_of(path, "t.txt");
     assert_true(faults_walk(FAULTS_IO, fill_template, NULL, path) >= 2);
 }
 
@@ -207,6 +223,99 @@ static sg_status talk(void *ctx, sg_error *err)
     return st;
 }
 
+static sg_status score(void *ctx, sg_error *err)
+{
+    const sg_bytes text[3] = {{"cat", 3}, {"a", 1}, {"the", 3}};
+    const sg_llm_scores w = {.prompt = {"a\xff", 2}, .text = text, .n = 3};
+    char path[SCRATCH_MAX + 40];
+    sg_cache *cache = NULL;
+    double logp[3];
+    int tokens[3];
+    size_t cached;
+    sg_status st;
+
+    path_of(path, "s.db");
+    remove(path);
+    for (int round = 0; round < 2; round++) { /* the second one reads it */
+        if ((st = sg_cache_open(&cache, path, err)))
+            return st;
+        st = sg_llm_score(logp, tokens, &cached, ctx, &w, cache, NULL, NULL, err);
+        sg_cache_close(cache);
+        if (st)
+            return st;
+    }
+    assert_int_equal(cached, 3);
+    return SG_OK;
+}
+
+/* Opened anew: a client holds what it was answered last. */
+static sg_status score_there(void *ctx, sg_error *err)
+{
+    sg_llm_config c = usual();
+    sg_llm *l;
+    sg_status st;
+
+    snprintf(c.offers, sizeof c.offers, "chat,score");
+    if (!(st = sg_llm_open(&l, ctx, &c, err)))
+        st = score(l, err);
+    sg_llm_close(l);
+    return st;
+}
+
+/* A function of the library, with a file in which something is lost, twice, with a cache. */
+static sg_status whole(void *ctx, sg_error *err)
+{
+    char path[2][SCRATCH_MAX + 40];
+    const char *const set[] = {"length=3", "stop=q", "temperature=1"};
+    const sedge_lm_params p = {.size = sizeof p,
+                               .model = FILES "llama.gguf",
+                               .prompt = ctx ? "a" : NULL,
+                               .file = path[0],
+                               .set = set,
+                               .n_set = ctx ? 0 : 3,
+                               .cache = path[1]};
+    sedge_error why = {0};
+    int st = 0;
+
+    path_of(path[0], ctx ? "texts.txt" : "prompts.jsonl");
+    path_of(path[1], "w.db");
+    remove(path[1]);
+    for (int round = 0; round < 2 && !st; round++) {
+        char *json = NULL;
+
+        st = ctx ? sedge_lm_score(&p, &json, &why) : sedge_lm_generate(&p, &json, &why);
+        assert_true(st || strstr(json, "\"failures\": 1"));
+        sedge_free(json);
+    }
+    return st ? sg_fail(err, (sg_status)why.status, "%s", why.message) : SG_OK;
+}
+
+static void whole_calls_survive_every_fault(void **state)
+{
+    (void)state;
+    sg_buf text = {0};
+    char path[SCRATCH_MAX + 40];
+
+    for (int i = 0; i < 400; i++)
+        sg_buf_puts(&text, "cat ");
+    sg_buf_puts(&text, "\na\n");
+    path_of(path, "texts.txt");
+    assert_int_equal(sg_file_write(path, text.data, text.size, NULL), SG_OK);
+    text.size = 0;
+    sg_buf_puts(&text, "{\"prompt\": \"a\", \"id\": 1}\n{\"prompt\": \"\"}\n{\"prompt\": \"cat\"}\n");
+    path_of(path, "prompts.jsonl");
+    assert_int_equal(sg_file_write(path, text.data, text.size, NULL), SG_OK);
+    sg_buf_free(&text);
+    assert_true(faults_walk(FAULTS_ALLOC, whole, NULL, NULL) >= 60);
+    assert_true(faults_walk(FAULTS_ALLOC, whole, NULL, path) >= 60);
+}
+
+static const char *tell_key(const char *prompt)
+{
+    (void)prompt;
+    return "your key is sk-0123456789abcdefghij";
+}
+
 static void requests_survive_every_fault(void **state)
 {
     (void)state;
@@ -216,13 +325,20 @@ static void requests_survive_every_fault(void **state)
     mock m;
 
     mock_start(&m, NULL, 0);
+    m.say = tell_key;
+    setenv("SEDGE_LLM_KEY", "sk-0123456789abcdefghij", 1);
     assert_int_equal(sg_llm_open(&l, m.url, &c, &err), SG_OK);
     assert_true(faults_walk(FAULTS_ALLOC, talk, NULL, l) >= 15);
     sg_llm_close(l);
+    assert_true(faults_walk(FAULTS_ALLOC, score_there, NULL, m.url) >= 15);
     mock_stop(&m);
+    unsetenv("SEDGE_LLM_KEY");
+    snprintf(c.stop, sizeof c.stop, "s");
+    c.generate.temperature = 1;
     assert_int_equal(sg_llm_open(&l, FILES "llama.gguf", &c, &err), SG_OK);
     assert_int_equal(talk(l, &err), SG_OK);
     assert_true(faults_walk(FAULTS_ALLOC, talk, NULL, l) >= 15);
+    assert_true(faults_walk(FAULTS_ALLOC, score, NULL, l) >= 10);
     sg_llm_close(l);
 }
 
@@ -233,6 +349,7 @@ int main(void)
         cmocka_unit_test(models_survive_every_fault),
         cmocka_unit_test(keys_survive_every_fault),
         cmocka_unit_test(requests_survive_every_fault),
+        cmocka_unit_test(whole_calls_survive_every_fault),
     };
     return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

@@ -365,6 +365,33 @@ static void keeps_to_its_budget(void **state)
     assert_true(m.requests <= 4);
 }
 
+/* Requests wait for those under way, whose answers are mostly shorter than they might be: more at once do not make a budget smaller. */
+static void a_budget_waits_for_what_is_under_way(void **state)
+{
+    (void)state;
+    sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.concurrency = 8;
+    o.tokens_most = 166; /* ten answers are 150, and the last one may be 15 longer; 30 at most each */
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
+    assert_true(m.requests == 10 && use.tokens_in + use.tokens_out == 150);
+    o.tokens_most = 0;
+    o.price_in = 1;
+    o.price_out = 2;
+    o.money_most = 231e-6; /* 20 an answer, 50 at most */
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_OK);
+    assert_int_equal(m.requests, 10);
+    o.money_most = 0;
+    o.tokens_most = 164;
+    assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_string_equal(err.message, "budget: tokens_most: 135 of 164 tokens are spent, and the next request may take 30");
+    assert_int_equal(m.requests, 9);
+}
+
 /* ---- the key -------------------------------------------------------------------------------------------------------------- */
 #define SECRET "sk-very/secret+0123456789"
 
@@ -414,6 +441,83 @@ static void sends_the_key_and_never_tells_it(void **state)
     sg_free(path);
 }
 
+#define LONG_REST   "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LONG_SECRET "sk-proj-" LONG_REST
+
+/* The answer as text. */
+static sg_status take_all(void *ctx, size_t i, const json_t *answer, sg_error *err)
+{
+    sg_buf *out = ctx;
+
+    (void)i;
+    if (!json_object_get(answer, "choices"))
+        return sg_fail(err, SG_ERR_FORMAT, "answer: expected choices");
+    sg_json_print_compact(out, answer);
+    return SG_OK;
+}
+
+/* What is left of one answer, or what an error says of it, with this key. */
+static void said_with(sg_buf *out, const char *key, const mock_step step)
+{
+    sg_client_config o = usual();
+    const sg_client_work all = {"/chat/completions", 1, out, make, take_all, NULL};
+    sg_client *c;
+    sg_error err;
+    mock m;
+
+    o.retries = 0;
+    snprintf(o.key_env, sizeof o.key_env, "MY_KEY");
+    setenv("MY_KEY", key, 1);
+    *out = (sg_buf){0};
+    mock_start(&m, &step, 1);
+    assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+    if (sg_client_run(c, &all, NULL, &err))
+        sg_buf_puts(out, err.message);
+    assert_int_equal(strlen(m.authorization), strlen("Bearer ") + strlen(key));
+    sg_client_free(c);
+    mock_stop(&m);
+    unsetenv("MY_KEY");
+}
+
+/* Half a key is a secret, too: values that are shown in part, quoted pieces of what is no JSON, other spellings of a character. */
+static void no_part_of_a_long_key_is_told(void **state)
+{
+    (void)state;
+    char far[1200];
+    sg_buf said;
+
+    memset(far, '.', 560); /* the key begins where a first look at the text may end */
+    snprintf(far + 560, sizeof far - 560, "%s", LONG_SECRET);
+    const mock_step bad[] = {
+        {.kind = MOCK_ECHO_KEY},
+        {.kind = MOCK_TEXT, .text = "{\"choice\": \"" LONG_SECRET "\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": [\"a\", \"" LONG_SECRET "\"]}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"your key is " LONG_SECRET "\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-" LONG_REST "\"]}]}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-" LONG_SECRET LONG_REST "\"}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": 0123456789abc}"},
+        {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-01\n\"}"},
+        {.kind = MOCK_STATUS, .status = 400, .text = far},
+        {.kind = MOCK_STATUS, .status = 400, .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET LONG_REST},
+    };
+    for (size_t i = 0; i < N(bad); i++) {
+        said_with(&said, LONG_SECRET, bad[i]);
+        assert_null(strstr(said.data, "sk-proj"));
+        assert_null(strstr(said.data, "0123456789"));
+        sg_buf_free(&said);
+    }
+    said_with(&said, LONG_SECRET, (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"your key is " LONG_SECRET ", sir\"]}"});
+    assert_string_equal(said.data, "{\"choices\": [\"your key is , sir\"]}");
+    sg_buf_free(&said);
+    /* a word in place of a key stays where it is a word, and is not told in an error */
+    said_with(&said, "none", (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"none of them\"]}"});
+    assert_string_equal(said.data, "{\"choices\": [\"none of them\"]}");
+    sg_buf_free(&said);
+    said_with(&said, "none", (mock_step){.kind = MOCK_STATUS, .status = 400, .text = "not none"});
+    assert_null(strstr(said.data, "none"));
+    sg_buf_free(&said);
+}
+
 static void key_says(const char *text, mode_t mode, const char *message)
 {
     sg_client_config o = usual();
@@ -443,9 +547,17 @@ static void checks_keys_and_addresses(void **state)
                                       "them (a key belongs into a file or the environment)"},
     };
     sg_client_config o = usual();
+    char far[700] = "http://host/";
     sg_client *c;
     sg_error err;
 
+    memset(far + strlen(far), 'a', sizeof far - 1 - strlen(far));
+    assert_int_equal(sg_client_new(&c, far, &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "expected an address of at most 512 bytes, found 699");
+    memcpy(o.model, "m\xff", 3);
+    assert_int_equal(sg_client_new(&c, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "model: expected a name in UTF-8, found bytes that are none");
+    *o.model = 0;
     for (size_t i = 0; i < N(bad); i++) {
         assert_int_equal(sg_client_new(&c, bad[i].url, &o, &err), SG_ERR_USAGE);
         assert_string_equal(err.message, bad[i].message);
@@ -504,7 +616,9 @@ int main(void)
         cmocka_unit_test(keeps_to_its_concurrency),
         cmocka_unit_test(keeps_its_pace),
         cmocka_unit_test(keeps_to_its_budget),
+        cmocka_unit_test(a_budget_waits_for_what_is_under_way),
         cmocka_unit_test(sends_the_key_and_never_tells_it),
+        cmocka_unit_test(no_part_of_a_long_key_is_told),
         cmocka_unit_test(checks_keys_and_addresses),
         cmocka_unit_test(stops_when_asked_and_works_again),
     };

@@ -212,6 +212,41 @@ static void repairs_answers_and_falls_back(void **state)
     mock_stop(&m);
 }
 
+/* What the length has cut is said of each answer, and is asked for again where the template wants whole ones. */
+static void answers_that_were_cut(void **state)
+{
+    (void)state;
+    const char *prompt = write_template("c1.txt", FACTS), *out = at("cut.jsonl");
+    const char *whole = write_template("c2.txt", "template facts 1\nwhole\nrepairs 1\nfallback none\n[user]\n{title}?\n");
+    json_t *line;
+    mock m;
+
+    mock_start(&m, NULL, 0);
+    m.reason = "length";
+    for (int round = 0; round < 2; round++) { /* from the endpoint, and from the cache */
+        assert_int_equal(run(&m, prompt, "cut.db", out, false, NULL, 0), SEDGE_OK);
+        assert_int_equal(number("known"), ITEMS);
+        assert_int_equal(number("answers_cut"), ITEMS);
+        line = line_of(out, 0);
+        assert_true(json_is_true(json_object_get(line, "cut")));
+        json_decref(line);
+    }
+    assert_int_equal(m.requests, ITEMS);
+    assert_int_equal(run(&m, whole, "cut.db", NULL, false, NULL, 0), SEDGE_OK);
+    assert_int_equal(m.requests, 3 * ITEMS); /* each twice */
+    assert_int_equal(number("fallbacks"), ITEMS);
+    assert_non_null(strstr(m.last.data, ": expected one that comes to its end, found one that its length has cut. Please"));
+    assert_int_equal(number("answers_cut"), 0);
+    m.reason = "stop";
+    assert_int_equal(run(&m, whole, "whole.db", out, false, NULL, 0), SEDGE_OK);
+    assert_int_equal(number("known"), ITEMS);
+    assert_int_equal(number("answers_cut"), 0);
+    line = line_of(out, 0);
+    assert_null(json_object_get(line, "cut"));
+    json_decref(line);
+    mock_stop(&m);
+}
+
 static void counts_failures(void **state)
 {
     (void)state;
@@ -394,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asks_every_item_once),   cmocka_unit_test(repairs_answers_and_falls_back),
+        cmocka_unit_test(answers_that_were_cut),
         cmocka_unit_test(counts_failures),        cmocka_unit_test(tells_no_later_events),
         cmocka_unit_test(says_what_is_wrong),     cmocka_unit_test(goes_on_after_a_kill),
         cmocka_unit_test(answers_become_vectors),

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -108,6 +109,10 @@ static void says_what_is_missing(void **state)
     snprintf(o.offers, sizeof o.offers, "chat,hidden");
     assert_int_equal(sg_llm_open(&l, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "offers: expected chat, embed or score, found 'hidden'");
+    o = usual();
+    memcpy(o.stop, "\xff", 2);
+    assert_int_equal(sg_llm_open(&l, "http://127.0.0.1:1/v1", &o, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "stop: expected a text in UTF-8, found bytes that are none");
 }
 
 /* ---- chat ------------------------------------------------------------------------------------------------------------------- */
@@ -115,7 +120,8 @@ enum { MOST = 32 };
 typedef struct talk {
     const char *prompt[MOST];
     char answer[MOST][64];
-    bool cached[MOST];
+    bool cached[MOST], cut[MOST];
+    size_t taken;
     sg_turn turn;
 } talk;
 
@@ -136,6 +142,7 @@ static sg_status take(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err
     (void)err;
     snprintf(t->answer[i], sizeof t->answer[i], "%.*s", (int)a->text.size, a->text.data);
     t->cached[i] = a->cached;
+    t->cut[i] = a->cut;
     return SG_OK;
 }
 
@@ -280,6 +287,172 @@ static void a_model_here_answers_the_same_in_any_order(void **state)
     sg_cache_close(cache);
 }
 
+/* Draws and keys are of a request: others beside it, the batch, a cache and a run that was stopped change nothing. */
+static void a_model_here_draws_by_the_prompt(void **state)
+{
+    (void)state;
+    static const char *const prompts[] = {"the", "the cat", "the cat s", "a", "cat", "s", "t", "he"};
+    sg_llm_config o = usual();
+    talk all = {.prompt = {0}}, other;
+    sg_cache *cache = cache_at("draws.db");
+    int different = 0;
+    sg_llm *l;
+
+    memcpy(all.prompt, prompts, sizeof prompts);
+    other = all;
+    o.generate.temperature = 1;
+    o.generate.batch = 5;
+    l = opened(FILES "llama.gguf", &o);
+    talk_to(l, &all, N(prompts), "t 1", NULL, false);
+    for (size_t i = 1; i < N(prompts); i++)
+        different += strcmp(all.answer[i], all.answer[0]) != 0;
+    assert_true(different >= 4); /* one random number for all would draw about the same */
+    sg_llm_close(l);
+    o.generate.batch = 1;
+    l = opened(FILES "llama.gguf", &o);
+    assert_int_equal(talk_to(l, &other, 2, "t 1", cache, false).asked, 2); /* a beginning, then the rest */
+    assert_int_equal(talk_to(l, &other, N(prompts), "t 1", cache, false).asked, N(prompts) - 2);
+    for (size_t i = 0; i < N(prompts); i++)
+        assert_string_equal(other.answer[i], all.answer[i]);
+    sg_llm_close(l);
+    o.generate.batch = 3; /* is no part of what an answer depends on */
+    l = opened(FILES "llama.gguf", &o);
+    assert_int_equal(talk_to(l, &other, N(prompts), "t 1", cache, false).cached, N(prompts));
+    sg_llm_close(l);
+    sg_cache_close(cache);
+}
+
+static sg_status take_and_count(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err)
+{
+    talk *t = ctx;
+
+    (void)i;
+    (void)err;
+    t->cached[0] = t->cached[0] || a->cached;
+    t->taken++;
+    return SG_OK;
+}
+
+static int after_a_few(void *user, const sg_progress_event *e)
+{
+    const talk *t = user;
+
+    assert_true(e->total == MOST && e->done <= MOST);
+    return t->taken >= 3;
+}
+
+/* A stopped run has kept all that it handed out, though most of its batch was under way. */
+static void a_model_here_keeps_each_answer_at_once(void **state)
+{
+    (void)state;
+    char prompt[MOST][16];
+    sg_llm_config o = usual();
+    talk t = {0};
+    const sg_llm_work w = {.n = MOST, .ctx = &t, .make = make, .take = take_and_count};
+    const sg_progress stop = {after_a_few, &t};
+    sg_cache *cache = cache_at("once_each.db");
+    sg_llm_count count;
+    sg_error err;
+    sg_llm *l;
+
+    for (int i = 0; i < MOST; i++) {
+        snprintf(prompt[i], sizeof prompt[i], "%.*s %d", 1 + i % 5, "abcde", i);
+        t.prompt[i] = prompt[i];
+    }
+    o.generate.temperature = 1; /* so that they end at different lengths */
+    o.generate.length = 200;
+    l = opened(FILES "llama.gguf", &o);
+    assert_int_equal(sg_llm_chat(l, &w, cache, &count, NULL, &stop, &err), SG_ERR_CANCEL);
+    const size_t kept = t.taken;
+    assert_true(kept >= 3 && kept < 16); /* of a batch of 16 */
+    assert_int_equal(sg_llm_chat(l, &w, cache, &count, NULL, NULL, &err), SG_OK);
+    assert_int_equal(count.cached, kept);
+    assert_int_equal(count.asked, MOST - kept);
+    sg_llm_close(l);
+    sg_cache_close(cache);
+}
+
+/* Writing ends with the stop text, which is not of the answer; what is cut at its length says so, also from the cache. */
+static void answers_end_or_are_cut(void **state)
+{
+    (void)state;
+    sg_llm_config o = usual();
+    sg_cache *cache = cache_at("cut.db");
+    talk t = {.prompt = {"t"}}, with = t;
+    char stop[4];
+    sg_llm *l;
+    mock m;
+
+    o.generate.length = 40;
+    l = opened(FILES "llama.gguf", &o);
+    for (int round = 0; round < 2; round++) {
+        talk_to(l, &t, 1, "t 1", cache, false);
+        assert_true(t.cut[0] && t.cached[0] == (round == 1));
+    }
+    sg_llm_close(l);
+    assert_true(strlen(t.answer[0]) > 20);
+    snprintf(stop, sizeof stop, "%.3s", t.answer[0] + 6); /* three letters from the middle */
+    snprintf(o.stop, sizeof o.stop, "%s", stop);
+    l = opened(FILES "llama.gguf", &o);
+    talk_to(l, &with, 1, "t 1", cache, false);
+    assert_false(with.cut[0] || with.cached[0]);
+    assert_memory_equal(with.answer[0], t.answer[0], strlen(with.answer[0]));
+    assert_memory_equal(t.answer[0] + strlen(with.answer[0]), stop, 3);
+    sg_llm_close(l);
+    *o.stop = 0;
+    mock_start(&m, NULL, 0);
+    for (int i = 0; i < 3; i++) {
+        static const char *const reason[] = {"stop", "length", "content_filter"};
+
+        m.reason = reason[i];
+        t.prompt[0] = reason[i];
+        l = opened(m.url, &o);
+        for (int round = 0; round < 2; round++) {
+            talk_to(l, &t, 1, "t 1", cache, false);
+            assert_true(t.cut[0] == (i > 0) && t.cached[0] == (round == 1));
+        }
+        sg_llm_close(l);
+    }
+    mock_stop(&m);
+    sg_cache_close(cache);
+}
+
+/* A file as version 1 left it, with an answer under the key of that time: it is brought up to date, and answers. */
+static void an_older_cache_still_serves(void **state)
+{
+    (void)state;
+    static const char params[] = "{\"length\": 8, \"temperature\": 0.0, \"top_k\": 0, \"top_p\": 1.0, \"min_p\": 0.0, \"beam\": 1, "
+                                 "\"length_penalty\": 0.0, \"batch\": 16, \"whole\": false, \"seed\": 1, \"stop\": \"\", \"json_object\": false}";
+    char path[SCRATCH_MAX + 20], put_it[600];
+    sg_llm_config o = usual();
+    sg_cache_key key;
+    talk t = {.prompt = {"a"}};
+    sg_cache *cache;
+    sqlite3 *db;
+    sg_llm *l;
+
+    sg_cache_key_of(key,
+                    (sg_bytes[]){{"chat", 4}, {"http://127.0.0.1:1/v1", 21}, {params, sizeof params - 1}, {"t 1", 3}, {"user", 4}, {"a", 1}},
+                    6);
+    snprintf(path, sizeof path, "%s/old.db", scratch);
+    snprintf(put_it, sizeof put_it,
+             "CREATE TABLE answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, model TEXT NOT NULL, origin TEXT NOT NULL, "
+             "tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) WITHOUT ROWID;"
+             "INSERT INTO answers VALUES ('%s', 'p', 'an old answer', 'm', 't 1', 1, 2, 3); PRAGMA user_version = 1;",
+             key);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, put_it, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    cache = cache_at("old.db");
+    o.generate.batch = 3;
+    l = opened("http://127.0.0.1:1/v1", &o); /* nobody is there */
+    assert_int_equal(talk_to(l, &t, 1, "t 1", cache, false).cached, 1);
+    assert_string_equal(t.answer[0], "an old answer");
+    assert_false(t.cut[0]);
+    sg_llm_close(l);
+    sg_cache_close(cache);
+}
+
 /* ---- vectors ---------------------------------------------------------------------------------------------------------------- */
 static json_int_t number(const json_t *report, const char *key)
 {
@@ -417,6 +590,26 @@ static void an_endpoint_embeds(void **state)
     sg_cache_close(cache);
     mock_stop(&m);
 
+    /* what an endpoint answered is kept, though a later request fails */
+    const mock_step third_is_bad[] = {{0}, {0}, {.kind = MOCK_STATUS, .status = 400, .text = "{}"}};
+    o.client.concurrency = 1;
+    cache = cache_at("remote_part.db");
+    mock_start(&m, third_is_bad, 3);
+    l = opened(m.url, &o);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_ERR_IO);
+    assert_int_equal(m.requests, 3);
+    assert_int_equal(sg_llm_embed(&x, &dim, l, view, 200, cache, NULL, NULL, &report, &err), SG_OK);
+    assert_int_equal(m.requests, 5);
+    assert_int_equal(number(report, "cached"), 128);
+    for (int i = 0; i < 200; i++)
+        assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] && x[3 * i + 2] == 1);
+    json_decref(report);
+    sg_free(x);
+    sg_llm_close(l);
+    sg_cache_close(cache);
+    mock_stop(&m);
+    o = usual();
+
     static const struct {
         const char *text, *message;
     } wrong[] = {
@@ -482,6 +675,13 @@ static void answers_are_held_to_a_form(void **state)
 }
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
+static sg_status scored(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n, sg_error *err)
+{
+    size_t cached;
+
+    return sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = n}, NULL, NULL, NULL, err);
+}
+
 static void scores_texts(void **state)
 {
     (void)state;
@@ -496,7 +696,7 @@ static void scores_texts(void **state)
     sg_llm *l = opened(FILES "llama.gguf", &o);
     mock m;
 
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 2, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 2, &err), SG_OK);
     sg_llm_close(l);
     assert_int_equal(sg_llama_open(&model, FILES "llama.gguf", &err), SG_OK);
     assert_int_equal(sg_text_tokens(&ids, sg_llama_tokenizer(model), whole, true, &err), SG_OK);
@@ -513,13 +713,22 @@ static void scores_texts(void **state)
 
     mock_start(&m, NULL, 0);
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 3, NULL, NULL, &err),
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err),
                      SG_ERR_USAGE);
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "score");
     l = opened(m.url, &o);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"the", 3}, NULL, text, 3, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err), SG_OK);
     assert_true(logp[0] == -2 && tokens[0] == 4 && logp[1] == -3 && tokens[1] == 6);
+    sg_llm_close(l);
+    mock_stop(&m);
+    /* where a text begins is counted in characters of what is sent: a broken byte is one */
+    const mock_step step = {.kind = MOCK_TEXT,
+                            .text = "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -2, -4], \"text_offset\": [0, 2, 4, 6]}}]}"};
+    mock_start(&m, &step, 1);
+    l = opened(m.url, &o);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"a\x80" "b", 3}, &(sg_bytes){"cdef", 4}, 1, &err), SG_OK);
+    assert_true(logp[0] == -6 && tokens[0] == 2);
     sg_llm_close(l);
     mock_stop(&m);
 }
@@ -537,7 +746,7 @@ static void a_t5_scores_what_it_would_write(void **state)
     const sg_t5 *m = sg_llm_t5(l);
     sg_desk *d;
 
-    assert_int_equal(sg_llm_score(logp, tokens, l, prompt, NULL, text, 3, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l, prompt, text, 3, &err), SG_OK);
     assert_int_equal(sg_t5_desk(&d, m, 12, NULL, &err), SG_OK);
     for (int i = 0; i < 3; i++) {
         sg_token_list read = {0}, write = {0};
@@ -563,9 +772,9 @@ static void a_t5_scores_what_it_would_write(void **state)
     }
     sg_desk_free(d);
     assert_int_equal(sg_llm_adapt(l, FILES "t5lora", &err), SG_OK);
-    assert_int_equal(sg_llm_score(with, tokens, l, prompt, NULL, text, 3, NULL, NULL, &err), SG_OK);
+    assert_int_equal(scored(with, tokens, l, prompt, text, 3, &err), SG_OK);
     assert_true(fabs(with[0] - logp[0]) > 1e-2);
-    assert_int_equal(sg_llm_score(logp, tokens, l, (sg_bytes){"", 0}, NULL, text, 3, NULL, NULL, &err), SG_ERR_USAGE);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"", 0}, text, 3, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "expected a prompt, which the encoder reads, found nothing");
     sg_llm_close(l);
 }
@@ -592,10 +801,10 @@ static void put(sg_cache *c, const char *key, const char *text, int64_t time)
 static bool has(sg_cache *c, const char *key, int64_t since)
 {
     sg_buf text = {0};
-    bool found;
+    bool found, cut;
     sg_error err;
 
-    assert_int_equal(sg_cache_find(c, key, since, &text, &found, &err), SG_OK);
+    assert_int_equal(sg_cache_find(c, key, since, &text, &cut, &found, &err), SG_OK);
     sg_buf_free(&text);
     return found;
 }
@@ -729,6 +938,10 @@ int main(void)
         cmocka_unit_test(a_wrong_schema_is_told),
         cmocka_unit_test(thoughts_are_left_out_on_request),
         cmocka_unit_test(a_model_here_answers_the_same_in_any_order),
+        cmocka_unit_test(a_model_here_draws_by_the_prompt),
+        cmocka_unit_test(a_model_here_keeps_each_answer_at_once),
+        cmocka_unit_test(answers_end_or_are_cut),
+        cmocka_unit_test(an_older_cache_still_serves),
         cmocka_unit_test(encodes_only_what_is_new),
         cmocka_unit_test(a_stopped_run_keeps_what_it_made),
         cmocka_unit_test(an_endpoint_embeds),

@@ -371,7 +371,7 @@ static void every_string_on_the_way_stands_in_the_documents(void **state)
         prompt[i] = (sg_token_list){id[i], 3, 3};
     }
     witness w = {.token = token, .offsets = offsets, .n = PARTS};
-    const sg_generate_watch watch = {&w, see_first, see_kept};
+    const sg_generate_watch watch = {.ctx = &w, .first = see_first, .kept = see_kept};
     assert_int_equal(sg_fm_new(&fm, token, offsets, PARTS, TOKENS, 0, &err), SG_OK);
     assert_int_equal(sg_guide_fm(&guide, fm, false, &err), SG_OK);
     assert_int_equal(sg_llama_desk(&desk, m, PLACES, NULL, &err), SG_OK);

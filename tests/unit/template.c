@@ -48,7 +48,7 @@ static void says_what_is_wrong(void **state)
     refused("template t 1 2\n", "t.txt:1: expected the end of the line, found '2'");
     refused(HEAD "template t 1\n", "t.txt:2: the template is named twice");
     refused(HEAD "solt a\n", "t.txt:2: unknown word 'solt' (did you mean 'slot'?)");
-    refused(HEAD "[usr]\nhi\n", "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, "
+    refused(HEAD "[usr]\nhi\n", "t.txt:2: unknown word '[usr]': expected slot, guard, budget, answer, whole, "
                                 "repairs, fallback or a turn such as [user]");
     refused(HEAD "slot\n", "t.txt:2: expected the name of a slot (letters, digits, '_', '-', '.'), found ''");
     refused(HEAD "slot a b\n", "t.txt:2: unknown attribute 'b'");
@@ -65,6 +65,8 @@ static void says_what_is_wrong(void **state)
     refused(HEAD "guard \"a b\"\n", "t.txt:2: guard: expected a text without spaces, found 'a b'");
     refused(HEAD "answer number\n", "t.txt:2: answer: expected text, line, json or match, found 'number'");
     refused(HEAD "answer match\n", "t.txt:2: answer match: expected a regular expression, found nothing");
+    refused(HEAD "answer json a,,b\n", "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
+    refused(HEAD "answer json a,\n", "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
     refused(HEAD "[user]\na {b\n",
             "t.txt:3: expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
     refused(HEAD "[user]\na b}\n", "t.txt:3: expected '{' before '}' (a brace is written twice)");
@@ -272,6 +274,7 @@ static void reads_answers(void **state)
     answers("answer json", "Sure:\n```json\n{\"a\": [1, 2]}\n```", "{\"a\": [1, 2]}", NULL);
     answers("answer json", "[not] {\"a\": 1}", "{\"a\": 1}", NULL);
     answers("answer json a,b", "{\"a\": 1} {\"b\": 2, \"a\": 1}", "{\"b\": 2, \"a\": 1}", NULL);
+    answers("answer json  a , b\t", "{\"a\": 1, \" b\": 2} {\"b\": 2, \"a\": 1}", "{\"b\": 2, \"a\": 1}", NULL);
     answers("answer json a,b", "{\"a\": 1}", NULL, "answer: expected JSON with a,b, found '{\"a\": 1}'");
     answers("answer json", "{\"a\": ", NULL, "answer: expected JSON, found '{\"a\":'");
     answers("answer match [0-9]+", "about 42, or 43", "42", NULL);

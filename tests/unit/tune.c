@@ -154,6 +154,88 @@ static void every_method_learns_the_same_bytes(void **state)
     }
 }
 
+static int stop_at(void *user, const sg_progress_event *e)
+{
+    int *events = user;
+
+    (void)e;
+    return --*events == 0;
+}
+
+/* Stopped at any word or tick that the run gives, between a step and the validation that is due and inside that too, and gone on with. */
+static void a_run_stopped_anywhere_is_the_same(void **state)
+{
+    (void)state;
+    int kept = 0, at = 1;
+    sg_tune_config c;
+    json_t *report = NULL;
+    sg_error err;
+
+    configure(&c, "lora");
+    c.epochs = 2;
+    c.valid = 0.2;
+    c.tokens = 60;
+    c.valid_every = 0.3;
+    assert_int_equal(tune(MODEL, "whole", &c, 1, 0, false, &report, &err), SG_OK);
+    json_decref(report);
+    for (;; at++) {
+        char out[300], path[300];
+        int events = at;
+        const sg_tune_job job = {MODEL, data, in_dir("parts", out), at > 1};
+        const sg_progress progress = {stop_at, &events};
+        const sg_status st = sg_tune(&job, &c, NULL, &progress, &report, &err);
+
+        if (!st)
+            break;
+        assert_int_equal(st, SG_ERR_CANCEL);
+        kept += sg_file_exists(in_dir("parts/checkpoint/state.safetensors", path));
+        assert_int_equal(tune(MODEL, "parts", &c, 1, 0, true, &report, &err), SG_OK);
+        json_decref(report);
+        check_same("whole/adapter_model.safetensors", "parts/adapter_model.safetensors");
+        check_same("whole/training.jsonl", "parts/training.jsonl");
+    }
+    json_decref(report);
+    check_same("whole/training.jsonl", "parts/training.jsonl");
+    assert_true(at > 20 && kept == at - 2); /* all but a stop before the first validation, and the run that ended */
+}
+
+/* A model of the same sizes is another one. */
+static void a_run_goes_on_with_its_own_model_only(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"};
+    char model[300], path[400], from[400];
+    sg_tune_config c;
+    json_t *report = NULL;
+    sg_error err;
+
+    configure(&c, "lora");
+    assert_int_equal(sg_dir_make(in_dir("twin", model), &err), SG_OK);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        sg_buf file = {0};
+
+        snprintf(from, sizeof from, MODEL "/%s", files[i]);
+        snprintf(path, sizeof path, "%s/%s", model, files[i]);
+        if (sg_file_exists(from)) {
+            assert_int_equal(sg_file_read(&file, from, 1 << 24, &err), SG_OK);
+            assert_int_equal(sg_file_write(path, file.data, file.size, &err), SG_OK);
+        }
+        sg_buf_free(&file);
+    }
+    assert_int_equal(tune(model, "own", &c, 1, 3, false, &report, &err), SG_ERR_CANCEL);
+    sg_buf file = {0};
+    assert_int_equal(sg_file_read(&file, path, 1 << 24, &err), SG_OK);
+    file.data[file.size - 2] ^= 1; /* of a weight */
+    assert_int_equal(sg_file_write(path, file.data, file.size, &err), SG_OK);
+    assert_int_equal(tune(model, "own", &c, 1, 0, true, &report, &err), SG_ERR_USAGE);
+    assert_non_null(strstr(err.message, "cannot resume with other options: checkpoint has model="));
+    file.data[file.size - 2] ^= 1;
+    assert_int_equal(sg_file_write(path, file.data, file.size, &err), SG_OK);
+    sg_buf_free(&file);
+    assert_int_equal(tune(model, "own", &c, 1, 0, true, &report, &err), SG_OK);
+    json_decref(report);
+}
+
 /* Layers with ranks of their own: the files say so as PEFT does, and come back as they were. */
 static void layers_have_ranks_of_their_own(void **state)
 {
@@ -396,10 +478,12 @@ static void score_t5(const char *model, double *logp, int *tokens)
     static const sg_bytes text[] = {{"the cat", 7}, {"in a cab.", 9}, {"", 0}};
     sg_llm_config o;
     sg_llm *l;
+    size_t cached;
     sg_error err;
 
     sg_llm_config_init(&o);
-    if (sg_llm_open(&l, model, &o, &err) || sg_llm_score(logp, tokens, l, (sg_bytes){"a  cat is", 9}, NULL, text, 3, NULL, NULL, &err))
+    if (sg_llm_open(&l, model, &o, &err) ||
+        sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = {"a  cat is", 9}, .text = text, .n = 3}, NULL, NULL, NULL, &err))
         fail_msg("%s", err.message);
     sg_llm_close(l);
 }
@@ -518,6 +602,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_learns_the_same_bytes),
+        cmocka_unit_test(a_run_stopped_anywhere_is_the_same),
+        cmocka_unit_test(a_run_goes_on_with_its_own_model_only),
         cmocka_unit_test(smoothed_targets_keep_a_model_from_being_sure),
         cmocka_unit_test(layers_have_ranks_of_their_own),
         cmocka_unit_test(last_layers_leave_the_first_alone),
