@@ -11,6 +11,7 @@
 #include "file/json.h"
 #include "lm/bert.h"
 #include "lm/adapter.h"
+#include "lm/decoder.h"
 #include "lm/llama.h"
 #include "lm/pooling.h"
 #include "lm/t5.h"
@@ -344,6 +345,7 @@ typedef struct job {
     size_t tokens; /* at most, in a text */
     size_t skip;   /* of them, of the prefix: not pooled */
     sg_depth depth;
+    sg_decoder *both; /* owned: of a decoder whose tokens see those behind them; NULL: otherwise */
     int width;
     sg_precision precision;
     encoded *list;           /* (n) */
@@ -434,6 +436,13 @@ static void cut_batches(job *j)
 }
 
 /* ---- tokens to vectors --------------------------------------------------------------------------------------------------- */
+static sg_tensor *both_ways(const job *j, sg_graph *g, const sg_decoder_batch *b)
+{
+    sg_tensor *x = sg_decoder_states(g, j->both, b, j->depth.layer);
+
+    return j->depth.other && x ? sg_scale(g, sg_plus(g, x, sg_decoder_states(g, j->both, b, j->depth.other)), 0.5f) : x;
+}
+
 static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
 {
     const size_t batch = end - first;
@@ -453,7 +462,10 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             offsets[i + 1] = offsets[i] + e->n;
             memcpy(id + offsets[i], e->id, (size_t)e->n * sizeof *id);
         }
-        const sg_tensor *x = n ? sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth) : NULL;
+        const sg_decoder_batch packed = {.n = (int)n, .batch = (int)batch, .id = id, .offsets = offsets, .both_ways = true};
+        const sg_tensor *x = !n        ? NULL
+                             : j->both ? both_ways(j, w->graph, &packed)
+                                       : sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth);
 
         for (size_t i = 0; i < batch; i++) {
             float *to = j->vectors + j->list[first + i].text * (size_t)j->width;
@@ -495,7 +507,7 @@ static sg_status readings_new(job *j, int threads, sg_error *err)
     const int longest = j->n && j->list[0].n > 0 ? j->list[0].n : 1;
     sg_status st = SG_OK;
 
-    for (int t = 0; t < threads && !st && (j->s->decoder || j->s->t5); t++) {
+    for (int t = 0; t < threads && !st && ((j->s->decoder && !j->both) || j->s->t5); t++) {
         worker *w = &j->workers[t];
 
         if (!(st = j->s->decoder ? sg_reading_new(&w->reading, j->s->decoder, longest, NULL, err)
@@ -515,7 +527,7 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
 
     for (size_t i = begin; i < end && !w->st; i++)
         w->st =
-            (j->s->decoder || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+            ((j->s->decoder && !j->both) || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -611,8 +623,11 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
                   j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
     if (!*out || (*j->prefix && json_object_set_new(*out, "prompt", json_string(j->prefix))) ||
-        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken"))))
+        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken")))) {
+        json_decref(*out);
+        *out = NULL;
         return sg_fail_memory(err, "report");
+    }
     return SG_OK;
 }
 
@@ -701,6 +716,22 @@ static sg_status count_tokens(job *j, sg_error *err)
     return SG_OK;
 }
 
+/* The desk reads a text from its front: tokens that see those behind them go through the layers of training. */
+static sg_status open_both_ways(job *j, const sg_sentence_config *c, sg_pool *pool, sg_error *err)
+{
+    const sg_llama *m = j->s->decoder;
+    sg_status st;
+
+    if (!c->both_ways)
+        return SG_OK;
+    if (!m || (j->s->adapter && j->s->adapter->soft))
+        return sg_fail(err, SG_ERR_USAGE, "both_ways: expected a decoder%s", m ? " without vectors in front of a text" : "");
+    if ((st = sg_decoder_new(&j->both, m, &(sg_decoder_spec){.learn_from = sg_llama_config_of(m)->layers, .keep_bits = true}, pool, err)))
+        return st;
+    sg_decoder_adapt(j->both, j->s->adapter);
+    return SG_OK;
+}
+
 sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text,
                              size_t n, const sg_sentence_config *c, sg_pool *pool,
                              const sg_progress *progress, json_t **report, sg_error *err)
@@ -733,7 +764,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
     if (!j.list || !j.batch || !j.vectors)
         st = sg_fail_memory(err, "vectors");
-    else if (!(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
+    else if (!(st = open_both_ways(&j, c, pool, err)) && !(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
         sg_parallel_for(pool, n, GRAIN_TEXTS, tokenize_body, &j);
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);
@@ -746,6 +777,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     for (size_t i = 0; j.list && i < n; i++)
         sg_free(j.list[i].id);
     workers_free(&j, threads);
+    sg_decoder_free(j.both);
     sg_free(j.list);
     sg_free(j.batch);
     if (st) {

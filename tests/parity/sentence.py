@@ -94,10 +94,15 @@ def main():
     out["weightedmean"] = (last * weight[:, None]).sum(0) / weight.sum()
     out["mean_sqrt"] = last.sum(0) / 5 ** 0.5
     for name, ids in IDS.items():
-        model = (T5EncoderModel if name == "t5" else AutoModel).from_pretrained(os.path.join(HERE, name), dtype=torch.float32)
+        model = (T5EncoderModel if name == "t5" else AutoModel).from_pretrained(os.path.join(HERE, name), dtype=torch.float32, attn_implementation="eager")
         model = model.double().eval()
         with torch.no_grad():
             states = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+        if name != "t5":  # every token sees all: a mask of its own, of zeros
+            mask = torch.zeros(1, 1, len(ids), len(ids), dtype=torch.float64)
+            with torch.no_grad():
+                both = model(input_ids=torch.tensor([ids]), attention_mask=mask, output_hidden_states=True).hidden_states
+            out[f"{name}.both"] = torch.stack([h[0].mean(0) for h in both])
         out[f"{name}.ids"] = torch.tensor(ids, dtype=torch.int32)
         out[f"{name}.layers"] = torch.stack([h[0] for h in states])
     save_file({k: v if k.endswith("ids") else v.float().contiguous() for k, v in out.items()}, f"{FOLDER}/expected.safetensors")
