@@ -4,7 +4,7 @@
  *   x = LN(x + O attend(Q x, K x, V x))          each layer, with biases, all tokens of a text see each other
  *   x = LN(x + W2 act(W1 x))
  *
- * Tensors are named as in the Hugging Face files, with or without the prefix of the model's class. */
+ * Tensors are named as in the Hugging Face files, with or without the prefix of the model's class; in a GGUF file as llama.cpp does. */
 #include "lm/bert.h"
 
 #include "base/alloc.h"
@@ -100,6 +100,52 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
     return SG_OK;
 }
 
+/* ---- key-values of a GGUF file --------------------------------------------------------------------------------------------- */
+bool sg_bert_is_gguf(const sg_gguf *file)
+{
+    const sg_bytes arch = sg_gguf_string(file, "general.architecture");
+
+    return arch.size == 4 && memcmp(arch.data, "bert", 4) == 0;
+}
+
+static sg_status gguf_size(int *out, const sg_gguf *file, const char *key, double otherwise, double most, sg_error *err)
+{
+    const double x = sg_gguf_number_or(file, key, otherwise);
+
+    if (!(x >= 1 && x <= most && x == floor(x)))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from 1 to %.0f, found %g", sg_gguf_name(file), key, most, x);
+    *out = (int)x;
+    return SG_OK;
+}
+
+/* The converter cuts the rows of places away that a RoBERTa does not use, so all count from 0; activations are GELUs. */
+sg_status sg_bert_config_gguf(sg_bert_config *out, const sg_gguf *file, sg_error *err)
+{
+    const sg_gguf_value *tokens = sg_gguf_find(file, "tokenizer.ggml.tokens");
+    const double eps = sg_gguf_number_or(file, "bert.attention.layer_norm_epsilon", 1e-12);
+    sg_bert_config *c = out;
+    sg_status st;
+
+    *c = (sg_bert_config){.act = SG_GELU, .eps = (float)eps};
+    if (!sg_bert_is_gguf(file))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'general.architecture': expected bert, found another one", sg_gguf_name(file));
+    if ((st = gguf_size(&c->dim, file, "bert.embedding_length", 0, 1 << 16, err)) ||
+        (st = gguf_size(&c->layers, file, "bert.block_count", 0, 1000, err)) ||
+        (st = gguf_size(&c->heads, file, "bert.attention.head_count", 0, 1 << 12, err)) ||
+        (st = gguf_size(&c->ffn, file, "bert.feed_forward_length", 0, 1 << 20, err)) ||
+        (st = gguf_size(&c->vocab, file, "bert.vocab_size", tokens ? (double)tokens->count : 0, 1 << 24, err)) ||
+        (st = gguf_size(&c->places, file, "bert.context_length", 0, 1 << 20, err)) ||
+        (st = gguf_size(&c->types, file, "tokenizer.ggml.token_type_count", 1, 1 << 10, err)))
+        return st;
+    if (c->dim % c->heads)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'bert.embedding_length': expected a multiple of %d heads, found %d", sg_gguf_name(file),
+                       c->heads, c->dim);
+    if (!(eps >= 0 && eps < 1))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'bert.attention.layer_norm_epsilon': expected a number from 0 to 1, found %g",
+                       sg_gguf_name(file), eps);
+    return SG_OK;
+}
+
 /* ---- weights ------------------------------------------------------------------------------------------------------------- */
 static void declare_linear(sg_param **w, sg_param **b, sg_params *ps, int out, int in, const char *name)
 {
@@ -128,6 +174,37 @@ static void declare_layer(sg_bert_layer *l, sg_params *ps, const sg_bert_config 
 #undef NAMED
 }
 
+/* As llama.cpp calls it, into name. */
+static void gguf_name(char name[160], const char *p)
+{
+    static const char *const parts[][2] = {{"embeddings.word_embeddings", "token_embd"},
+                                           {"embeddings.position_embeddings", "position_embd"},
+                                           {"embeddings.token_type_embeddings", "token_types"},
+                                           {"embeddings.LayerNorm", "token_embd_norm"},
+                                           {"attention.self.query", "attn_q"},
+                                           {"attention.self.key", "attn_k"},
+                                           {"attention.self.value", "attn_v"},
+                                           {"attention.output.dense", "attn_output"},
+                                           {"attention.output.LayerNorm", "attn_output_norm"},
+                                           {"intermediate.dense", "ffn_up"},
+                                           {"output.dense", "ffn_down"},
+                                           {"output.LayerNorm", "layer_output_norm"}};
+    const char *dot = strrchr(p, '.');
+    int layer = -1, skip = 0;
+
+    (void)sscanf(p, "encoder.layer.%d.%n", &layer, &skip);
+    const size_t size = (size_t)(dot - p - skip);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strlen(parts[i][0]) == size && strncmp(p + skip, parts[i][0], size) == 0) {
+            if (layer >= 0)
+                snprintf(name, 160, "blk.%d.%s%s", layer, parts[i][1], dot);
+            else
+                snprintf(name, 160, "%s%s", parts[i][1], dot);
+            return;
+        }
+    snprintf(name, 160, "%s", p);
+}
+
 /* p's name as it is, with the prefix of a class before it, or with the old spelling of a norm's two weights. */
 const char *sg_bert_file_name(char name[160], const sg_weights *w, const sg_param *p)
 {
@@ -135,6 +212,10 @@ const char *sg_bert_file_name(char name[160], const sg_weights *w, const sg_para
     static const char *const old[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
                                          {"LayerNorm.bias", "LayerNorm.beta"}};
 
+    if (sg_weights_gguf(w)) {
+        gguf_name(name, p->name);
+        return name;
+    }
     for (size_t i = 0; i < 3; i++) {
         snprintf(name, 160, "%s%s", prefix[i], p->name);
         if (sg_weights_has(w, name))

@@ -24,8 +24,10 @@ typedef struct sg_bert { /* read-only once open, for any number of threads */
     sg_bert_layer *layer; /* owned: (layers) */
 } sg_bert;
 
-/* config.json of a folder; `where` begins what errors say. */
+/* config.json of a folder, where `where` begins what errors say; or the key-values of a GGUF file. */
 sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const char *where, sg_error *err);
+sg_status sg_bert_config_gguf(sg_bert_config *out, const sg_gguf *file, sg_error *err);
+bool sg_bert_is_gguf(const sg_gguf *file); /* it holds such an encoder */
 sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w,
                        sg_error *err); /* w must outlive it */
 void sg_bert_close(sg_bert *b);

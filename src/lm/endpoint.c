@@ -49,6 +49,8 @@ json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const
         bad |= json_object_set_new(root, "top_k", json_integer(o->top_k));
     if (o->min_p > 0)
         bad |= json_object_set_new(root, "min_p", json_real(o->min_p));
+    if (!o->think) /* as llama.cpp and vLLM take it */
+        bad |= json_object_set_new(root, "chat_template_kwargs", json_pack("{s:b}", "enable_thinking", 0));
     if (*stop)
         bad |= json_object_set_new(root, "stop", json_string(stop));
     if (json)

@@ -21,7 +21,7 @@
       "generate: beams are compared by their log-probability divided by their length to this power")         \
     X(int, batch, 16, 1, 1024, "generate: texts that the model reads and writes together")                   \
     X(bool, whole, false, 0, 1, "generate, with an index: whole texts of it only, from start to end")        \
-    X(bool, think, true, 0, 1, "generate, chat: false: a model here that thinks first (Qwen3) answers at once")  \
+    X(bool, think, true, 0, 1, "generate, chat: false: a model that thinks first (Qwen3) answers at once")       \
     X(int, seed, 1, 0, 2147483647, "generate: random seed")
 
 typedef struct sg_generate_config {

@@ -130,6 +130,8 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
     l->offers = SG_LLM_EMBED | SG_LLM_HIDDEN;
     if (l->t5 && !sg_t5_writes(l->t5)) /* nothing here learns an encoder of a T5 alone */
         return SG_OK;
+    if (!l->decoder && !l->t5 && !sg_dir_exists(path)) /* nor one of a .gguf file */
+        return SG_OK;
     l->offers |= SG_LLM_TRAIN;
     if (!l->decoder && !l->t5)
         return SG_OK;

@@ -102,6 +102,8 @@ static sg_status describe_encoder(sg_buf *out, const sg_llm *l, sg_error *err)
         sg_buf_puts(out, bf16 && !l->decoder ? " bf16" : " f32");
     if (o->layer != -1)
         sg_buf_printf(out, " layer=%d", o->layer);
+    if (o->both_ways)
+        sg_buf_puts(out, " both ways");
     if (*o->prompt_name)
         sg_buf_printf(out, " prompt=%s", o->prompt_name);
     sg_buf_printf(out, " prefix=%s", o->prefix);

@@ -11,6 +11,7 @@
 #include "file/json.h"
 #include "lm/bert.h"
 #include "lm/adapter.h"
+#include "lm/decoder.h"
 #include "lm/llama.h"
 #include "lm/pooling.h"
 #include "lm/t5.h"
@@ -126,22 +127,27 @@ static sg_status open_tanh(sg_sentence *s, sg_error *err)
     return st;
 }
 
-static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *dir,
+/* config NULL: a .gguf file. */
+static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *where, const char *path,
                               sg_error *err)
 {
+    const sg_gguf *file;
     sg_tokenizer *t = NULL;
     sg_bert_config c;
     sg_status st;
 
-    if ((st = sg_bert_config_read(&c, config, where, err)) || (st = sg_weights_open(&s->weights, dir, err)) ||
-        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = open_tanh(s, err)) || (st = sg_tokenizer_open(&t, dir, err)))
+    if ((config && (st = sg_bert_config_read(&c, config, where, err))) || (st = sg_weights_open(&s->weights, path, err)))
+        return st;
+    file = sg_weights_gguf(s->weights);
+    if ((!config && (st = sg_bert_config_gguf(&c, file, err))) || (st = sg_bert_open(&s->bert, &c, s->weights, err)) ||
+        (st = open_tanh(s, err)) || (st = config ? sg_tokenizer_open(&t, path, err) : sg_tokenizer_from_gguf(&t, file, err)))
         return st;
     s->tokenizer = t;
     s->places = sg_bert_tokens_max(&s->bert);
     if (sg_tokenizer_size(t) > c.vocab)
         return sg_fail(err, SG_ERR_FORMAT,
                        "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
-                       dir, c.vocab, (int)sg_tokenizer_size(t));
+                       path, c.vocab, (int)sg_tokenizer_size(t));
     return SG_OK;
 }
 
@@ -210,12 +216,38 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     return st;
 }
 
+/* What a .gguf file says of poolers: one number, where it was made from such a folder. */
+static sg_status read_pooling(sg_pooling *p, const sg_gguf *file, int dim, sg_error *err)
+{
+    static const sg_pooler poolers[] = {SG_POOL_MEAN, SG_POOL_MEAN, SG_POOL_CLS, SG_POOL_LAST}; /* none, mean, cls, last */
+    const sg_bytes arch = sg_gguf_string(file, "general.architecture");
+    char key[100];
+
+    snprintf(key, sizeof key, "%.*s.pooling_type", arch.size < 60 ? (int)arch.size : 60, arch.data ? arch.data : "");
+    const double type = sg_gguf_number_or(file, key, 0);
+
+    if (!(type == 0 || type == 1 || type == 2 || type == 3))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected 0 to 3, found %g", sg_gguf_name(file), key, type);
+    *p = (sg_pooling){.in = dim, .out = dim, .assumed = type == 0};
+    p->use[poolers[(int)type]] = true;
+    return SG_OK;
+}
+
 static sg_status open_file(sg_sentence *s, const char *path, sg_error *err)
 {
+    sg_gguf *file;
     bool t5;
-    const sg_status st = sg_t5_is_at(&t5, path, err);
+    sg_status st;
 
-    return st ? st : t5 ? open_t5(s, path, err) : open_decoder(s, path, err);
+    if ((st = sg_t5_is_at(&t5, path, err)) || (st = sg_gguf_open(&file, path, err)))
+        return st;
+    if (!(st = t5                       ? open_t5(s, path, err)
+               : sg_bert_is_gguf(file) ? open_encoder(s, NULL, path, path, err)
+                                       : open_decoder(s, path, err)))
+        st = read_pooling(&s->pooling, file, dim_of(s), err);
+    s->tokens = s->places;
+    sg_gguf_close(file);
+    return st;
 }
 
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
@@ -226,14 +258,7 @@ sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err)
     *out = NULL;
     if (!s)
         return sg_fail_memory(err, path);
-    if (sg_dir_exists(path)) {
-        st = open_folder(s, path, err);
-    } else if (!(st = open_file(s, path, err))) { /* a .gguf file says nothing of poolers */
-        const int dim = dim_of(s);
-
-        s->pooling = (sg_pooling){.in = dim, .out = dim, .use[SG_POOL_MEAN] = true, .assumed = true};
-        s->tokens = s->places;
-    }
+    st = sg_dir_exists(path) ? open_folder(s, path, err) : open_file(s, path, err);
     if (st) {
         sg_sentence_close(s);
         return st;
@@ -320,6 +345,7 @@ typedef struct job {
     size_t tokens; /* at most, in a text */
     size_t skip;   /* of them, of the prefix: not pooled */
     sg_depth depth;
+    sg_decoder *both; /* owned: of a decoder whose tokens see those behind them; NULL: otherwise */
     int width;
     sg_precision precision;
     encoded *list;           /* (n) */
@@ -410,6 +436,13 @@ static void cut_batches(job *j)
 }
 
 /* ---- tokens to vectors --------------------------------------------------------------------------------------------------- */
+static sg_tensor *both_ways(const job *j, sg_graph *g, const sg_decoder_batch *b)
+{
+    sg_tensor *x = sg_decoder_states(g, j->both, b, j->depth.layer);
+
+    return j->depth.other && x ? sg_scale(g, sg_plus(g, x, sg_decoder_states(g, j->both, b, j->depth.other)), 0.5f) : x;
+}
+
 static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
 {
     const size_t batch = end - first;
@@ -429,7 +462,10 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             offsets[i + 1] = offsets[i] + e->n;
             memcpy(id + offsets[i], e->id, (size_t)e->n * sizeof *id);
         }
-        const sg_tensor *x = n ? sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth) : NULL;
+        const sg_decoder_batch packed = {.n = (int)n, .batch = (int)batch, .id = id, .offsets = offsets, .both_ways = true};
+        const sg_tensor *x = !n        ? NULL
+                             : j->both ? both_ways(j, w->graph, &packed)
+                                       : sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth);
 
         for (size_t i = 0; i < batch; i++) {
             float *to = j->vectors + j->list[first + i].text * (size_t)j->width;
@@ -471,7 +507,7 @@ static sg_status readings_new(job *j, int threads, sg_error *err)
     const int longest = j->n && j->list[0].n > 0 ? j->list[0].n : 1;
     sg_status st = SG_OK;
 
-    for (int t = 0; t < threads && !st && (j->s->decoder || j->s->t5); t++) {
+    for (int t = 0; t < threads && !st && ((j->s->decoder && !j->both) || j->s->t5); t++) {
         worker *w = &j->workers[t];
 
         if (!(st = j->s->decoder ? sg_reading_new(&w->reading, j->s->decoder, longest, NULL, err)
@@ -491,7 +527,7 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
 
     for (size_t i = begin; i < end && !w->st; i++)
         w->st =
-            (j->s->decoder || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+            ((j->s->decoder && !j->both) || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -587,8 +623,11 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
                   j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
     if (!*out || (*j->prefix && json_object_set_new(*out, "prompt", json_string(j->prefix))) ||
-        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken"))))
+        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken")))) {
+        json_decref(*out);
+        *out = NULL;
         return sg_fail_memory(err, "report");
+    }
     return SG_OK;
 }
 
@@ -677,6 +716,22 @@ static sg_status count_tokens(job *j, sg_error *err)
     return SG_OK;
 }
 
+/* The desk reads a text from its front: tokens that see those behind them go through the layers of training. */
+static sg_status open_both_ways(job *j, const sg_sentence_config *c, sg_pool *pool, sg_error *err)
+{
+    const sg_llama *m = j->s->decoder;
+    sg_status st;
+
+    if (!c->both_ways)
+        return SG_OK;
+    if (!m || (j->s->adapter && j->s->adapter->soft))
+        return sg_fail(err, SG_ERR_USAGE, "both_ways: expected a decoder%s", m ? " without vectors in front of a text" : "");
+    if ((st = sg_decoder_new(&j->both, m, &(sg_decoder_spec){.learn_from = sg_llama_config_of(m)->layers, .keep_bits = true}, pool, err)))
+        return st;
+    sg_decoder_adapt(j->both, j->s->adapter);
+    return SG_OK;
+}
+
 sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s, const sg_bytes *text,
                              size_t n, const sg_sentence_config *c, sg_pool *pool,
                              const sg_progress *progress, json_t **report, sg_error *err)
@@ -709,7 +764,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
     if (!j.list || !j.batch || !j.vectors)
         st = sg_fail_memory(err, "vectors");
-    else if (!(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
+    else if (!(st = open_both_ways(&j, c, pool, err)) && !(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
         sg_parallel_for(pool, n, GRAIN_TEXTS, tokenize_body, &j);
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);
@@ -722,6 +777,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     for (size_t i = 0; j.list && i < n; i++)
         sg_free(j.list[i].id);
     workers_free(&j, threads);
+    sg_decoder_free(j.both);
     sg_free(j.list);
     sg_free(j.batch);
     if (st) {

@@ -1,4 +1,4 @@
-/* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or by a decoder in a GGUF file.
+/* sentence.h - text to vectors by a model in a Hugging Face or sentence-transformers folder, or in a GGUF file.
  *
  *   config.json, model.safetensors, tokenizer.json    the encoder (lm/bert.h) or decoder (lm/llama.h)
  *   modules.json, 1_Pooling, 2_Dense, ..._Normalize   what becomes of its hidden states; without modules.json: their mean
@@ -28,6 +28,8 @@
     X(int, layer, -1, -1000, 1000,                                                                           \
       "model folders: states of this layer: 0 the vectors of words, 1 the first layer's, -1 the last's, -2 " \
       "those before it")                                                                                     \
+    X(bool, both_ways, false, 0, 1,                                                                          \
+      "model folders, decoders: tokens see those behind them, too (LLM2Vec, GritLM)")                        \
     X(choice, precision, auto, 0, 0,                                                                         \
       "auto|f32|bf16: model folders: arithmetic of matrix products (of a decoder: always f32)")
 

@@ -70,6 +70,16 @@ bool sg_byte_letters_read(sg_buf *out, sg_bytes spelling)
     return true;
 }
 
+void sg_byte_letters_write(sg_buf *out, const char *s, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        const uint32_t c = (unsigned char)s[i];
+        const bool plain = (c >= 33 && c <= 126) || (c >= 161 && c != 173);
+
+        sg_utf8_put(out, plain ? c : c <= 32 ? c + 256 : c <= 160 ? c - 127 + 289 : 323);
+    }
+}
+
 /* ---- the steps ------------------------------------------------------------------------------------------------------------- */
 static void bytes(strings *to, const strings *from)
 {

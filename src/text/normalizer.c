@@ -1,6 +1,6 @@
 /* normalizer.c - the steps. Each appends to an empty buffer what it makes of its text. */
 #define _GNU_SOURCE /* memmem */
-#include "text/normalizer.h"
+#include "text/token_parts.h"
 
 #include "base/alloc.h"
 #include "base/utf8.h"
@@ -286,6 +286,9 @@ sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, 
             break;
         case SG_NORM_CHARSMAP:
             sg_charsmap_apply(b, &step->map, out->data, out->size);
+            break;
+        case SG_NORM_BYTES:
+            sg_byte_letters_write(b, out->data, out->size);
             break;
         case SG_NORM_SPIECE:
             spiece(b, step, *out);

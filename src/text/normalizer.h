@@ -21,6 +21,7 @@ typedef enum sg_norm_kind {
     SG_NORM_PREPEND,  /* to text that is not empty */
     SG_NORM_BERT,
     SG_NORM_CHARSMAP,
+    SG_NORM_BYTES,    /* GPT-2's letters for the bytes */
     SG_NORM_SPIECE,   /* all that SentencePiece does, with its own options */
 } sg_norm_kind;
 

@@ -117,6 +117,8 @@ static sg_status read_normalizer(sg_tokenizer *t, const json_t *o, sg_error *err
         s->accents = is_true(o, "strip_accents", s->lower);
     } else if (strcmp(type, "Lowercase") == 0) {
         s->kind = SG_NORM_LOWER;
+    } else if (strcmp(type, "ByteLevel") == 0) {
+        s->kind = SG_NORM_BYTES;
     } else if (strcmp(type, "StripAccents") == 0) {
         s->kind = SG_NORM_MARKS;
     } else if (strcmp(type, "Strip") == 0) {

@@ -90,6 +90,7 @@ sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t);            /* zeroed; 
 
 /* GPT-2's way to write bytes as letters: bytes of a token's spelling, appended; false: some letter stands for none. */
 bool sg_byte_letters_read(sg_buf *out, sg_bytes spelling);
+void sg_byte_letters_write(sg_buf *out, const char *s, size_t size); /* the letters of bytes, appended */
 /* Byte-level BPE over t->token, whose spellings are in those letters, up to n: trie and bytes. */
 sg_status sg_tokenizer_set_byte_bpe(sg_tokenizer *t, size_t n, sg_error *err);
 /* The merge of two tokens by spelling, ranks in the order of calls. */

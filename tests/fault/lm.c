@@ -43,6 +43,8 @@ static sg_status load_decoder(void *ctx, sg_error *err)
     return st;
 }
 
+static enum { PREFIX, PROMPT, LAYERS, BOTH_WAYS } embeds; /* what embed does beside embedding */
+
 static sg_status embed(void *ctx, sg_error *err)
 {
     const sg_bytes text[3] = {{"a b c", 5}, {"", 0}, {"d", 1}};
@@ -53,7 +55,9 @@ static sg_status embed(void *ctx, sg_error *err)
     sg_status st;
 
     sg_options_init(&c, sg_sentence_options, sg_n_sentence_options);
-    snprintf(c.prefix, sizeof c.prefix, "b ");
+    snprintf(c.prefix, sizeof c.prefix, "%s", embeds == PREFIX ? "b " : "");
+    snprintf(c.pooling, sizeof c.pooling, "%s", embeds == LAYERS ? "avg_top2" : "auto");
+    c.both_ways = embeds == BOTH_WAYS;
     snprintf(c.precision, sizeof c.precision, "f32");
     st = sg_sentence_encode(&vectors, &dim, ctx, text, 3, &c, NULL, NULL, &report, err);
     if (!st)
@@ -215,14 +219,18 @@ static void opening_survives_every_fault(void **state)
 {
     (void)state;
     static const char *const encoders[] = {TEST_SOURCE_DIR "/tests/parity/bert",
-                                           TEST_SOURCE_DIR "/tests/parity/roberta"};
+                                           TEST_SOURCE_DIR "/tests/parity/roberta",
+                                           TEST_SOURCE_DIR "/tests/parity/prompts",
+                                           TEST_SOURCE_DIR "/tests/parity/bert.gguf"};
     static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2",
                                            TEST_SOURCE_DIR "/tests/parity/llama.gguf"};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 4; i++) {
         path = encoders[i];
         assert_true(faults_walk(FAULTS_ALLOC, open_encoder, NULL, NULL) >= 50);
-        assert_true(faults_walk(FAULTS_IO, open_encoder, NULL, NULL) >= 10);
+        assert_true(faults_walk(FAULTS_IO, open_encoder, NULL, NULL) >= (i < 3 ? 10 : 2));
+    }
+    for (size_t i = 0; i < 2; i++) {
         path = decoders[i];
         /* ends where PCRE2 makes no machine code and the pattern is interpreted: the weights have a walk of their own */
         assert_true(faults_walk(FAULTS_ALLOC, open_decoder, NULL, NULL) >= 40);
@@ -259,6 +267,7 @@ static void work_survives_every_fault(void **state)
     sg_t5 *t5;
     sg_error err;
 
+    embeds = PREFIX;
     path = TEST_SOURCE_DIR "/tests/parity/t5";
     assert_true(faults_walk(FAULTS_ALLOC, open_t5, NULL, NULL) >= 40);
     assert_true(faults_walk(FAULTS_IO, open_t5, NULL, NULL) >= 5);
@@ -276,6 +285,14 @@ static void work_survives_every_fault(void **state)
     assert_int_equal(embed(s, &err), SG_OK); /* packs the weights once */
     assert_true(faults_walk(FAULTS_ALLOC, embed, NULL, s) >= 8);
     sg_sentence_close(s);
+    for (int i = 0; i < 3; i++) { /* a prompt and lower case; states of two layers; a decoder that looks both ways */
+        path = i == 0 ? TEST_SOURCE_DIR "/tests/parity/prompts" : TEST_SOURCE_DIR "/tests/parity/llama";
+        embeds = i == 0 ? PROMPT : i == 1 ? LAYERS : BOTH_WAYS;
+        assert_int_equal(sg_sentence_open(&s, path, &err), SG_OK);
+        assert_int_equal(embed(s, &err), SG_OK);
+        assert_true(faults_walk(FAULTS_ALLOC, embed, NULL, s) >= 8);
+        sg_sentence_close(s);
+    }
     path = TEST_SOURCE_DIR "/tests/parity/llama.gguf";
     assert_int_equal(sg_llama_open(&m, path, &err), SG_OK);
     assert_true(faults_walk(FAULTS_ALLOC, turn_tokens, NULL, m) >= 8);

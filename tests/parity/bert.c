@@ -109,6 +109,39 @@ static void roberta_every_pooler_and_a_dense_layer(void **state)
     check("roberta", 5, 1);
 }
 
+/* Under llama.cpp's names: the same weights, the pooler that the file names; of unit length it says nothing. */
+static void bert_in_a_gguf_file(void **state)
+{
+    (void)state;
+    sg_sentence *folder = open_model("bert"), *file = open_model("bert.gguf");
+    sg_bytes text[TEXTS];
+    json_t *report;
+    int32_t dim;
+
+    for (int i = 0; i < TEXTS; i++)
+        text[i] = bytes_of(texts[i]);
+    text[3] = bytes_of("d e f g h i j k"); /* the file knows 16 places, of which the folder reads 10 */
+    float *want = encode(folder, text, TEXTS, 1, "f32", &dim, &report);
+    json_decref(report);
+    float *got = encode(file, text, TEXTS, 2, "f32", &dim, &report);
+    assert_int_equal(dim, 24);
+    assert_string_equal(json_string_value(json_object_get(report, "pooling")), "mean");
+    assert_null(json_object_get(report, "warning"));
+    json_decref(report);
+    for (int i = 0; i < TEXTS; i++) {
+        double sum = 0;
+
+        for (int k = 0; k < dim; k++)
+            sum += (double)got[i * dim + k] * (double)got[i * dim + k];
+        for (int k = 0; k < dim; k++)
+            assert_true(fabs((double)got[i * dim + k] / sqrt(sum) - (double)want[i * dim + k]) < 1e-6);
+    }
+    sg_free(want);
+    sg_free(got);
+    sg_sentence_close(folder);
+    sg_sentence_close(file);
+}
+
 static void prefix_width_and_tokens(void **state)
 {
     (void)state;
@@ -195,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bert_mean),
+        cmocka_unit_test(bert_in_a_gguf_file),
         cmocka_unit_test(roberta_every_pooler_and_a_dense_layer),
         cmocka_unit_test(prefix_width_and_tokens),
         cmocka_unit_test(decoders_embed_too),

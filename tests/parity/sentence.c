@@ -211,6 +211,44 @@ static void every_layer_has_its_states(void **state)
     }
 }
 
+/* Tokens that see those behind them: each layer, and one text beside others. */
+static void decoders_may_look_both_ways(void **state)
+{
+    static const char *const names[] = {"llama", "qwen3"};
+    const sg_bytes text[3] = {{"a", 1}, {"dpbb\n", 5}, {"the the the", 11}};
+
+    for (size_t k = 0; k < 2; k++) {
+        char path[300], key[40];
+        sg_sentence_config c = plain();
+        const sg_file_tensor *want;
+        sg_sentence *s;
+        sg_error err;
+
+        snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/%s", names[k]);
+        assert_int_equal(sg_sentence_open(&s, path, &err), SG_OK);
+        snprintf(key, sizeof key, "%s.both", names[k]);
+        assert_non_null(want = sg_tensors_find(expected, key));
+        const size_t dim = (size_t)want->dim[1];
+        c.both_ways = true;
+        for (c.layer = 0; c.layer < (int)want->dim[0]; c.layer++) {
+            json_t *report;
+            int32_t width;
+            float *v;
+
+            if (sg_sentence_encode(&v, &width, s, text, 3, &c, NULL, NULL, &report, &err))
+                fail_msg("%s", err.message);
+            assert_int_equal(width, dim);
+            assert_near(key, v + dim, (const float *)want->data + (size_t)c.layer * dim, dim);
+            json_decref(report);
+            sg_free(v);
+        }
+        sg_sentence_close(s);
+    }
+    sg_sentence_config c = plain();
+    c.both_ways = true;
+    fails(&c, "both_ways: expected a decoder");
+}
+
 static void a_folder_without_poolers_is_told(void **state)
 {
     const sg_bytes text = {"ab", 2};
@@ -242,6 +280,7 @@ int main(void)
         cmocka_unit_test(prompts_are_those_of_the_folder),
         cmocka_unit_test(poolers_and_layers_can_be_chosen),
         cmocka_unit_test(every_layer_has_its_states),
+        cmocka_unit_test(decoders_may_look_both_ways),
         cmocka_unit_test(a_folder_without_poolers_is_told),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

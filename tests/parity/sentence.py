@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes prompts/: a small random encoder as a sentence-transformers folder with prompts that are not pooled, lower case and a pooler behind
 its first token; with the vectors that sentence-transformers gives, and hidden states of every layer by transformers, of it and of llama/,
-qwen3/ and t5/. Needs torch, transformers, sentence-transformers, tokenizers, safetensors."""
+qwen3/ and t5/. And bert.gguf: bert/ (bert.py) under the names that llama.cpp's converter gives. Needs gguf, torch, transformers, sentence-transformers, tokenizers, safetensors."""
 import os
 
+import gguf
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, BertConfig, BertModel, PreTrainedTokenizerFast, T5EncoderModel
@@ -39,8 +40,41 @@ def make():
     put(f"{FOLDER}/config_sentence_transformers.json", {"prompts": PROMPTS, "default_prompt_name": "query", "similarity_fn_name": "cosine"})
 
 
+def write_gguf(path):
+    """WordPiece in place of bert/'s words: of single letters the same, with the mark that the converter puts before whole words."""
+    out = gguf.GGUFWriter(path, "bert")
+    out.add_context_length(16)
+    out.add_embedding_length(24)
+    out.add_block_count(2)
+    out.add_feed_forward_length(40)
+    out.add_head_count(3)
+    out.add_layer_norm_eps(1e-12)
+    out.add_causal_attention(False)
+    out.add_pooling_type(gguf.PoolingType.MEAN)
+    out.add_tokenizer_model("bert")
+    out.add_tokenizer_pre("jina-v2-en")
+    out.add_token_type_count(2)
+    special = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    out.add_token_list(special + ["\u2581" + c for c in "abcdefghijk"])
+    out.add_token_types([gguf.TokenType.CONTROL] * 4 + [gguf.TokenType.NORMAL] * 11)
+    out.add_unk_token_id(3)
+    out.add_bos_token_id(1)
+    out.add_sep_token_id(2)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, 2)
+    for name, w in load_file(os.path.join(HERE, "bert", "model.safetensors")).items():
+        base, end = name.rsplit(".", 1)
+        if base.startswith("pooler"):
+            continue
+        out.add_tensor(f"{names.get_name(base)}.{end}", w.float().numpy())
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
 def main():
     make()
+    write_gguf(os.path.join(HERE, "bert.gguf"))
     model = SentenceTransformer(FOLDER, device="cpu").double()
     out = {"default": model.encode(TEXTS, convert_to_tensor=True)}
     for name in PROMPTS:
@@ -60,10 +94,15 @@ def main():
     out["weightedmean"] = (last * weight[:, None]).sum(0) / weight.sum()
     out["mean_sqrt"] = last.sum(0) / 5 ** 0.5
     for name, ids in IDS.items():
-        model = (T5EncoderModel if name == "t5" else AutoModel).from_pretrained(os.path.join(HERE, name), dtype=torch.float32)
+        model = (T5EncoderModel if name == "t5" else AutoModel).from_pretrained(os.path.join(HERE, name), dtype=torch.float32, attn_implementation="eager")
         model = model.double().eval()
         with torch.no_grad():
             states = model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
+        if name != "t5":  # every token sees all: a mask of its own, of zeros
+            mask = torch.zeros(1, 1, len(ids), len(ids), dtype=torch.float64)
+            with torch.no_grad():
+                both = model(input_ids=torch.tensor([ids]), attention_mask=mask, output_hidden_states=True).hidden_states
+            out[f"{name}.both"] = torch.stack([h[0].mean(0) for h in both])
         out[f"{name}.ids"] = torch.tensor(ids, dtype=torch.int32)
         out[f"{name}.layers"] = torch.stack([h[0] for h in states])
     save_file({k: v if k.endswith("ids") else v.float().contiguous() for k, v in out.items()}, f"{FOLDER}/expected.safetensors")

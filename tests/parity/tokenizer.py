@@ -308,6 +308,15 @@ def train_small():
     t.pre_tokenizer = None
     t.save(os.path.join(SMALL, "fallback.json"), pretty=False)
 
+    # bytes as letters before anything is cut, as a normalizer
+    t = Tokenizer(models.BPE())
+    t.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.ByteLevel()])
+    t.pre_tokenizer = pre_tokenizers.Split("\u0120", "merged_with_next")
+    t.decoder = decoders.ByteLevel()
+    t.train_from_iterator(text, trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    t.add_tokens([AddedToken("caf\u00e9 au", normalized=True), AddedToken("\U0001f916", normalized=False)])
+    t.save(os.path.join(SMALL, "letters.json"), pretty=False)
+
     for kind in ("unigram", "bpe"):
         model = io.BytesIO()
         sentencepiece.SentencePieceTrainer.train(

@@ -1,6 +1,7 @@
 /* gguf.c - a file of every kind of value is read; each way to lie about sizes is one error that says where. */
 #include "base/alloc.h"
 #include "file/gguf.h"
+#include "lm/bert.h"
 #include "text/tokenizer.h"
 
 #include <setjmp.h>
@@ -281,6 +282,47 @@ static void families_know_whether_texts_have_a_token_in_front(void **state)
     sg_buf_free(&b);
 }
 
+/* The sizes of a BERT, of which one is wrong. */
+static void sizes_of_an_encoder_are_checked(void **state)
+{
+    (void)state;
+    static const char *const key[] = {"bert.embedding_length",     "bert.block_count", "bert.attention.head_count",
+                                      "bert.feed_forward_length", "bert.vocab_size",  "bert.context_length"};
+    static const struct {
+        int which;
+        uint32_t value;
+        const char *message;
+    } cases[] = {{-1, 0, NULL},
+                 {0, 25, "m.gguf: 'bert.embedding_length': expected a multiple of 3 heads, found 25"},
+                 {1, 0, "m.gguf: 'bert.block_count': expected an integer from 1 to 1000, found 0"},
+                 {4, 1u << 30, "m.gguf: 'bert.vocab_size': expected an integer from 1 to 16777216, found 1.07374e+09"},
+                 {5, 0, "m.gguf: 'bert.context_length': expected an integer from 1 to 1048576, found 0"}};
+    static const uint32_t fine[] = {24, 2, 3, 40, 15, 16};
+    sg_buf b = {0};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        sg_bert_config c;
+        sg_gguf *g;
+        sg_error err;
+
+        begin(&b, 0, 7);
+        put_text(&b, "general.architecture", "bert");
+        for (int k = 0; k < 6; k++) {
+            put_string(&b, key[k]);
+            put(&b, 4, 4);
+            put(&b, k == cases[i].which ? cases[i].value : fine[k], 4);
+        }
+        assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", &err), SG_OK);
+        assert_int_equal(sg_bert_config_gguf(&c, g, &err), cases[i].message ? SG_ERR_FORMAT : SG_OK);
+        if (cases[i].message)
+            assert_string_equal(err.message, cases[i].message);
+        else
+            assert_true(c.dim == 24 && c.layers == 2 && c.heads == 3 && c.ffn == 40 && c.vocab == 15 && c.places == 16 && c.types == 1);
+        sg_gguf_close(g);
+    }
+    sg_buf_free(&b);
+}
+
 static void says_what_is_wrong_with_a_file(void **state)
 {
     (void)state;
@@ -351,6 +393,7 @@ int main(void)
         cmocka_unit_test(places_tensors_by_the_files_alignment),
         cmocka_unit_test(a_type_not_known_is_an_error_only_when_used),
         cmocka_unit_test(scores_of_tokens_are_finite),
+        cmocka_unit_test(sizes_of_an_encoder_are_checked),
         cmocka_unit_test(families_know_whether_texts_have_a_token_in_front),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
     };

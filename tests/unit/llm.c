@@ -1,6 +1,7 @@
 /* llm.c - one interface over models here and endpoints: what each can, what is asked only once, and equal results either way. */
 #include "base/alloc.h"
 #include "base/io.h"
+#include "lm/endpoint.h"
 #include "lm/llm.h"
 
 #include "folder.h"
@@ -192,6 +193,24 @@ static void asks_an_endpoint_once(void **state)
     sg_llm_close(l);
     sg_cache_close(cache);
     mock_stop(&m);
+}
+
+/* What not every server knows is sent only when it was asked for. */
+static void thoughts_are_left_out_on_request(void **state)
+{
+    (void)state;
+    const sg_turn turn = {"user", {"a", 1}};
+    sg_generate_config o;
+
+    sg_options_init(&o, sg_generate_options, sg_n_generate_options);
+    for (int think = 0; think < 2; think++) {
+        o.think = think;
+        json_t *body = sg_endpoint_chat("m", &turn, 1, &o, "", false);
+        const json_t *extra = json_object_get(body, "chat_template_kwargs");
+
+        assert_true(think ? !extra : json_is_false(json_object_get(extra, "enable_thinking")));
+        json_decref(body);
+    }
 }
 
 static void a_wrong_schema_is_told(void **state)
@@ -909,6 +928,7 @@ int main(void)
         cmocka_unit_test(says_what_is_missing),
         cmocka_unit_test(asks_an_endpoint_once),
         cmocka_unit_test(a_wrong_schema_is_told),
+        cmocka_unit_test(thoughts_are_left_out_on_request),
         cmocka_unit_test(a_model_here_answers_the_same_in_any_order),
         cmocka_unit_test(a_model_here_draws_by_the_prompt),
         cmocka_unit_test(a_model_here_keeps_each_answer_at_once),
