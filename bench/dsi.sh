@@ -6,8 +6,9 @@
 #
 # IDs: hkmeans (clusters in clusters of LSA vectors), naive (digits of the document's number), atomic (a code a document). Queries made:
 # the sentences of the documents, or those of the file QUERIES ({"id": ..., "answer": "one a line"} lines, sedge know) with hkmeans.
-# JUDGED=1: only the documents that some judgement names. EPOCHS (12). OPTIONS: further ones of all trainings. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose the best weights.
-# First BM25's (sedge train bm25), which has no seed.
+# JUDGED=1: only the documents that some judgement names. EPOCHS (12). OPTIONS: further ones of all trainings, MADE: of those with queries
+# made. ROWS ("hkmeans:text naive:sentences ..."): these alone. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose
+# the best weights. First BM25's (sedge train bm25), which has no seed.
 set -eu
 collection=$1
 work=$2
@@ -40,13 +41,15 @@ for ids in hkmeans naive atomic; do
 done
 echo "seed,ids,learned_by,dev_ndcg@10,hits@1,hits@10,mrr@10,ndcg@10,recall@100,valid_without_tree"
 one() { # seed ids learned_by options...
-    seed=$1 ids=$2 by=$3
+    seed=$1 ids=$2 by=$3 more=${OPTIONS:-}
     shift 3
+    case " ${ROWS:-$ids:$by} " in *" $ids:$by "*) ;; *) return 0 ;; esac
+    [ "$by" = "${by#text}" ] && more="$more ${MADE:-}"
     run=$work/$ids-$by-$seed
     if [ ! -f "$run/test.json" ]; then
         # shellcheck disable=SC2086
         "$sedge" train dsi "$work/$ids" -q -t 1 --json -o "$run" --seed "$seed" --epochs "${EPOCHS:-12}" --batch 256 --lr 0.0015 --valid-every "$((${EPOCHS:-12} / 3))" \
-            --patience 0 --set dim=96 heads=3 ffn=384 init_sd=0.05 ratio=4 drop=0.3 "$@" ${OPTIONS:-} >"$run.json"
+            --patience 0 --set dim=96 heads=3 ffn=384 init_sd=0.05 ratio=4 drop=0.3 "$@" $more >"$run.json"
         "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --free >"$run/free.json"
         "$sedge" eval "$run" "$work/$ids" -q --json -t 1 --run "$run/run.trec" >"$run/test.json"
     fi
