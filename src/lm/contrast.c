@@ -508,6 +508,7 @@ bool sg_contrast_is_encoder(const char *model)
 
 bool sg_contrast_is_pairs(const char *data)
 {
+    static const char *const of_lessons[] = {"messages", "prompt", "instruction", "text"};
     sg_reader *r = NULL;
     const char *line;
     json_t *o = NULL;
@@ -519,6 +520,8 @@ bool sg_contrast_is_pairs(const char *data)
             ;
         if (size > 0 && !sg_json_parse(&o, (sg_bytes){line, size}, data, NULL))
             is = json_object_get(o, "query") != NULL;
+        for (size_t i = 0; i < sizeof of_lessons / sizeof *of_lessons; i++)
+            is = is && !json_object_get(o, of_lessons[i]);
     }
     json_decref(o);
     sg_reader_close(r);

@@ -79,7 +79,7 @@ sg_status sg_contrast(const char *model, const char *data, const char *out, cons
 
 /* Whether `model` is a folder of the BERT family; false also where its config.json cannot be read. */
 bool sg_contrast_is_encoder(const char *model);
-/* Whether the first line of `data` is such a pair; false also where it cannot be read. */
+/* Whether the first line of `data` is such a pair, and no lesson as well; false also where it cannot be read. */
 bool sg_contrast_is_pairs(const char *data);
 
 #endif
