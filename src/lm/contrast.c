@@ -579,7 +579,8 @@ static sg_status open_encoder(loop *l)
     json_t *o = NULL;
     sg_status st = path ? sg_json_read(&o, path, CONFIG_MOST, l->err) : sg_fail_memory(l->err, "path");
 
-    if (st || (st = check_options(l)) || (st = sg_bert_config_read(&config, o, path, l->err)) || (st = sg_weights_open(&l->weights, l->model, l->err)) ||
+    if (st || (st = check_options(l)) || (st = sg_bert_config_read(&config, o, path, l->err)) ||
+        (st = sg_weights_open(&l->weights, l->model, l->err)) ||
         (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) || (st = sg_bert_learn(&l->bert, l->err)) ||
         (st = sg_tokenizer_open(&t, l->model, l->err)))
         goto done;
@@ -880,7 +881,8 @@ sg_status sg_contrast(const char *model, const char *data, const char *out, cons
 
     *report = NULL;
     if (!(st = prepare(&l, data)) && !(st = run(&l, &steps)) && !(st = save(&l))) {
-        *report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "pooling", sg_pooler_name(l.how.pooler), "weights", (json_int_t)sg_params_count(l.learns),
+        *report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "pooling", sg_pooler_name(l.how.pooler),
+                            "weights", (json_int_t)sg_params_count(l.learns),
                             "pairs", (json_int_t)l.n, "steps", (json_int_t)steps, "seconds", sg_now() - start);
         if (!*report || (l.n_valid && (json_object_set_new(*report, "loss_valid_before", json_real(l.first)) ||
                                        json_object_set_new(*report, "loss_valid", json_real(l.best)))))

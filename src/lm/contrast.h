@@ -13,11 +13,13 @@
 #define SG_CONTRAST_OPTIONS(X)                                                                                                     \
     X(text, query_prefix, "", 0, 255, "tune on pairs: put before every query (e5: \"query: \")")                              \
     X(text, passage_prefix, "", 0, 255, "tune on pairs: put before every other text (e5: \"passage: \")")                     \
-    X(choice, pooling, auto, 0, 0, "auto|cls|mean|last: tune a decoder on pairs: which hidden states make the vector (auto: as its folder says, or the mean)") \
+    X(choice, pooling, auto, 0, 0,                                                                                                 \
+      "auto|cls|mean|last: tune a decoder on pairs: which hidden states make the vector (auto: as its folder says, or the mean)")  \
     X(bool, both_ways, false, 0, 1, "tune a decoder on pairs: tokens see those behind them, too (LLM2Vec, GritLM)")                \
     X(int, rank, 8, 1, 4096, "tune a decoder on pairs: rank of the low-rank parts that learn")                                     \
     X(float, alpha, 16, 0, 100000, "tune a decoder on pairs: what the parts give is multiplied by alpha / rank")                   \
-    X(text, targets, all, 0, 255, "tune a decoder on pairs: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj") \
+    X(text, targets, all, 0, 255,                                                                                                  \
+      "tune a decoder on pairs: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj")       \
     X(int, length, 128, 2, 1048576, "tune on pairs: tokens of a text, at most")                                                  \
     X(int, batch, 64, 2, 65536, "tune on pairs: pairs of a step; the other pairs are the wrong answers")                         \
     X(int, negatives, 1, 0, 100, "tune on pairs: further wrong answers of a query, of those in its line")                        \

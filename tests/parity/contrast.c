@@ -140,10 +140,10 @@ static void decoder(void **state)
     (void)state;
     const sg_contrast_batch batch = {3, TEXTS, ids, offsets};
     sg_llama *llama;
-    sg_decoder *d;
-    sg_adapter *a;
-    sg_tensors *file;
-    sg_graph *g;
+    sg_decoder *d = NULL;
+    sg_adapter *a = NULL;
+    sg_tensors *file = NULL;
+    sg_graph *g = NULL;
     sg_error err;
 
     if (sg_llama_open(&llama, TEST_SOURCE_DIR "/tests/parity/llama", &err) ||
