@@ -241,8 +241,9 @@ const sg_verb sg_verb_lm = {
              "SmolLM2, Qwen2,\n"
              "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.\n"
              "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's dialect, http://HOST/v1.\n"
-             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions or texts; or plain text) and leaves an\n"
-             "adapter in PEFT's files, or a model; merge writes a model, with an adapter or without, as a folder or a .gguf file.\n"
+             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions, texts, or pairs of texts whose vectors\n"
+             "shall be near; or plain text) and leaves an adapter in PEFT's files, or a model; merge writes a model, with an adapter or\n"
+             "without, as a folder or a .gguf file.\n"
              "retrieve ranks the documents of a collection ('sedge import beir') for its queries, or items for users, by what the model writes,\n"
              "held to titles or to strings that stand in documents, and measures the lists; lessons makes DATA for tune from such data.",
     .examples =

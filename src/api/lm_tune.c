@@ -27,7 +27,7 @@ static sg_status tune_decoder(api_call *c, const sedge_tune_params *p)
     return st;
 }
 
-static sg_status tune_encoder(api_call *c, const sedge_tune_params *p)
+static sg_status tune_on_pairs(api_call *c, const sedge_tune_params *p)
 {
     sg_contrast_config o;
     const api_table table = {&o, sg_contrast_options, sg_n_contrast_options};
@@ -35,7 +35,7 @@ static sg_status tune_encoder(api_call *c, const sedge_tune_params *p)
     sg_status st;
 
     if (p->resume)
-        return sg_fail(&c->err, SG_ERR_USAGE, "resume: expected a decoder, encoders leave no checkpoint");
+        return sg_fail(&c->err, SG_ERR_USAGE, "resume: tuning on pairs leaves no checkpoint");
     api_defaults(&table, 1);
     if (!(st = api_assign(&table, 1, p->set, p->n_set, &c->err)) && !(st = api_pool(c, &pool)))
         st = sg_contrast(p->model, p->data, p->out, &o, pool, &c->progress, &c->result, &c->err);
@@ -49,7 +49,7 @@ int sedge_lm_tune(const sedge_tune_params *given, char **json, sedge_error *err)
     sg_status st = begin(&c, &p, given);
 
     if (!st && !(st = api_need(p.data, "texts to learn from", &c.err)))
-        st = sg_contrast_is_encoder(p.model) ? tune_encoder(&c, &p) : tune_decoder(&c, &p);
+        st = sg_contrast_is_encoder(p.model) || sg_contrast_is_pairs(p.data) ? tune_on_pairs(&c, &p) : tune_decoder(&c, &p);
     return api_end(&c, st, json, err);
 }
 

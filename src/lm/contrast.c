@@ -1,4 +1,4 @@
-/* contrast.c - contrastive learning of an encoder.   [in-batch negatives: Karpukhin et al. 2020; GradCache: Gao et al. 2021; Matryoshka
+/* contrast.c - contrastive learning of an encoder or a decoder.   [in-batch negatives: Karpukhin et al. 2020; GradCache: Gao et al. 2021; Matryoshka
  * vectors: Kusupati et al. 2022]
  *
  *   loss = mean over widths w of mean_r -log softmax_j(cos(q_r[:w], c_j[:w]) / temperature)_r
@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "file/json.h"
 #include "lm/folder.h"
+#include "lm/learner.h"
 #include "math/gemm.h"
 #include "math/kernels.h"
 #include "nn/optim.h"
@@ -30,8 +31,26 @@ enum { CONFIG_MOST = 16 << 20, LIST_MOST = 10000 };
 enum { STREAM_VALID = SG_RNG_USER + 71, STREAM_POSITIVE, STREAM_NEGATIVE };
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------------- */
+/* States of the tokens of n texts. */
+static sg_tensor *states(sg_graph *g, const sg_contrast_model *m, const int32_t *id, const int32_t *offsets, int n)
+{
+    sg_decoder_batch *b; /* read again on the way back */
+
+    if (m->bert)
+        return sg_bert_forward(g, m->bert, id, NULL, offsets, n);
+    if (!(b = sg_scratch(g, 1, sizeof *b)))
+        return NULL;
+    *b = (sg_decoder_batch){.n = offsets[n], .batch = n, .id = id, .offsets = offsets, .both_ways = m->both_ways};
+    return sg_decoder_states(g, m->decoder, b, m->decoder->config.layers);
+}
+
+static int dim_of(const sg_contrast_model *m)
+{
+    return m->bert ? m->bert->config.dim : m->decoder->config.dim;
+}
+
 /* Vectors of texts first .. end - 1, before they get unit length. */
-static sg_tensor *vectors(sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch, sg_pooler pooler, int first, int end)
+static sg_tensor *vectors(sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch, sg_pooler pooler, int first, int end)
 {
     const int n = end - first;
     int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets), *row = sg_scratch(g, (size_t)n, sizeof *row);
@@ -43,7 +62,7 @@ static sg_tensor *vectors(sg_graph *g, const sg_bert *b, const sg_contrast_batch
         offsets[i] = batch->offsets[first + i] - batch->offsets[first];
     for (int i = 0; i < n; i++)
         row[i] = pooler == SG_POOL_CLS ? offsets[i] : offsets[i + 1] - 1;
-    x = sg_bert_forward(g, b, batch->id + batch->offsets[first], NULL, offsets, n);
+    x = states(g, m, batch->id + batch->offsets[first], offsets, n);
     return pooler == SG_POOL_MEAN ? sg_segment_mean(g, x, offsets, n) : sg_rows(g, x, row, n);
 }
 
@@ -194,30 +213,30 @@ static int piece_end(const sg_contrast_batch *batch, int tokens, int first)
     return end;
 }
 
-static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
                              const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
 {
     sg_tensor *x;
     sg_status st;
 
     sg_graph_begin(g, learn ? SG_TRAIN : SG_INFER, 0, step);
-    x = loss_of(told, g, vectors(g, b, batch, how->pooler, 0, batch->texts), batch, how);
+    x = loss_of(told, g, vectors(g, m, batch, how->pooler, 0, batch->texts), batch, how);
     if ((st = sg_graph_status(g, err)))
         return st;
     told->loss = (double)x->data[0];
     return learn ? sg_backward(g, x, err) : SG_OK;
 }
 
-static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
                            const sg_contrast_how *how, bool learn, uint64_t step, sg_param *e, sg_error *err)
 {
-    const size_t dim = (size_t)b->config.dim;
+    const size_t dim = (size_t)dim_of(m);
     sg_status st = SG_OK;
 
     for (int at = 0, end; at < batch->texts && !st; at = end) {
         end = piece_end(batch, how->tokens, at);
         sg_graph_begin(g, SG_INFER, 0, step);
-        const sg_tensor *x = vectors(g, b, batch, how->pooler, at, end);
+        const sg_tensor *x = vectors(g, m, batch, how->pooler, at, end);
         if (!(st = sg_graph_status(g, err)))
             memcpy(e->value + (size_t)at * dim, x->data, x->count * sizeof *x->data);
     }
@@ -234,7 +253,7 @@ static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_bert *b
     for (int at = 0, end; at < batch->texts && !st; at = end) { /* d loss = sum of vector x its gradient */
         end = piece_end(batch, how->tokens, at);
         sg_graph_begin(g, SG_TRAIN, 0, step);
-        sg_tensor *y = vectors(g, b, batch, how->pooler, at, end);
+        sg_tensor *y = vectors(g, m, batch, how->pooler, at, end);
         x = sg_sum(g, sg_times(g, y, sg_input(g, e->grad + (size_t)at * dim, 2, (int[]){end - at, (int)dim})));
         if (!(st = sg_graph_status(g, err)))
             st = sg_backward(g, x, err);
@@ -242,17 +261,17 @@ static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_bert *b
     return st;
 }
 
-sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_bert *b, const sg_contrast_batch *batch,
+sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
                            const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
 {
-    sg_param e = {.name = "vectors", .rank = 2, .dim = {batch->texts, b->config.dim}, .count = (size_t)batch->texts * (size_t)b->config.dim};
+    sg_param e = {.name = "vectors", .rank = 2, .dim = {batch->texts, dim_of(m)}, .count = (size_t)batch->texts * (size_t)dim_of(m)};
     sg_status st;
 
     if (batch->offsets[batch->texts] <= how->tokens)
-        return all_at_once(told, g, b, batch, how, learn, step, err);
+        return all_at_once(told, g, m, batch, how, learn, step, err);
     e.value = sg_alloc_array(e.count, sizeof *e.value);
     e.grad = sg_alloc_zero(e.count, sizeof *e.grad);
-    st = e.value && e.grad ? in_pieces(told, g, b, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
+    st = e.value && e.grad ? in_pieces(told, g, m, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
     sg_free(e.value);
     sg_free(e.grad);
     return st;
@@ -270,9 +289,15 @@ typedef struct loop {
     sg_pool *pool;
     const sg_progress *progress;
     sg_weights *weights;
-    sg_tokenizer *tokenizer;
+    const sg_tokenizer *tokenizer; /* owned, or the decoder's */
     sg_encoder *encoder;
     sg_bert bert;
+    sg_llama *llama;     /* owned, as the next two; NULL: an encoder learns */
+    sg_decoder *decoder;
+    sg_adapter *adapter;
+    sg_contrast_model m; /* one of them */
+    sg_params *learns;   /* of it */
+    const char *where;   /* the line that is read */
     sg_contrast_how how;
     size_t *begin; /* owned: (texts + 1) first token of each */
     int32_t *id;   /* owned */
@@ -308,7 +333,9 @@ static sg_status add_text(loop *l, const char *prefix, sg_bytes text)
         if (!sg_grow(&l->id, &l->cap_id, l->n_id + n, sizeof *l->id) ||
             !sg_grow(&l->begin, &l->cap_begin, l->n_texts + 2, sizeof *l->begin))
             st = sg_fail_memory(l->err, "text");
-        else if (n)
+        else if (n == 0)
+            st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected texts of one token at least, found one without", l->where);
+        else
             memcpy(l->id + l->n_id, id, n * sizeof *id);
     }
     if (!st) {
@@ -372,6 +399,7 @@ static sg_status read_pairs(loop *l, const char *path)
     sg_status st = sg_reader_open(&r, path, l->err);
 
     while (!st && !(st = sg_json_line(&line, where, r, l->err)) && line) {
+        l->where = where;
         st = add_pair(l, line, where);
         json_decref(line);
     }
@@ -443,77 +471,190 @@ static sg_status make_batch(loop *l, sg_contrast_batch *out, const uint32_t *lis
 }
 
 /* ---- the loop --------------------------------------------------------------------------------------------------------------- */
-bool sg_contrast_is_encoder(const char *model)
+static sg_status find_kind(bool *encoder, const char *model, sg_error *err)
 {
     static const char *const types[] = {"bert", "roberta", "xlm-roberta"};
     char *path = sg_path_join(model, "config.json");
     json_t *o = NULL;
-    bool is = false;
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (path && sg_dir_exists(model) && !sg_json_read(&o, path, CONFIG_MOST, NULL)) {
+    *encoder = false;
+    if (!st && sg_dir_exists(model) && !(st = sg_json_read(&o, path, CONFIG_MOST, err))) {
         const char *type = json_string_value(json_object_get(o, "model_type"));
 
         for (size_t i = 0; type && i < sizeof types / sizeof *types; i++)
-            is = is || strcmp(type, types[i]) == 0;
+            *encoder = *encoder || strcmp(type, types[i]) == 0;
     }
     json_decref(o);
     sg_free(path);
+    return st;
+}
+
+bool sg_contrast_is_encoder(const char *model)
+{
+    bool is;
+
+    return !find_kind(&is, model, NULL) && is;
+}
+
+bool sg_contrast_is_pairs(const char *data)
+{
+    static const char *const of_lessons[] = {"messages", "prompt", "instruction", "text"};
+    sg_reader *r = NULL;
+    const char *line;
+    json_t *o = NULL;
+    size_t size = 0;
+    bool is = false;
+
+    if (!sg_reader_open(&r, data, NULL)) {
+        while (!sg_reader_line(r, &line, &size, NULL) && line && size == 0)
+            ;
+        if (size > 0 && !sg_json_parse(&o, (sg_bytes){line, size}, data, NULL))
+            is = json_object_get(o, "query") != NULL;
+        for (size_t i = 0; i < sizeof of_lessons / sizeof *of_lessons; i++)
+            is = is && !json_object_get(o, of_lessons[i]);
+    }
+    json_decref(o);
+    sg_reader_close(r);
     return is;
 }
 
 static sg_status read_widths(loop *l)
 {
+    const int dim = dim_of(&l->m);
     const char *at = l->c->widths;
 
     while (*at) {
         char *end;
         const long width = strtol(at, &end, 10);
 
-        if (end == at || (*end && *end != ',') || width < 1 || width > l->bert.config.dim || l->how.n_widths == 8)
+        if (end == at || (*end && *end != ',') || width < 1 || width > dim || l->how.n_widths == 8)
             return sg_fail(l->err, SG_ERR_USAGE, "widths: expected up to 8 numbers from 1 to %d with commas between, found '%s'",
-                           l->bert.config.dim, l->c->widths);
+                           dim, l->c->widths);
         l->how.width[l->how.n_widths++] = (int)width;
         at = end + (*end == ',');
     }
     return SG_OK;
 }
 
-static sg_status open_model(loop *l)
+/* Options of decoders must be as they are when nothing is said. */
+static sg_status check_options(const loop *l)
+{
+    static const char *const of_decoders[] = {"pooling", "both_ways", "rank", "alpha", "targets"};
+    sg_contrast_config plain;
+    sg_buf says = {0}, unsaid = {0};
+    sg_status st = SG_OK;
+
+    sg_options_init(&plain, sg_contrast_options, sg_n_contrast_options);
+    for (size_t i = 0; i < sizeof of_decoders / sizeof *of_decoders && !st; i++) {
+        const sg_option *row = sg_options_find(sg_contrast_options, sg_n_contrast_options, of_decoders[i]);
+
+        says.size = unsaid.size = 0;
+        sg_options_print(&says, l->c, row);
+        sg_options_print(&unsaid, &plain, row);
+        if (says.failed || unsaid.failed)
+            st = sg_fail_memory(l->err, "options");
+        else if (says.size != unsaid.size || memcmp(says.data, unsaid.data, says.size) != 0)
+            st = sg_fail(l->err, SG_ERR_USAGE, "%s: expected with a decoder only", row->name);
+    }
+    sg_buf_free(&says);
+    sg_buf_free(&unsaid);
+    return st;
+}
+
+static sg_status open_encoder(loop *l)
 {
     char *path = sg_path_join(l->model, "config.json");
-    sg_pooling pooling = {0};
+    sg_tokenizer *t = NULL;
     sg_bert_config config;
     json_t *o = NULL;
     sg_status st = path ? sg_json_read(&o, path, CONFIG_MOST, l->err) : sg_fail_memory(l->err, "path");
+
+    if (st || (st = check_options(l)) || (st = sg_bert_config_read(&config, o, path, l->err)) ||
+        (st = sg_weights_open(&l->weights, l->model, l->err)) ||
+        (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) || (st = sg_bert_learn(&l->bert, l->err)) ||
+        (st = sg_tokenizer_open(&t, l->model, l->err)))
+        goto done;
+    l->tokenizer = t;
+    l->m = (sg_contrast_model){.bert = &l->bert};
+    l->learns = &l->bert.params;
+    if (sg_tokenizer_size(t) > config.vocab)
+        st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", l->model,
+                     config.vocab, (int)sg_tokenizer_size(t));
+done:
+    json_decref(o);
+    sg_free(path);
+    return st;
+}
+
+/* Its weights stay as they are: the parts of an adapter beside them learn. */
+static sg_status open_decoder(loop *l)
+{
+    const sg_contrast_config *c = l->c;
+    sg_tune_config parts;
+    sg_status st;
+
+    if ((st = sg_llama_open(&l->llama, l->model, l->err)))
+        return st;
+    const sg_llama_config *of = sg_llama_config_of(l->llama);
+    const sg_adapter_host host = sg_llama_host(of);
+    const sg_tune_job job = {.model = l->model};
+    sg_options_init(&parts, sg_tune_options, sg_n_tune_options); /* method: lora */
+    parts.rank = c->rank;
+    parts.alpha = c->alpha;
+    parts.seed = c->seed;
+    memcpy(parts.targets, c->targets, sizeof parts.targets);
+    if ((st = sg_decoder_new(&l->decoder, l->llama, &(sg_decoder_spec){.learn_from = of->layers, .keep_bits = true}, l->pool, l->err)) ||
+        (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, l->err)) ||
+        (st = sg_params_need_grads(&l->adapter->params, l->err)))
+        return st;
+    sg_decoder_adapt(l->decoder, l->adapter);
+    l->tokenizer = sg_llama_tokenizer(l->llama);
+    l->m = (sg_contrast_model){.decoder = l->decoder, .both_ways = c->both_ways};
+    l->learns = &l->adapter->params;
+    return SG_OK;
+}
+
+static sg_status choose_pooler(loop *l)
+{
+    static const struct {
+        const char *name;
+        sg_pooler pooler;
+    } choices[] = {{"cls", SG_POOL_CLS}, {"mean", SG_POOL_MEAN}, {"last", SG_POOL_LAST}};
+    sg_pooling pooling = {.use[SG_POOL_MEAN] = true};
+    sg_status st = SG_OK;
     int n = 0;
 
-    if (st || (st = sg_bert_config_read(&config, o, path, l->err)) || (st = sg_weights_open(&l->weights, l->model, l->err)) ||
-        (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) || (st = sg_bert_learn(&l->bert, l->err)) ||
-        (st = sg_tokenizer_open(&l->tokenizer, l->model, l->err)) || (st = sg_encoder_new(&l->encoder, l->tokenizer, l->err)) ||
-        (st = sg_pooling_open(&pooling, l->model, config.dim, l->err)))
-        goto done;
+    if (sg_dir_exists(l->model) && (st = sg_pooling_open(&pooling, l->model, dim_of(&l->m), l->err)))
+        return st;
+    for (size_t i = 0; i < sizeof choices / sizeof *choices && !st; i++)
+        if (strcmp(l->c->pooling, choices[i].name) == 0)
+            st = sg_pooling_only(&pooling, choices[i].pooler, l->err);
     for (int p = 0; p < SG_N_POOLERS; p++)
         if (pooling.use[p]) {
             l->how.pooler = (sg_pooler)p;
             n++;
         }
-    if (n != 1 || pooling.n_dense || (l->how.pooler != SG_POOL_CLS && l->how.pooler != SG_POOL_MEAN && l->how.pooler != SG_POOL_LAST))
+    if (!st && (n != 1 || pooling.n_dense || (l->how.pooler != SG_POOL_CLS && l->how.pooler != SG_POOL_MEAN && l->how.pooler != SG_POOL_LAST)))
         st = sg_fail(l->err, SG_ERR_USAGE, "%s: expected vectors that are one of cls, mean and lasttoken, without dense layers", l->model);
-    else if (sg_tokenizer_size(l->tokenizer) > config.vocab)
-        st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", l->model,
-                     config.vocab, (int)sg_tokenizer_size(l->tokenizer));
-    else if (l->c->length > sg_bert_tokens_max(&l->bert))
-        st = sg_fail(l->err, SG_ERR_USAGE, "length: expected at most %d, the places that the model knows, found %d",
-                     sg_bert_tokens_max(&l->bert), l->c->length);
-    else
-        st = read_widths(l);
+    sg_pooling_close(&pooling);
+    return st;
+}
+
+static sg_status open_model(loop *l)
+{
+    bool encoder;
+    sg_status st;
+
+    if ((st = find_kind(&encoder, l->model, l->err)) || (st = encoder ? open_encoder(l) : open_decoder(l)) || (st = choose_pooler(l)) ||
+        (st = sg_encoder_new(&l->encoder, l->tokenizer, l->err)))
+        return st;
+    const int places = l->m.bert ? sg_bert_tokens_max(&l->bert) : sg_llama_places(l->llama);
+    if (l->c->length > places)
+        return sg_fail(l->err, SG_ERR_USAGE, "length: expected at most %d, the places that the model knows, found %d", places, l->c->length);
     l->how.temperature = (float)l->c->temperature;
     l->how.tokens = l->c->tokens;
-done:
-    sg_pooling_close(&pooling);
-    json_decref(o);
-    sg_free(path);
-    return st;
+    return read_widths(l);
 }
 
 /* The pair after the last of the batch that begins at `at`; a pair that would be left by itself at the end belongs to it, too: a loss over
@@ -536,7 +677,7 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
 
         to = batch_end(l, l->n_valid, at);
         if (!(st = make_batch(l, &b, l->valid, at, to, 0)) &&
-            !(st = sg_contrast_step(&told, l->graph, &l->bert, &b, &l->how, false, 0, l->err))) {
+            !(st = sg_contrast_step(&told, l->graph, &l->m, &b, &l->how, false, 0, l->err))) {
             sum += told.loss * told.asked;
             hits += told.correct;
             n += told.asked;
@@ -558,8 +699,8 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
         l->first = loss;
     if (best) {
         l->best = loss;
-        for (size_t i = 0; i < l->bert.params.n; i++)
-            memcpy(l->keep[i], l->bert.params.list[i]->value, l->bert.params.list[i]->count * sizeof(float));
+        for (size_t i = 0; i < l->learns->n; i++)
+            memcpy(l->keep[i], l->learns->list[i]->value, l->learns->list[i]->count * sizeof(float));
     }
     sg_buf_printf(&l->log, "{\"step\":%lld", (long long)step);
     if (step)
@@ -594,7 +735,7 @@ static sg_status run(loop *l, int64_t *steps)
             sg_contrast_told told;
 
             if ((st = make_batch(l, &b, l->order, from, to, (uint64_t)e)) ||
-                (st = sg_contrast_step(&told, l->graph, &l->bert, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
+                (st = sg_contrast_step(&told, l->graph, &l->m, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
                 (st = sg_optim_step(l->optim, l->pool, NULL, l->err)))
                 break;
             sum += told.loss * told.asked;
@@ -639,34 +780,50 @@ static sg_status copy_modules(const loop *l)
     return st;
 }
 
-static sg_status save(loop *l)
+/* Weights as they were best, in place of the last ones. */
+static void take_best(loop *l)
+{
+    for (size_t i = 0; i < l->learns->n && l->n_valid; i++)
+        memcpy(l->learns->list[i]->value, l->keep[i], l->learns->list[i]->count * sizeof(float));
+}
+
+static sg_status save_encoder(loop *l)
 {
     static const char *const names[] = {"config.json",          "tokenizer.json",          "tokenizer_config.json",
                                         "vocab.txt",            "vocab.json",              "merges.txt",
                                         "modules.json",         "special_tokens_map.json", "sentence_bert_config.json",
                                         "sentencepiece.bpe.model", "tokenizer.model",      "config_sentence_transformers.json"};
     const sg_params *ps = &l->bert.params;
-    char *path = sg_path_join(l->out, "model.safetensors"), *log = sg_path_join(l->out, "training.jsonl");
+    char *path = sg_path_join(l->out, "model.safetensors");
     sg_tensor_desc *list = sg_alloc_zero(ps->n, sizeof *list);
     char(*name)[160] = sg_alloc_zero(ps->n, sizeof *name);
-    sg_status st = path && log && list && name && !l->log.failed ? sg_dir_make(l->out, l->err) : sg_fail_memory(l->err, l->out);
+    sg_status st = path && list && name ? sg_dir_make(l->out, l->err) : sg_fail_memory(l->err, l->out);
 
     for (size_t i = 0; i < ps->n && !st; i++) {
         sg_param *p = ps->list[i];
 
-        if (l->n_valid)
-            memcpy(p->value, l->keep[i], p->count * sizeof *p->value);
         list[i] = (sg_tensor_desc){sg_bert_file_name(name[i], l->weights, p), SG_DT_F32, p->rank,
                                    {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}, p->value};
     }
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
         st = sg_model_file_copy(l->model, l->out, names[i], l->err);
-    if (!st && !(st = copy_modules(l)) && !(st = sg_tensors_write(path, list, ps->n, &(sg_meta){"format", "pt"}, 1, l->err)))
-        st = sg_file_write(log, l->log.data ? l->log.data : "", l->log.size, l->err);
+    if (!st && !(st = copy_modules(l)))
+        st = sg_tensors_write(path, list, ps->n, &(sg_meta){"format", "pt"}, 1, l->err);
     sg_free(name);
     sg_free(list);
-    sg_free(log);
     sg_free(path);
+    return st;
+}
+
+static sg_status save(loop *l)
+{
+    char *log = sg_path_join(l->out, "training.jsonl");
+    sg_status st = log && !l->log.failed ? sg_dir_make(l->out, l->err) : sg_fail_memory(l->err, l->out);
+
+    take_best(l);
+    if (!st && !(st = l->adapter ? sg_adapter_save(l->adapter, l->out, l->err) : save_encoder(l)))
+        st = sg_file_write(log, l->log.data ? l->log.data : "", l->log.size, l->err);
+    sg_free(log);
     return st;
 }
 
@@ -691,18 +848,18 @@ static sg_status prepare(loop *l, const char *data)
                                 .schedule = SG_SCHEDULE_LINEAR,
                                 .warmup = (int64_t)ceil(c->warmup * (double)total),
                                 .total = total};
-    if ((st = sg_graph_new(&l->graph, l->pool, precision, l->err)) || (st = sg_optim_new(&l->optim, &l->bert.params, &spec, l->err)))
+    if ((st = sg_graph_new(&l->graph, l->pool, precision, l->err)) || (st = sg_optim_new(&l->optim, l->learns, &spec, l->err)))
         return st;
-    if (!(l->keep = sg_alloc_zero(l->bert.params.n, sizeof *l->keep)))
+    if (!(l->keep = sg_alloc_zero(l->learns->n, sizeof *l->keep)))
         return sg_fail_memory(l->err, "best weights");
-    for (size_t i = 0; i < l->bert.params.n && l->n_valid; i++)
-        if (!(l->keep[i] = sg_alloc_zero(l->bert.params.list[i]->count, sizeof(float))))
+    for (size_t i = 0; i < l->learns->n && l->n_valid; i++)
+        if (!(l->keep[i] = sg_alloc_zero(l->learns->list[i]->count, sizeof(float))))
             return sg_fail_memory(l->err, "best weights");
     if (l->lone)
         return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs: one kept for validation would tell nothing, it is "
-                               "learned, too, and the last weights are kept", sg_params_count(&l->bert.params), l->n);
+                               "learned, too, and the last weights are kept", sg_params_count(l->learns), l->n);
     return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs (%zu kept for validation)",
-                           sg_params_count(&l->bert.params), l->n, l->n_valid);
+                           sg_params_count(l->learns), l->n, l->n_valid);
 }
 
 sg_status sg_contrast(const char *model, const char *data, const char *out, const sg_contrast_config *c, sg_pool *pool,
@@ -715,13 +872,14 @@ sg_status sg_contrast(const char *model, const char *data, const char *out, cons
 
     *report = NULL;
     if (!(st = prepare(&l, data)) && !(st = run(&l, &steps)) && !(st = save(&l))) {
-        *report = json_pack("{s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "weights", (json_int_t)sg_params_count(&l.bert.params),
+        *report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "pooling", sg_pooler_name(l.how.pooler),
+                            "weights", (json_int_t)sg_params_count(l.learns),
                             "pairs", (json_int_t)l.n, "steps", (json_int_t)steps, "seconds", sg_now() - start);
         if (!*report || (l.n_valid && (json_object_set_new(*report, "loss_valid_before", json_real(l.first)) ||
                                        json_object_set_new(*report, "loss_valid", json_real(l.best)))))
             st = sg_fail_memory(err, "report");
     }
-    for (size_t i = 0; l.keep && i < l.bert.params.n; i++)
+    for (size_t i = 0; l.keep && i < l.learns->n; i++)
         sg_free(l.keep[i]);
     sg_free(l.keep);
     sg_buf_free(&l.log);
@@ -736,7 +894,11 @@ sg_status sg_contrast(const char *model, const char *data, const char *out, cons
     sg_free(l.begin);
     sg_free(l.id);
     sg_encoder_free(l.encoder);
-    sg_tokenizer_close(l.tokenizer);
+    if (!l.llama)
+        sg_tokenizer_close((sg_tokenizer *)(uintptr_t)l.tokenizer);
+    sg_decoder_free(l.decoder);
+    sg_adapter_free(l.adapter);
+    sg_llama_close(l.llama);
     sg_bert_close(&l.bert);
     sg_weights_close(l.weights);
     return st;

@@ -42,7 +42,8 @@ sg_status sg_pooling_only(sg_pooling *p, sg_pooler pooler, sg_error *err);
 const char *sg_pooler_name(sg_pooler p);
 
 size_t sg_pooling_floats(const sg_pooling *p); /* of work */
-/* x: (n, in), n > 0; skip: tokens at the beginning that are left out. out: (width) numbers, at most p->out: the rest is cut off before the length is taken. */
+/* x: (n, in), n > 0; skip: tokens at the beginning that are left out. out: (width) numbers, at most p->out: the rest is cut off before
+ * the length is taken. */
 void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip, float *work);
 
 #endif

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Writes bert/train.safetensors and roberta/train.safetensors, for the encoders that bert.py made: the contrastive loss of three pairs and a
+"""Writes lora/contrast.safetensors, too: the loss and all gradients of the adapter lora/ beside llama/, over last states, and ("both.") over
+means of states where tokens see both sides. Writes bert/train.safetensors and roberta/train.safetensors, for the encoders that bert.py made: the contrastive loss of three pairs and a
 further wrong answer, over vectors of the means cut to 24 and to 8 numbers, and the sums of every gradient over rows and columns; and the same
 ("same.") of five pairs of which some share their query or their answer, so that a right answer of a query is never one of its wrong ones.
-transformers in double."""
+transformers and PEFT in double."""
 import os
 
 import torch
+from peft import PeftModel
 from safetensors.torch import save_file
-from transformers import AutoModel
+from transformers import AutoModel, AutoModelForCausalLM
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TEXTS = [[3, 4, 5, 2], [3, 6, 2], [3, 7, 8, 9, 2], [3, 4, 2], [3, 6, 6, 10, 2], [3, 9, 2], [3, 11, 12, 13, 14, 2]]
@@ -48,3 +50,29 @@ for name in ("bert", "roberta"):
     if os.path.exists(path):
         os.remove(path)
     save_file({k: v.detach().float().contiguous() for k, v in out.items()}, path)
+
+
+def decoder():
+    """The first set of texts; "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" as in the adapter's file."""
+    out = {}
+    for prefix, both in (("", False), ("both.", True)):
+        base = AutoModelForCausalLM.from_pretrained(os.path.join(HERE, "llama"), dtype=torch.float32, attn_implementation="eager")
+        model = PeftModel.from_pretrained(base, os.path.join(HERE, "lora"), is_trainable=True).double().eval()
+        e = []
+        for t in TEXTS:
+            mask = {"attention_mask": torch.zeros(1, 1, len(t), len(t), dtype=torch.float64)} if both else {}
+            h = model(input_ids=torch.tensor([t]), output_hidden_states=True, **mask).hidden_states[-1][0]
+            e.append(h.mean(0) if both else h[-1])
+        e, loss = torch.stack(e), 0
+        for w in WIDTHS:
+            u = torch.nn.functional.normalize(e[:, :w], dim=-1)
+            loss = loss + torch.nn.functional.cross_entropy(u[:3] @ u[3:].T / TEMPERATURE, torch.arange(3)) / len(WIDTHS)
+        loss.backward()
+        out[prefix + "loss"] = loss.detach()[None]
+        for key, p in model.named_parameters():
+            if p.grad is not None:
+                out[prefix + key.replace(".default", "")] = p.grad.clone()
+    save_file({k: v.float().contiguous() for k, v in out.items()}, os.path.join(HERE, "lora", "contrast.safetensors"))
+
+
+decoder()
