@@ -1,7 +1,8 @@
 /* run_corpus.c - a fuzz target as an ordinary test: its seeds, cut at every length, every byte changed to the values at
  * which parsers break, pieces removed and doubled, and pseudo-random mutants of those. The same mutants every time.
  *
- *   fuzz_NAME [--corpus DIR]  the test, over the seeds of the target and the files of DIR; SEDGE_FUZZ_SECONDS (3) bounds it
+ *   fuzz_NAME [--corpus DIR]  the test, over the seeds of the target and the files of DIR; SEDGE_FUZZ_SECONDS (3) bounds it. The process
+ *                             takes at most 64 MiB more than it began with and the largest input
  *   fuzz_NAME FILE...         these inputs alone, for instance a crash that libFuzzer found */
 #include "fuzz.h"
 
@@ -13,10 +14,11 @@
 #include <dirent.h>
 #include <string.h>
 
-enum { SEEDS_MAX = 256 };
+enum { SEEDS_MAX = 256, MEMORY_MAX_KIB = 64 << 10 };
 
 static double deadline;
 static uint64_t runs;
+static size_t largest; /* bytes of an input */
 
 /* The input lies in a block of exactly its size, so that a sanitizer sees every step past its end. */
 static void run(const char *data, size_t size)
@@ -31,6 +33,24 @@ static void run(const char *data, size_t size)
     free(copy);
     FUZZ_CHECK(sg_alloc_live() <= live || runs == 0); /* the first run may set things up that stay */
     runs++;
+    largest = size > largest ? size : largest;
+}
+
+/* KiB that the process had resident at once, at most; 0: not known, or those of a sanitizer. */
+static long resident(void)
+{
+    long kib = 0;
+#ifndef SEDGE_SANITIZED
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[200];
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmHWM: %ld", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+#endif
+    return kib;
 }
 
 static bool out_of_time(void)
@@ -146,6 +166,7 @@ static int run_seeds(const char *corpus)
 {
     const char *seconds = getenv("SEDGE_FUZZ_SECONDS");
     const double end = sg_now() + (seconds ? atof(seconds) : 3);
+    const long before = resident();
     static sg_buf seeds[SEEDS_MAX];
     const size_t n = read_seeds(seeds, corpus);
 
@@ -164,7 +185,9 @@ static int run_seeds(const char *corpus)
         run_random(&seeds[i], i);
         sg_buf_free(&seeds[i]);
     }
-    printf("%zu seeds, %llu inputs\n", n, (unsigned long long)runs);
+    const long took = resident() - before;
+    printf("%zu seeds, %llu inputs, %.1f MiB at most\n", n, (unsigned long long)runs, (double)took / 1024);
+    FUZZ_CHECK(took <= MEMORY_MAX_KIB + (long)(largest / 1024)); /* whatever the input says of its sizes */
     return n ? 0 : 1;
 }
 

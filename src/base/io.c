@@ -680,6 +680,14 @@ sg_status sg_map_open(sg_map *out, const char *path, sg_error *err)
     return st;
 }
 
+void sg_map_forget(const sg_map *m, size_t at, size_t n)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (at + page - 1) / page * page, end = (at + n) / page * page;
+
+    if (first < end)
+        madvise((char *)(uintptr_t)m->data + first, end - first, MADV_DONTNEED);
+}
+
 void sg_map_close(sg_map *m)
 {
     if (m->size)

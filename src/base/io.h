@@ -53,6 +53,7 @@ typedef struct sg_map {
 } sg_map;
 sg_status sg_map_open(sg_map *out, const char *path, sg_error *err);
 void sg_map_close(sg_map *m);
+void sg_map_forget(const sg_map *m, size_t at, size_t n); /* whole pages of at .. at + n - 1 leave memory until they are read again */
 
 /* Bytes of a file, decompressed when its first bytes say gzip or zstd. Memory does not grow with the file. */
 typedef struct sg_reader sg_reader;

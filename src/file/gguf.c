@@ -5,10 +5,12 @@
 #include "base/io.h"
 #include "base/utf8.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NESTED_MAX = 8, KEY_MAX = 65535, NAME_MAX_BYTES = 1024, NAME_SHOWN = 200 };
+enum { NESTED_MAX = 8, KEY_MAX = 65535, NAME_MAX_BYTES = 1024, NAME_SHOWN = 200,
+       COUNT_MAX = 1 << 16 /* key-values, and tensors: files of the largest models have some thousands */, NAMES_MAX = 8 << 20 };
 
 struct sg_gguf {
     char *name; /* owned */
@@ -111,6 +113,8 @@ static sg_status keep_name(sg_gguf *g, sg_bytes s, const char *what, sg_error *e
 {
     if (!s.size || memchr(s.data, 0, s.size) || !sg_utf8_valid(s.data, s.size))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected %s in UTF-8", g->name, what);
+    if (g->block.size + s.size >= NAMES_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected keys and names of at most %d bytes", g->name, NAMES_MAX);
     sg_buf_add(&g->block, s.data, s.size);
     sg_buf_putc(&g->block, 0);
     return g->block.failed ? sg_fail_memory(err, g->name) : SG_OK;
@@ -336,6 +340,9 @@ static sg_status read_header(header *h, const sg_gguf *g, cursor *c, sg_error *e
     /* the least a key-value or a tensor takes, so that counts cannot ask for memory the file does not stand for */
     if (h->n_values > left(c) / 13 || h->n_tensors > left(c) / 24)
         return sg_fail(err, SG_ERR_FORMAT, "%s: the header counts more than the file can hold", g->name);
+    if (h->n_values > COUNT_MAX || h->n_tensors > COUNT_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d key-values and tensors, found %" PRIu64 " and %" PRIu64, g->name, COUNT_MAX,
+                       h->n_values, h->n_tensors);
     return SG_OK;
 }
 

@@ -8,6 +8,57 @@
 
 enum { INDENT = 2 };
 
+/* What jansson 2.14 takes on a machine of 64 bits, rounded up as malloc does; the first places of an array and an object are in it. */
+enum {
+    WEIGHT_OBJECT = 256,
+    WEIGHT_ARRAY = 144,
+    WEIGHT_STRING = 96, /* beside its bytes; a key takes no more */
+    WEIGHT_NUMBER = 32,
+    WEIGHT_PLACE = 24,  /* in an array that has just grown, with the old places */
+    WEIGHT_MEMBER = 48, /* likewise in an object */
+};
+
+/* The character after a string that begins at `at`, behind its quotation mark. */
+static size_t string_end(sg_bytes text, size_t at)
+{
+    for (; at < text.size && text.data[at] != '"'; at++)
+        at += text.data[at] == '\\';
+    return at < text.size ? at + 1 : text.size;
+}
+
+size_t sg_json_weight(sg_bytes text)
+{
+    size_t weight = 0, longest = 0;
+    bool apart = true; /* what comes may be a number's beginning */
+
+    for (size_t i = 0; i < text.size;) {
+        const char c = text.data[i];
+        const size_t begin = i++;
+
+        weight += c == '{' ? WEIGHT_OBJECT : c == '[' ? WEIGHT_ARRAY : c == ',' ? WEIGHT_PLACE : c == ':' ? WEIGHT_MEMBER : 0;
+        if (c == '"') {
+            i = string_end(text, i);
+            weight += WEIGHT_STRING + (i - begin);
+            longest = i - begin > longest ? i - begin : longest;
+        } else if (apart && (c == '-' || (c >= '0' && c <= '9'))) {
+            weight += WEIGHT_NUMBER;
+        }
+        apart = strchr(" \t\r\n[{,:", c) != NULL && c;
+    }
+    return weight + 3 * longest; /* a string is put together in a buffer that doubles, then copied */
+}
+
+sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, const char *name, sg_error *err)
+{
+    const size_t weight = sg_json_weight(text);
+
+    *out = NULL;
+    if (weight > weight_max)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected JSON that takes at most %zu MiB of memory, found %zu bytes that may take %zu MiB", name,
+                       weight_max >> 20, text.size, weight >> 20);
+    return sg_json_parse(out, text, name, err);
+}
+
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err)
 {
     json_error_t e;
@@ -27,7 +78,7 @@ sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_erro
 
     *out = NULL;
     if (!(st = sg_file_read_any(&text, path, bytes_max, err)))
-        st = sg_json_parse(out, (sg_bytes){text.data, text.size}, path, err);
+        st = sg_json_parse_light(out, (sg_bytes){text.data, text.size}, bytes_max <= SG_JSON_SMALL ? SG_JSON_WEIGHT_SMALL : SIZE_MAX, path, err);
     sg_buf_free(&text);
     return st;
 }

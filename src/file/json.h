@@ -14,6 +14,14 @@
 
 #define SG_JSON_BYTES_MAX ((size_t)1 << 30)
 
+/* Bytes that parsing takes, at most, with the value that comes out: a few characters may stand for a hundred times as many bytes, so that
+ * files of strangers are weighed before they are parsed. sg_json_read refuses with a bytes_max of SG_JSON_SMALL or less what weighs more than
+ * SG_JSON_WEIGHT_SMALL. */
+size_t sg_json_weight(sg_bytes text);
+#define SG_JSON_SMALL ((size_t)64 << 20)
+#define SG_JSON_WEIGHT_SMALL ((size_t)48 << 20)
+sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, const char *name, sg_error *err);
+
 /* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */

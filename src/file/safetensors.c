@@ -20,7 +20,7 @@ static const struct {
     [SG_DT_BOOL] = {"BOOL", 1},
 };
 
-enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, NAME_SHOWN = 200 };
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes, NAME_SHOWN = 200, COPY_BYTES = 4 << 20 };
 
 size_t sg_dtype_bytes(sg_dtype t)
 {
@@ -43,7 +43,7 @@ struct sg_tensors {
     sg_map map;     /* of a file opened here */
     json_t *header; /* owned: names and metadata live in it */
     entry *list;    /* owned: by name, ascending */
-    size_t n;
+    size_t n, cap;
 };
 
 void sg_tensors_close(sg_tensors *t)
@@ -150,7 +150,8 @@ static sg_status check_places(sg_tensors *f, uint64_t size, sg_error *err)
 {
     uint64_t at = 0;
 
-    qsort(f->list, f->n, sizeof *f->list, by_place);
+    if (f->n)
+        qsort(f->list, f->n, sizeof *f->list, by_place);
     for (size_t i = 0; i < f->n; i++) {
         const entry *e = &f->list[i];
 
@@ -170,6 +171,19 @@ static sg_status check_places(sg_tensors *f, uint64_t size, sg_error *err)
     return SG_OK;
 }
 
+/* Where the data is mapped, what has been copied of it leaves memory again: a file takes its size, however its tensors lie. */
+static void copy_data(entry *e, const sg_map *map)
+{
+    const char *from = e->t.data;
+
+    for (size_t at = 0, n; at < e->t.bytes; at += n) {
+        n = e->t.bytes - at < COPY_BYTES ? e->t.bytes - at : COPY_BYTES;
+        memcpy((char *)e->copy + at, from + at, n);
+        if (map->size)
+            sg_map_forget(map, (size_t)(from - map->data) + at, n);
+    }
+}
+
 static sg_status place_data(sg_tensors *f, const char *data, sg_error *err)
 {
     for (size_t i = 0; i < f->n; i++) {
@@ -180,8 +194,7 @@ static sg_status place_data(sg_tensors *f, const char *data, sg_error *err)
             continue;
         if (!(e->copy = sg_alloc(e->t.bytes)))
             return sg_fail_memory(err, f->name);
-        if (e->t.bytes)
-            memcpy(e->copy, e->t.data, e->t.bytes);
+        copy_data(e, &f->map);
         e->t.data = e->copy;
     }
     return SG_OK;
@@ -196,18 +209,20 @@ static sg_status read_header(sg_tensors *f, sg_bytes text, sg_error *err)
     sg_status st;
 
     sg_buf_printf(&where, "%s: header", f->name);
-    st = where.failed ? sg_fail_memory(err, f->name) : sg_json_parse(&f->header, text, where.data, err);
+    st = where.failed ? sg_fail_memory(err, f->name)
+                      : sg_json_parse_light(&f->header, text, SG_JSON_WEIGHT_SMALL, where.data, err);
     sg_buf_free(&where);
     if (st)
         return st;
     if (text.data[0] != '{' || !json_is_object(f->header))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a header that is a JSON object", f->name);
-    if (!(f->list = sg_alloc_zero(json_object_size(f->header), sizeof *f->list)))
-        return sg_fail_memory(err, f->name);
     for (it = json_object_iter(f->header); it; it = json_object_iter_next(f->header, it)) {
         key = json_object_iter_key(it);
         v = json_object_iter_value(it);
         if (strcmp(key, "__metadata__") != 0) {
+            if (!sg_grow(&f->list, &f->cap, f->n + 1, sizeof *f->list))
+                return sg_fail_memory(err, f->name);
+            f->list[f->n] = (entry){0};
             if ((st = read_entry(&f->list[f->n], key, v, f->name, err)))
                 return st;
             f->n++;
@@ -244,7 +259,8 @@ static sg_status parse(sg_tensors *f, sg_bytes file, sg_error *err)
         (st = check_places(f, file.size - 8 - n, err)) ||
         (st = place_data(f, file.data + 8 + n, err)))
         return st;
-    qsort(f->list, f->n, sizeof *f->list, by_name);
+    if (f->n)
+        qsort(f->list, f->n, sizeof *f->list, by_name);
     return SG_OK;
 }
 
@@ -312,7 +328,7 @@ static int name_of(const void *name, const void *e)
 
 const sg_file_tensor *sg_tensors_find(const sg_tensors *t, const char *name)
 {
-    const entry *e = bsearch(name, t->list, t->n, sizeof *t->list, name_of);
+    const entry *e = t->n ? bsearch(name, t->list, t->n, sizeof *t->list, name_of) : NULL;
 
     return e ? &e->t : NULL;
 }

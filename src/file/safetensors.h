@@ -1,7 +1,8 @@
 /* safetensors.h - our one binary container, read by mapping, written atomically. [huggingface/safetensors format]
  *
  * 8 bytes little-endian length N, N bytes of JSON {name: {dtype, shape, data_offsets}, "__metadata__": {str: str}},
- * then the data. The reader accepts any valid file up to SG_SAFETENSORS_HEADER_MAX and no overlap, hole or overrun. */
+ * then the data. The reader accepts any valid file up to SG_SAFETENSORS_HEADER_MAX and no overlap, hole or overrun; a header
+ * weighs (sg_json_weight) at most SG_JSON_WEIGHT_SMALL, that of some 36,000 tensors. Opening takes the size of the file and 64 MiB, at most. */
 #ifndef SG_FILE_SAFETENSORS_H
 #define SG_FILE_SAFETENSORS_H
 

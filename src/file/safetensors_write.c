@@ -112,7 +112,7 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
         sg_buf_putc(out, ' ');
     if (out->failed)
         return sg_fail_memory(err, path);
-    if (out->size - 8 > SG_SAFETENSORS_HEADER_MAX)
+    if (out->size - 8 > SG_SAFETENSORS_HEADER_MAX || sg_json_weight((sg_bytes){out->data + 8, out->size - 8}) > SG_JSON_WEIGHT_SMALL)
         return sg_fail(err, SG_ERR_USAGE, "%s: the header is larger than %zu bytes", path, SG_SAFETENSORS_HEADER_MAX);
     for (int i = 0; i < 8; i++)
         out->data[i] = (char)((uint64_t)(out->size - 8) >> (8 * i));

@@ -74,8 +74,8 @@ sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes me
     sg_status st;
 
     *out = NULL;
-    if ((st = sg_json_parse(&v, vocab, name, err)) || (st = merge_lines(&m, merges, name, err)) ||
-        (config.data && (st = sg_json_parse(&c, config, name, err))))
+    if ((st = sg_json_parse_light(&v, vocab, sg_tokenizer_weight_max(vocab.size), name, err)) || (st = merge_lines(&m, merges, name, err)) ||
+        (config.data && (st = sg_json_parse_light(&c, config, SG_JSON_WEIGHT_SMALL, name, err))))
         goto done;
     class = json_string_value(json_object_get(c, "tokenizer_class"));
     root = json_pack("{s:o?, s:o?, s:{s:s}, s:{s:s, s:O, s:O}}", "added_tokens", added_tokens(c), "pre_tokenizer", cutting(c), "decoder",

@@ -9,6 +9,9 @@
 #include <math.h>
 #include <string.h>
 
+/* More than the largest known, of 262,000 tokens or of 446,000 merges: opening a file takes its size and 64 MiB, at most. */
+enum { TOKENS_MAX = 400000, MERGES_MAX = 1 << 19, TEXT_MAX = 4 << 20 /* bytes of all tokens */, NODES_MAX = 1 << 20 };
+
 #define KEY(x) SG_GGUF_TOKENIZER x
 
 sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
@@ -19,6 +22,11 @@ sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
 
     if (!token || !token->array || token->kind != SG_GGUF_STRING || !token->count)
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("tokens"));
+    if (token->count > TOKENS_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", sg_gguf_name(g), KEY("tokens"), TOKENS_MAX, token->count);
+    if (token->bytes - 8 * token->count > TEXT_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d bytes, found %zu", sg_gguf_name(g), KEY("tokens"), TEXT_MAX,
+                       token->bytes - 8 * token->count);
     if ((kind && kind->count != token->count) || (score && score->count != token->count))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected as many types and scores as tokens, %zu", sg_gguf_name(g), token->count);
     l->n = token->count;
@@ -135,10 +143,12 @@ static sg_status read_merges(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
 {
     const sg_gguf_value *merges = sg_gguf_find(g, KEY("merges"));
     const size_t n = merges && merges->array ? merges->count : 0;
-    sg_bytes *list = sg_alloc_array(n, sizeof *list);
+    sg_bytes *list;
     sg_status st;
 
-    if (!list)
+    if (n > MERGES_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", t->name, KEY("merges"), MERGES_MAX, n);
+    if (!(list = sg_alloc_array(n, sizeof *list)))
         return sg_fail_memory(err, t->name);
     if (!n || n >= UINT32_MAX || !sg_gguf_strings(list, n, merges))
         st = sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", t->name, KEY("merges"));
@@ -268,6 +278,7 @@ sg_status sg_tokenizer_from_gguf(sg_tokenizer **out, const sg_gguf *g, sg_error 
     *out = NULL;
     if ((st = sg_tokenizer_new(&t, sg_gguf_name(g), err)) || (st = sg_gguf_lists_read(&l, g, err)))
         goto done;
+    t->nodes_max = NODES_MAX;
     if (model.size == 4 && memcmp(model.data, "gpt2", 4) == 0)
         st = read_byte_bpe(t, g, &l, err);
     else if (model.size == 4 && memcmp(model.data, "bert", 4) == 0)

@@ -638,13 +638,21 @@ sg_status sg_tokenizer_from_json_value(sg_tokenizer **out, const json_t *root, c
     return SG_OK;
 }
 
+/* Merges written as pairs of short texts weigh up to 39 times their bytes. */
+size_t sg_tokenizer_weight_max(size_t bytes)
+{
+    const size_t most = SG_JSON_WEIGHT_SMALL + 40 * bytes;
+
+    return most < SG_TOKENIZER_WEIGHT_MAX ? most : SG_TOKENIZER_WEIGHT_MAX;
+}
+
 sg_status sg_tokenizer_from_json(sg_tokenizer **out, sg_bytes file, const char *name, sg_error *err)
 {
     json_t *root;
     sg_status st;
 
     *out = NULL;
-    if (!(st = sg_json_parse(&root, file, name, err)))
+    if (!(st = sg_json_parse_light(&root, file, sg_tokenizer_weight_max(file.size), name, err)))
         st = sg_tokenizer_from_json_value(out, root, name, err);
     json_decref(root);
     return st;

@@ -61,6 +61,7 @@ struct sg_tokenizer {
     uint8_t *kind;   /* owned: (n) */
     size_t n;
     sg_trie trie;    /* what the model may produce from text; value: id */
+    size_t nodes_max; /* of it, 0: any number */
     sg_added *added; /* owned */
     size_t n_added;
     sg_added_trie raw, normal;
@@ -114,5 +115,7 @@ sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err);
 sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg_error *err);
 
 extern const char sg_gpt2_regex[], sg_qwen2_regex[], sg_llama3_regex[];
+
+size_t sg_tokenizer_weight_max(size_t bytes); /* what its JSON of so many bytes may weigh */
 
 #endif

@@ -100,7 +100,7 @@ sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const 
 
 sg_status sg_tokenizer_set_trie(sg_tokenizer *t, const sg_bytes *raw, size_t n, sg_error *err)
 {
-    const sg_status st = sg_trie_build(&t->trie, raw ? raw : t->token, n, err);
+    const sg_status st = sg_trie_build_within(&t->trie, raw ? raw : t->token, n, t->nodes_max ? t->nodes_max : UINT32_MAX, err);
 
     return st ? sg_error_prefix(err, t->name) : SG_OK;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define SG_TOKENIZER_BYTES_MAX ((size_t)256 << 20) /* of a tokenizer's file */
+#define SG_TOKENIZER_WEIGHT_MAX ((size_t)512 << 20) /* of its JSON (sg_json_weight): twice that of 256,000 tokens and 512,000 merges */
 
 typedef struct sg_tokenizer sg_tokenizer; /* read-only once open: any number of threads may use it */
 

@@ -45,6 +45,11 @@ static bool add_node(growth *g, range r, uint8_t label)
 
 sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *err)
 {
+    return sg_trie_build_within(out, key, n, UINT32_MAX, err);
+}
+
+sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err)
+{
     entry *list = sg_alloc_array(n, sizeof *list);
     growth g = {0};
     sg_status st = SG_OK;
@@ -60,20 +65,20 @@ sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *e
         st = sg_fail(err, SG_ERR_FORMAT, "expected at most 4294967294 bytes of pieces, found %zu", bytes);
         goto done;
     }
-    if (!list || !add_node(&g, (range){0, (uint32_t)m, 0}, 0)) {
+    /* room for a node a byte: what is not written to is not there, and nothing is copied from a smaller place */
+    const size_t room = bytes < nodes_max ? bytes : nodes_max;
+    size_t cap_first = 0, cap_value = 0;
+    if (!list || !sg_grow(&g.node, &g.cap_node, room, sizeof *g.node) || !sg_grow(&g.label, &g.cap_label, room, 1) ||
+        !sg_grow(&out->first, &cap_first, room + 1, sizeof *out->first) || !sg_grow(&out->value, &cap_value, room, sizeof *out->value) ||
+        !add_node(&g, (range){0, (uint32_t)m, 0}, 0)) {
         st = sg_fail_memory(err, "pieces");
         goto done;
     }
     if (m)
         qsort(list, m, sizeof *list, by_bytes);
-    size_t cap_first = 0, cap_value = 0;
     for (size_t i = 0; i < g.n; i++) {
         range r = g.node[i];
 
-        if (!sg_grow(&out->first, &cap_first, i + 2, sizeof *out->first) || !sg_grow(&out->value, &cap_value, i + 1, sizeof *out->value)) {
-            st = sg_fail_memory(err, "pieces");
-            goto done;
-        }
         out->first[i] = (uint32_t)g.n;
         out->value[i] = -1;
         for (; r.lo < r.hi && list[r.lo].key.size == r.depth; r.lo++)
@@ -85,6 +90,10 @@ sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *e
 
             while (end < r.hi && (uint8_t)list[end].key.data[r.depth] == byte)
                 end++;
+            if (g.n == nodes_max) {
+                st = sg_fail(err, SG_ERR_FORMAT, "expected tokens with at most %zu different beginnings, found more", nodes_max);
+                goto done;
+            }
             if (!add_node(&g, (range){r.lo, end, r.depth + 1}, byte)) {
                 st = sg_fail_memory(err, "pieces");
                 goto done;

@@ -20,6 +20,7 @@ typedef struct sg_trie {
 
 /* Key i has value i; keys without a byte are left out, of equal keys the first counts. */
 sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *err);
+sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err); /* more: SG_ERR_FORMAT */
 void sg_trie_free(sg_trie *t);
 
 /* The child of `node` by `byte`, 0: none. Node 0 is the root. */

@@ -5,6 +5,7 @@
 #include "file/manifest.h"
 #include "folder.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,6 +73,64 @@ static void prints_short_and_reads_back(void **state)
     json_decref(again);
     json_decref(v);
     sg_buf_free(&b);
+}
+
+static size_t held, held_most; /* bytes of jansson's blocks, with what malloc adds */
+
+static void *count_malloc(size_t bytes)
+{
+    void *p = malloc(bytes);
+
+    if (p)
+        held += malloc_usable_size(p) + sizeof(size_t);
+    held_most = held > held_most ? held : held_most;
+    return p;
+}
+
+static void count_free(void *p)
+{
+    if (p)
+        held -= malloc_usable_size(p) + sizeof(size_t);
+    free(p);
+}
+
+/* Whatever the text is made of, parsing it takes no more memory than it weighs. */
+static void parsing_takes_what_a_text_weighs(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"{}", "[]", "0", "\"\"", "[0]", "{\"\":0}", "[[],[]]", "-1.5e9", "true", "\"a\\\"\\\\b\"", "[\"a\",\"b\"]",
+                                         "{\"a\":1,\"b\":[1,2,3],\"c\":\"def\"}", "[0,1,2,3,4,5,6,7,8]", "\"abcdefghijklmnopqrstuvwxyz\"", " 7 "};
+
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        for (int members = 0; members < 2; members++)
+            for (int n = 1; n < 10000; n = n * 3 + 1) {
+                sg_buf b = {0};
+                json_t *value;
+                sg_error err;
+
+                sg_buf_puts(&b, members ? "{" : "[");
+                for (int k = 0; k < n; k++) {
+                    sg_buf_puts(&b, k ? "," : "");
+                    if (members)
+                        sg_buf_printf(&b, "\"%x\":", (unsigned)k);
+                    sg_buf_puts(&b, pieces[i]);
+                }
+                sg_buf_puts(&b, members ? "}" : "]");
+                held_most = held = 0;
+                json_set_alloc_funcs(count_malloc, count_free);
+                assert_int_equal(sg_json_parse(&value, (sg_bytes){b.data, b.size}, "x", &err), SG_OK);
+                json_decref(value);
+                json_set_alloc_funcs(malloc, free);
+                const size_t weight = sg_json_weight((sg_bytes){b.data, b.size}) + 1000; /* of the parser itself */
+                if (held_most > weight)
+                    fail_msg("%d times %s: expected at most %zu bytes, found %zu", n, pieces[i], weight, held_most);
+                sg_buf_free(&b);
+            }
+    sg_error err;
+    json_t *value;
+    assert_int_equal(sg_json_parse_light(&value, (sg_bytes){"[0, 1]", 6}, 100, "x", &err), SG_ERR_FORMAT);
+    assert_null(value);
+    assert_string_equal(err.message, "x: expected JSON that takes at most 0 MiB of memory, found 6 bytes that may take 0 MiB");
 }
 
 static void every_double_survives(void **state)
@@ -202,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_where_it_breaks),
+        cmocka_unit_test(parsing_takes_what_a_text_weighs),
         cmocka_unit_test(prints_short_and_reads_back),
         cmocka_unit_test(every_double_survives),
         cmocka_unit_test(writes_and_reads_files),
