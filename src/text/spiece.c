@@ -68,7 +68,10 @@ static sg_status set_bpe(sg_tokenizer *t, const float *score, sg_error *err)
         return sg_fail_memory(err, t->name);
     memcpy(sorted, score, t->n * sizeof *sorted);
     qsort(sorted, t->n, sizeof *sorted, by_score_falling);
-    if (!(st = sg_bpe_reserve(&t->bpe, each_pair(t, score, sorted, true), err)))
+    const size_t n = each_pair(t, score, sorted, true);
+    if (t->nodes_max && n > t->nodes_max)
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected tokens that are put together in at most %zu ways, found %zu", t->name, t->nodes_max, n);
+    else if (!(st = sg_bpe_reserve(&t->bpe, n, err)))
         each_pair(t, score, sorted, false);
     t->bpe.fuse_unknown = true;
     t->model = SG_MODEL_BPE;
@@ -112,7 +115,7 @@ static sg_status build_kind(sg_trie *out, const sg_tokenizer *t, const sg_spiece
         return sg_fail_memory(err, t->name);
     for (size_t i = 0; i < s->n; i++)
         key[i] = s->kind[i] == kind || s->kind[i] == or_kind ? t->token[i] : (sg_bytes){"", 0};
-    st = sg_trie_build(out, key, s->n, err);
+    st = sg_trie_build_within(out, key, s->n, t->nodes_max ? t->nodes_max : UINT32_MAX, err);
     sg_free(key);
     return st ? sg_error_prefix(err, t->name) : SG_OK;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* More than the largest known, of 262,000 tokens or of 446,000 merges: opening a file takes its size and 64 MiB, at most. */
-enum { TOKENS_MAX = 400000, MERGES_MAX = 1 << 19, TEXT_MAX = 4 << 20 /* bytes of all tokens */, NODES_MAX = 1 << 20 };
+enum { TOKENS_MAX = 400000, ADDED_MAX = 100000, MERGES_MAX = 1 << 19, TEXT_MAX = 4 << 20 /* bytes of all tokens */, NODES_MAX = 1 << 20 };
 
 #define KEY(x) SG_GGUF_TOKENIZER x
 
@@ -37,12 +37,16 @@ sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
         return sg_fail_memory(err, sg_gguf_name(g));
     if (!sg_gguf_strings(l->token, l->n, token))
         return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("tokens"));
+    size_t added = 0;
     for (size_t i = 0; i < l->n; i++) {
         l->kind[i] = kind && sg_gguf_number(&x, kind, i) && x >= 1 && x <= 6 ? (uint8_t)x : SG_TOKEN_NORMAL;
         l->score[i] = score && sg_gguf_number(&x, score, i) ? (float)x : 0;
         if (!isfinite(l->score[i]))
             return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': token %zu: expected a finite number", sg_gguf_name(g), KEY("scores"), i);
+        added += l->kind[i] == SG_TOKEN_CONTROL || l->kind[i] == SG_TOKEN_USER;
     }
+    if (added > ADDED_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens beside the model's own, found %zu", sg_gguf_name(g), ADDED_MAX, added);
     return SG_OK;
 }
 

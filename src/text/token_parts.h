@@ -61,7 +61,7 @@ struct sg_tokenizer {
     uint8_t *kind;   /* owned: (n) */
     size_t n;
     sg_trie trie;    /* what the model may produce from text; value: id */
-    size_t nodes_max; /* of it, 0: any number */
+    size_t nodes_max; /* of it, and ways in which a SentencePiece BPE puts its tokens together; 0: any number */
     sg_added *added; /* owned */
     size_t n_added;
     sg_added_trie raw, normal;

@@ -431,11 +431,11 @@ static void gguf(void **state)
     sg_buf_free(&b);
 }
 
-/* tokens of `digits` random digits at least, numbered */
-static sg_buf gguf_tokens(const char *model, int n, int merges, int digits)
+/* Tokens with digits behind them, up to so many bytes; -1: a, aa, aaa ...; kind: what all but the first are, 0: that is not said. */
+static sg_buf gguf_tokens(const char *model, int n, int merges, int digits, int kind)
 {
-    sg_buf b = gguf_of(0, 5);
-    char s[400];
+    sg_buf b = gguf_of(0, kind ? 6 : 5);
+    char s[4000];
 
     put_text(&b, "tokenizer.ggml.model");
     put(&b, SG_GGUF_STRING, 4);
@@ -452,11 +452,21 @@ static sg_buf gguf_tokens(const char *model, int n, int merges, int digits)
     put(&b, (uint64_t)n, 8);
     for (int i = 0; i < n; i++) {
         spell(s, i);
+        if (digits < 0)
+            snprintf(s, sizeof s, "%0*d", i + 1, 0);
         for (int k = (int)strlen(s), x = i; k < digits; k++, x = x * 31 + 7) {
             s[k] = (char)('0' + (x >> 4 & 7));
             s[k + 1] = 0;
         }
         put_text(&b, s);
+    }
+    if (kind) {
+        put_text(&b, "tokenizer.ggml.token_type");
+        put(&b, SG_GGUF_ARRAY, 4);
+        put(&b, SG_GGUF_I32, 4);
+        put(&b, (uint64_t)n, 8);
+        for (int i = 0; i < n; i++)
+            put(&b, i ? (uint64_t)kind : 2, 4);
     }
     put_text(&b, "tokenizer.ggml.merges");
     put(&b, SG_GGUF_ARRAY, 4);
@@ -477,19 +487,25 @@ static void gguf_tokenizers(void **state)
     (void)state;
     static const struct {
         const char *what, *model;
-        int n, merges, digits;
+        int n, merges, digits, kind;
         const char *refused;
-    } cases[] = {{"GGUF, 262,144 tokens and merges", "gpt2", 262144, 524288, 0, NULL},
-                 {"GGUF, 400,000 tokens and 524,288 merges", "gpt2", 400000, 1 << 19, 0, NULL},
-                 {"GGUF, 600,000 tokens", "gpt2", 600000, 1, 0, "'tokenizer.ggml.tokens': expected at most 400000, found 600000"},
-                 {"GGUF, 2,000,000 merges", "gpt2", 1000, 2000000, 0, "'tokenizer.ggml.merges': expected at most 524288, found 2000000"},
-                 {"GGUF, 262,144 tokens of BERT", "bert", 262144, 1, 0, NULL},
-                 {"GGUF, 100,000 long tokens", "bert", 100000, 1, 300, "'tokenizer.ggml.tokens': expected at most 4194304 bytes, found 300"},
-                 {"GGUF, 20,000 long tokens", "bert", 20000, 1, 200, "expected tokens with at most 1048576 different beginnings"},
-                 {"GGUF, 300,000 longer tokens", "bert", 300000, 1, 13, "expected tokens with at most 1048576 different beginnings"}};
+    } cases[] = {{"GGUF, 262,144 tokens and merges", "gpt2", 262144, 524288, 0, 0, NULL},
+                 {"GGUF, 400,000 tokens and 524,288 merges", "gpt2", 400000, 1 << 19, 0, 0, NULL},
+                 {"GGUF, 600,000 tokens", "gpt2", 600000, 1, 0, 0, "'tokenizer.ggml.tokens': expected at most 400000, found 600000"},
+                 {"GGUF, 2,000,000 merges", "gpt2", 1000, 2000000, 0, 0, "'tokenizer.ggml.merges': expected at most 524288, found 2000000"},
+                 {"GGUF, 262,144 tokens of BERT", "bert", 262144, 1, 0, 0, NULL},
+                 {"GGUF, 100,000 long tokens", "bert", 100000, 1, 300, 0, "'tokenizer.ggml.tokens': expected at most 4194304 bytes, found 300"},
+                 {"GGUF, 20,000 long tokens", "bert", 20000, 1, 200, 0, "expected tokens with at most 1048576 different beginnings"},
+                 {"GGUF, 300,000 longer tokens", "bert", 300000, 1, 13, 0, "expected tokens with at most 1048576 different beginnings"},
+                 {"GGUF, 262,144 tokens of SentencePiece", "llama", 262144, 1, 0, 1, NULL},
+                 {"GGUF, 390,000 tokens of SentencePiece", "llama", 390000, 1, 0, 1, "put together in at most 1048576 ways, found 1117718"},
+                 {"GGUF, tokens within tokens", "llama", 2800, 1, -1, 1, "put together in at most 1048576 ways, found 39"},
+                 {"GGUF, 390,000 tokens of Unigram", "t5", 390000, 1, 0, 1, NULL},
+                 {"GGUF, 390,000 added tokens", "llama", 390000, 1, 0, 4, "expected at most 100000 tokens beside the model's own, found 389999"},
+                 {"GGUF, 100,000 added tokens", "llama", 100000, 1, 0, 4, NULL}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        sg_buf b = gguf_tokens(cases[i].model, cases[i].n, cases[i].merges, cases[i].digits);
+        sg_buf b = gguf_tokens(cases[i].model, cases[i].n, cases[i].merges, cases[i].digits, cases[i].kind);
 
         check(cases[i].what, "tokenizer", "t.gguf", &b, MOST, cases[i].refused);
         sg_buf_free(&b);
