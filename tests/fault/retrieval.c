@@ -153,13 +153,13 @@ static sg_status count_and_answer(void *ctx, sg_error *err)
     sg_status st;
 
     (void)ctx;
-    if ((st = sg_dataset_open(&d, at("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
+    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
         goto done;
     t.data = d;
     t.split = &split;
     t.collection = c;
-    if (!(st = sg_model_build(m, &t, 1, err)) && !(st = sg_model_fit(m, &t, NULL, NULL, err)) && !(st = sg_model_save(m, at("bm25"), err)) &&
-        !(st = sg_model_open(&opened, at("bm25"), err)))
+    if (!(st = sg_model_build(m, &t, 1, err)) && !(st = sg_model_fit(m, &t, NULL, NULL, err)) && !(st = sg_model_save(m, in_folder("bm25"), err)) &&
+        !(st = sg_model_open(&opened, in_folder("bm25"), err)))
         st = sg_run_make(&r, opened, c, SG_COLLECTION_TEST, &(sg_eval_spec){0}, 2, NULL, NULL, err);
     if (!st)
         assert_int_equal(r.offsets[r.n_queries], 1); /* "red fruit": d1 */

@@ -426,7 +426,7 @@ static void an_older_cache_still_serves(void **state)
     sg_cache_key_of(key,
                     (sg_bytes[]){{"chat", 4}, {"http://127.0.0.1:1/v1", 21}, {params, sizeof params - 1}, {"t 1", 3}, {"user", 4}, {"a", 1}},
                     6);
-    snprintf(path, sizeof path, "%s/old.db", scratch);
+    snprintf(path, sizeof path, "%s/old.db", folder);
     snprintf(put_it, sizeof put_it,
              "CREATE TABLE answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, model TEXT NOT NULL, origin TEXT NOT NULL, "
              "tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) WITHOUT ROWID;"
