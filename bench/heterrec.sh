@@ -7,7 +7,7 @@
 # DATA is learned with the options of the recipe, but in EPOCHS (4) epochs and against the batch's labels and 1,000 items more, not all, for
 # every one of SEEDS (1 2), as
 #   tokens     the recipe's model: a token a feature, the next three items guessed
-#   single     the next item alone (steps=1)
+#   single     the next item alone (ahead=1)
 #   plain      tokens without the loss of their own (token_loss=0), which concat has no place for
 #   concat     features side by side (tokens=false), and the block over tokens made one more over items: as many weights as plain
 # ROWS picks among them, TUNE has further options. CSV: row, seed, weights, then Recall@10, NDCG@10, Recall@50 of
@@ -26,7 +26,7 @@ for seed in ${SEEDS:-1 2}; do
     for row in ${ROWS:-tokens single plain concat}; do
         case $row in
         tokens) own= ;;
-        single) own="steps=1" ;;
+        single) own="ahead=1" ;;
         plain) own="token_loss=0" ;;
         concat) own="tokens=false layers=3" ;;
         esac

@@ -4,7 +4,7 @@
  *   tokens     x_(t,f) = e_f(item_t) + type_f + P[place of t], T F of them, through a causal transformer
  *   items      z_t = blocks(W [h_(t,1) .. h_(t,F)]), causal
  *   target     i = e_1 + MLP [e_1 .. e_F]: the vector of an item that is guessed, from its features alone
- *   loss       listwise, multi-step: sum over s = 1 .. steps of 1/s CE(g_s(z_t), i of item t + s), g_1 the identity, g_s z + MLP(z);
+ *   loss       listwise, multi-step: sum over s = 1 .. ahead of 1/s CE(g_s(z_t), i of item t + s), g_1 the identity, g_s z + MLP(z);
  *              and `token_loss` times the mean over f of CE(h_(t,f), W_f e_f of item t + 1)
  *
  * Both cross-entropies are over all items, or over the labels of the batch and `negatives` uniform ones. Where we differ: the item's own
@@ -36,7 +36,7 @@
     X(int, values, 1000, 0, 1000000, "values of a column that count, the most frequent (0: no columns)")     \
     X(bool, vectors, true, 0, 1, "item vectors are a feature")                                               \
     X(bool, tokens, true, 0, 1, "a token a feature; else features are put side by side")                     \
-    X(int, steps, 3, 1, 16, "how many of the next items are guessed")                                        \
+    X(int, ahead, 3, 1, 16, "how many of the next items are guessed")                                        \
     X(float, token_loss, 0.1, 0, 100, "weight of guessing the next item's features from those of this one")  \
     X(int, negatives, 0, 0, 1000000, "items beside the batch's labels that are compared (0: all items)")     \
     X(float, temperature, 1, 0.001, 100, "logits are divided by it")                                         \
@@ -124,7 +124,7 @@ static sg_status heterrec_weights(sg_model *m, uint64_t seed, sg_error *err)
         if (c->tokens && (st = sg_tower_declare(&s->token, ps, seed, c->token_layers, &spec, "token.", err)))
             return st;
     }
-    for (int i = 1; i < c->steps; i++) {
+    for (int i = 1; i < c->ahead; i++) {
         char name[32];
 
         snprintf(name, sizeof name, "step.%d", i + 1);
@@ -433,7 +433,7 @@ static sg_tensor *heterrec_loss(sg_model *m, sg_graph *g, const uint32_t *exampl
     features_of(e, g, s, item, n_items);
     if (!z || !(table = sg_table(g, targets_of(g, s, e, (float)c->dropout))))
         return NULL;
-    for (int i = 0; i < c->steps; i++) {
+    for (int i = 0; i < c->ahead; i++) {
         const int32_t *to = ahead(g, &q, slot, i + 1);
         const float weight = 1 / (float)(i + 1);
         sg_tensor *guess = i ? sg_plus(g, z, mlp_forward(g, &s->step[i], z, (float)c->dropout)) : z, *part;

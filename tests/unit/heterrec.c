@@ -8,7 +8,7 @@
 
 enum { DIM = 8 };
 #define SMALL "dim=8 layers=1 heads=2 ffn=14 length=8 dropout=0 dropout_input=0 init_sd=0.3 "
-#define ALONE "steps=1 token_loss=0 "
+#define ALONE "ahead=1 token_loss=0 "
 
 typedef struct kit {
     shop s;
@@ -52,7 +52,7 @@ static void learns_as_it_is_asked(void **state)
 
 static void gradients_are_slopes(void **state)
 {
-    static const char *const options[] = {SMALL, SMALL "columns=categories,brand token_loss=1 steps=2", SMALL "tokens=false negatives=3",
+    static const char *const options[] = {SMALL, SMALL "columns=categories,brand token_loss=1 ahead=2", SMALL "tokens=false negatives=3",
                                           SMALL "values=0 vectors=false temperature=0.5"};
 
     (void)state;
@@ -78,7 +78,7 @@ static void steps_look_further_ahead(void **state)
     kit_new(&k, 1);
     const int end = k.s.t.user_offsets[1] < 7 ? (int)k.s.t.user_offsets[1] : 7;
     k.s.t.split->train_end[0] = end;
-    sg_model *m = tiny_model(&k.s.t, "heterrec", SMALL "token_loss=0 steps=3", 3);
+    sg_model *m = tiny_model(&k.s.t, "heterrec", SMALL "token_loss=0 ahead=3", 3);
     for (size_t i = 0; i < m->params.n; i++) {
         sg_param *p = m->params.list[i];
 

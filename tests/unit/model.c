@@ -5,6 +5,7 @@
 
 #include "file/json.h"
 #include "file/manifest.h"
+#include "train/train.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -470,9 +471,21 @@ static void building_says_what_is_missing(void **state)
     shop_fini(&s);
 }
 
+/* --set KEY=VALUE takes both kinds, and a model's option would hide that of training. */
+static void options_of_models_hide_none_of_training(void **state)
+{
+    (void)state;
+    for (size_t c = 0; sg_model_classes[c]; c++)
+        for (size_t i = 0; i < sg_model_classes[c]->n_options; i++)
+            for (size_t t = 0; t < sg_n_train_options; t++)
+                if (strcmp(sg_model_classes[c]->options[i].name, sg_train_options[t].name) == 0)
+                    fail_msg("%s has the option '%s' of training", sg_model_classes[c]->name, sg_train_options[t].name);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(options_of_models_hide_none_of_training),
         cmocka_unit_test(unknown_models_are_named),
         cmocka_unit_test(what_is_saved_comes_back),
         cmocka_unit_test(a_catalogue_comes_back),
