@@ -32,5 +32,5 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
     (void)argc;
     (void)argv;
-    return dir ? write_seeds(dir) : 0;
+    return dir && *dir ? write_seeds(dir) : 0;
 }

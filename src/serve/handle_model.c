@@ -42,19 +42,29 @@ static int int_of(const sg_job *j, const char *key, int otherwise)
     return json_is_integer(v) ? (int)json_integer_value(v) : otherwise;
 }
 
-bool sg_take_history(sg_server *s, sg_job *j)
+bool sg_take_model(sg_server *s, sg_job *j)
 {
-    const sg_serve_config *c = s->config;
-    const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
-    const json_t *wait = json_object_get(j->body, "deadline_ms"), *times = json_object_get(j->body, "times");
-    const json_t *model = json_object_get(j->body, "model");
-    double ms = c->deadline;
+    const json_t *wait = json_object_get(j->body, "deadline_ms"), *model = json_object_get(j->body, "model");
+    double ms = s->config->deadline;
 
     if (json_is_string(model) && (j->model = sg_server_find(s, text_of(model))) < 0) {
         sg_reply_error(j->x, 404, "model_not_found", "model", "no model is named '%.200s'; GET /v1/models lists them",
                        json_string_value(model));
         return false;
     }
+    if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
+        ms = (double)json_integer_value(wait);
+    j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
+    return true;
+}
+
+bool sg_take_history(sg_server *s, sg_job *j)
+{
+    const json_t *user = json_object_get(j->body, "user"), *history = json_object_get(j->body, "history");
+    const json_t *times = json_object_get(j->body, "times");
+
+    if (!sg_take_model(s, j))
+        return false;
     if (json_is_string(user) == json_is_array(history)) {
         sg_reply_error(j->x, 400, "invalid_request", "user",
                        json_is_string(user) ? "expected a user or a history, found both"
@@ -71,9 +81,6 @@ bool sg_take_history(sg_server *s, sg_job *j)
                        json_array_size(history), json_array_size(times));
         return false;
     }
-    if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
-        ms = (double)json_integer_value(wait);
-    j->deadline = ms > 0 ? j->x->started + ms / 1000 : 0;
     return !json_is_string(user) || !sg_store_refuse(s, j);
 }
 
@@ -417,6 +424,8 @@ static void run_other(sg_server *s, sg_worker *w, sg_job *j)
         ;
     else if (j->work == SG_WORK_TEXTS)
         sg_texts_run(s, w, j);
+    else if (j->work == SG_WORK_QUERY)
+        sg_retrieve_run(s, w, j);
     else if (sg_items_encode(w, j) && !(handed_on = sg_lane_put(s->lane[SG_LANE_STORE], j)))
         sg_reply_error(j->x, 429, "overloaded", NULL, "too many requests wait for the store");
     if (!handed_on)
@@ -465,10 +474,15 @@ static json_t *some_users(const sg_dataset *d)
 
 static json_t *roles_json(const sg_loaded *l)
 {
-    json_t *roles = json_pack("[s]", "recommend");
+    const sg_model_class *c = l->source.model->class;
+    json_t *roles = json_array();
 
-    if (l->source.model->class->rank)
+    if (c->recommend || c->score)
+        json_array_append_new(roles, json_string("recommend"));
+    if (c->rank)
         json_array_append_new(roles, json_string("rank"));
+    if (c->retrieve)
+        json_array_append_new(roles, json_string("retrieve"));
     return roles;
 }
 

@@ -13,6 +13,8 @@ const sg_route sg_routes[] = {
      "What these items score, for a user or any history"},
     {"POST", "/v1/rerank", SG_SCOPE_USE, SG_LANE_MODEL, sg_handle_rerank, sg_rerank_fields,
      "application/json", "A list of items in a new order, best first"},
+    {"POST", "/v1/retrieve", SG_SCOPE_USE, SG_LANE_MODEL, sg_handle_retrieve, sg_retrieve_fields, "application/json",
+     "Documents for a query in words, by models that retrieve"},
     {"GET", "/v1/models", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_models, NULL, "application/json",
      "The model: options, counts, receipt"},
     {"GET", "/v1/training", SG_SCOPE_USE, SG_LANE_HERE, sg_handle_training, NULL, "application/json",

@@ -18,6 +18,7 @@
 typedef enum sg_work { /* what the model lane does for it */
     SG_WORK_LIST, /* recommend, rank, rerank */
     SG_WORK_TEXTS,
+    SG_WORK_QUERY,
     SG_WORK_ITEMS /* then it is the store lane's */
 } sg_work;
 
@@ -113,10 +114,11 @@ sg_status sg_server_reload(sg_server *s, sg_error *err);
 
 /* Handlers, and what runs in the lanes. */
 extern const sg_field sg_recommend_fields[], sg_rank_fields[], sg_rerank_fields[], sg_events_fields[],
-    sg_items_fields[], sg_embeddings_fields[];
+    sg_items_fields[], sg_embeddings_fields[], sg_retrieve_fields[];
 bool sg_handle_recommend(sg_server *s, sg_job *j);
 bool sg_handle_rank(sg_server *s, sg_job *j);
 bool sg_handle_rerank(sg_server *s, sg_job *j);
+bool sg_handle_retrieve(sg_server *s, sg_job *j);
 bool sg_handle_models(sg_server *s, sg_job *j);
 bool sg_handle_training(sg_server *s, sg_job *j);
 bool sg_handle_prefix(sg_server *s, sg_job *j);
@@ -134,7 +136,8 @@ bool sg_handle_health(sg_server *s, sg_job *j);
 bool sg_handle_ready(sg_server *s, sg_job *j);
 bool sg_handle_openapi(sg_server *s, sg_job *j);
 
-/* The model, the user or history and the deadline of a body. False: x holds the error. */
+/* The model and the deadline of a body; the user or history, too. False: x holds the error. */
+bool sg_take_model(sg_server *s, sg_job *j);
 bool sg_take_history(sg_server *s, sg_job *j);
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
@@ -154,6 +157,7 @@ sg_status sg_items_remove(sg_server *s, sg_loaded **l, sg_job *j, sg_error *err)
 void sg_items_expire(sg_server *s);
 /* In the model lane. */
 void sg_texts_run(sg_server *s, sg_worker *w, sg_job *j);
+void sg_retrieve_run(sg_server *s, sg_worker *w, sg_job *j);
 bool sg_items_encode(sg_worker *w, sg_job *j); /* false: x holds the error */
 
 /* Is the store away? Then x holds the error. */
