@@ -365,7 +365,7 @@ static void describes_what_it_routes(void **state)
             assert_int_equal(b.status, 400); /* "{}" lacks something wherever a body is described */
         answer_free(&b);
     }
-    assert_int_equal(n, 20);
+    assert_int_equal(n, 21);
     assert_non_null(json_object_get(member(a.json, "paths"), "/v1/recommend"));
     answer_free(&a);
 }
