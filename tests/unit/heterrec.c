@@ -178,6 +178,38 @@ static void says_what_is_wrong(void **state)
     shop_free(&k.s);
 }
 
+/* Without features and tokens, one step ahead, it is SASRec: with the same weights the same scores, but for the order of sums. */
+static void without_features_it_is_sasrec(void **state)
+{
+    const int64_t offsets[] = {0, 5};
+    float ours[ITEMS], theirs[ITEMS];
+    kit k;
+
+    (void)state;
+    kit_new(&k, 6);
+    sg_model *m = tiny_model(&k.s.t, "heterrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0 init_sd=0.3 values=0 vectors=false "
+                                                 "tokens=false ahead=1 token_loss=0", 3);
+    sg_model *sasrec = tiny_model(&k.s.t, "sasrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0", 4);
+
+    assert_int_equal(m->params.n, sasrec->params.n);
+    for (size_t i = 0; i < m->params.n; i++) {
+        const sg_param *from = m->params.list[i];
+        sg_param *to = sg_params_find(&sasrec->params, from->name);
+
+        assert_non_null(to);
+        assert_int_equal(to->count, from->count);
+        memcpy(to->value, from->value, from->count * sizeof(float));
+        to->version++;
+    }
+    tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = k.s.t.item}, ours);
+    tiny_score(sasrec, &(sg_histories){.n = 1, .offsets = offsets, .item = k.s.t.item}, theirs);
+    for (int i = 0; i < ITEMS; i++)
+        assert_true(fabs((double)ours[i] - (double)theirs[i]) < 1e-6);
+    sg_model_free(m);
+    sg_model_free(sasrec);
+    shop_free(&k.s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +218,7 @@ int main(void)
         cmocka_unit_test(steps_look_further_ahead),
         cmocka_unit_test(starts_from_text),
         cmocka_unit_test(a_saved_model_answers_the_same),
+        cmocka_unit_test(without_features_it_is_sasrec),
         cmocka_unit_test(says_what_is_wrong),
     };
 
