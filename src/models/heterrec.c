@@ -8,8 +8,8 @@
  *              and `token_loss` times the mean over f of CE(h_(t,f), W_f e_f of item t + 1)
  *
  * Both cross-entropies are over all items, or over the labels of the batch and `negatives` uniform ones. Where we differ: the item's own
- * vector goes straight into its target, so that with values=0, vectors=false, tokens=false, ahead=1 and token_loss=0 this is SASRec. tokens=false is the ablation: the
- * features side by side instead of one after the other. */
+ * vector goes straight into its target, so that with values=0, vectors=false, tokens=false, ahead=1 and token_loss=0 this is SASRec.
+ * tokens=false is the ablation: the features side by side instead of one after the other. */
 #include "models/sequence.h"
 
 #include "base/alloc.h"

@@ -187,8 +187,9 @@ static void without_features_it_is_sasrec(void **state)
 
     (void)state;
     kit_new(&k, 6);
-    sg_model *m = tiny_model(&k.s.t, "heterrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0 init_sd=0.3 values=0 vectors=false "
-                                                 "tokens=false ahead=1 token_loss=0", 3);
+    sg_model *m = tiny_model(&k.s.t, "heterrec",
+                             "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0 init_sd=0.3 values=0 vectors=false "
+                             "tokens=false ahead=1 token_loss=0", 3);
     sg_model *sasrec = tiny_model(&k.s.t, "sasrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0", 4);
 
     assert_int_equal(m->params.n, sasrec->params.n);
