@@ -73,6 +73,7 @@ for seed in ${SEEDS:-1 2 3}; do
         one "$seed" $ids text
     done
     one "$seed" hkmeans text+prefix prefix_vectors=true
+    one "$seed" naive text+prefix prefix_vectors=true
     one "$seed" hkmeans sentences queries=sentences
     one "$seed" hkmeans sentences+prefix queries=sentences prefix_vectors=true
     one "$seed" naive sentences queries=sentences

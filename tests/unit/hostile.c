@@ -368,7 +368,7 @@ static void tokenizers(void **state)
 static void put(sg_buf *b, uint64_t x, int bytes)
 {
     for (int i = 0; i < bytes; i++)
-        sg_buf_putc(b, (char)(x >> (8 * i)));
+        sg_buf_putc(b, i < 8 ? (char)(x >> (8 * i)) : 0);
 }
 
 static void put_text(sg_buf *b, const char *s)
@@ -454,7 +454,8 @@ static sg_buf gguf_tokens(const char *model, int n, int merges, int digits, int 
         spell(s, i);
         if (digits < 0)
             snprintf(s, sizeof s, "%0*d", i + 1, 0);
-        for (int k = (int)strlen(s), x = i; k < digits; k++, x = x * 31 + 7) {
+        uint32_t x = (uint32_t)i;
+        for (int k = (int)strlen(s); k < digits; k++, x = x * 31 + 7) {
             s[k] = (char)('0' + (x >> 4 & 7));
             s[k + 1] = 0;
         }
