@@ -48,6 +48,8 @@ typedef struct sg_contrast_model {
     bool both_ways; /* its tokens see those behind them */
 } sg_contrast_model;
 
+int sg_contrast_dim(const sg_contrast_model *m); /* numbers of a state */
+
 /* Texts of one step as packed tokens, and what the gradient of the contrastive loss is: with all texts at once on the tape, or
  * [GradCache, Gao et al. 2021] vectors first, without one, then the loss and the gradient of the vectors, then piece by piece the texts. */
 typedef struct sg_contrast_batch {
