@@ -6,7 +6,7 @@
 #
 # IDs: hkmeans (clusters in clusters of LSA vectors), naive (digits of the document's number), atomic (a code a document). Queries made:
 # the sentences of the documents, or those of the file QUERIES ({"id": ..., "answer": "one a line"} lines, sedge know) with hkmeans.
-# JUDGED=1: only the documents that some judgement names. EPOCHS (12). OPTIONS: further ones of all trainings, MADE: of those with queries
+# JUDGED=1: only the documents that some judgement names. SHUFFLE=1: documents in no order, so that their numbers say nothing. EPOCHS (12). OPTIONS: further ones of all trainings, MADE: of those with queries
 # made. ROWS ("hkmeans:text naive:sentences ..."): these alone. Prints, for each of SEEDS (1 2 3), figures of the test queries; dev chose
 # the best weights. First BM25's (sedge train bm25), which has no seed.
 set -eu
@@ -30,6 +30,13 @@ if [ -n "${JUDGED:-}" ] && [ ! -d "$work/judged" ]; then
     plain "$collection/corpus.jsonl" | jq -c --slurpfile ids "$work/judged/ids.json" 'select($ids[0][._id])' >"$work/judged/corpus.jsonl"
 fi
 [ -z "${JUDGED:-}" ] || collection=$work/judged
+if [ -n "${SHUFFLE:-}" ] && [ ! -d "$work/shuffled" ]; then
+    mkdir -p "$work/shuffled"
+    plain "$collection/queries.jsonl" >"$work/shuffled/queries.jsonl"
+    cp -r "$collection"/qrels* "$work/shuffled"
+    plain "$collection/corpus.jsonl" | shuf --random-source="$work/shuffled/queries.jsonl" >"$work/shuffled/corpus.jsonl"
+fi
+[ -z "${SHUFFLE:-}" ] || collection=$work/shuffled
 if [ ! -d "$work/data" ]; then
     "$sedge" import beir "$collection" -q -o "$work/data" >/dev/null
     "$sedge" embed "$work/data" -q >/dev/null
