@@ -84,14 +84,19 @@ bool sg_take_history(sg_server *s, sg_job *j)
     return !json_is_string(user) || !sg_store_refuse(s, j);
 }
 
+void sg_take_length(const sg_server *s, sg_job *j)
+{
+    const int most = s->config->k_max;
+
+    j->k = int_of(j, "k", K_USUAL < most ? K_USUAL : most);
+    j->beam = int_of(j, "beam", 0);
+}
+
 bool sg_handle_recommend(sg_server *s, sg_job *j)
 {
-    const sg_serve_config *c = s->config;
-
     if (!sg_take_history(s, j))
         return true;
-    j->k = int_of(j, "k", K_USUAL < c->k_max ? K_USUAL : c->k_max);
-    j->beam = int_of(j, "beam", 0);
+    sg_take_length(s, j);
     j->keep_seen = json_is_true(json_object_get(j->body, "seen"));
     j->explain = json_is_true(json_object_get(j->body, "explain"));
     j->filtered =

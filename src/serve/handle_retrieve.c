@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-enum { K_USUAL = 10 };
-
 const sg_field sg_retrieve_fields[] = {
     {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},
     {"query", SG_FIELD_TEXT, .needed = true, .longest = offsetof(sg_serve_config, text_max), .meaning = "what is looked for, in words"},
@@ -21,14 +19,10 @@ const sg_field sg_retrieve_fields[] = {
 
 bool sg_handle_retrieve(sg_server *s, sg_job *j)
 {
-    const json_t *k = json_object_get(j->body, "k"), *beam = json_object_get(j->body, "beam");
-    const int most = s->config->k_max;
-
     if (!sg_take_model(s, j))
         return true;
     j->work = SG_WORK_QUERY;
-    j->k = json_is_integer(k) ? (int)json_integer_value(k) : K_USUAL < most ? K_USUAL : most;
-    j->beam = json_is_integer(beam) ? (int)json_integer_value(beam) : 0;
+    sg_take_length(s, j);
     return false;
 }
 

@@ -138,6 +138,7 @@ bool sg_handle_openapi(sg_server *s, sg_job *j);
 
 /* The model and the deadline of a body; the user or history, too. False: x holds the error. */
 bool sg_take_model(sg_server *s, sg_job *j);
+void sg_take_length(const sg_server *s, sg_job *j); /* k and beam of a list's body */
 bool sg_take_history(sg_server *s, sg_job *j);
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
