@@ -201,11 +201,12 @@ static void wipe(char *s)
 
 void sg_wire_cut(sg_wire *w)
 {
-    for (size_t i = 0; i < w->n; i++)
-        if (w->slot[i].busy) {
+    for (size_t i = 0; i < w->n; i++) {
+        if (w->slot[i].busy)
             curl_multi_remove_handle(w->multi, w->slot[i].easy);
-            w->slot[i].busy = false;
-        }
+        w->slot[i].busy = false;
+        sg_buf_free(&w->slot[i].body);
+    }
 }
 
 void sg_wire_free(sg_wire *w)
@@ -216,10 +217,8 @@ void sg_wire_free(sg_wire *w)
         return;
     hold_pipe(&q);
     sg_wire_cut(w);
-    for (size_t i = 0; i < w->n; i++) {
+    for (size_t i = 0; i < w->n; i++)
         curl_easy_cleanup(w->slot[i].easy);
-        sg_buf_free(&w->slot[i].body);
-    }
     curl_multi_cleanup(w->multi);
     release_pipe(&q);
     for (struct curl_slist *l = w->headers; l; l = l->next)

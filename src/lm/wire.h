@@ -29,7 +29,7 @@ typedef struct sg_wire_reply {
     sg_wire_end end;
     int status;         /* of HTTP */
     double retry_after; /* seconds; -1: not said */
-    sg_bytes body;      /* valid until the slot's next post */
+    sg_bytes body;      /* valid until the slot's next post, or the cut */
     char why[256];      /* what went wrong, one line; "": an answer */
 } sg_wire_reply;
 
@@ -42,7 +42,7 @@ void sg_wire_free(sg_wire *w); /* what is under way is cut */
 
 /* The body is the caller's until the reply came. The slot must be free. */
 sg_status sg_wire_post(sg_wire *w, size_t slot, const char *url, sg_bytes body, sg_error *err);
-void sg_wire_cut(sg_wire *w); /* forgets all that is under way */
+void sg_wire_cut(sg_wire *w); /* forgets all that is under way, and what was answered */
 /* Waits for the next reply, `seconds` at most; *came false: none in that time. */
 sg_status sg_wire_wait(sg_wire *w, double seconds, sg_wire_reply *reply, bool *came, sg_error *err);
 

@@ -240,7 +240,6 @@ static sg_status score(void *ctx, sg_error *err)
     return SG_OK;
 }
 
-/* Opened anew: a client holds what it was answered last. */
 static sg_status score_there(void *ctx, sg_error *err)
 {
     sg_llm_config c = usual();

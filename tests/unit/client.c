@@ -1,6 +1,7 @@
 /* client.c - a client against an endpoint that misbehaves: what is tried again, what is final, what it says, and what it never says. */
 #include "base/alloc.h"
 #include "base/io.h"
+#include "file/json.h"
 #include "lm/client.h"
 
 #include "folder.h"
