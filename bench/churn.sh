@@ -8,22 +8,44 @@
 # places in the hidden tree 8 x 8 x 8, whose node gives an item its words, and which the built-in encoder and residual k-means have to find
 # again. A user likes one branch of each level; a click is a coin whose odds add up over the levels, and a little of the item's own. All
 # days but two teach, the one before the last validates, the last is asked. Tables have ROWS (1024) rows for the items of all days.
+#
+# With TWINS above 0 (a share of items) these stand on the shelf twice, word for word the same under two names, and either is shown. The last
+# column, aa, is then how far the probabilities of two twins are apart, beside their mean, over AA_USERS (100) users: nothing tells twins
+# apart but chance, so it is 0 for a model that is stable   [the A/A test of Zheng et al. 2025].
 set -eu
 work=$1
 build=${2:-build}
+twins=${TWINS:-0}
 mkdir -p "$work"
-echo "seed,keys,auc,ne,rare_auc,rare_ne"
+
+# How far twins that training showed are apart: mean of 2 |p - q| / (p + q).
+aa() { # run data's name
+    [ "$twins" != 0 ] || return 0
+    awk -F, -v until=$(((${DAYS:-8} - 2) * 86400)) 'NR == FNR { if (FNR > 1 && $3 < until) shown[$2]; next } $1 in shown && $2 in shown' \
+        "$work/events-$2.csv" "$work/pairs-$2.txt" >"$work/shown-$2.txt"
+    for u in $(seq "${AA_USERS:-100}"); do
+        "$build/sedge" recommend "$1" --user "u$u" --allow "$(paste -sd, "$work/shown-$2.txt")" --seen -k 100000 -t 1 -q --json
+    done | jq -rs '[.[].items | map({key: .item, value: (1 / (1 + (-.score | exp)))}) | from_entries as $p | $p | keys[] | select(startswith("i")) |
+        [$p[.], $p["j" + .[1:]]] | ((.[0] - .[1]) | fabs) * 2 / (.[0] + .[1])] | add / length * 10000 | round / 10000'
+}
+
+echo "seed,keys,auc,ne,rare_auc,rare_ne,aa"
 for seed in ${SEEDS:-1 2 3}; do
     data="$work/churn-$seed"
     if [ ! -d "$data" ]; then
         awk -v seed="$seed" -v days="${DAYS:-8}" -v items="${ITEMS:-1500}" -v churn="${CHURN:-0.2}" -v users="${USERS:-1500}" \
-            -v shown="${SHOWN:-12}" -v titles="$work/items-$seed.csv" '
+            -v shown="${SHOWN:-12}" -v twins="$twins" -v titles="$work/items-$seed.csv" -v pairs="$work/pairs-$seed.txt" '
             function normal() { return sqrt(-2 * log(1 - rand())) * cos(6.283185307 * rand()) }
+            function words(i) {
+                return sprintf("shape%d shape%d kind%d%d kind%d%d model%d%d%d", a[i], a[i], a[i], b[i], a[i], b[i], a[i], b[i], c[i])
+            }
             function put(place,   i) { # a new item
                 i = ++n
                 shelf[place] = i
                 a[i] = int(rand() * 8); b[i] = int(rand() * 8); c[i] = int(rand() * 8); own[i] = 0.4 * normal()
-                printf "i%d,shape%d shape%d kind%d%d kind%d%d model%d%d%d\n", i, a[i], a[i], a[i], b[i], a[i], b[i], a[i], b[i], c[i] >titles
+                printf "i%d,%s\n", i, words(i) >titles
+                twin[i] = twins > 0 && rand() < twins
+                if (twin[i]) { printf "j%d,%s\n", i, words(i) >titles; print "i" i ",j" i >pairs }
             }
             BEGIN {
                 srand(seed)
@@ -43,7 +65,7 @@ for seed in ${SEEDS:-1 2 3}; do
                         while (low < high) { mid = int((low + high) / 2); if (upto[mid] < at) low = mid + 1; else high = mid }
                         i = shelf[low]
                         odds = -1 + good[a[i], b[i]] + fine[a[i], b[i], c[i]] + own[i] + la[u, a[i]] + lb[u, a[i], b[i]] + lc[u, a[i], b[i], c[i]]
-                        print "u" u ",i" i "," day * 86400 + u * 20 + s "," (rand() < 1 / (1 + exp(-odds)) ? "click" : "skip")
+                        print "u" u "," (twin[i] && rand() < 0.5 ? "j" : "i") i "," day * 86400 + u * 20 + s "," (rand() < 1 / (1 + exp(-odds)) ? "click" : "skip")
                     }
                 }
             }' >"$work/events-$seed.csv"
@@ -58,6 +80,7 @@ for seed in ${SEEDS:-1 2 3}; do
             --set label=action actions=2 keys=$keys rows="${ROWS:-1024}" optimizer=adagrad lr=0.02 batch=256 epochs="${EPOCHS:-6}" \
             patience=2 protocol=time:$valid,$test valid_users=500 >/dev/null
         "$build/sedge" eval "$run" "$data" -t "${THREADS:-1}" -q --json --no-floors --set bootstrap=0 |
-            jq -r --arg seed "$seed" --arg keys "$keys" '.ranking.click | [$seed, $keys] + ([.auc, .ne, .rare_items.auc, .rare_items.ne] | map(. * 10000 | round / 10000)) | @csv' | tr -d '"'
+            jq -r --arg seed "$seed" --arg keys "$keys" --arg aa "$(aa "$run" "$seed")" \
+                '.ranking.click | [$seed, $keys] + ([.auc, .ne, .rare_items.auc, .rare_items.ne] | map(. * 10000 | round / 10000)) + [$aa] | @csv' | tr -d '"'
     done
 done
