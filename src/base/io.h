@@ -24,6 +24,9 @@ bool sg_dir_exists(const char *path);
 sg_status sg_dir_make(const char *path, sg_error *err); /* with parents; an existing folder is fine */
 sg_status sg_dir_remove(const char *path, sg_error *err); /* recursively; missing is fine */
 sg_status sg_dir_sync(const char *path, sg_error *err);
+/* Names of all that is in it, in byte order. */
+sg_status sg_dir_list(char ***name, size_t *n, const char *dir, sg_error *err);
+void sg_dir_list_free(char **name, size_t n);
 char *sg_path_join(const char *dir, const char *name); /* owned by the caller; NULL when out of memory */
 char *sg_path_dir(const char *path);                   /* folder part, "." when there is none */
 const char *sg_path_base(const char *path);            /* borrowed: after the last '/' */

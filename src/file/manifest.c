@@ -7,56 +7,32 @@
 #include "file/json.h"
 #include "file/sha256.h"
 
-#include <dirent.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { BYTES_MAX = 64 << 20 };
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void free_names(char **name, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        sg_free(name[i]);
-    sg_free(name);
-}
-
-/* Plain files of the folder, ascending. */
+/* Plain files of the folder, ascending; the caller's in every case. */
 static sg_status list_files(char ***out, size_t *n, const char *dir, sg_error *err)
 {
-    DIR *d = opendir(dir);
-    const struct dirent *e;
-    char **name = NULL;
-    size_t count = 0, cap = 0;
-    sg_status st = SG_OK;
+    size_t kept = 0;
+    sg_status st = sg_dir_list(out, n, dir, err);
 
-    if (!d)
-        return sg_fail_errno(err, dir, "cannot open folder");
-    while (!st && (e = readdir(d))) {
-        char *path = sg_path_join(dir, e->d_name);
-        const bool plain = path && sg_file_exists(path) && strcmp(e->d_name, SG_MANIFEST_NAME) != 0;
+    if (st)
+        return st;
+    for (size_t i = 0; i < *n; i++) {
+        char *name = (*out)[i], *path = st ? NULL : sg_path_join(dir, name);
 
-        if (!path || (plain && (!sg_grow(&name, &cap, count + 1, sizeof *name) || !(name[count] = sg_strdup(e->d_name)))))
+        if (!st && !path)
             st = sg_fail_memory(err, dir);
-        else if (plain)
-            count++;
+        if (path && sg_file_exists(path) && strcmp(name, SG_MANIFEST_NAME) != 0)
+            (*out)[kept++] = name;
+        else
+            sg_free(name);
         sg_free(path);
     }
-    closedir(d);
-    if (st) {
-        free_names(name, count);
-        return st;
-    }
-    if (count)
-        qsort(name, count, sizeof *name, by_name);
-    *out = name;
-    *n = count;
-    return SG_OK;
+    *n = kept;
+    return st;
 }
 
 sg_status sg_manifest_files(json_t **out, const char *dir, const char *const *name, size_t n, sg_error *err)
@@ -139,7 +115,7 @@ sg_status sg_manifest_write(const char *dir, sg_error *err)
     }
     json_decref(all);
     json_decref(files);
-    free_names(name, n);
+    sg_dir_list_free(name, n);
     sg_free(path);
     return st;
 }

@@ -5,15 +5,8 @@
 #include "base/io.h"
 #include "file/sha256.h"
 
-#include <dirent.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
 
 /* Files that decide what a model answers; notes and other formats of the weights do not. */
 static bool counts(const char *name)
@@ -32,34 +25,20 @@ static sg_status hash_path(sg_sha256 *h, const char *path, const char *shown, bo
 /* Names in byte order: the modules of a sentence-transformers folder are folders inside it. */
 static sg_status hash_folder(sg_sha256 *h, const char *dir, bool inside, sg_error *err)
 {
-    DIR *d = sg_io_fault() ? NULL : opendir(dir);
-    const struct dirent *e;
-    char **name = NULL;
-    size_t n = 0, cap = 0;
-    sg_status st = SG_OK;
+    char **name;
+    size_t n;
+    sg_status st = sg_dir_list(&name, &n, dir, err);
 
-    if (!d)
-        return sg_fail_errno(err, dir, "open");
-    while (!st && (e = readdir(d))) {
-        if (e->d_name[0] == '.')
-            continue;
-        if (!sg_grow(&name, &cap, n + 1, sizeof *name) || !(name[n] = sg_strdup(e->d_name)))
-            st = sg_fail_memory(err, dir);
-        else
-            n++;
-    }
-    closedir(d);
-    if (n)
-        qsort(name, n, sizeof *name, by_name);
-    for (size_t i = 0; i < n; i++) {
-        char *path = st ? NULL : sg_path_join(dir, name[i]);
+    if (st)
+        return st;
+    for (size_t i = 0; i < n && !st; i++) {
+        char *path = name[i][0] == '.' ? NULL : sg_path_join(dir, name[i]);
 
-        if (!st)
+        if (name[i][0] != '.')
             st = path ? hash_path(h, path, name[i], inside, err) : sg_fail_memory(err, dir);
         sg_free(path);
-        sg_free(name[i]);
     }
-    sg_free(name);
+    sg_dir_list_free(name, n);
     return st;
 }
 

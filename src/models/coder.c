@@ -154,7 +154,7 @@ int sg_coder_length(const sg_coder *s, int32_t item)
     return length_read(s, s->codes + (size_t)item * (size_t)s->names.levels);
 }
 
-sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
+sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_coder_source *in)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_names *w = &s->names;
@@ -203,7 +203,7 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in)
 
 /* ---- the decoder --------------------------------------------------------------------------------------- */
 
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_written *w)
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_coder_written *w)
 {
     const sg_coder_spec *c = &s->spec;
     const int n = w->rows[w->batch];
@@ -242,7 +242,7 @@ sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tenso
 /* ---- decoding ------------------------------------------------------------------------------------------ */
 
 /* The last code of each prefix as the decoder reads it; notes the prefixes' nodes. */
-static sg_tensor *embed_prefixes(sg_decoder *d, const sg_beam_rows *rows)
+static sg_tensor *embed_prefixes(sg_coder_decoder *d, const sg_beam_rows *rows)
 {
     const sg_coder *s = d->coder;
     const int level = rows->level, n = rows->n;
@@ -266,7 +266,7 @@ static sg_tensor *embed_prefixes(sg_decoder *d, const sg_beam_rows *rows)
 }
 
 /* Notes where the prefixes stand among the items on offer. */
-static void follow(sg_decoder *d, const sg_beam_rows *rows)
+static void follow(sg_coder_decoder *d, const sg_beam_rows *rows)
 {
     int32_t *here = d->here[rows->level & 1];
     const int32_t *above = d->here[(rows->level + 1) & 1];
@@ -276,7 +276,7 @@ static void follow(sg_decoder *d, const sg_beam_rows *rows)
 }
 
 /* The items of the leaves by their weights. */
-static void weigh_leaves(const sg_decoder *d, const sg_beam_rows *rows)
+static void weigh_leaves(const sg_coder_decoder *d, const sg_beam_rows *rows)
 {
     const float none = -1e4f; /* no item has this code: nothing against those that are there */
     const sg_coder *s = d->coder;
@@ -296,9 +296,9 @@ static void weigh_leaves(const sg_decoder *d, const sg_beam_rows *rows)
     }
 }
 
-sg_status sg_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
+sg_status sg_coder_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
 {
-    sg_decoder *d = ctx;
+    sg_coder_decoder *d = ctx;
     const sg_coder *s = d->coder;
     const int level = rows->level, n = rows->n;
     sg_graph *g = d->stack.graph;
@@ -323,7 +323,7 @@ sg_status sg_decoder_step(void *ctx, const sg_beam_rows *rows, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err)
+sg_status sg_coder_decoder_write(sg_coder_decoder *d, const int32_t *item, sg_error *err)
 {
     const sg_coder *s = d->coder;
     const sg_names *w = &s->names;
@@ -350,7 +350,7 @@ sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err)
 }
 
 /* The latest items of the histories, those that were not read before, into step memory. */
-static bool take_items(sg_source *in, const sg_coder *s, const sg_session *session, sg_graph *g, const sg_histories *h)
+static bool take_items(sg_coder_source *in, const sg_coder *s, const sg_session *session, sg_graph *g, const sg_histories *h)
 {
     const sg_coder_spec *c = &s->spec;
     const size_t n = (size_t)h->n;
@@ -374,11 +374,11 @@ static bool take_items(sg_source *in, const sg_coder *s, const sg_session *sessi
         total += len - read;
     }
     offsets[h->n] = total;
-    *in = (sg_source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before, .session = session};
+    *in = (sg_coder_source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before, .session = session};
     return true;
 }
 
-sg_status sg_decoder_begin(sg_decoder *d, const sg_coder *s, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
+sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *s, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
                            int n, int cap, int items, sg_error *err)
 {
     const sg_stack_spec spec = {.block = s->dec,
@@ -391,27 +391,27 @@ sg_status sg_decoder_begin(sg_decoder *d, const sg_coder *s, sg_graph *g, sg_ten
                                 .bias_max_distance = s->spec.bucket_distance,
                                 .kept = kept};
 
-    *d = (sg_decoder){.coder = s};
+    *d = (sg_coder_decoder){.coder = s};
     for (int i = 0; i < 2; i++)
         d->node[i] = sg_scratch(g, (size_t)cap, sizeof *d->node[i]);
     return sg_stack_open(&d->stack, g, &spec, memory, tokens, n, cap, err);
 }
 
-sg_status sg_decoder_open(sg_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all,
+sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all,
                           int first, int n, int cap, int items, sg_error *err)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_histories h = sg_histories_rows(all, first, n);
     sg_graph *g = session->graph;
     sg_status st;
-    sg_source in;
+    sg_coder_source in;
 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (!take_items(&in, s, session, g, &h) || (h.past && !(in.kept = sg_pasts_kept(g, &h, 2 * c->layers))))
         return sg_graph_status(g, err);
     sg_tensor *memory = sg_coder_encode(g, s, &in);
 
-    if ((st = sg_decoder_begin(d, s, g, memory, in.tokens, in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items, err)))
+    if ((st = sg_coder_decoder_begin(d, s, g, memory, in.tokens, in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items, err)))
         return st;
     d->offered = sg_session_catalogue(session);
     for (int i = 0; i < 2 && s->spec.shared; i++)
@@ -467,14 +467,14 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                          .cold_length = s->spec.length_norm};
     sg_prior prior;
     sg_status st;
-    sg_decoder d;
+    sg_coder_decoder d;
 
     for (int l = 0; l < SG_CATALOGUE_LEVELS_MAX; l++)
         temperature[l] = session->temperature;
     for (int first = 0; first < h->n; first += users) {
         const int n = h->n - first < users ? h->n - first : users;
 
-        if ((st = sg_decoder_open(&d, s, session, h, first, n, n * most, 1, err)))
+        if ((st = sg_coder_decoder_open(&d, s, session, h, first, n, n * most, 1, err)))
             return st;
         if (f && f->seen) {
             spec.deny_offsets = h->offsets + first;
@@ -503,7 +503,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
 
         if (!found || !value)
             return sg_graph_status(session->graph, err);
-        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_decoder_step, &d, session->pool,
+        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_coder_decoder_step, &d, session->pool,
                                  sg_graph_arena(session->graph), err)))
             return st;
         for (size_t i = 0; by_length && i < (size_t)n; i++) {
@@ -524,16 +524,16 @@ sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histor
 {
     enum { USERS = 4, ROWS = 2048 };
     sg_status st;
-    sg_decoder d;
+    sg_coder_decoder d;
 
     for (int first = 0; first < h->n; first += USERS) {
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
-        if ((st = sg_decoder_open(&d, s, session, h, first, n, ROWS, 1, err)) ||
+        if ((st = sg_coder_decoder_open(&d, s, session, h, first, n, ROWS, 1, err)) ||
             (st =
                  sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
                                  sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise, ROWS,
-                                 sg_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+                                 sg_coder_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
@@ -543,12 +543,12 @@ sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histori
                         int n, float *logp, sg_error *err)
 {
     sg_status st;
-    sg_decoder d;
+    sg_coder_decoder d;
 
-    if ((st = sg_decoder_open(&d, s, session, h, 0, 1, n, 1, err)))
+    if ((st = sg_coder_decoder_open(&d, s, session, h, 0, 1, n, 1, err)))
         return st;
     return sg_path_scores(logp, sg_session_catalogue(session), item, n, s->spec.legal || s->spec.renormalise,
-                          sg_decoder_step, &d, sg_graph_arena(session->graph), err);
+                          sg_coder_decoder_step, &d, sg_graph_arena(session->graph), err);
 }
 
 int sg_coder_past_cut(const sg_coder *s, sg_past *p, int n)

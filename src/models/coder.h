@@ -65,7 +65,7 @@ typedef struct sg_read {
 sg_tensor *sg_coder_read(sg_graph *g, const sg_coder *s, const sg_read *r);
 
 /* Items to encoder tokens. Sequence i owns item[offsets[i]] .. item[offsets[i + 1] - 1]. */
-typedef struct sg_source {
+typedef struct sg_coder_source {
     int batch;
     const int32_t *user; /* (batch), -1: unknown */
     const int32_t *item;
@@ -74,8 +74,8 @@ typedef struct sg_source {
     sg_kept *const *kept;      /* (layers, batch) of them; NULL: none */
     int32_t *tokens;           /* (batch + 1), token offsets: filled by encode */
     const sg_session *session; /* its items may have come after the training; NULL: training */
-} sg_source;
-sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_source *in); /* NULL also when nothing is new */
+} sg_coder_source;
+sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_coder_source *in); /* NULL also when nothing is new */
 /* Tokens that the encoder reads of an item that the training knew: its codes, without the end of an ID that ends early, without a last
  * one that is shared. */
 int sg_coder_length(const sg_coder *s, int32_t item);
@@ -83,15 +83,15 @@ int sg_coder_length(const sg_coder *s, int32_t item);
 /* The decoder's blocks over packed rows, in training: target i owns rows own[i] .. own[i + 1] - 1, example i rows rows[i] ..
  * rows[i + 1] - 1; row r sees the first limit[r] (NULL: all) tokens of its example's memory, which are tokens[i] .. tokens[i + 1] - 1.
  * x: the rows' vectors. */
-typedef struct sg_written {
+typedef struct sg_coder_written {
     int targets, batch;
     const int32_t *own, *rows, *limit, *tokens;
     sg_moe_load *load; /* NULL, or what the decoder's experts were asked is added to it */
-} sg_written;
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_written *w);
+} sg_coder_written;
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_coder_written *w);
 
 /* ---- decoding ---- */
-typedef struct sg_decoder {
+typedef struct sg_coder_decoder {
     const sg_coder *coder;
     const sg_catalogue *offered; /* that is searched */
     int32_t *here[2];            /* with spec.shared: (cap) node of each prefix in it, of this level and the one before */
@@ -99,20 +99,20 @@ typedef struct sg_decoder {
     int32_t *node
         [2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
                          there; of this level and the one before */
-} sg_decoder;
+} sg_coder_decoder;
 
 /* Encodes histories first .. first + n - 1 and prepares a decoder for at most cap prefixes a level, in a new step of the session's
  * graph. Pasts keep, of each encoder block, keys and values of the tokens, and after these, of each decoder block, those of the
- * memory. items: how many each may write one after the other; above 1, sg_decoder_write puts them in front of a search. */
-sg_status sg_decoder_open(sg_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all,
+ * memory. items: how many each may write one after the other; above 1, sg_coder_decoder_write puts them in front of a search. */
+sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all,
                           int first, int n, int cap, int items, sg_error *err);
 /* The same after any memory: sequence i has rows tokens[i] .. tokens[i + 1] - 1. kept: (layers, n) of it; NULL: the memory is all there is. */
-sg_status sg_decoder_begin(sg_decoder *d, const sg_coder *coder, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
+sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *coder, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
                            int n, int cap, int items, sg_error *err);
-sg_status sg_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
+sg_status sg_coder_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
 
 /* BOS and all codes of item[i] for start i of the stack's (decode/stack.h: sg_stack_starts). */
-sg_status sg_decoder_write(sg_decoder *d, const int32_t *item, sg_error *err);
+sg_status sg_coder_decoder_write(sg_coder_decoder *d, const int32_t *item, sg_error *err);
 
 /* The roles of a model that writes one item. beam: when the session has none of its own. prior_of: what is added to the scores of
  * items (decode/beam.h); NULL: nothing. */

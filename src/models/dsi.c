@@ -257,14 +257,14 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
 
     sg_tensor *memory = sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = l.enc_at, .id = l.enc});
     sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, l.dec, l.prefix, l.n_dec), memory,
-                                  &(sg_written){.targets = n, .batch = n, .own = l.dec_at, .rows = l.dec_at, .tokens = l.enc_at});
+                                  &(sg_coder_written){.targets = n, .batch = n, .own = l.dec_at, .rows = l.dec_at, .tokens = l.enc_at});
 
     return say_loss(g, s, &l, x, (float)c->label_smoothing);
 }
 
 /* ---- decoding --------------------------------------------------------------------------------------------------------------- */
 /* Reads the queries and prepares a decoder for at most cap prefixes a level. */
-static sg_status decoder_open(sg_decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
+static sg_status decoder_open(sg_coder_decoder *d, sg_session *session, const sg_bytes *query, int n, int cap,
                               sg_lexicon_room *room, sg_error *err)
 {
     const dsi_config *c = session->model->config;
@@ -291,7 +291,7 @@ static sg_status decoder_open(sg_decoder *d, sg_session *session, const sg_bytes
             at[w] += s->tokens.word;
         offsets[i + 1] = offsets[i] + 1 + (int32_t)words;
     }
-    return sg_decoder_begin(d, &s->coder, g, sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = offsets, .id = id}), offsets,
+    return sg_coder_decoder_begin(d, &s->coder, g, sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = offsets, .id = id}), offsets,
                             NULL, n, cap, 1, err);
 }
 
@@ -306,7 +306,7 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
     const sg_beam_spec spec = {.beam = beam, .k = k, .renormalise = c->prefix_vectors};
     sg_lexicon_room room = {0};
     sg_status st = SG_OK;
-    sg_decoder d;
+    sg_coder_decoder d;
 
     for (int first = 0; !st && first < n; first += together) {
         const int some = n - first < together ? n - first : together;
@@ -314,10 +314,10 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
         if (!(st = decoder_open(&d, session, query + first, some, some * most, &room, err)))
             st = session->free
                      ? sg_free_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                      session->model->catalogue, some, most, k, sg_decoder_step, &d,
+                                      session->model->catalogue, some, most, k, sg_coder_decoder_step, &d,
                                       sg_graph_arena(session->graph), err)
                      : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                      session->model->catalogue, some, &spec, sg_decoder_step, &d, session->pool,
+                                      session->model->catalogue, some, &spec, sg_coder_decoder_step, &d, session->pool,
                                       sg_graph_arena(session->graph), err);
     }
     sg_lexicon_room_free(&room);

@@ -76,7 +76,7 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
     sg_tensor *memory = sg_coder_encode(g, s, &b->in);
 
     return sg_coder_write(g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory,
-                          &(sg_written){.targets = b->slates,
+                          &(sg_coder_written){.targets = b->slates,
                                         .batch = b->in.batch,
                                         .own = b->own,
                                         .rows = b->rows,
@@ -95,7 +95,7 @@ typedef struct growing { /* a slate that may be continued */
 typedef struct finder {
     const sg_slate_spec *spec;
     const sg_histories *h; /* those of this call */
-    sg_decoder decoder;
+    sg_coder_decoder decoder;
     sg_session *session;
     int n, k;
     int32_t *item;                   /* results (n, beams, items) */
@@ -207,7 +207,7 @@ static sg_status grow(finder *f, int have, sg_error *err)
             deny(f, u, i,
                  f->item + ((size_t)u * (size_t)s->beams + (size_t)(i - first[u])) * (size_t)s->items, have);
     sg_stack_starts(&f->decoder.stack, first, f->from);
-    if ((st = sg_decoder_write(&f->decoder, f->word, err)))
+    if ((st = sg_coder_decoder_write(&f->decoder, f->word, err)))
         return st;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
     const sg_beam_spec search = {.beam = 2 * s->branch,
@@ -218,7 +218,7 @@ static sg_status grow(finder *f, int have, sg_error *err)
                                  .deny_offsets = f->deny_offsets,
                                  .deny = f->deny};
     if ((st = sg_beam_search(f->list, f->score, sg_session_catalogue(f->session), starts, &search,
-                             sg_decoder_step, &f->decoder, f->session->pool, sg_graph_arena(g), err)))
+                             sg_coder_decoder_step, &f->decoder, f->session->pool, sg_graph_arena(g), err)))
         return st;
     sg_arena_back(sg_graph_arena(g), mark);
     next[0] = 0;
@@ -249,7 +249,7 @@ sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_
     finder f = {.spec = spec, .h = &h, .session = session, .n = n, .k = k, .item = item, .logp = logp};
     sg_status st;
 
-    if ((st = sg_decoder_open(&f.decoder, s, session, all, first, n, n * wide, spec->items, err)))
+    if ((st = sg_coder_decoder_open(&f.decoder, s, session, all, first, n, n * wide, spec->items, err)))
         return st;
     if (!take_finder(&f, err))
         return SG_ERR_MEMORY;
@@ -263,7 +263,7 @@ sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_
                            .deny = h.item};
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(session->graph));
 
-    if ((st = sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_decoder_step,
+    if ((st = sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_coder_decoder_step,
                              &f.decoder, session->pool, sg_graph_arena(session->graph), err)))
         return st;
     sg_arena_back(sg_graph_arena(session->graph), mark);

@@ -7,7 +7,7 @@
 
 /* ---- labels: examples of a history each, after some of whose items slates are to be written ---- */
 typedef struct sg_slate_rows {
-    sg_source in;
+    sg_coder_source in;
     int32_t *user, *item, *items; /* histories; items (batch + 1) */
     int n, slates;                /* decoder rows, slates so far */
     int32_t *id, *prefix, *limit, *begin, *size,

@@ -321,10 +321,10 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
     }
     own[targets] = R;
 
-    sg_source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
+    sg_coder_source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
     sg_tensor *memory = sg_coder_encode(g, &s->coder, &in);
     sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, id, prefix, R), memory,
-                                  &(sg_written){.targets = targets, .batch = n, .own = own, .rows = rows, .limit = limit, .tokens = in.tokens});
+                                  &(sg_coder_written){.targets = targets, .batch = n, .own = own, .rows = rows, .limit = limit, .tokens = in.tokens});
     if (!strcmp(c->softmax, "legal"))
         return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
     return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
