@@ -38,7 +38,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "[\"a\",-2],[\"<0x62>\",-3]]}}",
         "{\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"b*\"},\"content\":\"x\"},\"pre_tokenizer\":{\"type\":\"Sequence\","
         "\"pretokenizers\":[{\"type\":\"Digits\",\"individual_digits\":false},{\"type\":\"Whitespace\"},{\"type\":\"Punctuation\",\"behavior\":"
-        "\"MergedWithPrevious\"},{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"x\"},{\"type\":\"WhitespaceSplit\"}]},\"decoder\":{\"type\":"
+        "\"MergedWithPrevious\"},{\"type\":\"CharDelimiterSplit\",\"delimiter\":\"x\"},{\"type\":\"Metaspace\",\"replacement\":\"x\",\"prepend_scheme\":"
+        "\"always\"},{\"type\":\"WhitespaceSplit\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":true}]},\"decoder\":{\"type\":"
         "\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":"
         "\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":2},{\"type\":\"BPEDecoder\",\"suffix\":\"</w>\"}]},\"model\":{"
         "\"type\":\"BPE\",\"unk_token\":\"u\",\"fuse_unk\":true,\"byte_fallback\":true,\"continuing_subword_prefix\":\"#\","

@@ -167,7 +167,8 @@ static size_t spaces_end(sg_bytes text, size_t at)
     return at;
 }
 
-/* The next added token; *scan: where the search goes on; taken: the end of the one before. */
+/* The next added token; *scan: where the search goes on; taken: the end of the one before, with the spaces behind it that it took: a token
+ * that begins among these is found all the same. */
 static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from, sg_bytes text, size_t *scan, size_t taken, bool literal)
 {
     for (size_t at = *scan; at < text.size; at++) {
@@ -182,7 +183,7 @@ static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from,
         const size_t end = at + bytes;
         const bool glued = a->single_word && (word_before(text, at) || word_after(text, end));
 
-        if (glued || (literal && a->special) || at < taken) {
+        if (glued || (literal && a->special)) {
             at = end - 1;
             continue;
         }

@@ -256,7 +256,9 @@ sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes
     for (size_t i = 0; i < p->n; i++) {
         const sg_pre_step *step = &p->step[i];
         const bool rewrites = step->kind == SG_PRE_PREFIX || step->kind == SG_PRE_META;
-        sg_buf *to = &out->buffer[which ^= 1];
+        sg_buf *to = &out->buffer[out->text == out->buffer[0].data]; /* the one that the text does not lie in */
+
+        which ^= 1;
         sink s = {.list = &out->list[which], .cap = &out->cap[which]};
         sg_status st;
 

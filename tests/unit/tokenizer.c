@@ -358,6 +358,35 @@ static void only_what_begins_the_text_gets_its_space(void **state)
     sg_tokenizer_close(t);
 }
 
+/* A step that only cuts stands between two that write the text anew: the second must not write over what it reads. */
+static void a_text_is_written_anew_twice(void **state)
+{
+    (void)state;
+    sg_tokenizer *t = read_json(
+        "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":"
+        "\"always\",\"split\":true},{\"type\":\"Whitespace\"},{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"always\","
+        "\"split\":true}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xe2\x96\x81\":0,\"a\":1,\"b\":2},\"merges\":[]}}");
+
+    EXPECT(t, "a", NULL, 0, 0, 1);
+    EXPECT(t, "a b", NULL, 0, 0, 1, 0, 0, 2);
+    sg_tokenizer_close(t);
+}
+
+/* A token takes the spaces behind it, and one of spaces that begins among these is found all the same, as tokenizers 0.23 has it. */
+static void tokens_of_spaces_behind_one_that_takes_them(void **state)
+{
+    (void)state;
+    sg_tokenizer *t = read_json(
+        "{\"added_tokens\":[{\"id\":2,\"content\":\"<e>\",\"rstrip\":true},{\"id\":3,\"content\":\"   \"},{\"id\":4,\"content\":\"\\n\",\"rstrip\":true}],"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}");
+
+    EXPECT(t, "<e>   b", NULL, 2, 3, 1);
+    EXPECT(t, "<e>    b", NULL, 2, 3, 1);
+    EXPECT(t, "<e>  b", NULL, 2, 1);
+    EXPECT(t, "a\n\nb", NULL, 0, 4, 4, 1);
+    sg_tokenizer_close(t);
+}
+
 /* ---- errors ----------------------------------------------------------------------------------------------------------------------------- */
 static void says_what_is_wrong_with_a_file(void **state)
 {
@@ -423,6 +452,8 @@ int main(void)
         cmocka_unit_test(leaves_out_numbers_that_are_no_tokens),
         cmocka_unit_test(long_pieces_take_no_quadratic_time),
         cmocka_unit_test(only_what_begins_the_text_gets_its_space),
+        cmocka_unit_test(a_text_is_written_anew_twice),
+        cmocka_unit_test(tokens_of_spaces_behind_one_that_takes_them),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
         cmocka_unit_test(a_pattern_that_does_not_end_is_an_error),
     };
