@@ -27,9 +27,9 @@ static int part_of(const sg_adapter_host *host, const char *name, size_t size)
 
 sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_adapter_host *host, sg_error *err)
 {
-    const unsigned all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : (1u << host->n_parts) - 1;
+    const unsigned head = 1u << (host->n_parts - 1), all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : head | (head - 1);
 
-    c->targets = strcmp(names, "all") == 0 ? all : 0;
+    c->targets = strcmp(names, "all") == 0 ? all & ~head : 0; /* as PEFT's all-linear */
     for (const char *at = c->targets ? "" : names; *at;) {
         const size_t n = strcspn(at, ",");
         const int p = part_of(host, at, n);
@@ -106,7 +106,7 @@ static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, 
 
 static int rank_of(const sg_adapter_config *c, int layer)
 {
-    return c->by_layer ? c->rank_at[layer] : c->rank;
+    return c->by_layer && layer >= 0 ? c->rank_at[layer] : c->rank;
 }
 
 static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_error *err)
@@ -161,6 +161,11 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
     }
     *out = a;
     return SG_OK;
+}
+
+sg_lora sg_adapter_head(const sg_adapter *a)
+{
+    return a ? a->low[a->host.n_places - 1] : (sg_lora){0};
 }
 
 void sg_adapter_free(sg_adapter *a)
@@ -307,6 +312,54 @@ static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int
     return SG_OK;
 }
 
+/* Mean size of the numbers of row r of a table of the adapter's file, and of how far they are from the model's own. */
+static sg_status row_distance(double *size, double *far, float *room, const sg_adapter *a, const sg_weights *w, const char *found,
+                              const char *own, size_t r, sg_error *err)
+{
+    const size_t dim = (size_t)a->host.dim;
+    float *other = room + dim;
+    sg_status st;
+
+    if ((st = sg_weights_read(room, w, found, r * dim, dim, err)) || (st = sg_weights_read(other, a->host.weights, own, r * dim, dim, err)))
+        return st;
+    for (size_t i = 0; i < dim; i++) {
+        *size += fabs((double)other[i]);
+        *far += fabs((double)room[i] - (double)other[i]);
+    }
+    return SG_OK;
+}
+
+/* Where lm_head is a target PEFT saves the tables of words and outputs as well, as they are in the model. *table: t is one of these. They
+ * must be the model's, up to the number type of either file. */
+static sg_status check_table(bool *table, const sg_adapter *a, const sg_file_tensor *t, const sg_weights *w, sg_error *err)
+{
+    static const char *const outputs[] = {BEFORE "lm_head.base_layer.weight", BEFORE "lm_head.weight"};
+    const bool output = strcmp(t->name, outputs[0]) == 0 || strcmp(t->name, outputs[1]) == 0, quantised = sg_weights_gguf(a->host.weights) != NULL;
+    const char *own = output ? a->host.output : a->host.words;
+    const size_t n = strlen(a->host.table);
+    double size = 0, far = 0;
+    int layer, part, rows, in;
+    float *room;
+    char name[96];
+    sg_status st = SG_OK;
+
+    *table = output || (strncmp(t->name, BEFORE, sizeof BEFORE - 1) == 0 && strncmp(t->name + sizeof BEFORE - 1, a->host.table, n) == 0 &&
+                        strcmp(t->name + sizeof BEFORE - 1 + n, ".weight") == 0);
+    if (!*table || a->config.kind != SG_ADAPTER_LORA)
+        return SG_OK;
+    a->host.place(name, &layer, &part, &rows, &in, a->host.config, a->host.n_places - 1);
+    if (t->rank != 2 || t->dim[0] != (uint64_t)rows || t->dim[1] != (uint64_t)in)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d), the model's own", sg_weights_name(w), t->name, rows, in);
+    if (!(room = sg_alloc_array(2 * (size_t)in, sizeof *room)))
+        return sg_fail_memory(err, t->name);
+    for (int r = 0; r < rows && !st; r++)
+        st = row_distance(&size, &far, room, a, w, t->name, own, (size_t)r, err);
+    if (!st && !(far <= size * (quantised ? 0.25 : 0x1p-8)))
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected the model's own table, found one that has learned", sg_weights_name(w), t->name);
+    sg_free(room);
+    return st;
+}
+
 static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors *file, sg_error *err)
 {
     char name[160];
@@ -316,7 +369,10 @@ static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors
         const char *found = sg_tensors_at(file, i)->name;
         const int place = find_place(a, found);
         int layer, part, rows, in, rank;
+        bool table;
 
+        if ((st = check_table(&table, a, sg_tensors_at(file, i), w, err)) || table)
+            continue;
         if (place < 0)
             return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected %s of a model of %d layers", sg_tensors_name(file), found,
                            a->config.kind == SG_ADAPTER_LORA ? "low-rank parts" : "layers behind attention and feed-forward", a->host.layers);
@@ -383,23 +439,25 @@ done:
 static bool put_layers(json_t *o, const sg_adapter *a)
 {
     json_t *pattern = json_object(), *layers = json_array();
-    bool has[SG_ADAPTER_LAYERS] = {false}, all = true, good = true;
+    bool has[SG_ADAPTER_LAYERS] = {false}, all = true, some = false, good = true;
     int layer, part, rows, in;
     char name[96];
 
     for (int i = 0; i < a->host.n_places; i++)
         if (a->low[i].a && a->host.place(name, &layer, &part, &rows, &in, a->host.config, i)) {
-            has[layer] = true;
+            if (layer >= 0)
+                has[layer] = true;
             if (a->low[i].a->dim[0] != a->config.rank)
                 good = good && json_object_set_new(pattern, name, json_integer(a->low[i].a->dim[0])) == 0;
         }
     for (int i = 0; i < a->host.layers; i++) {
         all = all && has[i];
+        some = some || has[i];
         if (has[i])
             good = good && json_array_append_new(layers, json_integer(i)) == 0;
     }
     good = good && json_object_set(o, "rank_pattern", pattern) == 0;
-    if (!all)
+    if (!all && some)
         good = good && json_object_set(o, "layers_to_transform", layers) == 0 &&
                json_object_set_new(o, "layers_pattern", json_string(a->host.layer_word)) == 0;
     json_decref(pattern);

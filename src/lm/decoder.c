@@ -69,12 +69,17 @@ static sg_status make_words(const maker *k)
     static const char name[] = "model.embed_tokens.weight";
     sg_decoder *d = k->d;
     const sg_llama_config *c = &d->config;
-    const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool};
-    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied ? name : "lm_head.weight", &how, k->err);
+    const bool own = k->spec->own_head;
+    const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool}, head = {&d->params, k->spec->learn_words || own, false, k->pool};
+    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied && !own ? name : "lm_head.weight", &head, k->err);
 
-    if (st || c->tied) {
+    if (st || (c->tied && !own)) {
         d->words = d->output;
         return st;
+    }
+    if (c->tied) {
+        d->config.tied = false;
+        return sg_matrix_take(&d->words, &k->m->output, name, &how, k->err);
     }
     return sg_words_take(&d->words, k->m->weights, k->m->words, c->vocab, c->dim, name, &how, k->err);
 }
@@ -231,5 +236,5 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
 
 sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth)
 {
-    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, smooth);
+    return sg_lora_ce(g, x, d->output, &d->head, target, weight, smooth);
 }

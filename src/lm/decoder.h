@@ -22,12 +22,14 @@ typedef struct sg_decoder {
     sg_params params;        /* names as in a folder: model.layers.0.self_attn.q_proj.weight, ... */
     sg_decoder_layer *layer; /* owned */
     sg_param *words, *norm, *output; /* output: words when tied */
+    sg_lora head;                    /* of output; borrowed from an adapter */
     double *frequency;       /* owned: (head_dim / 2) */
 } sg_decoder;
 
 typedef struct sg_decoder_spec {
     int learn_from;   /* layers from this one on learn, and the last norm; config.layers: none of them, nor the norm */
     bool learn_words; /* the word table and the output matrix, too */
+    bool own_head;    /* the output matrix alone learns, in a table of its own: the decoder is not tied any more */
     bool keep_bits;   /* matrices that do not learn stay in the few bits of their file */
 } sg_decoder_spec;
 

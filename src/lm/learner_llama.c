@@ -83,7 +83,7 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     if ((st = sg_llama_open(&l->m, job->model, err)))
         return st;
     const sg_llama_config *of = sg_llama_config_of(l->m);
-    const sg_adapter_host host = sg_llama_host(of);
+    const sg_adapter_host host = sg_llama_host(l->m);
     if (!adapter && !full && c->last > of->layers)
         return sg_fail(err, SG_ERR_USAGE, "last: expected at most %d, the layers of the model, found %d", of->layers, c->last);
     if (!adapter && (st = sg_decoder_save_check(l->m, job->model, job->out, err)))

@@ -78,7 +78,7 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     if ((st = sg_t5_open(&l->m, job->model, err)) || (full && (st = sg_seq2seq_save_check(l->m, job->model, job->out, err))))
         return st;
     const sg_t5_config *of = sg_t5_config_of(l->m);
-    const sg_adapter_host host = sg_t5_host(of);
+    const sg_adapter_host host = sg_t5_host(l->m);
     if ((st = sg_seq2seq_new(&l->d, l->m, &(sg_seq2seq_spec){.learns = full, .keep_bits = c->keep_bits}, pool, err)) ||
         (!full && (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, NULL, err))))
         return st;

@@ -44,7 +44,7 @@ static sg_status open_adapter(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_adapter *a;
-    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(p->m))}, err);
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p->m)}, err);
 
     sg_adapter_free(a);
     return st;
@@ -186,7 +186,7 @@ static void everything_survives_every_fault(void **state)
     assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
     assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
     assert_int_equal(sg_decoder_new(&p.d, p.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
-    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(p.m))}, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p.m)}, &err), SG_OK);
     /* ends where PCRE2 goes without memory of its own */
     assert_true(faults_walk(FAULTS_ALLOC, read_lessons, NULL, &p) >= 10);
     assert_true(faults_walk(FAULTS_IO, read_lessons, NULL, &p) >= 2);

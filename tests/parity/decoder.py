@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes, for the decoders that llama.py made, what training must give: NAME/train.safetensors with the loss of two sequences that
 are packed in one batch, the sums of every gradient over rows and over columns, states behind the first layer, the loss when tokens
-see both sides. And adapters as PEFT saves them: lora/ (with the loss and all gradients) and prompt/ (soft tokens).
+see both sides. And adapters as PEFT saves them: lora/ (with the loss and all gradients), llamahead/ and qwen2head/ (with parts of an
+output matrix of its own, and of one that is the word table) and prompt/ (soft tokens).
 transformers and peft in double.  tests/parity/decoder.py [--check SEDGE]
 --check: the other way round. What the command learned and merged, through peft, transformers and llama.cpp (llama-cpp-python)."""
 import json
@@ -61,27 +62,28 @@ def full(name):
     write(os.path.join(HERE, name, "train.safetensors"), out)
 
 
-def trim(folder):
+def trim(folder, base):
     os.remove(os.path.join(folder, "README.md"))
     path = os.path.join(folder, "adapter_config.json")
     with open(path) as f:
         config = json.load(f)
-    config["base_model_name_or_path"] = "llama"
+    config["base_model_name_or_path"] = base
+    config["target_modules"] = sorted(config["target_modules"] or []) or config["target_modules"]
     with open(path, "w") as f:
         json.dump(config, f, indent=1, sort_keys=True)
         f.write("\n")
 
 
-def adapter(name, config, soft=0):
+def adapter(name, config, soft=0, base="llama"):
     path = os.path.join(HERE, name)
     shutil.rmtree(path, ignore_errors=True)
     torch.manual_seed(5)
-    model = get_peft_model(open_model("llama").float(), config)
+    model = get_peft_model(open_model(base).float(), config)
     for p in model.parameters():
         if p.requires_grad:
             p.data = torch.randn_like(p) * 0.2
     model.save_pretrained(path)
-    trim(path)
+    trim(path, base)
     model.double().eval()
     loss = loss_of(model, soft)
     loss.backward()
@@ -122,7 +124,6 @@ def bottleneck():
 
 def check(sedge):
     """Adapters that sedge learned: PEFT must find their losses. Merged models: transformers and llama.cpp must say what sedge says."""
-    from llama_cpp import Llama
     from transformers import PreTrainedTokenizerFast
     run = lambda *args: json.loads(subprocess.run([sedge, "lm", *args, "-q", "--json"], check=True, capture_output=True).stdout)
     base, text = os.path.join(HERE, "llama"), "the cat that the"
@@ -153,6 +154,15 @@ def check(sedge):
         model = PeftModel.from_pretrained(open_model("llama"), out + "l").double().eval()
         compare("LoRA of the last layer", run("score", base, "--adapter", out + "l", "--text", text)["logp"],
                 logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+        for name in ("llama", "qwen2"):
+            own, head = os.path.join(HERE, name), out + name
+            run("tune", own, data, "-o", head, *options, "targets=q_proj,lm_head", "layers=1")
+            model = PeftModel.from_pretrained(open_model(name), head).double().eval()
+            compare(f"LoRA of the output matrix, {name}", run("score", own, "--adapter", head, "--text", text)["logp"],
+                    logp_of(model(input_ids=torch.tensor([ids])).logits[0]))
+            run("merge", own, "--adapter", head, "-o", head + "m", "--set", "type=f32")
+            whole = AutoModelForCausalLM.from_pretrained(head + "m", dtype=torch.float32).double().eval()
+            compare(f"merged, {name}", run("score", head + "m", "--text", text)["logp"], logp_of(whole(input_ids=torch.tensor([ids])).logits[0]))
         run("tune", base, data, "-o", out + "p", *options, "method=prompt", "soft=7")
         model = PeftModel.from_pretrained(open_model("llama"), out + "p").double().eval()
         compare("prompt", run("score", base, "--adapter", out + "p", "--text", text)["logp"],
@@ -161,6 +171,7 @@ def check(sedge):
         run("merge", base, "--adapter", out, "-o", merged, "--set", "type=f32")
         whole = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32).double().eval()
         compare("merged folder", run("score", merged, "--text", text)["logp"], logp_of(whole(input_ids=torch.tensor([ids])).logits[0]))
+        from llama_cpp import Llama
         for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
             path = os.path.join(tmp, kind + ".gguf")
             run("merge", base, "--adapter", out, "-o", path, "--set", "type=" + kind)
@@ -176,5 +187,7 @@ else:
     for model_name in ("llama", "llama3", "qwen2", "qwen3"):
         full(model_name)
     adapter("lora", LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=6, target_modules=["q_proj", "v_proj", "down_proj"]))
+    for model_name in ("llama", "qwen2"):
+        adapter(model_name + "head", LoraConfig(task_type="CAUSAL_LM", r=3, lora_alpha=6, target_modules=["v_proj", "lm_head"]), base=model_name)
     adapter("prompt", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3), soft=3)
     bottleneck()
