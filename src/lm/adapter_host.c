@@ -35,6 +35,9 @@ sg_adapter_host sg_llama_host(const sg_llama *m)
 
     return (sg_adapter_host){.config = c,
                              .weights = m->weights,
+                             .rows = m->output.out,
+                             .tokens = m->own_tokenizer ? sg_tokenizer_size(m->own_tokenizer) : 0,
+                             .takes_rows = true,
                              .words = m->words,
                              .output = c->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
                              .table = "model.embed_tokens",
@@ -51,16 +54,32 @@ sg_adapter_host sg_llama_host(const sg_llama *m)
                              .place = llama_place};
 }
 
+/* Rows of the word table, or of the output matrix; NULL: none. One table has one set for both. */
+static const sg_row_set *rows_of(const sg_adapter *a, bool output)
+{
+    const sg_row_set *s = !a ? NULL : output && a->host.words != a->host.output ? &a->output : &a->words;
+
+    return s && s->n ? s : NULL;
+}
+
 void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a)
 {
     for (int i = 0; i < d->config.layers; i++)
         for (int p = 0; p < SG_PARTS; p++)
             d->layer[i].low[p] = a ? a->low[i * SG_PARTS + p] : (sg_lora){0};
     d->head = sg_adapter_head(a);
+    d->words_rows = rows_of(a, false);
+    d->output_rows = rows_of(a, true);
+    sg_decoder_put_rows(d);
 }
 
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
 {
+    m->config.vocab = a ? a->vocab : m->output.out;
+    m->words_rows = rows_of(a, false);
+    m->output_rows = rows_of(a, true);
+    m->tokenizer = a && a->tokenizer ? a->tokenizer : m->own_tokenizer;
+    m->tokenizer_json = a && a->tokenizer ? (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size} : (sg_bytes){0};
     m->soft = a ? a->soft : NULL;
     for (int i = 0; i < m->config.layers; i++) {
         sg_llama_layer *y = &m->layer[i];
@@ -123,6 +142,8 @@ sg_adapter_host sg_t5_host(const sg_t5 *m)
 
     return (sg_adapter_host){.config = c,
                              .weights = m->weights,
+                             .rows = c->vocab,
+                             .tokens = sg_tokenizer_size(m->tokenizer),
                              .words = m->words,
                              .output = m->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
                              .table = "shared",

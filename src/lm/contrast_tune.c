@@ -352,7 +352,7 @@ static sg_status open_decoder(loop *l)
     parts.seed = c->seed;
     memcpy(parts.targets, c->targets, sizeof parts.targets);
     if ((st = sg_decoder_new(&l->decoder, l->llama, &(sg_decoder_spec){.learn_from = of->layers, .keep_bits = true}, l->pool, l->err)) ||
-        (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, l->err)) ||
+        (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, 0, l->err)) ||
         (st = sg_params_need_grads(&l->adapter->params, l->err)))
         return st;
     if (sg_adapter_head(l->adapter).a)

@@ -21,18 +21,19 @@ typedef struct source { /* what a folder is made from */
     const char *model;   /* path */
     const sg_gguf *gguf; /* NULL: a folder */
     const sg_tokenizer *tokenizer;
-    const char *chat; /* template, or NULL */
+    sg_bytes tokenizer_json; /* in place of the model's own; empty: that */
+    const char *chat;        /* template, or NULL */
     int end, places;  /* -1: none; 0: not known */
 } source;
 
 static source source_of_llama(const sg_llama *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->chat, m->config.end, m->config.places};
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->tokenizer_json, m->chat, m->config.end, m->config.places};
 }
 
 static source source_of_t5(const sg_t5 *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, NULL, m->config.end, 0};
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, {0}, NULL, m->config.end, 0};
 }
 
 /* eos_token_id: a number, or all of several; NULL: out of memory */
@@ -219,12 +220,16 @@ static sg_status write_tokenizer_files(const source *from, const char *dir, sg_e
     static const char *const names[] = {"tokenizer.json",          "tokenizer_config.json", "vocab.json",          "merges.txt",
                                         "tokenizer.model",         "spiece.model",          "special_tokens_map.json", "added_tokens.json",
                                         "chat_template.jinja",     "generation_config.json"};
-    sg_status st = SG_OK;
+    sg_status st = from->gguf ? write_tokenizer(from, dir, err) : SG_OK;
+    char *path;
 
-    if (from->gguf)
-        return write_tokenizer(from, dir, err);
-    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names && !from->gguf && !st; i++)
         st = sg_model_file_copy(from->model, dir, names[i], err);
+    if (st || !from->tokenizer_json.size)
+        return st;
+    path = sg_path_join(dir, names[0]);
+    st = path ? sg_file_write(path, from->tokenizer_json.data, from->tokenizer_json.size, err) : sg_fail_memory(err, "path");
+    sg_free(path);
     return st;
 }
 
@@ -269,6 +274,13 @@ sg_status sg_seq2seq_save_check(const sg_t5 *m, const char *model, const char *d
     return check(&from, dir, err);
 }
 
+sg_status sg_llama_tokenizer_save(const sg_llama *m, const char *model, const char *dir, sg_error *err)
+{
+    const source from = source_of_llama(m, model);
+
+    return write_tokenizer_files(&from, dir, err);
+}
+
 static sg_status save(const sg_params *ps, json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
 {
     sg_status st;
@@ -288,7 +300,8 @@ sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *mo
     if (st)
         return st;
     json_t *config = from.gguf ? llama_config(&d->config, m) : json_object();
-    if (config && d->config.tied != m->config.tied && json_object_set_new(config, "tie_word_embeddings", json_boolean(d->config.tied))) {
+    if (config && ((d->config.tied != m->config.tied && json_object_set_new(config, "tie_word_embeddings", json_boolean(d->config.tied))) ||
+                   (d->config.vocab != m->output.out && json_object_set_new(config, "vocab_size", json_integer(d->config.vocab))))) {
         json_decref(config);
         config = NULL;
     }

@@ -37,9 +37,12 @@ static sg_status merge_llama(size_t *weights, const merging *j, sg_error *err)
     const sg_adapter_host host = sg_llama_host(m);
     if (j->adapter && (st = sg_adapter_open(&a, j->adapter, &host, err)))
         goto done;
+    sg_llama_adapt(m, a);
     const sg_decoder_spec spec = {.learn_from = j->adapter ? 0 : host.layers, .own_head = sg_adapter_head(a).a != NULL}; /* a copy to merge into */
-    if ((st = sg_decoder_new(&d, m, &spec, j->pool, err)) ||
-        (a && (st = sg_adapter_merge(&d->params, a, j->pool, err))))
+    if ((st = sg_decoder_new(&d, m, &spec, j->pool, err)))
+        goto done;
+    sg_decoder_adapt(d, a);
+    if (a && (st = sg_adapter_merge(&d->params, a, j->pool, err)))
         goto done;
     *weights = sg_params_count(&d->params);
     st = j->gguf ? sg_decoder_to_gguf(d, m, j->model, j->out, j->type, err)

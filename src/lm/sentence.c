@@ -279,6 +279,7 @@ sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err)
         return st;
     if (s->decoder) {
         sg_llama_adapt(s->decoder, a);
+        s->tokenizer = sg_llama_tokenizer(s->decoder);
         s->places = sg_llama_places(s->decoder);
         s->tokens = s->tokens < s->places ? s->tokens : s->places;
     } else {

@@ -111,7 +111,7 @@ sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec
     *out = NULL;
     if (!d)
         return sg_fail_memory(err, "model");
-    k.how = (sg_taking){&d->params, spec->learns, spec->keep_bits, pool};
+    k.how = (sg_taking){&d->params, spec->learns, spec->keep_bits, pool, 0};
     d->config = m->config;
     d->params.bare = true;
     if (!m->decoder.layers)
@@ -222,5 +222,5 @@ sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const
 {
     if (d->config.scaled)
         x = sg_scale(g, x, 1 / sqrtf((float)d->config.dim));
-    return sg_lora_ce(g, x, d->output, &d->head, target, NULL, smooth);
+    return sg_lora_ce(g, x, d->output, &d->head, NULL, NULL, target, NULL, smooth);
 }

@@ -5,7 +5,8 @@
  *   dx_r = c_r (sum_j p_rj w_j - (1 - e) w_t - e mean_j w_j)       c_r = scale a_r / sum a     p_rj = exp(l_rj - lse_r)
  *   dw_j = sum_r c_r (p_rj - e / n - (1 - e) [j = t]) x_r          db_j the same without x_r
  *
- * A low-rank part z (rows, r), b (n, r) beside the table adds scale z_r.b_j to l_rj (softmax_ce_low.c).
+ * A low-rank part z (rows, r), b (n, r) beside the table adds scale z_r.b_j to l_rj (softmax_ce_low.c);
+ * of a frozen table some rows may learn (softmax_ce_rows.c).
  *
  * x (rows, d), w (n, d). Rows with a loss are gathered by range; a tile of rows meets the range block by block, so that a
  * block of logits stays in the cache. Forward: one product for the logits and, as in flash attention, one more for
@@ -169,6 +170,7 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
         sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, sg_row_grain((size_t)p->d), rows_backward, p);
     p->dtable = sg_param_grad(g, p->table);
     p->dbias = sg_param_grad(g, p->bias);
+    sg_ce_rows_back(g, p);
     if (!sg_ce_low_back_open(g, p) || (!p->dtable && !p->dbias && !p->low.db))
         return;
     for (int i = 0; i < p->n_groups; i++)
@@ -311,7 +313,7 @@ static bool keep_logits(sg_graph *g, sg_ce *p)
 
 static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *begin,
                                 const int32_t *size, const int32_t *target, const float *weight, float scale,
-                                float smooth, sg_tensor *z, sg_param *low)
+                                float smooth, const sg_ce_beside *beside)
 {
     const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
     const int d = table && table->rank == 2 ? table->dim[1] : 0;
@@ -328,10 +330,10 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
     *p = (sg_ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
-    const bool items_learn = sg_param_trains(g, table) || sg_param_trains(g, bias) || (z && sg_param_trains(g, low));
-    learns = items_learn || sg_wants(g, x) || sg_wants(g, z);
+    const bool items_learn = sg_param_trains(g, table) || sg_param_trains(g, bias) || sg_param_trains(g, beside->b);
+    learns = items_learn || sg_wants(g, x) || sg_wants(g, beside->z) || sg_param_trains(g, beside->rows);
     if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p) ||
-        (z && !sg_ce_low_open(g, p, z, low)))
+        (beside->b && !sg_ce_low_open(g, p, beside->z, beside->b)) || (beside->rows && !sg_ce_rows_open(g, p, beside->rows, beside->id)))
         return NULL;
     p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);
     p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
@@ -358,17 +360,17 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
 sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
                          const float *weight, float scale, float label_smoothing)
 {
-    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing, NULL, NULL);
+    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
 }
 
-sg_tensor *sg_softmax_ce_low(sg_graph *g, sg_tensor *x, sg_param *table, sg_tensor *z, sg_param *b, const int32_t *target,
-                             const float *weight, float scale, float label_smoothing)
+sg_tensor *sg_softmax_ce_beside(sg_graph *g, sg_tensor *x, sg_param *table, const sg_ce_beside *beside, const int32_t *target,
+                                const float *weight, float scale, float label_smoothing)
 {
-    return z && b ? cross_entropy(g, x, table, NULL, NULL, NULL, target, weight, scale, label_smoothing, z, b) : NULL;
+    return beside->b && !beside->z ? NULL : cross_entropy(g, x, table, NULL, NULL, NULL, target, weight, scale, label_smoothing, beside);
 }
 
 sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
                                const int32_t *target, const float *weight, float scale, float label_smoothing)
 {
-    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing, NULL, NULL);
+    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
 }

@@ -67,11 +67,16 @@ bool sg_ce_low_open(sg_graph *g, sg_ce *p, sg_tensor *z, sg_param *b)
 /* ---- forward ------------------------------------------------------------------------------------------------------------------ */
 void sg_ce_low_logits(const sg_ce *p, float *l, int row, int n_rows, int item, int n_items)
 {
+    sg_ce_low_product(p, p->low.b_turned + item, p->low.n_up, l, row, n_rows, n_items);
+}
+
+void sg_ce_low_product(const sg_ce *p, const float *b, int b_row, float *l, int row, int n_rows, int n_items)
+{
     const sg_ce_low *low = &p->low;
 
     sg_kernels_best()->product(&(sg_product){.m = n_rows, .n = whole(n_items), .k = low->r, .a = low->zs + (size_t)row * (size_t)low->up,
-                                             .b = low->b_turned + item, .a_row = (size_t)low->up, .b_row = (size_t)low->n_up,
-                                             .c_row = SG_CE_BLOCK, .c = l, .add = true, .gain = p->scale});
+                                             .b = b, .a_row = (size_t)low->up, .b_row = (size_t)b_row, .c_row = SG_CE_BLOCK, .c = l,
+                                             .add = true, .gain = p->scale});
 }
 
 void sg_ce_low_sums(const sg_ce *p, const float *e, const float *down, int row, int n_rows, int item, int n_items)

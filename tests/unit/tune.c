@@ -335,7 +335,7 @@ static void wrong_adapters_are_refused(void **state)
     static const struct {
         const char *config, *tensor, *message;
     } cases[] = {
-        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA, PROMPT_TUNING or BOTTLENECK, found 'IA3'"},
+        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, found 'IA3'"},
         {"{\"peft_type\": \"LORA\", \"r\": 0, \"lora_alpha\": 1}", "x", "adapter_config.json: 'r': expected an integer from 1 to 4096, found 0"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"use_dora\": true}", "x",
          "adapter_config.json: 'use_dora': expected nothing, found true"},
@@ -347,7 +347,7 @@ static void wrong_adapters_are_refused(void **state)
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.lm_head.lora_A.weight",
          "adapter_model.safetensors: tensor 'base_model.model.lm_head.lora_A.weight': expected (2, 32), found (1, 1)"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.lm_head.base_layer.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected (40, 32), the model's own"},
+         "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected (40, 32) like the model's own, or more rows"},
         {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"swish\"}", "x",
          "adapter_config.json: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found 'swish'"},
         {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"gelu\"}", "base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight",
