@@ -9,7 +9,7 @@
 sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
                              const sg_param *words, int vocab, sg_error *err)
 {
-    const bool prompt = strcmp(c->method, "prompt") == 0, lora = strcmp(c->method, "lora") == 0, tokens = strcmp(c->method, "tokens") == 0;
+    const bool prompt = strcmp(c->method, "prompt") == 0, lora = strcmp(c->method, "lora") == 0, tokens = strcmp(c->method, "tokens") == 0 || strcmp(c->method, "full") == 0;
     sg_adapter_config a = {.kind = lora ? SG_ADAPTER_LORA : prompt ? SG_ADAPTER_PROMPT : tokens ? SG_ADAPTER_TOKENS : SG_ADAPTER_BOTTLENECK,
                            .act = SG_GELU,
                            .rank = c->rank,
@@ -37,7 +37,7 @@ sg_status sg_learner_open(sg_learner **out, const sg_tune_job *job, const sg_tun
     *out = NULL;
     if (!st && strcmp(c->method, "tokens") == 0 && !*c->new_tokens)
         return sg_fail(err, SG_ERR_USAGE, "new_tokens: expected a file for method tokens, found none");
-    if (!st && *c->new_tokens && (t5 || (strcmp(c->method, "tokens") != 0 && strcmp(c->method, "lora") != 0)))
-        return sg_fail(err, SG_ERR_USAGE, "new_tokens: expected a decoder and method lora or tokens, found %s", t5 ? "a T5" : c->method);
+    if (!st && *c->new_tokens && (t5 || (strcmp(c->method, "tokens") != 0 && strcmp(c->method, "lora") != 0 && strcmp(c->method, "full") != 0)))
+        return sg_fail(err, SG_ERR_USAGE, "new_tokens: expected a decoder and method lora, tokens or full, found %s", t5 ? "a T5" : c->method);
     return st ? st : t5 ? sg_learner_t5(out, job, c, pool, err) : sg_learner_llama(out, job, c, pool, err);
 }

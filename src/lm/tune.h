@@ -10,7 +10,7 @@
 
 #define SG_TUNE_OPTIONS(X)                                                                                                           \
     X(choice, method, lora, 0, 0, "lora|bottleneck|prompt|tokens|last|full: tune: low-rank parts, layers behind attention and feed-forward, vectors in front, new tokens alone, last layers, everything") \
-    X(text, new_tokens, "", 0, 255, "tune, lora, tokens: a file of new tokens, one a line, perhaps with a tab and a phrase that it begins as the mean of; their rows learn") \
+    X(text, new_tokens, "", 0, 255, "tune, lora, tokens, full: a file of new tokens, one a line, perhaps with a tab and a phrase that it begins as the mean of; their rows learn") \
     X(int, rank, 8, 1, 4096, "tune, lora: rank of the parts; bottleneck: numbers in between") \
     X(float, alpha, 16, 0, 100000, "tune, lora: what the parts give is multiplied by alpha / rank")                                  \
     X(bool, rslora, false, 0, 1, "tune, lora: by alpha / sqrt(rank) instead")                                                        \

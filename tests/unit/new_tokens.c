@@ -146,6 +146,59 @@ static void rows_learn_the_same_bytes(void **state)
     }
 }
 
+/* Log-probabilities of a text with new tokens in it. */
+static void score(double logp[10], const char *model, const char *adapter)
+{
+    static const int32_t ids[] = {5, 40, 3, 42, 41, 11, 0, 41, 8, 21};
+    sg_adapter *a = NULL;
+    sg_reading *r;
+    sg_llama *m;
+    sg_error err;
+
+    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
+        fail_msg("%s", err.message);
+    sg_llama_adapt(m, a);
+    assert_int_equal(sg_llama_config_of(m)->vocab, BASE + 3);
+    assert_int_equal(sg_tokenizer_find(sg_llama_tokenizer(m), (sg_bytes){"[EMB]", 5}), BASE + 2);
+    assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
+    if (sg_reading_score(r, ids, 10, logp, &err))
+        fail_msg("%s", err.message);
+    sg_reading_free(r);
+    sg_llama_close(m);
+    sg_adapter_free(a);
+}
+
+/* With everything else: OUT is a model of more tokens, in the tables and in the tokenizer. */
+static void a_whole_model_learns_new_tokens(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"llama", "qwen2", "llama.gguf"};
+    double logp[10];
+
+    for (int i = 0; i < 3; i++) {
+        char one[20], three[20], model[300], path[300];
+        sg_tune_config c;
+        json_t *report;
+        sg_error err;
+
+        configure(&c, "full", "all");
+        c.lr = 0.003;
+        snprintf(model, sizeof model, PARITY "%s", models[i]);
+        snprintf(one, sizeof one, "full%d", i);
+        snprintf(three, sizeof three, "fully%d", i);
+        if (tune(model, one, &c, 1, 0, false, &report, &err))
+            fail_msg("%s: %s", models[i], err.message);
+        assert_true(json_number_value(json_object_get(report, "loss_valid")) <
+                    0.8 * json_number_value(json_object_get(report, "loss_valid_before")));
+        json_decref(report);
+        score(logp, in_dir(one, path), NULL);
+        assert_int_equal(tune(model, three, &c, 2, 6, false, &report, &err), SG_ERR_CANCEL);
+        assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_OK);
+        json_decref(report);
+        check_same(one, three, "model.safetensors");
+    }
+}
+
 /* Of llama (an output matrix of its own): the mean of all 40 rows, or of those of the phrase's tokens. */
 static void rows_begin_as_means(void **state)
 {
@@ -193,28 +246,6 @@ static void rows_begin_as_means(void **state)
     sg_encoder_free(e);
     sg_adapter_free(a);
     sg_llama_close(m);
-}
-
-/* Log-probabilities of a text with new tokens in it. */
-static void score(double logp[10], const char *model, const char *adapter)
-{
-    static const int32_t ids[] = {5, 40, 3, 42, 41, 11, 0, 41, 8, 21};
-    sg_adapter *a = NULL;
-    sg_reading *r;
-    sg_llama *m;
-    sg_error err;
-
-    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
-        fail_msg("%s", err.message);
-    sg_llama_adapt(m, a);
-    assert_int_equal(sg_llama_config_of(m)->vocab, BASE + 3);
-    assert_int_equal(sg_tokenizer_find(sg_llama_tokenizer(m), (sg_bytes){"[EMB]", 5}), BASE + 2);
-    assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
-    if (sg_reading_score(r, ids, 10, logp, &err))
-        fail_msg("%s", err.message);
-    sg_reading_free(r);
-    sg_llama_close(m);
-    sg_adapter_free(a);
 }
 
 static void near_scores(const char *what, const double *found, const double *want)
@@ -399,8 +430,8 @@ static void wrong_files_and_options_are_refused(void **state)
         {"llama", "lora", "q_proj", "<x>\n<y>\n<x>", "tokens.wrong:3: expected each token once, found '<x>' again"},
         {"llama", "lora", "q_proj", "<x>\na", "tokens.wrong:2: expected a token that the tokenizer does not have, found 'a'"},
         {"llama", "lora", "lm_head", "<x>", "PEFT has no files for both, but where that is the word table"},
-        {"llama", "full", "all", "<x>", "new_tokens: expected a decoder and method lora or tokens, found full"},
-        {"t5", "lora", "q", "<x>", "new_tokens: expected a decoder and method lora or tokens, found a T5"},
+        {"llama", "last", "all", "<x>", "new_tokens: expected a decoder and method lora, tokens or full, found last"},
+        {"t5", "lora", "q", "<x>", "new_tokens: expected a decoder and method lora, tokens or full, found a T5"},
         {"llama", "tokens", "all", NULL, "new_tokens: expected a file for method tokens, found none"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -426,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_begin_as_means),
         cmocka_unit_test(rows_learn_the_same_bytes),
+        cmocka_unit_test(a_whole_model_learns_new_tokens),
         cmocka_unit_test(written_and_merged_they_are_themselves),
         cmocka_unit_test(old_rows_keep_their_bytes),
         cmocka_unit_test(wrong_rows_are_refused),
