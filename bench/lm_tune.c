@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     }
     if (sg_pool_new(&pool, threads, &err) || sg_llama_open(&m, argv[1], &err))
         stop(&err);
-    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
+    const sg_adapter_host host = sg_llama_host(m);
     spec.learn_from = full ? 0 : host.layers;
     if (sg_adapter_targets(&config, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
         (!full && sg_adapter_new(&a, &config, &host, d->words, 1, &err)) || sg_graph_new(&g, pool, precision, &err) ||

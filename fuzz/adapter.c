@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!kit_put(0, "adapter_config.json", data, first) ||
         !kit_put(1, "adapter_model.safetensors", cut ? cut + 1 : data, cut ? size - first - 1 : 0))
         return 0;
-    if (sg_adapter_open(&a, kit_dir, (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(m))}, &err)) {
+    if (sg_adapter_open(&a, kit_dir, (sg_adapter_host[]){sg_llama_host(m)}, &err)) {
         FUZZ_CHECK(!a && strncmp(err.message, kit_dir, strlen(kit_dir)) == 0 && !strchr(err.message, '\n'));
         return 0;
     }
@@ -34,6 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(!a->low[i].a == !a->low[i].b);
         if (a->low[i].a)
             FUZZ_CHECK(a->low[i].a->dim[1] == (a->low[i].behind ? out : in) && a->low[i].b->dim[0] == out && a->low[i].a->dim[0] == a->low[i].b->dim[1]);
+    }
+    for (int t = 0; t < 2; t++) {
+        const sg_row_set *s = t ? &a->output : &a->words;
+
+        for (int k = 0; k < s->n; k++)
+            FUZZ_CHECK(s->id[k] >= 0 && s->id[k] < a->vocab && (k == 0 || s->id[k - 1] < s->id[k]) && s->rows->dim[0] == s->n);
     }
     sg_llama_adapt(m, a);
     FUZZ_CHECK(sg_llama_places(m) >= 1);
@@ -74,10 +80,19 @@ bool fuzz_seed(size_t i, sg_buf *out)
                                  "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[40,56]},\"base_model.model.model.layers.0.mlp.down_proj."
                                  "adapter_up.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[56,88]}}";
 
-    if (i > 3)
+    static const char rows[] = "{\"peft_type\":\"TRAINABLE_TOKENS\",\"token_indices\":[2,1],\"target_modules\":[\"embed_tokens\",\"lm_head\"]}";
+    static const char deltas[] = "{\"base_model.model.lm_head.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
+                                 "\"base_model.model.model.embed_tokens.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+                                 "\"data_offsets\":[32,64]}}";
+    static const struct {
+        const char *config, *tensors;
+        size_t numbers;
+    } seeds[] = {{lora, parts, 16}, {prompt, vectors, 6}, {ranks, parts, 16}, {behind, layers, 22}, {rows, deltas, 16}};
+
+    if (i >= sizeof seeds / sizeof *seeds)
         return false;
-    sg_buf_puts(out, i == 0 ? lora : i == 1 ? prompt : i == 2 ? ranks : behind);
+    sg_buf_puts(out, seeds[i].config);
     sg_buf_putc(out, 0);
-    put_tensors(out, i == 1 ? vectors : i == 3 ? layers : parts, i == 1 ? 6 : i == 3 ? 22 : 16);
+    put_tensors(out, seeds[i].tensors, seeds[i].numbers);
     return true;
 }

@@ -10,7 +10,7 @@ sg_status api_writer_open(api_writer *m, const char *path, const char *adapter, 
         (st = t5 ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err)) || !adapter)
         return st;
     const sg_adapter_host host =
-        t5 ? sg_t5_host(sg_t5_config_of(m->t5)) : sg_llama_host(sg_llama_config_of(m->llama));
+        t5 ? sg_t5_host(m->t5) : sg_llama_host(m->llama);
     if ((st = sg_adapter_open(&m->adapter, adapter, &host, err)))
         return st;
     if (t5)

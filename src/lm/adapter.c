@@ -1,5 +1,6 @@
-/* adapter.c - adapters and their files.   [Hu et al. 2021; Lester et al. 2021; Houlsby et al. 2019; the layout is that of huggingface/peft] */
-#include "lm/adapter.h"
+/* adapter.c - adapters and their files; rows of tables: adapter_rows.c.
+ * [Hu et al. 2021; Lester et al. 2021; Houlsby et al. 2019; the layout is that of huggingface/peft] */
+#include "lm/adapter_parts.h"
 
 #include "base/alloc.h"
 #include "base/io.h"
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEFORE "base_model.model." /* of every name of a low-rank part in a file */
+#define BEFORE SG_ADAPTER_BEFORE
 static const char prompt_name[] = "prompt_embeddings";
 enum { CONFIG_MOST = 1 << 20, RANK_MOST = 1 << 12, TOKENS_MOST = 1 << 16 };
 
@@ -27,9 +28,9 @@ static int part_of(const sg_adapter_host *host, const char *name, size_t size)
 
 sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_adapter_host *host, sg_error *err)
 {
-    const unsigned all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : (1u << host->n_parts) - 1;
+    const unsigned head = 1u << (host->n_parts - 1), all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : head | (head - 1);
 
-    c->targets = strcmp(names, "all") == 0 ? all : 0;
+    c->targets = strcmp(names, "all") == 0 ? all & ~head : 0; /* as PEFT's all-linear */
     for (const char *at = c->targets ? "" : names; *at;) {
         const size_t n = strcspn(at, ",");
         const int p = part_of(host, at, n);
@@ -87,6 +88,16 @@ sg_status sg_adapter_layers(sg_adapter_config *c, const char *text, const sg_ada
     return SG_OK;
 }
 
+/* host.place, where the output matrix has rows of the adapter's, too. */
+static bool place_at(const sg_adapter *a, char *name, int *layer, int *part, int *rows, int *in, int place)
+{
+    const bool has = a->host.place(name, layer, part, rows, in, a->host.config, place);
+
+    if (place == a->host.n_places - 1)
+        *rows = a->vocab;
+    return has;
+}
+
 /* ---- making ----------------------------------------------------------------------------------------------------------------- */
 static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, sg_error *err)
 {
@@ -101,12 +112,13 @@ static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, 
         return sg_fail_memory(err, "adapter");
     a->config = *config;
     a->host = *host;
+    a->vocab = config->vocab > host->rows ? config->vocab : host->rows;
     return SG_OK;
 }
 
 static int rank_of(const sg_adapter_config *c, int layer)
 {
-    return c->by_layer ? c->rank_at[layer] : c->rank;
+    return c->by_layer && layer >= 0 ? c->rank_at[layer] : c->rank;
 }
 
 static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_error *err)
@@ -116,7 +128,7 @@ static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_e
     int layer, part, rows, in;
     char name[96];
 
-    a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
+    place_at(a, name, &layer, &part, &rows, &in, place);
     if (c->kind == SG_ADAPTER_BOTTLENECK) {
         sg_bottleneck_declare(l, &a->params, seed, rows, rank, c->act, name);
         return l->a && l->a_bias && l->b && l->b_bias ? SG_OK : sg_fail_memory(err, name);
@@ -152,7 +164,7 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
         int layer, part, rows, in;
         char name[96];
 
-        if (host->place(name, &layer, &part, &rows, &in, host->config, i) && config->targets >> part & 1 && rank_of(config, layer))
+        if (place_at(a, name, &layer, &part, &rows, &in, i) && config->targets >> part & 1 && rank_of(config, layer))
             st = declare(a, i, rank_of(config, layer), seed, err);
     }
     if (st) {
@@ -163,11 +175,20 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
     return SG_OK;
 }
 
+sg_lora sg_adapter_head(const sg_adapter *a)
+{
+    return a ? a->low[a->host.n_places - 1] : (sg_lora){0};
+}
+
 void sg_adapter_free(sg_adapter *a)
 {
     if (!a)
         return;
     sg_params_free(&a->params);
+    sg_tokenizer_close(a->tokenizer);
+    sg_buf_free(&a->tokenizer_json);
+    sg_free(a->words.id);
+    sg_free(a->output.id);
     sg_free(a->low);
     sg_free(a);
 }
@@ -228,16 +249,15 @@ static sg_status read_bottleneck(sg_adapter_config *c, const json_t *o, const ch
     return SG_OK;
 }
 
-static sg_status read_config(sg_adapter_config *c, const char *path, const sg_adapter_host *host, sg_error *err)
+static sg_status read_config(sg_adapter_config *c, const json_t *o, const char *path, const sg_adapter_host *host, sg_error *err)
 {
     const char *type = NULL, *base;
     int64_t n = 0, dim = 0;
-    json_t *o = NULL;
     sg_status st;
 
     *c = (sg_adapter_config){0};
-    if ((st = sg_json_read(&o, path, CONFIG_MOST, err)) || (st = sg_json_need_string(&type, o, "peft_type", path, err)))
-        goto done;
+    if ((st = sg_json_need_string(&type, o, "peft_type", path, err)))
+        return st;
     if ((base = json_string_value(json_object_get(o, "base_model_name_or_path"))))
         snprintf(c->base, sizeof c->base, "%s", base);
     if (strcmp(type, "LORA") == 0) {
@@ -246,6 +266,8 @@ static sg_status read_config(sg_adapter_config *c, const char *path, const sg_ad
     } else if (strcmp(type, "BOTTLENECK") == 0) {
         c->kind = SG_ADAPTER_BOTTLENECK;
         st = read_bottleneck(c, o, path, err);
+    } else if (strcmp(type, "TRAINABLE_TOKENS") == 0) {
+        c->kind = SG_ADAPTER_TOKENS;
     } else if (strcmp(type, "PROMPT_TUNING") == 0 && host->places == 0) {
         st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING", path);
     } else if (strcmp(type, "PROMPT_TUNING") == 0) {
@@ -254,10 +276,9 @@ static sg_status read_config(sg_adapter_config *c, const char *path, const sg_ad
             st = sg_json_need_int(&dim, o, "token_dim", host->dim, host->dim, path, err);
         c->tokens = (int)n;
     } else {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA, PROMPT_TUNING or BOTTLENECK, found '%.100s'", path, type);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, found '%.100s'", path,
+                     type);
     }
-done:
-    json_decref(o);
     return st;
 }
 
@@ -278,7 +299,7 @@ static int find_place(const sg_adapter *a, const char *tensor)
     char name[96];
 
     for (int i = 0; i < a->host.n_places && strncmp(tensor, BEFORE, before) == 0; i++) {
-        if (!a->host.place(name, &layer, &part, &rows, &in, a->host.config, i) || strncmp(tensor + before, name, strlen(name)) != 0)
+        if (!place_at(a, name, &layer, &part, &rows, &in, i) || strncmp(tensor + before, name, strlen(name)) != 0)
             continue;
         for (const char *const *end = endings(&a->config); *end; end++)
             if (strcmp(tensor + before + strlen(name), *end) == 0)
@@ -297,7 +318,7 @@ static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int
     *out = a->config.rank;
     if (!a->config.by_layer)
         return SG_OK;
-    a->host.place(name + sizeof BEFORE - 1, &layer, &part, &rows, &in, a->host.config, place);
+    place_at(a, name + sizeof BEFORE - 1, &layer, &part, &rows, &in, place);
     strcat(name, endings(&a->config)[0]);
     if (!(t = sg_weights_find(w, name)))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w), name);
@@ -317,21 +338,46 @@ static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors
         const int place = find_place(a, found);
         int layer, part, rows, in, rank;
 
+        if (sg_adapter_rows_have(a, found))
+            continue;
+        if (a->config.kind == SG_ADAPTER_TOKENS)
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected rows of tokens alone", sg_tensors_name(file), found);
         if (place < 0)
             return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected %s of a model of %d layers", sg_tensors_name(file), found,
                            a->config.kind == SG_ADAPTER_LORA ? "low-rank parts" : "layers behind attention and feed-forward", a->host.layers);
         if (a->low[place].a)
             continue;
-        a->host.place(name, &layer, &part, &rows, &in, a->host.config, place);
+        place_at(a, name, &layer, &part, &rows, &in, place);
         if (!(st = rank_at(&rank, a, w, place, err)) && !(st = declare(a, place, rank, 0, err)))
             a->config.targets |= 1u << part;
     }
     for (size_t i = 0; i < a->params.n && !st; i++) {
+        if (a->params.list[i] == a->words.rows || a->params.list[i] == a->output.rows)
+            continue;
         snprintf(name, sizeof name, BEFORE "%s", a->params.list[i]->name);
         st = sg_weights_load(w, a->params.list[i], name, err);
     }
     if (!st && a->params.n == 0)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected parts of an adapter, found no tensor", sg_tensors_name(file));
+    return st;
+}
+
+/* New tokens stand in a tokenizer.json beside their rows. Without one the rows are of tokens that the model's own tokenizer has. */
+static sg_status read_tokenizer(sg_adapter *a, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "tokenizer.json");
+    sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
+
+    if (!st && !sg_file_exists(path)) {
+        if (a->vocab > a->host.rows)
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a tokenizer with the new tokens, found none", path);
+    } else if (!st && !(st = sg_file_read(&a->tokenizer_json, path, SG_TOKENIZER_BYTES_MAX, err)) &&
+               !(st = sg_tokenizer_from_json(&a->tokenizer, (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size}, path, err)) &&
+               sg_tokenizer_size(a->tokenizer) > a->vocab) {
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the tables, found %d", path, a->vocab,
+                     (int)sg_tokenizer_size(a->tokenizer));
+    }
+    sg_free(path);
     return st;
 }
 
@@ -342,13 +388,20 @@ sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_ho
     sg_adapter *a = NULL;
     sg_tensors *file = NULL;
     sg_weights *w = NULL;
+    json_t *o = NULL;
     sg_status st = config_path && path ? SG_OK : sg_fail_memory(err, "path");
 
     *out = NULL;
-    if (st || (st = read_config(&c, config_path, host, err)) || (st = sg_tensors_open(&file, path, err)) ||
-        (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
+    if (st || (st = sg_json_read(&o, config_path, CONFIG_MOST, err)) || (st = read_config(&c, o, config_path, host, err)) ||
+        (st = sg_tensors_open(&file, path, err)) || (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
         goto done;
     a->params.bare = true; /* values come from the file, into memory of their own: they may learn on */
+    if (c.kind == SG_ADAPTER_LORA || c.kind == SG_ADAPTER_TOKENS)
+        st = sg_adapter_rows_load(a, o, config_path, w, file, err);
+    if (!st && (a->words.n || a->output.n))
+        st = read_tokenizer(a, dir, err);
+    if (st)
+        goto done;
     if (c.kind != SG_ADAPTER_PROMPT)
         st = load_parts(a, w, file, err);
     else if (!(st = declare_prompt(a, err)))
@@ -373,6 +426,7 @@ done:
     sg_adapter_free(a);
     sg_weights_close(w);
     sg_tensors_close(file);
+    json_decref(o);
     sg_free(config_path);
     sg_free(path);
     return st;
@@ -383,23 +437,25 @@ done:
 static bool put_layers(json_t *o, const sg_adapter *a)
 {
     json_t *pattern = json_object(), *layers = json_array();
-    bool has[SG_ADAPTER_LAYERS] = {false}, all = true, good = true;
+    bool has[SG_ADAPTER_LAYERS] = {false}, all = true, some = false, good = true;
     int layer, part, rows, in;
     char name[96];
 
     for (int i = 0; i < a->host.n_places; i++)
-        if (a->low[i].a && a->host.place(name, &layer, &part, &rows, &in, a->host.config, i)) {
-            has[layer] = true;
+        if (a->low[i].a && place_at(a, name, &layer, &part, &rows, &in, i)) {
+            if (layer >= 0)
+                has[layer] = true;
             if (a->low[i].a->dim[0] != a->config.rank)
                 good = good && json_object_set_new(pattern, name, json_integer(a->low[i].a->dim[0])) == 0;
         }
     for (int i = 0; i < a->host.layers; i++) {
         all = all && has[i];
+        some = some || has[i];
         if (has[i])
             good = good && json_array_append_new(layers, json_integer(i)) == 0;
     }
     good = good && json_object_set(o, "rank_pattern", pattern) == 0;
-    if (!all)
+    if (!all && some)
         good = good && json_object_set(o, "layers_to_transform", layers) == 0 &&
                json_object_set_new(o, "layers_pattern", json_string(a->host.layer_word)) == 0;
     json_decref(pattern);
@@ -417,6 +473,15 @@ static json_t *config_json(const sg_adapter *a)
                          "base_model_name_or_path", c->base, "num_virtual_tokens", c->tokens, "token_dim", a->host.dim,
                          "num_transformer_submodules", 1, "num_attention_heads", a->host.heads, "num_layers", a->host.layers,
                          "prompt_tuning_init", "RANDOM", "inference_mode", 1);
+    if (c->kind == SG_ADAPTER_TOKENS) {
+        o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "peft_type", "TRAINABLE_TOKENS", "task_type", a->host.task, "base_model_name_or_path", c->base,
+                      "init_weights", 1, "inference_mode", 1);
+        if (o && !sg_adapter_rows_tell(o, a)) {
+            json_decref(o);
+            return NULL;
+        }
+        return o;
+    }
     targets = json_array();
     for (int p = 0; p < a->host.n_parts; p++)
         if (c->targets >> p & 1)
@@ -433,11 +498,21 @@ static json_t *config_json(const sg_adapter *a)
                       "base_model_name_or_path", c->base, "r", c->rank, "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora",
                       c->rslora, "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0, "inference_mode", 1);
     }
-    if (o && !put_layers(o, a)) {
+    if (o && (!put_layers(o, a) || !sg_adapter_rows_tell(o, a))) {
         json_decref(o);
         return NULL;
     }
     return o;
+}
+
+static sg_status write_tokenizer(const sg_adapter *a, const char *dir, sg_error *err)
+{
+    char *path = sg_path_join(dir, "tokenizer.json");
+    const sg_status st =
+        path ? sg_file_write(path, a->tokenizer_json.data, a->tokenizer_json.size, err) : sg_fail_memory(err, "tokenizer.json");
+
+    sg_free(path);
+    return st;
 }
 
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err)
@@ -460,6 +535,8 @@ sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err)
     }
     if (!(st = sg_dir_make(dir, err)) && !(st = sg_tensors_write(path, list, a->params.n, &(sg_meta){"format", "pt"}, 1, err)))
         st = sg_json_write(config_path, config, err);
+    if (!st && a->tokenizer)
+        st = write_tokenizer(a, dir, err);
 done:
     json_decref(config);
     sg_free(name);

@@ -8,9 +8,19 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- decoders: (layers, SG_PARTS) -------------------------------------------------------------------------------------------- */
+/* ---- decoders: (layers, SG_PARTS), lm_head -------------------------------------------------------------------------------------------- */
 static bool llama_place(char name[96], int *layer, int *part, int *rows, int *in, const void *config, int i)
 {
+    const sg_llama_config *c = config;
+
+    if (i == c->layers * SG_PARTS) {
+        *layer = -1;
+        *part = SG_PARTS;
+        *rows = c->vocab;
+        *in = c->dim;
+        snprintf(name, 96, "lm_head");
+        return true;
+    }
     *layer = i / SG_PARTS;
     *part = i % SG_PARTS;
     sg_part_shape(rows, in, config, (sg_part)*part);
@@ -18,12 +28,22 @@ static bool llama_place(char name[96], int *layer, int *part, int *rows, int *in
     return true;
 }
 
-sg_adapter_host sg_llama_host(const sg_llama_config *c)
+sg_adapter_host sg_llama_host(const sg_llama *m)
 {
+    static const char *const kinds[] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"};
+    const sg_llama_config *c = &m->config;
+
     return (sg_adapter_host){.config = c,
-                             .part = sg_part_names,
-                             .n_parts = SG_PARTS,
-                             .n_places = c->layers * SG_PARTS,
+                             .weights = m->weights,
+                             .rows = m->output.out,
+                             .tokens = m->own_tokenizer ? sg_tokenizer_size(m->own_tokenizer) : 0,
+                             .takes_rows = true,
+                             .words = m->words,
+                             .output = c->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
+                             .table = "model.embed_tokens",
+                             .part = kinds,
+                             .n_parts = SG_PARTS + 1,
+                             .n_places = c->layers * SG_PARTS + 1,
                              .ends = 1u << SG_PART_O | 1u << SG_PART_DOWN,
                              .layers = c->layers,
                              .places = c->places,
@@ -34,15 +54,32 @@ sg_adapter_host sg_llama_host(const sg_llama_config *c)
                              .place = llama_place};
 }
 
+/* Rows of the word table, or of the output matrix; NULL: none. One table has one set for both. */
+static const sg_row_set *rows_of(const sg_adapter *a, bool output)
+{
+    const sg_row_set *s = !a ? NULL : output && a->host.words != a->host.output ? &a->output : &a->words;
+
+    return s && s->n ? s : NULL;
+}
+
 void sg_decoder_adapt(sg_decoder *d, const sg_adapter *a)
 {
     for (int i = 0; i < d->config.layers; i++)
         for (int p = 0; p < SG_PARTS; p++)
             d->layer[i].low[p] = a ? a->low[i * SG_PARTS + p] : (sg_lora){0};
+    d->head = sg_adapter_head(a);
+    d->words_rows = rows_of(a, false);
+    d->output_rows = rows_of(a, true);
+    sg_decoder_put_rows(d);
 }
 
 void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
 {
+    m->config.vocab = a ? a->vocab : m->output.out;
+    m->words_rows = rows_of(a, false);
+    m->output_rows = rows_of(a, true);
+    m->tokenizer = a && a->tokenizer ? a->tokenizer : m->own_tokenizer;
+    m->tokenizer_json = a && a->tokenizer ? (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size} : (sg_bytes){0};
     m->soft = a ? a->soft : NULL;
     for (int i = 0; i < m->config.layers; i++) {
         sg_llama_layer *y = &m->layer[i];
@@ -51,9 +88,10 @@ void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
         for (int p = 0; p < SG_PARTS; p++)
             w[p]->low = a ? a->low[i * SG_PARTS + p] : (sg_lora){0};
     }
+    m->output.low = sg_adapter_head(a);
 }
 
-/* ---- T5s: (layers of the encoder, then of the decoder; SG_T5_MATRICES) ------------------------------------------------------- */
+/* ---- T5s: (layers of the encoder, then of the decoder; SG_T5_MATRICES), lm_head ------------------------------------------------------- */
 typedef struct t5_place {
     bool decoder;
     int block;
@@ -68,7 +106,7 @@ static t5_place t5_place_at(const sg_t5_config *c, int i)
     return (t5_place){decoder, decoder ? block - c->layers : block, (sg_t5_part)(i % SG_T5_MATRICES)};
 }
 
-static int t5_places(const sg_t5_config *c)
+static int t5_places(const sg_t5_config *c) /* of layers */
 {
     return (c->layers + c->layers_decoder) * SG_T5_MATRICES;
 }
@@ -79,6 +117,14 @@ static bool t5_place_of(char name[96], int *layer, int *part, int *rows, int *in
     const sg_t5_config *c = config;
     const t5_place p = t5_place_at(c, i);
 
+    if (i == t5_places(c)) {
+        *layer = -1;
+        *part = c->gated ? 7 : 6;
+        *rows = c->vocab;
+        *in = c->dim;
+        snprintf(name, 96, "lm_head");
+        return true;
+    }
     if (!sg_t5_has(c, p.decoder, p.block, p.part))
         return false;
     *layer = p.block;
@@ -88,14 +134,22 @@ static bool t5_place_of(char name[96], int *layer, int *part, int *rows, int *in
     return true;
 }
 
-sg_adapter_host sg_t5_host(const sg_t5_config *c)
+sg_adapter_host sg_t5_host(const sg_t5 *m)
 {
-    static const char *const gated[] = {"q", "k", "v", "o", "wi_0", "wi_1", "wo"}, *const plain[] = {"q", "k", "v", "o", "wi", "wo"};
+    static const char *const gated[] = {"q", "k", "v", "o", "wi_0", "wi_1", "wo", "lm_head"};
+    static const char *const plain[] = {"q", "k", "v", "o", "wi", "wo", "lm_head"};
+    const sg_t5_config *c = &m->config;
 
     return (sg_adapter_host){.config = c,
+                             .weights = m->weights,
+                             .rows = c->vocab,
+                             .tokens = sg_tokenizer_size(m->tokenizer),
+                             .words = m->words,
+                             .output = m->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
+                             .table = "shared",
                              .part = c->gated ? gated : plain,
-                             .n_parts = c->gated ? 7 : 6,
-                             .n_places = t5_places(c),
+                             .n_parts = c->gated ? 8 : 7,
+                             .n_places = t5_places(c) + 1,
                              .ends = 1u << 3 | 1u << (c->gated ? 6 : 5),
                              .layers = c->layers > c->layers_decoder ? c->layers : c->layers_decoder,
                              .dim = c->dim,
@@ -114,6 +168,7 @@ void sg_seq2seq_adapt(sg_seq2seq *d, const sg_adapter *a)
         if (sg_t5_has(&d->config, p.decoder, p.block, p.part) && sg_seq2seq_matrix(d, p.decoder, p.block, p.part, &low))
             *low = a ? a->low[i] : (sg_lora){0};
     }
+    d->head = sg_adapter_head(a);
 }
 
 void sg_t5_adapt(sg_t5 *m, const sg_adapter *a)
@@ -125,6 +180,7 @@ void sg_t5_adapt(sg_t5 *m, const sg_adapter *a)
         if (p.block < s->layers)
             s->block[p.block].w[p.part].low = a ? a->low[i] : (sg_lora){0};
     }
+    m->output.low = sg_adapter_head(a);
 }
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------------ */

@@ -344,7 +344,7 @@ static sg_status open_decoder(loop *l)
     if ((st = sg_llama_open(&l->llama, l->model, l->err)))
         return st;
     const sg_llama_config *of = sg_llama_config_of(l->llama);
-    const sg_adapter_host host = sg_llama_host(of);
+    const sg_adapter_host host = sg_llama_host(l->llama);
     const sg_tune_job job = {.model = l->model};
     sg_options_init(&parts, sg_tune_options, sg_n_tune_options); /* method: lora */
     parts.rank = c->rank;
@@ -352,9 +352,11 @@ static sg_status open_decoder(loop *l)
     parts.seed = c->seed;
     memcpy(parts.targets, c->targets, sizeof parts.targets);
     if ((st = sg_decoder_new(&l->decoder, l->llama, &(sg_decoder_spec){.learn_from = of->layers, .keep_bits = true}, l->pool, l->err)) ||
-        (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, l->err)) ||
+        (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, 0, l->err)) ||
         (st = sg_params_need_grads(&l->adapter->params, l->err)))
         return st;
+    if (sg_adapter_head(l->adapter).a)
+        return sg_fail(l->err, SG_ERR_USAGE, "targets: expected matrices of layers, found lm_head, which vectors do not pass through");
     sg_decoder_adapt(l->decoder, l->adapter);
     l->tokenizer = sg_llama_tokenizer(l->llama);
     l->m = (sg_contrast_model){.decoder = l->decoder, .both_ways = c->both_ways};

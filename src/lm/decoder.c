@@ -43,7 +43,7 @@ static sg_status make_layer(const maker *k, int i)
                   {&to->norm_ffn, from->norm_ffn, "post_attention_layernorm"},
                   {&to->q_norm, from->q_norm, "self_attn.q_norm"},
                   {&to->k_norm, from->k_norm, "self_attn.k_norm"}};
-    const sg_taking how = {&k->d->params, i >= k->spec->learn_from, k->spec->keep_bits, k->pool};
+    const sg_taking how = {&k->d->params, i >= k->spec->learn_from, k->spec->keep_bits, k->pool, 0};
     char name[96];
     sg_status st = SG_OK;
 
@@ -69,14 +69,21 @@ static sg_status make_words(const maker *k)
     static const char name[] = "model.embed_tokens.weight";
     sg_decoder *d = k->d;
     const sg_llama_config *c = &d->config;
-    const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool};
-    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied ? name : "lm_head.weight", &how, k->err);
+    const bool own = k->spec->own_head;
+    const int rows = k->m->words_rows || k->m->output_rows ? c->vocab : 0;
+    const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool, rows},
+                    head = {&d->params, k->spec->learn_words || own, false, k->pool, rows};
+    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied && !own ? name : "lm_head.weight", &head, k->err);
 
-    if (st || c->tied) {
+    if (st || (c->tied && !own)) {
         d->words = d->output;
         return st;
     }
-    return sg_words_take(&d->words, k->m->weights, k->m->words, c->vocab, c->dim, name, &how, k->err);
+    if (c->tied) {
+        d->config.tied = false;
+        return sg_matrix_take(&d->words, &k->m->output, name, &how, k->err);
+    }
+    return sg_words_take(&d->words, k->m->weights, k->m->words, k->m->output.out, c->dim, name, &how, k->err);
 }
 
 sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool, sg_error *err)
@@ -99,7 +106,7 @@ sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_s
         st = make_words(&k);
     for (int i = 0; i < m->config.layers && !st; i++)
         st = make_layer(&k, i);
-    const sg_taking last = {&d->params, spec->learn_from < m->config.layers, false, pool};
+    const sg_taking last = {&d->params, spec->learn_from < m->config.layers, false, pool, 0};
     if (!st)
         st = sg_vector_take(&d->norm, m->norm, "model.norm.weight", &last, err);
     if (st) {
@@ -118,6 +125,21 @@ void sg_decoder_free(sg_decoder *d)
     sg_free(d->layer);
     sg_free(d->frequency);
     sg_free(d);
+}
+
+static void put_rows(sg_param *table, const sg_row_set *s)
+{
+    for (int i = 0; s && i < s->n; i++)
+        memcpy(table->value + (size_t)s->id[i] * (size_t)table->dim[1], s->rows->value + (size_t)i * (size_t)table->dim[1],
+               (size_t)table->dim[1] * sizeof *table->value);
+    table->version += s != NULL;
+}
+
+void sg_decoder_put_rows(const sg_decoder *d)
+{
+    put_rows(d->words, d->words_rows);
+    if (d->output != d->words)
+        put_rows(d->output, d->output_rows);
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------------------- */
@@ -192,6 +214,31 @@ static const float *turns_of(sg_graph *g, const sg_decoder *d, const sg_decoder_
     return turn;
 }
 
+/* Vectors of the words, where an adapter has rows of its own for some of them: those of the rows, which learn. */
+static sg_tensor *look_up(sg_graph *g, const sg_decoder *d, const int32_t *id, int n)
+{
+    int32_t *own, *row;
+    int n_own = 0;
+
+    if (!d->words_rows)
+        return sg_embed(g, d->words, id, n);
+    own = sg_scratch(g, (size_t)n, sizeof *own);
+    row = sg_scratch(g, (size_t)n, sizeof *row);
+    if (!own || !row)
+        return NULL;
+    for (int t = 0; t < n; t++) {
+        const int at = sg_row_find(d->words_rows, id[t]);
+
+        row[t] = at < 0 ? t : n + n_own;
+        if (at >= 0)
+            own[n_own++] = at;
+    }
+    sg_tensor *x = sg_embed(g, d->words, id, n);
+    if (!n_own || !x)
+        return x;
+    return sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){x, sg_embed(g, d->words_rows->rows, own, n_own)}, 2), row, n);
+}
+
 /* Vectors of the words, those of `soft` in some places. */
 static sg_tensor *words(sg_graph *g, const sg_decoder *d, const sg_decoder_batch *b)
 {
@@ -201,7 +248,7 @@ static sg_tensor *words(sg_graph *g, const sg_decoder *d, const sg_decoder_batch
     for (int t = 0; t < b->n; t++)
         if (b->id[t] < 0 || b->id[t] >= d->config.vocab)
             return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->config.vocab, (int)b->id[t]);
-    x = sg_embed(g, d->words, b->id, b->n);
+    x = look_up(g, d, b->id, b->n);
     if (!b->soft || !b->soft_at || !x)
         return x;
     if (!(row = sg_scratch(g, (size_t)b->n, sizeof *row)))
@@ -231,5 +278,8 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
 
 sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth)
 {
-    return sg_softmax_ce(g, x, d->output, NULL, target, weight, 1, smooth);
+    const sg_row_set *s = d->output_rows;
+
+    sg_decoder_put_rows(d);
+    return sg_lora_ce(g, x, d->output, &d->head, s ? s->rows : NULL, s ? s->id : NULL, target, weight, smooth);
 }

@@ -4,6 +4,7 @@
 #define SG_LM_DECODER_H
 
 #include "lm/llama.h"
+#include "lm/rows.h"
 #include "nn/lora.h"
 
 /* The matrices of a layer, by their names in the files: q_proj ... down_proj. */
@@ -22,18 +23,23 @@ typedef struct sg_decoder {
     sg_params params;        /* names as in a folder: model.layers.0.self_attn.q_proj.weight, ... */
     sg_decoder_layer *layer; /* owned */
     sg_param *words, *norm, *output; /* output: words when tied */
+    sg_lora head;                    /* of output; borrowed from an adapter */
+    const sg_row_set *words_rows, *output_rows; /* of the tables, borrowed from an adapter: these learn, not the tables; NULL: none */
     double *frequency;       /* owned: (head_dim / 2) */
 } sg_decoder;
 
 typedef struct sg_decoder_spec {
     int learn_from;   /* layers from this one on learn, and the last norm; config.layers: none of them, nor the norm */
     bool learn_words; /* the word table and the output matrix, too */
+    bool own_head;    /* the output matrix alone learns, in a table of its own: the decoder is not tied any more */
     bool keep_bits;   /* matrices that do not learn stay in the few bits of their file */
 } sg_decoder_spec;
 
-/* Over the weights of m, which must outlive it. */
+/* Over the weights of m, which must outlive it; with the tokens that m has (sg_llama_adapt). */
 sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool, sg_error *err);
 void sg_decoder_free(sg_decoder *d);
+/* The rows of an adapter into the tables, as they are now. */
+void sg_decoder_put_rows(const sg_decoder *d);
 
 typedef struct sg_decoder_batch {
     int n, batch;           /* tokens, sequences */

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "lm/llama_parts.h"
+#include "math/gemm.h"
 #include "math/kernels.h"
 #include "math/paged.h"
 
@@ -59,7 +60,7 @@ typedef struct llama_desk {
     size_t page_floats, keys_floats, values_floats; /* of a page; of a head in it */
     double *frequency;                              /* owned: (head_dim / 2) */
     float *memory;                                  /* owned: all of the below, for CHUNK rows */
-    float *x, *n, *q, *a, *k, *v, *gate, *up, *turn, *sums, *states, *logits, *work;
+    float *x, *n, *q, *a, *k, *v, *gate, *up, *turn, *sums, *states, *logits, *work, *others;
     size_t work_floats; /* a thread */
     row *row;           /* owned: (CHUNK) */
     unit *unit;         /* owned */
@@ -277,6 +278,14 @@ static size_t most_sums(const sg_llama *m)
     return most;
 }
 
+/* Numbers of a row of logits that come from an adapter's rows: theirs, and what its low-rank part goes through. */
+static size_t others_of(const sg_llama *m)
+{
+    const sg_row_set *s = m->output_rows;
+
+    return s ? (size_t)s->n + (m->output.low.a ? (size_t)m->output.low.a->dim[0] : 0) : 0;
+}
+
 static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error *err);
 static sg_status read_front(llama_desk *d, sg_error *err);
 
@@ -298,7 +307,8 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
                             most_sums(m),
                             SG_DESK_LOGITS * dim,
                             SG_DESK_LOGITS * (size_t)c->vocab,
-                            work * (size_t)sg_pool_threads(pool)};
+                            work * (size_t)sg_pool_threads(pool),
+                            SG_DESK_LOGITS * others_of(m)};
     llama_desk *d;
     size_t n = 0;
 
@@ -323,7 +333,7 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
         return sg_fail_memory(err, "session");
     }
     float **const to[] = {&d->x,  &d->n,    &d->q,    &d->a,      &d->k,      &d->v,   &d->gate,
-                          &d->up, &d->turn, &d->sums, &d->states, &d->logits, &d->work};
+                          &d->up, &d->turn, &d->sums, &d->states, &d->logits, &d->work, &d->others};
     float *at = d->memory;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *to[i] = at;
@@ -509,8 +519,14 @@ static sg_status read_words(llama_desk *d, const int32_t *id, sg_error *err)
     const size_t dim = (size_t)d->m->config.dim;
     sg_status st = SG_OK;
 
-    for (int r = 0; r < d->n_rows && !st; r++)
-        st = sg_weights_read(d->x + (size_t)r * dim, d->m->weights, d->m->words, (size_t)id[r] * dim, dim, err);
+    for (int r = 0; r < d->n_rows && !st; r++) {
+        const int own = sg_row_find(d->m->words_rows, id[r]);
+
+        if (own >= 0)
+            memcpy(d->x + (size_t)r * dim, d->m->words_rows->rows->value + (size_t)own * dim, dim * sizeof *d->x);
+        else
+            st = sg_weights_read(d->x + (size_t)r * dim, d->m->weights, d->m->words, (size_t)id[r] * dim, dim, err);
+    }
     return st;
 }
 
@@ -536,11 +552,38 @@ static sg_status run_rows(llama_desk *d, sg_error *err)
     return SG_OK;
 }
 
+/* Logits (n, rows of the file) become (n, vocab), and some of them are those of an adapter's rows, with its low-rank part of these. */
+static void other_logits(llama_desk *d, int n, const float *states, float *logits)
+{
+    const sg_row_set *s = d->m->output_rows;
+    const sg_lora *low = &d->m->output.low;
+    const size_t rows = (size_t)d->m->output.out, vocab = (size_t)d->desk.vocab;
+    const int dim = d->m->config.dim, rank = low->a ? low->a->dim[0] : 0;
+    float *z = d->others + (size_t)n * (size_t)s->n;
+
+    for (int i = n; rows < vocab && i-- > 1;)
+        memmove(logits + (size_t)i * vocab, logits + (size_t)i * rows, rows * sizeof *logits);
+    sg_gemm(d->pool, SG_F32, false, true, n, s->n, dim, 1, states, dim, s->rows->value, dim, 0, d->others, s->n);
+    if (rank)
+        sg_gemm_linear(d->pool, SG_F32, n, states, dim, low->a, NULL, z, rank);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < s->n; k++) {
+            const float *b = rank ? low->b->value + (size_t)s->id[k] * (size_t)rank : NULL;
+            float sum = 0;
+
+            for (int j = 0; j < rank; j++)
+                sum += z[i * rank + j] * b[j];
+            logits[(size_t)i * vocab + (size_t)s->id[k]] = d->others[(size_t)i * (size_t)s->n + (size_t)k] + low->scale * sum;
+        }
+}
+
 static void make_logits(void *ctx, int n, const float *states, float *logits)
 {
     llama_desk *d = ctx;
 
     sg_matrix_times(d->pool, &d->m->output, n, states, NULL, logits, d->sums);
+    if (d->m->output_rows)
+        other_logits(d, n, states, logits);
 }
 
 static sg_status check_pieces(llama_desk *d, const sg_piece *piece, int n, sg_error *err)

@@ -21,18 +21,19 @@ typedef struct source { /* what a folder is made from */
     const char *model;   /* path */
     const sg_gguf *gguf; /* NULL: a folder */
     const sg_tokenizer *tokenizer;
-    const char *chat; /* template, or NULL */
+    sg_bytes tokenizer_json; /* in place of the model's own; empty: that */
+    const char *chat;        /* template, or NULL */
     int end, places;  /* -1: none; 0: not known */
 } source;
 
 static source source_of_llama(const sg_llama *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->chat, m->config.end, m->config.places};
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->tokenizer_json, m->chat, m->config.end, m->config.places};
 }
 
 static source source_of_t5(const sg_t5 *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, NULL, m->config.end, 0};
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, {0}, NULL, m->config.end, 0};
 }
 
 /* eos_token_id: a number, or all of several; NULL: out of memory */
@@ -52,9 +53,8 @@ static json_t *ends_json(const sg_llama_config *c)
 }
 
 /* NULL: out of memory */
-static json_t *llama_config(const sg_llama *m)
+static json_t *llama_config(const sg_llama_config *c, const sg_llama *m)
 {
-    const sg_llama_config *c = &m->config;
     const char *type = c->qk_norm ? "qwen3" : c->qkv_bias ? "qwen2" : "llama";
     const char *class = c->qk_norm ? "Qwen3ForCausalLM" : c->qkv_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM";
     const double bos = sg_gguf_number_or(sg_weights_gguf(m->weights), "tokenizer.ggml.bos_token_id", -1);
@@ -74,37 +74,38 @@ static json_t *llama_config(const sg_llama *m)
     return o;
 }
 
-static json_t *t5_config(const sg_t5 *m)
+static json_t *t5_config(const sg_t5_config *c, bool tied)
 {
-    const sg_t5_config *c = &m->config;
-
     return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:i, s:i, s:i, s:b}", "architectures",
                      "T5ForConditionalGeneration", "model_type", "t5", "d_model", c->dim, "d_kv", c->head_dim, "d_ff", c->ffn, "num_heads",
                      c->heads, "num_layers", c->layers, "num_decoder_layers", c->layers_decoder, "vocab_size", c->vocab,
                      "relative_attention_num_buckets", c->buckets, "relative_attention_max_distance", c->distance, "layer_norm_epsilon",
                      (double)c->eps, "feed_forward_proj", !c->gated ? "relu" : c->act == SG_SILU ? "gated-silu" : "gated-gelu",
-                     "tie_word_embeddings", m->tied, "scale_decoder_outputs", c->scaled, "decoder_start_token_id", c->start, "eos_token_id",
+                     "tie_word_embeddings", tied, "scale_decoder_outputs", c->scaled, "decoder_start_token_id", c->start, "eos_token_id",
                      c->end, "pad_token_id", c->start, "is_encoder_decoder", 1);
 }
 
-/* own: what a .gguf file says (taken over); a folder's config stays as it was. */
+/* own (taken over): what a .gguf file says; a folder's config stays as it was, but for what stands there. */
 static sg_status write_config(json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
 {
     const char *name = dtype == SG_DT_BF16 ? "bfloat16" : dtype == SG_DT_F16 ? "float16" : "float32";
     char *old = sg_path_join(from->model, "config.json"), *to = sg_path_join(dir, "config.json");
-    json_t *o = own;
+    json_t *o = NULL;
     sg_status st = SG_OK;
 
-    if (!old || !to || (from->gguf && !own))
+    if (!old || !to || !own)
         st = sg_fail_memory(err, "config.json");
-    else if (!from->gguf)
-        st = sg_json_read(&o, old, CONFIG_MOST, err);
+    else if (from->gguf)
+        o = json_incref(own);
+    else if (!(st = sg_json_read(&o, old, CONFIG_MOST, err)) && json_object_update(o, own))
+        st = sg_fail_memory(err, "config.json");
     if (!st) {
         const char *key = json_object_get(o, "dtype") ? "dtype" : "torch_dtype";
 
         st = json_object_set_new(o, key, json_string(name)) ? sg_fail_memory(err, "config.json") : sg_json_write(to, o, err);
     }
     json_decref(o);
+    json_decref(own);
     sg_free(old);
     sg_free(to);
     return st;
@@ -219,12 +220,16 @@ static sg_status write_tokenizer_files(const source *from, const char *dir, sg_e
     static const char *const names[] = {"tokenizer.json",          "tokenizer_config.json", "vocab.json",          "merges.txt",
                                         "tokenizer.model",         "spiece.model",          "special_tokens_map.json", "added_tokens.json",
                                         "chat_template.jinja",     "generation_config.json"};
-    sg_status st = SG_OK;
+    sg_status st = from->gguf ? write_tokenizer(from, dir, err) : SG_OK;
+    char *path;
 
-    if (from->gguf)
-        return write_tokenizer(from, dir, err);
-    for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names && !from->gguf && !st; i++)
         st = sg_model_file_copy(from->model, dir, names[i], err);
+    if (st || !from->tokenizer_json.size)
+        return st;
+    path = sg_path_join(dir, names[0]);
+    st = path ? sg_file_write(path, from->tokenizer_json.data, from->tokenizer_json.size, err) : sg_fail_memory(err, "path");
+    sg_free(path);
     return st;
 }
 
@@ -269,6 +274,13 @@ sg_status sg_seq2seq_save_check(const sg_t5 *m, const char *model, const char *d
     return check(&from, dir, err);
 }
 
+sg_status sg_llama_tokenizer_save(const sg_llama *m, const char *model, const char *dir, sg_error *err)
+{
+    const source from = source_of_llama(m, model);
+
+    return write_tokenizer_files(&from, dir, err);
+}
+
 static sg_status save(const sg_params *ps, json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
 {
     sg_status st;
@@ -285,7 +297,15 @@ sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *mo
     const source from = source_of_llama(m, model);
     const sg_status st = sg_decoder_save_check(m, model, dir, err);
 
-    return st ? st : save(&d->params, from.gguf ? llama_config(m) : NULL, &from, dir, dtype, err);
+    if (st)
+        return st;
+    json_t *config = from.gguf ? llama_config(&d->config, m) : json_object();
+    if (config && ((d->config.tied != m->config.tied && json_object_set_new(config, "tie_word_embeddings", json_boolean(d->config.tied))) ||
+                   (d->config.vocab != m->output.out && json_object_set_new(config, "vocab_size", json_integer(d->config.vocab))))) {
+        json_decref(config);
+        config = NULL;
+    }
+    return save(&d->params, config, &from, dir, dtype, err);
 }
 
 sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
@@ -293,5 +313,11 @@ sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model
     const source from = source_of_t5(m, model);
     const sg_status st = sg_seq2seq_save_check(m, model, dir, err);
 
-    return st ? st : save(&d->params, from.gguf ? t5_config(m) : NULL, &from, dir, dtype, err);
+    if (st)
+        return st;
+    const bool tied = d->output == d->words;
+    json_t *config = from.gguf          ? t5_config(&d->config, tied)
+                     : tied == m->tied ? json_object()
+                                       : json_pack("{s:b, s:b}", "tie_word_embeddings", tied, "scale_decoder_outputs", d->config.scaled);
+    return save(&d->params, config, &from, dir, dtype, err);
 }

@@ -13,6 +13,8 @@ sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model
  * model that is being read. */
 sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err);
 sg_status sg_seq2seq_save_check(const sg_t5 *m, const char *model, const char *dir, sg_error *err);
+/* The tokenizer of m, with an adapter's tokens, in the files of a folder that exists. */
+sg_status sg_llama_tokenizer_save(const sg_llama *m, const char *model, const char *dir, sg_error *err);
 
 /* A file of a model's folder into another one; fine where there is none. */
 sg_status sg_model_file_copy(const char *model, const char *dir, const char *name, sg_error *err);

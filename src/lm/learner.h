@@ -10,6 +10,7 @@ typedef struct sg_learner sg_learner;
 typedef struct sg_learner_ops {
     sg_tensor *(*loss)(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth);
     sg_status (*save)(const sg_learner *l, const char *model, const char *dir, sg_error *err);
+    sg_status (*save_tokenizer)(const sg_learner *l, const char *model, const char *dir, sg_error *err); /* one with new tokens */
     void (*free)(sg_learner *l);
 } sg_learner_ops;
 
@@ -37,7 +38,13 @@ static inline sg_tensor *sg_learner_loss(sg_learner *l, sg_graph *g, const sg_le
 /* The adapter, or the model, into a folder; `model` is where it was read from. */
 static inline sg_status sg_learner_save(const sg_learner *l, const char *model, const char *dir, sg_error *err)
 {
-    return l->adapter ? sg_adapter_save(l->adapter, dir, err) : l->ops->save(l, model, dir, err);
+    sg_status st;
+
+    if (!l->adapter)
+        return l->ops->save(l, model, dir, err);
+    if ((st = sg_adapter_save(l->adapter, dir, err)) || !l->adapter->tokenizer)
+        return st;
+    return l->ops->save_tokenizer(l, model, dir, err);
 }
 
 static inline void sg_learner_free(sg_learner *l)
@@ -55,9 +62,10 @@ static inline sg_status sg_learner_made(sg_learner **out, sg_learner *l, sg_stat
     return opened;
 }
 
-/* For the files of learners: an adapter as the options say; words: the table that a prompt's vectors are drawn from. */
+/* For the files of learners: an adapter as the options say; words: the table that a prompt's vectors are drawn from; vocab: tokens with
+ * new ones, 0: none are new. */
 sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
-                             const sg_param *words, sg_error *err);
+                             const sg_param *words, int vocab, sg_error *err);
 sg_status sg_learner_llama(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
 sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
 

@@ -73,14 +73,14 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     const bool full = strcmp(c->method, "full") == 0;
     sg_status st;
 
-    if (strcmp(c->method, "prompt") == 0 || strcmp(c->method, "last") == 0)
+    if (strcmp(c->method, "prompt") == 0 || strcmp(c->method, "last") == 0 || strcmp(c->method, "tokens") == 0)
         return sg_fail(err, SG_ERR_USAGE, "method: expected lora, bottleneck or full for a T5, found %s", c->method);
     if ((st = sg_t5_open(&l->m, job->model, err)) || (full && (st = sg_seq2seq_save_check(l->m, job->model, job->out, err))))
         return st;
     const sg_t5_config *of = sg_t5_config_of(l->m);
-    const sg_adapter_host host = sg_t5_host(of);
+    const sg_adapter_host host = sg_t5_host(l->m);
     if ((st = sg_seq2seq_new(&l->d, l->m, &(sg_seq2seq_spec){.learns = full, .keep_bits = c->keep_bits}, pool, err)) ||
-        (!full && (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, NULL, err))))
+        (!full && (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, NULL, 0, err))))
         return st;
     sg_seq2seq_adapt(l->d, l->learner.adapter);
     l->learner.weights = &l->d->params;
@@ -94,7 +94,7 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
 
 sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
 {
-    static const sg_learner_ops ops = {loss, save, learner_free};
+    static const sg_learner_ops ops = {loss, save, NULL, learner_free};
     learner *l = sg_alloc_zero(1, sizeof *l);
 
     *out = NULL;

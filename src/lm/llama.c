@@ -369,7 +369,7 @@ sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weigh
     *out = NULL;
     if (!m)
         return sg_fail_memory(err, "model");
-    *m = (sg_llama){.config = *c, .weights = w, .tokenizer = t, .params = {.bare = true}};
+    *m = (sg_llama){.config = *c, .weights = w, .tokenizer = t, .own_tokenizer = t, .params = {.bare = true}};
     if (t && sg_tokenizer_size(t) > c->vocab)
         st = sg_fail(err, SG_ERR_FORMAT,
                      "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
@@ -398,7 +398,7 @@ void sg_llama_close(sg_llama *m)
     sg_matrix_close(&m->output);
     sg_params_free(&m->params);
     if (m->owned) {
-        sg_tokenizer_close((sg_tokenizer *)(uintptr_t)m->tokenizer);
+        sg_tokenizer_close((sg_tokenizer *)(uintptr_t)m->own_tokenizer);
         sg_weights_close((sg_weights *)(uintptr_t)m->weights);
     }
     sg_free(m->chat);

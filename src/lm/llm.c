@@ -168,6 +168,11 @@ sg_status sg_llm_adapt(sg_llm *l, const char *dir, sg_error *err)
 
     if (st || (st = sg_sentence_adapt(l->sentence, dir, err)))
         return st;
+    sg_encoder_free(l->counter); /* its tokenizer may be another one now */
+    l->counter = NULL;
+    if ((l->decoder || l->t5) &&
+        (st = sg_encoder_new(&l->counter, l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5), err)))
+        return st;
     sg_free(l->adapter);
     return (l->adapter = sg_strdup(dir)) ? SG_OK : sg_fail_memory(err, "adapter");
 }

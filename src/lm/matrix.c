@@ -120,7 +120,7 @@ void sg_matrix_close(sg_matrix *m)
 /* ---- weights of a graph ----------------------------------------------------------------------------------------------------- */
 static sg_status take_values(sg_param *p, sg_error *err)
 {
-    return (p->value = sg_alloc_array(p->count, sizeof *p->value)) ? SG_OK : sg_fail_memory(err, p->name);
+    return (p->value = sg_alloc_zero(p->count, sizeof *p->value)) ? SG_OK : sg_fail_memory(err, p->name);
 }
 
 static sg_param *declare(const sg_taking *how, int flags, int rows, int in, const char *name)
@@ -148,23 +148,24 @@ sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name,
 
 sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err)
 {
-    sg_param *p = *out = declare(how, 0, from->out, from->in, name);
+    sg_param *p = *out = declare(how, 0, how->rows > from->out ? how->rows : from->out, from->in, name);
+    const bool copy = how->learns || how->rows > 0;
     sg_status st;
 
     if (!p)
         return sg_fail_memory(err, name);
-    if (!how->learns && from->dense) {
+    if (!copy && from->dense) {
         sg_param_map(p, from->dense->value);
         return SG_OK;
     }
-    if (!how->learns && how->keep_bits && from->blocks.bits < 16) {
+    if (!copy && how->keep_bits && from->blocks.bits < 16) {
         p->blocks = &from->blocks;
         return SG_OK;
     }
     if ((st = take_values(p, err)))
         return st;
     if (from->dense)
-        memcpy(p->value, from->dense->value, p->count * sizeof *p->value);
+        memcpy(p->value, from->dense->value, from->dense->count * sizeof *p->value);
     else
         sg_blocks_decode(how->pool, &from->blocks, p->value);
     return SG_OK;
@@ -175,9 +176,9 @@ sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, i
 {
     sg_status st;
 
-    if (!(*out = declare(how, 0, rows, in, name)))
+    if (!(*out = declare(how, 0, how->rows > rows ? how->rows : rows, in, name)))
         return sg_fail_memory(err, name);
-    return (st = take_values(*out, err)) ? st : sg_weights_read((*out)->value, w, from, 0, (*out)->count, err);
+    return (st = take_values(*out, err)) ? st : sg_weights_read((*out)->value, w, from, 0, (size_t)rows * (size_t)in, err);
 }
 
 /* ---- products --------------------------------------------------------------------------------------------------------------- */

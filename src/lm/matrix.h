@@ -25,6 +25,7 @@ typedef struct sg_taking {
     sg_params *to; /* bare */
     bool learns, keep_bits;
     sg_pool *pool;
+    int rows; /* tables: at least so many, those that the file lacks are zeros; above 0: always a copy */
 } sg_taking;
 sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err);
 /* from NULL: *out NULL */

@@ -34,10 +34,15 @@ static sg_status merge_llama(size_t *weights, const merging *j, sg_error *err)
 
     if ((st = sg_llama_open(&m, j->model, err)) || (!j->gguf && (st = sg_decoder_save_check(m, j->model, j->out, err))))
         goto done;
-    const sg_adapter_host host = sg_llama_host(sg_llama_config_of(m));
-    const sg_decoder_spec spec = {.learn_from = j->adapter ? 0 : host.layers}; /* a copy to merge into */
-    if ((j->adapter && (st = sg_adapter_open(&a, j->adapter, &host, err))) || (st = sg_decoder_new(&d, m, &spec, j->pool, err)) ||
-        (a && (st = sg_adapter_merge(&d->params, a, j->pool, err))))
+    const sg_adapter_host host = sg_llama_host(m);
+    if (j->adapter && (st = sg_adapter_open(&a, j->adapter, &host, err)))
+        goto done;
+    sg_llama_adapt(m, a);
+    const sg_decoder_spec spec = {.learn_from = j->adapter ? 0 : host.layers, .own_head = sg_adapter_head(a).a != NULL}; /* a copy to merge into */
+    if ((st = sg_decoder_new(&d, m, &spec, j->pool, err)))
+        goto done;
+    sg_decoder_adapt(d, a);
+    if (a && (st = sg_adapter_merge(&d->params, a, j->pool, err)))
         goto done;
     *weights = sg_params_count(&d->params);
     st = j->gguf ? sg_decoder_to_gguf(d, m, j->model, j->out, j->type, err)
@@ -58,11 +63,15 @@ static sg_status merge_t5(size_t *weights, const merging *j, sg_error *err)
 
     if ((st = sg_t5_open(&m, j->model, err)) || (!j->gguf && (st = sg_seq2seq_save_check(m, j->model, j->out, err))))
         goto done;
-    const sg_adapter_host host = sg_t5_host(sg_t5_config_of(m));
-    if ((j->adapter && (st = sg_adapter_open(&a, j->adapter, &host, err))) ||
-        (st = sg_seq2seq_new(&d, m, &(sg_seq2seq_spec){.learns = j->adapter != NULL}, j->pool, err)) ||
+    const sg_adapter_host host = sg_t5_host(m);
+    if (j->adapter && (st = sg_adapter_open(&a, j->adapter, &host, err)))
+        goto done;
+    const bool own_head = sg_adapter_head(a).a != NULL;
+    if ((st = sg_seq2seq_new(&d, m, &(sg_seq2seq_spec){.learns = a != NULL, .own_head = own_head}, j->pool, err)) ||
         (a && (st = sg_adapter_merge(&d->params, a, j->pool, err))))
         goto done;
+    if (own_head)
+        sg_seq2seq_unscale(d);
     *weights = sg_params_count(&d->params);
     st = j->gguf ? sg_seq2seq_to_gguf(d, m, j->model, j->out, j->type, err)
                  : sg_seq2seq_save(d, m, j->model, j->out, (sg_dtype)j->type, err);

@@ -274,11 +274,12 @@ sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err)
 
     if (!s->decoder && !s->t5)
         return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family and T5s alone", dir);
-    const sg_adapter_host host = s->decoder ? sg_llama_host(sg_llama_config_of(s->decoder)) : sg_t5_host(sg_t5_config_of(s->t5));
+    const sg_adapter_host host = s->decoder ? sg_llama_host(s->decoder) : sg_t5_host(s->t5);
     if ((st = sg_adapter_open(&a, dir, &host, err)))
         return st;
     if (s->decoder) {
         sg_llama_adapt(s->decoder, a);
+        s->tokenizer = sg_llama_tokenizer(s->decoder);
         s->places = sg_llama_places(s->decoder);
         s->tokens = s->tokens < s->places ? s->tokens : s->places;
     } else {

@@ -32,6 +32,7 @@ sg_param *sg_seq2seq_matrix(sg_seq2seq *d, bool decoder, int block, sg_t5_part p
 typedef struct maker {
     sg_seq2seq *d;
     sg_taking how;
+    bool own_head;
     sg_error *err;
 } maker;
 
@@ -86,6 +87,11 @@ static sg_status make_words(maker *k, const sg_t5 *m)
     sg_status st;
 
     how.keep_bits = false;
+    if (m->tied && k->own_head) {
+        if ((st = sg_matrix_take(&d->words, &m->output, name, &how, k->err)))
+            return st;
+        return sg_matrix_take(&d->output, &m->output, "lm_head.weight", &how, k->err);
+    }
     if (m->tied) {
         st = sg_matrix_take(&d->output, &m->output, name, &how, k->err);
         d->words = d->output;
@@ -99,13 +105,13 @@ static sg_status make_words(maker *k, const sg_t5 *m)
 sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool, sg_error *err)
 {
     sg_seq2seq *d = sg_alloc_zero(1, sizeof *d);
-    maker k = {.d = d, .err = err};
+    maker k = {.d = d, .own_head = spec->own_head, .err = err};
     sg_status st;
 
     *out = NULL;
     if (!d)
         return sg_fail_memory(err, "model");
-    k.how = (sg_taking){&d->params, spec->learns, spec->keep_bits, pool};
+    k.how = (sg_taking){&d->params, spec->learns, spec->keep_bits, pool, 0};
     d->config = m->config;
     d->params.bare = true;
     if (!m->decoder.layers)
@@ -128,6 +134,16 @@ void sg_seq2seq_free(sg_seq2seq *d)
     sg_free(d->encoder.block);
     sg_free(d->decoder.block);
     sg_free(d);
+}
+
+void sg_seq2seq_unscale(sg_seq2seq *d)
+{
+    const float scale = d->config.scaled ? 1 / sqrtf((float)d->config.dim) : 1;
+
+    for (size_t i = 0; i < d->output->count && scale != 1; i++)
+        d->output->value[i] *= scale;
+    d->output->version++;
+    d->config.scaled = false;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------------------------------------- */
@@ -206,5 +222,5 @@ sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const
 {
     if (d->config.scaled)
         x = sg_scale(g, x, 1 / sqrtf((float)d->config.dim));
-    return sg_softmax_ce(g, x, d->output, NULL, target, NULL, 1, smooth);
+    return sg_lora_ce(g, x, d->output, &d->head, NULL, NULL, target, NULL, smooth);
 }

@@ -17,16 +17,21 @@ typedef struct sg_seq2seq {
     sg_params params; /* names as in a folder: encoder.block.0.layer.0.SelfAttention.q.weight, ... */
     sg_seq2seq_stack encoder, decoder;
     sg_param *words, *output; /* output: words when the model has one table for both */
+    sg_lora head;             /* of output; borrowed from an adapter */
 } sg_seq2seq;
 
 typedef struct sg_seq2seq_spec {
     bool learns;    /* all of it; else nothing */
+    bool own_head;  /* the output matrix is a table of its own, even where the model has one for both */
     bool keep_bits; /* matrices that do not learn stay in the few bits of their file */
 } sg_seq2seq_spec;
 
 /* Over the weights of m, which must outlive it and have a decoder. */
 sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool, sg_error *err);
 void sg_seq2seq_free(sg_seq2seq *d);
+/* Puts the scale of the states before the output matrix, which must be a table of its own, into that: files of T5s with such a matrix
+ * know no scale. */
+void sg_seq2seq_unscale(sg_seq2seq *d);
 /* The matrix `part` of a block, and where an adapter's part goes beside it; the model must have it (sg_t5_has). */
 sg_param *sg_seq2seq_matrix(sg_seq2seq *d, bool decoder, int block, sg_t5_part part, sg_lora **low);
 

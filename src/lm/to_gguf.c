@@ -79,6 +79,12 @@ static sg_status put_merges(sg_gguf_out *o, const json_t *merges, const char *wh
     return st;
 }
 
+/* tokenizer.json: the model's own, or an adapter's. */
+static sg_status read_tokenizer(json_t **out, const sg_llama *m, const char *path, sg_error *err)
+{
+    return m->tokenizer_json.size ? sg_json_parse(out, m->tokenizer_json, path, err) : sg_json_read(out, path, SG_GGUF_SOURCE_MOST, err);
+}
+
 static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model, const char *arch, sg_error *err)
 {
     char *path = sg_path_join(model, "tokenizer.json"), *config_path = sg_path_join(model, "config.json");
@@ -86,7 +92,7 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
     json_t *root = NULL, *config = NULL, *part = NULL, *merges = NULL;
     sg_status st = path && config_path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (st || (st = sg_json_read(&root, path, SG_GGUF_SOURCE_MOST, err)) || (st = sg_json_read(&config, config_path, SG_GGUF_SOURCE_MOST, err)) ||
+    if (st || (st = read_tokenizer(&root, m, path, err)) || (st = sg_json_read(&config, config_path, SG_GGUF_SOURCE_MOST, err)) ||
         (st = sg_tokenizer_gguf_family(&family, root, path, err)) || (st = sg_json_need_object(&part, root, "model", path, err)) ||
         (st = sg_json_need_array(&merges, part, "merges", path, err)))
         goto done;
@@ -178,6 +184,10 @@ sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char 
 
     if (st)
         return st;
+    if (from && m->tokenizer_json.size)
+        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a model's folder, or one to write: a .gguf file's tokens are taken as they are", model);
+    if (st)
+        goto done;
     if (from)
         sg_gguf_put_file(o, from);
     else if ((st = put_folder(o, m, model, arch, err)))

@@ -191,9 +191,9 @@ static void gguf_name(char out[96 + 8], const sg_t5_config *c, const char *name)
 }
 
 /* A table for both words and output that is not scaled has to be there twice: without an own output a reader scales. */
-static bool needs_output(const sg_t5 *m)
+static bool needs_output(const sg_seq2seq *d)
 {
-    return m->tied && !m->config.scaled;
+    return d->output == d->words && !d->config.scaled;
 }
 
 sg_status sg_seq2seq_to_gguf(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *path, int type, sg_error *err)
@@ -216,12 +216,12 @@ sg_status sg_seq2seq_to_gguf(const sg_seq2seq *d, const sg_t5 *m, const char *mo
         /* of biases by distance llama.cpp takes numbers, no blocks */
         sg_gguf_describe(o, name, d->params.list[i], strstr(name, "attn_rel_b") ? SG_GGUF_F32_TYPE : type);
     }
-    if (needs_output(m))
+    if (needs_output(d))
         sg_gguf_describe(o, "output.weight", d->output, type);
     st = sg_gguf_out_begin(o, path, err);
     for (size_t i = 0; i < d->params.n && !st; i++)
         st = sg_gguf_put_numbers(o, d->params.list[i], NULL, NULL, err);
-    if (needs_output(m) && !st)
+    if (needs_output(d) && !st)
         st = sg_gguf_put_numbers(o, d->output, NULL, NULL, err);
     if (!st)
         st = sg_gguf_out_commit(o, err);

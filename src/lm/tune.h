@@ -9,13 +9,14 @@
 #include <jansson.h>
 
 #define SG_TUNE_OPTIONS(X)                                                                                                           \
-    X(choice, method, lora, 0, 0, "lora|bottleneck|prompt|last|full: tune: low-rank parts, layers behind attention and feed-forward, vectors in front, last layers, everything") \
+    X(choice, method, lora, 0, 0, "lora|bottleneck|prompt|tokens|last|full: tune: low-rank parts, layers behind attention and feed-forward, vectors in front, new tokens alone, last layers, everything") \
+    X(text, new_tokens, "", 0, 255, "tune, lora, tokens, full: a file of new tokens, one a line, perhaps with a tab and a phrase that it begins as the mean of; their rows learn") \
     X(int, rank, 8, 1, 4096, "tune, lora: rank of the parts; bottleneck: numbers in between") \
     X(float, alpha, 16, 0, 100000, "tune, lora: what the parts give is multiplied by alpha / rank")                                  \
     X(bool, rslora, false, 0, 1, "tune, lora: by alpha / sqrt(rank) instead")                                                        \
     X(float, dropout, 0, 0, 0.9, "tune, lora: share of what goes into the parts that is dropped")                                    \
     X(text, targets, all, 0, 255,                                                                                                    \
-      "tune, lora, bottleneck: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj (T5: q, k, v, o, wi, wo)") \
+      "tune, lora, bottleneck: matrices that have parts, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj (T5: q, k, v, o, wi, wo); lm_head, by name alone") \
     X(text, layers, all, 0, 255, "tune, lora, bottleneck: layers that have parts, from 0 (20-29), and their ranks if not rank (0-19:4,20-29:16)") \
     X(int, soft, 20, 1, 65536, "tune, prompt: vectors in front of every text")                                                       \
     X(int, last, 2, 1, 1000, "tune, last: layers that learn")                                                                        \

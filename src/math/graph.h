@@ -248,6 +248,17 @@ sg_param *sg_table(sg_graph *g, sg_tensor *x);
  * sum(weight * ce) / sum(weight). `scale` multiplies the logits (1/temperature). label_smoothing in [0, 1). */
 sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
                          const float *weight, float scale, float label_smoothing);
+/* The same with a low-rank part beside the table, z (rows, r), b (n, r): logits = x table^T + z b^T (b NULL: none). And with rows of a
+ * table that does not learn itself, rows (k, d), which do: rows id[0] < ... < id[k - 1] of the table must have their numbers (rows NULL:
+ * none; id borrowed until the next begin). */
+typedef struct sg_ce_beside {
+    sg_tensor *z;
+    sg_param *b;
+    sg_param *rows;
+    const int32_t *id;
+} sg_ce_beside;
+sg_tensor *sg_softmax_ce_beside(sg_graph *g, sg_tensor *x, sg_param *table, const sg_ce_beside *beside, const int32_t *target,
+                                const float *weight, float scale, float label_smoothing);
 /* The same over a range of the table per row: logits over rows begin[r] .. begin[r]+size[r] only (per-level code
  * vocabularies of semantic IDs). target is absolute. */
 sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,

@@ -5,6 +5,9 @@
  *   dx_r = c_r (sum_j p_rj w_j - (1 - e) w_t - e mean_j w_j)       c_r = scale a_r / sum a     p_rj = exp(l_rj - lse_r)
  *   dw_j = sum_r c_r (p_rj - e / n - (1 - e) [j = t]) x_r          db_j the same without x_r
  *
+ * A low-rank part z (rows, r), b (n, r) beside the table adds scale z_r.b_j to l_rj (softmax_ce_low.c);
+ * of a frozen table some rows may learn (softmax_ce_rows.c).
+ *
  * x (rows, d), w (n, d). Rows with a loss are gathered by range; a tile of rows meets the range block by block, so that a
  * block of logits stays in the cache. Forward: one product for the logits and, as in flash attention, one more for
  * sum_j p_rj w_j under the running maximum. Backward: the logits again, then dw. Pieces: row tiles forward, item
@@ -25,6 +28,8 @@ static void logits(const sg_ce *p, float *l, const sg_ce_group *g, int row, int 
 {
     sg_gemm(NULL, p->precision, false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
             p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, SG_CE_BLOCK);
+    if (p->low.z)
+        sg_ce_low_logits(p, l, row, n_rows, item, n_items);
 }
 
 void sg_ce_finish(const sg_ce *p, const sg_ce_part *t, const float *most, const double *sum, const float *at_target)
@@ -43,8 +48,12 @@ void sg_ce_finish(const sg_ce *p, const sg_ce_part *t, const float *most, const 
         if (p->smooth > 0) {
             for (int i = 0; i < d; i++)
                 mean += (double)xr[i] * g->mean_w[i];
+            for (int i = 0; i < p->low.r; i++)
+                mean += (double)p->low.zs[(size_t)row * (size_t)p->low.up + (size_t)i] * p->low.mean[i];
             p->loss[row] -= p->smooth * p->scale * (mean + g->mean_b);
         }
+        if (p->low.dzs)
+            sg_ce_low_finish(p, row, sum[r]);
         for (int i = 0; i < d && dxs; i++)
             dxs[(size_t)r * d + i] = dxs[(size_t)r * d + i] / (float)sum[r] - (1 - p->smooth) * wt[i] -
                                      (p->smooth > 0 ? p->smooth * g->mean_w[i] : 0);
@@ -59,7 +68,7 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
     const sg_ce_group *g = &p->groups[t->group];
     const int n_rows = t->end - t->begin, d = p->d;
     float *dxs = p->dxs ? p->dxs + (size_t)t->begin * d : NULL;
-    float most[SG_CE_TILE], at_target[SG_CE_TILE];
+    float most[SG_CE_TILE], at_target[SG_CE_TILE], down[SG_CE_TILE];
     double sum[SG_CE_TILE];
 
     for (int r = 0; r < n_rows; r++) {
@@ -78,16 +87,17 @@ static void tile_forward(void *ctx, size_t n_piece, size_t begin, size_t end, in
         for (int r = 0; r < n_rows; r++) {
             float *lr = l + (size_t)r * SG_CE_BLOCK;
             const int target = p->target[t->begin + r] - g->begin - item;
-            float down;
 
             if (target >= 0 && target < n_items)
                 at_target[r] = lr[target] + (bias ? p->scale * bias[target] : 0);
-            down = k->ce_row(lr, (size_t)n_items, bias, p->scale, &most[r], &sum[r]);
+            down[r] = k->ce_row(lr, (size_t)n_items, bias, p->scale, &most[r], &sum[r]);
             if (keep)
                 p->kept_most[sg_ce_kept_row(g, t->begin + r, item)] = most[r];
-            if (dxs && item > 0 && down != 1)
-                k->scale(dxs + (size_t)r * d, down, dxs + (size_t)r * d, (size_t)d);
+            if (dxs && item > 0 && down[r] != 1)
+                k->scale(dxs + (size_t)r * d, down[r], dxs + (size_t)r * d, (size_t)d);
         }
+        if (p->low.dzs)
+            sg_ce_low_sums(p, l, down, t->begin, n_rows, item, n_items);
         if (dxs)
             sg_gemm(NULL, p->precision, false, false, n_rows, d, n_items, 1, l, SG_CE_BLOCK,
                     p->table->value + (size_t)(g->begin + item) * d, d, item > 0, dxs, d);
@@ -129,6 +139,8 @@ static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, 
             if (p->dbias)
                 k->add(p->dbias + item, p->dbias + item, lr, (size_t)n_items);
         }
+        if (p->low.db)
+            sg_ce_low_back(p, l, row, n_rows, item, n_items);
         if (p->dtable)
             sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK, p->xs + (size_t)row * d, d, 1,
                     p->dtable + (size_t)item * d, d);
@@ -158,7 +170,8 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
         sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, sg_row_grain((size_t)p->d), rows_backward, p);
     p->dtable = sg_param_grad(g, p->table);
     p->dbias = sg_param_grad(g, p->bias);
-    if (!p->dtable && !p->dbias)
+    sg_ce_rows_back(g, p);
+    if (!sg_ce_low_back_open(g, p) || (!p->dtable && !p->dbias && !p->low.db))
         return;
     for (int i = 0; i < p->n_groups; i++)
         for (int j = 0; j < i; j++)
@@ -167,6 +180,7 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
     /* two ranges that share table rows: one after the other */
     sg_parallel_for(disjoint ? sg_graph_pool(g) : NULL, (size_t)p->n_blocks, 1, p->bf16 ? sg_ce_bf16_backward : block_backward,
                     p);
+    sg_ce_low_back_close(g, p);
 }
 
 /* Finds or adds the group of a range. */
@@ -299,7 +313,7 @@ static bool keep_logits(sg_graph *g, sg_ce *p)
 
 static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *begin,
                                 const int32_t *size, const int32_t *target, const float *weight, float scale,
-                                float smooth)
+                                float smooth, const sg_ce_beside *beside)
 {
     const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
     const int d = table && table->rank == 2 ? table->dim[1] : 0;
@@ -316,8 +330,10 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
     *p = (sg_ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
-    learns = sg_graph_training(g) && (x->needs_grad || sg_param_trains(g, table) || sg_param_trains(g, bias));
-    if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p))
+    const bool items_learn = sg_param_trains(g, table) || sg_param_trains(g, bias) || sg_param_trains(g, beside->b);
+    learns = items_learn || sg_wants(g, x) || sg_wants(g, beside->z) || sg_param_trains(g, beside->rows);
+    if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p) ||
+        (beside->b && !sg_ce_low_open(g, p, beside->z, beside->b)) || (beside->rows && !sg_ce_rows_open(g, p, beside->rows, beside->id)))
         return NULL;
     p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);
     p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
@@ -330,7 +346,7 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
         return NULL;
     if ((p->bf16 = sg_ce_bf16_fits(p)) && !sg_ce_bf16_open(g, p))
         return NULL;
-    if ((sg_param_trains(g, table) || sg_param_trains(g, bias)) && !keep_logits(g, p))
+    if (items_learn && !keep_logits(g, p))
         return NULL;
     sg_parallel_for(sg_graph_pool(g), (size_t)p->n_tiles, 1, p->bf16 ? sg_ce_bf16_forward : tile_forward, p);
     for (int r = 0; r < p->n_rows; r++)
@@ -344,11 +360,17 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
 sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
                          const float *weight, float scale, float label_smoothing)
 {
-    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing);
+    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
+}
+
+sg_tensor *sg_softmax_ce_beside(sg_graph *g, sg_tensor *x, sg_param *table, const sg_ce_beside *beside, const int32_t *target,
+                                const float *weight, float scale, float label_smoothing)
+{
+    return beside->b && !beside->z ? NULL : cross_entropy(g, x, table, NULL, NULL, NULL, target, weight, scale, label_smoothing, beside);
 }
 
 sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
                                const int32_t *target, const float *weight, float scale, float label_smoothing)
 {
-    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing);
+    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum { BLOCK = SG_CE_BLOCK, STRIP = 24, CHUNK = 128, ROWS_LEAST = 64 };
+_Static_assert(2 + CHUNK / 2 + CHUNK <= SG_CE_TILE, "what the way back works in is (SG_CE_TILE, BLOCK)");
 
 static size_t least(size_t a, size_t b)
 {
@@ -85,13 +86,15 @@ bool sg_ce_bf16_open(sg_graph *g, sg_ce *p)
 
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
 
-/* l (n_rows, BLOCK) = scale x w^T of rows `row`.. and a block of n_items */
-static void logits(const sg_ce *p, float *l, int row, int n_rows, size_t block, int n_items)
+/* l (n_rows, BLOCK) = scale x w^T of rows `row`.. and a block of n_items, those from `item` on of its range */
+static void logits(const sg_ce *p, float *l, int row, int n_rows, size_t block, int item, int n_items)
 {
     sg_kernels_best()->product_pairs(&(sg_pairs){.m = n_rows, .n = padded(n_items), .k = p->d / 2,
                                                  .a = (const uint32_t *)(const void *)(p->x_bf16 + (size_t)row * (size_t)p->d),
                                                  .a_row = (size_t)p->d / 2, .a_pair = 1, .b = across_of(p, block),
                                                  .b_pair = BLOCK, .c = l, .c_row = BLOCK, .gain = p->scale});
+    if (p->low.z)
+        sg_ce_low_logits(p, l, row, n_rows, item, n_items);
 }
 
 /* Rows of x in both orders. A tile begins at an even row of its group. */
@@ -126,7 +129,7 @@ static void strip_forward(const sg_ce *p, const sg_ce_part *t, sums *s, int firs
     const float *bias = p->bias ? p->bias->value + g->begin + item : NULL;
     float l[STRIP * BLOCK];
 
-    logits(p, l, t->begin + first, n, block, n_items);
+    logits(p, l, t->begin + first, n, block, item, n_items);
     for (int i = 0; i < n; i++) {
         float *lr = l + (size_t)i * BLOCK;
         const int r = first + i, target = p->target[t->begin + r] - g->begin - item;
@@ -136,6 +139,8 @@ static void strip_forward(const sg_ce *p, const sg_ce_part *t, sums *s, int firs
         s->down[r] = k->ce_row(lr, (size_t)n_items, bias, p->scale, &s->most[r], &s->sum[r]);
         k->to_bf16(e + (size_t)i * BLOCK, lr, (size_t)padded(n_items));
     }
+    if (p->low.dzs)
+        sg_ce_low_sums(p, l, s->down + first, t->begin + first, n, item, n_items);
     if (p->dxs)
         k->product_pairs(&(sg_pairs){.m = n, .n = d, .k = padded(n_items) / 2, .a = (const uint32_t *)(const void *)e,
                                      .a_row = BLOCK / 2, .a_pair = 1, .b = along_of(p, block), .b_pair = (size_t)d,
@@ -203,6 +208,7 @@ void sg_ce_bf16_backward(void *ctx, size_t piece, size_t begin, size_t end, int 
     float ones[BLOCK];
     float *l = p->work + (size_t)thread * SG_CE_TILE * BLOCK; /* two rows; then pairs (CHUNK / 2, BLOCK) */
     uint32_t *pairs = (uint32_t *)(void *)(l + 2 * BLOCK);
+    float *all = l + (2 + CHUNK / 2) * BLOCK; /* (CHUNK, BLOCK), where a low-rank part wants them as numbers */
 
     for (int i = 0; i < BLOCK; i++)
         ones[i] = 1;
@@ -213,14 +219,18 @@ void sg_ce_bf16_backward(void *ctx, size_t piece, size_t begin, size_t end, int 
             const int row = g->first + first + r, both = r + 1 < n ? 2 : 1;
 
             if (b->begin >= p->kept_items)
-                logits(p, l, row, both, begin, n_items);
+                logits(p, l, row, both, begin, b->begin, n_items);
             grad_row(p, b, row, l);
             if (both == 2)
                 grad_row(p, b, row + 1, l + BLOCK);
             else
                 memset(l + BLOCK, 0, BLOCK * sizeof *l);
             k->pair_rows(pairs + (size_t)(r / 2) * BLOCK, l, l + BLOCK, (size_t)padded(n_items));
+            if (p->low.db)
+                memcpy(all + (size_t)r * BLOCK, l, (size_t)both * BLOCK * sizeof *l);
         }
+        if (p->low.db)
+            sg_ce_low_back(p, all, g->first + first, n, b->begin, n_items);
         if (p->dtable)
             k->product_pairs(&(sg_pairs){.m = n_items, .n = p->d, .k = (n + 1) / 2, .a = pairs, .a_row = 1, .a_pair = BLOCK,
                                          .b = p->x_pairs + (g->first_pair + (size_t)first / 2) * d, .b_pair = d,

@@ -32,3 +32,13 @@ sg_tensor *sg_lora_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias
     x = sg_linear(g, x, w, bias);
     return l->a ? sg_plus(g, x, sg_linear(g, sg_linear_act(g, x, l->a, l->a_bias, l->act, 0), l->b, l->b_bias)) : x;
 }
+
+sg_tensor *sg_lora_ce(sg_graph *g, sg_tensor *x, sg_param *w, const sg_lora *l, sg_param *rows, const int32_t *id, const int32_t *target,
+                      const float *weight, float smooth)
+{
+    sg_ce_beside beside = {.b = l->b, .rows = rows, .id = id};
+
+    if (l->a)
+        beside.z = sg_scale(g, sg_linear(g, sg_dropout(g, x, l->dropout), l->a, NULL), l->scale);
+    return sg_softmax_ce_beside(g, x, w, &beside, target, weight, 1, smooth);
+}

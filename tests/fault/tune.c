@@ -7,6 +7,7 @@
 #include "lm/folder.h"
 #include "lm/lessons.h"
 #include "lm/merge.h"
+#include "lm/new_tokens.h"
 #include "lm/to_gguf.h"
 #include "lm/tune.h"
 #include "folder.h"
@@ -18,6 +19,7 @@ typedef struct parts {
     sg_llama *m;
     sg_decoder *d;
     sg_adapter *a;
+    sg_new_tokens tokens;
 } parts;
 
 static sg_status read_lessons(void *ctx, sg_error *err)
@@ -44,8 +46,52 @@ static sg_status open_adapter(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_adapter *a;
-    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(p->m))}, err);
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p->m)}, err);
 
+    sg_adapter_free(a);
+    return st;
+}
+
+static sg_status open_rows(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    sg_adapter *a;
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/llamarows", (sg_adapter_host[]){sg_llama_host(p->m)}, err);
+
+    sg_adapter_free(a);
+    return st;
+}
+
+static sg_status read_tokens(void *ctx, sg_error *err)
+{
+    const parts *p = ctx;
+    char path[300];
+    sg_new_tokens t;
+
+    snprintf(path, sizeof path, "%s/tokens.txt", folder);
+    const sg_status st = sg_new_tokens_read(&t, path, p->m, MODEL, err);
+    if (!st)
+        sg_new_tokens_free(&t);
+    return st;
+}
+
+static sg_status give_tokens(void *ctx, sg_error *err)
+{
+    parts *p = ctx;
+    const sg_adapter_host host = sg_llama_host(p->m);
+    const sg_adapter_config config = {.kind = SG_ADAPTER_TOKENS, .vocab = p->tokens.vocab};
+    sg_adapter *a;
+    sg_status st = sg_adapter_new(&a, &config, &host, NULL, 1, err);
+
+    if (st)
+        return st;
+    if (!(st = sg_new_tokens_give(&p->tokens, a, p->m, err))) {
+        st = sg_adapter_save(a, out, err);
+        p->tokens.with = a->tokenizer; /* for the next time */
+        p->tokens.json = a->tokenizer_json;
+        a->tokenizer = NULL;
+        a->tokenizer_json = (sg_buf){0};
+    }
     sg_adapter_free(a);
     return st;
 }
@@ -182,17 +228,28 @@ static void everything_survives_every_fault(void **state)
     assert_int_equal(sg_file_write(data, lines, sizeof lines - 1, &err), SG_OK);
     char prompts[300];
     snprintf(prompts, sizeof prompts, "%s/prompts.jsonl", folder);
+    char tokens[300];
+    snprintf(tokens, sizeof tokens, "%s/tokens.txt", folder);
+    assert_int_equal(sg_file_write(tokens, "<x>\tab\n<y>\n", 11, &err), SG_OK);
     assert_int_equal(sg_file_write(prompts, asked, sizeof asked - 1, &err), SG_OK);
     assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
     assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
     assert_int_equal(sg_decoder_new(&p.d, p.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
-    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(p.m))}, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p.m)}, &err), SG_OK);
     /* ends where PCRE2 goes without memory of its own */
     assert_true(faults_walk(FAULTS_ALLOC, read_lessons, NULL, &p) >= 10);
     assert_true(faults_walk(FAULTS_IO, read_lessons, NULL, &p) >= 2);
     assert_true(faults_walk(FAULTS_ALLOC, make_decoder, NULL, &p) >= 30);
     assert_true(faults_walk(FAULTS_ALLOC, open_adapter, NULL, &p) >= 20);
     assert_true(faults_walk(FAULTS_IO, open_adapter, NULL, &p) >= 2);
+    assert_true(faults_walk(FAULTS_ALLOC, open_rows, NULL, &p) >= 40);
+    assert_true(faults_walk(FAULTS_IO, open_rows, NULL, &p) >= 3);
+    assert_true(faults_walk(FAULTS_ALLOC, read_tokens, NULL, &p) >= 10);
+    assert_true(faults_walk(FAULTS_IO, read_tokens, NULL, &p) >= 2);
+    assert_int_equal(sg_new_tokens_read(&p.tokens, tokens, p.m, MODEL, &err), SG_OK);
+    assert_true(faults_walk(FAULTS_ALLOC, give_tokens, NULL, &p) >= 10);
+    assert_true(faults_walk(FAULTS_IO, give_tokens, NULL, &p) >= 8);
+    sg_new_tokens_free(&p.tokens);
     assert_true(faults_walk(FAULTS_ALLOC, save_adapter, NULL, &p) >= 8);
     assert_true(faults_walk(FAULTS_IO, save_adapter, NULL, &p) >= 8);
     assert_true(faults_walk(FAULTS_ALLOC, save_folder, NULL, &p) >= 10);

@@ -152,6 +152,139 @@ static void gradients_are_differences_and_threads_agree(void **state)
     }
 }
 
+/* A low-rank part beside the table is a table and rows that are wider: params x, w, z, b against the definition over (x z) and (w b). */
+typedef struct low_setup {
+    setup s; /* d: of both together */
+    int r;   /* of the low-rank part */
+    bool frozen, constant; /* the table does not learn; x does not */
+    bool rows;             /* every third row of the frozen table does */
+} low_setup;
+
+static int32_t learning[300];
+
+static const low_setup setups_low[] = {
+    {{"low: small", 5, 7, 5, false, false, false, false, 1, 0, 1}, 2, false, false, false},
+    {{"low: weights and smoothing", 33, 19, 9, false, true, false, false, 2, 0.1f, 1}, 4, false, false, false},
+    {{"low: two blocks, a frozen table", 70, 300, 24, false, false, false, false, 0.7f, 0.2f, 1}, 16, true, false, false},
+    {{"low: tiles, constant rows", 600, 700, 41, false, false, false, false, 1, 0, 0.5f}, 17, true, true, false},
+    {{"low: bf16", 130, 527, 40, false, true, false, false, 2, 0.1f, 0.5f}, 8, true, false, false},
+    {{"low: bf16, tiles", 599, 300, 80, false, false, false, false, 1, 0, 0.5f}, 16, false, false, false},
+    {{"rows: small, smoothed", 9, 7, 5, false, true, false, false, 1.5f, 0.1f, 1}, 2, true, false, true},
+    {{"rows: two blocks, tiles", 600, 850, 24, false, false, false, false, 1, 0, 0.5f}, 3, true, false, true},
+    {{"rows: bf16", 130, 850, 40, false, true, false, false, 1, 0.1f, 0.5f}, 8, true, true, true},
+};
+
+static sg_tensor *build_low(op_case *c)
+{
+    const run *r = c->user;
+    const setup *s = r->s;
+    const low_setup *l = (const low_setup *)(const void *)s;
+    sg_tensor *x = op_in(c, 2);
+
+    const sg_ce_beside beside = {op_in(c, 4), &c->param[5], c->n_params > 6 ? &c->param[6] : NULL, learning};
+    return sg_softmax_ce_beside(c->graph, l->constant ? sg_stop(c->graph, x) : x, &c->param[3], &beside, r->target,
+                                s->weight ? r->weight : NULL, s->scale, s->smooth);
+}
+
+/* Rows of `whole` (rows, d): the first `left` numbers into one param, the others into another. */
+static void split_columns(op_case *c, int whole, int d, int left)
+{
+    const int rows = c->param[whole].dim[0];
+
+    for (int i = 0; i < rows * d; i++) {
+        const int row = i / d, col = i % d;
+
+        if (col < left)
+            c->param[2 + whole].value[row * left + col] = c->param[whole].value[i];
+        else
+            c->param[4 + whole].value[row * (d - left) + col - left] = c->param[whole].value[i];
+    }
+}
+
+static void check_columns(const op_case *c, const char *name, const double *want, int whole, int d, int left, double tolerance)
+{
+    const int rows = c->param[whole].dim[0];
+    double *side = sg_alloc_array((size_t)rows * (size_t)d, sizeof *side);
+
+    for (int part = 0; part < 2; part++) {
+        const int from = part ? left : 0, n = part ? d - left : left;
+        const sg_param *p = &c->param[2 + 2 * part + whole];
+
+        for (int i = 0; i < rows * n; i++)
+            side[i] = p->frozen ? 0 : want[i / n * d + from + i % n];
+        op_near_all(p->grad, side, p->count, tolerance, tolerance > 1e-3 ? 0 : 1e-4, name, p->name);
+    }
+    sg_free(side);
+}
+
+/* Param 6: every third row of param 3. */
+static void add_rows(op_case *c, int n, int left)
+{
+    const int rows = (n + 2) / 3;
+
+    assert_int_equal(op_param(c, rows, left, 0), 6);
+    for (int i = 0; i < rows; i++) {
+        learning[i] = 3 * i;
+        memcpy(c->param[6].value + i * left, c->param[3].value + 3 * i * left, (size_t)left * sizeof(float));
+    }
+}
+
+static void check_rows(const op_case *c, const char *name, const double *dw, int d, int left, double tolerance)
+{
+    const sg_param *p = &c->param[6];
+    double *want = sg_alloc_array(p->count, sizeof *want);
+
+    for (int i = 0; i < (int)p->count; i++)
+        want[i] = dw[3 * (i / left) * d + i % left];
+    op_near_all(p->grad, want, p->count, tolerance, tolerance > 1e-3 ? 0 : 1e-4, name, "rows");
+    sg_free(want);
+}
+
+static void a_low_rank_part_is_a_wider_table(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof setups_low / sizeof *setups_low; i++) {
+        const low_setup *l = &setups_low[i];
+        const setup *s = &l->s;
+        const bool bf16 = strstr(s->name, "bf16") != NULL;
+        const int left = s->d - l->r;
+        op_case c;
+        run r;
+
+        prepare(&c, &r, s);
+        const int all[4] = {op_param(&c, s->rows, left, 0), op_param(&c, s->n, left, 0), op_param(&c, s->rows, l->r, 0),
+                            op_param(&c, s->n, l->r, 0)};
+        assert_int_equal(all[3], 5);
+        for (int p = 0; p < 2; p++) {
+            for (size_t j = 0; bf16 && j < c.param[p].count; j++)
+                c.param[p].value[j] = roundf(c.param[p].value[j] * 128) / 128;
+            split_columns(&c, p, s->d, left);
+        }
+        c.param[3].frozen = l->frozen;
+        c.precision = bf16 ? SG_BF16 : SG_F32;
+        if (l->rows)
+            add_rows(&c, s->n, left);
+        double *dx = sg_alloc_zero(c.param[0].count, 8), *dw = sg_alloc_zero(c.param[1].count, 8);
+        double *db = sg_alloc_zero((size_t)s->n, 8);
+        op_threads(&c, 2);
+        op_near(op_backward(&c, build_low), refer(&c, dx, dw, db), 1e-5, 0.1, s->name, 0);
+        for (int j = 0; l->constant && j < s->rows * s->d; j++)
+            dx[j] = j % s->d < left ? 0 : dx[j];
+        check_columns(&c, s->name, dx, 0, s->d, left, bf16 ? 0x1p-8 : 2e-5);
+        check_columns(&c, s->name, dw, 1, s->d, left, bf16 ? 0x1p-8 : 2e-5);
+        if (l->rows)
+            check_rows(&c, s->name, dw, s->d, left, bf16 ? 0x1p-8 : 2e-5);
+        if (bf16 || l->rows) /* rows are the table's: they do not move alone */
+            op_check_threads(&c, build_low);
+        else
+            op_check(&c, build_low, (op_spec){.probes = 6, .no_differences = s->rows > 64});
+        sg_free(dx);
+        sg_free(dw);
+        sg_free(db);
+        op_free(&c);
+    }
+}
+
 static sg_tensor *build_half(op_case *c, int first, int rows)
 {
     const run *r = c->user;
@@ -364,6 +497,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
         cmocka_unit_test(gradients_are_differences_and_threads_agree),
+        cmocka_unit_test(a_low_rank_part_is_a_wider_table),
         cmocka_unit_test(bf16_equals_the_definition),
         cmocka_unit_test(what_is_not_kept_is_computed_again),
         cmocka_unit_test(frozen_sides_stay_untouched),

@@ -95,7 +95,7 @@ static void decoder(void **state)
 
     if (sg_llama_open(&llama, TEST_SOURCE_DIR "/tests/parity/llama", &err) ||
         sg_decoder_new(&d, llama, &(sg_decoder_spec){.learn_from = 2, .keep_bits = true}, NULL, &err) ||
-        sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(&d->config)}, &err) ||
+        sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(llama)}, &err) ||
         sg_params_need_grads(&a->params, &err) || sg_graph_new(&g, NULL, SG_F32, &err) ||
         sg_tensors_open(&file, TEST_SOURCE_DIR "/tests/parity/lora/contrast.safetensors", &err))
         fail_msg("%s", err.message);

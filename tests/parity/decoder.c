@@ -27,7 +27,7 @@ static void open_all(setup *s, const char *name, const char *expected, const cha
     *s = (setup){0};
     if (sg_pool_new(&s->pool, 2, &err) || sg_llama_open(&s->m, path_of(name, path), &err) ||
         sg_decoder_new(&s->d, s->m, spec, s->pool, &err) || sg_tensors_open(&s->want, path_of(expected, path), &err) ||
-        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(sg_llama_config_of(s->m))}, &err)) ||
+        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(s->m)}, &err)) ||
         sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) || sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
     if (s->a)
@@ -172,15 +172,16 @@ static void check_reading(setup *s)
     near_all(near, "loss of reading", &read, need(s->want, "loss", 1), 1);
 }
 
-static void lora_of_peft(void **state)
+static void check_low_rank(const char *model, const char *adapter, unsigned kinds)
 {
-    (void)state;
     const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets};
+    char expected[300];
     sg_error err;
     setup s;
 
-    open_all(&s, "llama", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
-    assert_int_equal(s.a->config.targets, 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
+    snprintf(expected, sizeof expected, "%s/train.safetensors", adapter);
+    open_all(&s, model, expected, adapter, &(sg_decoder_spec){.learn_from = 2});
+    assert_int_equal(s.a->config.targets, kinds);
     const float loss = run(&s, &b, targets, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
     check_gradients(near, s.want, &s.a->params, "", true);
@@ -189,16 +190,107 @@ static void lora_of_peft(void **state)
     close_all(&s);
 
     /* merged, the weights alone give that loss */
+    const bool head = kinds >> SG_PARTS & 1;
     setup merged;
-    open_all(&merged, "llama", "lora/train.safetensors", NULL, &(sg_decoder_spec){.learn_words = true});
+    open_all(&merged, model, expected, NULL, &(sg_decoder_spec){.learn_words = !head, .own_head = head});
+    assert_true(!head || merged.d->output != merged.d->words);
     sg_adapter *a;
     char path[300];
-    assert_int_equal(sg_adapter_open(&a, path_of("lora", path), (sg_adapter_host[]){sg_llama_host(&merged.d->config)}, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(merged.m)}, &err), SG_OK);
     assert_int_equal(sg_adapter_merge(&merged.d->params, a, merged.pool, &err), SG_OK);
     const float whole = run(&merged, &b, targets, false);
     near_all(near, "loss of merged weights", &whole, need(merged.want, "loss", 1), 1);
     sg_adapter_free(a);
     close_all(&merged);
+}
+
+static void lora_of_peft(void **state)
+{
+    (void)state;
+    check_low_rank("llama", "lora", 1u << SG_PART_Q | 1u << SG_PART_V | 1u << SG_PART_DOWN);
+}
+
+/* Beside an output matrix of its own, and beside one that is the word table: that stays shared. */
+static void the_output_matrix_of_peft(void **state)
+{
+    (void)state;
+    check_low_rank("llama", "llamahead", 1u << SG_PART_V | 1u << SG_PARTS);
+    check_low_rank("qwen2", "qwen2head", 1u << SG_PART_V | 1u << SG_PARTS);
+}
+
+/* Rows of new tokens (40 to 42) and of token 5, which PEFT saved in the order 41, 40, 5, 42. */
+static void check_rows(const char *model, const char *adapter, bool tied)
+{
+    static const int32_t new_ids[N] = {5, 40, 41, 41, 29, 11, 0, 36, 8, 21, 2, 42, 42, 42, 14, 30};
+    static const int32_t new_targets[N] = {-1, -1, 41, 29, 11, 0, 36, 8, 21, -1, 42, 42, 42, -1, 30, -1};
+    static const int32_t own[4] = {5, 40, 41, 42};
+    const sg_decoder_batch b = {.n = N, .batch = 2, .id = new_ids, .offsets = offsets};
+    char path[300], expected[60];
+    setup s = {0};
+    sg_error err;
+
+    snprintf(expected, sizeof expected, "%s/train.safetensors", adapter);
+    if (sg_pool_new(&s.pool, 2, &err) || sg_llama_open(&s.m, path_of(model, path), &err) || sg_tensors_open(&s.want, path_of(expected, path), &err) ||
+        sg_adapter_open(&s.a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(s.m)}, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(s.a->words.n, 4);
+    assert_memory_equal(s.a->words.id, own, sizeof own);
+    assert_int_equal(s.a->output.n, tied ? 0 : 4);
+    assert_int_equal(s.a->vocab, 43);
+    sg_llama_adapt(s.m, s.a);
+    assert_int_equal(sg_llama_config_of(s.m)->vocab, 43);
+    assert_int_equal(sg_tokenizer_find(sg_llama_tokenizer(s.m), (sg_bytes){"[EMB]", 5}), 42);
+    if (sg_decoder_new(&s.d, s.m, &(sg_decoder_spec){.learn_from = 2}, s.pool, &err) || sg_params_need_grads(&s.a->params, &err) ||
+        sg_graph_new(&s.g, s.pool, SG_F32, &err))
+        fail_msg("%s", err.message);
+    sg_decoder_adapt(s.d, s.a);
+    const float loss = run(&s, &b, new_targets, true);
+    near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
+    check_gradients(near, s.want, &s.a->params, "", true);
+
+    double sum = 0;
+    int n = 0;
+    for (int i = 0; i < 2; i++) {
+        double logp[N];
+        sg_reading *r;
+
+        assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, new_ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err), SG_OK);
+        sg_reading_free(r);
+        for (int t = offsets[i]; t + 1 < offsets[i + 1]; t++)
+            if (new_targets[t] >= 0) {
+                sum -= logp[t + 1 - offsets[i]];
+                n++;
+            }
+    }
+    const float read = (float)(sum / n);
+    near_all(near, "loss of reading", &read, need(s.want, "loss", 1), 1);
+
+    /* rows that the adapter does not have are those of the files; without it the model is as it was */
+    sg_decoder *plain;
+    sg_llama_adapt(s.m, NULL);
+    assert_int_equal(sg_llama_config_of(s.m)->vocab, 40);
+    assert_int_equal(sg_tokenizer_find(sg_llama_tokenizer(s.m), (sg_bytes){"[EMB]", 5}), -1);
+    assert_int_equal(sg_decoder_new(&plain, s.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
+    assert_int_equal(s.d->output->dim[0], 43);
+    for (int k = 0; k < 40; k++)
+        for (int t = 0; t < 2; t++) {
+            const sg_param *x = t ? plain->output : plain->words, *y = t ? s.d->output : s.d->words;
+
+            assert_true((memcmp(x->value + 32 * k, y->value + 32 * k, 32 * sizeof(float)) == 0) == (k != 5));
+        }
+    sg_decoder_free(plain);
+    close_all(&s);
+}
+
+static void rows_of_peft(void **state)
+{
+    (void)state;
+    check_rows("llama", "llamarows", false);
+    check_rows("qwen2", "qwen2rows", true);
+    check_rows("llama", "llamatokens", false);
+    check_rows("qwen2", "qwen2tokens", true);
+    check_rows("qwen2", "qwen2rowshead", true);
 }
 
 /* The loss and the gradients of layers behind attention and feed-forward, one of them left out and one narrower; and of reading with them. */
@@ -311,6 +403,8 @@ int main(void)
         cmocka_unit_test(qwen3_norms_of_heads),
         cmocka_unit_test(last_layers_alone_learn),
         cmocka_unit_test(lora_of_peft),
+        cmocka_unit_test(the_output_matrix_of_peft),
+        cmocka_unit_test(rows_of_peft),
         cmocka_unit_test(layers_behind_layers),
         cmocka_unit_test(prompt_of_peft),
         cmocka_unit_test(quantised_layers_stay_in_their_bits),

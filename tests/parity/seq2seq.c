@@ -20,7 +20,7 @@ typedef struct setup {
     sg_graph *g;
 } setup;
 
-static void open_all(setup *s, const char *name, const char *adapter, bool learns)
+static void open_as(setup *s, const char *name, const char *adapter, bool learns, bool own_head)
 {
     char path[300], expected[80];
     sg_error err;
@@ -28,15 +28,20 @@ static void open_all(setup *s, const char *name, const char *adapter, bool learn
     *s = (setup){0};
     snprintf(expected, sizeof expected, "%s/train.safetensors", adapter ? adapter : name);
     if (sg_pool_new(&s->pool, 2, &err) || sg_t5_open(&s->m, path_of(name, path), &err) ||
-        sg_seq2seq_new(&s->d, s->m, &(sg_seq2seq_spec){.learns = learns}, s->pool, &err) ||
+        sg_seq2seq_new(&s->d, s->m, &(sg_seq2seq_spec){.learns = learns, .own_head = own_head}, s->pool, &err) ||
         sg_tensors_open(&s->want, path_of(expected, path), &err))
         fail_msg("%s", err.message);
-    const sg_adapter_host host = sg_t5_host(sg_t5_config_of(s->m));
+    const sg_adapter_host host = sg_t5_host(s->m);
     if ((adapter && sg_adapter_open(&s->a, path_of(adapter, path), &host, &err)) ||
         (!learns && !adapter ? SG_OK : sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err)) ||
         sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
     sg_seq2seq_adapt(s->d, s->a);
+}
+
+static void open_all(setup *s, const char *name, const char *adapter, bool learns)
+{
+    open_as(s, name, adapter, learns, false);
 }
 
 static void close_all(setup *s)
@@ -153,7 +158,7 @@ static void gated_gelu_and_an_output_of_its_own(void **state)
     check("t5v11");
 }
 
-static void check_adapter(const char *name, const char *adapter)
+static void check_adapter(const char *name, const char *adapter, bool head)
 {
     setup s, merged;
     sg_error err;
@@ -167,8 +172,11 @@ static void check_adapter(const char *name, const char *adapter)
         assert_null(s.d->params.list[i]->grad);
     check_reading(&s, need(s.want, "loss", 1));
 
-    open_all(&merged, name, NULL, true);
+    open_as(&merged, name, NULL, true, head);
+    assert_true(!head || merged.d->output != merged.d->words);
     assert_int_equal(sg_adapter_merge(&merged.d->params, s.a, s.pool, &err), SG_OK);
+    if (head)
+        sg_seq2seq_unscale(merged.d);
     const float whole = run(&merged, false, false);
     near_all(near, "loss of merged weights", &whole, need(s.want, "loss", 1), 1);
     close_all(&merged);
@@ -178,8 +186,10 @@ static void check_adapter(const char *name, const char *adapter)
 static void low_rank_parts_of_peft(void **state)
 {
     (void)state;
-    check_adapter("t5", "t5lora");
-    check_adapter("t5v11", "t5v11lora");
+    check_adapter("t5", "t5lora", false);
+    check_adapter("t5v11", "t5v11lora", false);
+    check_adapter("t5", "t5head", true);
+    check_adapter("t5v11", "t5v11head", true);
 }
 
 /* Layers behind attention (of both kinds) and feed-forward. */
@@ -220,7 +230,7 @@ static void says_what_is_wrong(void **state)
     assert_null(sg_seq2seq_states(s.g, s.d, &b));
     assert_int_equal(sg_graph_status(s.g, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "token 0: expected a number below 40, found 40");
-    const sg_adapter_host host = sg_t5_host(sg_t5_config_of(s.m));
+    const sg_adapter_host host = sg_t5_host(s.m);
     assert_int_equal(sg_adapter_open(&a, path_of("t5v11lora", path), &host, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "DenseReluDense.wi_0.lora_A.weight': expected low-rank parts of a model of 2 layers"));
     assert_int_equal(sg_adapter_open(&a, path_of("prompt", path), &host, &err), SG_ERR_FORMAT);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes, for the T5s that t5.py made, what training must give: NAME/train.safetensors with the loss of two pairs of texts that are packed in
-one batch, and the sums of every gradient over rows and over columns. And adapters as PEFT saves them, NAMElora/, with the loss and all
-gradients. transformers and peft in double.  tests/parity/seq2seq.py [--check SEDGE]
+one batch, and the sums of every gradient over rows and over columns. And adapters as PEFT saves them, NAMElora/ and NAMEhead/ (with
+parts of the output matrix), with the loss and all gradients. transformers and peft in double.  tests/parity/seq2seq.py [--check SEDGE]
 --check: the other way round. What the command learned and merged, through peft and transformers."""
 import json
 import os
@@ -59,8 +59,8 @@ def full(name):
     print(name, float(loss))
 
 
-def adapter(name, targets):
-    path = os.path.join(HERE, name + "lora")
+def adapter(name, targets, kind="lora"):
+    path = os.path.join(HERE, name + kind)
     shutil.rmtree(path, ignore_errors=True)
     model = get_peft_model(open_model(name).float(), LoraConfig(task_type="SEQ_2_SEQ_LM", r=3, lora_alpha=6, target_modules=targets))
     torch.manual_seed(5)
@@ -82,7 +82,7 @@ def adapter(name, targets):
         if p.grad is not None:
             out[key.replace(".default", "").replace("base_model.model.", "", 1)] = p.grad
     write(os.path.join(path, "train.safetensors"), out)
-    print(name + "lora", float(loss))
+    print(name + kind, float(loss))
 
 
 def bottleneck(name):
@@ -139,6 +139,11 @@ def check(sedge):
             run("tune", base, data, "-o", out + "l", *options, "rank=4", "layers=1:2,0")
             compare("LoRA with ranks by layer", score(base, "--adapter", out + "l"),
                     logp_of(PeftModel.from_pretrained(open_model(name).float(), out + "l").double().eval()))
+            run("tune", base, data, "-o", out + "h", *options, "rank=4", "targets=q,lm_head")
+            compare("LoRA of the output matrix", score(base, "--adapter", out + "h"),
+                    logp_of(PeftModel.from_pretrained(open_model(name).float(), out + "h").double().eval()))
+            run("merge", base, "--adapter", out + "h", "-o", out + "hm", "--set", "type=f32")
+            compare("merged", score(out + "hm"), logp_of(open_model(out + "hm")))
             run("tune", base, data, "-o", out + "f", *options, "method=full")
             compare("full", score(out + "f"), logp_of(open_model(out + "f")))
             run("merge", base, "--adapter", out, "-o", out + "m", "--set", "type=f32")
@@ -203,5 +208,7 @@ else:
         full(model_name)
     adapter("t5", ["q", "v", "wi", "wo"])
     adapter("t5v11", ["k", "o", "wi_0", "wi_1"])
+    adapter("t5", ["v", "lm_head"], "head")
+    adapter("t5v11", ["v", "lm_head"], "head")
     bottleneck("t5")
     bottleneck("t5v11")

@@ -756,7 +756,7 @@ static void an_adapters_vectors_stand_in_front(void **state)
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     c.length = 10;
     assert_int_equal(sg_decoder_new(&d, m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
-    assert_int_equal(sg_adapter_new(&a, &config, (sg_adapter_host[]){sg_llama_host(&d->config)}, d->words, 7, &err), SG_OK);
+    assert_int_equal(sg_adapter_new(&a, &config, (sg_adapter_host[]){sg_llama_host(m)}, d->words, 7, &err), SG_OK);
     assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
     make_prompts(prompt, FEW, 17); /* shared: they are read once */
     sg_llama_adapt(m, a);
