@@ -15,6 +15,7 @@ typedef struct sg_buf {
     char *data;  /* owned; always followed by a 0 byte once anything was added */
     size_t size; /* without that 0 */
     size_t cap;
+    size_t most; /* bytes that it may have, 0: any number; an append past it fails */
     bool failed; /* an append ran out of memory: sticky, so a writer checks once at the end */
 } sg_buf;
 

@@ -374,7 +374,9 @@ sg_status sg_file_read_any(sg_buf *out, const char *path, size_t bytes_max, sg_e
     size_t got = 1;
 
     while (!st && got) {
-        if (!sg_grow(&b.data, &b.cap, b.size + INPUT_BYTES, 1))
+        const size_t about = b.size || r->size > bytes_max ? b.size : (size_t)r->size; /* that of a file which is not packed: it never moves */
+
+        if (!sg_grow(&b.data, &b.cap, about + INPUT_BYTES, 1))
             st = sg_fail_memory(err, path);
         else if (!(st = sg_reader_read(r, b.data + b.size, b.cap - b.size - 1, &got, err))) {
             b.size += got;

@@ -31,11 +31,18 @@ static uint64_t pair_of(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
+size_t sg_bpe_slots(size_t n)
+{
+    size_t slots = 16;
+
+    while (slots < 2 * n)
+        slots *= 2;
+    return slots;
+}
+
 sg_status sg_bpe_reserve(sg_bpe *b, size_t n, sg_error *err)
 {
-    b->size = 16;
-    while (b->size < 2 * n)
-        b->size *= 2;
+    b->size = sg_bpe_slots(n);
     if (!(b->merge = sg_alloc_array(b->size, sizeof *b->merge)))
         return sg_fail_memory(err, "merges");
     for (size_t i = 0; i < b->size; i++)

@@ -41,6 +41,7 @@ typedef struct sg_bpe_scratch {
     sg_buf key;
 } sg_bpe_scratch;
 
+size_t sg_bpe_slots(size_t n); /* of the table of n merges */
 /* Room for n merges, then the merges: of equal pairs the last counts. */
 sg_status sg_bpe_reserve(sg_bpe *b, size_t n, sg_error *err);
 void sg_bpe_add(sg_bpe *b, int32_t left, int32_t right, uint32_t rank, int32_t id);

@@ -42,7 +42,7 @@ static void clear(strings *s)
 
 /* ---- GPT-2's letters for bytes ------------------------------------------------------------------------------------------- */
 /* The byte that a letter stands for, -1: none. */
-static int letter_byte(uint32_t c)
+int sg_letter_byte(uint32_t c)
 {
     if ((c >= 33 && c <= 126) || (c >= 161 && c <= 172) || (c >= 174 && c <= 255))
         return (int)c;
@@ -59,7 +59,7 @@ bool sg_byte_letters_read(sg_buf *out, sg_bytes spelling)
     const size_t before = out->size;
 
     while (s < end) {
-        const int byte = letter_byte(sg_utf8_next(&s));
+        const int byte = sg_letter_byte(sg_utf8_next(&s));
 
         if (byte < 0) {
             out->size = before;

@@ -294,8 +294,9 @@ sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, 
             spiece(b, step, *out);
             break;
         }
-        if (!st && b->failed)
-            st = sg_fail_memory(err, "text");
+        if (b->failed)
+            st = b->most && b->cap >= b->most ? sg_fail(err, SG_ERR_FORMAT, "expected a normalized text of at most %zu bytes, found more", b->most)
+                                              : sg_fail_memory(err, "text");
         *out = (sg_bytes){b->data, b->size};
     }
     return st;

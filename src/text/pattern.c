@@ -104,6 +104,15 @@ done:
     return st;
 }
 
+size_t sg_pattern_bytes(const sg_pattern *p)
+{
+    size_t code = 0, machine = 0;
+
+    pcre2_pattern_info(p->code, PCRE2_INFO_SIZE, &code);
+    pcre2_pattern_info(p->code, PCRE2_INFO_JITSIZE, &machine);
+    return sizeof *p + code + 2 * machine; /* whose pages are never full */
+}
+
 void sg_pattern_free(sg_pattern *p)
 {
     if (!p)

@@ -14,6 +14,7 @@
 typedef struct sg_pattern sg_pattern;
 sg_status sg_pattern_new(sg_pattern **out, sg_bytes regex, sg_error *err);
 void sg_pattern_free(sg_pattern *p);
+size_t sg_pattern_bytes(const sg_pattern *p); /* that it takes */
 
 typedef struct sg_matcher sg_matcher; /* one thread's scratch, for any pattern */
 sg_matcher *sg_matcher_new(void);     /* NULL: out of memory */

@@ -2,9 +2,12 @@
 #include "text/token_parts.h"
 
 #include "base/io.h"
+#include "base/utf8.h"
 #include "file/json.h"
 
 #include <string.h>
+
+enum { CONFIG_MAX = 20 << 20 /* bytes that tokenizer_config.json takes as JSON; its added tokens are copied from it */ };
 
 /* ---- vocab.json, merges.txt, tokenizer_config.json ---------------------------------------------------------------------------- */
 /* Written as the one file would be, and read by its reader: one path. */
@@ -26,32 +29,17 @@ static json_t *added_tokens(const json_t *config)
     return list;
 }
 
-static sg_status merge_lines(json_t **out, sg_bytes text, const char *name, sg_error *err)
+/* Looks at all lines of merges.txt. */
+static sg_status count_merges(sg_token_list *list, sg_bytes text, const char *name, sg_error *err)
 {
+    sg_bytes side[2];
     size_t line = 0;
 
-    *out = json_array();
-    for (const char *s = text.data, *end = s + text.size, *next; s < end; s = next) {
-        const char *stop = memchr(s, '\n', (size_t)(end - s)), *space;
-
-        line++;
-        next = stop ? stop + 1 : end;
-        stop = stop ? stop : end;
-        if (stop > s && stop[-1] == '\r')
-            stop--;
-        if (stop == s || (line == 1 && stop - s >= 8 && memcmp(s, "#version", 8) == 0))
-            continue;
-        space = memchr(s, ' ', (size_t)(stop - s));
-        if (!space || space == s || space + 1 == stop || memchr(space + 1, ' ', (size_t)(stop - space - 1)))
+    for (*list = (sg_token_list){.text = text}; sg_merge_line(side, &text, &line); list->n++) {
+        if (!side[0].size || !side[1].size || memchr(side[1].data, ' ', side[1].size))
             return sg_fail(err, SG_ERR_FORMAT, "%s: merges, line %zu: expected two tokens", name, line);
-        json_t *pair = json_array();
-        if (json_array_append_new(pair, json_stringn(s, (size_t)(space - s))) ||
-            json_array_append_new(pair, json_stringn(space + 1, (size_t)(stop - space - 1)))) {
-            json_decref(pair);
+        if (!sg_utf8_valid(side[0].data, side[0].size) || !sg_utf8_valid(side[1].data, side[1].size))
             return sg_fail(err, SG_ERR_FORMAT, "%s: merges, line %zu: expected UTF-8", name, line);
-        }
-        if (json_array_append_new(*out, pair))
-            return sg_fail_memory(err, name);
     }
     return SG_OK;
 }
@@ -67,27 +55,43 @@ static json_t *cutting(const json_t *config)
                      "Regex", sg_qwen2_regex, "behavior", "Isolated", "type", "ByteLevel", "add_prefix_space", prefix, "use_regex", 0);
 }
 
+/* All but vocabulary and merges, as tokenizer.json has it: *root, and the added tokens, printed. */
+static sg_status read_config(json_t **root, sg_buf *added, sg_bytes config, const char *name, sg_error *err)
+{
+    json_t *c = NULL, *list;
+    const char *class;
+    sg_status st = config.data ? sg_json_parse_light(&c, config, CONFIG_MAX, name, err) : SG_OK;
+
+    if (st)
+        return st;
+    class = json_string_value(json_object_get(c, "tokenizer_class"));
+    list = added_tokens(c);
+    if (list)
+        sg_json_print_compact(added, list);
+    *root = json_pack("{s:o?, s:{s:s}, s:{s:s}}", "pre_tokenizer", cutting(c), "decoder", "type", "ByteLevel", "model", "type", "BPE");
+    if (*root && class && strncmp(class, "Qwen2Tokenizer", 14) == 0)
+        json_object_set_new(*root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    st = *root && list && !added->failed ? SG_OK : sg_fail_memory(err, name);
+    json_decref(list);
+    json_decref(c);
+    return st;
+}
+
 sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config, const char *name, sg_error *err)
 {
-    json_t *root = NULL, *v = NULL, *m = NULL, *c = NULL;
-    const char *class;
+    sg_token_source s = {.lines = true};
+    sg_buf added = {0};
     sg_status st;
 
     *out = NULL;
-    if ((st = sg_json_parse_light(&v, vocab, sg_tokenizer_weight_max(vocab.size), name, err)) || (st = merge_lines(&m, merges, name, err)) ||
-        (config.data && (st = sg_json_parse_light(&c, config, SG_JSON_WEIGHT_SMALL, name, err))))
-        goto done;
-    class = json_string_value(json_object_get(c, "tokenizer_class"));
-    root = json_pack("{s:o?, s:o?, s:{s:s}, s:{s:s, s:O, s:O}}", "added_tokens", added_tokens(c), "pre_tokenizer", cutting(c), "decoder",
-                     "type", "ByteLevel", "model", "type", "BPE", "vocab", v, "merges", m);
-    if (class && strncmp(class, "Qwen2Tokenizer", 14) == 0)
-        json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
-    st = root ? sg_tokenizer_from_json_value(out, root, name, err) : sg_fail_memory(err, name);
-done:
-    json_decref(root);
-    json_decref(v);
-    json_decref(m);
-    json_decref(c);
+    if (!(st = sg_token_list_read(&s.vocab, vocab, name, err)) && !(st = count_merges(&s.merges, merges, name, err)) &&
+        !(st = read_config(&s.root, &added, config, name, err)) &&
+        !(st = sg_token_list_read(&s.added, (sg_bytes){added.data, added.size}, name, err))) {
+        s.taken = added.size;
+        st = sg_tokenizer_from_source(out, &s, name, err);
+    }
+    sg_token_source_free(&s);
+    sg_buf_free(&added);
     return st;
 }
 

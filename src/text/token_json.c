@@ -6,12 +6,9 @@
 
 #include "file/json.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { NESTED_MAX = 8, ADDED_MAX = 100000, SPARE_IDS = 100000 };
+enum { NESTED_MAX = 8, TEMPLATE_MAX = 4096, STEP_BYTES = 4096 /* that a step takes, at most, while their list grows */ };
 
 static const char *type_of(const json_t *o)
 {
@@ -51,13 +48,13 @@ static sg_status keep_string(sg_buf *out, const sg_tokenizer *t, const json_t *v
 }
 
 /* A "pattern" is {"String": s} or {"Regex": r}. */
-static sg_status read_pattern(sg_pattern **regex, sg_buf *text, const sg_tokenizer *t, const json_t *v, sg_error *err)
+static sg_status read_pattern(sg_pattern **regex, sg_buf *text, sg_tokenizer *t, const json_t *v, sg_error *err)
 {
     const json_t *r = json_object_get(v, "Regex");
 
     if (!json_is_string(r))
         return keep_string(text, t, json_is_string(v) ? v : json_object_get(v, "String"), "pattern", false, err);
-    return sg_pattern_new(regex, string_of(r), err) ? sg_error_prefix(err, t->name) : SG_OK;
+    return sg_tokenizer_set_pattern(t, regex, string_of(r), err);
 }
 
 /* A Sequence is its members, one after the other; anything else is one. */
@@ -71,7 +68,7 @@ static sg_status each_part(sg_tokenizer *t, const json_t *o, const char *members
     if (json_is_null(o) || !o)
         return SG_OK;
     if (strcmp(type_of(o), "Sequence") != 0)
-        return read(t, o, err);
+        return (st = sg_tokenizer_take(t, 1, STEP_BYTES, members, err)) ? st : read(t, o, err);
     if (depth == NESTED_MAX || !json_is_array(list))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected '%s' of a Sequence, nested at most %d deep", t->name, members, NESTED_MAX);
     for (size_t i = 0; i < json_array_size(list) && !st; i++)
@@ -222,126 +219,18 @@ static sg_status read_pretokenizer(sg_tokenizer *t, const json_t *o, sg_error *e
     return SG_OK;
 }
 
-/* ---- tokens --------------------------------------------------------------------------------------------------------------------- */
-typedef struct spellings {
-    sg_bytes *token; /* owned list of borrowed strings, by id */
-    size_t n, cap;
-} spellings;
-
-static sg_status put_spelling(spellings *list, const sg_tokenizer *t, size_t most, const json_t *id, sg_bytes s, sg_error *err)
-{
-    const json_int_t i = json_integer_value(id);
-    char text[64];
-
-    if (!json_is_integer(id) || i < 0 || (uint64_t)i >= most)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: token '%.60s': expected a number below %zu, found %s", t->name, s.data, most,
-                       sg_json_describe(id, text));
-    if (!sg_grow(&list->token, &list->cap, (size_t)i + 1, sizeof *list->token))
-        return sg_fail_memory(err, t->name);
-    for (; list->n <= (size_t)i; list->n++)
-        list->token[list->n] = (sg_bytes){"", 0};
-    list->token[i] = s;
-    return SG_OK;
-}
-
-static sg_status read_vocab(spellings *list, const sg_tokenizer *t, const json_t *vocab, sg_error *err)
-{
-    const size_t most = json_object_size(vocab) + SPARE_IDS;
-    sg_status st = SG_OK;
-    void *it;
-
-    if (json_is_array(vocab)) { /* Unigram: [spelling, score] */
-        for (size_t i = 0; i < json_array_size(vocab) && !st; i++) {
-            const json_t *pair = json_array_get(vocab, i);
-            json_t *number = json_integer((json_int_t)i);
-
-            if (!json_is_string(json_array_get(pair, 0)) || !json_is_number(json_array_get(pair, 1)))
-                st = sg_fail(err, SG_ERR_FORMAT, "%s: vocab: entry %zu: expected [string, number]", t->name, i);
-            else
-                st = put_spelling(list, t, SIZE_MAX, number, string_of(json_array_get(pair, 0)), err);
-            json_decref(number);
-        }
-        return st;
-    }
-    if (!json_is_object(vocab))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected 'vocab'", t->name);
-    for (it = json_object_iter((json_t *)(uintptr_t)vocab); it && !st; it = json_object_iter_next((json_t *)(uintptr_t)vocab, it))
-        st = put_spelling(list, t, most, json_object_iter_value(it),
-                          (sg_bytes){json_object_iter_key(it), json_object_iter_key_len(it)}, err);
-    return st;
-}
-
-/* Added tokens join the spellings; *out (owned) lists them. */
-static sg_status read_added(sg_added **out, size_t *n, spellings *list, const sg_tokenizer *t, const json_t *added, sg_error *err)
-{
-    const size_t count = json_array_size(added), most = list->n + count + SPARE_IDS;
-    sg_status st = SG_OK;
-
-    *n = 0;
-    if (count > ADDED_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d added tokens, found %zu", t->name, ADDED_MAX, count);
-    if (!(*out = sg_alloc_array(count, sizeof **out)))
-        return sg_fail_memory(err, t->name);
-    for (size_t i = 0; i < count && !st; i++) {
-        const json_t *o = json_array_get(added, i);
-        const sg_bytes s = string_of(json_object_get(o, "content"));
-
-        if (!s.size)
-            continue;
-        if ((st = put_spelling(list, t, most, json_object_get(o, "id"), s, err)))
-            break;
-        const bool special = is_true(o, "special", false);
-
-        (*out)[(*n)++] = (sg_added){.id = (int32_t)json_integer_value(json_object_get(o, "id")),
-                                    .special = special,
-                                    .normalized = is_true(o, "normalized", !special),
-                                    .single_word = is_true(o, "single_word", false),
-                                    .left = is_true(o, "lstrip", false),
-                                    .right = is_true(o, "rstrip", false)};
-    }
-    return st;
-}
-
 static int32_t find_token(const sg_tokenizer *t, const json_t *spelling)
 {
     return json_is_string(spelling) ? sg_tokenizer_find(t, string_of(spelling)) : -1;
 }
 
 /* ---- model ---------------------------------------------------------------------------------------------------------------------- */
-static sg_status read_merges(sg_tokenizer *t, const json_t *merges, sg_error *err)
-{
-    const size_t n = json_array_size(merges);
-    sg_status st = sg_bpe_reserve(&t->bpe, n, err);
-
-    if (!json_is_array(merges) || n >= UINT32_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an array as 'merges'", t->name);
-    for (size_t i = 0; i < n && !st; i++) {
-        const json_t *m = json_array_get(merges, i);
-        sg_bytes left = string_of(json_array_get(m, 0)), right = string_of(json_array_get(m, 1));
-
-        if (json_is_string(m)) {
-            const char *space = strchr(json_string_value(m), ' ');
-
-            left = right = (sg_bytes){"", 0};
-            if (space) {
-                left = (sg_bytes){json_string_value(m), (size_t)(space - json_string_value(m))};
-                right = (sg_bytes){space + 1, strlen(space + 1)};
-            }
-        }
-        if (!left.size || !right.size)
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: merge %zu: expected two tokens", t->name, i);
-        else
-            st = sg_tokenizer_add_merge(t, left, right, (uint32_t)i, err);
-    }
-    return st;
-}
-
 static sg_status optional_string(sg_buf *out, const sg_tokenizer *t, const json_t *v, const char *what, sg_error *err)
 {
     return !v || json_is_null(v) ? SG_OK : keep_string(out, t, v, what, true, err);
 }
 
-static sg_status read_bpe(sg_tokenizer *t, const json_t *m, size_t n_vocab, sg_error *err)
+static sg_status read_bpe(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab, sg_error *err)
 {
     const json_t *dropout = json_object_get(m, "dropout");
     sg_bpe *b = &t->bpe;
@@ -363,7 +252,7 @@ static sg_status read_bpe(sg_tokenizer *t, const json_t *m, size_t n_vocab, sg_e
     b->whole_first = is_true(m, "ignore_merges", false);
     b->unknown = find_token(t, json_object_get(m, "unk_token"));
     t->model = SG_MODEL_BPE;
-    st = read_merges(t, json_object_get(m, "merges"), err);
+    st = sg_tokenizer_read_merges(t, s, err);
     return st ? st : sg_tokenizer_cut_words(t, err);
 }
 
@@ -388,37 +277,9 @@ static sg_status read_wordpiece(sg_tokenizer *t, const json_t *m, size_t n_vocab
     return SG_OK;
 }
 
-/* Ties between cuts are decided by the last bit of a score, so it must be the library's: serde_json takes the digits as a whole
- * number, rounds that to a double and divides it by a power of ten, which rounds again. */
-static double as_serde_reads(double x)
-{
-    char text[40];
-    uint64_t digits = 0;
-    int places = 0;
-
-    for (int n = 14; n <= 16; n++) { /* the digits of the file, which are the fewest that give x: d.ddde-05 */
-        snprintf(text, sizeof text, "%.*e", n, fabs(x));
-        if (strtod(text, NULL) == fabs(x))
-            break;
-    }
-    char *e = strchr(text, 'e');
-    if (!e) /* infinity is no JSON */
-        return x;
-    for (char *last = e; last[-1] == '0'; last--)
-        last[-1] = 'e';
-    for (const char *p = text; *p != 'e'; p++)
-        if (*p >= '0' && *p <= '9') {
-            digits = digits * 10 + (uint64_t)(*p - '0');
-            places += p > text;
-        }
-    places -= (int)strtol(e + 1, NULL, 10);
-    return copysign(places > 0 ? (double)digits / pow(10, places) : (double)digits * pow(10, -places), x);
-}
-
-static sg_status read_unigram(sg_tokenizer *t, const json_t *m, const json_t *vocab, sg_error *err)
+static sg_status read_unigram(sg_tokenizer *t, const json_t *m, size_t n, sg_error *err)
 {
     const json_t *unknown = json_object_get(m, "unk_id");
-    const size_t n = json_array_size(vocab);
     sg_unigram *u = &t->unigram;
     double least = 0;
     sg_status st;
@@ -427,12 +288,8 @@ static sg_status read_unigram(sg_tokenizer *t, const json_t *m, const json_t *vo
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected 'unk_id' to be a token", t->name);
     if ((st = sg_tokenizer_set_trie(t, NULL, n, err)))
         return st;
-    if (!(u->score = sg_alloc_array(t->n, sizeof *u->score)))
-        return sg_fail_memory(err, t->name);
-    for (size_t i = 0; i < n; i++) {
-        u->score[i] = as_serde_reads(json_number_value(json_array_get(json_array_get(vocab, i), 1)));
+    for (size_t i = 0; i < n; i++)
         least = i == 0 || u->score[i] < least ? u->score[i] : least;
-    }
     u->unknown = (int32_t)json_integer_value(unknown);
     u->unknown_score = least - 10;
     u->fall_back = is_true(m, "byte_fallback", false);
@@ -452,19 +309,19 @@ static const char *model_type(const json_t *m)
                                                             : "WordLevel";
 }
 
-static sg_status read_model(sg_tokenizer *t, const json_t *m, size_t n_vocab, sg_error *err)
+static sg_status read_model(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab, sg_error *err)
 {
-    const json_t *vocab = json_object_get(m, "vocab");
+    const bool pieces = *s->vocab.text.data == '[';
     const char *type = model_type(m);
 
     if (t->bpe.bytes && strcmp(type, "BPE") != 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: ByteLevel before a model of type %.60s is not supported", t->name, type);
-    if (strcmp(type, "Unigram") == 0 && json_is_array(vocab))
-        return read_unigram(t, m, vocab, err);
-    if (json_is_array(vocab))
+    if (strcmp(type, "Unigram") == 0 && pieces)
+        return read_unigram(t, m, n_vocab, err);
+    if (pieces)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object as 'vocab'", t->name);
     if (strcmp(type, "BPE") == 0)
-        return read_bpe(t, m, n_vocab, err);
+        return read_bpe(t, s, m, n_vocab, err);
     if (strcmp(type, "WordPiece") == 0 || strcmp(type, "WordLevel") == 0)
         return read_wordpiece(t, m, n_vocab, strcmp(type, "WordLevel") == 0, err);
     return unknown_part(t, "model", m, err);
@@ -483,6 +340,8 @@ static sg_status add_special(sg_template *to, const sg_tokenizer *t, const json_
 
         if (!json_is_integer(id) || json_integer_value(id) < 0 || (uint64_t)json_integer_value(id) >= t->n)
             return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected a token, found %s", t->name, sg_json_describe(id, text));
+        if (to->n == TEMPLATE_MAX)
+            return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected at most %d tokens, found more", t->name, TEMPLATE_MAX);
         if (!sg_template_add(to, 2, (int32_t)json_integer_value(id), type))
             return sg_fail_memory(err, t->name);
     }
@@ -589,23 +448,9 @@ static sg_status read_decoder(sg_tokenizer *t, const json_t *o, sg_error *err)
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------------------------------- */
-static sg_status read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added, const json_t *root, sg_error *err)
+static sg_status read_all(sg_tokenizer *t, const sg_token_source *s, sg_error *err)
 {
-    spellings list = {0};
-    sg_status st;
-
-    if (!(st = read_vocab(&list, t, json_object_get(json_object_get(root, "model"), "vocab"), err))) {
-        *n_vocab = list.n;
-        if (!(st = read_added(added, n_added, &list, t, json_object_get(root, "added_tokens"), err)))
-            st = sg_tokenizer_set_tokens(t, list.token, NULL, list.n, err);
-    }
-    sg_free(list.token);
-    return st;
-}
-
-static sg_status read_all(sg_tokenizer *t, const json_t *root, sg_error *err)
-{
-    const json_t *model = json_object_get(root, "model");
+    const json_t *root = s->root, *model = json_object_get(root, "model");
     sg_added *added = NULL;
     size_t n_vocab = 0, n_added = 0;
     sg_status st;
@@ -614,7 +459,7 @@ static sg_status read_all(sg_tokenizer *t, const json_t *root, sg_error *err)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object as 'model'", t->name);
     if ((st = each_part(t, json_object_get(root, "normalizer"), "normalizers", read_normalizer, 0, err)) ||
         (st = each_part(t, json_object_get(root, "pre_tokenizer"), "pretokenizers", read_pretokenizer, 0, err)) ||
-        (st = read_tokens(t, &n_vocab, &added, &n_added, root, err)) || (st = read_model(t, model, n_vocab, err)) ||
+        (st = sg_tokenizer_read_tokens(t, &n_vocab, &added, &n_added, s, err)) || (st = read_model(t, s, model, n_vocab, err)) ||
         (st = sg_tokenizer_set_added(t, added, n_added, err)) ||
         (st = each_part(t, json_object_get(root, "post_processor"), "processors", read_processor, 0, err)))
         goto done;
@@ -624,36 +469,32 @@ done:
     return st;
 }
 
-sg_status sg_tokenizer_from_json_value(sg_tokenizer **out, const json_t *root, const char *name, sg_error *err)
+sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name, sg_error *err)
 {
     sg_tokenizer *t = NULL;
     sg_status st;
 
     *out = NULL;
-    if ((st = sg_tokenizer_new(&t, name, err)) || (st = read_all(t, root, err))) {
-        sg_tokenizer_close(t);
-        return st;
+    if (!(st = sg_tokenizer_new(&t, name, err))) {
+        t->room = SG_TOKENIZER_ROOM;
+        if (!(st = sg_tokenizer_take(t, s->taken, 1, "bytes of JSON", err)))
+            st = read_all(t, s, err);
     }
-    *out = t;
-    return SG_OK;
-}
-
-/* Merges written as pairs of short texts weigh up to 39 times their bytes. */
-size_t sg_tokenizer_weight_max(size_t bytes)
-{
-    const size_t most = SG_JSON_WEIGHT_SMALL + 40 * bytes;
-
-    return most < SG_TOKENIZER_WEIGHT_MAX ? most : SG_TOKENIZER_WEIGHT_MAX;
+    if (st)
+        sg_tokenizer_close(t);
+    else
+        *out = t;
+    return st;
 }
 
 sg_status sg_tokenizer_from_json(sg_tokenizer **out, sg_bytes file, const char *name, sg_error *err)
 {
-    json_t *root;
+    sg_token_source s;
     sg_status st;
 
     *out = NULL;
-    if (!(st = sg_json_parse_light(&root, file, sg_tokenizer_weight_max(file.size), name, err)))
-        st = sg_tokenizer_from_json_value(out, root, name, err);
-    json_decref(root);
+    if (!(st = sg_token_source_read(&s, file, name, err)))
+        st = sg_tokenizer_from_source(out, &s, name, err);
+    sg_token_source_free(&s);
     return st;
 }

@@ -61,6 +61,7 @@ struct sg_tokenizer {
     uint8_t *kind;   /* owned: (n) */
     size_t n;
     sg_trie trie;    /* what the model may produce from text; value: id */
+    size_t room;     /* bytes that what is read may still take; SIZE_MAX: any number */
     size_t nodes_max; /* of it, and ways in which a SentencePiece BPE puts its tokens together; 0: any number */
     sg_added *added; /* owned */
     size_t n_added;
@@ -76,7 +77,31 @@ struct sg_tokenizer {
     size_t n_decode, cap_decode;
 };
 
-sg_status sg_tokenizer_from_json_value(sg_tokenizer **out, const json_t *root, const char *name, sg_error *err);
+/* A tokenizer.json, or what says the same. Its long lists stay text: they are read into the tokenizer's tables without a json_t. */
+typedef struct sg_token_list {
+    sg_bytes text; /* borrowed: an object or array, known to be JSON; empty: there is none */
+    size_t n;      /* members */
+} sg_token_list;
+
+typedef struct sg_token_source {
+    json_t *root;                       /* owned: all else; the lists are there, and empty */
+    sg_token_list vocab, merges, added; /* vocab: object, or array of Unigram's pieces */
+    bool lines;                         /* merges are those of merges.txt */
+    size_t taken;                       /* bytes that root takes, and what of the lists is no file */
+} sg_token_source;
+
+sg_status sg_token_source_read(sg_token_source *s, sg_bytes file, const char *name, sg_error *err); /* file must outlive it */
+void sg_token_source_free(sg_token_source *s);
+sg_status sg_token_list_read(sg_token_list *list, sg_bytes text, const char *name, sg_error *err); /* of a text that is nothing else */
+sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name, sg_error *err);
+/* Tokens: those of the vocabulary, below *n_vocab, then the added ones (*added is owned by the caller, also after an error). A Unigram's
+ * scores are set, too. */
+sg_status sg_tokenizer_read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added, const sg_token_source *s, sg_error *err);
+sg_status sg_tokenizer_read_merges(sg_tokenizer *t, const sg_token_source *s, sg_error *err);
+/* The sides of the next merge of merges.txt, both empty: it has none; *text moves behind it. False: there is no other. */
+bool sg_merge_line(sg_bytes side[2], sg_bytes *text, size_t *line);
+/* Count things of so many bytes each are to be kept: an error when they do not fit into the tokenizer's room. */
+sg_status sg_tokenizer_take(sg_tokenizer *t, size_t count, size_t each, const char *what, sg_error *err);
 sg_status sg_tokenizer_new(sg_tokenizer **out, const char *name, sg_error *err);
 /* Copies the spellings; those that are empty are not in use. kind NULL: all normal. */
 sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n, sg_error *err);
@@ -89,7 +114,9 @@ void sg_tokenizer_byte_tokens(int32_t byte_id[256], const sg_tokenizer *t); /* t
 bool sg_template_add(sg_template *t, int what, int32_t id, int type); /* false: out of memory */
 sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t);            /* zeroed; NULL: out of memory */
 
-/* GPT-2's way to write bytes as letters: bytes of a token's spelling, appended; false: some letter stands for none. */
+/* GPT-2's way to write bytes as letters: the byte that one stands for, -1: none; bytes of a token's spelling, appended; false: some letter
+ * stands for none. */
+int sg_letter_byte(uint32_t code);
 bool sg_byte_letters_read(sg_buf *out, sg_bytes spelling);
 void sg_byte_letters_write(sg_buf *out, const char *s, size_t size); /* the letters of bytes, appended */
 /* Byte-level BPE over t->token, whose spellings are in those letters, up to n: trie and bytes. */
@@ -114,8 +141,9 @@ sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err);
 /* A step that cuts at matches of a pattern. */
 sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg_error *err);
 
-extern const char sg_gpt2_regex[], sg_qwen2_regex[], sg_llama3_regex[];
+/* *out, which is the tokenizer's, also after an error. */
+sg_status sg_tokenizer_set_pattern(sg_tokenizer *t, sg_pattern **out, sg_bytes regex, sg_error *err);
 
-size_t sg_tokenizer_weight_max(size_t bytes); /* what its JSON of so many bytes may weigh */
+extern const char sg_gpt2_regex[], sg_qwen2_regex[], sg_llama3_regex[];
 
 #endif

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { ADDED_BYTES_MAX = 1 << 16 }; /* of an added token, also as it is normalised */
+
 const char sg_gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 const char sg_qwen2_regex[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
                               "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
@@ -22,6 +24,7 @@ sg_status sg_tokenizer_new(sg_tokenizer **out, const char *name, sg_error *err)
         *out = NULL;
         return sg_fail_memory(err, name);
     }
+    t->room = SIZE_MAX;
     t->bpe.token = t->wordpiece.token = t->unigram.token = &t->trie;
     t->bpe.unknown = t->wordpiece.unknown = t->unigram.unknown = -1;
     return SG_OK;
@@ -98,17 +101,26 @@ sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const 
     return SG_OK;
 }
 
-sg_status sg_tokenizer_set_trie(sg_tokenizer *t, const sg_bytes *raw, size_t n, sg_error *err)
+/* A trie of n keys, of as many nodes as there is room for, and nodes_max. */
+static sg_status build_trie(sg_trie *out, sg_tokenizer *t, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err)
 {
-    const sg_status st = sg_trie_build_within(&t->trie, raw ? raw : t->token, n, t->nodes_max ? t->nodes_max : UINT32_MAX, err);
+    const size_t sorting = n * SG_TRIE_KEY, room = t->room > sorting ? (t->room - sorting) / SG_TRIE_NODE + 1 : 1;
+    const sg_status st = sg_trie_build_within(out, key, n, room < nodes_max ? room : nodes_max, err);
 
+    if (!st)
+        t->room -= t->room < (size_t)out->nodes * SG_TRIE_NODE ? t->room : (size_t)out->nodes * SG_TRIE_NODE;
     return st ? sg_error_prefix(err, t->name) : SG_OK;
 }
 
-/* ---- added tokens -------------------------------------------------------------------------------------------------------- */
-static sg_status build_added(sg_added_trie *out, const sg_tokenizer *t, const sg_bytes *key, sg_error *err)
+sg_status sg_tokenizer_set_trie(sg_tokenizer *t, const sg_bytes *raw, size_t n, sg_error *err)
 {
-    const sg_status st = sg_trie_build(&out->trie, key, t->n_added, err);
+    return build_trie(&t->trie, t, raw ? raw : t->token, n, t->nodes_max ? t->nodes_max : UINT32_MAX, err);
+}
+
+/* ---- added tokens -------------------------------------------------------------------------------------------------------- */
+static sg_status build_added(sg_added_trie *out, sg_tokenizer *t, const sg_bytes *key, sg_error *err)
+{
+    const sg_status st = build_trie(&out->trie, t, key, t->n_added, UINT32_MAX, err);
 
     for (int c = 0; c < 256 && !st; c++)
         out->starts[c] = out->trie.root[c];
@@ -118,16 +130,21 @@ static sg_status build_added(sg_added_trie *out, const sg_tokenizer *t, const sg
 sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t n, sg_error *err)
 {
     sg_bytes *key;
-    sg_norm_scratch scratch = {0};
+    sg_norm_scratch scratch = {.text = {{.most = ADDED_BYTES_MAX}, {.most = ADDED_BYTES_MAX}}};
     sg_buf block = {0};
     sg_status st = SG_OK;
 
     if (!n)
         return SG_OK;
+    if ((st = sg_tokenizer_take(t, n, sizeof *t->added + sizeof *key, "added tokens", err)))
+        return st;
     key = sg_alloc_zero(n, sizeof *key);
     scratch.matcher = sg_matcher_new();
     t->added = sg_alloc_array(n, sizeof *t->added);
-    if (!t->added || !key || !scratch.matcher) {
+    bool room = true;
+    for (int k = 0; k < 2; k++)
+        room = room && sg_grow(&scratch.text[k].data, &scratch.text[k].cap, ADDED_BYTES_MAX, 1);
+    if (!t->added || !key || !scratch.matcher || !room) {
         st = sg_fail_memory(err, t->name);
         goto done;
     }
@@ -137,6 +154,11 @@ sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t 
         t->added[i].text = t->token[added[i].id];
         if (added[i].special)
             t->kind[added[i].id] = SG_TOKEN_CONTROL;
+        if (t->added[i].text.size > ADDED_BYTES_MAX) {
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected added tokens of at most %d bytes, found %zu", t->name, ADDED_BYTES_MAX,
+                         t->added[i].text.size);
+            goto done;
+        }
         key[i] = added[i].normalized ? (sg_bytes){"", 0} : t->added[i].text;
     }
     if ((st = build_added(&t->raw, t, key, err)))
@@ -145,7 +167,11 @@ sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t 
         sg_bytes text = {"", 0};
         bool moved;
 
-        if (added[i].normalized && (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err)))
+        if (added[i].normalized && (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err))) {
+            sg_error_prefix(err, t->name);
+            goto done;
+        }
+        if ((st = sg_tokenizer_take(t, text.size, 3, "added tokens", err))) /* a block that grows is copied */
             goto done;
         sg_buf_add(&block, text.data, text.size);
         key[i].size = text.size;
@@ -181,6 +207,13 @@ sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t)
     return &t->decode[t->n_decode++];
 }
 
+sg_status sg_tokenizer_set_pattern(sg_tokenizer *t, sg_pattern **out, sg_bytes regex, sg_error *err)
+{
+    const sg_status st = sg_pattern_new(out, regex, err);
+
+    return st ? sg_error_prefix(err, t->name) : sg_tokenizer_take(t, sg_pattern_bytes(*out), 1, "patterns", err);
+}
+
 sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg_error *err)
 {
     sg_pre_step *step = sg_pretokenizer_add(&t->pre);
@@ -188,7 +221,7 @@ sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg
     if (!step)
         return sg_fail_memory(err, t->name);
     step->cut = cut;
-    return sg_pattern_new(&step->pattern, (sg_bytes){regex, strlen(regex)}, err) ? sg_error_prefix(err, t->name) : SG_OK;
+    return sg_tokenizer_set_pattern(t, &step->pattern, (sg_bytes){regex, strlen(regex)}, err);
 }
 
 /* ---- models ---------------------------------------------------------------------------------------------------------------- */
@@ -201,67 +234,75 @@ void sg_tokenizer_byte_tokens(int32_t byte_id[256], const sg_tokenizer *t)
             byte_id[sg_byte_token(t->token[i])] = (int32_t)i;
 }
 
+/* raw[i]: bytes of token i below n, in the block, which has room for them. */
+static void read_letters(sg_bytes *raw, sg_buf *block, const sg_tokenizer *t, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const size_t before = block->size;
+
+        sg_byte_letters_read(block, t->token[i]);
+        raw[i] = (sg_bytes){block->data + before, block->size - before};
+    }
+}
+
 sg_status sg_tokenizer_set_byte_bpe(sg_tokenizer *t, size_t n, sg_error *err)
 {
-    sg_bytes *raw = sg_alloc_zero(n, sizeof *raw);
+    const size_t room = t->room;
+    sg_bytes *raw = NULL;
     sg_buf block = {0};
-    sg_status st = SG_OK;
+    sg_status st;
 
-    for (size_t i = 0; raw && i < n; i++) {
-        const size_t before = block.size;
-
-        sg_byte_letters_read(&block, t->token[i]);
-        raw[i].size = block.size - before;
-    }
-    if (!raw || block.failed)
+    if ((st = sg_tokenizer_take(t, n, sizeof *raw, "tokens", err)) || (st = sg_tokenizer_take(t, t->block.size, 1, "tokens", err)))
+        return st;
+    const size_t taken = room - t->room;
+    if (!(raw = sg_alloc_array(n, sizeof *raw)) || !sg_grow(&block.data, &block.cap, t->block.size + 1, 1)) {
         st = sg_fail_memory(err, t->name);
-    for (size_t i = 0, at = 0; i < n && !st; at += raw[i++].size)
-        raw[i].data = block.data ? block.data + at : "";
-    if (!st && !(st = sg_tokenizer_set_trie(t, raw, n, err)))
-        for (int b = 0; b < 256; b++) {
-            const char c = (char)b;
-
-            t->bpe.byte_id[b] = sg_trie_find(&t->trie, &c, 1);
-        }
+    } else {
+        read_letters(raw, &block, t, n);
+        st = sg_tokenizer_set_trie(t, raw, n, err);
+    }
+    for (int b = 0; b < 256 && !st; b++)
+        t->bpe.byte_id[b] = sg_trie_find(&t->trie, &(char){(char)b}, 1);
     t->bpe.bytes = true;
+    t->room += taken; /* the trie has its own labels */
     sg_free(raw);
     sg_buf_free(&block);
     return st;
 }
 
-static int32_t find_spelling(const sg_tokenizer *t, sg_buf *key, sg_bytes spelling)
+/* Down the trie from *node, which becomes 0 where no token goes on so. */
+static void walk(uint32_t *node, const sg_tokenizer *t, sg_bytes spelling)
 {
-    if (!t->bpe.bytes)
-        return sg_trie_find(&t->trie, spelling.data, spelling.size);
-    key->size = 0;
-    return sg_byte_letters_read(key, spelling) ? sg_trie_find(&t->trie, key->data, key->size) : -1;
+    const char *s = spelling.data, *end = s + spelling.size;
+    bool found = true;
+
+    while (s < end && found) {
+        const bool cut = t->bpe.bytes && (size_t)(end - s) < sg_utf8_bytes(*s); /* that of a GGUF file may be no UTF-8 */
+        const int byte = cut ? -1 : t->bpe.bytes ? sg_letter_byte(sg_utf8_next(&s)) : (unsigned char)*s++;
+
+        found = byte >= 0 && (*node = sg_trie_step(&t->trie, *node, (uint8_t)byte)) != 0;
+    }
+    *node = found ? *node : 0;
 }
 
 sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right, uint32_t rank, sg_error *err)
 {
     const size_t skip = right.size >= t->bpe.prefix.size ? t->bpe.prefix.size : 0;
-    sg_buf both = {0}, key = {0};
-    sg_status st = SG_OK;
+    const sg_bytes more = {right.data + skip, right.size - skip};
+    uint32_t a = 0, b = 0, both;
 
-    sg_buf_add(&both, left.data, left.size);
-    sg_buf_add(&both, right.data + skip, right.size - skip);
-    if (both.failed) {
-        st = sg_fail_memory(err, t->name);
-    } else {
-        const int32_t a = find_spelling(t, &key, left), b = find_spelling(t, &key, right);
-        const int32_t id = find_spelling(t, &key, (sg_bytes){both.data, both.size});
-
-        if (key.failed)
-            st = sg_fail_memory(err, t->name);
-        else if (a < 0 || b < 0 || id < 0)
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: merge %u: expected '%.80s' to be a token", t->name, (unsigned)rank,
-                         a < 0 ? left.data : b < 0 ? right.data : both.data);
-        else
-            sg_bpe_add(&t->bpe, a, b, rank, id);
+    walk(&a, t, left);
+    walk(&b, t, right);
+    if ((both = a))
+        walk(&both, t, more);
+    const int32_t id[3] = {t->trie.value[a], t->trie.value[b], t->trie.value[both]};
+    if (id[0] >= 0 && id[1] >= 0 && id[2] >= 0) {
+        sg_bpe_add(&t->bpe, id[0], id[1], rank, id[2]);
+        return SG_OK;
     }
-    sg_buf_free(&both);
-    sg_buf_free(&key);
-    return st;
+    const sg_bytes first = id[0] < 0 || id[1] >= 0 ? left : right, second = id[0] >= 0 && id[1] >= 0 ? more : (sg_bytes){"", 0};
+    return sg_fail(err, SG_ERR_FORMAT, "%s: merge %u: expected '%.*s%.*s' to be a token", t->name, (unsigned)rank,
+                   first.size < 80 ? (int)first.size : 80, first.data, second.size < 80 ? (int)second.size : 80, second.data);
 }
 
 sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)

@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 #define SG_TOKENIZER_BYTES_MAX ((size_t)256 << 20) /* of a tokenizer's file */
-#define SG_TOKENIZER_WEIGHT_MAX ((size_t)512 << 20) /* of its JSON (sg_json_weight): twice that of 256,000 tokens and 512,000 merges */
+#define SG_TOKENIZER_ROOM ((size_t)60 << 20)        /* that a tokenizer.json may ask for, beside its text */
+#define SG_TOKENIZER_REST_MAX ((size_t)8 << 20)     /* of that, JSON (sg_json_weight) beside its long lists */
 
 typedef struct sg_tokenizer sg_tokenizer; /* read-only once open: any number of threads may use it */
 

@@ -1,46 +1,57 @@
-/* trie.c - built from the sorted keys: a node is a range of them that share a prefix. */
+/* trie.c - built from the sorted keys, level by level: a node is a range of them that share a prefix. */
 #include "text/trie.h"
 
 #include "base/alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-typedef struct entry {
-    sg_bytes key;
-    int32_t value;
-} entry;
-
-typedef struct range { /* keys lo .. hi share their first `depth` bytes */
-    uint32_t lo, hi, depth;
-} range;
-
-static int by_bytes(const void *a, const void *b)
+/* The byte of a key, -1 behind its end: shorter keys come first. */
+static int byte_at(sg_bytes key, size_t depth)
 {
-    const entry *x = a, *y = b;
-    const size_t n = x->key.size < y->key.size ? x->key.size : y->key.size;
-    const int order = n ? memcmp(x->key.data, y->key.data, n) : 0;
-
-    if (order)
-        return order;
-    if (x->key.size != y->key.size)
-        return x->key.size < y->key.size ? -1 : 1;
-    return x->value < y->value ? -1 : x->value > y->value;
+    return depth < key.size ? (unsigned char)key.data[depth] : -1;
 }
 
-typedef struct growth {
-    range *node;
-    uint8_t *label;
-    size_t n, cap_node, cap_label;
-} growth;
-
-static bool add_node(growth *g, range r, uint8_t label)
+static void swap(uint32_t *a, uint32_t *b)
 {
-    if (!sg_grow(&g->node, &g->cap_node, g->n + 1, sizeof *g->node) || !sg_grow(&g->label, &g->cap_label, g->n + 1, 1))
-        return false;
-    g->node[g->n] = r;
-    g->label[g->n++] = label;
-    return true;
+    const uint32_t x = *a;
+
+    *a = *b;
+    *b = x;
+}
+
+/* Three-way radix quicksort of n numbers of keys that share their first `depth` bytes. What is left for the loop is the largest of three
+ * parts, so calls nest at most log2(n) deep.   [Bentley & Sedgewick 1997] */
+static void sort(uint32_t *list, size_t n, const sg_bytes *key, size_t depth)
+{
+    while (n > 1) {
+        const int middle = byte_at(key[list[n / 2]], depth);
+        size_t less = 0, i = 0, more = n;
+
+        while (i < more) {
+            const int c = byte_at(key[list[i]], depth);
+
+            if (c < middle)
+                swap(&list[less++], &list[i++]);
+            else if (c > middle)
+                swap(&list[i], &list[--more]);
+            else
+                i++;
+        }
+        struct {
+            uint32_t *list;
+            size_t n, depth;
+        } part[] = {{list, less, depth}, {list + less, middle < 0 ? 0 : more - less, depth + 1}, {list + more, n - more, depth}};
+        size_t most = 0;
+
+        for (size_t k = 1; k < 3; k++)
+            most = part[k].n > part[most].n ? k : most;
+        for (size_t k = 0; k < 3; k++)
+            if (k != most)
+                sort(part[k].list, part[k].n, key, part[k].depth);
+        list = part[most].list;
+        n = part[most].n;
+        depth = part[most].depth;
+    }
 }
 
 sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *err)
@@ -48,68 +59,86 @@ sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *e
     return sg_trie_build_within(out, key, n, UINT32_MAX, err);
 }
 
-sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err)
+/* The numbers of keys that are not empty, in order; *bytes: those of all, and one. */
+static uint32_t *sorted(size_t *m, size_t *bytes, const sg_bytes *key, size_t n)
 {
-    entry *list = sg_alloc_array(n, sizeof *list);
-    growth g = {0};
-    sg_status st = SG_OK;
-    size_t bytes = 1, m = 0;
+    uint32_t *list = sg_alloc_array(n, sizeof *list);
 
-    *out = (sg_trie){0};
+    *m = 0;
+    *bytes = 1;
     for (size_t i = 0; list && i < n; i++)
         if (key[i].size) {
-            list[m++] = (entry){key[i], (int32_t)i};
-            bytes += key[i].size;
+            list[(*m)++] = (uint32_t)i;
+            *bytes += key[i].size;
         }
-    if (list && (bytes >= UINT32_MAX || n >= INT32_MAX)) {
-        st = sg_fail(err, SG_ERR_FORMAT, "expected at most 4294967294 bytes of pieces, found %zu", bytes);
-        goto done;
-    }
-    /* room for a node a byte: what is not written to is not there, and nothing is copied from a smaller place */
-    const size_t room = bytes < nodes_max ? bytes : nodes_max;
-    size_t cap_first = 0, cap_value = 0;
-    if (!list || !sg_grow(&g.node, &g.cap_node, room, sizeof *g.node) || !sg_grow(&g.label, &g.cap_label, room, 1) ||
-        !sg_grow(&out->first, &cap_first, room + 1, sizeof *out->first) || !sg_grow(&out->value, &cap_value, room, sizeof *out->value) ||
-        !add_node(&g, (range){0, (uint32_t)m, 0}, 0)) {
-        st = sg_fail_memory(err, "pieces");
-        goto done;
-    }
-    if (m)
-        qsort(list, m, sizeof *list, by_bytes);
-    for (size_t i = 0; i < g.n; i++) {
-        range r = g.node[i];
+    if (list)
+        sort(list, *m, key, 0);
+    return list;
+}
 
-        out->first[i] = (uint32_t)g.n;
-        out->value[i] = -1;
-        for (; r.lo < r.hi && list[r.lo].key.size == r.depth; r.lo++)
-            if (out->value[i] < 0)
-                out->value[i] = list[r.lo].value;
-        while (r.lo < r.hi) {
-            const uint8_t byte = (uint8_t)list[r.lo].key.data[r.depth];
-            uint32_t end = r.lo + 1;
+/* Until its turn comes a node has its keys, list[lo] .. list[hi - 1], in `first` and `value`: no other place is needed. */
+static void put_node(sg_trie *t, uint32_t lo, uint32_t hi, uint8_t label)
+{
+    t->first[t->nodes] = lo;
+    t->value[t->nodes] = (int32_t)hi;
+    t->label[t->nodes++] = label;
+}
 
-            while (end < r.hi && (uint8_t)list[end].key.data[r.depth] == byte)
+static sg_status grow_all(sg_trie *t, const sg_bytes *key, const uint32_t *list, size_t nodes_max, sg_error *err)
+{
+    uint32_t level_end = 1; /* first node of the next depth */
+
+    for (uint32_t i = 0, depth = 0; i < t->nodes; i++) {
+        if (i == level_end) {
+            level_end = t->nodes;
+            depth++;
+        }
+        uint32_t lo = t->first[i];
+        const uint32_t hi = (uint32_t)t->value[i];
+
+        t->first[i] = t->nodes;
+        t->value[i] = -1;
+        for (; lo < hi && key[list[lo]].size == depth; lo++)
+            if (t->value[i] < 0 || list[lo] < (uint32_t)t->value[i])
+                t->value[i] = (int32_t)list[lo];
+        while (lo < hi) {
+            const int byte = byte_at(key[list[lo]], depth);
+            uint32_t end = lo + 1;
+
+            while (end < hi && byte_at(key[list[end]], depth) == byte)
                 end++;
-            if (g.n == nodes_max) {
-                st = sg_fail(err, SG_ERR_FORMAT, "expected tokens with at most %zu different beginnings, found more", nodes_max);
-                goto done;
-            }
-            if (!add_node(&g, (range){r.lo, end, r.depth + 1}, byte)) {
-                st = sg_fail_memory(err, "pieces");
-                goto done;
-            }
+            if (t->nodes == nodes_max)
+                return sg_fail(err, SG_ERR_FORMAT, "expected tokens with at most %zu different beginnings, found more", nodes_max);
             if (i == 0)
-                out->root[byte] = (uint32_t)(g.n - 1);
-            r.lo = end;
+                t->root[byte] = t->nodes;
+            put_node(t, lo, end, (uint8_t)byte);
+            lo = end;
         }
-        out->first[i + 1] = (uint32_t)g.n;
     }
-    out->label = g.label;
-    g.label = NULL;
-    out->nodes = (uint32_t)g.n;
-done:
-    sg_free(g.node);
-    sg_free(g.label);
+    t->first[t->nodes] = t->nodes;
+    return SG_OK;
+}
+
+sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err)
+{
+    size_t m, bytes, room;
+    uint32_t *list = NULL;
+    sg_status st;
+
+    *out = (sg_trie){0};
+    if (n >= INT32_MAX)
+        return sg_fail(err, SG_ERR_FORMAT, "expected at most 2147483646 pieces, found %zu", n);
+    list = sorted(&m, &bytes, key, n);
+    room = bytes < nodes_max ? bytes : nodes_max; /* a node a byte: what is not written to is not there, and nothing is copied */
+    if (list && bytes >= UINT32_MAX) {
+        st = sg_fail(err, SG_ERR_FORMAT, "expected at most 4294967294 bytes of pieces, found %zu", bytes);
+    } else if (!list || !(out->first = sg_alloc_array(room + 1, sizeof *out->first)) || !(out->label = sg_alloc(room)) ||
+               !(out->value = sg_alloc_array(room, sizeof *out->value))) {
+        st = sg_fail_memory(err, "pieces");
+    } else {
+        put_node(out, 0, (uint32_t)m, 0);
+        st = grow_all(out, key, list, nodes_max, err);
+    }
     sg_free(list);
     if (st)
         sg_trie_free(out);

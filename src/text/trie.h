@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { SG_TRIE_NODE = 9, SG_TRIE_KEY = 4 }; /* bytes: of a node; of a key while a trie is built */
+
 typedef struct sg_trie {
     uint32_t *first;     /* (nodes + 1), owned: children of node i are first[i] .. first[i + 1] */
     uint8_t *label;      /* (nodes), owned: the byte that leads here */

@@ -1,31 +1,10 @@
-/* hostile.c - files of models made to take memory: opening one takes at most its size and 64 MiB, or it is refused. Each is opened in a
- * process of its own, whose largest resident size is what the kernel counted. */
-#include "base/alloc.h"
-#include "base/io.h"
+/* hostile.c - weights, configs and GGUF files that a stranger may have made (hostile.h). */
+#include "hostile.h"
+
 #include "file/gguf.h"
 #include "file/json.h"
 #include "file/safetensors.h"
-#include "lm/bert.h"
 #include "lm/llama.h"
-#include "lm/t5.h"
-#include "scratch.h"
-#include "text/tokenizer.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-enum { MIB = 1 << 20, MOST = 64 /* MiB beside the file */ };
-static char dir[SCRATCH_MAX];
 
 static int setup(void **state)
 {
@@ -51,9 +30,6 @@ static int teardown(void **state)
     return sg_dir_remove(dir, &err);
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------------------------------- */
-typedef sg_status opener(const char *path, sg_error *err);
-
 static sg_status open_safetensors(const char *path, sg_error *err)
 {
     sg_tensors *t;
@@ -75,15 +51,6 @@ static sg_status open_gguf(const char *path, sg_error *err)
     return st;
 }
 
-static sg_status open_tokenizer(const char *path, sg_error *err)
-{
-    sg_tokenizer *t;
-    const sg_status st = sg_tokenizer_open(&t, path, err);
-
-    sg_tokenizer_close(t);
-    return st;
-}
-
 /* The model of the folder that the config.json is in. */
 static sg_status open_config(const char *path, sg_error *err)
 {
@@ -97,111 +64,9 @@ static sg_status open_config(const char *path, sg_error *err)
     return st;
 }
 
-/* KiB, at most so far. Not ru_maxrss: that of a new program begins with what its parent had. */
-static long resident(void)
-{
-    FILE *f = fopen("/proc/self/status", "r");
-    char line[200];
-    long kib = 0;
-
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "VmHWM: %ld", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return kib;
-}
-
-static const struct {
-    const char *name;
-    opener *open;
-} kinds[] = {{"safetensors", open_safetensors}, {"gguf", open_gguf}, {"tokenizer", open_tokenizer}, {"config", open_config}};
-
-/* What the process that opens runs: the status, KiB taken, the message. */
-static int open_here(const char *kind, const char *path)
-{
-    sg_error err = {0};
-    const long before = resident();
-
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].name, kind) == 0) {
-            const sg_status st = kinds[i].open(path, &err);
-
-            return printf("%d %ld %s\n", (int)st, resident() - before, st ? err.message : "") < 0;
-        }
-    return 1;
-}
-
-typedef struct told {
-    int st;
-    long kib;
-    char message[1100];
-} told;
-
-static told measure(const char *kind, const char *path)
-{
-    told t = {0};
-    char line[1200] = "";
-    int pipes[2], status;
-    size_t n = 0;
-
-    assert_int_equal(pipe(pipes), 0);
-    fflush(stdout);
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        dup2(pipes[1], STDOUT_FILENO);
-        close(pipes[0]);
-        close(pipes[1]);
-        execl("/proc/self/exe", "test_unit_hostile", kind, path, (char *)NULL);
-        _exit(127);
-    }
-    close(pipes[1]);
-    for (ssize_t got = 1; got > 0 && n < sizeof line - 1; n += got > 0 ? (size_t)got : 0)
-        got = read(pipes[0], line + n, sizeof line - 1 - n);
-    close(pipes[0]);
-    waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || sscanf(line, "%d %ld %1099[^\n]", &t.st, &t.kib, t.message) < 2)
-        fail_msg("%s: ended with status %d", path, status);
-    return t;
-}
-
-/* more: MiB beside the file, at most; refused: what the message says, NULL: it opens. */
-static void check(const char *what, const char *kind, const char *name, const sg_buf *file, double more, const char *refused)
-{
-    char path[300];
-    sg_error err;
-
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    assert_false(file->failed);
-    assert_int_equal(sg_file_write(path, file->data, file->size, &err), SG_OK);
-    const double size = (double)file->size / MIB;
-    const told t = measure(kind, path);
-    const double took = (double)t.kib / 1024;
-    printf("%-44s %7.1f MiB of file, %7.1f MiB taken: %s\n", what, size, took, t.st ? t.message + strlen(dir) + 1 : "opened");
-    if (refused ? !t.st || !strstr(t.message, refused) : t.st != SG_OK)
-        fail_msg("%s: expected %s, found '%s'", what, refused ? refused : "that it opens", t.message);
-#ifndef SEDGE_SANITIZED
-    if (took > size + more)
-        fail_msg("%s: expected at most %.0f MiB beside a file of %.1f, found %.1f in all", what, more, size, took);
-#else
-    (void)more;
-#endif
-    remove(path);
-}
+static const hostile_kind kinds[] = {{"safetensors", open_safetensors}, {"gguf", open_gguf}, {"tokenizer", open_tokenizer}, {"config", open_config}};
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------------------- */
-static void repeat(sg_buf *b, const char *piece, size_t bytes)
-{
-    const size_t n = strlen(piece);
-
-    for (size_t at = 0; at < bytes; at += n)
-        sg_buf_add(b, piece, n);
-}
-
-static const char *const dense[] = {"{},", "[],", "0,", "\"\",", "[0],", "{\"\":0},", "[[]],", "-1.5e9,", "\"abcdefghijklmnopqrstuvwxyz\",", "true,"};
-enum { N_DENSE = sizeof dense / sizeof *dense };
-
 static void config_json(void **state)
 {
     (void)state;
@@ -295,73 +160,6 @@ static void safetensors(void **state)
     check("safetensors, a tensor to copy", "safetensors", "x.safetensors", &file, MOST, NULL);
     sg_buf_free(&file);
     sg_buf_free(&header);
-}
-
-/* ---- tokenizers ------------------------------------------------------------------------------------------------------------- */
-/* Token i: a, b ... z, aa, ab ...; returns how many letters. */
-static size_t spell(char text[8], int i)
-{
-    char back[8];
-    size_t n = 0;
-
-    for (int x = i + 1; x > 0; x = (x - 1) / 26)
-        back[n++] = (char)('a' + (x - 1) % 26);
-    for (size_t k = 0; k < n; k++)
-        text[k] = back[n - 1 - k];
-    text[n] = 0;
-    return n;
-}
-
-/* As large as the largest of real models, as the tokenizers library writes it: each token of three letters and more is two merges. */
-static sg_buf vocabulary(int tokens, bool indented)
-{
-    const char *const line = indented ? "\n      " : "", *const deep = indented ? "\n        " : "", *const space = indented ? " " : "";
-    bool first = true;
-    sg_buf b = {0};
-    char s[8];
-
-    sg_buf_puts(&b, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true},\"decoder\":{\"type\":\"ByteLevel\"},"
-                    "\"model\":{\"type\":\"BPE\",\"vocab\":{");
-    for (int i = 0; i < tokens; i++) {
-        spell(s, i);
-        sg_buf_printf(&b, "%s%s\"%s\":%s%d", i ? "," : "", line, s, space, i);
-    }
-    sg_buf_puts(&b, "},\"merges\":[");
-    for (int i = 26; i < tokens; i++) {
-        const size_t n = spell(s, i);
-
-        for (size_t cut = 1; cut < n; cut += n - 2 ? n - 2 : 1, first = false)
-            sg_buf_printf(&b, "%s%s[%s\"%.*s\",%s\"%s\"%s]", first ? "" : ",", line, deep, (int)cut, s, deep, s + cut, line);
-    }
-    sg_buf_puts(&b, "]}}");
-    return b;
-}
-
-/* A tokenizer takes several times its file, because its JSON does: honest ones 20 times and 64 MiB, at most. What no honest one comes near is
- * refused. */
-static void tokenizers(void **state)
-{
-    (void)state;
-    sg_buf b;
-
-    for (int indented = 1; indented >= 0; indented--) {
-        b = vocabulary(256000, indented);
-        check(indented ? "tokenizer.json, 256,000 tokens, indented" : "tokenizer.json, 256,000 tokens, packed", "tokenizer", "tokenizer.json", &b,
-              MOST + 20 * (double)b.size / MIB, NULL);
-        sg_buf_free(&b);
-    }
-    for (size_t i = 0; i < N_DENSE; i++)
-        for (size_t mib = 1; mib <= (i < 3 ? 20 : 1); mib += 19) {
-            char what[100];
-
-            b = (sg_buf){0};
-            sg_buf_puts(&b, "{\"added_tokens\":[");
-            repeat(&b, dense[i], mib << 20);
-            sg_buf_puts(&b, "0]}");
-            snprintf(what, sizeof what, "tokenizer.json of %.20s", dense[i]);
-            check(what, "tokenizer", "tokenizer.json", &b, MOST + fmin(40 * (double)mib, 512), "tokenizer.json:");
-            sg_buf_free(&b);
-        }
 }
 
 /* ---- GGUF ------------------------------------------------------------------------------------------------------------------- */
@@ -516,13 +314,12 @@ static void gguf_tokenizers(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 3)
-        return open_here(argv[1], argv[2]);
+        return open_here(kinds, sizeof kinds / sizeof *kinds, argv[1], argv[2]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(config_json),
         cmocka_unit_test(safetensors),
         cmocka_unit_test(gguf),
         cmocka_unit_test(gguf_tokenizers),
-        cmocka_unit_test(tokenizers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

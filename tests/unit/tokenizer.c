@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "text/bpe.h"
-#include "text/tokenizer.h"
+#include "text/token_parts.h"
 #include "text/trie.h"
 #include "text/unigram.h"
 
@@ -387,7 +387,115 @@ static void tokens_of_spaces_behind_one_that_takes_them(void **state)
     sg_tokenizer_close(t);
 }
 
+/* ---- lists that are read from the text ----------------------------------------------------------------------------------------------- */
+/* The same tokenizer, whatever the order of its members, and however its strings are written. */
+static void reads_lists_in_any_form(void **state)
+{
+    (void)state;
+    static const char *const forms[] = {
+        "{\"added_tokens\":[{\"id\":6,\"content\":\"<\xc3\xa9>\",\"special\":true},{\"id\":9}],"
+        "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\xc4\xa0\":2,\"ab\":3,\"\xc4\xa0" "ab\":4,\"\\\"\":5},"
+        "\"merges\":[\"a b\",\"\xc4\xa0 ab\"]}}",
+        " {\n \"model\": {\"merges\": [[\"\\u0061\", \"b\"], [\"\\u0120\", \"a\\u0062\", {\"x\": []}]], \"vocab\": "
+        "{\"\\u0120\\u0061\\u0062\": 4, \"\\u0022\": 5, \"ab\": 3, \"\\u0120\": 2, \"b\": 1, \"\\u0061\": 0}, \"type\": \"BPE\"},\r\n"
+        "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},\t"
+        "\"added_tokens\": [ {\"special\": true, \"x\": {\"vocab\": [], \"model\": {\"vocab\": {\"y\": 7}}}, "
+        "\"id\": 6, \"content\": \"<\\u00e9>\"} ] } "};
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        sg_tokenizer *t = read_json(forms[i]);
+
+        assert_int_equal(sg_tokenizer_size(t), 7);
+        assert_int_equal(sg_tokenizer_find(t, (sg_bytes){"\xc4\xa0" "ab", 4}), 4);
+        EXPECT(t, "ab ab\"b<\xc3\xa9>a b", NULL, 3, 4, 5, 1, 6, 0, 2, 1);
+        sg_tokenizer_close(t);
+    }
+}
+
+/* As serde_json reads them; the doubles are those that tokenizers 0.23 prints. */
+static void scores_have_the_bits_of_the_library(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double score;
+    } cases[] = {{"0", 0},
+                 {"-7", -7},
+                 {"-1.50", -1.5},
+                 {"-1e-5", -1e-5},
+                 {"-0.0008259791907483378876232860", -0x1.b10d0ce43affcp-11},
+                 {"-4.4709005474995252559446109E+08", -0x1.aa60d86bffce3p+28},
+                 {"-64543561280619205798609605.4543561280619205798609605", -0x1.ab1d0bbe813bdp+85},
+                 {"-9.57118259684277e-25", -0x1.2836b89501474p-80},
+                 {"-0.00010609533798496389", -0x1.bcff00711b521p-14},
+                 {"-2.35969e-18", -0x1.5c3a91569a468p-59}};
+    enum { N = sizeof cases / sizeof *cases };
+    sg_buf b = {0};
+
+    sg_buf_puts(&b, "{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[");
+    for (int i = 0; i < N; i++)
+        sg_buf_printf(&b, "%s[\"t%d\",%s]", i ? "," : "", i, cases[i].text);
+    sg_buf_puts(&b, "]}}");
+    sg_tokenizer *t = read_json(b.data);
+    for (int i = 0; i < N; i++)
+        if (memcmp(&t->unigram.score[i], &cases[i].score, sizeof(double)) != 0)
+            fail_msg("%s: expected %a, found %a", cases[i].text, cases[i].score, t->unigram.score[i]);
+    sg_tokenizer_close(t);
+    sg_buf_free(&b);
+}
+
+static void merges_txt_says_which_line_is_wrong(void **state)
+{
+    (void)state;
+    static const char vocab[] = " {\"a\":0,\"b\":1,\"ab\":2} ";
+    static const struct {
+        const char *merges, *message;
+    } cases[] = {{"", NULL},
+                 {"#version: 0.2\r\n\r\na b\r\n\n", NULL},
+                 {"a b\nab\n", "x: merges, line 2: expected two tokens"},
+                 {"a b c", "x: merges, line 1: expected two tokens"},
+                 {"\n a", "x: merges, line 2: expected two tokens"},
+                 {"a b\na \xff", "x: merges, line 2: expected UTF-8"},
+                 {"#version\na b\na c\n", "x: merge 1: expected 'c' to be a token"},
+                 {"a ba", "x: merge 0: expected 'ba' to be a token"},
+                 {"b a", "x: merge 0: expected 'ba' to be a token"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const sg_bytes merges = {cases[i].merges, strlen(cases[i].merges)};
+        sg_tokenizer *t;
+        sg_error err = {0};
+        const sg_status st = sg_tokenizer_from_pair(&t, (sg_bytes){vocab, sizeof vocab - 1}, merges, (sg_bytes){0}, "x", &err);
+
+        assert_int_equal(st, cases[i].message ? SG_ERR_FORMAT : SG_OK);
+        if (st)
+            assert_string_equal(err.message, cases[i].message);
+        else if (merges.size)
+            EXPECT(t, "ab", NULL, 2);
+        sg_tokenizer_close(t);
+    }
+}
+
+static void vocab_json_is_an_object(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"7", "x: expected 'vocab'"},
+                                           {"[[\"a\",-1]]", "x: expected an object as 'vocab'"},
+                                           {"{\"a\":0} {}", "x:1:9: end of file expected"},
+                                           {"{\"a\":0,\"a\":0}", "x:1:10: duplicate object key"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const sg_bytes vocab = {cases[i][0], strlen(cases[i][0])};
+        sg_tokenizer *t;
+        sg_error err = {0};
+
+        assert_int_equal(sg_tokenizer_from_pair(&t, vocab, (sg_bytes){"", 0}, (sg_bytes){0}, "x", &err), SG_ERR_FORMAT);
+        assert_string_equal(err.message, cases[i][1]);
+    }
+}
+
 /* ---- errors ----------------------------------------------------------------------------------------------------------------------------- */
+#define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 static void says_what_is_wrong_with_a_file(void **state)
 {
     (void)state;
@@ -400,6 +508,25 @@ static void says_what_is_wrong_with_a_file(void **state)
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found -1"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "t.json: merge 0: expected 'b' to be a token"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", "t.json: merge 0: expected two tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",7]]}}", "t.json: merge 0: expected two tokens"},
+        {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64 A64 "\"},"
+         "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64 A64 "\"},"
+         "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64
+         A64 "\"}]},\"added_tokens\":[{\"id\":1,\"content\":\"a\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+         "t.json: expected a normalized text of at most 65536 bytes, found more"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":{}}}", "t.json: expected an array as 'merges'"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}} 1", "t.json:1:54: end of file expected"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\n\"b\":1, \"\\u0061\":2},\"merges\":[]}}", "t.json:2:15: duplicate object key"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\\u0000\":0},\"merges\":[]}}", "t.json:1:40: \\u0000 is not allowed"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xff\":0},\"merges\":[]}}", "t.json:1:34: expected UTF-8"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":\"b\"},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found \"b\""},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":[[0]]},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found an array"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.0},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found 0.0"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":[[\"a\",0]],\"merges\":[]}}", "t.json: expected an object as 'vocab'"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",-1],[\"b\"]]}}", "t.json: vocab: entry 1: expected [string, number]"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[{\"a\":1}]}}", "t.json: vocab: entry 0: expected [string, number]"},
+        {"{\"added_tokens\":[{\"id\":-2,\"content\":\"b\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+         "t.json: token 'b': expected a number below 100002, found -2"},
         {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":3,\"vocab\":[[\"a\",-1]]}}", "t.json: expected 'unk_id' to be a token"},
         {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}}", "t.json: expected 'unk_token' to be a token"},
         {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAA\"},\"model\":{}}",
@@ -454,6 +581,10 @@ int main(void)
         cmocka_unit_test(only_what_begins_the_text_gets_its_space),
         cmocka_unit_test(a_text_is_written_anew_twice),
         cmocka_unit_test(tokens_of_spaces_behind_one_that_takes_them),
+        cmocka_unit_test(reads_lists_in_any_form),
+        cmocka_unit_test(scores_have_the_bits_of_the_library),
+        cmocka_unit_test(merges_txt_says_which_line_is_wrong),
+        cmocka_unit_test(vocab_json_is_an_object),
         cmocka_unit_test(says_what_is_wrong_with_a_file),
         cmocka_unit_test(a_pattern_that_does_not_end_is_an_error),
     };
