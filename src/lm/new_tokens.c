@@ -10,7 +10,8 @@
 
 #include <string.h>
 
-enum { FILE_MOST = 64 << 20, TOKENS_MOST = 1 << 20, TOKEN_BYTES = 1000 };
+enum { FILE_MOST = 64 << 20, TOKENS_MOST = 100000, TOKEN_BYTES = 1000 };
+static const size_t WEIGHT_MOST = (size_t)512 << 20; /* of a tokenizer.json as a json_t: twice that of 256,000 tokens and 512,000 merges */
 
 /* ---- the file ------------------------------------------------------------------------------------------------------------------- */
 static sg_status read_lines(sg_new_tokens *t, const char *path, sg_error *err)
@@ -58,7 +59,7 @@ static sg_status read_tokenizer(json_t **out, const sg_llama *m, const char *mod
     else if (!sg_file_exists(path))
         st = sg_fail(err, SG_ERR_USAGE, "new_tokens: expected a model with a tokenizer.json, found none in %s", model);
     else if (!(st = sg_file_read(&text, path, SG_TOKENIZER_BYTES_MAX, err)))
-        st = sg_json_parse_light(out, (sg_bytes){text.data ? text.data : "", text.size}, SG_TOKENIZER_WEIGHT_MAX, path, err);
+        st = sg_json_parse_light(out, (sg_bytes){text.data ? text.data : "", text.size}, WEIGHT_MOST, path, err);
     sg_buf_free(&text);
     sg_free(path);
     return st;
