@@ -44,8 +44,12 @@ static void print_text(const json_t *result)
     const json_t *one;
     size_t i;
 
-    if (!list)
-        puts(sg_text(result, "text"));
+    if (!list) {
+        const json_t *text = sg_member(result, "text");
+
+        fwrite(sg_text(result, "text"), 1, json_string_length(text), stdout); /* it may hold zeros */
+        putchar('\n');
+    }
     json_array_foreach(list, i, one) {
         json_dumpf(one, stdout, JSON_COMPACT);
         putchar('\n');
@@ -169,7 +173,7 @@ static int check_options(const sg_args *args, const char *task)
 /* What got no answer is said, and no success. */
 static int show(const sg_args *args, int status, char *json, const sedge_error *err, sg_print *how)
 {
-    json_t *result = status ? NULL : json_loads(json, 0, NULL);
+    json_t *result = status ? NULL : sg_result(json, NULL);
     const json_t *one;
     const int code = sg_show(args, status, json, err, how);
     const bool lost = sg_member(result, "failures") != NULL;

@@ -101,7 +101,7 @@ static int run(const sg_args *args)
     const int st = sedge_reproduce(&p, &json, &err);
 
     if (!st) {
-        json_t *result = json_loads(json, 0, NULL);
+        json_t *result = sg_result(json, NULL);
 
         passed = json_is_true(sg_member(result, "pass"));
         json_decref(result);

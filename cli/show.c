@@ -16,20 +16,31 @@ int sg_exit_code(int status)
 
 int sg_show(const sg_args *args, int status, char *json, const sedge_error *err, sg_print *print)
 {
+    bool unread = false;
+
     sg_progress_end();
     if (status) {
         fprintf(stderr, "sedge %s: %s\n", args->verb->name, err->message);
     } else if (args->common.json) {
         puts(json);
     } else {
-        json_t *result = json_loads(json, 0, NULL);
+        json_error_t why;
+        json_t *result = sg_result(json, &why);
 
         if (result)
             print(result);
+        else
+            fprintf(stderr, "sedge %s: the result cannot be read: %s\n", args->verb->name, why.text);
+        unread = !result;
         json_decref(result);
     }
     sedge_free(json);
-    return sg_exit_code(status);
+    return unread ? 1 : sg_exit_code(status);
+}
+
+json_t *sg_result(const char *json, json_error_t *why)
+{
+    return json_loads(json, JSON_ALLOW_NUL, why);
 }
 
 const json_t *sg_member(const json_t *object, const char *key)

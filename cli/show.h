@@ -11,6 +11,8 @@ typedef void sg_print(const json_t *result);
 /* Prints and frees what a function of the library gave back. Returns the exit code. */
 int sg_show(const sg_args *args, int status, char *json, const sedge_error *err, sg_print *print);
 int sg_exit_code(int status);
+/* What a function of the library gave back, for callers that look into it, too. NULL: it cannot be read, and *why says it. */
+json_t *sg_result(const char *json, json_error_t *why);
 
 /* Members that may be absent: "" and 0. */
 const char *sg_text(const json_t *object, const char *key);

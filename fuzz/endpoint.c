@@ -1,6 +1,7 @@
 /* endpoint.c - any bytes as an endpoint's answer: a text, vectors or scores, or an error of one line. */
 #include "fuzz.h"
 
+#include "base/utf8.h"
 #include "file/json.h"
 #include "lm/endpoint.h"
 
@@ -44,12 +45,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     double logp;
     int tokens;
 
-    if (sg_json_parse(&answer, (sg_bytes){(const char *)data, size}, "answer", &err))
+    if (sg_json_parse_foreign(&answer, (sg_bytes){(const char *)data, size}, "answer", &err)) {
+        check_error(&err);
         return 0;
+    }
     if (sg_endpoint_read_chat(&text, &cut, answer, &err))
         check_error(&err);
     else
-        FUZZ_CHECK(text.data);
+        FUZZ_CHECK(text.data && sg_utf8_valid(text.data, text.size));
+    const double used = sg_endpoint_usage(answer, "prompt_tokens", 7);
+    FUZZ_CHECK(used >= 0 && used <= 1e9);
     read_vectors(answer);
     if (sg_endpoint_read_score(&logp, &tokens, 1, answer, &err))
         check_error(&err);
@@ -70,6 +75,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"embedding\": [3, 4]}]}",
         "{\"data\": [{\"embedding\": [1e30]}, {\"embedding\": [1e300]}, {\"embedding\": [null]}]}",
         "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -0.5], \"text_offset\": [0, 1, 4]}}]}",
+        ("\xef\xbb\xbf{\"created\": 123456789012345678901, \"id\": 1, \"id\": 2, \"choices\": [{\"message\": {\"content\": "
+         "\"a\\u0000\\ud800b\\ud83d\\ude00\"}}], \"usage\": {\"prompt_tokens\": -3}}"),
     };
 
     if (i >= sizeof seeds / sizeof *seeds)

@@ -173,7 +173,8 @@ SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error 
 
 /* A language model by itself. generate: continues the prompt, or answers it (chat). score: how likely texts are after the prompt.
  * embed: vectors of texts, by an encoder's folder, as a .safetensors file. What of a file has no answer or score does not end the others:
- * its place in "list" has an "error", and "failures" counts them. */
+ * its place in "list" has an "error", and "failures" counts them. A model may write U+0000: "text" then holds \u0000, which some readers of JSON
+ * refuse unless they are told otherwise (jansson: JSON_ALLOW_NUL). */
 typedef struct sedge_lm_params {
     size_t size;
     const sedge_run *run;

@@ -239,6 +239,7 @@ static void key_of(sg_cache_key key, const writing *w, size_t i)
     sg_cache_key_of(key, part, 5);
 }
 
+/* What is kept of prompt i, unless it cannot be read: such a one is asked again, and replaced. */
 static sg_status find(writing *w, size_t i, sg_error *err)
 {
     sg_buf text = {0};
@@ -248,9 +249,13 @@ static sg_status find(writing *w, size_t i, sg_error *err)
 
     key_of(key, w, i);
     if (!(st = sg_cache_find(w->cache, key, 0, &text, &cut, &found, err)) && found &&
-        !(st = sg_json_parse(&w->result[i], (sg_bytes){text.data ? text.data : "", text.size}, w->p->cache, err)) && !json_is_object(w->result[i]))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an answer of generate, found %s", w->p->cache, sg_json_describe(w->result[i], (char[64]){0}));
-    w->cached += found;
+        (st = sg_json_parse_foreign(&w->result[i], (sg_bytes){text.data ? text.data : "", text.size}, w->p->cache, err)) == SG_ERR_FORMAT)
+        st = SG_OK;
+    if (w->result[i] && !json_is_string(json_object_get(w->result[i], "text"))) {
+        json_decref(w->result[i]);
+        w->result[i] = NULL;
+    }
+    w->cached += w->result[i] != NULL;
     sg_buf_free(&text);
     return st;
 }

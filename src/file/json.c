@@ -59,16 +59,21 @@ sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, co
     return sg_json_parse(out, text, name, err);
 }
 
-sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err)
+sg_status sg_json_parse_by(json_t **out, sg_bytes text, size_t flags, const char *name, sg_error *err)
 {
     json_error_t e;
 
-    *out = json_loadb(text.data, text.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+    *out = json_loadb(text.data, text.size, flags | JSON_DECODE_ANY, &e);
     if (*out)
         return SG_OK;
     if (json_error_code(&e) == json_error_out_of_memory || !*e.text) /* jansson often says nothing then */
         return sg_fail_memory(err, name);
     return sg_fail(err, SG_ERR_FORMAT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1, e.text);
+}
+
+sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err)
+{
+    return sg_json_parse_by(out, text, JSON_REJECT_DUPLICATES, name, err);
 }
 
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err)

@@ -24,6 +24,10 @@ sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, co
 
 /* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
+/* Of strangers who write JSON as well as they can: a byte order mark before it, keys twice (the last one counts), integers of 19 digits and
+ * more (they become reals), U+0000 in strings (so mind their lengths), bytes that are no UTF-8 and halves of surrogate pairs (U+FFFD). */
+sg_status sg_json_parse_foreign(json_t **out, sg_bytes text, const char *name, sg_error *err);
+sg_status sg_json_parse_by(json_t **out, sg_bytes text, size_t flags, const char *name, sg_error *err); /* the two above: jansson's flags */
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */
 /* The next value of a file that has one a line, without the empty lines; NULL at the end. where: "FILE:LINE" of it, for messages. */
 #define SG_JSON_WHERE 600

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "base/utf8.h"
 #include "file/json.h"
+#include "lm/endpoint.h"
 #include "lm/wire.h"
 
 #include <errno.h>
@@ -329,7 +330,7 @@ static void said(char out[SAID_MOST], const sg_client *c, sg_bytes body)
     const char *text = NULL;
     sg_buf clean = {0};
 
-    if (!sg_json_parse(&root, body, "answer", NULL)) {
+    if (!sg_json_parse_foreign(&root, body, "answer", NULL)) {
         error = json_object_get(root, "error");
         text = json_string_value(json_object_get(error ? error : root, "message"));
         if (!text)
@@ -378,7 +379,7 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
             return AGAIN;
         return r->status == 401 || r->status == 403 || r->status == 404 ? REFUSED : FAILED;
     }
-    if (sg_json_parse(root, r->body, "answer", &why)) {
+    if (sg_json_parse_foreign(root, r->body, "answer", &why)) {
         if (*c->key && strstr(why.message, " near '")) /* quotes a piece of the answer, which may be one of the key */
             *strstr(why.message, " near '") = 0;
         sg_fail(err, why.status == SG_ERR_MEMORY ? SG_ERR_MEMORY : SG_ERR_IO, "%s%s: %s%s", c->url, path,
@@ -394,21 +395,29 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
     return GOOD;
 }
 
-static void count_usage(sg_client *c, const slot *s, const json_t *answer, double now)
+/* ---- what it cost -------------------------------------------------------------------------------------------------------- */
+static void charge(sg_client *c, double tokens_in, double tokens_out)
 {
-    const json_t *usage = json_object_get(answer, "usage");
-    const json_t *in = json_object_get(usage, "prompt_tokens"),
-                 *out = json_object_get(usage, "completion_tokens");
-    const double tokens_in = json_is_integer(in) ? (double)json_integer_value(in) : s->ask.tokens_in;
-    const double tokens_out = json_is_integer(out)  ? (double)json_integer_value(out)
-                              : json_is_integer(in) ? 0
-                                                    : s->ask.tokens_out;
-
-    c->use.answers++;
     c->use.tokens_in += tokens_in;
     c->use.tokens_out += tokens_out;
     c->use.money += price(c, tokens_in, tokens_out);
-    pace_tokens(c, tokens_in + tokens_out - s->ask.tokens_in - s->ask.tokens_out, now);
+}
+
+static void charge_answer(sg_client *c, const slot *s, const json_t *answer, double now)
+{
+    const double in = sg_endpoint_usage(answer, "prompt_tokens", s->ask.tokens_in);
+    const double out = sg_endpoint_usage(answer, "completion_tokens", s->ask.tokens_out);
+
+    c->use.answers++;
+    charge(c, in, out);
+    pace_tokens(c, in + out - s->ask.tokens_in - s->ask.tokens_out, now);
+}
+
+/* Of what was sent and brought nothing that can be read nobody says what it cost: all that it could. A status that refuses costs nothing. */
+static void charge_lost(sg_client *c, const slot *s, const sg_wire_reply *r)
+{
+    if (r->end == SG_WIRE_ANSWER ? r->status >= 200 && r->status <= 299 : r->sent)
+        charge(c, s->ask.tokens_in, s->ask.tokens_out);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------------------ */
@@ -529,12 +538,14 @@ static void take(run *x, const sg_wire_reply *r)
     verdict v = judge(&answer, x->c, x->w->path, r, s->tries, &err);
     sg_status st;
 
+    if (v != GOOD)
+        charge_lost(x->c, s, r);
     if (v == AGAIN && !x->st) {
         again(x, s, r, &err, now);
         return;
     }
     if (v == GOOD) {
-        count_usage(x->c, s, answer, now);
+        charge_answer(x->c, s, answer, now);
         if (!(st = x->w->take(x->w->ctx, s->i, answer, &err))) {
             clear(s);
             x->done++;
@@ -620,7 +631,10 @@ sg_status sg_client_run(sg_client *c, const sg_client_work *w, const sg_progress
             stop(&x, st, true);
     }
     sg_wire_cut(c->wire);
-    for (int i = 0; i < c->config.concurrency; i++)
+    for (int i = 0; i < c->config.concurrency; i++) {
+        if (c->slot[i].state == FLYING) /* the endpoint goes on with it */
+            charge(c, c->slot[i].ask.tokens_in, c->slot[i].ask.tokens_out);
         clear(&c->slot[i]);
+    }
     return x.st;
 }

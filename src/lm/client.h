@@ -2,8 +2,10 @@
  *
  * What may pass is tried again: no connection, a cut or late answer, one that is no JSON, and the statuses 408, 409, 425, 429 and 5xx;
  * after retry_seconds, twice as long every time and at most a minute, less a random part, and never before the server's Retry-After.
- * A 429 holds back all requests. Everything else is final, a certificate that is not trusted above all: nothing is sent then. The key is
- * in the Authorization header and nowhere else: where a server repeats it, it is cut out of answers and of what errors say. */
+ * A 429 holds back all requests. A try that was sent and ended late, cut or with an answer that is no JSON is charged with all that it could
+ * cost, since its provider may bill it; a status that refuses is not. Everything else is final, a certificate that is not trusted above all:
+ * nothing is sent then. The key is in the Authorization header and nowhere else: where a server repeats it, it is cut out of answers and of
+ * what errors say. */
 #ifndef SG_LM_CLIENT_H
 #define SG_LM_CLIENT_H
 
@@ -41,7 +43,7 @@ extern const size_t sg_n_client_options;
 typedef struct sg_client_use {           /* of a client, so far */
     uint64_t calls;                      /* sent, retries included */
     uint64_t answers;                    /* good ones: a request that was retried counts once */
-    double tokens_in, tokens_out, money; /* of good answers, as the server counts, or else as estimated */
+    double tokens_in, tokens_out, money; /* of answers as the server counts, or else, and of requests that were lost once sent, as estimated */
 } sg_client_use;
 
 typedef struct sg_client sg_client; /* one thread's */

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { TOKENS_MOST = 1000000000 /* of one answer: more is no count */ };
+
 /* ---- requests ------------------------------------------------------------------------------------------------------------ */
 static json_t *text_json(const char *before, sg_bytes text)
 {
@@ -126,6 +128,13 @@ sg_status sg_endpoint_read_chat(sg_bytes *text, bool *cut, const json_t *answer,
     *text = (sg_bytes){json_string_value(content), json_string_length(content)};
     *cut = is_cut(json_string_value(json_object_get(choice, "finish_reason")));
     return SG_OK;
+}
+
+double sg_endpoint_usage(const json_t *answer, const char *key, double otherwise)
+{
+    const json_t *n = json_object_get(json_object_get(answer, "usage"), key);
+
+    return json_is_number(n) && json_number_value(n) >= 0 && json_number_value(n) <= TOKENS_MOST ? json_number_value(n) : otherwise;
 }
 
 static sg_status embedding_of(const json_t **vector, size_t *place, const json_t *row, size_t i, size_t n,

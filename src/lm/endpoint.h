@@ -12,6 +12,8 @@ json_t *sg_endpoint_chat(const char *model, const sg_turn *turn, size_t n, const
 json_t *sg_endpoint_embed(const char *model, const sg_bytes *text, size_t n, const char *prefix);
 json_t *sg_endpoint_score(const char *model, sg_bytes prompt, sg_bytes text);
 
+/* Tokens that an answer says it took: "prompt_tokens", "completion_tokens"; what it does not say, or cannot be, is `otherwise`. */
+double sg_endpoint_usage(const json_t *answer, const char *key, double otherwise);
 /* Answers; what they are not: SG_ERR_FORMAT. *text lives as long as the answer; *cut: it did not end by itself. */
 sg_status sg_endpoint_read_chat(sg_bytes *text, bool *cut, const json_t *answer, sg_error *err);
 /* out: (n, dim); a vector of another width is an error. */

@@ -258,15 +258,10 @@ static sg_status make_remote(void *ctx, size_t i, sg_client_ask *out, sg_error *
     return out->body ? SG_OK : sg_fail_memory(err, "request");
 }
 
-static double usage_of(const json_t *answer, const char *key)
-{
-    return json_number_value(json_object_get(json_object_get(answer, "usage"), key));
-}
-
 static sg_status take_remote(void *ctx, size_t i, const json_t *answer, sg_error *err)
 {
     const chat *c = ctx;
-    said s = {.tokens_in = usage_of(answer, "prompt_tokens"), .tokens_out = usage_of(answer, "completion_tokens")};
+    said s = {.tokens_in = sg_endpoint_usage(answer, "prompt_tokens", 0), .tokens_out = sg_endpoint_usage(answer, "completion_tokens", 0)};
     const sg_status st = sg_endpoint_read_chat(&s.text, &s.cut, answer, err);
 
     return st ? st : hand_out(c, c->first[i], &s, err);

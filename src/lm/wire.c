@@ -241,7 +241,9 @@ sg_status sg_wire_post(sg_wire *w, size_t i, const char *url, sg_bytes body, sg_
     s->retry_after = -1;
     s->why[0] = 0;
     s->since = sg_now();
+    const bool sealed = strncasecmp(url, "https:", 6) == 0;
     if (curl_easy_setopt(s->easy, CURLOPT_URL, url) ||
+        curl_easy_setopt(s->easy, CURLOPT_NOPROXY, w->authorization && !sealed ? "*" : NULL) ||
         curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size) ||
         curl_easy_setopt(s->easy, CURLOPT_POSTFIELDS, body.data) || curl_multi_add_handle(w->multi, s->easy))
         return fail_curl("a request cannot be sent", err);
@@ -252,13 +254,15 @@ sg_status sg_wire_post(sg_wire *w, size_t i, const char *url, sg_bytes body, sg_
 /* ---- replies ------------------------------------------------------------------------------------------------------------- */
 static void take_reply(sg_wire_reply *r, slot *s, CURLcode code)
 {
-    curl_off_t connected = 0;
+    curl_off_t connected = 0, uploaded = 0;
     long status = 0;
 
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(s->easy, CURLINFO_SIZE_UPLOAD_T, &uploaded);
     curl_multi_remove_handle(s->wire->multi, s->easy);
     s->busy = false;
     *r = (sg_wire_reply){.slot = (size_t)(s - s->wire->slot),
+                         .sent = uploaded > 0,
                          .status = (int)status,
                          .retry_after = s->retry_after,
                          .body = {s->body.data ? s->body.data : "", s->body.size}};

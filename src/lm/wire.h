@@ -1,7 +1,8 @@
 /* wire.h - JSON posted over HTTP, many at once: libcurl behind our own words; no other file names it.
  *
  * One thread owns a wire. A slot carries one exchange at a time; sg_wire_wait does all the work. Redirects are not followed (a key
- * must not travel to another host), and only http and https are spoken. What an error says never holds the secret. */
+ * must not travel to another host), and only http and https are spoken. With a secret plain http goes to the host itself, past the proxies
+ * of the environment, which would read it; https passes them sealed. What an error says never holds the secret. */
 #ifndef SG_LM_WIRE_H
 #define SG_LM_WIRE_H
 
@@ -27,6 +28,7 @@ typedef enum sg_wire_end {
 typedef struct sg_wire_reply {
     size_t slot;
     sg_wire_end end;
+    bool sent;          /* of the request's body at least a part */
     int status;         /* of HTTP */
     double retry_after; /* seconds; -1: not said */
     sg_bytes body;      /* valid until the slot's next post, or the cut */

@@ -20,6 +20,20 @@ static sg_bytes trimmed(sg_bytes s)
     return s;
 }
 
+/* In UTF-8 and without U+0000, which many who read the lines of answers would take for their end. */
+static void add_clean(sg_buf *out, sg_bytes text)
+{
+    for (size_t at = 0; at < text.size;) {
+        const char *zero = memchr(text.data + at, 0, text.size - at);
+        const size_t n = zero ? (size_t)(zero - text.data) - at : text.size - at;
+
+        sg_utf8_clean(out, text.data + at, n);
+        if (zero)
+            sg_buf_puts(out, "\xef\xbf\xbd");
+        at += n + (zero != NULL);
+    }
+}
+
 static sg_status fail_answer(const char *expected, sg_bytes answer, sg_error *err)
 {
     const sg_bytes shown = trimmed(answer);
@@ -57,7 +71,7 @@ static sg_status answer_json(sg_buf *out, const sg_template *t, sg_bytes answer,
     for (size_t i = 0, tries = 0; i < answer.size && tries < 16; i++)
         if (answer.data[i] == '{' || answer.data[i] == '[') {
             json_t *value = json_loadb(answer.data + i, answer.size - i,
-                                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES, NULL);
+                                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
             const bool good = value && has_keys(value, t->keys);
 
             tries++;
@@ -87,7 +101,7 @@ static sg_status answer_match(sg_buf *out, const sg_template *t, sg_bytes answer
                                &end, &found, err)
              : sg_fail_memory(err, "answer");
     if (!st && found)
-        sg_buf_add(out, clean.data + start, end - start);
+        add_clean(out, (sg_bytes){clean.data + start, end - start});
     sg_buf_free(&clean);
     sg_matcher_free(m);
     if (st)
@@ -113,6 +127,6 @@ sg_status sg_template_answer(sg_buf *out, const sg_template *t, sg_bytes answer,
     }
     if (!text.size)
         return fail_answer("a text", answer, err);
-    sg_utf8_clean(out, text.data, text.size);
+    add_clean(out, text);
     return out->failed ? sg_fail_memory(err, "answer") : SG_OK;
 }

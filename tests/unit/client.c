@@ -6,11 +6,13 @@
 
 #include "folder.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +24,10 @@
 
 static int make_scratch(void **state)
 {
-    unsetenv("http_proxy");
+    static const char *const proxies[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"};
+
+    for (size_t i = 0; i < N(proxies); i++)
+        unsetenv(proxies[i]);
     unsetenv("SEDGE_LLM_KEY");
     return folder_make(state);
 }
@@ -115,8 +120,9 @@ static sg_status run(const mock_step *script, size_t n_script, const sg_client_c
     return st;
 }
 
-/* One request meets this step, and is answered at the second try, or, where a busy machine makes good answers late, at a later one. */
-static void passes(const mock_step step, bool late, const sg_client_config *o)
+/* One request meets this step, and is answered at the second try, or, where a busy machine makes good answers late, at a later one. `lost`:
+ * a try in vain may have cost all that it could. */
+static void passes(const mock_step step, bool late, bool lost, const sg_client_config *o)
 {
     sg_client_use use;
     sg_error err;
@@ -125,8 +131,9 @@ static void passes(const mock_step step, bool late, const sg_client_config *o)
 
     assert_int_equal(run(&step, 1, o, 1, false, &w, &use, &m, &err), SG_OK);
     assert_true(late ? use.calls >= 2 : use.calls == 2 && m.requests == 2);
-    assert_int_equal(use.answers, 1); /* charged once */
-    assert_true(use.tokens_in == 10 && use.tokens_out == 5);
+    assert_int_equal(use.answers, 1);
+    assert_true(use.tokens_in == 10 + (lost ? 10 * (double)(use.calls - 1) : 0));
+    assert_true(use.tokens_out == 5 + (lost ? 20 * (double)(use.calls - 1) : 0));
 }
 
 static void tries_again_what_may_pass(void **state)
@@ -136,13 +143,13 @@ static void tries_again_what_may_pass(void **state)
     sg_client_config o = usual();
 
     for (size_t i = 0; i < N(statuses); i++)
-        passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, false, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, false, &o);
+        passes((mock_step){.kind = MOCK_STATUS, .status = statuses[i], .text = "{}"}, false, false, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = "<html>garbage"}, false, true, &o);
     passes((mock_step){.kind = MOCK_TEXT,
                        .text = "{\"choices\": [{\"message\": {\"content\": \"re"}, /* truncated JSON */
-           false, &o);
-    passes((mock_step){.kind = MOCK_TEXT, .text = ""}, false, &o);
-    passes((mock_step){.kind = MOCK_CUT}, false, &o);
+           false, true, &o);
+    passes((mock_step){.kind = MOCK_TEXT, .text = ""}, false, true, &o);
+    passes((mock_step){.kind = MOCK_CUT}, false, true, &o);
 }
 
 static void late_answers_are_tried_again(void **state)
@@ -155,10 +162,10 @@ static void late_answers_are_tried_again(void **state)
     mock m;
 
     o.first_byte_seconds = 0.2;
-    passes((mock_step){.kind = MOCK_HANG}, true, &o);
+    passes((mock_step){.kind = MOCK_HANG}, true, true, &o);
     o = usual();
     o.total_seconds = 0.3;
-    passes((mock_step){.kind = MOCK_TRICKLE}, true, &o);
+    passes((mock_step){.kind = MOCK_TRICKLE}, true, true, &o);
 
     const mock_step never[] = {{.kind = MOCK_HANG}, {.kind = MOCK_HANG}};
     char want[200];
@@ -275,6 +282,7 @@ static void no_server(void **state)
     assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
     assert_int_equal(sg_client_run(c, &all, NULL, &err), SG_ERR_IO);
     assert_int_equal(sg_client_used(c)->calls, 3);
+    assert_true(sg_client_used(c)->tokens_in == 0 && sg_client_used(c)->money == 0);
     snprintf(want, sizeof want, "%s/chat/completions: ", m.url);
     assert_memory_equal(err.message, want, strlen(want));
     assert_non_null(strstr(err.message, " after 3 tries"));
@@ -385,6 +393,75 @@ static void a_budget_waits_for_what_is_under_way(void **state)
     assert_int_equal(m.requests, 9);
 }
 
+/* One good answer with this at its end; what the budget lost by it. */
+static void costs(const char *usage, double tokens_in, double tokens_out)
+{
+    const sg_client_config o = usual();
+    char text[400];
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    snprintf(text, sizeof text, "{\"choices\": [{\"message\": {\"content\": \"re: p0\"}}]%s}", usage);
+    assert_int_equal(run(&(mock_step){.kind = MOCK_TEXT, .text = text}, 1, &o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_true(use.tokens_in == tokens_in && use.tokens_out == tokens_out);
+}
+
+static void counts_that_cannot_be_are_not_believed(void **state)
+{
+    (void)state;
+    costs("", 10, 20);
+    costs(", \"usage\": {\"prompt_tokens\": 7, \"completion_tokens\": 3}", 7, 3);
+    costs(", \"usage\": {\"prompt_tokens\": 7.0, \"completion_tokens\": 0}", 7, 0);
+    costs(", \"usage\": {\"prompt_tokens\": 7}", 7, 20);
+    costs(", \"usage\": {\"prompt_tokens\": -1000000000, \"completion_tokens\": -5}", 10, 20);
+    costs(", \"usage\": {\"prompt_tokens\": 1000000001, \"completion_tokens\": 1e300}", 10, 20);
+    costs(", \"usage\": {\"prompt_tokens\": 99999999999999999999999, \"completion_tokens\": \"3\"}", 10, 20);
+    costs(", \"usage\": null", 10, 20);
+
+    sg_client_config o = usual(); /* nor do they make a budget larger */
+    const mock_step step = {.kind = MOCK_TEXT,
+                            .text = "{\"choices\": [{\"message\": {\"content\": \"re: p0\"}}], \"usage\": {\"prompt_tokens\": -1000000000}}"};
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.tokens_most = 65;
+    assert_int_equal(run(&step, 1, &o, 4, false, &w, &use, &m, &err), SG_ERR_IO);
+    assert_string_equal(err.message, "budget: tokens_most: 45 of 65 tokens are spent, and the next request may take 30");
+    assert_int_equal(m.requests, 2);
+}
+
+/* No try that a provider may bill is left out: 30 tokens each, so that the fourth would go beyond 100. */
+static void tries_in_vain_count(void **state)
+{
+    (void)state;
+    const mock_step vain[][4] = {{{.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}},
+                                 {{.kind = MOCK_TRICKLE}, {.kind = MOCK_CUT}, {.kind = MOCK_TEXT, .text = "<html>"}, {.kind = MOCK_CUT}}};
+    const mock_step refused[] = {{.kind = MOCK_STATUS, .status = 503, .text = "{}"}, {.kind = MOCK_STATUS, .status = 429, .text = "{}"}};
+    sg_client_config o = usual();
+    sg_client_use use;
+    sg_error err;
+    work w;
+    mock m;
+
+    o.tokens_most = 100;
+    o.first_byte_seconds = 0.3;
+    o.total_seconds = 1;
+    for (size_t i = 0; i < N(vain); i++) {
+        assert_int_equal(run(vain[i], 4, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
+        assert_string_equal(err.message, "budget: tokens_most: 90 of 100 tokens are spent, and the next request may take 30");
+        assert_int_equal(m.requests, 3);
+        assert_true(use.tokens_in == 30 && use.tokens_out == 60 && use.answers == 0);
+    }
+    o = usual();
+    o.tokens_most = 30; /* refusals cost nothing */
+    assert_int_equal(run(refused, 2, &o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_true(use.calls == 3 && use.tokens_in + use.tokens_out == 15);
+}
+
 /* ---- the key -------------------------------------------------------------------------------------------------------------- */
 #define SECRET "sk-very/secret+0123456789"
 
@@ -432,6 +509,94 @@ static void sends_the_key_and_never_tells_it(void **state)
     assert_int_equal(run(NULL, 0, &o, 1, false, &w, &use, &m, &err), SG_OK);
     assert_string_equal(m.authorization, "");
     sg_free(path);
+}
+
+/* A key sent plainly is read by whom it passes. */
+static void a_key_passes_no_proxy(void **state)
+{
+    (void)state;
+    const sg_client_work all = {"/chat/completions", 1, NULL, make, take, NULL};
+    mock proxy;
+
+    mock_start(&proxy, NULL, 0);
+    setenv("http_proxy", proxy.url, 1);
+    for (int with_key = 0; with_key < 2; with_key++) {
+        sg_client_config o = usual();
+        sg_client_work mine = all;
+        work w = {0};
+        sg_client *c;
+        sg_error err;
+        mock m;
+
+        snprintf(o.key_env, sizeof o.key_env, "MY_KEY");
+        setenv("MY_KEY", with_key ? SECRET : "", 1);
+        mine.ctx = &w;
+        mock_start(&m, NULL, 0);
+        assert_int_equal(sg_client_new(&c, m.url, &o, &err), SG_OK);
+        assert_int_equal(sg_client_run(c, &mine, NULL, &err), SG_OK);
+        assert_int_equal(m.requests, with_key);
+        assert_int_equal(proxy.requests, 1); /* of the one without a key */
+        assert_string_equal(m.authorization, with_key ? "Bearer " SECRET : "");
+        sg_client_free(c);
+        mock_stop(&m);
+    }
+    unsetenv("MY_KEY");
+    unsetenv("http_proxy");
+    assert_string_equal(proxy.authorization, "");
+    mock_stop(&proxy);
+}
+
+/* What a proxy is told to reach a host over TLS: one request, then it hangs up. */
+typedef struct gate {
+    int socket;
+    char said[2000];
+} gate;
+
+static void *keep_gate(void *ctx)
+{
+    gate *g = ctx;
+    const int from = accept(g->socket, NULL, NULL);
+    ssize_t n;
+    size_t size = 0;
+
+    while (size + 1 < sizeof g->said && !strstr(g->said, "\r\n\r\n") && (n = read(from, g->said + size, sizeof g->said - 1 - size)) > 0)
+        size += (size_t)n;
+    close(from);
+    return NULL;
+}
+
+static void a_proxy_of_https_sees_no_key(void **state)
+{
+    (void)state;
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof where;
+    sg_client_config o = usual();
+    gate g = {.socket = socket(AF_INET, SOCK_STREAM, 0)};
+    char address[64];
+    sg_client *c;
+    sg_error err;
+    work w = {0};
+    pthread_t thread;
+    const sg_client_work all = {"/chat/completions", 1, &w, make, take, NULL};
+
+    assert_int_equal(bind(g.socket, (struct sockaddr *)&where, size) | listen(g.socket, 4), 0);
+    assert_int_equal(getsockname(g.socket, (struct sockaddr *)&where, &size), 0);
+    snprintf(address, sizeof address, "http://127.0.0.1:%d", ntohs(where.sin_port));
+    assert_int_equal(pthread_create(&thread, NULL, keep_gate, &g), 0);
+    setenv("https_proxy", address, 1);
+    setenv("MY_KEY", SECRET, 1);
+    snprintf(o.key_env, sizeof o.key_env, "MY_KEY");
+    o.retries = 0;
+    assert_int_equal(sg_client_new(&c, "https://sedge.invalid/v1", &o, &err), SG_OK);
+    assert_int_equal(sg_client_run(c, &all, NULL, &err), SG_ERR_IO);
+    pthread_join(thread, NULL);
+    assert_memory_equal(g.said, "CONNECT sedge.invalid:443 ", 26);
+    assert_null(strstr(g.said, "Authorization"));
+    assert_true(sg_client_used(c)->tokens_in == 0); /* the request itself never left */
+    sg_client_free(c);
+    close(g.socket);
+    unsetenv("https_proxy");
+    unsetenv("MY_KEY");
 }
 
 #define LONG_REST   "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -508,6 +673,41 @@ static void no_part_of_a_long_key_is_told(void **state)
     sg_buf_free(&said);
     said_with(&said, "none", (mock_step){.kind = MOCK_STATUS, .status = 400, .text = "not none"});
     assert_null(strstr(said.data, "none"));
+    sg_buf_free(&said);
+}
+
+/* Small sins of a server do not make anybody ask again, nor pay again. */
+static void reads_answers_as_they_come(void **state)
+{
+    (void)state;
+    static const char *const sins[] = {
+        "\xef\xbb\xbf{\"choices\": []}",
+        "{\"created\": 123456789012345678901234567890, \"choices\": []}",
+        "{\"id\": 1, \"id\": 2, \"choices\": []}",
+        "{\"choices\": [\"a\\u0000b\"]}",
+        "{\"choices\": [\"a\\ud800b\"]}",
+        "{\"choices\": [\"a\xff\"]}",
+    };
+    static const char *const want[] = {
+        "{\"choices\": []}",
+        "{\"created\": 1.2345678901234568e+29, \"choices\": []}",
+        "{\"id\": 2, \"choices\": []}",
+        "{\"choices\": [\"a\\u0000b\"]}",
+        "{\"choices\": [\"a\357\277\275b\"]}",
+        "{\"choices\": [\"a\xef\xbf\xbd\"]}",
+    };
+    sg_buf said;
+
+    for (size_t i = 0; i < N(sins); i++) {
+        said_with(&said, SECRET, (mock_step){.kind = MOCK_TEXT, .text = sins[i]}); /* with no tries but one */
+        assert_string_equal(said.data, want[i]);
+        sg_buf_free(&said);
+    }
+    said_with(&said, SECRET, (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"" SECRET "\\u0000" SECRET "\\ud800" SECRET "\"]}"});
+    assert_string_equal(said.data, "{\"choices\": [\"\\u0000\xef\xbf\xbd\"]}");
+    sg_buf_free(&said);
+    said_with(&said, SECRET, (mock_step){.kind = MOCK_STATUS, .status = 400, .text = "\xef\xbb\xbf{\"error\": {\"message\": \"a\\ud800b\"}}"});
+    assert_non_null(strstr(said.data, "status 400: a\xef\xbf\xbd" "b"));
     sg_buf_free(&said);
 }
 
@@ -610,7 +810,12 @@ int main(void)
         cmocka_unit_test(keeps_its_pace),
         cmocka_unit_test(keeps_to_its_budget),
         cmocka_unit_test(a_budget_waits_for_what_is_under_way),
+        cmocka_unit_test(counts_that_cannot_be_are_not_believed),
+        cmocka_unit_test(tries_in_vain_count),
+        cmocka_unit_test(reads_answers_as_they_come),
         cmocka_unit_test(sends_the_key_and_never_tells_it),
+        cmocka_unit_test(a_key_passes_no_proxy),
+        cmocka_unit_test(a_proxy_of_https_sees_no_key),
         cmocka_unit_test(no_part_of_a_long_key_is_told),
         cmocka_unit_test(checks_keys_and_addresses),
         cmocka_unit_test(stops_when_asked_and_works_again),

@@ -51,6 +51,54 @@ static void says_where_it_breaks(void **state)
     refuses("\"a\0b\"", 5, "x.json:1:");
 }
 
+/* What strangers write, and how it reads when it is written again; strictly read all of it is refused. */
+static void strangers_are_understood(void **state)
+{
+    (void)state;
+#define FOREIGN(text, want) {text, sizeof text - 1, want}
+    static const struct {
+        const char *text;
+        size_t size;
+        const char *want;
+    } known[] = {
+        FOREIGN("\xef\xbb\xbf[1]", "[1]"),
+        FOREIGN("{\"a\": 1, \"b\": 2, \"a\": 3}", "{\"a\": 3, \"b\": 2}"),
+        FOREIGN("[\"a\\u0000b\"]", "[\"a\\u0000b\"]"),
+        FOREIGN("[\"a\\ud800b\", \"\\uDFFF\", \"\\ud800\\ud83d\\ude00\", \"\\ud83d\\n\"]",
+                "[\"a\xef\xbf\xbd" "b\", \"\xef\xbf\xbd\", \"\xef\xbf\xbd\xf0\x9f\x98\x80\", \"\xef\xbf\xbd\\n\"]"),
+        FOREIGN("[\"\\\\ud800 \\\"12345678901234567890\\\"\", 99999999999999999999]", "[\"\\\\ud800 \\\"12345678901234567890\\\"\", 1e+20]"),
+        FOREIGN("[-123456789012345678901234567890]", "[-1.2345678901234568e+29]"),
+        FOREIGN("[1234567890123456789e2, 1234567890123456789.5, 0.12345678901234567890123, 9223372036854775808, 1]",
+                "[1.2345678901234568e+20, 1.2345678901234568e+18, 0.12345678901234568, 9.223372036854776e+18, 1]"),
+        FOREIGN("[\"a\xff\xed\xa0\x80\"]", "[\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"]"),
+    };
+    static const char *const broken[] = {"", "\xef\xbb\xbf", "\xef\xbb", "{\"a\": ", "[\"\\u", "[\"\\ud8", "[\"\\ud800", "[\"\\ud800\\u",
+                                         "[\"\\ud8zz\"]", "\"\\", "12 12345678901234567890", "[1e999]", "nan"};
+    sg_error err;
+    json_t *v;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        sg_buf b = {0};
+
+        assert_int_equal(sg_json_parse(&v, (sg_bytes){known[i].text, known[i].size}, "x", &err), SG_ERR_FORMAT);
+        if (sg_json_parse_foreign(&v, (sg_bytes){known[i].text, known[i].size}, "x", &err))
+            fail_msg("%zu: %s", i, err.message);
+        sg_json_print_compact(&b, v);
+        assert_string_equal(b.data, known[i].want);
+        json_decref(v);
+        sg_buf_free(&b);
+    }
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char *exact = malloc(strlen(broken[i]) + 1); /* so that a byte read too far is seen */
+
+        memcpy(exact, broken[i], strlen(broken[i]) + 1);
+        assert_int_equal(sg_json_parse_foreign(&v, (sg_bytes){exact, strlen(exact)}, "x", &err), SG_ERR_FORMAT);
+        assert_null(v);
+        assert_memory_equal(err.message, "x:1:", 4);
+        free(exact);
+    }
+}
+
 static void prints_short_and_reads_back(void **state)
 {
     (void)state;
@@ -262,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_where_it_breaks),
         cmocka_unit_test(parsing_takes_what_a_text_weighs),
+        cmocka_unit_test(strangers_are_understood),
         cmocka_unit_test(prints_short_and_reads_back),
         cmocka_unit_test(every_double_survives),
         cmocka_unit_test(writes_and_reads_files),

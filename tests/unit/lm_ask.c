@@ -6,6 +6,7 @@
 #include "../scratch.h"
 
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,7 +72,7 @@ static json_t *run(task *what, const mock *m, const char *file, const char *cach
     char *json = NULL;
 
     if (!what(&p, &json, &failed))
-        result = json_loads(json, 0, NULL);
+        result = json_loads(json, JSON_ALLOW_NUL, NULL);
     sedge_free(json);
     return result;
 }
@@ -177,12 +178,81 @@ static void vectors_are_kept(void **state)
     mock_stop(&m);
 }
 
+/* An answer with U+0000 and half a surrogate pair is an answer: paid for once, kept, and given back as it was. */
+static void odd_answers_are_kept(void **state)
+{
+    (void)state;
+    const mock_step odd[] = {{.kind = MOCK_TEXT,
+                              .text = "{\"choices\": [{\"message\": {\"content\": \"a\\u0000b\\ud800\"}}], \"usage\": {\"prompt_tokens\": -9}}"}};
+    const char *file = write_file("o.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n");
+    json_t *r;
+    mock m;
+
+    mock_start(&m, odd, 1);
+    for (int round = 0; round < 2; round++) {
+        assert_non_null(r = run(sedge_lm_generate, &m, file, at("o.db")));
+        assert_int_equal(number(r, "cached"), 2 * round);
+        assert_null(json_object_get(r, "failures"));
+        const json_t *text = json_object_get(entry(r, 0), "text");
+        assert_int_equal(json_string_length(text), 6);
+        assert_memory_equal(json_string_value(text), "a\0b\xef\xbf\xbd", 6);
+        assert_string_equal(text_of(entry(r, 1), "text"), "re: b");
+        assert_int_equal(m.requests, 2);
+        json_decref(r);
+    }
+    mock_stop(&m);
+}
+
+static void change(const char *path, const char *how)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, how, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* An answer of a model here that was kept and cannot be read is made again, and kept again. */
+static void broken_entries_are_replaced(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {"UPDATE answers SET text = '{\"text\": \"the'", "UPDATE answers SET text = '[]'",
+                                         "UPDATE answers SET text = '{\"tokens\": 3}'", "UPDATE answers SET text = ''"};
+    static const char *const set[] = {"length=5"};
+    const sedge_lm_params p = {.size = sizeof p,
+                               .model = TEST_SOURCE_DIR "/tests/parity/llama.gguf",
+                               .prompt = "the cat",
+                               .cache = at("b.db"),
+                               .set = set,
+                               .n_set = 1};
+    char *first, *json;
+    sedge_error err;
+
+    assert_int_equal(sedge_lm_generate(&p, &first, &err), SEDGE_OK);
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        change(p.cache, broken[i]);
+        for (int round = 0; round < 2; round++) {
+            if (sedge_lm_generate(&p, &json, &err))
+                fail_msg("%s", err.message);
+            json_t *was = json_loads(first, 0, NULL), *is = json_loads(json, 0, NULL);
+            assert_string_equal(text_of(is, "text"), text_of(was, "text"));
+            assert_int_equal(number(is, "cached"), round);
+            json_decref(was);
+            json_decref(is);
+            sedge_free(json);
+        }
+    }
+    sedge_free(first);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_bad_prompt_costs_no_other),
         cmocka_unit_test(scores_are_kept),
         cmocka_unit_test(vectors_are_kept),
+        cmocka_unit_test(odd_answers_are_kept),
+        cmocka_unit_test(broken_entries_are_replaced),
     };
     return cmocka_run_group_tests(tests, make_scratch, drop_scratch);
 }

@@ -289,6 +289,34 @@ static void reads_answers(void **state)
     sg_template_close(t);
 }
 
+/* U+0000 ends no answer, and none of it is handed out: lines of answers are read by many. */
+static void a_zero_ends_no_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *contract, *want;
+    } known[] = {{"answer text", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd" "z"},
+                 {"answer line", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd" "z"},
+                 {"answer json k", "{\"k\": \"b\\u0000\"}"},
+                 {"answer match a.[{]", "a\xef\xbf\xbd{"}};
+    static const char said[] = " a\0{\"k\": \"b\\u0000\"}\0z ";
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        char text[300];
+        sg_buf out = {0};
+        sg_error err;
+
+        snprintf(text, sizeof text, HEAD "%s\n[user]\nhi\n", known[i].contract);
+        sg_template *t = parsed(text);
+        if (sg_template_answer(&out, t, (sg_bytes){said, sizeof said - 1}, &err))
+            fail_msg("%s: %s", known[i].contract, err.message);
+        assert_int_equal(out.size, strlen(known[i].want));
+        assert_string_equal(out.data, known[i].want);
+        sg_buf_free(&out);
+        sg_template_close(t);
+    }
+}
+
 static void a_changed_character_is_another_origin(void **state)
 {
     (void)state;
@@ -320,6 +348,7 @@ int main(void)
         cmocka_unit_test(lists_go_before_the_longest_value),
         cmocka_unit_test(a_missing_value_is_an_error),
         cmocka_unit_test(reads_answers),
+        cmocka_unit_test(a_zero_ends_no_answer),
         cmocka_unit_test(a_changed_character_is_another_origin),
         cmocka_unit_test(counts_tokens_about),
     };
