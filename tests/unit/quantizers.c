@@ -522,7 +522,7 @@ static void says_what_cannot_be(void **state)
 {
     const shop *s = *state;
     static const struct {
-        const char *set[3], *says;
+        const char *set[4], *says;
     } cases[] = {
         {{"method=pq", "levels=3"}, "pq: expected levels that divide the 16 numbers of a vector, found 3"},
         {{"method=hkmeans", "text_only_train=true"}, "hkmeans keeps no centres to encode other items with: text_only_train has to be off"},
@@ -535,6 +535,15 @@ static void says_what_cannot_be(void **state)
         {{"method=vqvae", "levels=5"}, "levels=5: vqvae has no use for this option"},
         {{"method=rkmeans", "epochs=7"}, "epochs=7: rkmeans has no use for this option"},
         {{"method=atomic", "standardise=true"}, "standardise=true: atomic has no use for this option"},
+        {{"epsilon=0.5"}, "epsilon=0.5: expected beside it last=sinkhorn"},
+        {{"keep=0.5"}, "keep=0.5: expected beside it refresh=DATA"},
+        {{"balanced=true", "sample=7"}, "sample=7: expected beside it balanced=false, all vectors are looked at"},
+        {{"refresh=x", "restarts=2"}, "restarts=2: expected beside it no refresh, whose centres are the start"},
+        {{"method=rqvae", "simvq=true", "codebook=grad"}, "codebook=grad: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "restart_dead=false"}, "restart_dead=false: expected beside it simvq=false, whose points are fixed"},
+        {{"method=vqvae", "codebook=grad", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it codebook=ema"},
+        {{"method=rqvae", "kmeans_init=false", "iterations=3"}, "iterations=3: expected beside it kmeans_init=true, whose iterations they are"},
     };
 
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
