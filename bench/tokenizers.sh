@@ -29,7 +29,7 @@ options() { # ROW: what tokenize is told
     rqvae-ste) echo method=rqvae codebook=grad "$learned" ;;
     rqvae-ema) echo method=rqvae codebook=ema "$learned" ;;
     rqvae-rotation) echo method=rqvae gradient=rotation "$learned" ;;
-    rqvae-simvq) echo method=rqvae codebook=grad simvq=true "$learned" ;;
+    rqvae-simvq) echo method=rqvae simvq=true "$learned" ;;
     vqvae) echo method=vqvae codes=4096 "$learned" ;;
     fsq) echo method=fsq grid=8,6,5 "$learned" ;;
     lfq) echo method=lfq "$learned" ;;

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 static struct {
     const char *out;
@@ -20,13 +20,21 @@ static const sg_opt options[] = {
     SG_OPT_END,
 };
 
+/* Events come from files; a folder stands for them only where it is all there is. */
+static bool is_file_to_import(const char *path, size_t n_words)
+{
+    struct stat s;
+
+    return stat(path, &s) == 0 && (!S_ISDIR(s.st_mode) || n_words == 1);
+}
+
 /* The first word is a format when it is the name of one and no file of that name is there. */
 static const char *leading_format(const sg_args *args)
 {
     static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens", "amazon", "csv", "tsv", "jsonl", "sequences-json", "beir"};
 
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (strcmp(formats[i], args->words.item[0]) == 0 && access(formats[i], F_OK) != 0)
+        if (strcmp(formats[i], args->words.item[0]) == 0 && !is_file_to_import(formats[i], args->words.n))
             return formats[i];
     return NULL;
 }

@@ -12,9 +12,11 @@ void sg_show_codebook(const json_t *report)
     static const char *const heading[] = {"level", ">codes", ">used", ">perplexity", ">largest", ">a prefix", ">error"};
     const json_t *collisions = sg_member(report, "collisions"), *lengths = sg_member(report, "lengths"), *row, *sentence;
     size_t i;
+    bool errors = false;
     sg_table t;
 
-    sg_table_init(&t, heading, 7);
+    json_array_foreach(sg_member(report, "levels"), i, row) errors |= json_is_number(sg_member(row, "error"));
+    sg_table_init(&t, heading, errors ? 7 : 6);
     json_array_foreach(sg_member(report, "levels"), i, row)
     {
         sg_table_add(&t, "%.0f", sg_number(row, "level"));

@@ -209,4 +209,8 @@ void sg_show_ranking(const json_t *ranking)
             add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
     }
     sg_table_print(&t);
+    json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
+        if (!json_is_number(sg_member(value, "auc")))
+            printf("%s: all %s answers are %s: AUC, GAUC and NE compare with the other one\n", key, sg_count_text(sg_number(value, "n")),
+                   sg_number(value, "positives") > 0 ? "yes" : "no");
 }

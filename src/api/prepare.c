@@ -338,6 +338,16 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
     return api_end(&c, st, json, err);
 }
 
+/* IDs are fitted or read: what says how to do the one is nothing to the other. */
+static sg_status check_tokenize(const sedge_tokenize_params *p, sg_error *err)
+{
+    if (p->ids && p->n_set)
+        return sg_fail(err, SG_ERR_USAGE, "ids: %s is read as it is: expected no options of a method beside it, found %s", p->ids, p->set[0]);
+    if (!p->ids && p->ids_key_base)
+        return sg_fail(err, SG_ERR_USAGE, "key base %d: expected a file of IDs beside it", p->ids_key_base);
+    return SG_OK;
+}
+
 int sedge_tokenize(const sedge_tokenize_params *given, char **json, sedge_error *err)
 {
     sedge_tokenize_params p;
@@ -350,7 +360,7 @@ int sedge_tokenize(const sedge_tokenize_params *given, char **json, sedge_error 
 
     api_defaults(tables, 1);
     if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
-        !(st = sg_dataset_open(&d, p.data, &c.err))) {
+        !(st = check_tokenize(&p, &c.err)) && !(st = sg_dataset_open(&d, p.data, &c.err))) {
         if (!p.ids)
             st = (st = api_pool(&c, &pool)) ? st : sg_tokenize(d, &o, pool, &c.progress, &c.result, &c.err);
         else if (!(st = sg_ids_import(d, p.ids, p.ids_key_base, &c.err)))

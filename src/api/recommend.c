@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "serve/answer.h"
 #include "serve/source.h"
+#include "text/normalise.h"
 
 #include <string.h>
 
@@ -26,6 +27,20 @@ static sg_status answer(api_call *c, sedge_session *s, const sedge_request *r, b
     json_object_set_new(c->result, "unknown", json_integer((json_int_t)s->query.n_unknown));
     json_object_set_new(c->result, "milliseconds", json_real(1e3 * (sg_now() - start)));
     return sg_answer_history(c->result, &s->source, &s->query, &c->err);
+}
+
+/* Models read words: without any, all documents would be as good. */
+static sg_status check_query(const char *text, sg_error *err)
+{
+    sg_words words = {0};
+    sg_status st;
+
+    if (!sg_utf8_valid(text, strlen(text)))
+        return sg_fail(err, SG_ERR_USAGE, "query: expected UTF-8");
+    if (!(st = sg_words_split(&words, (sg_bytes){text, strlen(text)}, err)) && words.n == 0)
+        st = sg_fail(err, SG_ERR_USAGE, "query: expected a word, found '%s'", text);
+    sg_words_free(&words);
+    return st;
 }
 
 /* Documents for a text, with their titles where the dataset is there. */
@@ -101,10 +116,8 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected no groups, temperature, mmr, seen, allow or deny: they are of lists for histories");
         goto done;
     }
-    if (p.query && !sg_utf8_valid(p.query, strlen(p.query))) {
-        st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected UTF-8");
+    if (p.query && (st = check_query(p.query, &c.err)))
         goto done;
-    }
     if (!p.data && (st = sg_source_data_dir(&data, p.model, &c.err)))
         goto done;
     p.data = p.data ? p.data : data;

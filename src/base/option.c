@@ -162,6 +162,27 @@ void sg_options_init(void *config, const sg_option *table, size_t n)
     }
 }
 
+bool sg_option_is_initial(const void *config, const sg_option *row)
+{
+    const sg_option alone = {row->name, row->type, 0, row->initial, row->least, row->most, row->meaning};
+    const char *here = (const char *)config + row->offset;
+    sg_field_text there, text;
+
+    set_row(there, &alone, initial_text(text, sizeof text, row), NULL);
+    switch (row->type) {
+    case SG_OPTION_int:
+        return memcmp(here, there, sizeof(sg_field_int)) == 0;
+    case SG_OPTION_float:
+        return memcmp(here, there, sizeof(sg_field_float)) == 0;
+    case SG_OPTION_bool:
+        return memcmp(here, there, sizeof(sg_field_bool)) == 0;
+    case SG_OPTION_choice:
+    case SG_OPTION_text:
+        break;
+    }
+    return strcmp(here, there) == 0;
+}
+
 const sg_option *sg_options_find(const sg_option *table, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++)

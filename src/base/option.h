@@ -51,6 +51,8 @@ sg_status sg_options_set(void *config, const sg_option *table, size_t n, const c
 sg_status sg_options_assign(void *config, const sg_option *table, size_t n, const char *assignment, sg_error *err);
 /* Value as text: the same text gives the same value back. */
 void sg_options_print(sg_buf *out, const void *config, const sg_option *row);
+/* Has the option the value that sg_options_init gives? */
+bool sg_option_is_initial(const void *config, const sg_option *row);
 const sg_option *sg_options_find(const sg_option *table, size_t n, const char *name);
 /* Nearest known word (edit distance <= 2 and < half its length), or NULL: for every "did you mean". */
 const char *sg_nearest(const char *word, const char *const *known, size_t n);

@@ -228,7 +228,7 @@ static sg_status put_values(json_t *out, const sg_answer_values *v, sg_error *er
         (st = sg_receipt_put(out, "positives", json_integer((json_int_t)v->positives), err)))
         return st;
     for (size_t i = 0; !st && i < sizeof values / sizeof *values; i++)
-        st = sg_receipt_put(out, values[i].name, isnan(values[i].value) ? json_null() : json_real(values[i].value), err);
+        st = sg_receipt_put(out, values[i].name, sg_receipt_number(values[i].value), err);
     return st;
 }
 
@@ -363,10 +363,8 @@ sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_t
         }
         labels_free(&l);
     }
-    if (n) {
-        *auc /= n;
-        *ne /= n;
-    }
+    *auc = n ? *auc / n : (double)NAN;
+    *ne = n ? *ne / n : (double)NAN;
     answers_free(&a);
     return st;
 }

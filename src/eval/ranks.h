@@ -64,7 +64,7 @@ sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *sp
  * rare items: the answers about those with fewer than five events in training; the floor says each item's share of yes there. */
 sg_status sg_answers_json(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
                           sg_pool *pool, const sg_progress *progress, sg_error *err);
-/* Means over the tasks that have both answers. */
+/* Means over the tasks that have both answers; NaN: none has. */
 sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
                           sg_pool *pool, sg_error *err);
 /* {"recall@1": ..., ...} from ranks. */

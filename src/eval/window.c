@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "file/receipt.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { K_MAIN = 10, K_LONG = 50 };
@@ -69,8 +70,8 @@ static void main_answers(double main[2], const json_t *ranking)
             main[1] += json_number_value(json_object_get(task, "ne"));
             n++;
         }
-    main[0] /= n ? n : 1;
-    main[1] /= n ? n : 1;
+    main[0] = n ? main[0] / n : (double)NAN;
+    main[1] = n ? main[1] / n : (double)NAN;
 }
 
 sg_status sg_eval_window(json_t *out, double main[2], const sg_model *m, const sg_train_data *t, int64_t users_max, uint64_t seed,

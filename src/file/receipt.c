@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,11 @@
 sg_status sg_receipt_put(json_t *object, const char *key, json_t *value, sg_error *err)
 {
     return json_object_set_new(object, key, value) ? sg_fail_memory(err, key) : SG_OK;
+}
+
+json_t *sg_receipt_number(double x)
+{
+    return isnan(x) ? json_null() : json_real(x);
 }
 
 sg_status sg_receipt_object(json_t **out, json_t *object, const char *key, sg_error *err)

@@ -13,6 +13,8 @@
 
 /* Sets object[key] = value; takes over value, NULL meaning out of memory. */
 sg_status sg_receipt_put(json_t *object, const char *key, json_t *value, sg_error *err);
+/* A number, or null for NaN: what could not be said. NULL: out of memory. */
+json_t *sg_receipt_number(double x);
 /* A new object at object[key]; *out is borrowed from it. */
 sg_status sg_receipt_object(json_t **out, json_t *object, const char *key, sg_error *err);
 sg_status sg_receipt_text(json_t *object, const char *key, const char *value, sg_error *err);

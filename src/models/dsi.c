@@ -135,6 +135,13 @@ static sg_status dsi_init(sg_model *m, const sg_train_data *t, sg_error *err)
     const dsi_config *c = m->config;
     sg_status st;
 
+    if (!*c->queries && !strcmp(c->document, "none"))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "dsi: document=none: expected queries=FILE or queries=sentences beside it: nothing else would say "
+                       "what is in a document");
+    if (!*c->queries && !sg_option_is_initial(c, sg_options_find(dsi_options, sizeof dsi_options / sizeof *dsi_options, "overlap")))
+        return sg_fail(err, SG_ERR_USAGE, "dsi: overlap: expected queries=FILE or queries=sentences beside it");
+
     if (!t->collection)
         return sg_fail(
             err, SG_ERR_USAGE,

@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,14 +118,59 @@ static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
                             err);
 }
 
+static const sg_option *option_of(const char *name)
+{
+    return sg_options_find(onerec_options, sizeof onerec_options / sizeof *onerec_options, name);
+}
+
+/* What an alignment needs, and what nothing but an alignment reads. */
+static sg_status check_alignment(const onerec_config *c, sg_error *err)
+{
+    static const char *const of[] = {"reward_least", "beta", "lambda", "share", "responses", "gap", "pairs"};
+
+    if (c->reward[0] && !c->init[0])
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec: reward: expected init=DIR beside it, the model that is aligned");
+    for (size_t i = 0; !c->reward[0] && i < sizeof of / sizeof *of; i++)
+        if (!sg_option_is_initial(c, option_of(of[i])))
+            return sg_fail(err, SG_ERR_USAGE, "onerec: %s: expected reward=DIR beside it, the judge of an alignment",
+                           of[i]);
+    return SG_OK;
+}
+
+/* Options that say what the weights are and what they were trained to write; those of training and of lists may differ. */
+static sg_status check_options(const onerec_config *here, const onerec_config *there, const char *dir, sg_error *err)
+{
+    static const char *const same[] = {"dim", "layers", "heads", "head_dim", "ffn", "act", "gated", "experts", "top", "history",
+                                       "items", "prefix_vectors", "cross_bias", "buckets", "bucket_distance", "tied", "init_sd"};
+    sg_status st = SG_OK;
+
+    for (size_t i = 0; !st && i < sizeof same / sizeof *same; i++) {
+        sg_buf own = {0}, start = {0};
+
+        sg_options_print(&own, here, option_of(same[i]));
+        sg_options_print(&start, there, option_of(same[i]));
+        if (own.failed || start.failed)
+            st = sg_fail_memory(err, "options");
+        else if (strcmp(own.data, start.data) != 0)
+            st = sg_fail(err, SG_ERR_USAGE, "onerec: %s=%s: expected %s as init=%s has it", same[i], own.data, start.data, dir);
+        sg_buf_free(&own);
+        sg_buf_free(&start);
+    }
+    return st;
+}
+
 /* The weights of another model of this shape, over the same IDs. */
 static sg_status copy_weights(sg_model *m, const sg_model *from, const char *dir, sg_error *err)
 {
     const size_t codes = (size_t)m->n_items * (size_t)sg_catalogue_levels(m->catalogue);
+    sg_status st;
 
     if (from->class != m->class)
         return sg_fail(err, SG_ERR_USAGE, "%s: expected a onerec model to start from, found %s", dir,
                        from->class->name);
+    if ((st = check_options(m->config, from->config, dir, err)))
+        return st;
     if (from->n_items != m->n_items ||
         sg_catalogue_levels(from->catalogue) != sg_catalogue_levels(m->catalogue) ||
         memcmp(from->codes, m->codes, codes * sizeof *m->codes) != 0)
@@ -133,11 +179,7 @@ static sg_status copy_weights(sg_model *m, const sg_model *from, const char *dir
         sg_param *p = m->params.list[i];
         const sg_param *q = sg_params_find(&from->params, p->name);
 
-        if (!q || q->rank != p->rank || memcmp(q->dim, p->dim, sizeof p->dim) != 0)
-            return sg_fail(
-                err, SG_ERR_USAGE,
-                "%s: '%s' is missing or of another shape: expected the options it was trained with", dir,
-                p->name);
+        assert(q && q->count == p->count); /* the same options and IDs */
         memcpy(p->value, q->value, p->count * sizeof *p->value);
         p->version++;
     }
@@ -149,8 +191,10 @@ static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
     const onerec_config *c = m->config;
     onerec *s = m->state;
     sg_model *from = NULL;
-    sg_status st;
+    sg_status st = check_alignment(c, err);
 
+    if (st)
+        return st;
     if (c->content > 0 && !c->prefix_vectors)
         return sg_fail(err, SG_ERR_USAGE, "onerec: content: expected prefix_vectors=true, which it is the start of");
     if (!c->init[0])

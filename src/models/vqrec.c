@@ -195,14 +195,32 @@ static sg_status vqrec_ready(sg_model *m, sg_error *err)
     return sg_product_rows(&s->row, m, c->groups, c->codes, err);
 }
 
+/* Options of another stage would change nothing. */
+static sg_status check_stage(const vqrec_config *c, sg_error *err)
+{
+    static const struct {
+        const char *option, *stage;
+    } of[] = {{"fix_enc", "tune"}, {"fake", "pretrain"}, {"sharp", "align"}, {"rounds", "align"}};
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (strcmp(c->stage, of[i].stage) != 0 &&
+            !sg_option_is_initial(c, sg_options_find(vqrec_options, sizeof vqrec_options / sizeof *vqrec_options,
+                                                     of[i].option)))
+            return sg_fail(err, SG_ERR_USAGE, "vqrec: %s: expected stage=%s, found stage=%s", of[i].option,
+                           of[i].stage, c->stage);
+    return SG_OK;
+}
+
 static sg_status vqrec_init(sg_model *m, const sg_train_data *t, sg_error *err)
 {
     const vqrec_config *c = m->config;
     vqrec *s = m->state;
     const bool init = c->init[0] != 0, take = !strcmp(c->codebooks, "init");
     sg_model *from = NULL;
-    sg_status st;
+    sg_status st = check_stage(c, err);
 
+    if (st)
+        return st;
     if (!init && (s->permute || take))
         return sg_fail(err, SG_ERR_USAGE,
                        "%s: expected init=DIR beside it, a vqrec model of another catalogue",

@@ -1,10 +1,12 @@
 /* ids_import.c - semantic IDs made elsewhere: {"0": ["<a_1>", "<b_2>", ...], ...}, as LETTER, MQL4GRec and others publish.
  *
  * A key is an item id, or with key_base the number that is key_base less than it; a code is the number at the end of its
- * token, or a plain number. All items need a tuple, all tuples the same length; equal ones get a collision digit. */
+ * token, or a plain number. Where one letter stands before the number it is that of the place, a for the first code.
+ * All items need a tuple, all tuples the same length; equal ones get a collision digit. */
 #include "quantize/tokenize.h"
 
 #include "base/alloc.h"
+#include "data/json_place.h"
 #include "data/vocab.h"
 #include "file/json.h"
 #include "quantize/quantize.h"
@@ -16,12 +18,13 @@
 
 enum { CODES_MAX = 65536 };
 
-/* The number at the end of "<a_17>", "a17" or 17; -1: none. */
-static int64_t code_of(const json_t *token)
+/* The number at the end of "<a_17>", "a17" or 17; -1: none, or less than 0. *letter: what stands before it, 0: not one letter alone. */
+static int64_t code_of(char *letter, const json_t *token)
 {
     const char *text = json_string_value(token);
-    size_t end, begin;
+    size_t end, begin, first, before;
 
+    *letter = 0;
     if (json_is_integer(token))
         return json_integer_value(token);
     if (!text)
@@ -31,7 +34,13 @@ static int64_t code_of(const json_t *token)
         end--;
     for (begin = end; begin && text[begin - 1] >= '0' && text[begin - 1] <= '9';)
         begin--;
-    return begin == end || end - begin > 6 ? -1 : strtol(text + begin, NULL, 10);
+    if (begin == end || end - begin > 6 || (begin && text[begin - 1] == '-'))
+        return -1;
+    first = text[0] == '<';
+    before = begin - (begin > first && text[begin - 1] == '_');
+    if (before == first + 1 && text[first] >= 'a' && text[first] <= 'z')
+        *letter = text[first];
+    return strtol(text + begin, NULL, 10);
 }
 
 static int32_t find_item(const sg_vocab *ids, const char *key, int key_base)
@@ -51,18 +60,21 @@ static int32_t find_item(const sg_vocab *ids, const char *key, int key_base)
 
 static sg_status read_tuple(sg_codes *c, int32_t item, const char *key, const json_t *tuple, const char *path, sg_error *err)
 {
-    char found[64];
+    char found[64], letter;
 
     if (!json_is_array(tuple) || json_array_size(tuple) != (size_t)c->levels)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of %d codes, found %s of %zu", path, key, c->levels,
-                       json_is_array(tuple) ? "one" : "something else", json_array_size(tuple));
+        return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': expected an array of %d codes, found %s of %zu", path, sg_json_line_of(path, key, -1), key,
+                       c->levels, json_is_array(tuple) ? "one" : "something else", json_array_size(tuple));
     for (int l = 0; l < c->levels; l++) {
         const json_t *token = json_array_get(tuple, (size_t)l);
-        const int64_t code = code_of(token);
+        const int64_t code = code_of(&letter, token);
 
         if (code < 0 || code >= CODES_MAX)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': code %d: expected \"<a_17>\" or a number below %d, found %s", path,
-                           key, l + 1, CODES_MAX, sg_json_describe(token, found));
+            return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': code %d: expected \"<%c_17>\" or a number below %d, found %s", path,
+                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, CODES_MAX, sg_json_describe(token, found));
+        if (letter && letter != 'a' + l)
+            return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': code %d: expected \"<%c_%d>\" at this place, found %s", path,
+                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, (int)code, sg_json_describe(token, found));
         c->codes[(size_t)item * (size_t)c->levels + (size_t)l] = (int32_t)code;
         c->size[l] = (int32_t)code + 1 > c->size[l] ? (int32_t)code + 1 : c->size[l];
     }

@@ -44,7 +44,8 @@ typedef sg_status sg_quantizer(sg_codes *out, const sg_quantize_data *d, const s
 sg_quantizer sg_rkmeans, sg_alit, sg_pq, sg_opq, sg_hkmeans, sg_random_codes, sg_atomic_codes, sg_naive_codes;
 sg_quantizer sg_autoencode; /* rqvae, vqvae, fsq, lfq */
 
-/* Even codes: the most probable centre after Sinkhorn's rounds. *worst: how far a column sum is from even, as a share. */
+/* Even codes, each n / codes items or one more: the most probable centres after Sinkhorn's rounds that allow it. *worst: how far a column
+ * sum of the plan is from even, as a share. */
 sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
                       double epsilon, sg_error *err);
 int sg_codes_length(const sg_codes *c, size_t item); /* codes before the end, or before the digit */

@@ -196,8 +196,9 @@ static sg_status even_out(levels_work *w, const sg_quantize_data *d, const float
         return st;
     if (d->fit)
         keep_fitted(w, d);
-    return sg_progress_say(progress, err, "tokenize", worst > 0.01 ? "sinkhorn: codes are only within %.2g %% of even (try a larger epsilon)"
-                                                                  : "sinkhorn: codes are within %.2g %% of even", 100 * worst);
+    return sg_progress_say(progress, err, "tokenize",
+                           worst > 0.01 ? "sinkhorn: codes are even, the plan only within %.2g %% (a larger epsilon would move fewer items)"
+                                        : "sinkhorn: codes are even, the plan within %.2g %%", 100 * worst);
 }
 
 static int used(const int32_t *code, int32_t n, uint8_t *seen, int32_t codes)

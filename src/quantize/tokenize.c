@@ -158,34 +158,62 @@ static bool has_word(const char *list, const char *word)
     return false;
 }
 
+static const sg_option *option_of(const char *name)
+{
+    return sg_options_find(sg_tokenize_options, sg_n_tokenize_options, name);
+}
+
+/* "NAME=VALUE: WHO SAYS" */
+static sg_status refuse(const sg_tokenize_config *c, const sg_option *row, const char *who, const char *says, sg_error *err)
+{
+    sg_buf value = {0};
+    sg_status st;
+
+    sg_options_print(&value, c, row);
+    st = value.failed ? sg_fail_memory(err, "options")
+                      : sg_fail(err, SG_ERR_USAGE, "%s=%.*s: %s %s", row->name, (int)value.size, value.data ? value.data : "", who, says);
+    sg_buf_free(&value);
+    return st;
+}
+
+/* Options that others make idle. */
+static sg_status check_beside(const sg_tokenize_config *c, bool learns, sg_error *err)
+{
+    const struct {
+        const char *option, *needs;
+        bool idle;
+    } of[] = {
+        {"epsilon", "last=sinkhorn", strcmp(c->last, "nearest") == 0},
+        {"keep", "refresh=DATA", !c->refresh[0]},
+        {"restarts", "no refresh, whose centres are the start", c->refresh[0]},
+        {"kmeans_init", "no refresh, whose centres are the start", c->refresh[0]},
+        {"sample", "balanced=false, all vectors are looked at", c->balanced},
+        {"codebook", "simvq=false, whose points are fixed", c->simvq},
+        {"ema_decay", "simvq=false, whose points are fixed", c->simvq},
+        {"restart_dead", "simvq=false, whose points are fixed", c->simvq},
+        {"ema_decay", "codebook=ema", strcmp(c->codebook, "ema") != 0},
+        {"iterations", "kmeans_init=true, whose iterations they are", learns && !c->kmeans_init},
+    };
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        if (of[i].idle && !sg_option_is_initial(c, option_of(of[i].option)))
+            return refuse(c, option_of(of[i].option), "expected beside it", of[i].needs, err);
+    return SG_OK;
+}
+
 /* What is not at its default has to be read by the method. */
 static sg_status check_options(const sg_tokenize_config *c, sg_error *err)
 {
     const struct method *m = method_of(c);
-    sg_tokenize_config initial;
-    sg_status st = SG_OK;
 
-    sg_options_init(&initial, sg_tokenize_options, sg_n_tokenize_options);
-    for (size_t i = 0; !st && i < sg_n_tokenize_options; i++) {
-        const char *name = sg_tokenize_options[i].name;
-        sg_buf value = {0}, usual = {0};
-
-        sg_options_print(&value, c, &sg_tokenize_options[i]);
-        sg_options_print(&usual, &initial, &sg_tokenize_options[i]);
-        if (value.failed || usual.failed)
-            st = sg_fail_memory(err, "options");
-        else if (has_word("method seed refresh", name) || has_word(m->reads, name) ||
-                 (value.size == usual.size && (!value.size || memcmp(value.data, usual.data, value.size) == 0)))
-            st = SG_OK;
-        else if (strcmp(name, "collision") == 0)
-            st = sg_fail(err, SG_ERR_USAGE, "collision=next: %s has no codebook whose nearest free code could be taken", m->name);
-        else
-            st = sg_fail(err, SG_ERR_USAGE, "%s=%.*s: %s has no use for this option", name, (int)value.size,
-                         value.data ? value.data : "", m->name);
-        sg_buf_free(&value);
-        sg_buf_free(&usual);
+    for (const sg_option *row = sg_tokenize_options; row < sg_tokenize_options + sg_n_tokenize_options; row++) {
+        if (has_word("method seed refresh", row->name) || has_word(m->reads, row->name) || sg_option_is_initial(c, row))
+            continue;
+        return strcmp(row->name, "collision") == 0
+                   ? refuse(c, row, m->name, "has no codebook whose nearest free code could be taken", err)
+                   : refuse(c, row, m->name, "has no use for this option", err);
     }
-    return st;
+    return check_beside(c, m->scaled, err);
 }
 
 /* Quantises and makes unique; *report: the doctor's view of the codes as the method gave them. */
@@ -258,15 +286,17 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     sg_status st;
 
     *report = NULL;
-    if ((st = check_options(c, err)) || (st = sg_vectors_open(&v, d, err)) ||
+    v.n = d->n_items;
+    if ((st = check_options(c, err)) || (!method_of(c)->blind && (st = sg_vectors_open(&v, d, err))) ||
         (st = sg_codes_init(&codes, d->n_items, strcmp(c->method, "alit") == 0 ? c->cap : c->levels, c->codes, err)) ||
         (c->text_only_train && (st = trained_items(&fit, &n_fit, d, err))))
         goto done;
-    if (!(x = sg_alloc_array((size_t)v.n, (size_t)v.dim * sizeof *x))) {
+    if (v.data && !(x = sg_alloc_array((size_t)v.n, (size_t)v.dim * sizeof *x))) {
         st = sg_fail_memory(err, "item vectors");
         goto done;
     }
-    memcpy(x, v.data, (size_t)v.n * (size_t)v.dim * sizeof *x);
+    if (x)
+        memcpy(x, v.data, (size_t)v.n * (size_t)v.dim * sizeof *x);
     data = (sg_quantize_data){x, v.n, v.dim, fit, n_fit};
     if ((st = c->refresh[0] ? renew_codes(&codes, report, d, &data, c, pool, progress, err)
                             : make_codes(&codes, report, x, &data, c, pool, progress, err)))

@@ -60,7 +60,7 @@ typedef struct sg_tokenize_config {
 extern const sg_option sg_tokenize_options[];
 extern const size_t sg_n_tokenize_options;
 
-/* Reads DATA/vectors.safetensors, writes DATA/ids.safetensors. *report: per level usage, perplexity, dead codes,
+/* Reads DATA/vectors.safetensors (not the controls, which need none), writes DATA/ids.safetensors. *report: per level usage, perplexity, dead codes,
  * reconstruction error; collisions, unique share, advice (array of sentences); owned by the caller. */
 sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
                       json_t **report, sg_error *err);

@@ -131,13 +131,14 @@ static int by_frequency(const void *a, const void *b)
 }
 
 /* Joins the threads' tables, cuts by document frequency and numbers what stays. */
-static sg_status choose_features(job *j, int threads, size_t n_items, const sg_lsa_config *c, sg_tfidf *out,
+static sg_status choose_features(job *j, int threads, size_t n_items, const char *dir, const sg_lsa_config *c, sg_tfidf *out,
                                  sg_error *err)
 {
     table *all = &j->workers[0].df;
     const double most = c->df_most * (double)n_items;
     entry *list;
     size_t n = 0;
+    bool often = false;
 
     for (int t = 1; t < threads; t++)
         for (size_t i = 0; i < j->workers[t].df.size; i++)
@@ -145,9 +146,19 @@ static sg_status choose_features(job *j, int threads, size_t n_items, const sg_l
                 return sg_fail_memory(err, "n-gram counts");
     if (!(list = sg_alloc_array(all->n, sizeof *list)))
         return sg_fail_memory(err, "n-gram counts");
-    for (size_t i = 0; i < all->size; i++)
-        if (all->list[i].hash && all->list[i].df >= (uint32_t)c->df_least && (double)all->list[i].df <= most)
+    for (size_t i = 0; i < all->size; i++) {
+        if (!all->list[i].hash || all->list[i].df < (uint32_t)c->df_least)
+            continue;
+        often = true;
+        if ((double)all->list[i].df <= most)
             list[n++] = all->list[i];
+    }
+    if (n == 0) {
+        sg_free(list);
+        return often ? sg_fail(err, SG_ERR_MISSING, "%s: every n-gram of the item text that occurs in %d items or more (df_least) occurs in a "
+                               "larger share of them than %g (df_most), and is dropped: try a larger df_most", dir, c->df_least, c->df_most)
+                     : sg_fail(err, SG_ERR_MISSING, "%s: no n-gram of the item text occurs in %d items or more (df_least)", dir, c->df_least);
+    }
     qsort(list, n, sizeof *list, by_frequency);
     if (n > (size_t)c->features)
         n = (size_t)c->features;
@@ -304,14 +315,13 @@ sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *
     }
     sg_parallel_for(pool, (size_t)d->n_items, GRAIN, count_body, &j);
     if ((st = first_failure(&j, threads, err)) ||
-        (st = choose_features(&j, threads, (size_t)d->n_items, c, out, err)))
+        (st = choose_features(&j, threads, (size_t)d->n_items, d->dir, c, out, err)))
         goto done;
     j.idf = out->idf;
     sg_parallel_for(pool, (size_t)d->n_items, GRAIN, row_body, &j);
-    if ((st = first_failure(&j, threads, err)) || (st = join_rows(out, &j, err)))
+    if ((st = first_failure(&j, threads, err)))
         goto done;
-    if (out->offsets[out->n] == 0)
-        st = sg_fail(err, SG_ERR_MISSING, "%s: no n-gram of the item text occurs in %d items or more", d->dir, c->df_least);
+    st = join_rows(out, &j, err);
 done:
     job_free(&j, threads, n_pieces);
     sg_text_plan_free(&plan);

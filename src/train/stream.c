@@ -233,8 +233,8 @@ static sg_status predict(sg_loop *l, int i, sg_error *err)
     }
     if (s->split.n_test && (st = sg_eval_window(line, main, l->m, &s->data, l->spec->config.valid_users, l->spec->seed, l->pool, err)))
         goto done;
-    if (s->split.n_test && ((st = sg_receipt_put(line, rank ? "auc" : "ndcg10", json_real(main[0]), err)) ||
-                            (st = sg_receipt_put(line, rank ? "ne" : "recall10", json_real(main[1]), err))))
+    if (s->split.n_test && ((st = sg_receipt_put(line, rank ? "auc" : "ndcg10", sg_receipt_number(main[0]), err)) ||
+                            (st = sg_receipt_put(line, rank ? "ne" : "recall10", sg_receipt_number(main[1]), err))))
         goto done;
     if ((st = sg_receipt_put(line, "seconds", json_real(round(sg_loop_seconds(l) * 100) / 100), err)))
         goto done;
@@ -244,8 +244,8 @@ static sg_status predict(sg_loop *l, int i, sg_error *err)
         st = sg_fail_memory(err, "training log");
         goto done;
     }
-    st = sg_progress_say(l->progress, err, "train", "window %d of %d: %zu asked, %s %.4f, %s %.4f", i + 1, s->n, s->split.n_test,
-                         name[0], main[0], name[1], main[1]);
+    st = sg_progress_say(l->progress, err, "train", "window %d of %d: %zu asked, %s %s, %s %s", i + 1, s->n, s->split.n_test,
+                         name[0], sg_loop_number(main[0], 4, "-").text, name[1], sg_loop_number(main[1], 4, "-").text);
 done:
     free(text);
     json_decref(line);

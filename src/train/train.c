@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "eval/eval.h"
+#include "file/receipt.h"
 #include "file/state.h"
 #include "train/loop.h"
 
@@ -112,14 +113,21 @@ void sg_loop_remember(sg_loop *l, const double metric[2])
         memcpy(l->state.best[i], l->m->params.list[i]->value, l->m->params.list[i]->count * sizeof(float));
 }
 
-/* "ndcg@10" is ndcg10 in training.jsonl. */
-typedef struct log_text {
-    char text[32];
-} log_text;
-
-static log_text log_key(const char *name)
+sg_loop_text sg_loop_number(double x, int digits, const char *none)
 {
-    log_text key = {{0}};
+    sg_loop_text out;
+
+    if (isnan(x))
+        snprintf(out.text, sizeof out.text, "%s", none);
+    else
+        snprintf(out.text, sizeof out.text, "%.*f", digits, x);
+    return out;
+}
+
+/* "ndcg@10" is ndcg10 in training.jsonl. */
+static sg_loop_text log_key(const char *name)
+{
+    sg_loop_text key = {{0}};
 
     for (size_t i = 0; *name && i + 1 < sizeof key.text; name++)
         if (*name != '@')
@@ -176,10 +184,11 @@ static sg_status validate(loop *l, sg_error *err)
     if (st)
         return st;
     sg_buf_printf(&l->state.log,
-                  "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%.6f,\"%s\":%.6f,\"best\":%s,"
+                  "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%s,\"%s\":%s,\"best\":%s,"
                   "\"seconds\":%.2f",
                   (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss,
-                  sg_loop_rate(l), log_key(name[0]).text, found[0], log_key(name[1]).text, found[1],
+                  sg_loop_rate(l), log_key(name[0]).text, sg_loop_number(found[0], 6, "null").text, log_key(name[1]).text,
+                  sg_loop_number(found[1], 6, "null").text,
                   l->state.since_best ? "false" : "true", elapsed(l));
     if ((st = log_notes(l, err)))
         return st;
@@ -188,9 +197,12 @@ static sg_status validate(loop *l, sg_error *err)
         return sg_fail_memory(err, "training log");
     l->state.loss_sum = 0;
     l->state.loss_n = 0;
-    return sg_progress_say(l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation %s %.4f, %s %.4f%s",
-                           (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, name[0], found[0],
-                           name[1], found[1], l->state.since_best ? "" : " (best so far)");
+    return sg_progress_say(l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation %s %s, %s %s%s",
+                           (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, name[0],
+                           sg_loop_number(found[0], 4, "-").text, name[1], sg_loop_number(found[1], 4, "-").text,
+                           isnan(found[0])       ? " (every answer is the same: there is nothing to choose by)"
+                           : l->state.since_best ? ""
+                                                 : " (best so far)");
 }
 
 sg_status sg_loop_step(sg_loop *l, int64_t pass, int64_t first, sg_error *err)
@@ -381,10 +393,11 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
         (st = c->stream ? sg_stream_run(&l, err) : run(&l, err)) || (st = finish(&l, err)))
         goto done;
     const char *const *names = sg_eval_select_names(m);
-    *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:f, s:f}, s:I, s:f}", "model", m->class->name, "weights",
+    *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:o, s:o}, s:I, s:f}", "model", m->class->name, "weights",
                         (json_int_t)sg_params_count(&m->params), "steps", (json_int_t)l.state.step, "epochs",
                         (double)l.state.step / (double)l.per_epoch, "best_step", (json_int_t)l.state.best_step, "best_valid",
-                        names[0], l.state.best_metric[0], names[1], l.state.best_metric[1], "skipped_steps",
+                        names[0], sg_receipt_number(l.state.best_metric[0]), names[1],
+                        sg_receipt_number(l.state.best_metric[1]), "skipped_steps",
                         (json_int_t)l.state.skipped, "seconds", elapsed(&l));
     st = *report ? sg_stream_report(&l, *report, err) : sg_fail_memory(err, "training report");
     if (!st && !(st = take_notes(&notes, &l, err)) && notes && json_object_set(*report, "notes", notes))

@@ -7,7 +7,7 @@
 #include "scratch.h"
 #include "tiny.h"
 
-static char judge[SCRATCH_MAX];
+static char judge[SCRATCH_MAX], base[SCRATCH_MAX];
 
 typedef struct parts {
     tiny t;
@@ -25,27 +25,27 @@ static sg_status new_model(sg_model **out, parts *p, const char *const *options,
     return st ? st : sg_model_build(*out, &p->t.train, 3, err);
 }
 
-static const char *const small[] = {"dim=8",          "layers=1",  "heads=1",     "head_dim=8",
-                                    "ffn=8",          "experts=2", "history=4",   "dropout=0",
-                                    "reward_least=0", "share=0.3", "gap=0",       "items=2",
-                                    "responses=3",    "branch=2",  "list=slates", NULL};
+static const char *const small[] = {"dim=8",     "layers=1",  "heads=1", "head_dim=8", "ffn=8",       "experts=2",
+                                    "history=4", "dropout=0", "items=2", "branch=2",   "list=slates", NULL};
 
 static sg_status align(void *ctx, sg_error *err)
 {
     parts *p = ctx;
-    const char *options[24] = {0};
-    char reward[SCRATCH_MAX + 8];
+    const char *options[24] = {"reward_least=0", "share=0.3", "gap=0", "responses=3"};
+    char reward[SCRATCH_MAX + 8], init[SCRATCH_MAX + 8];
     uint32_t example[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     sg_model *m = NULL;
     sg_graph *g = NULL;
     sg_status st;
     size_t n;
-    int i = 0;
+    int n_options = 4;
 
     snprintf(reward, sizeof reward, "reward=%s", judge);
-    for (; small[i]; i++)
-        options[i] = small[i];
-    options[i] = reward;
+    snprintf(init, sizeof init, "init=%s", base);
+    options[n_options++] = reward;
+    options[n_options++] = init;
+    for (int i = 0; small[i]; i++)
+        options[n_options++] = small[i];
     if (!(st = new_model(&m, p, options, err)) && !(st = m->class->examples(m, &p->t.train, &n, err)) &&
         !(st = sg_graph_new(&g, NULL, SG_F32, err))) {
         sg_graph_begin(g, SG_TRAIN, 1, 0);
@@ -89,7 +89,7 @@ static int setup(void **state)
     static parts p;
     sg_error err = {0};
 
-    if (scratch_make(judge, "align"))
+    if (scratch_make(judge, "align") || scratch_make(base, "align"))
         return -1;
     tiny_new(&p.t, 12, 10, 8, 4);
     p.rating = sg_alloc_array((size_t)p.t.data.n_events, sizeof *p.rating);
@@ -99,7 +99,7 @@ static int setup(void **state)
     sg_model *m = tiny_model(&p.t, "onerec-reward", "dim=8 heads=1 hidden=4 items=2 history=4 item_sd=1", 3);
     const sg_status st = sg_model_save(m, judge, &err);
     sg_model_free(m);
-    if (st || new_model(&p.m, &p, small, &err))
+    if (st || new_model(&p.m, &p, small, &err) || sg_model_save(p.m, base, &err))
         return -1;
     *state = &p;
     return 0;
@@ -113,6 +113,7 @@ static int teardown(void **state)
     sg_free(p->rating);
     tiny_free(&p->t);
     sg_dir_remove(judge, NULL);
+    sg_dir_remove(base, NULL);
     return 0;
 }
 

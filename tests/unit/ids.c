@@ -247,11 +247,15 @@ static void says_what_is_wrong(void **state)
 {
     const shop *s = *state;
 
-    assert_import_fails(s, "[1, 2]", N, 0, SG_ERR_FORMAT, ": '2': expected an array of 2 codes, found one of 3");
+    assert_import_fails(s, "[1, 2]", N, 0, SG_ERR_FORMAT, ":1: '2': expected an array of 2 codes, found one of 3");
     assert_import_fails(s, "[1, 2, \"<c>\"]", N, 0, SG_ERR_FORMAT,
-                        ": '1': code 3: expected \"<a_17>\" or a number below 65536, found \"<c>\"");
+                        ":1: '1': code 3: expected \"<c_17>\" or a number below 65536, found \"<c>\"");
     assert_import_fails(s, "[1, 2, 65536]", N, 0, SG_ERR_FORMAT,
-                        ": '1': code 3: expected \"<a_17>\" or a number below 65536, found 65536");
+                        ":1: '1': code 3: expected \"<c_17>\" or a number below 65536, found 65536");
+    assert_import_fails(s, "[1, 2, \"<c_-1>\"]", N, 0, SG_ERR_FORMAT,
+                        ":1: '1': code 3: expected \"<c_17>\" or a number below 65536, found \"<c_-1>\"");
+    assert_import_fails(s, "[1,\n 2,\n \"<b_3>\"]", N, 0, SG_ERR_FORMAT,
+                        ":3: '1': code 3: expected \"<c_3>\" at this place, found \"<b_3>\"");
     assert_import_fails(s, NULL, N - 2, 0, SG_ERR_MISSING,
                         ": item '599' has no codes (2 of 600 items have none; keys are item ids less key base 0)");
     assert_import_fails(s, NULL, N, 1, SG_ERR_MISSING,

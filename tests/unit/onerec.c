@@ -12,15 +12,24 @@
 
 enum { ITEMS = 12, USERS = 30 };
 
-typedef struct made { /* a tiny dataset with ratings, and a judge of it in a folder */
+typedef struct made { /* a tiny dataset with ratings, and folders of a judge of it and of what is aligned */
     tiny t;
     float *rating;
-    char judge[SCRATCH_MAX], options[512];
+    char judge[SCRATCH_MAX], base[SCRATCH_MAX], options[512];
 } made;
+
+static void save(made *d, const char *dir, const char *name, const char *options, uint64_t seed)
+{
+    sg_error err = {0};
+    sg_model *m = tiny_model(&d->t, name, options, seed);
+
+    if (sg_model_save(m, dir, &err))
+        fail_msg("%s", err.message);
+    sg_model_free(m);
+}
 
 static void made_new(made *d, const char *judge_options)
 {
-    sg_error err = {0};
 
     tiny_new(&d->t, USERS, ITEMS, 12, 4);
     d->rating = sg_alloc_array((size_t)d->t.data.n_events, sizeof *d->rating);
@@ -29,21 +38,22 @@ static void made_new(made *d, const char *judge_options)
         d->rating[e] = d->t.item[e] % 2 ? 1 + (float)(e % 3) : 5 - (float)(e % 2);
     d->t.data.rating = d->rating;
     assert_int_equal(scratch_make(d->judge, "onerec"), 0);
-    sg_model *m = tiny_model(&d->t, "onerec-reward", judge_options, 7);
-    if (sg_model_save(m, d->judge, &err))
-        fail_msg("%s", err.message);
-    sg_model_free(m);
+    assert_int_equal(scratch_make(d->base, "onerec"), 0);
+    save(d, d->judge, "onerec-reward", judge_options, 7);
+    save(d, d->base, "onerec", SMALL, 3);
 }
 
+/* An alignment of the model in `base`, unless options name another. */
 static const char *with_judge(made *d, const char *options)
 {
-    snprintf(d->options, sizeof d->options, "%.400s reward=%s", options, d->judge);
+    snprintf(d->options, sizeof d->options, "init=%s %.300s reward=%s", d->base, options, d->judge);
     return d->options;
 }
 
 static void made_free(made *d)
 {
     sg_dir_remove(d->judge, NULL);
+    sg_dir_remove(d->base, NULL);
     sg_free(d->rating);
     tiny_free(&d->t);
 }
@@ -414,7 +424,7 @@ static void alignment_starts_at_ln_2_and_moves_apart(void **state)
     assert_true(fabs(note(m, &d.t, "kl_first_code")) < 1e-6);
     assert_true(fabs(tiny_loss(m, (int)n) - plain - log(2)) < 1e-4);
     assert_int_equal(sg_params_need_grads(&m->params, &err), SG_OK);
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 40; i++)
         descend(m, n, 0.02f);
     assert_true(note(m, &d.t, "dpo_loss") < log(2) - 0.02);
     assert_true(note(m, &d.t, "pairs_in_order") > 0.8);
@@ -482,18 +492,14 @@ static void rounds_ask_other_examples(void **state)
 {
     (void)state;
     made d;
-    sg_error err = {0};
-    char dir[SCRATCH_MAX], options[400];
+    char dir[SCRATCH_MAX], options[300];
 
     made_new(&d, JUDGE);
     assert_int_equal(scratch_make(dir, "onerec"), 0);
     const uint64_t first = asked(&d, ALIGNED " share=0.5", 3);
     assert_true(first == asked(&d, ALIGNED " share=0.5", 3));
     assert_true(first != asked(&d, ALIGNED " share=0.5", 4));
-    sg_model *m = tiny_model(&d.t, "onerec", SMALL, 5);
-    if (sg_model_save(m, dir, &err))
-        fail_msg("%s", err.message);
-    sg_model_free(m);
+    save(&d, dir, "onerec", SMALL, 5);
     snprintf(options, sizeof options, ALIGNED " share=0.5 init=%s", dir);
     const uint64_t second = asked(&d, options, 3);
     assert_true(second != first);
@@ -508,6 +514,7 @@ static void gradients_of_an_alignment_are_right(void **state)
     made d;
 
     made_new(&d, JUDGE);
+    save(&d, d.base, "onerec", SMALL " top=4", 3);
     tiny_check_gradient_of(&d.t, "onerec", with_judge(&d, ALIGNED " top=4"));
     made_free(&d);
 }

@@ -41,6 +41,23 @@ static void gives_the_defaults(void **state)
     assert_string_equal(c.note, "");
 }
 
+static void knows_what_is_initial(void **state)
+{
+    static const char *const others[][2] = {{"dim", "65"}, {"offset", "1"}, {"dropout", "0.3"}, {"tied", "false"}, {"loss", "bce"},
+                                            {"hidden", ""}, {"note", "x"}};
+    shop_config c;
+
+    (void)state;
+    sg_options_init(&c, rows, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(sg_option_is_initial(&c, &rows[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(sg_options_set(&c, rows, N, others[i][0], others[i][1], NULL), SG_OK);
+        assert_false(sg_option_is_initial(&c, sg_options_find(rows, N, others[i][0])));
+    }
+    assert_true(sg_option_is_initial(&c, sg_options_find(rows, N, "eps")));
+}
+
 static void sets_and_prints_the_same_value(void **state)
 {
     static const char *const pairs[][2] = {{"dim", "8"},       {"offset", "-5"},  {"dropout", "0.1"}, {"dropout", "0.30000000000000004"},
@@ -118,6 +135,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_defaults),
+        cmocka_unit_test(knows_what_is_initial),
         cmocka_unit_test(sets_and_prints_the_same_value),
         cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(finds_the_nearest_word),

@@ -178,7 +178,7 @@ static void sinkhorn_shares_items_evenly(void **state)
     for (int k = 0; k < CODES * 2; k++)
         centre[k] = k < 2 ? 0 : (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
     for (size_t e = 0; e < 2; e++) {
-        int32_t count[2][CODES] = {{0}}, most[2] = {0};
+        int32_t count[2][CODES] = {{0}}, most = 0;
 
         assert_int_equal(sg_sinkhorn(code, &worst, x, ITEMS, 2, centre, CODES, epsilon[e], &err), SG_OK);
         assert_true(worst <= 0.01);
@@ -187,17 +187,48 @@ static void sinkhorn_shares_items_evenly(void **state)
         assert_int_equal(sg_assign(code, NULL, x, ITEMS, 2, centre, CODES, NULL, &err), SG_OK);
         for (int i = 0; i < ITEMS; i++)
             count[1][code[i]]++;
-        for (int k = 0; k < CODES; k++)
-            for (int way = 0; way < 2; way++)
-                most[way] = count[way][k] > most[way] ? count[way][k] : most[way];
-        assert_true(2 * most[0] < most[1]);
+        for (int k = 0; k < CODES; k++) {
+            assert_int_equal(count[0][k], ITEMS / CODES);
+            most = count[1][k] > most ? count[1][k] : most;
+        }
+        assert_true(most > 2 * ITEMS / CODES);
     }
 }
 
-/* A centre that no item can reach gets none, and the others still share. */
-static void sinkhorn_survives_what_is_out_of_reach(void **state)
+/* Whatever the plan is worth (flat, or with nothing at a centre that is out of reach) codes are as even as numbers allow. */
+static void sinkhorn_is_even_whatever_the_plan(void **state)
 {
-    static const float x[] = {0, 0.1f, 0.9f, 1, 0.05f, 0.95f}, centre[] = {0, 1, 1000};
+    enum { ITEMS = 103, CODES = 10 };
+    static const double epsilon[] = {0.0001, 0.003, 10};
+    static float x[ITEMS], centre[CODES];
+    double worst;
+    sg_error err;
+
+    (void)state;
+    for (int i = 0; i < ITEMS; i++)
+        x[i] = (float)sg_rng_normal(6, SG_RNG_TEST, 0, (uint64_t)i);
+    for (int k = 0; k < CODES; k++)
+        centre[k] = k < CODES - 1 ? (float)sg_rng_normal(7, SG_RNG_TEST, 0, (uint64_t)k) : 1000;
+    for (size_t e = 0; e < sizeof epsilon / sizeof *epsilon; e++)
+        for (int n = 1; n <= ITEMS; n += 17) {
+            int32_t code[ITEMS], count[CODES] = {0}, more = 0;
+
+            assert_int_equal(sg_sinkhorn(code, &worst, x, (size_t)n, 1, centre, CODES, epsilon[e], &err), SG_OK);
+            for (int i = 0; i < n; i++)
+                count[code[i]]++;
+            for (int k = 0; k < CODES; k++) {
+                assert_in_range(count[k], n / CODES, n / CODES + 1);
+                more += count[k] > n / CODES;
+            }
+            assert_int_equal(more, n % CODES);
+        }
+}
+
+/* Those go that lose least: of each of two codes the item that is nearest to the far centre. */
+static void sinkhorn_moves_those_that_lose_least(void **state)
+{
+    static const float x[] = {0, 0.1f, 0.42f, 0.58f, 0.9f, 1}, centre[] = {0, 1, 1000};
+    static const int32_t is[] = {0, 0, 2, 1, 1, 2};
     int32_t code[6];
     double worst;
     sg_error err;
@@ -206,7 +237,7 @@ static void sinkhorn_survives_what_is_out_of_reach(void **state)
     assert_int_equal(sg_sinkhorn(code, &worst, x, 6, 1, centre, 3, 0.0001, &err), SG_OK);
     assert_true(worst == 1);
     for (int i = 0; i < 6; i++)
-        assert_int_equal(code[i], x[i] > 0.5f);
+        assert_int_equal(code[i], is[i]);
 }
 
 /* Every place of the grid has its own code, and what is on the grid stays where it is. */
@@ -491,7 +522,7 @@ static void says_what_cannot_be(void **state)
 {
     const shop *s = *state;
     static const struct {
-        const char *set[3], *says;
+        const char *set[4], *says;
     } cases[] = {
         {{"method=pq", "levels=3"}, "pq: expected levels that divide the 16 numbers of a vector, found 3"},
         {{"method=hkmeans", "text_only_train=true"}, "hkmeans keeps no centres to encode other items with: text_only_train has to be off"},
@@ -504,6 +535,15 @@ static void says_what_cannot_be(void **state)
         {{"method=vqvae", "levels=5"}, "levels=5: vqvae has no use for this option"},
         {{"method=rkmeans", "epochs=7"}, "epochs=7: rkmeans has no use for this option"},
         {{"method=atomic", "standardise=true"}, "standardise=true: atomic has no use for this option"},
+        {{"epsilon=0.5"}, "epsilon=0.5: expected beside it last=sinkhorn"},
+        {{"keep=0.5"}, "keep=0.5: expected beside it refresh=DATA"},
+        {{"balanced=true", "sample=7"}, "sample=7: expected beside it balanced=false, all vectors are looked at"},
+        {{"refresh=x", "restarts=2"}, "restarts=2: expected beside it no refresh, whose centres are the start"},
+        {{"method=rqvae", "simvq=true", "codebook=grad"}, "codebook=grad: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "restart_dead=false"}, "restart_dead=false: expected beside it simvq=false, whose points are fixed"},
+        {{"method=vqvae", "codebook=grad", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it codebook=ema"},
+        {{"method=rqvae", "kmeans_init=false", "iterations=3"}, "iterations=3: expected beside it kmeans_init=true, whose iterations they are"},
     };
 
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -606,7 +646,7 @@ int main(void)
         cmocka_unit_test(entropy_has_its_gradient),    cmocka_unit_test(rotation_turns_the_gradient),
         cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
         cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
-        cmocka_unit_test(sinkhorn_survives_what_is_out_of_reach),
+        cmocka_unit_test(sinkhorn_is_even_whatever_the_plan), cmocka_unit_test(sinkhorn_moves_those_that_lose_least),
         cmocka_unit_test(entropy_spreads_sign_codes),
         cmocka_unit_test(residual_signs_halve_what_is_left),
         cmocka_unit_test(step_and_codes_agree),

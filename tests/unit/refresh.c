@@ -13,6 +13,8 @@ static sg_ids make(sg_dataset *d, json_t **report, const char *refresh, const ch
     for (int i = 0; i < 4; i++)
         assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, set[i], &err), SG_OK);
     snprintf(c.refresh, sizeof c.refresh, "%s", refresh ? refresh : "");
+    if (!refresh)
+        c.keep = 0.1; /* the default: nothing else would read it */
     if (sg_tokenize(d, &c, NULL, NULL, report, &err) || sg_ids_open(&ids, d, &err)) /* which checks that they are unique */
         fail_msg("%s", err.message);
     return ids;

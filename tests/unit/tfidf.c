@@ -74,7 +74,11 @@ static void document_frequency_cuts(void **state)
     sg_tfidf_free(&x);
     c.df_least = 3;
     assert_int_equal(sg_tfidf_new(&x, &t.data, &c, NULL, &err), SG_ERR_MISSING);
-    assert_string_equal(err.message, "shop: no n-gram of the item text occurs in 3 items or more");
+    assert_string_equal(err.message, "shop: every n-gram of the item text that occurs in 3 items or more (df_least) occurs in a larger share of them "
+                                     "than 0.75 (df_most), and is dropped: try a larger df_most");
+    c.df_least = 5;
+    assert_int_equal(sg_tfidf_new(&x, &t.data, &c, NULL, &err), SG_ERR_MISSING);
+    assert_string_equal(err.message, "shop: no n-gram of the item text occurs in 5 items or more (df_least)");
     c = config(1, 3, 0, 1, 1);
     c.features = 2;
     assert_int_equal(sg_tfidf_new(&x, &t.data, &c, NULL, &err), SG_OK);

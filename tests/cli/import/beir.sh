@@ -35,3 +35,8 @@ echo "exit $?"
 sedge stats data
 echo "exit $?"
 ls
+small && mv col beir && sedge import beir ./beir -q -o data2 >/dev/null && sedge inspect data2 | head -1
+sedge import beir beir -q -o data3 >/dev/null
+echo "exit $?"
+sedge import beir -q -o data4
+echo "exit $?"

@@ -14,6 +14,12 @@ try() {
 try init=nowhere
 try init=pop
 try init=base dim=16
+try init=base items=4
+try init=base top=1
+try reward=judge reward_least=0
+for set in lambda=3 beta=5 share=0.9 responses=9 pairs=random gap=.5 reward_least=0; do
+    try init=base $set
+done
 try init=base reward=nowhere
 try init=base reward=pop
 try init=base reward=judge

@@ -26,7 +26,8 @@ for t in 1 2; do sedge train bm25 data -q -t $t -o t$t >/dev/null || exit 1; don
 cmp t1/model.safetensors t2/model.safetensors && echo the same on two threads
 sedge recommend run --query "WORD7, topic1" -k 2 --json | tr , '\n' | grep -E '"(item|title|query)"'
 sedge recommend run --query "word7 of topic1"
-sedge recommend run --query "" --json | json items
+sedge recommend run --query ""
+echo "exit $?"
 sedge recommend run --query "unheard of" -k 100 --json | json items
 sedge recommend run --history d1
 echo "exit $?"

@@ -13,6 +13,10 @@ sedge import beir col -q -o data >/dev/null || exit 1
 sedge train dsi data -o run -q
 echo "exit $?"
 sedge embed data -q --dim 8 >/dev/null && sedge tokenize data -q --method hkmeans --leaf 10 >/dev/null || exit 1
+for set in document=none "document=none queries=" overlap=0.5; do
+    sedge train dsi data -o run -q --set $small $set
+    echo "$set: exit $?"
+done
 sedge train dsi data -q -o run --set $small queries=sentences --json >/dev/null || exit 1
 sedge eval run data --run run.trec --json >result || exit 1
 json receipt/places_empty <result
@@ -23,7 +27,10 @@ for t in 1 2; do sedge train dsi data -q -t $t -o t$t --set $small epochs=2 docu
 cmp t1/model.safetensors t2/model.safetensors && echo the same on two threads
 sedge inspect run --json | json receipt/queries
 sedge recommend run --query "word7 topic1" -k 1 --json | tr , '\n' | grep -E '"(item|title|query)"'
-sedge recommend run --query "" -k 3 --json | json items | tr , '\n' | grep -c '"item"'
+for query in "" "..."; do
+    sedge recommend run --query "$query" -k 3
+    echo "exit $?"
+done
 sedge recommend run --history d1
 echo "exit $?"
 sedge recommend run --history d1 --query x
