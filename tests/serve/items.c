@@ -400,6 +400,60 @@ static void lists_are_full_beside_new_items(void **state)
         assert_true(lengths[l] < 10 ? listed[1][l] == listed[0][l] : listed[1][l] > listed[0][l]);
 }
 
+/* Models whose catalogue stays as it is show the tree of what is on offer, too. */
+static void the_tree_has_what_is_on_offer(void **state)
+{
+    server t;
+    answer a;
+    char path[60];
+    double items = 0;
+
+    (void)state;
+    assert_int_equal(shell("sedge train tiger shop -q -o star --set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 "
+                           "star=5 --json >/dev/null"),
+                     0);
+    start_with(&t, "star", "--threads 1", "star");
+    a = ask(&t, "GET", "/v1/items/i7", NULL);
+    snprintf(path, sizeof path, "/v1/prefixes/%d", (int)number_at(&a, "semantic_id/0"));
+    answer_free(&a);
+    a = ask(&t, "GET", "/v1/prefixes", NULL);
+    assert_true(number_at(&a, "items") == 80);
+    const int children = (int)number_at(&a, "n_children");
+    answer_free(&a);
+    assert_int_equal(drop(&t, "i7"), 200);
+    for (int i = 1; i <= 80; i++) { /* and all that begin as it does */
+        char item[40];
+
+        snprintf(item, sizeof item, "/v1/items/i%d", i);
+        a = ask(&t, "GET", item, NULL);
+        if (a.status == 200 && (int)number_at(&a, "semantic_id/0") == atoi(path + strlen("/v1/prefixes/")))
+            assert_int_equal(status_of(&t, "DELETE", item, NULL), 200);
+        answer_free(&a);
+    }
+    assert_int_equal(status_of(&t, "GET", path, NULL), 404);
+    a = ask(&t, "GET", "/v1/prefixes", NULL);
+    assert_int_equal(json_array_size(member(a.json, "children")), children - 1);
+    assert_true(number_at(&a, "n_children") == children - 1 && number_at(&a, "items") < 80);
+    for (int i = 0; i < children - 1; i++) {
+        char at[40];
+
+        snprintf(at, sizeof at, "children/%d/items", i);
+        items += number_at(&a, at);
+    }
+    assert_true(items == number_at(&a, "items"));
+    answer_free(&a);
+    a = ask(&t, "GET", "/v1/models", NULL);
+    assert_true(items == number_at(&a, "data/0/items_on_offer"));
+    answer_free(&a);
+    assert_int_equal(status_of(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"i7\"}]}"), 200);
+    a = ask(&t, "GET", path, NULL);
+    assert_true(number_at(&a, "items") == 1);
+    assert_int_equal(json_array_size(member(a.json, "below")), 1);
+    assert_string_equal(text_at(&a, "below/0/item"), "i7");
+    answer_free(&a);
+    assert_int_equal(server_stop(&t), 0);
+}
+
 /* ---- models without semantic IDs ----------------------------------------------------------------------------- */
 static void every_model_forgets_and_takes_back(void **state)
 {
@@ -952,6 +1006,7 @@ int main(void)
         cmocka_unit_test(limits_hold_to_the_last),
         cmocka_unit_test(the_last_item_stays),
         cmocka_unit_test(lists_are_full_beside_new_items),
+        cmocka_unit_test(the_tree_has_what_is_on_offer),
         cmocka_unit_test(every_model_forgets_and_takes_back),
         cmocka_unit_test(a_model_that_reads_texts_takes_items),
         cmocka_unit_test(without_a_store_nothing_is_promised),

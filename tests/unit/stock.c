@@ -547,6 +547,49 @@ static void models_without_ids_hide_items(void **state)
     tiny_free(&t);
 }
 
+/* Below every prefix of a catalogue that stays as it is, the view knows how many items are gone; after an undo, too. */
+static void a_catalogue_that_stays_knows_what_is_gone(void **state)
+{
+    tiny t;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    tiny_new(&t, 20, N, 9, WIDTH);
+    sg_model *m = tiny_model(&t, "tiger", SMALL "star=1 star_text=0", 5);
+    json_t *texts = json_object();
+    sg_model_item(m, (sg_bytes){"", 0});
+    assert_int_equal(sg_stock_new(&s, m, NULL, NULL), SG_OK);
+    for (int turn = 0; turn < 40; turn++) {
+        const int item = turn * 7 % N;
+        const size_t mark = sg_stock_mark(s);
+        char text[12];
+
+        if (turn % 3 == 2 && !sg_stock_offers(s, name_of(item, text))) {
+            const sg_added *added;
+
+            assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(item, text), .texts = texts}, &err), SG_OK);
+        } else if (sg_stock_offers(s, name_of(item, text)) && turn < 30) {
+            drop(s, item);
+        }
+        if (turn % 5 == 4)
+            sg_stock_undo(s, mark);
+        publish(s);
+        const sg_view *v = sg_stock_view(s);
+        for (int32_t first = 0; first <= N; first++)
+            for (int32_t last = first, gone = 0; last <= N; last++) {
+                assert_int_equal(sg_view_gone(v, first, last), gone);
+                gone += last < N && !sg_view_offers(v, m, sg_catalogue_item(m->catalogue, last));
+            }
+        assert_int_equal(N - sg_view_gone(v, 0, N), v->n_items);
+        sg_view_release(s, v);
+    }
+    json_decref(texts);
+    sg_stock_free(s);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
 /* After an undo everything is as it was at the mark, whatever the edits were. */
 static void edits_are_taken_back(void **state)
 {
@@ -724,6 +767,7 @@ int main(void)
         cmocka_unit_test(cobra_stays_as_it_is_beside_star_and_vectors_of_its_own),
         cmocka_unit_test(new_items_share_leaves),
         cmocka_unit_test(models_without_ids_hide_items),
+        cmocka_unit_test(a_catalogue_that_stays_knows_what_is_gone),
         cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),
         cmocka_unit_test(edits_survive_without_memory),
