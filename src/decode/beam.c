@@ -51,6 +51,7 @@ typedef struct search {
     bool *bad;                        /* (batch) the model gave numbers that are none */
     bool again, *done;                /* second search; (batch) who needs none */
     float *floor, *missed;            /* (batch) what need not be looked at; no dropped prefix scores above */
+    float *least;                     /* (batch) score of the k-th item found; infinity: there are fewer */
     int32_t *offsets, *parent, *code; /* of the call */
     float *logits;
     int ld;
@@ -359,9 +360,9 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
             continue;
         for (size_t i = 0; i < n; i++)
             w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : score_of(s, &leaf[i]), (uint32_t)i);
-        if (!s->spec->cold)
-            n = sg_key_keep(w->key, n, k, w->spare, &least);
+        n = sg_key_keep(w->key, n, k, w->spare, &least);
         sg_key_sort(w->key, n);
+        s->least[u] = n == k ? sg_key_score(w->key[k - 1]) : INFINITY;
         if (s->spec->cold) {
             sg_found *found = (sg_found *)(void *)w->spare;
             int32_t *seen = (int32_t *)(void *)w->key;
@@ -429,9 +430,9 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
         if (!(spec->diversity[l] >= 0) || !isfinite(spec->diversity[l]))
             return sg_fail(err, SG_ERR_USAGE, "beam search: level %d: expected a diversity of at least 0, found %g", l + 1,
                            (double)spec->diversity[l]);
-    if (spec->complete > 0 && (spec->temperature || spec->cold))
+    if (spec->complete > 0 && (spec->temperature || (spec->cold && spec->cold_length > 0)))
         return sg_fail(err, SG_ERR_USAGE,
-                       "beam search: what is drawn or mixed with unseen items cannot be completed");
+                       "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
     if (spec->prior && (spec->groups > 1 || spec->temperature || spec->cold))
         return sg_fail(err, SG_ERR_USAGE, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
@@ -492,6 +493,7 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->done = sg_arena_take_zero(arena, batch, sizeof *s->done);
     s->floor = sg_arena_take_array(arena, batch, sizeof *s->floor);
     s->missed = sg_arena_take_array(arena, batch, sizeof *s->missed);
+    s->least = sg_arena_take_array(arena, batch, sizeof *s->least);
     s->offsets = sg_arena_take_array(arena, batch + 1, sizeof *s->offsets);
     s->parent = sg_arena_take_array(arena, rows, sizeof *s->parent);
     s->code = sg_arena_take_array(arena, rows, sizeof *s->code);
@@ -499,7 +501,7 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
     for (int i = 0; i < 2; i++)
         s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
-    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->offsets || !s->parent || !s->code ||
+    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->least || !s->offsets || !s->parent || !s->code ||
         !s->logits || !s->workers || !s->prefix[0] || !s->prefix[1])
         return sg_fail_memory(err, "beam search");
     for (int i = 0; i < threads; i++) {
@@ -540,18 +542,16 @@ static sg_status run(search *s, sg_beam_step *step, void *ctx, sg_pool *pool, sg
     return SG_OK;
 }
 
-/* Who may have missed an item that beats his k-th, and the floor for the second search. A list that is not
- * full holds everything. */
+/* Who may have missed an item that beats his k-th, and the floor for the second search. Where fewer were found, they are all there
+ * are. */
 static bool unfinished(search *s)
 {
     const float slack = 1e-4f; /* the same prefix may score a rounding lower beside others */
     bool any = false;
 
     for (int u = 0; u < s->batch; u++) {
-        const size_t last = ((size_t)u + 1) * (size_t)s->spec->k - 1;
-
-        s->done[u] = s->item[last] < 0 || s->missed[u] <= s->score[last];
-        s->floor[u] = s->score[last] - slack;
+        s->done[u] = s->missed[u] <= s->least[u];
+        s->floor[u] = s->least[u] - slack;
         any = any || !s->done[u];
     }
     return any;

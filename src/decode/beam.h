@@ -44,13 +44,17 @@ typedef struct sg_beam_spec {
     uint64_t seed;
     const uint64_t *draw;     /* (batch) names each user's draws, so that they do not depend on the batch; NULL: its place */
 
-    /* Cold start (TIGER 4.2): items the model was not trained on take at most floor(cold_share * k) places. One whose first
-     * cold_prefix codes are those of a found item stands behind that item, with its score. */
+    /* Cold start (TIGER 4.2): items the model was not trained on whose first cold_prefix codes are those of a found item stand behind
+     * that item, with its score: at most sg_cold_quota of a list. The other places are those of the items found, seen or not: the
+     * first k - quota of them are always there, in their order. With `complete` these are exact, unless cold_length ranks them. */
     const uint8_t *cold; /* (n_items) 1 = unseen while training; NULL: off */
     float cold_share;
     int cold_prefix;     /* 0: all codes but the last */
     float cold_length;   /* above 0: found items are ranked, and scored, by score / codes of the ID to this power (decode/length.h) */
 } sg_beam_spec;
+
+/* Places of a list of k that items may be lifted to: floor(share * k). */
+int sg_cold_quota(float share, int k);
 
 /* item, score (batch, k): score = sum of log-probabilities; best first; ties by lower leaf; item -1 (score -inf) past the
  * end. Probabilities do not depend on allow and deny: these only remove. Whenever at least k items are allowed, k are

@@ -46,7 +46,7 @@ void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double *h, 
 void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double temperature, uint64_t seed, uint64_t draw, int level,
                    int32_t node);
 
-/* Cold start: from the items found (best first) to at most k places. seen (n) is scratch. */
+/* Cold start: from the items found (n, best first) to the list, at most k; k whenever n >= k. seen (n) is scratch. */
 int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec, const sg_allowed *a,
                 const sg_denied *d, const sg_found *found, int n, int32_t *seen);
 

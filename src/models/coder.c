@@ -439,10 +439,10 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
     const int items = sg_session_items(session);
     const int groups = session->groups > 1 ? session->groups : 1;
-    const bool cold = session->cold_share > 0 && session->offer && session->offer->cold && groups == 1;
+    const bool cold = session->offer && session->offer->cold && groups == 1 && sg_cold_quota(session->cold_share, k) > 0;
     const bool drawn = session->temperature > 0;
     const bool by_length = s->spec.length_norm > 0 && !drawn && !cold; /* what is drawn keeps its order, the mix ranks itself */
-    const bool again = !session->plain && groups == 1 && !drawn && !cold;
+    const bool again = !session->plain && groups == 1 && !drawn && !(cold && s->spec.length_norm > 0);
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
     const int most = groups > 1     ? (beam + groups - 1) / groups * groups
                      : wide < items ? wide

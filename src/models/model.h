@@ -177,7 +177,7 @@ struct sg_session {
     float temperature;     /* above 0: they draw instead */
     uint64_t seed;         /* of the draw */
     float cold_share;      /* above 0: items of the offer that the model never saw stand behind found ones with the same first codes, and
-                              take this share of a list at most (decode/beam.h) */
+                              take this share of a list at most, beside the places that their scores give them (decode/beam.h) */
     int cold_prefix;       /* how many codes; 0: all but the last */
     float apart;           /* above 0: lists by maximal marginal relevance (decode/mmr.h); semantic IDs, no offer */
     float *scores;         /* owned: scratch of sg_session_recommend */

@@ -1,8 +1,8 @@
 /* collision.c - items with equal codes become different: one more code that counts them, or the nearest free last code.
  *
  * append (TIGER): the k-th item with these codes, by item number, gets k; an item alone gets 0. The size of the new level
- * is the largest number of items that share one tuple. Without a clash there is no new level. Where IDs end, an item alone
- * gets the end instead.
+ * is the largest number of items that share one tuple, and `spare` more, so that as many new items find a place there. Without a
+ * clash and without spare digits there is no new level. Where IDs end, an item alone gets the end instead.
  * next: inside one prefix (all codes but the last) pairs of item and last code are taken in order of distance, so an item
  * that lies best keeps its code and the others go to the nearest code nobody has. A prefix with more items than codes
  * leaves some over: these keep their code, and append tells them apart.
@@ -99,13 +99,14 @@ static sg_status put_digits(sg_codes *c, const int32_t *digit, int32_t size, sg_
     return SG_OK;
 }
 
-/* size 0: as many as are needed, and no level where none is. */
-static sg_status number_equals(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err)
+/* size 0: as many as are needed and the spare ones, and no level where that is one. */
+static sg_status number_equals(sg_codes *c, const int32_t *wanted, int32_t size, int32_t spare, sg_error *err)
 {
     enum { DIGITS = 65536 };
     uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
     int32_t *digit = sg_alloc_array((size_t)c->n, sizeof *digit), most = 0;
     uint8_t *taken = sg_alloc_zero((size_t)c->n + DIGITS, 1);
+    int64_t codes;
     sg_status st;
 
     if (!order || !digit || !taken) {
@@ -121,17 +122,21 @@ static sg_status number_equals(sg_codes *c, const int32_t *wanted, int32_t size,
         for (int32_t k = i; k < end; k++)
             most = digit[order[k]] > most ? digit[order[k]] : most;
     }
-    if (most == 0 && size == 0)
+    if (most == 0 && size == 0 && spare == 0)
         goto done;
-    for (int32_t i = 0; c->ends && i < c->n; i++)
-        if (digit[order[i]] == 0 && (i + 1 == c->n || digit[order[i + 1]] == 0))
-            digit[order[i]] = most + 1;
-    if (most + c->ends >= DIGITS) {
-        st = sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
-                     (int)most + 1);
+    codes = (int64_t)most + 1 + spare + c->ends;
+    codes = codes > size ? codes : size;
+    if (codes > DIGITS) {
+        st = spare ? sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes and %d digits are to be spare: expected at most 65536 together",
+                             (int)most + 1, (int)spare)
+                   : sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
+                             (int)most + 1);
         goto done;
     }
-    st = put_digits(c, digit, most + 1 + c->ends > size ? most + 1 + c->ends : size, err);
+    for (int32_t i = 0; c->ends && i < c->n; i++)
+        if (digit[order[i]] == 0 && (i + 1 == c->n || digit[order[i + 1]] == 0))
+            digit[order[i]] = (int32_t)codes - 1;
+    st = put_digits(c, digit, (int32_t)codes, err);
 done:
     sg_free(order);
     sg_free(digit);
@@ -139,14 +144,14 @@ done:
     return st;
 }
 
-sg_status sg_collisions_append(sg_codes *c, sg_error *err)
+sg_status sg_collisions_append(sg_codes *c, int32_t spare, sg_error *err)
 {
-    return number_equals(c, NULL, 0, err);
+    return number_equals(c, NULL, 0, spare, err);
 }
 
-sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err)
+sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, int32_t spare, sg_error *err)
 {
-    return number_equals(c, wanted, size, err);
+    return number_equals(c, wanted, size, spare, err);
 }
 
 /* Codes of the last level, without the one that ends an ID. */
@@ -206,7 +211,7 @@ static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, siz
     return SG_OK;
 }
 
-sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err)
+sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, int32_t spare, sg_error *err)
 {
     uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
     reassigning w = {.taken = sg_alloc_array(last_codes(c), 1), .placed = sg_alloc_zero((size_t)c->n, 1)};
@@ -228,5 +233,5 @@ sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, 
     sg_free(w.pairs);
     sg_free(w.taken);
     sg_free(w.placed);
-    return st ? st : sg_collisions_append(c, err);
+    return st ? st : sg_collisions_append(c, spare, err);
 }

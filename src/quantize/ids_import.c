@@ -136,7 +136,7 @@ sg_status sg_ids_import(const sg_dataset *d, const char *path, int key_base, sg_
     }
     snprintf(options, sizeof options, "{\"key_base\":\"%d\"}", key_base);
     if ((st = sg_codes_init(&c, d->n_items, (int)levels, 0, err)) || (st = read_all(&c, index, d, path, key_base, err)) ||
-        (st = sg_doctor(&report, &c, "import", NULL, 0, err)) || (st = sg_collisions_append(&c, err)))
+        (st = sg_doctor(&report, &c, "import", NULL, 0, err)) || (st = sg_collisions_append(&c, 0, err)))
         goto done;
     json_object_set_new(report, "method", json_string("import"));
     json_object_set_new(json_object_get(report, "collisions"), "digit_codes",

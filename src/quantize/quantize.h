@@ -62,12 +62,13 @@ sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_di
 
 /* Rows of codes in lexicographic order, equal rows by number: order (n). */
 sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err);
-/* Makes rows unique. left (n, dim), book (codes, dim): what the last level quantised and its codebook; needed by next only. */
-sg_status sg_collisions_append(sg_codes *c, sg_error *err);
+/* Makes rows unique. spare: digits more than the items need, for new ones; above 0 there is a digit in every case. left (n, dim), book
+ * (codes, dim): what the last level quantised and its codebook; needed by next only. */
+sg_status sg_collisions_append(sg_codes *c, int32_t spare, sg_error *err);
 /* append, where items have digits already: wanted (n), different behind equal codes, -1: none. There is a digit in every case, of at
  * least `size` codes. */
-sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, sg_error *err);
-sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, sg_error *err);
+sg_status sg_collisions_keep(sg_codes *c, const int32_t *wanted, int32_t size, int32_t spare, sg_error *err);
+sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, int32_t spare, sg_error *err);
 
 /* The doctor. method: who made the codes, "import": someone else; its advice names options of that method. x (n, dim) may be NULL. Levels
  * before the digit are judged; owned by the caller. */

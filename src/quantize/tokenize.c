@@ -79,7 +79,7 @@ static sg_status trained_items(uint32_t **fit, uint32_t *n_fit, const sg_dataset
 }
 
 /* What the last level quantised: z less the codes before it, or its part of z. */
-static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error *err)
+static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, int32_t spare, sg_error *err)
 {
     const float *z = c->latent ? c->latent : x;
     const size_t width = (size_t)c->book_dim, each = (size_t)c->book_codes * width;
@@ -94,7 +94,7 @@ static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, sg_error
         for (int l = 0; l + 1 < c->levels && l < sg_codes_length(c, i); l++)
             sg_axpy(left + i * width, -1, c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
                     width);
-    st = sg_collisions_next(c, left, c->book + (size_t)(c->levels - 1) * each, c->book_dim, err);
+    st = sg_collisions_next(c, left, c->book + (size_t)(c->levels - 1) * each, c->book_dim, spare, err);
     sg_free(left);
     return st;
 }
@@ -116,7 +116,7 @@ static void print_options(sg_buf *out, const sg_tokenize_config *c)
 
 #define KMEANS "iterations sample restarts kmeans_init balanced standardise text_only_train "
 #define LEARNED "epochs batch lr optimizer hidden standardise text_only_train "
-#define BOOKS "codes latent iterations kmeans_init gradient simvq beta codebook ema_decay restart_dead collision "
+#define BOOKS "codes latent iterations kmeans_init gradient simvq beta codebook ema_decay restart_dead collision spare "
 
 static const struct method {
     const char *name;
@@ -125,14 +125,14 @@ static const struct method {
     bool blind;  /* does not look at them */
     const char *reads; /* options, beside method, seed and refresh (which says itself what it needs) */
 } methods[] = {
-    {"rkmeans", sg_rkmeans, false, false, "levels codes last epsilon collision keep " KMEANS},
-    {"alit", sg_alit, false, false, "codes tau cap collision " KMEANS},
+    {"rkmeans", sg_rkmeans, false, false, "levels codes last epsilon collision spare keep " KMEANS},
+    {"alit", sg_alit, false, false, "codes tau cap collision spare " KMEANS},
     {"rqvae", sg_autoencode, true, false, "levels " BOOKS LEARNED},
     {"vqvae", sg_autoencode, true, false, BOOKS LEARNED},
     {"fsq", sg_autoencode, true, false, "levels grid " LEARNED},
     {"lfq", sg_autoencode, true, false, "levels codes beta entropy sharpness residual " LEARNED},
-    {"pq", sg_pq, false, false, "levels codes collision " KMEANS},
-    {"opq", sg_opq, false, false, "levels codes collision rotations iterations sample restarts kmeans_init standardise text_only_train"},
+    {"pq", sg_pq, false, false, "levels codes collision spare " KMEANS},
+    {"opq", sg_opq, false, false, "levels codes collision spare rotations iterations sample restarts kmeans_init standardise text_only_train"},
     {"hkmeans", sg_hkmeans, false, false, "branch leaf " KMEANS},
     {"atomic", sg_atomic_codes, false, true, ""},
     {"naive", sg_naive_codes, false, true, ""},
@@ -231,7 +231,8 @@ static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_q
     plain = *out; /* borrowed view: the doctor looks at the codes before anything made them unique */
     if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
         return st;
-    return strcmp(c->collision, "next") == 0 ? reassign_clashes(out, d->x, d->dim, err) : sg_collisions_append(out, err);
+    return strcmp(c->collision, "next") == 0 ? reassign_clashes(out, d->x, d->dim, c->spare, err)
+                                             : sg_collisions_append(out, c->spare, err);
 }
 
 /* The codes of before where they still fit. */
@@ -255,7 +256,8 @@ static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *s
         goto done;
     for (size_t i = 0; i < (size_t)d->n; i++)
         digit[i] = sg_former_digit(&f, out, i);
-    if (!(st = f.digit ? sg_collisions_keep(out, digit, f.ids.size[c->levels], err) : sg_collisions_append(out, err)) &&
+    if (!(st = f.digit ? sg_collisions_keep(out, digit, f.ids.size[c->levels], c->spare, err)
+                     : sg_collisions_append(out, c->spare, err)) &&
         (!(renewed = sg_former_report(&f, out, c->refresh)) || json_object_set_new(*report, "refresh", renewed)))
         st = sg_fail_memory(err, "report");
 done:

@@ -30,6 +30,7 @@
     X(int, leaf, 100, 1, 65536, "hkmeans: items of a cluster that is not split any more")                           \
     X(int, rotations, 20, 0, 10000, "opq: rounds of turning the space and moving the centres")                      \
     X(choice, collision, append, 0, 0, "append|next: items with equal codes get one more code, or the nearest free last code") \
+    X(int, spare, 0, 0, 65535, "digits more than the items need, so that as many new items find a place behind any codes") \
     X(int, epochs, 500, 1, 1000000, "rqvae: passes over the items")                                                 \
     X(int, batch, 1024, 8, 1000000, "rqvae: items a step")                                                          \
     X(float, lr, 0.001, 0, 10, "rqvae: learning rate")                                                              \

@@ -579,29 +579,41 @@ static int read_codes(int32_t *codes, int most, const char *text)
     return n;
 }
 
-/* Everything here is looked up, nothing counted: it runs on the thread of HTTP. */
+/* The children that have items on offer, the first of them in the list; returns how many there are. */
+static int32_t add_children(json_t *list, const sg_source *s, int32_t *codes, int depth, int32_t node)
+{
+    const sg_children below = sg_catalogue_children(sg_source_catalogue(s), depth, node);
+    const bool any_gone = s->view && s->view->n_gone;
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < below.n; i++) {
+        if (any_gone && sg_source_below(s, depth + 1, below.first + i) == 0)
+            continue;
+        if (n++ >= CHILDREN_SHOWN)
+            continue;
+        codes[depth] = sg_child_code(&below, i);
+        json_array_append_new(list, sg_source_child_json(s, codes, depth + 1, below.first + i));
+    }
+    return n;
+}
+
+/* Everything here is looked up, no items are walked through: it runs on the thread of HTTP. */
 static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_t node)
 {
     const sg_catalogue *c = sg_source_catalogue(s);
-    json_t *o = depth ? sg_source_child_json(s, codes, depth, node)
-                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)sg_catalogue_nodes(c, sg_catalogue_levels(c)));
+    const int32_t n = sg_source_below(s, depth, node);
+    json_t *o = depth ? sg_source_child_json(s, codes, depth, node) : json_pack("{s:i, s:i}", "level", 0, "items", (int)n);
     json_t *children = json_array(), *items = json_array(), *path = json_array();
     int32_t first, last;
 
     for (int l = 0; l < depth; l++)
         json_array_append_new(path, json_integer(codes[l]));
     sg_catalogue_span(c, depth, node, &first, &last);
-    if (depth < sg_catalogue_levels(c)) {
-        const sg_children below = sg_catalogue_children(c, depth, node);
-
-        json_object_set_new(o, "n_children", json_integer(below.n));
-        for (int32_t i = 0; i < below.n && i < CHILDREN_SHOWN; i++) {
-            codes[depth] = sg_child_code(&below, i);
-            json_array_append_new(children, sg_source_child_json(s, codes, depth + 1, below.first + i));
-        }
-    }
-    for (int32_t leaf = first; leaf < last && last - first <= ITEMS_SHOWN; leaf++)
-        json_array_append_new(items, sg_source_item_json(s, sg_catalogue_item(c, leaf)));
+    if (depth < sg_catalogue_levels(c))
+        json_object_set_new(o, "n_children", json_integer(add_children(children, s, codes, depth, node)));
+    for (int32_t leaf = first; leaf < last && n <= ITEMS_SHOWN; leaf++)
+        if (sg_source_offers(s, sg_catalogue_item(c, leaf)))
+            json_array_append_new(items, sg_source_item_json(s, sg_catalogue_item(c, leaf)));
     json_object_set_new(o, "object", json_string("prefix"));
     json_object_set_new(o, "codes", path);
     json_object_set_new(o, "children", children);
@@ -625,7 +637,7 @@ bool sg_handle_prefix(sg_server *s, sg_job *j)
     else if (depth < 0)
         sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3",
                        sg_catalogue_levels(c));
-    else if (node < 0)
+    else if (node < 0 || sg_source_below(&look.source, depth, node) == 0)
         sg_reply_error(j->x, 404, "not_found", "id", "no item has a semantic ID that begins with '%s'",
                        j->id);
     else

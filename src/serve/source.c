@@ -109,7 +109,12 @@ int32_t sg_source_offered(const sg_source *s, sg_bytes id)
 {
     const int32_t item = sg_source_item(s, id);
 
-    return s->view && !sg_view_offers(s->view, s->model, item) ? -1 : item;
+    return sg_source_offers(s, item) ? item : -1;
+}
+
+bool sg_source_offers(const sg_source *s, int32_t item)
+{
+    return !s->view || sg_view_offers(s->view, s->model, item);
 }
 
 int32_t sg_source_items(const sg_source *s)
@@ -151,14 +156,19 @@ json_t *sg_source_item_json(const sg_source *s, int32_t item)
     return o;
 }
 
-json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
+int32_t sg_source_below(const sg_source *s, int depth, int32_t node)
 {
     int32_t first, last;
-    json_t *child;
 
     sg_catalogue_span(sg_source_catalogue(s), depth, node, &first, &last);
-    child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
-                      (int)(last - first));
+    return last - first - (s->view ? sg_view_gone(s->view, first, last) : 0);
+}
+
+json_t *sg_source_child_json(const sg_source *s, const int32_t *codes, int depth, int32_t node)
+{
+    json_t *child = json_pack("{s:i, s:i, s:i}", "level", depth, "code", (int)codes[depth - 1], "items",
+                              (int)sg_source_below(s, depth, node));
+
     if (sg_catalogue_ended(sg_source_catalogue(s), depth, codes[depth - 1])) /* written like a code */
         json_object_set_new(child, "end", json_true());
     if (s->prefixes) { /* copied: threads share it, and an object that takes a value counts it */

@@ -26,6 +26,8 @@ struct sg_stock {
         *living;    /* owned; NULL before the first edit, and for models without a catalogue that changes */
     uint8_t *allow; /* owned (n_items): for the others; NULL before the first edit */
     int32_t n_gone; /* of allow */
+    int32_t *gone;  /* owned: (n_gone) their leaves, ascending, of a model that has a catalogue */
+    size_t cap_gone;
     int levels;
     const sg_added **by_id, **later; /* owned */
     size_t n_by_id, cap_by_id, n_later, cap_later;
@@ -104,6 +106,27 @@ bool sg_view_offers(const sg_view *v, const sg_model *m, int32_t item)
     if (v->offer.catalogue)
         return sg_catalogue_leaf(v->offer.catalogue, item) >= 0;
     return v->offer.allow ? v->offer.allow[item] : item < m->n_items;
+}
+
+/* The first in list (n, ascending) that is not below leaf. */
+static int32_t place_of_leaf(const int32_t *list, int32_t n, int32_t leaf)
+{
+    int32_t low = 0, high = n;
+
+    while (low < high) {
+        const int32_t middle = low + (high - low) / 2;
+
+        if (list[middle] < leaf)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+int32_t sg_view_gone(const sg_view *v, int32_t first, int32_t last)
+{
+    return v->n_gone ? place_of_leaf(v->gone, v->n_gone, last) - place_of_leaf(v->gone, v->n_gone, first) : 0;
 }
 
 const sg_added *sg_stock_find(const sg_stock *s, sg_bytes id)
@@ -249,20 +272,28 @@ static sg_status choose_codes(int32_t *codes, const sg_stock *s, const sg_arriva
     return sg_tower_place(codes, s->tower, a->x, draft(s), err);
 }
 
-/* A model without a catalogue that changes: an item of its own comes back. */
+/* A model without a catalogue that changes: an item of its own is on offer, or not. For what is gone there is room. */
+static void set_offer(sg_stock *s, int32_t item, bool on)
+{
+    const sg_catalogue *c = s->model->catalogue;
+    const int32_t leaf = c ? sg_catalogue_leaf(c, item) : 0, at = c ? place_of_leaf(s->gone, s->n_gone, leaf) : 0;
+
+    s->allow[item] = on;
+    if (c && on)
+        memmove(s->gone + at, s->gone + at + 1, (size_t)(s->n_gone - at - 1) * sizeof *s->gone);
+    if (c && !on) {
+        memmove(s->gone + at + 1, s->gone + at, (size_t)(s->n_gone - at) * sizeof *s->gone);
+        s->gone[at] = leaf;
+    }
+    s->n_gone += on ? -1 : 1;
+}
+
 static sg_status show(sg_stock *s, int32_t item, sg_error *err)
 {
     if (!note(s, &(edit){.kind = SHOWN, .number = item}))
         return sg_fail_memory(err, "items on offer");
-    s->allow[item] = 1;
-    s->n_gone--;
+    set_offer(s, item, true);
     return SG_OK;
-}
-
-static void hide_again(sg_stock *s, int32_t item)
-{
-    s->allow[item] = 0;
-    s->n_gone++;
 }
 
 static sg_status put(sg_stock *s, const sg_arrival *a, int32_t number, int32_t *codes, sg_error *err)
@@ -360,9 +391,10 @@ static sg_status hide(sg_stock *s, int32_t item, sg_error *err)
     }
     if (s->n_gone + 1 == s->model->n_items)
         return sg_fail(err, SG_ERR_USAGE, "it is the last item and has to stay");
-    if (!note(s, &(edit){.kind = DROPPED, .number = item}))
+    if ((s->model->catalogue && !sg_grow(&s->gone, &s->cap_gone, (size_t)s->n_gone + 1, sizeof *s->gone)) ||
+        !note(s, &(edit){.kind = DROPPED, .number = item}))
         return sg_fail_memory(err, "items on offer");
-    hide_again(s, item);
+    set_offer(s, item, false);
     return SG_OK;
 }
 
@@ -422,12 +454,11 @@ void sg_stock_undo(sg_stock *s, size_t mark)
         if (e->kind == PUT) {
             s->broken |= sg_living_drop(s->living, e->number, NULL) != SG_OK;
         } else if (e->kind == SHOWN) {
-            hide_again(s, e->number);
+            set_offer(s, e->number, false);
         } else if (e->kind == DROPPED && s->living) {
             s->broken |= sg_living_put(s->living, e->number, e->codes, NULL) != SG_OK;
         } else if (e->kind == DROPPED) {
-            s->allow[e->number] = 1;
-            s->n_gone--;
+            set_offer(s, e->number, true);
         } else {
             unlist(s, e);
         }
@@ -469,6 +500,7 @@ static void view_free(sg_stock *s, sg_view *v)
     }
     sg_free((void *)(uintptr_t)v->by_id);
     sg_free((void *)(uintptr_t)v->later);
+    sg_free((void *)(uintptr_t)v->gone);
     sg_free((void *)(uintptr_t)v->offer.codes);
     sg_free((void *)(uintptr_t)v->offer.allow);
     sg_free((void *)(uintptr_t)v->offer.cold);
@@ -488,14 +520,17 @@ static sg_view *new_view(const sg_stock *s)
     const float **taken =
         s->living && sg_stock_reads_vectors(s) ? sg_alloc_zero((size_t)s->model->n_items + s->n_later, sizeof *taken) : NULL;
     uint8_t *allow = s->n_gone ? sg_alloc((size_t)s->model->n_items) : NULL;
+    const int32_t n_gone = s->model->catalogue ? s->n_gone : 0;
+    int32_t *gone = sg_alloc_array((size_t)n_gone, sizeof *gone);
 
-    if (!v || !by_id || !later || !codes || (s->n_gone && !allow) || (!taken && s->living && sg_stock_reads_vectors(s))) {
+    if (!v || !by_id || !later || !codes || !gone || (s->n_gone && !allow) || (!taken && s->living && sg_stock_reads_vectors(s))) {
         sg_free(v);
         sg_free(by_id);
         sg_free(later);
         sg_free(codes);
         sg_free(taken);
         sg_free(allow);
+        sg_free(gone);
         return NULL;
     }
     if (s->n_by_id)
@@ -504,6 +539,8 @@ static sg_view *new_view(const sg_stock *s)
         memcpy(later, s->later, s->n_later * sizeof *later);
     if (allow)
         memcpy(allow, s->allow, (size_t)s->model->n_items);
+    if (n_gone)
+        memcpy(gone, s->gone, (size_t)n_gone * sizeof *gone);
     for (size_t i = 0; i < s->n_later; i++)
         codes[i] = later[i]->codes;
     for (size_t i = 0; taken && i < s->n_by_id; i++)
@@ -514,6 +551,8 @@ static sg_view *new_view(const sg_stock *s)
                              .allow = allow,
                              .taken = taken},
                    .n_items = s->model->n_items - s->n_gone,
+                   .n_gone = n_gone,
+                   .gone = gone,
                    .n_added = s->n_by_id,
                    .by_id = by_id,
                    .later = later,
@@ -557,6 +596,7 @@ void sg_stock_free(sg_stock *s)
     sg_free(s->by_id);
     sg_free(s->later);
     sg_free(s->allow);
+    sg_free(s->gone);
     sg_free(s->log);
     pthread_mutex_destroy(&s->lock);
     sg_free(s);

@@ -33,6 +33,8 @@ typedef struct sg_view {
     uint64_t recoded;          /* items that came back with another semantic ID than they had */
     uint64_t version; /* of the stock: publications before it */
     int32_t n_items;  /* on offer */
+    int32_t n_gone;
+    const int32_t *gone; /* (n_gone) ascending leaves of the model's catalogue whose items are not on offer, where it never changes */
     size_t n_added;
     const sg_added *const *by_id; /* (n_added) those that were ever added, by their ids */
     const sg_added *const *later; /* (offer.n_codes) those with numbers that the model does not have */
@@ -50,6 +52,7 @@ bool sg_added_has_texts(const sg_added *a);
 json_t *sg_added_texts(const sg_added *a);                   /* a new object; NULL: out of memory */
 const sg_added *sg_view_find(const sg_view *v, sg_bytes id); /* NULL: was never added */
 bool sg_view_offers(const sg_view *v, const sg_model *m, int32_t item);
+int32_t sg_view_gone(const sg_view *v, int32_t first, int32_t last); /* how many of `gone` are in first .. last - 1 */
 
 typedef struct sg_arrival {
     sg_bytes id;

@@ -337,6 +337,123 @@ static void the_last_item_stays(void **state)
     assert_int_equal(server_stop(&t), 0);
 }
 
+/* ---- what a list holds beside new items ---------------------------------------------------------------------- */
+static void copy_items(const server *t, int n)
+{
+    for (int i = 1; i <= n; i++) {
+        char path[40], body[2000], *texts;
+        answer a;
+
+        snprintf(path, sizeof path, "/v1/items/i%d", i);
+        a = ask(t, "GET", path, NULL);
+        texts = json_dumps(member(a.json, "texts"), JSON_COMPACT);
+        snprintf(body, sizeof body, "{\"items\": [{\"id\": \"new%d\", \"texts\": %s}]}", i, texts);
+        free(texts);
+        answer_free(&a);
+        assert_int_equal(status_of(t, "POST", "/v1/items", body), 200);
+    }
+}
+
+static int count_new(const answer *a)
+{
+    int n = 0;
+
+    for (size_t i = 0; i < json_array_size(member(a->json, "items")); i++)
+        n += strncmp(json_string_value(json_object_get(json_array_get(member(a->json, "items"), i), "item")), "new", 3) == 0;
+    return n;
+}
+
+/* A model that writes new codes readily: lists are full, short ones are those of the scores, and what is asked for by name comes. */
+static void lists_are_full_beside_new_items(void **state)
+{
+    static const int lengths[] = {3, 9, 10, 20, 50};
+    int listed[2][5] = {{0}};
+
+    (void)state;
+    assert_int_equal(shell("sedge train tiger shop -q -o eager --set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 "
+                           "softmax=legal leave_unseen=true prefix_vectors=true --json >/dev/null"),
+                     0);
+    for (int share = 0; share < 2; share++) {
+        server t;
+        answer a;
+
+        start_with(&t, "eager", share ? "--threads 2" : "--threads 2 --new-share 0", share ? "eager" : "scores");
+        copy_items(&t, 30);
+        for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+            for (int u = 1; u <= 40; u++) {
+                char body[60];
+
+                snprintf(body, sizeof body, "{\"user\": \"u%d\", \"k\": %d}", u, lengths[l]);
+                a = ask(&t, "POST", "/v1/recommend", body);
+                assert_int_equal(a.status, 200);
+                assert_int_equal(json_array_size(member(a.json, "items")), lengths[l]);
+                listed[share][l] += count_new(&a);
+                answer_free(&a);
+            }
+        a = ask(&t, "POST", "/v1/recommend", "{\"user\": \"u1\", \"k\": 3, \"allow\": [\"new11\", \"new17\", \"new7\"]}");
+        assert_int_equal(count_new(&a), 3);
+        answer_free(&a);
+        assert_int_equal(server_stop(&t), 0);
+    }
+    assert_true(listed[0][1] > 0);
+    for (size_t l = 0; l < 5; l++)
+        assert_true(lengths[l] < 10 ? listed[1][l] == listed[0][l] : listed[1][l] > listed[0][l]);
+}
+
+/* Models whose catalogue stays as it is show the tree of what is on offer, too. */
+static void the_tree_has_what_is_on_offer(void **state)
+{
+    server t;
+    answer a;
+    char path[60];
+    double items = 0;
+
+    (void)state;
+    assert_int_equal(shell("sedge train tiger shop -q -o star --set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 "
+                           "star=5 --json >/dev/null"),
+                     0);
+    start_with(&t, "star", "--threads 1", "star");
+    a = ask(&t, "GET", "/v1/items/i7", NULL);
+    snprintf(path, sizeof path, "/v1/prefixes/%d", (int)number_at(&a, "semantic_id/0"));
+    answer_free(&a);
+    a = ask(&t, "GET", "/v1/prefixes", NULL);
+    assert_true(number_at(&a, "items") == 80);
+    const int children = (int)number_at(&a, "n_children");
+    answer_free(&a);
+    assert_int_equal(drop(&t, "i7"), 200);
+    for (int i = 1; i <= 80; i++) { /* and all that begin as it does */
+        char item[40];
+
+        snprintf(item, sizeof item, "/v1/items/i%d", i);
+        a = ask(&t, "GET", item, NULL);
+        if (a.status == 200 && (int)number_at(&a, "semantic_id/0") == atoi(path + strlen("/v1/prefixes/")))
+            assert_int_equal(status_of(&t, "DELETE", item, NULL), 200);
+        answer_free(&a);
+    }
+    assert_int_equal(status_of(&t, "GET", path, NULL), 404);
+    a = ask(&t, "GET", "/v1/prefixes", NULL);
+    assert_int_equal(json_array_size(member(a.json, "children")), children - 1);
+    assert_true(number_at(&a, "n_children") == children - 1 && number_at(&a, "items") < 80);
+    for (int i = 0; i < children - 1; i++) {
+        char at[40];
+
+        snprintf(at, sizeof at, "children/%d/items", i);
+        items += number_at(&a, at);
+    }
+    assert_true(items == number_at(&a, "items"));
+    answer_free(&a);
+    a = ask(&t, "GET", "/v1/models", NULL);
+    assert_true(items == number_at(&a, "data/0/items_on_offer"));
+    answer_free(&a);
+    assert_int_equal(status_of(&t, "POST", "/v1/items", "{\"items\": [{\"id\": \"i7\"}]}"), 200);
+    a = ask(&t, "GET", path, NULL);
+    assert_true(number_at(&a, "items") == 1);
+    assert_int_equal(json_array_size(member(a.json, "below")), 1);
+    assert_string_equal(text_at(&a, "below/0/item"), "i7");
+    answer_free(&a);
+    assert_int_equal(server_stop(&t), 0);
+}
+
 /* ---- models without semantic IDs ----------------------------------------------------------------------------- */
 static void every_model_forgets_and_takes_back(void **state)
 {
@@ -609,13 +726,15 @@ static void *read_on(void *ctx)
         int gone[GOING];
         json_t *items, *one;
         size_t i;
+        const bool all = moving.answers % 2;
 
         for (int g = 0; g < GOING; g++)
             gone[g] = moving.gone[g];
         answer a = ask(t, "POST", "/v1/recommend",
-                       "{\"history\": [\"i3\", \"i14\"], \"k\": 95, \"beam\": 95, \"seen\": true}");
+                       all ? "{\"history\": [\"i3\", \"i14\"], \"k\": 95, \"beam\": 95, \"seen\": true}"
+                           : "{\"history\": [\"i3\", \"i14\"], \"k\": 20, \"seen\": true}");
         items = member(a.json, "items");
-        if (a.status == 200 && json_array_size(items) < 80)
+        if (a.status == 200 && (all ? json_array_size(items) < 80 : json_array_size(items) != 20))
             moving.wrong++;
         json_array_foreach(items, i, one)
         {
@@ -886,6 +1005,8 @@ int main(void)
         cmocka_unit_test(bad_items_are_refused_word_by_word),
         cmocka_unit_test(limits_hold_to_the_last),
         cmocka_unit_test(the_last_item_stays),
+        cmocka_unit_test(lists_are_full_beside_new_items),
+        cmocka_unit_test(the_tree_has_what_is_on_offer),
         cmocka_unit_test(every_model_forgets_and_takes_back),
         cmocka_unit_test(a_model_that_reads_texts_takes_items),
         cmocka_unit_test(without_a_store_nothing_is_promised),

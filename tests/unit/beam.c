@@ -323,9 +323,11 @@ static void refuses_what_makes_no_sense(void **state)
                                     &(sg_beam_spec){.k = 8, .cold = unseen, .cold_share = 2}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
-    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen}, answer, &s.o,
+    assert_int_equal(sg_beam_search(item, score, s.c, 1,
+                                    &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen, .cold_length = 1}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
+    assert_string_equal(err.message, "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
     assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .prior = &known, .cold = unseen}, answer,
                                     &s.o, NULL, s.arena, &err),
                      SG_ERR_USAGE);

@@ -122,12 +122,47 @@ static void finds_a_free_place_for_every_new_item(void **state)
     }
 }
 
+/* A copy of every item: without spare digits those of the largest group go elsewhere, with one each has the codes of its twin. */
+static void spare_digits_take_new_items(void **state)
+{
+    const shop *s = *state;
+
+    for (int spare = 0; spare <= 1; spare++) {
+        const char *const set[] = {"levels=2", "codes=8", spare ? "spare=99" : "spare=0", NULL};
+        int32_t codes[8], elsewhere = 0;
+        sg_catalogue *base;
+        sg_living *w;
+        sg_encoder *e;
+        sg_ids ids;
+        sg_error err;
+
+        tokenize(s, set, &ids, &e);
+        assert_int_equal(ids.levels, 3);
+        assert_int_equal(sg_catalogue_new(&base, ids.codes, ids.n, ids.levels, ids.size, &err), SG_OK);
+        assert_int_equal(sg_living_new(&w, base, &err), SG_OK);
+        for (int i = 0; i < N; i++) {
+            const sg_status st = sg_encoder_place(e, codes, s->vectors + i * DIM, sg_living_draft(w), &err);
+
+            assert_true(!st || !spare);
+            elsewhere += st || memcmp(codes, ids.codes + i * ids.levels, 2 * sizeof *codes) != 0;
+            if (!st)
+                assert_int_equal(sg_living_put(w, N + i, codes, &err), SG_OK);
+        }
+        assert_int_equal(elsewhere > 0, !spare);
+        sg_living_free(w);
+        sg_catalogue_free(base);
+        sg_encoder_close(e);
+        sg_ids_close(&ids);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_the_codes_of_the_tokenizer),
         cmocka_unit_test(needs_codebooks),
         cmocka_unit_test(finds_a_free_place_for_every_new_item),
+        cmocka_unit_test(spare_digits_take_new_items),
     };
 
     return cmocka_run_group_tests(tests, open_shop, close_shop);

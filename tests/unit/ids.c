@@ -19,13 +19,41 @@ static void append_counts_items_of_a_tuple_by_number(void **state)
     sg_codes c = make_codes(6, 2, 4, (const int32_t[]){1, 2, 0, 0, 1, 2, 3, 1, 1, 2, 0, 1});
     const int32_t expected[] = {1, 2, 0, 0, 0, 0, 1, 2, 1, 3, 1, 0, 1, 2, 2, 0, 1, 0};
 
-    assert_int_equal(sg_collisions_append(&c, NULL), SG_OK);
+    assert_int_equal(sg_collisions_append(&c, 0, NULL), SG_OK);
     assert_true(c.levels == 3 && c.digit && c.size[2] == 3);
     assert_memory_equal(c.codes, expected, sizeof expected);
     sg_codes_fini(&c);
     c = make_codes(2, 2, 4, (const int32_t[]){1, 2, 1, 3});
-    assert_int_equal(sg_collisions_append(&c, NULL), SG_OK);
+    assert_int_equal(sg_collisions_append(&c, 0, NULL), SG_OK);
     assert_true(c.levels == 2 && !c.digit); /* no clash, no digit */
+    sg_codes_fini(&c);
+    assert_int_equal(sg_alloc_live(), 0);
+}
+
+/* As many digits more as are asked for, also where no two items share a tuple; an ID that ends keeps the last code for its end. */
+static void spare_digits_are_nobodys(void **state)
+{
+    (void)state;
+    const int32_t wanted[] = {-1, 2, -1};
+    sg_codes c = make_codes(3, 2, 4, (const int32_t[]){1, 2, 0, 0, 1, 2});
+
+    assert_int_equal(sg_collisions_append(&c, 5, NULL), SG_OK);
+    assert_true(c.levels == 3 && c.digit && c.size[2] == 7);
+    assert_memory_equal(c.codes, ((const int32_t[]){1, 2, 0, 0, 0, 0, 1, 2, 1}), 9 * sizeof(int32_t));
+    sg_codes_fini(&c);
+    c = make_codes(2, 2, 4, (const int32_t[]){1, 2, 1, 3});
+    assert_int_equal(sg_collisions_append(&c, 1, NULL), SG_OK);
+    assert_true(c.levels == 3 && c.digit && c.size[2] == 2 && c.codes[2] == 0 && c.codes[5] == 0);
+    sg_codes_fini(&c);
+    c = make_codes(3, 2, 4, (const int32_t[]){1, 2, 0, 0, 1, 2});
+    c.ends = true;
+    assert_int_equal(sg_collisions_append(&c, 5, NULL), SG_OK);
+    assert_int_equal(c.size[2], 8);
+    assert_memory_equal(c.codes, ((const int32_t[]){1, 2, 0, 0, 0, 7, 1, 2, 1}), 9 * sizeof(int32_t));
+    sg_codes_fini(&c);
+    c = make_codes(3, 2, 4, (const int32_t[]){1, 2, 1, 2, 1, 2});
+    assert_int_equal(sg_collisions_keep(&c, wanted, 3, 4, NULL), SG_OK);
+    assert_int_equal(c.size[2], 7);
     sg_codes_fini(&c);
     assert_int_equal(sg_alloc_live(), 0);
 }
@@ -37,9 +65,14 @@ static void append_refuses_what_does_not_fit(void **state)
     sg_codes c;
 
     assert_int_equal(sg_codes_init(&c, 65537, 1, 4, NULL), SG_OK);
-    assert_int_equal(sg_collisions_append(&c, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_collisions_append(&c, 0, &err), SG_ERR_USAGE);
     assert_string_equal(err.message,
                         "65537 items share one tuple of codes: expected at most 65536 (are all vectors alike?)");
+    sg_codes_fini(&c);
+    assert_int_equal(sg_codes_init(&c, 3, 1, 4, NULL), SG_OK);
+    assert_int_equal(sg_collisions_append(&c, 65535, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message,
+                        "3 items share one tuple of codes and 65535 digits are to be spare: expected at most 65536 together");
     sg_codes_fini(&c);
 }
 
@@ -51,14 +84,14 @@ static void next_takes_the_nearest_free_code(void **state)
     sg_codes c = make_codes(4, 2, 4, (const int32_t[]){0, 1, 0, 1, 0, 1, 1, 1});
     const int32_t expected[] = {0, 2, 0, 1, 0, 0, 1, 1};
 
-    assert_int_equal(sg_collisions_next(&c, left, book, 1, NULL), SG_OK);
+    assert_int_equal(sg_collisions_next(&c, left, book, 1, 0, NULL), SG_OK);
     assert_true(c.levels == 2 && !c.digit);
     assert_memory_equal(c.codes, expected, sizeof expected);
     sg_codes_fini(&c);
     /* five items, two codes: three are left over and get a digit */
     const float many[] = {0, 0, 0, 0, 0};
     c = make_codes(5, 1, 2, (const int32_t[]){0, 0, 0, 0, 0});
-    assert_int_equal(sg_collisions_next(&c, many, book, 1, NULL), SG_OK);
+    assert_int_equal(sg_collisions_next(&c, many, book, 1, 0, NULL), SG_OK);
     assert_true(c.levels == 2 && c.digit && c.size[1] == 4);
     sg_codes_fini(&c);
     assert_int_equal(sg_alloc_live(), 0);
@@ -331,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(append_counts_items_of_a_tuple_by_number),
+        cmocka_unit_test(spare_digits_are_nobodys),
         cmocka_unit_test(append_refuses_what_does_not_fit),
         cmocka_unit_test(next_takes_the_nearest_free_code),
         cmocka_unit_test(doctor_counts_by_hand),

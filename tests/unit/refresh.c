@@ -108,7 +108,7 @@ static void digits_stay_with_those_who_have_them(void **state)
 
     assert_int_equal(sg_codes_init(&c, 6, 1, 2, &err), SG_OK);
     memcpy(c.codes, equal, sizeof equal);
-    assert_int_equal(sg_collisions_keep(&c, wanted, 3, &err), SG_OK);
+    assert_int_equal(sg_collisions_keep(&c, wanted, 3, 0, &err), SG_OK);
     assert_int_equal(c.levels, 2);
     assert_int_equal(c.size[1], 4);
     for (int i = 0; i < 6; i++)

@@ -371,15 +371,17 @@ static void cobra_stays_as_it_is_beside_star_and_vectors_of_its_own(void **state
     }
 }
 
-/* With a share, an item that the model never saw stands behind the one whose first codes it has, with that one's score. */
+/* With a share, an item that the model never saw stands behind the one whose first codes it has, with that one's score; where the share
+ * is less than a place, lists are those of the scores. */
 static void new_items_stand_behind_their_like(void **state)
 {
     const int32_t history[] = {3, 7}, twin[] = {0, 0, 1};
     const int64_t offsets[2] = {0, 2};
     const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
     const sg_added *added;
-    int32_t found[N + 1];
-    float scores[N + 1];
+    int32_t found[N + 1], plain[4];
+    float scores[N + 1], plain_scores[4];
+    bool lifted = false;
     tiny small, large;
     sg_model *a, *b;
     sg_session *session;
@@ -399,14 +401,16 @@ static void new_items_stand_behind_their_like(void **state)
     assert_int_equal(sg_session_new(&session, a, NULL, &err), SG_OK);
     session->offer = &v->offer;
     session->beam = ALL;
-    for (int k = 4; k <= N + 1; k += N - 3) {
-        session->cold_share = k == 4 ? 0.2f : 0.5f; /* 0 places of 4 */
-        assert_int_equal(sg_session_recommend(session, &h, NULL, k, found, scores, &err), SG_OK);
-        for (int i = 0; i < k; i++)
-            if (found[i] == N)
-                assert_true(k > 4 && i > 0 && found[i - 1] == 0 && scores[i] == scores[i - 1]);
-        assert_true(k == 4 || found[k - 1] >= 0); /* all of them */
-    }
+    assert_int_equal(sg_session_recommend(session, &h, NULL, 4, plain, plain_scores, &err), SG_OK);
+    session->cold_share = 0.2f; /* 0 places of 4 */
+    assert_int_equal(sg_session_recommend(session, &h, NULL, 4, found, scores, &err), SG_OK);
+    assert_memory_equal(found, plain, sizeof plain);
+    assert_memory_equal(scores, plain_scores, sizeof plain_scores);
+    session->cold_share = 1;
+    assert_int_equal(sg_session_recommend(session, &h, NULL, N + 1, found, scores, &err), SG_OK);
+    for (int i = 1; i <= N; i++)
+        lifted |= found[i] == N && found[i - 1] == 0 && scores[i] == scores[i - 1];
+    assert_true(lifted && found[N] >= 0); /* all of them */
     sg_session_free(session);
     sg_view_release(s, v);
     sg_stock_free(s);
@@ -538,6 +542,49 @@ static void models_without_ids_hide_items(void **state)
     assert_int_equal(found[2], -1);
     sg_session_free(session);
     sg_view_release(s, v);
+    sg_stock_free(s);
+    sg_model_free(m);
+    tiny_free(&t);
+}
+
+/* Below every prefix of a catalogue that stays as it is, the view knows how many items are gone; after an undo, too. */
+static void a_catalogue_that_stays_knows_what_is_gone(void **state)
+{
+    tiny t;
+    sg_stock *s;
+    sg_error err;
+
+    (void)state;
+    tiny_new(&t, 20, N, 9, WIDTH);
+    sg_model *m = tiny_model(&t, "tiger", SMALL "star=1 star_text=0", 5);
+    json_t *texts = json_object();
+    sg_model_item(m, (sg_bytes){"", 0});
+    assert_int_equal(sg_stock_new(&s, m, NULL, NULL), SG_OK);
+    for (int turn = 0; turn < 40; turn++) {
+        const int item = turn * 7 % N;
+        const size_t mark = sg_stock_mark(s);
+        char text[12];
+
+        if (turn % 3 == 2 && !sg_stock_offers(s, name_of(item, text))) {
+            const sg_added *added;
+
+            assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(item, text), .texts = texts}, &err), SG_OK);
+        } else if (sg_stock_offers(s, name_of(item, text)) && turn < 30) {
+            drop(s, item);
+        }
+        if (turn % 5 == 4)
+            sg_stock_undo(s, mark);
+        publish(s);
+        const sg_view *v = sg_stock_view(s);
+        for (int32_t first = 0; first <= N; first++)
+            for (int32_t last = first, gone = 0; last <= N; last++) {
+                assert_int_equal(sg_view_gone(v, first, last), gone);
+                gone += last < N && !sg_view_offers(v, m, sg_catalogue_item(m->catalogue, last));
+            }
+        assert_int_equal(N - sg_view_gone(v, 0, N), v->n_items);
+        sg_view_release(s, v);
+    }
+    json_decref(texts);
     sg_stock_free(s);
     sg_model_free(m);
     tiny_free(&t);
@@ -720,6 +767,7 @@ int main(void)
         cmocka_unit_test(cobra_stays_as_it_is_beside_star_and_vectors_of_its_own),
         cmocka_unit_test(new_items_share_leaves),
         cmocka_unit_test(models_without_ids_hide_items),
+        cmocka_unit_test(a_catalogue_that_stays_knows_what_is_gone),
         cmocka_unit_test(edits_are_taken_back),
         cmocka_unit_test(items_expire_in_order),
         cmocka_unit_test(edits_survive_without_memory),
