@@ -170,6 +170,7 @@ struct sg_session {
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
+    bool as_wide;          /* at least as many as the items that are asked for, which are ranked anew or only scored */
     bool plain;            /* they do not search again for what the beam may have missed */
     bool free;             /* role retrieve: they write codes without looking whether they are an item's */
     int groups;            /* above 1: they search in groups whose first codes keep apart ... */
