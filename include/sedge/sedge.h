@@ -69,7 +69,7 @@ typedef struct sedge_session_params {
     int threads;            /* 0: one */
     int beam;               /* prefixes kept while decoding semantic IDs; 0: the model's default */
     int plain;              /* 1: no second search where the beam may have missed an item */
-    int groups;             /* above 1: the beam in so many groups whose first codes keep apart, by `diversity` in log-probability */
+    int groups;             /* above 1: the beam in so many groups whose first codes keep apart, by `diversity` in log-probability; 0: none */
     double diversity;
     double temperature;     /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
     uint64_t seed;

@@ -117,7 +117,7 @@ typedef struct api_eval_config {
     X(int, beam, 0, 0, 1000000, "prefixes kept while decoding semantic IDs (0: the model's default)")                           \
     X(bool, plain, false, 0, 1, "one search and no second one where the beam may have missed an item: faster, less exact")         \
     X(int, groups, 1, 1, 1000, "diverse beam search: the beam in so many groups (with semantic IDs)")                           \
-    X(float, diversity, 0.5, 0, 1000, "groups: what a first code loses, in log-probability, for each beam of an earlier group")  \
+    X(float, diversity, 0.2, 0, 1000, "groups: what a first code loses, in log-probability, for each beam of an earlier group")  \
     X(float, temperature, 0, 0, 1000, "above 0: items are drawn, without replacement, instead of the most probable")            \
     X(int, seed, 1, 0, 2147483647, "temperature: seed of the draw")                                                             \
     X(float, mmr, 0, 0, 1, "maximal marginal relevance: what likeness to items before counts against relevance (with semantic IDs)") \

@@ -571,8 +571,9 @@ sg_status sg_beam_search(int32_t *item, float *score, const sg_catalogue *c, int
         return SG_OK;
     if ((st = check_spec(c, batch, spec, err)))
         return st;
-    if (spec->groups > 1)
-        return sg_diverse_search(item, score, c, batch, spec, step, ctx, pool, arena, err);
+    for (int l = 0; spec->groups > 1 && l < s.levels; l++)
+        if (spec->diversity[l] > 0)
+            return sg_diverse_search(item, score, c, batch, spec, step, ctx, pool, arena, err);
     s.width = spec->complete > 0 && (size_t)spec->complete > beam ? (size_t)spec->complete : beam;
     s.width = s.width < items ? s.width : items;
     if ((st = take_memory(&s, pool, arena, err)) ||

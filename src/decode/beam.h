@@ -32,8 +32,9 @@ typedef struct sg_beam_spec {
      * below it, so that it still bounds what lies there. Not with groups, temperature or cold. */
     const sg_prior *prior;
 
-    /* Diverse beam search (diverse.c): groups > 1 of beam / groups beams each; a code counts diversity[level] less for each
-     * beam of an earlier group that took it at this level. Not with complete, temperature or cold. */
+    /* Diverse beam search (diverse.c): beams are chosen in groups > 1 of beam / groups each, the k items in groups of k / groups; each
+     * code of a prefix counts diversity[its level] less for each beam of an earlier group that has it. Where no diversity is above
+     * 0 it is the plain search. Not with complete, temperature or cold. */
     int groups;
     const float *diversity; /* (levels) each >= 0; with groups > 1 */
 

@@ -1,10 +1,16 @@
 /* diverse.c - beam search in groups that keep away from each other.          [Vijayakumar et al. 2018, arXiv:1610.02424]
  *
- * The beam is cut into groups. At each level they choose one after the other; a child with code t counts as
- *   score(prefix) + log p(t) - diversity[level] * (beams of earlier groups that took t at this level)
- * and all carry on with the plain score, which orders the final list. Groups may share prefixes, but not items: at the last
- * level an item that an earlier group took is passed over. A user whose groups end up with fewer than k items although
- * there are more gets the rest from a plain search. */
+ * At each level the beams are chosen in groups, one after the other, out of all children of all beams of the level before; what a
+ * group took is gone for the next. To a group a child with the codes t_1 .. t_l counts as
+ *
+ *   score(child) - sum over its levels i of diversity[i] * (beams that earlier groups took at this level and that have code t_i)
+ *
+ * and all carry on with the plain score, which orders the final list. So without diversity it is the plain search, whatever the groups,
+ * and as many items come back. At the last level no more than the k items of the list are chosen: of a wider choice the most
+ * probable would be alike again.
+ *
+ * Where we differ from the paper: its groups extend prefixes of their own and look at the code at hand alone. Over a catalogue, where
+ * another prefix is another code, groups then either hold the same prefixes or stop keeping apart after the first code. */
 #include "decode/search.h"
 
 #include "base/alloc.h"
@@ -16,29 +22,33 @@
 typedef struct beam {
     sg_children kids;
     int32_t node, parent, code, row;
-    bool filler; /* its last code follows the end of the ID: it cost nothing and was no choice */
     float score;
 } beam;
 
-typedef struct worker {
-    uint64_t *key, *spare; /* (cap) */
-    int32_t *from;         /* (cap) beam of each candidate */
-    uint32_t *begin;       /* (width) first candidate of each beam */
-    float *shift;          /* (width) its score less the normaliser of its children */
-    int32_t *times;        /* (size) beams of earlier groups that took a code */
+enum { OPEN, DEAD, TAKEN };
+
+typedef struct worker {    /* (cap): candidates, in order of node */
+    uint64_t *key, *spare;
+    int32_t *from;         /* beam of each */
+    float *value;          /* its plain score */
+    uint8_t *state;        /* OPEN, DEAD: nothing below it may be returned, or TAKEN by a group */
+    uint32_t *begin;       /* (most) first candidate of each beam */
+    float *away;           /* (most) what the codes of each beam count less */
+    int32_t *times;        /* (levels, size) beams of earlier groups that have a code */
     float *x;              /* (size) */
 } worker;
 
 typedef struct search {
     const sg_catalogue *c;
     const sg_beam_spec *spec;
-    int levels, level, batch, width; /* width: of a group */
-    size_t most, cap; /* beams of a user; candidates of a group */
+    int levels, level, batch;
+    size_t most, size, cap; /* beams of a user; codes of a level; candidates of a user */
     sg_allowed allowed;
     sg_denied *denied; /* (batch) */
     int32_t *denied_node;
-    beam *now, *next;  /* (batch, most): group after group */
-    int32_t *count[2]; /* (batch, groups) beams of each group in now and next */
+    beam *now, *next;     /* (batch, most), in order of node */
+    int32_t *path[2];     /* (batch, most, levels) codes of those; -1: after the end of an ID, which was no choice */
+    int32_t *live;        /* (batch) how many they are */
     bool *bad;
     int32_t *offsets, *parent, *code;
     float *logits;
@@ -48,98 +58,137 @@ typedef struct search {
     float *score;
 } search;
 
-/* May nothing below this node of the next level be returned? */
-static bool is_dead(const search *s, size_t user, int32_t node)
+static int32_t *path_of(const search *s, int level, size_t user, int32_t i)
 {
-    const sg_denied *d = &s->denied[user];
-    int32_t denied = 0, first, last;
+    return s->path[level & 1] + (user * s->most + (size_t)i) * (size_t)s->levels;
+}
 
-    if (s->allowed.any_mask && !sg_bits_get(s->allowed.alive[s->level + 1], (size_t)node))
-        return true;
-    if (!d->n)
-        return false;
-    sg_catalogue_span(s->c, s->level + 1, node, &first, &last);
-    for (int32_t i = 0; i < d->n; i++) {
-        const int32_t leaf = d->node[i * (s->levels + 1) + s->levels];
+/* The children of beam p, candidates from first on, below which nothing may be returned. */
+static void bury(const search *s, const sg_denied *d, const beam *p, uint8_t *state)
+{
+    const int below = s->level + 1, stride = s->levels + 1;
 
-        denied += leaf >= first && leaf < last;
+    for (int32_t i = 0; s->allowed.any_mask && i < p->kids.n; i++)
+        if (!sg_bits_get(s->allowed.alive[below], (size_t)p->kids.first + (size_t)i))
+            state[i] = DEAD;
+    for (int32_t i = 0, end; i < d->n; i = end) {
+        const int32_t node = d->node[i * stride + below];
+
+        for (end = i + 1; end < d->n && d->node[end * stride + below] == node;)
+            end++;
+        if (node >= p->kids.first && node < p->kids.first + p->kids.n &&
+            sg_allowed_count(&s->allowed, s->c, below, node) == end - i)
+            state[node - p->kids.first] = DEAD;
     }
-    return denied && denied == sg_allowed_count(&s->allowed, s->c, s->level + 1, node);
 }
 
-static bool is_taken(const beam *list, int32_t n, int32_t node)
+/* All children of a user's beams; false: the logits are not finite. */
+static bool gather(const search *s, size_t user, worker *w, uint32_t *n)
 {
-    for (int32_t i = 0; i < n; i++)
-        if (list[i].node == node)
-            return true;
-    return false;
-}
+    const beam *p = s->now + user * s->most;
 
-/* All children of the beams of one group, as keys; false: the logits are not finite. */
-static bool gather(const search *s, const beam *p, int32_t n, worker *w, size_t *n_keys)
-{
-    const int32_t size = sg_catalogue_size(s->c, s->level);
-    const float weight = s->spec->diversity[s->level];
-
-    *n_keys = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const bool ended = sg_catalogue_ended(s->c, s->level, p[i].code);
+    *n = 0;
+    for (int32_t i = 0; i < s->live[user]; i++, p++) {
+        const bool ended = sg_catalogue_ended(s->c, s->level, p->code);
         sg_legal legal = {.x = &(float){0}};
 
-        if (!ended &&
-            !sg_legal_row(&legal, s->logits + (size_t)p[i].row * (size_t)s->ld, size, &p[i].kids, s->spec->renormalise, w->x))
+        if (!ended && !sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, sg_catalogue_size(s->c, s->level), &p->kids,
+                                    s->spec->renormalise, w->x))
             return false;
-        w->begin[i] = (uint32_t)*n_keys;
-        w->shift[i] = (float)((double)p[i].score - (double)legal.lse);
-        for (int32_t k = 0; k < p[i].kids.n; k++) {
-            const float away = ended ? 0 : weight * (float)w->times[sg_child_code(&p[i].kids, k)];
-
-            w->from[*n_keys] = i;
-            w->key[*n_keys] = sg_key(sg_child_score(p[i].score, legal.x[k], w->shift[i]) - away, (uint32_t)*n_keys);
-            ++*n_keys;
+        const float shift = (float)((double)p->score - (double)legal.lse);
+        w->begin[i] = *n;
+        for (int32_t k = 0; k < p->kids.n; k++) {
+            w->from[*n] = i;
+            w->state[*n] = OPEN;
+            w->value[(*n)++] = ended ? p->score : sg_child_score(p->score, legal.x[k], shift);
         }
+        bury(s, &s->denied[user], p, w->state + w->begin[i]);
     }
     return true;
+}
+
+static int32_t code_of(const search *s, size_t user, const worker *w, uint32_t candidate)
+{
+    const int32_t i = w->from[candidate];
+    const beam *p = s->now + user * s->most + i;
+
+    return sg_catalogue_ended(s->c, s->level, p->code) ? -1 : sg_child_code(&p->kids, (int32_t)(candidate - w->begin[i]));
+}
+
+static float weigh(const search *s, const worker *w, int level, int32_t code)
+{
+    return code < 0 ? 0 : s->spec->diversity[level] * (float)w->times[(size_t)level * s->size + (size_t)code];
+}
+
+/* One group: the `width` candidates that count most. Returns how many there were. */
+static size_t choose(const search *s, size_t user, worker *w, uint32_t n, size_t width)
+{
+    size_t keys = 0;
+    uint64_t least;
+
+    for (int32_t i = 0; i < s->live[user]; i++) {
+        const int32_t *path = path_of(s, s->level, user, i);
+
+        w->away[i] = 0;
+        for (int l = 0; l < s->level; l++)
+            w->away[i] += weigh(s, w, l, path[l]);
+    }
+    for (uint32_t j = 0; j < n; j++)
+        if (w->state[j] == OPEN)
+            w->key[keys++] = sg_key(w->value[j] - w->away[w->from[j]] - weigh(s, w, s->level, code_of(s, user, w, j)), j);
+    keys = sg_key_keep(w->key, keys, width, w->spare, &least);
+    for (size_t i = 0; i < keys; i++)
+        w->state[sg_key_number(w->key[i])] = TAKEN;
+    for (size_t i = 0; i < keys; i++) { /* the next groups keep away from these */
+        const uint32_t j = sg_key_number(w->key[i]);
+        const int32_t *path = path_of(s, s->level, user, w->from[j]), code = code_of(s, user, w, j);
+
+        for (int l = 0; l < s->level; l++)
+            if (path[l] >= 0)
+                w->times[(size_t)l * s->size + (size_t)path[l]]++;
+        if (code >= 0)
+            w->times[(size_t)s->level * s->size + (size_t)code]++;
+    }
+    return keys;
+}
+
+/* What the groups took are the beams of the next level. */
+static void adopt(search *s, size_t user, const worker *w, uint32_t n)
+{
+    const beam *now = s->now + user * s->most;
+    beam *next = s->next + user * s->most;
+    int32_t live = 0;
+
+    for (uint32_t j = 0; j < n; j++) {
+        const beam *p = &now[w->from[j]];
+        const int32_t kid = (int32_t)(j - w->begin[w->from[j]]);
+        int32_t *path = path_of(s, s->level + 1, user, live);
+
+        if (w->state[j] != TAKEN)
+            continue;
+        next[live] = (beam){.node = p->kids.first + kid, .parent = p->row, .code = sg_child_code(&p->kids, kid), .score = w->value[j]};
+        if (s->level + 1 < s->levels)
+            next[live].kids = sg_catalogue_children(s->c, s->level + 1, next[live].node);
+        memcpy(path, path_of(s, s->level, user, w->from[j]), (size_t)s->level * sizeof *path);
+        path[s->level] = code_of(s, user, w, j);
+        live++;
+    }
+    s->live[user] = live;
 }
 
 /* One level of one user. */
 static bool advance_user(search *s, size_t user, worker *w)
 {
-    const int groups = s->spec->groups;
-    const int32_t size = sg_catalogue_size(s->c, s->level);
-    const beam *now = s->now + user * s->most;
-    beam *next = s->next + user * s->most;
-    int32_t n = 0;
+    const size_t total = s->level + 1 < s->levels ? s->most : (size_t)s->spec->k, groups = (size_t)s->spec->groups;
+    size_t taken = 0;
+    uint32_t n;
 
-    memset(w->times, 0, (size_t)size * sizeof *w->times);
-    for (int g = 0; g < groups; now += s->count[s->level & 1][user * (size_t)groups + (size_t)g++]) {
-        const int32_t live = s->count[s->level & 1][user * (size_t)groups + (size_t)g], begin = n;
-        size_t keys;
-
-        if (!gather(s, now, live, w, &keys))
-            return false;
-        sg_key_sort(w->key, keys);
-        for (size_t i = 0; i < keys && n - begin < s->width; i++) {
-            const uint32_t number = sg_key_number(w->key[i]);
-            const beam *p = &now[w->from[number]];
-            const int32_t kid = (int32_t)(number - w->begin[w->from[number]]);
-            beam *b = &next[n];
-
-            *b = (beam){.node = p->kids.first + kid, .parent = p->row, .code = sg_child_code(&p->kids, kid)};
-            b->filler = sg_catalogue_ended(s->c, s->level, p->code);
-            if (is_dead(s, user, b->node) || (s->level + 1 == s->levels && is_taken(next, n, b->node)))
-                continue;
-            b->score = b->filler ? p->score
-                                 : sg_child_score(p->score, s->logits[(size_t)p->row * (size_t)s->ld + (size_t)b->code],
-                                                  w->shift[w->from[number]]);
-            if (s->level + 1 < s->levels)
-                b->kids = sg_catalogue_children(s->c, s->level + 1, b->node);
-            n++;
-        }
-        for (int32_t i = begin; i < n; i++)
-            w->times[next[i].code] += !next[i].filler;
-        s->count[~s->level & 1][user * (size_t)groups + (size_t)g] = n - begin;
-    }
+    if (!gather(s, user, w, &n))
+        return false;
+    memset(w->times, 0, (size_t)s->levels * s->size * sizeof *w->times);
+    for (size_t g = 0; g < groups && taken < total; g++)
+        taken += choose(s, user, w, n, (total - taken + groups - g - 1) / (groups - g));
+    adopt(s, user, w, n);
     return true;
 }
 
@@ -151,15 +200,6 @@ static void advance_users(void *ctx, size_t piece, size_t begin, size_t end, int
         s->bad[u] = !advance_user(s, u, &s->workers[thread]);
 }
 
-static int32_t live_of(const search *s, size_t user)
-{
-    int32_t n = 0;
-
-    for (int g = 0; g < s->spec->groups; g++)
-        n += s->count[s->level & 1][user * (size_t)s->spec->groups + (size_t)g];
-    return n;
-}
-
 static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
 {
     sg_beam_rows rows = {.level = s->level, .batch = s->batch, .offsets = s->offsets, .parent = s->parent, .code = s->code,
@@ -169,7 +209,7 @@ static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
         beam *p = s->now + (size_t)u * s->most;
 
         s->offsets[u] = rows.n;
-        for (int32_t i = 0, n = live_of(s, (size_t)u); i < n; i++) {
+        for (int32_t i = 0; i < s->live[u]; i++) {
             p[i].row = rows.n;
             s->parent[rows.n] = p[i].parent;
             s->code[rows.n++] = p[i].code;
@@ -179,73 +219,53 @@ static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
     return rows.n ? step(ctx, &rows, err) : SG_OK;
 }
 
-/* The k best leaves of all groups; true when there are fewer. */
-static bool finish_user(search *s, size_t user, uint64_t *key, uint64_t *spare)
+/* The leaves in order of score. */
+static void finish_user(search *s, size_t user, uint64_t *key)
 {
     const beam *leaf = s->now + user * s->most;
-    const int32_t n = live_of(s, user), k = s->spec->k;
-    uint64_t least;
-    size_t kept;
+    const int32_t n = s->live[user], k = s->spec->k;
+    int32_t *item = s->item + user * (size_t)k;
+    float *score = s->score + user * (size_t)k;
 
     for (int32_t i = 0; i < n; i++)
         key[i] = sg_key(leaf[i].score, (uint32_t)leaf[i].node);
-    kept = sg_key_keep(key, (size_t)n, (size_t)k, spare, &least);
-    sg_key_sort(key, kept);
+    sg_key_sort(key, (size_t)n);
     for (int32_t i = 0; i < k; i++) {
-        s->item[user * (size_t)k + (size_t)i] = i < (int32_t)kept ? sg_catalogue_item(s->c, (int32_t)sg_key_number(key[i])) : -1;
-        s->score[user * (size_t)k + (size_t)i] = i < (int32_t)kept ? sg_key_score(key[i]) : -INFINITY;
-    }
-    return n < k;
-}
-
-/* Items of the plain list that are not there yet, best first, in order of score. */
-static void fill_up(int32_t *item, float *score, int k, const int32_t *plain, const float *plain_score)
-{
-    int n = 0;
-
-    while (n < k && item[n] >= 0)
-        n++;
-    for (int i = 0; i < k && n < k && plain[i] >= 0; i++) {
-        int at = 0;
-
-        while (at < n && item[at] != plain[i])
-            at++;
-        if (at < n)
-            continue;
-        for (at = n++; at > 0 && score[at - 1] < plain_score[i]; at--) {
-            item[at] = item[at - 1];
-            score[at] = score[at - 1];
-        }
-        item[at] = plain[i];
-        score[at] = plain_score[i];
+        item[i] = i < n ? sg_catalogue_item(s->c, (int32_t)sg_key_number(key[i])) : -1;
+        score[i] = i < n ? sg_key_score(key[i]) : -INFINITY;
     }
 }
 
 static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error *err)
 {
-    const size_t batch = (size_t)s->batch, groups = (size_t)s->spec->groups;
+    const size_t batch = (size_t)s->batch, levels = (size_t)s->levels;
     const int64_t *offsets = s->spec->deny_offsets;
     const int threads = sg_pool_threads(pool);
-    size_t rows, size = 0, longest = 0, cells;
+    size_t rows, longest = 0, cells, paths;
     bool ok;
 
-    for (int l = 0; l < s->levels; l++)
-        size = (size_t)sg_catalogue_size(s->c, l) > size ? (size_t)sg_catalogue_size(s->c, l) : size;
+    for (int l = 0; l < s->levels; l++) {
+        const size_t size = (size_t)sg_catalogue_size(s->c, l), nodes = (size_t)sg_catalogue_nodes(s->c, l + 1);
+
+        s->size = size > s->size ? size : s->size;
+        s->cap = nodes > s->cap ? nodes : s->cap;
+    }
     for (size_t u = 0; offsets && u < batch; u++)
         longest = (size_t)(offsets[u + 1] - offsets[u]) > longest ? (size_t)(offsets[u + 1] - offsets[u]) : longest;
-    s->ld = (int)((size + 15) & ~(size_t)15);
+    s->ld = (int)((s->size + 15) & ~(size_t)15);
     if (!sg_mul(&rows, batch, s->most) || rows > INT32_MAX || !sg_mul(&cells, rows, (size_t)s->ld) ||
-        !sg_mul(&s->cap, (size_t)s->width, size) || s->cap > UINT32_MAX)
+        !sg_mul(&paths, rows, levels))
         return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once", s->batch, s->most);
+    s->cap = s->cap < s->most * s->size ? s->cap : s->most * s->size; /* cells did not overflow */
     s->cap = s->cap > longest ? s->cap : longest;
-    s->cap = s->cap > s->most ? s->cap : s->most;
     ok = (s->denied = sg_arena_take_zero(arena, batch, sizeof *s->denied)) &&
          (s->denied_node = sg_arena_take_array(arena, offsets ? (size_t)(offsets[batch] - offsets[0]) : 0,
                                                (size_t)(s->levels + 1) * sizeof *s->denied_node)) &&
          (s->now = sg_arena_take_array(arena, rows, sizeof *s->now)) &&
          (s->next = sg_arena_take_array(arena, rows, sizeof *s->next)) &&
-         (s->count[0] = sg_arena_take_zero(arena, batch * groups, sizeof *s->count[0])) &&
-         (s->count[1] = sg_arena_take_zero(arena, batch * groups, sizeof *s->count[1])) &&
+         (s->path[0] = sg_arena_take_array(arena, paths, sizeof *s->path[0])) &&
+         (s->path[1] = sg_arena_take_array(arena, paths, sizeof *s->path[1])) &&
+         (s->live = sg_arena_take_zero(arena, batch, sizeof *s->live)) &&
          (s->bad = sg_arena_take_zero(arena, batch, sizeof *s->bad)) &&
          (s->offsets = sg_arena_take_array(arena, batch + 1, sizeof *s->offsets)) &&
          (s->parent = sg_arena_take_array(arena, rows, sizeof *s->parent)) &&
@@ -258,10 +278,12 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
         ok = (w->key = sg_arena_take_array(arena, s->cap, sizeof *w->key)) &&
              (w->spare = sg_arena_take_array(arena, s->cap, sizeof *w->spare)) &&
              (w->from = sg_arena_take_array(arena, s->cap, sizeof *w->from)) &&
-             (w->begin = sg_arena_take_array(arena, (size_t)s->width, sizeof *w->begin)) &&
-             (w->shift = sg_arena_take_array(arena, (size_t)s->width, sizeof *w->shift)) &&
-             (w->times = sg_arena_take_array(arena, size, sizeof *w->times)) &&
-             (w->x = sg_arena_take_array(arena, size, sizeof *w->x));
+             (w->value = sg_arena_take_array(arena, s->cap, sizeof *w->value)) &&
+             (w->state = sg_arena_take_array(arena, s->cap, sizeof *w->state)) &&
+             (w->begin = sg_arena_take_array(arena, s->most, sizeof *w->begin)) &&
+             (w->away = sg_arena_take_array(arena, s->most, sizeof *w->away)) &&
+             (w->times = sg_arena_take_array(arena, levels * s->size, sizeof *w->times)) &&
+             (w->x = sg_arena_take_array(arena, s->size, sizeof *w->x));
     }
     return ok ? SG_OK : sg_fail_memory(err, "beam search");
 }
@@ -279,41 +301,18 @@ static void start_user(search *s, size_t user)
     }
     if (sg_allowed_count(&s->allowed, s->c, 0, 0) <= d->n)
         return;
-    for (int g = 0; g < spec->groups; g++) { /* every group begins at the root */
-        s->now[user * s->most + (size_t)g] = (beam){.parent = -1, .code = -1, .kids = sg_catalogue_children(s->c, 0, 0)};
-        s->count[0][user * (size_t)spec->groups + (size_t)g] = 1;
-    }
-}
-
-/* Users whose groups found fewer than k items: from a plain search. */
-static sg_status complete(search *s, sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
-{
-    const size_t n = (size_t)s->batch * (size_t)s->spec->k;
-    int32_t *plain = sg_arena_take_array(arena, n, sizeof *plain);
-    float *plain_score = sg_arena_take_array(arena, n, sizeof *plain_score);
-    sg_beam_spec spec = *s->spec;
-    sg_status st;
-
-    if (!plain || !plain_score)
-        return sg_fail_memory(err, "beam search");
-    spec.groups = 0;
-    if ((st = sg_beam_search(plain, plain_score, s->c, s->batch, &spec, step, ctx, pool, arena, err)))
-        return st;
-    for (size_t at = 0; at < n; at += (size_t)spec.k)
-        fill_up(s->item + at, s->score + at, spec.k, plain + at, plain_score + at);
-    return SG_OK;
+    s->now[user * s->most] = (beam){.parent = -1, .code = -1, .kids = sg_catalogue_children(s->c, 0, 0)};
+    s->live[user] = 1;
 }
 
 sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
                             sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
 {
-    const int beams = spec->beam > spec->k ? spec->beam : spec->k;
-    search s = {.c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .item = item, .score = score,
-                .width = (beams + spec->groups - 1) / spec->groups};
-    bool few = false;
+    const size_t beams = (size_t)(spec->beam > spec->k ? spec->beam : spec->k), items = (size_t)sg_catalogue_nodes(c, sg_catalogue_levels(c));
+    search s = {.c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .most = beams < items ? beams : items,
+                .item = item, .score = score};
     sg_status st;
 
-    s.most = (size_t)s.width * (size_t)spec->groups;
     if ((st = take_memory(&s, pool, arena, err)) || (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
         return st;
     for (int u = 0; u < batch; u++)
@@ -332,6 +331,6 @@ sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, 
         s.next = swap;
     }
     for (int u = 0; u < batch; u++)
-        few |= finish_user(&s, (size_t)u, s.workers[0].key, s.workers[0].spare);
-    return few ? complete(&s, step, ctx, pool, arena, err) : SG_OK;
+        finish_user(&s, (size_t)u, s.workers[0].key);
+    return SG_OK;
 }

@@ -50,7 +50,7 @@ void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double tempera
 int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec, const sg_allowed *a,
                 const sg_denied *d, const sg_found *found, int n, int32_t *seen);
 
-/* spec->groups > 1, checked; the same promises as sg_beam_search. */
+/* spec->groups > 1, some diversity above 0, checked; the same promises as sg_beam_search. */
 sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
                             sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err);
 

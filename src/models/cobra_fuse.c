@@ -329,12 +329,25 @@ typedef struct fusion {
     const float *prior; /* (batch, n_items) or NULL */
     const float *u;     /* (batch * each, dim) */
     int each, k;
-    int32_t *item;
+    int32_t *item; /* (batch, k) what the searches before have found, then -1; their scores */
     float *score;
     float **value; /* by thread (n_items): of the candidates of one user */
     int32_t **candidate, **place;
     float **best;
 } fusion;
+
+/* log sum exp(psi (v - top)) over the n cosines v of an ID, and the largest of them: at least 0, however large psi is. */
+static float log_total(float *top, const float *v, int32_t n, float psi)
+{
+    double total = 0;
+
+    *top = v[0];
+    for (int32_t i = 1; i < n; i++)
+        *top = v[i] > *top ? v[i] : *top;
+    for (int32_t i = 0; i < n; i++)
+        total += exp((double)(psi * (v[i] - *top)));
+    return (float)log(total);
+}
 
 /* Scores of the items of one ID, into value; items into candidate; returns how many. */
 static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, float *value,
@@ -348,7 +361,8 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
     const float *prior = w->prior ? w->prior + user * (size_t)m->n_items : NULL, *u = w->u + row * dim;
     const wanted want = {w->f, w->h->item + w->h->offsets[user],
                          w->h->offsets[user + 1] - w->h->offsets[user]};
-    float known = w->logp[row], total = 0;
+    const float psi = (float)c->psi;
+    float known = w->logp[row], top = 1, total = 0; /* fuse=all: against a cosine of 1 */
     int kept = 0;
 
     for (int32_t i = 0; i < n; i++)
@@ -360,42 +374,70 @@ static int score_items(const fusion *w, size_t user, int r, int32_t *candidate, 
             most = prior[s->id_items[first + i]] > most ? prior[s->id_items[first + i]] : most;
         known -= most;
     }
-    for (int32_t i = 0; i < n; i++)
-        total += expf((float)c->psi * (value[i] - 1));
+    if (!strcmp(c->fuse, "id"))
+        total = log_total(&top, value, n, psi);
     for (int32_t i = 0; i < n; i++) /* takes no place, but its part of the ID's probability */
         if (!may_show(&want, s->id_items[first + i]))
             value[i] = -INFINITY;
-    const float shift = (float)c->tau * known - (float)c->psi - (!strcmp(c->fuse, "id") ? logf(total) : 0);
+    const float shift = (float)c->tau * known - total;
     const size_t most = c->neighbours && c->neighbours < n ? (size_t)c->neighbours : (size_t)n;
     const size_t found = sg_topk(nearest, cosine, most, value, (size_t)n);
     for (size_t j = 0; j < found; j++) {
         const int32_t item = s->id_items[first + nearest[j]];
 
         candidate[kept] = item;
-        cosine[kept++] = shift + (float)c->psi * cosine[j] + (prior ? prior[item] : 0);
+        cosine[kept++] = shift + psi * (cosine[j] - top) + (prior ? prior[item] : 0);
     }
     memcpy(value, cosine, (size_t)kept * sizeof *value);
     return kept;
 }
 
+static bool is_listed(const int32_t *item, size_t n, int32_t one)
+{
+    size_t i = 0;
+
+    while (i < n && item[i] != one)
+        i++;
+    return i < n;
+}
+
+/* Takes out what the list (have) holds; returns how many candidates are left. */
+static int drop_listed(int32_t *candidate, float *value, int n, const int32_t *item, size_t have)
+{
+    int left = 0;
+
+    for (int i = 0; i < n; i++)
+        if (!is_listed(item, have, candidate[i])) {
+            candidate[left] = candidate[i];
+            value[left++] = value[i];
+        }
+    return left;
+}
+
+/* The items of the IDs of this search stand behind those of the searches before, however they score: their scores are moved down below
+ * the last of these. */
 static void fuse_users(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const fusion *w = ctx;
     const size_t k = (size_t)w->k;
 
     for (size_t user = begin; user < end; user++) {
-        int32_t *candidate = w->candidate[thread], *place = w->place[thread];
-        float *value = w->value[thread], *best = w->best[thread];
+        int32_t *candidate = w->candidate[thread], *place = w->place[thread], *item = w->item + user * k;
+        float *value = w->value[thread], *best = w->best[thread], *score = w->score + user * k;
+        size_t have = 0;
         int n = 0;
-        size_t found;
 
+        while (have < k && item[have] >= 0)
+            have++;
         for (int r = 0; r < w->each; r++)
             if (w->id[user * (size_t)w->each + (size_t)r] >= 0)
                 n += score_items(w, user, r, candidate + n, value + n, place, best);
-        found = sg_topk(place, best, k, value, (size_t)n);
-        for (size_t i = 0; i < k; i++) {
-            w->item[user * k + i] = i < found ? candidate[place[i]] : -1;
-            w->score[user * k + i] = i < found ? best[i] : -INFINITY;
+        n = drop_listed(candidate, value, n, item, have);
+        const size_t found = sg_topk(place, best, k - have, value, (size_t)n);
+        const float down = found && have && best[0] > score[have - 1] ? best[0] - score[have - 1] : 0;
+        for (size_t i = 0; i < found; i++) {
+            item[have + i] = candidate[place[i]];
+            score[have + i] = have ? fminf(best[i] - down, score[have - 1]) : best[i];
         }
     }
 }
@@ -455,8 +497,9 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
     return sg_prior_init(ids, shelf->ids, w->h->n, best, session->pool, sg_graph_arena(g), err);
 }
 
+/* One search of `each` IDs a user, whose items go behind those that the lists have. more (n): might a wider one find others? */
 static sg_status recommend_some(sg_session *session, const sg_histories *h, const sg_filter *f, int each,
-                                int k, int32_t *item, float *score, sg_error *err)
+                                int k, int32_t *item, float *score, bool *more, sg_error *err)
 {
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
@@ -490,31 +533,53 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     w.id = id;
     w.logp = logp;
     w.u = u->data;
-    return fuse(&w, err);
+    if ((st = fuse(&w, err)))
+        return st;
+    for (int b = 0; b < h->n; b++)
+        more[b] = id[(b + 1) * each - 1] >= 0 && item[(size_t)(b + 1) * (size_t)k - 1] < 0;
+    return SG_OK;
 }
 
+/* A list does not depend on how long it is asked to be: the beam is as wide as was said, and only where its IDs hold fewer than k
+ * items, wider ones are searched, twice as wide each time, for what goes behind. */
 sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
                                  int32_t *item, float *score, sg_error *err)
 {
     enum { ROWS = 512 }; /* IDs that are asked for their vectors together */
-    const sg_model *m = session->model;
-    const cobra_config *c = m->config;
-    const int ids = sg_catalogue_items(shelf_of(session)->ids),
-              beam = session->beam ? session->beam : c->beam;
-    const int each = (beam > k ? beam : k) < ids ? (beam > k ? beam : k) : ids,
-              users = each < ROWS ? ROWS / each : 1;
-    sg_status st;
+    const cobra_config *c = session->model->config;
+    const int ids = sg_catalogue_items(shelf_of(session)->ids), own = session->beam ? session->beam : c->beam;
+    const int beam = session->as_wide && k > own ? k : own;
+    bool *more, any = true;
+    sg_status st = SG_OK;
 
     if (session->groups > 1 || session->temperature > 0)
         return sg_fail(err, SG_ERR_USAGE, "cobra: lists cannot be spread (groups) or drawn (temperature)");
-    for (int first = 0; first < h->n; first += users) {
-        const sg_histories part = sg_histories_rows(h, first, h->n - first < users ? h->n - first : users);
-
-        if ((st = recommend_some(session, &part, f, each, k, item + (size_t)first * (size_t)k,
-                                 score + (size_t)first * (size_t)k, err)))
-            return st;
+    if (!(more = sg_alloc_array((size_t)h->n, sizeof *more)))
+        return sg_fail_memory(err, "lists");
+    memset(more, 1, (size_t)h->n * sizeof *more);
+    for (size_t i = 0; i < (size_t)h->n * (size_t)k; i++) {
+        item[i] = -1;
+        score[i] = -INFINITY;
     }
-    return SG_OK;
+    for (int each = beam < ids ? beam : ids; !st && any; each = each < ids / 2 ? 2 * each : ids) {
+        const int most = each < ROWS ? ROWS / each : 1;
+
+        any = false;
+        for (int first = 0, n; !st && first < h->n; first += n ? n : 1) {
+            for (n = 0; first + n < h->n && n < most && more[first + n];)
+                n++;
+            if (!n)
+                continue;
+            const sg_histories part = sg_histories_rows(h, first, n);
+            const size_t at = (size_t)first * (size_t)k;
+
+            st = recommend_some(session, &part, f, each, k, item + at, score + at, more + first, err);
+            for (int i = first; i < first + n; i++)
+                any = (more[i] = more[i] && each < ids) || any;
+        }
+    }
+    sg_free(more);
+    return st;
 }
 
 /* The codes of the ID; then, at the code that follows, which of the items of the ID by their vectors. */
@@ -533,8 +598,8 @@ sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_
     if ((st = decoder_open(&d, session, h, n, err)))
         return st;
     int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
-    float *known = sg_scratch(g, (size_t)n, levels * sizeof *known);
-    if (!id || !known)
+    float *known = sg_scratch(g, (size_t)n, levels * sizeof *known), *cosine = sg_scratch(g, (size_t)d.shelf->n_items, sizeof *cosine);
+    if (!id || !known || !cosine)
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++)
         id[i] = d.shelf->id_of[item[i]];
@@ -546,15 +611,17 @@ sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_
         return st;
     for (int i = 0; i < n; i++) {
         const float *ui = u->data + (size_t)i * dim;
-        float total = 0;
+        const int32_t first = d.shelf->id_offsets[id[i]], same = d.shelf->id_offsets[id[i] + 1] - first;
+        float top;
 
-        for (int32_t k = d.shelf->id_offsets[id[i]]; k < d.shelf->id_offsets[id[i] + 1]; k++)
-            total += expf((float)c->psi * (sg_dot(ui, vector_of(&d, d.shelf->id_items[k]), dim) - 1));
+        for (int32_t j = 0; j < same; j++)
+            cosine[j] = sg_dot(ui, vector_of(&d, d.shelf->id_items[first + j]), dim);
+        const float total = log_total(&top, cosine, same, (float)c->psi);
         for (size_t l = 0; l < all; l++)
             logp[(size_t)i * all + l] = l < levels ? known[(size_t)i * levels + l] : 0;
         if (levels < all)
             logp[(size_t)i * all + levels] =
-                (float)c->psi * (sg_dot(ui, vector_of(&d, item[i]), dim) - 1) - logf(total);
+                (float)c->psi * (sg_dot(ui, vector_of(&d, item[i]), dim) - top) - total;
     }
     return SG_OK;
 }

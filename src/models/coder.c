@@ -434,24 +434,27 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     enum {
         WIDER = 8
     }; /* the second search, against the first: on Beauty 99 of 100 users need 4 times 50 beams */
-    const int beam_asked = session->beam ? session->beam : beam_own;
-    const int beam = beam_asked > k ? beam_asked : k;
-    const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
-    const int items = sg_session_items(session);
-    const int groups = session->groups > 1 ? session->groups : 1;
-    const bool cold = session->offer && session->offer->cold && groups == 1 && sg_cold_quota(session->cold_share, k) > 0;
+    enum {
+        APART = 4
+    }; /* groups, which nothing completes: on Beauty as probable, with the least diversity, as lists that are exact */
+    const int items = sg_session_items(session), groups = session->groups > 1 && session->diversity > 0 ? session->groups : 1;
     const bool drawn = session->temperature > 0;
+    const bool cold = session->offer && session->offer->cold && groups == 1 && sg_cold_quota(session->cold_share, k) > 0;
     const bool by_length = s->spec.length_norm > 0 && !drawn && !cold; /* what is drawn keeps its order, the mix ranks itself */
+    const int beam_asked = session->beam ? session->beam : beam_own;
+    const int block = groups > 1 || (session->as_wide && k > beam_asked) ? k : beam_asked; /* of items that are compared by length */
+    const int wanted = by_length ? (k + block - 1) / block * block : k;
+    const int least = beam_asked > wanted ? beam_asked : wanted;
+    const int beam = groups > 1 && !session->plain && least < items ? (least < items / APART ? APART * least : items) : least;
+    const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
     const bool again = !session->plain && groups == 1 && !drawn && !(cold && s->spec.length_norm > 0);
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
-    const int most = groups > 1     ? (beam + groups - 1) / groups * groups
-                     : wide < items ? wide
-                                    : items; /* prefixes of a user at a level */
+    const int most = wide < items ? wide : items; /* prefixes of a user at a level */
     const float diversity[SG_CATALOGUE_LEVELS_MAX] = {
         session->diversity}; /* first codes keep apart, the others need not */
     float temperature[SG_CATALOGUE_LEVELS_MAX];
     sg_beam_spec spec = {.beam = beam,
-                         .k = by_length ? beam : k,
+                         .k = wanted,
                          .groups = groups,
                          .diversity = diversity,
                          .temperature = drawn ? temperature : NULL,
@@ -497,7 +500,7 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
             spec.draw = draw;
         }
 
-        const size_t here = (size_t)first * (size_t)k, all = (size_t)n * (size_t)beam;
+        const size_t here = (size_t)first * (size_t)k, all = (size_t)n * (size_t)wanted;
         int32_t *found = by_length ? sg_scratch(session->graph, all, sizeof *found) : item + here;
         float *value = by_length ? sg_scratch(session->graph, all, sizeof *value) : score + here;
 
@@ -507,10 +510,10 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
                                  sg_graph_arena(session->graph), err)))
             return st;
         for (size_t i = 0; by_length && i < (size_t)n; i++) {
-            sg_rank_by_length(found + i * (size_t)beam, value + i * (size_t)beam, beam, k, sg_session_catalogue(session),
+            sg_rank_by_length(found + i * (size_t)wanted, value + i * (size_t)wanted, wanted, k, block, sg_session_catalogue(session),
                               s->spec.length_norm);
-            memcpy(item + here + i * (size_t)k, found + i * (size_t)beam, (size_t)k * sizeof *item);
-            memcpy(score + here + i * (size_t)k, value + i * (size_t)beam, (size_t)k * sizeof *score);
+            memcpy(item + here + i * (size_t)k, found + i * (size_t)wanted, (size_t)k * sizeof *item);
+            memcpy(score + here + i * (size_t)k, value + i * (size_t)wanted, (size_t)k * sizeof *score);
         }
         for (size_t i = here; drawn && !cold && s->spec.length_norm > 0 && i < here + (size_t)n * (size_t)k; i++)
             if (item[i] >= 0)

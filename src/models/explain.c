@@ -115,11 +115,14 @@ static sg_status weigh_events(sg_explanation *x, sg_session *s, const sg_histori
                               sg_error *err)
 {
     const size_t events = (size_t)x->n_events;
+    const bool as_wide = s->as_wide;
     variants v;
     sg_status st = variants_new(&v, x, s, h, item, err);
 
+    s->as_wide = true;
     if (st == SG_OK)
         st = sg_session_recommend(s, &v.h, &(sg_filter){.allow = v.allow}, x->n, v.found, v.score, err);
+    s->as_wide = as_wide;
     for (int i = 0; i < x->n && st == SG_OK; i++) {
         float *effect = x->effect + (size_t)i * events;
 
@@ -198,10 +201,10 @@ sg_status sg_explain(sg_explanation *out, sg_session *s, const sg_histories *h, 
         !(x.below = sg_alloc_array(steps, sizeof *x.below)) ||
         (c && s->model->class->path && !(x.logp = sg_alloc_array(steps, sizeof *x.logp))))
         st = sg_fail_memory(err, "explanation");
-    if (st == SG_OK)
-        st = weigh_events(&x, s, h, item, err);
     if (st == SG_OK && c)
         st = follow_paths(&x, s, h, item, err);
+    if (st == SG_OK)
+        st = weigh_events(&x, s, h, item, err);
     if (st)
         sg_explanation_free(&x);
     *out = x;

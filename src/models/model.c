@@ -213,6 +213,11 @@ static void print_shape(sg_buf *b, int rank, const uint64_t *dim)
     sg_buf_putc(b, ')');
 }
 
+bool sg_model_array_has(const sg_model *m, const char *name)
+{
+    return find_array(m, name) != NULL;
+}
+
 sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, const char *name, sg_dtype dtype,
                               int rank, const int64_t *dim, sg_error *err)
 {

@@ -170,6 +170,7 @@ struct sg_session {
     sg_graph *graph;       /* owned; SG_INFER */
     void *state;           /* owned: session_bytes */
     int beam;              /* beams of generative models; 0: their default */
+    bool as_wide;          /* at least as many as the items that are asked for, which are ranked anew or only scored */
     bool plain;            /* they do not search again for what the beam may have missed */
     bool free;             /* role retrieve: they write codes without looking whether they are an item's */
     int groups;            /* above 1: they search in groups whose first codes keep apart ... */
@@ -207,6 +208,7 @@ sg_status sg_model_array_map(sg_model *m, const sg_file_tensor *t, sg_error *err
 /* Finds an array of this dtype and shape (dim -1: any) or says what was found instead. */
 sg_status sg_model_array_need(const sg_model_array **out, const sg_model *m, const char *name, sg_dtype dtype, int rank,
                               const int64_t *dim, sg_error *err);
+bool sg_model_array_has(const sg_model *m, const char *name);
 
 /* Folder: config.json (class, options, counts, receipt), model.safetensors (weights and arrays), items.safetensors (ids),
  * catalogue.bin (semantic IDs), README.md (model card), manifest.json (size and sha256 of each). Written beside and swapped

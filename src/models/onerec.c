@@ -392,7 +392,8 @@ static int by_mass(const void *a, const void *b)
     return x->mass != y->mass ? (x->mass < y->mass ? 1 : -1) : (x->place > y->place) - (x->place < y->place);
 }
 
-/* k items of the slates (beams, items) and, behind them, of the likeliest first ones. all: scratch. */
+/* k items of the slates (beams, items) and, behind them, of the likeliest first ones, n_lead, however long the list; -1 where they have
+ * no more. all: scratch. */
 static void list_items(int32_t *out, float *score, int k, const onerec_config *c, int beams,
                        const int32_t *item, const float *logp, const int32_t *lead, const float *lead_logp,
                        int n_lead, entry *all)
@@ -421,6 +422,54 @@ static void list_items(int32_t *out, float *score, int k, const onerec_config *c
     }
 }
 
+/* Behind what a list (k) has, by what comes next: their scores are moved down below the last of the list. */
+static void append_next(int32_t *item, float *score, int k, const int32_t *next, const float *logp)
+{
+    float down = 0;
+    int n = 0, have;
+
+    while (n < k && item[n] >= 0)
+        n++;
+    have = n;
+    for (int i = 0; i < k && n < k && next[i] >= 0; i++) {
+        int at = 0;
+
+        while (at < have && item[at] != next[i])
+            at++;
+        if (at < have)
+            continue;
+        if (n == have)
+            down = have && logp[i] > score[have - 1] ? logp[i] - score[have - 1] : 0;
+        item[n] = next[i];
+        score[n++] = have ? fminf(logp[i] - down, score[have - 1]) : logp[i];
+    }
+}
+
+/* Lists that the slates do not fill: the rest as list=next has it, whose lists do not depend on their length either. */
+static sg_status fill_up(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score, sg_error *err)
+{
+    const onerec_config *c = session->model->config;
+    const onerec *s = session->model->state;
+    const size_t length = (size_t)k, all = (size_t)h->n * length;
+    int32_t *next;
+    float *logp;
+    size_t full = 0;
+    sg_status st;
+
+    while (full < all && item[full + length - 1] >= 0)
+        full += length;
+    if (full == all)
+        return SG_OK;
+    next = sg_alloc_array(all, sizeof *next);
+    logp = sg_alloc_array(all, sizeof *logp);
+    st = next && logp ? sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, next, logp, err) : sg_fail_memory(err, "lists");
+    for (size_t at = 0; !st && at < all; at += length)
+        append_next(item + at, score + at, k, next + at, logp + at);
+    sg_free(next);
+    sg_free(logp);
+    return st;
+}
+
 static sg_status list_slates(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
                              int32_t *item, float *score, sg_error *err)
 {
@@ -432,8 +481,7 @@ static sg_status list_slates(sg_session *session, const sg_histories *h, const s
                                 .branch = c->branch,
                                 .seen = f && f->seen,
                                 .allow = f ? f->allow : NULL};
-    const int n_lead = k > spec.beams ? k : spec.beams,
-              wide = spec.beams * 2 * spec.branch > n_lead ? spec.beams * 2 * spec.branch : n_lead;
+    const int n_lead = spec.beams, wide = spec.beams * 2 * spec.branch;
     const int users = wide < ROWS ? ROWS / wide : 1;
     const size_t slates = (size_t)users * (size_t)spec.beams, leads = (size_t)users * (size_t)n_lead;
     int32_t *found = sg_alloc_array(slates * (size_t)c->items, sizeof *found),
@@ -461,18 +509,24 @@ static sg_status list_slates(sg_session *session, const sg_histories *h, const s
     sg_free(logp);
     sg_free(lead_logp);
     sg_free(all);
-    return st;
+    return st ? st : fill_up(session, h, f, k, item, score, err);
 }
 
-/* Lists that are spread or drawn go by what comes next. */
+static bool lists_slates(const sg_session *session)
+{
+    return !strcmp(((const onerec_config *)session->model->config)->list, "slates");
+}
+
 static sg_status onerec_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
                                   int32_t *item, float *score, sg_error *err)
 {
     const onerec_config *c = session->model->config;
     const onerec *s = session->model->state;
 
-    if (strcmp(c->list, "slates") != 0 || session->groups > 1 || session->temperature > 0)
+    if (!lists_slates(session))
         return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, item, score, err);
+    if (session->groups > 1 || session->temperature > 0)
+        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); expected list=next");
     return list_slates(session, h, f, k, item, score, err);
 }
 
@@ -480,6 +534,8 @@ static sg_status onerec_score(sg_session *session, const sg_histories *h, float 
 {
     const onerec *s = session->model->state;
 
+    if (lists_slates(session))
+        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
     return sg_coder_score(&s->coder, session, h, scores, err);
 }
 
@@ -488,6 +544,8 @@ static sg_status onerec_path(sg_session *session, const sg_histories *h, const i
 {
     const onerec *s = session->model->state;
 
+    if (lists_slates(session))
+        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: slates give an item its score, no path of codes does: expected list=next to explain");
     return sg_coder_path(&s->coder, session, h, item, n, logp, err);
 }
 

@@ -171,9 +171,14 @@ static sg_status recommend_apart(sg_session *s, const sg_histories *h, const sg_
     const size_t all = (size_t)h->n * (size_t)n;
     int32_t *pool = sg_alloc_array(all, sizeof *pool);
     float *value = sg_alloc_array(all, sizeof *value), *near = sg_alloc_array((size_t)n, sizeof *near);
-    sg_status st = pool && value && near ? recommend(s, h, f, n, pool, value, err) : sg_fail_memory(err, "candidates");
+    const bool as_wide = s->as_wide;
+    sg_status st = pool && value && near ? SG_OK : sg_fail_memory(err, "candidates");
 
     assert(!s->offer); /* added items have no row in m->codes */
+    s->as_wide = true;
+    if (!st)
+        st = recommend(s, h, f, n, pool, value, err);
+    s->as_wide = as_wide;
     for (size_t i = 0; !st && i < (size_t)h->n; i++) {
         int32_t *row = pool + i * (size_t)n;
         float *row_score = value + i * (size_t)n;

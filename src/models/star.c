@@ -320,6 +320,9 @@ sg_status sg_star_need(sg_star *out, const sg_model *m, double weight, sg_error 
     star_config c;
 
     sg_options_init(&c, star_options, sizeof star_options / sizeof *star_options);
+    if (!sg_model_array_has(m, "near.offsets"))
+        return sg_fail(err, SG_ERR_USAGE, "%s: star=%g: expected a model that was trained with star above 0, found one without",
+                       m->class->name, weight);
     out->vote = (sg_sparse_vote){.rows = &out->near, .latest = c.n, .decay = c.decay, .mean = true, .weight = weight};
     return sg_sparse_need(&out->near, m, "near", err);
 }

@@ -1,7 +1,7 @@
 /* handle_rank.c - given items instead of the best of all: their scores, or a list in a new order.
  *
- * The items are the only ones that a request allows, and it asks for as many as there are; a beam is as wide as the list it
- * fills, so generative models score every one of them exactly. Models with the role rank say what probability each task has. */
+ * The items are the only ones that a request allows, and it asks for as many as there are, with a beam as wide: so
+ * generative models score every one of them exactly. Models with the role rank say what probability each task has. */
 #include "serve/server.h"
 
 #include "base/alloc.h"
@@ -46,7 +46,7 @@ static bool take_items(sg_server *s, sg_job *j)
     if (!sg_take_history(s, j))
         return false;
     j->items = items;
-    j->k = (int)json_array_size(items);
+    j->k = j->beam = (int)json_array_size(items);
     j->keep_seen = true;
     j->filtered = true;
     return true;

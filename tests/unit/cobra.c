@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/pool.h"
+#include "models/explain.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -371,6 +372,147 @@ static void star_is_added_to_every_item(void **state)
     tiny_free(&k.t);
 }
 
+/* However much cosines weigh, items of an ID stand in their order, and their shares of the ID's probability sum to one. */
+static void heavy_cosines_keep_their_order(void **state)
+{
+    static const char *const heavy[] = {SMALL "levels=1 tau=1 psi=1000 fuse=id", SMALL "levels=1 tau=1 psi=300 fuse=id",
+                                        SMALL "levels=1 tau=1 psi=1000 fuse=all"};
+    (void)state;
+    kit k;
+    float cosine[ITEMS], sparse[ITEMS], score[ITEMS], logp[ITEMS * 3];
+    int32_t item[ITEMS];
+    sg_error err = {0};
+    sg_session *s;
+
+    kit_init(&k, 20, 9);
+    for (int i = 0; i < ITEMS; i++)
+        item[i] = i;
+    sg_model *only_vector = model_without_positions(&k, SMALL "levels=1 tau=0 psi=1 fuse=all");
+    sg_model *only_id = model_without_positions(&k, SMALL "levels=1 tau=1 psi=0 fuse=all");
+    score_all(only_vector, k.t.item, 4, cosine);
+    score_all(only_id, k.t.item, 4, sparse);
+    for (size_t h = 0; h < sizeof heavy / sizeof *heavy; h++) {
+        sg_model *m = model_without_positions(&k, heavy[h]);
+
+        score_all(m, k.t.item, 4, score);
+        assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+        const sg_histories one = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
+        assert_int_equal(m->class->path(s, &one, item, ITEMS, logp, &err), SG_OK);
+        for (int id = 0; id < ITEMS; id += WIDTH) {
+            double total = 0;
+
+            for (int i = id; i < id + WIDTH; i++) {
+                assert_true(isfinite(score[i]));
+                for (int j = id; j < id + WIDTH; j++)
+                    assert_true(cosine[i] <= cosine[j] || score[i] > score[j]);
+                total += exp((double)score[i] - (double)sparse[i]);
+                assert_true(h == 2 || fabsf(logp[3 * i] + logp[3 * i + 1] - score[i]) < 1e-3f); /* f32, hundreds */
+            }
+            assert_true(h == 2 || fabs(total - 1) < 1e-4);
+        }
+        sg_session_free(s);
+        sg_model_free(m);
+    }
+    sg_model_free(only_vector);
+    sg_model_free(only_id);
+    tiny_free(&k.t);
+}
+
+/* A list of k is the beginning of every longer one, and as long as was asked, whatever the beam. */
+static void a_short_list_begins_every_longer_one(void **state)
+{
+    static const char *const kinds[] = {SMALL "levels=1 fuse=all", SMALL "levels=2 fuse=all",
+                                        SMALL "levels=3 fuse=id softmax=legal prefix_vectors=true",
+                                        SMALL "levels=3 fuse=all star=20 star_text=0", SMALL "levels=2 neighbours=1 fuse=all"};
+    enum { BATCH = 3 };
+    (void)state;
+    kit k;
+
+    kit_init(&k, 20, 9);
+    const sg_histories h = {.n = BATCH, .offsets = (int64_t[]){0, 4, 5, 11}, .item = k.t.item};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        sg_model *m = model_without_positions(&k, kinds[kind]);
+
+        for (int beam = 1; beam <= 4; beam++)
+            for (int seen = 0; seen < 2; seen++) {
+                int32_t all[BATCH * ITEMS], some[BATCH * ITEMS];
+                float score[BATCH * ITEMS], value[BATCH * ITEMS];
+                const sg_filter f = {.seen = seen};
+
+                score_with(m, NULL, &h, &f, beam, ITEMS, all, score);
+                for (int u = 0; u < BATCH; u++) {
+                    int found = 0;
+
+                    for (int i = 0; i < ITEMS; i++) {
+                        found += all[u * ITEMS + i] >= 0;
+                        assert_true(i == 0 || score[u * ITEMS + i] <= score[u * ITEMS + i - 1]);
+                        for (int j = 0; j < i; j++)
+                            assert_true(all[u * ITEMS + i] < 0 || all[u * ITEMS + i] != all[u * ITEMS + j]);
+                    }
+                    assert_true(kind == 4 ? found >= beam : seen ? found < ITEMS : found == ITEMS); /* one of each ID, or all */
+                }
+                for (int n = 1; n < ITEMS; n++) {
+                    score_with(m, NULL, &h, &f, beam, n, some, value);
+                    for (int u = 0; u < BATCH; u++) {
+                        assert_memory_equal(some + u * n, all + u * ITEMS, (size_t)n * sizeof *some);
+                        assert_memory_equal(value + u * n, score + u * ITEMS, (size_t)n * sizeof *value);
+                    }
+                }
+            }
+        sg_model_free(m);
+    }
+    tiny_free(&k.t);
+}
+
+/* Explained are any items, those of IDs that the beam would not reach too. */
+static void explains_more_items_than_the_beam_holds(void **state)
+{
+    (void)state;
+    kit k;
+    float by_item[ITEMS];
+    int32_t item[ITEMS];
+    sg_error err = {0};
+    sg_explanation x;
+    sg_session *s;
+
+    kit_init(&k, 20, 9);
+    sg_model *m = model_without_positions(&k, SMALL "levels=3 beam=2 fuse=all");
+    const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
+    score_all(m, k.t.item, 4, by_item);
+    for (int i = 0; i < ITEMS; i++)
+        item[i] = ITEMS - 1 - i;
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    assert_int_equal(sg_explain(&x, s, &h, item, ITEMS, 2, &err), SG_OK);
+    for (int i = 0; i < ITEMS; i++)
+        assert_float_equal(x.score[i], by_item[item[i]], 1e-5);
+    sg_explanation_free(&x);
+    sg_session_free(s);
+    sg_model_free(m);
+    tiny_free(&k.t);
+}
+
+/* STAR is counted while training: a model without cannot be asked for it later. */
+static void says_that_star_has_to_be_trained(void **state)
+{
+    static const char *const classes[] = {"cobra", "tiger", "sasrec"};
+    (void)state;
+    kit k;
+
+    kit_init(&k, 20, 9);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        sg_error err = {0};
+        char expected[256];
+        sg_model *m = tiny_model(&k.t, classes[i], "dim=16", 3);
+
+        assert_int_equal(sg_options_assign(m->config, m->class->options, m->class->n_options, "star=3", &err), SG_OK);
+        snprintf(expected, sizeof expected, "%s: star=3: expected a model that was trained with star above 0, found one without", classes[i]);
+        assert_int_equal(m->class->ready(m, &err), SG_ERR_USAGE);
+        assert_string_equal(err.message, expected);
+        sg_model_free(m);
+    }
+    tiny_free(&k.t);
+}
+
 /* Nothing is learned against an item that training has not seen: neither its text nor its ID matter. */
 static void unseen_items_are_no_negatives(void **state)
 {
@@ -549,6 +691,10 @@ int main(void)
         cmocka_unit_test(filters_only_remove),
         cmocka_unit_test(hidden_items_take_no_place),
         cmocka_unit_test(star_is_added_to_every_item),
+        cmocka_unit_test(heavy_cosines_keep_their_order),
+        cmocka_unit_test(a_short_list_begins_every_longer_one),
+        cmocka_unit_test(explains_more_items_than_the_beam_holds),
+        cmocka_unit_test(says_that_star_has_to_be_trained),
         cmocka_unit_test(unseen_items_are_no_negatives),
         cmocka_unit_test(a_user_gets_the_same_alone_in_a_batch_and_on_any_threads),
         cmocka_unit_test(says_that_its_lists_are_neither_spread_nor_drawn),

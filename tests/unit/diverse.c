@@ -19,6 +19,7 @@ static int first_codes(const sg_catalogue *c, const int32_t *item, int k)
 static void groups_keep_the_promises(void **state)
 {
     enum { K = 12 };
+    const float none[LEVELS] = {0}, hardly[LEVELS] = {1e-9f, 1e-9f, 1e-9f};
     int spread = 0;
 
     (void)state;
@@ -74,9 +75,51 @@ static void groups_keep_the_promises(void **state)
         search(&s, &spec, USERS, NULL, again, again_score);
         assert_memory_equal(again, usual, sizeof item);
         assert_memory_equal(again_score, usual_score, sizeof score);
+        spec.groups = 4; /* so it is without diversity, and with hardly any but for what is as probable */
+        spec.diversity = none;
+        search(&s, &spec, USERS, NULL, again, again_score);
+        assert_memory_equal(again, usual, sizeof item);
+        assert_memory_equal(again_score, usual_score, sizeof score);
+        spec.diversity = hardly;
+        search(&s, &spec, USERS, NULL, again, again_score);
+        for (int i = 0; i < USERS * K; i++)
+            assert_true(again[i] < 0 ? usual[i] < 0 : fabsf(again_score[i] - usual_score[i]) < 1e-5f);
         close_shop(&s);
     }
     assert_true(spread > 20);
+}
+
+/* The more diversity, the more first codes a list has, and the less probable it is; never fewer than without. */
+static void diversity_spreads_lists(void **state)
+{
+    enum { K = 20, STEPS = 5 };
+    static const float lambda[STEPS] = {0, 0.2f, 0.5f, 0.8f, 2};
+    int codes[STEPS] = {0};
+    double logp[STEPS] = {0};
+
+    (void)state;
+    for (uint64_t id = 0; id < 60; id++) {
+        shop s;
+
+        open_shop(&s, id);
+        for (int step = 0; step < STEPS; step++) {
+            const float diversity[LEVELS] = {lambda[step]};
+            const sg_beam_spec spec = {.beam = 40, .k = K, .groups = 5, .diversity = diversity};
+            float score[USERS * K];
+            int32_t item[USERS * K];
+
+            search(&s, &spec, USERS, NULL, item, score);
+            for (int u = 0; u < USERS; u++)
+                codes[step] += first_codes(s.c, item + u * K, K);
+            for (int i = 0; i < USERS * K; i++)
+                logp[step] += item[i] < 0 ? 0 : (double)score[i];
+        }
+        close_shop(&s);
+    }
+    for (int step = 1; step < STEPS; step++) {
+        assert_true(codes[step] > codes[step - 1]);
+        assert_true(logp[step] < logp[step - 1]);
+    }
 }
 
 static sg_status fixed(void *ctx, const sg_beam_rows *rows, sg_error *err)
@@ -88,7 +131,7 @@ static sg_status fixed(void *ctx, const sg_beam_rows *rows, sg_error *err)
     return SG_OK;
 }
 
-/* By hand: the first group takes code 0; for the second it counts 2 - 1 against 1.9, so it takes code 1. */
+/* By hand: the first group takes code 0, the second code 1; then the first takes 0 0 at 2.5, for the second 0 1 counts 2.4 - 1. */
 static void groups_follow_a_trace(void **state)
 {
     const int32_t codes[] = {0, 0, 0, 1, 1, 0, 1, 1, 2, 0}, size[] = {3, 3};
@@ -110,7 +153,11 @@ static void groups_follow_a_trace(void **state)
     assert_int_equal(sg_beam_search(item, score, c, 1,
                                     &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.05f, 1}},
                                     fixed, NULL, NULL, arena, &err), SG_OK);
-    assert_true(item[0] == 0 && item[1] == 1); /* both groups keep code 0; then code 0 again counts .5 - 1, so code 1 */
+    assert_true(item[0] == 0 && item[1] == 1); /* 2.5, then 0 1 at 2.4 - .05, 1 0 at 2.4 - 1, 1 1 at 2.3 */
+    assert_int_equal(sg_beam_search(item, score, c, 1,
+                                    &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.2f, 0}},
+                                    fixed, NULL, NULL, arena, &err), SG_OK);
+    assert_true(item[0] == 0 && item[1] == 2); /* the first code counts at the second level too: 0 1 at 2.4 - .2, 1 0 at 2.4 */
     assert_int_equal(sg_beam_search(item, score, c, 1, &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .complete = 8,
                                                                        .diversity = diversity},
                                     fixed, NULL, NULL, arena, &err), SG_ERR_USAGE);
@@ -122,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_keep_the_promises),
+        cmocka_unit_test(diversity_spreads_lists),
         cmocka_unit_test(groups_follow_a_trace),
     };
 

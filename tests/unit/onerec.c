@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "models/align.h"
+#include "models/explain.h"
 #include "models/reward.h"
 #include "scratch.h"
 
@@ -228,6 +229,77 @@ static void lists_have_k_different_items(void **state)
         sg_session_free(s);
         sg_model_free(m);
     }
+    tiny_free(&t);
+}
+
+/* However long lists are: with beam=3 the slates and the first items fill a few places, what comes next the others. */
+static void a_short_list_begins_every_longer_one(void **state)
+{
+    enum { BATCH = 3 };
+    static const char *const kinds[] = {SMALL "list=slates beam=3 branch=2", SMALL "list=slates beam=1 branch=1 items=2",
+                                        SMALL "list=slates beam=5 items=1", SMALL "list=next beam=2"};
+    (void)state;
+    tiny t;
+
+    tiny_new(&t, USERS, ITEMS, 12, 4);
+    const sg_histories h = {.n = BATCH, .offsets = (int64_t[]){0, 4, 4, 9}, .item = t.item};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        int32_t all[BATCH * ITEMS], some[BATCH * ITEMS];
+        float score[BATCH * ITEMS], value[BATCH * ITEMS];
+        sg_error err = {0};
+        sg_session *s;
+        sg_model *m = tiny_model(&t, "onerec", kinds[kind], 3);
+
+        assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+        assert_int_equal(sg_session_recommend(s, &h, NULL, ITEMS, all, score, &err), SG_OK);
+        for (int i = 0; i < BATCH * ITEMS; i++)
+            assert_true(all[i] >= 0 && (i % ITEMS == 0 || score[i] <= score[i - 1]));
+        for (int n = 1; n < ITEMS; n++) {
+            assert_int_equal(sg_session_recommend(s, &h, NULL, n, some, value, &err), SG_OK);
+            for (int u = 0; u < BATCH; u++) {
+                assert_memory_equal(some + u * n, all + u * ITEMS, (size_t)n * sizeof *some);
+                for (int i = 0; i < n; i++) /* of list=next a wider batch is another product */
+                    assert_float_equal(value[u * n + i], score[u * ITEMS + i], 1e-5);
+            }
+        }
+        sg_session_free(s);
+        sg_model_free(m);
+    }
+    tiny_free(&t);
+}
+
+/* What a list of slates cannot do is said, not done with other lists. */
+static void says_what_lists_of_slates_cannot(void **state)
+{
+    (void)state;
+    static const char *const spread = "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); expected list=next";
+    sg_error err = {0};
+    int32_t item[4];
+    float score[ITEMS];
+    sg_explanation x;
+    sg_session *s;
+    tiny t;
+
+    tiny_new(&t, USERS, ITEMS, 12, 4);
+    sg_model *m = tiny_model(&t, "onerec", SMALL "list=slates", 3);
+    const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = t.item};
+    assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+    s->temperature = 1;
+    assert_int_equal(sg_session_recommend(s, &h, NULL, 4, item, score, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, spread);
+    s->temperature = 0;
+    s->groups = 2;
+    s->diversity = 0.5f;
+    assert_int_equal(sg_session_recommend(s, &h, NULL, 4, item, score, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, spread);
+    s->groups = 0;
+    assert_int_equal(sg_session_recommend(s, &h, NULL, 4, item, score, &err), SG_OK);
+    assert_int_equal(sg_explain(&x, s, &h, item, 4, 2, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "onerec: list=slates: slates give an item its score, no path of codes does: expected list=next to explain");
+    assert_int_equal(m->class->score(s, &h, score, &err), SG_ERR_USAGE);
+    assert_string_equal(err.message, "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
+    sg_session_free(s);
+    sg_model_free(m);
     tiny_free(&t);
 }
 
@@ -595,6 +667,8 @@ int main(void)
         cmocka_unit_test(slates_are_scored_as_they_are_learned),
         cmocka_unit_test(wide_searches_find_the_best),
         cmocka_unit_test(slates_end_where_nothing_is_left),
+        cmocka_unit_test(a_short_list_begins_every_longer_one),
+        cmocka_unit_test(says_what_lists_of_slates_cannot),
         cmocka_unit_test(lists_have_k_different_items),
         cmocka_unit_test(gradients_are_right),
         cmocka_unit_test(balance_brings_experts_back),

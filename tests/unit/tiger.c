@@ -137,6 +137,43 @@ static void share_leaves(tiny *t, int turned)
     }
 }
 
+/* The first items of a list do not depend on how many follow, also where a beam of three is compared by length. */
+static void a_short_list_begins_every_longer_one(void **state)
+{
+    enum { ITEMS = 24, BATCH = 3 };
+    static const char *const kinds[] = {SMALL "beam=3", SMALL "beam=3 length_norm=1", SMALL "beam=5 length_norm=1",
+                                        SMALL "beam=3 length_norm=0.5 softmax=legal"};
+    (void)state;
+    tiny t;
+
+    tiny_new(&t, 20, ITEMS, 9, 6);
+    tiny_let_end(&t);
+    const sg_histories h = {.n = BATCH, .offsets = (int64_t[]){0, 4, 6, 11}, .item = t.item};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        int32_t all[BATCH * ITEMS], some[BATCH * ITEMS];
+        float score[BATCH * ITEMS], value[BATCH * ITEMS];
+        sg_error err = {0};
+        sg_session *s;
+        sg_model *m = tiny_model(&t, "tiger", kinds[kind], 5);
+
+        assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
+        assert_int_equal(sg_session_recommend(s, &h, NULL, ITEMS, all, score, &err), SG_OK);
+        for (int i = 0; i < BATCH * ITEMS; i++)
+            assert_true(all[i] >= 0 && (i % ITEMS == 0 || score[i] <= score[i - 1]));
+        for (int n = 1; n < ITEMS; n++) {
+            assert_int_equal(sg_session_recommend(s, &h, NULL, n, some, value, &err), SG_OK);
+            for (int u = 0; u < BATCH; u++)
+                for (int i = 0; i < n; i++) {
+                    assert_int_equal(some[u * n + i], all[u * ITEMS + i]);
+                    assert_float_equal(value[u * n + i], score[u * ITEMS + i], 1e-5);
+                }
+        }
+        sg_session_free(s);
+        sg_model_free(m);
+    }
+    tiny_free(&t);
+}
+
 /* leaf=shared: what is learned is all codes but the digit; an item's score is theirs and its share of the events of its leaf; digits
  * could be any; lists hold every item once, as exact scores have it. */
 static void leaves_may_be_shared(void **state)
@@ -468,6 +505,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_pass_over_a_user_equals_its_prefixes),
         cmocka_unit_test(scores_may_be_per_code),
+        cmocka_unit_test(a_short_list_begins_every_longer_one),
         cmocka_unit_test(leaves_may_be_shared),
         cmocka_unit_test(prefix_training_equals_decoding),
         cmocka_unit_test(decoding_gives_every_item_once_and_probabilities_add_up),
