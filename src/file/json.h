@@ -22,7 +22,8 @@ size_t sg_json_weight(sg_bytes text);
 #define SG_JSON_WEIGHT_SMALL ((size_t)48 << 20)
 sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, const char *name, sg_error *err);
 
-/* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
+/* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". Integers that int64_t does not
+ * hold are reals. */
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */
 /* The next value of a file that has one a line, without the empty lines; NULL at the end. where: "FILE:LINE" of it, for messages. */
