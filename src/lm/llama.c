@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_MOST = 64 << 20, TEMPLATE_MOST = 1 << 20 };
@@ -138,12 +139,13 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
         (st = read_int(&c->layers, config, "num_hidden_layers", 1000, where, err)) ||
         (st = read_int(&c->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
         (st = read_int(&c->ffn, config, "intermediate_size", 1 << 20, where, err)) ||
-        (st = read_int(&c->vocab, config, "vocab_size", 1 << 24, where, err)) ||
-        (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err)))
+        (st = read_int(&c->vocab, config, "vocab_size", 1 << 24, where, err)))
         return st;
+    c->places = qwen2 || qwen3 ? 32768 : 2048; /* what transformers takes where a config says nothing */
     c->kv_heads = c->heads;
     c->head_dim = c->dim / c->heads;
-    if ((has(config, "num_key_value_heads") &&
+    if ((has(config, "max_position_embeddings") && (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err))) ||
+        (has(config, "num_key_value_heads") &&
          (st = read_int(&c->kv_heads, config, "num_key_value_heads", c->heads, where, err))) ||
         (has(config, "head_dim") && (st = read_int(&c->head_dim, config, "head_dim", 1 << 12, where, err))) ||
         (has(config, "rms_norm_eps") && (st = sg_json_need_real(&eps, config, "rms_norm_eps", where, err))) ||
@@ -332,6 +334,40 @@ static sg_status load_layer(const loader *l, sg_llama_layer *y)
     return SG_OK;
 }
 
+static bool is_part(const loader *l, const char *tensor, const char *format, const char *ending)
+{
+    char name[128];
+
+    return format && strcmp(tensor, full(l, name, format, ending)) == 0;
+}
+
+/* Whether a tensor of a layer, or a bias, is one that load_layer reads, or a table that follows from the config. */
+static bool is_known(const void *ctx, const char *tensor)
+{
+    loader l = *(const loader *)ctx;
+    const sg_llama_config *c = &l.m->config;
+    const naming *n = l.names;
+    const bool gguf = n == &names_gguf;
+    const char *const always[] = {n->norm_self, n->norm_ffn, n->q, n->k, n->v, n->o, n->gate, n->up, n->down, c->qk_norm ? n->q_norm : NULL,
+                                  c->qk_norm ? n->k_norm : NULL, gguf ? "blk.%d.attn_rot_embd" : NULL};
+    const char *const biased[] = {n->q, n->k, n->v};
+    const char *layers = gguf ? "blk." : "model.layers." + l.skip, *dot = strrchr(tensor, '.');
+    const size_t before = strlen(layers);
+
+    if (strncmp(tensor, layers, before) != 0)
+        return !dot || strcmp(dot, ".bias") != 0;
+    l.i = (int)strtol(tensor + before, NULL, 10);
+    if (l.i < 0 || l.i >= c->layers)
+        return false;
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (is_part(&l, tensor, always[i], ".weight"))
+            return true;
+    for (size_t i = 0; c->qkv_bias && i < sizeof biased / sizeof *biased; i++)
+        if (is_part(&l, tensor, biased[i], ".bias"))
+            return true;
+    return !gguf && is_part(&l, tensor, "model.layers.%d.self_attn.rotary_emb", ".inv_freq");
+}
+
 static sg_status load_all(sg_llama *m, sg_error *err)
 {
     const sg_llama_config *c = &m->config;
@@ -357,7 +393,7 @@ static sg_status load_all(sg_llama *m, sg_error *err)
                            sg_weights_name(m->weights));
     for (l.i = 0; l.i < c->layers && !st; l.i++)
         st = load_layer(&l, &m->layer[l.i]);
-    return st;
+    return st ? st : sg_weights_check(m->weights, is_known, &l, err);
 }
 
 sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t,
