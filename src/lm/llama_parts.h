@@ -10,12 +10,17 @@ typedef struct sg_llama_layer {
     sg_matrix q, k, v, o, gate, up, down;
 } sg_llama_layer;
 
+typedef struct sg_chat_texts { /* owned, or NULL: not in the files */
+    char *template;            /* in Jinja */
+    char *bos, *eos;           /* tokens as they are spelled */
+} sg_chat_texts;
+
 struct sg_llama {
     sg_llama_config config;
     const sg_weights *weights;
     const sg_tokenizer *tokenizer; /* NULL: none */
     bool owned;                    /* both are ours */
-    char *chat;                    /* owned, or NULL */
+    sg_chat_texts chat;
     sg_params params;              /* norms, biases, dense matrices */
     sg_llama_layer *layer;         /* owned */
     sg_param *norm;
