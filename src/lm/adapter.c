@@ -191,8 +191,10 @@ static sg_status check_start(const json_t *o, const char *path, sg_error *err)
 
     for (size_t i = 0; name && i < sizeof changes / sizeof *changes; i++)
         if (strncasecmp(name, changes[i], strlen(changes[i])) == 0)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: 'init_lora_weights': %.40s changes the model's own weights, which is not read; expected an adapter "
-                           "saved with path_initial_model_for_weight_conversion", path, name);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: 'init_lora_weights': %.40s changes the model's own weights, which is not read; expected an adapter saved with "
+                           "path_initial_model_for_weight_conversion",
+                           path, name);
     return SG_OK;
 }
 

@@ -109,8 +109,8 @@ static sg_status keep(maker *k)
 
 /* ---- conversations ---------------------------------------------------------------------------------------------------------- */
 
-/* What the model is given before turn `at`, then that turn as its template writes it, and its end. Turns of the assistant before it count, too, where the
- * tokens before them are those that they were given: at a seam a tokenizer may join what the model itself would write apart. */
+/* What the model is given before turn `at`, then that turn as its template writes it, and its end. Turns of the assistant before it count, too,
+ * where the tokens before them are those that they were given: at a seam a tokenizer may join what the model itself would write apart. */
 static sg_status conversation(maker *k, const sg_turn *turn, size_t at)
 {
     sg_token_list before = {0};

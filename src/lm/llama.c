@@ -351,7 +351,7 @@ static bool is_known(const void *ctx, const char *tensor)
     const char *const always[] = {n->norm_self, n->norm_ffn, n->q, n->k, n->v, n->o, n->gate, n->up, n->down, c->qk_norm ? n->q_norm : NULL,
                                   c->qk_norm ? n->k_norm : NULL, gguf ? "blk.%d.attn_rot_embd" : NULL};
     const char *const biased[] = {n->q, n->k, n->v};
-    const char *layers = gguf ? "blk." : "model.layers." + l.skip, *dot = strrchr(tensor, '.');
+    const char *layers = gguf ? "blk." : &"model.layers."[l.skip], *dot = strrchr(tensor, '.');
     const size_t before = strlen(layers);
 
     if (strncmp(tensor, layers, before) != 0)

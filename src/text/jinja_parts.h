@@ -9,7 +9,18 @@
 enum { SG_JINJA_DEPTH = 64, SG_JINJA_STEPS = 20000000, SG_JINJA_ARGS = 8 };
 #define SG_JINJA_BYTES ((size_t)256 << 20)
 
-typedef enum sg_jinja_type { SG_J_TEXT, SG_J_OPEN_VAR, SG_J_CLOSE_VAR, SG_J_OPEN_BLOCK, SG_J_CLOSE_BLOCK, SG_J_NAME, SG_J_STRING, SG_J_INT, SG_J_OP, SG_J_END } sg_jinja_type;
+typedef enum sg_jinja_type {
+    SG_J_TEXT,
+    SG_J_OPEN_VAR,
+    SG_J_CLOSE_VAR,
+    SG_J_OPEN_BLOCK,
+    SG_J_CLOSE_BLOCK,
+    SG_J_NAME,
+    SG_J_STRING,
+    SG_J_INT,
+    SG_J_OP,
+    SG_J_END
+} sg_jinja_type;
 
 typedef struct sg_jinja_token {
     sg_jinja_type type;
@@ -20,7 +31,18 @@ typedef struct sg_jinja_token {
     uint32_t close; /* OPEN_BLOCK of if, for, macro, set: that of the end */
 } sg_jinja_token;
 
-typedef enum sg_jinja_kind { SG_J_UNDEFINED, SG_J_NONE, SG_J_BOOL, SG_J_NUMBER, SG_J_STR, SG_J_LIST, SG_J_DICT, SG_J_LOOP, SG_J_MACRO, SG_J_GLOBAL } sg_jinja_kind;
+typedef enum sg_jinja_kind {
+    SG_J_UNDEFINED,
+    SG_J_NONE,
+    SG_J_BOOL,
+    SG_J_NUMBER,
+    SG_J_STR,
+    SG_J_LIST,
+    SG_J_DICT,
+    SG_J_LOOP,
+    SG_J_MACRO,
+    SG_J_GLOBAL
+} sg_jinja_kind;
 
 struct sg_jinja_list;
 typedef struct sg_jinja_value {

@@ -237,7 +237,8 @@ static sg_jinja_value turns_of(sg_jinja *j, const sg_jinja_vars *v)
             break;
         memset(said, (int)(1 + i % 255), text.size);
         sg_jinja_put(j, turn, sg_jinja_text("role"), sg_jinja_text(v->turn[i].role));
-        sg_jinja_put(j, turn, sg_jinja_text("content"), (sg_jinja_value){.kind = SG_J_STR, .s = {text.size ? text.data : "", text.size}, .said = said});
+        sg_jinja_put(j, turn, sg_jinja_text("content"),
+                     (sg_jinja_value){.kind = SG_J_STR, .s = {text.size ? text.data : "", text.size}, .said = said});
         sg_jinja_append(j, list, turn);
     }
     return list;

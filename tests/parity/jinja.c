@@ -42,7 +42,8 @@ static void check_run(const json_t *talks, const char *template, const json_t *r
     if (!json_is_string(want)) {
         assert_int_equal(st, SG_ERR_FORMAT);
         assert_non_null(strstr(err.message, json_string_value(json_object_get(want, "refuses"))));
-    } else if (st || out.text.size != json_string_length(want) || (out.text.size && memcmp(out.text.data, json_string_value(want), out.text.size) != 0)) {
+    } else if (st || out.text.size != json_string_length(want) ||
+               (out.text.size && memcmp(out.text.data, json_string_value(want), out.text.size) != 0)) {
         fail_msg("%.60s, talk %zu: expected '%s', found '%s' %s", template, i, json_string_value(want), out.text.data, err.message);
     }
     assert_true(st || out.said.size == out.text.size);
@@ -79,7 +80,8 @@ static void bytes_know_who_said_them(void **state)
 {
     (void)state;
     static const char template[] = "{% macro m(x) %}<{{ x | upper }}>{% endmacro %}{% set b %}({{ messages[0].content[1:] }}){% endset %}"
-                                   "a{{ messages[1].content.strip() + 'b' }}{{ m(messages[0].content) }}{{ b }}{{ ['x', messages[1]['content']] | join('-') }}";
+                                   "a{{ messages[1].content.strip() + 'b' }}{{ m(messages[0].content) }}{{ b }}"
+                                   "{{ ['x', messages[1]['content']] | join('-') }}";
     static const char text[] = "atwob<ONE>(ne)x- two ", said[] = "022200111001100022222";
     sg_jinja_out out;
     sg_error err;
@@ -119,7 +121,8 @@ static void what_is_not_known_is_named(void **state)
         {"{% set r = range(5000) %}{% for a in r %}{% for b in r %}{% endfor %}{% endfor %}", "line 1: takes more than 20000000 steps"},
         {"{% set ns = namespace(a='x' ) %}{% for a in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}", "line 1: takes more than 256 MiB"},
         {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "line 1: too deep"},
-        {"{{ ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1)))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))) }}",
+        {"{{ (((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
+         "1)))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))) }}",
          "line 1: too deep"},
         {"\xff", "line 1: expected text in UTF-8"},
     };
