@@ -80,7 +80,8 @@ static inline sg_llama *kit_model(void)
     FUZZ_CHECK(!sg_tensors_parse(&tensors, (sg_bytes){file.data, file.size}, "kit", NULL)); /* file: kept */
     FUZZ_CHECK(!sg_weights_over(&w, tensors, NULL, NULL));
     FUZZ_CHECK(!sg_llama_over(&model, &config, w, kit_tokenizer(), NULL));
-    FUZZ_CHECK((model->chat = sg_strdup("<|im_start|>")));
+    FUZZ_CHECK((model->chat.template = sg_strdup("{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+                                                 "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")));
     sg_buf_free(&head);
     return model;
 }

@@ -19,7 +19,6 @@
 static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, bool think, sg_error *err)
 {
     sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
-    sg_status st;
 
     if (m->t5 && (chat || p->system))
         return sg_fail(err, SG_ERR_USAGE, "chat: expected a decoder, found a T5");
@@ -27,10 +26,8 @@ static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_pr
         return sg_fail(err, SG_ERR_USAGE, "system: expected with chat only");
     if (!chat && !think)
         return sg_fail(err, SG_ERR_USAGE, "think: expected with chat only");
-    if (chat) {
-        st = sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, err);
-        return st || think ? st : sg_chat_no_thinking(out, m->llama, err);
-    }
+    if (chat)
+        return sg_chat_tokens(out, m->llama, turns + !p->system, p->system ? 2 : 1, think, err);
     return sg_text_tokens(out, api_writer_tokenizer(m), api_bytes(p->text), false, err);
 }
 

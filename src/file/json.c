@@ -59,11 +59,65 @@ sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, co
     return sg_json_parse(out, text, name, err);
 }
 
+/* Whether a number is an integer beyond int64_t. */
+static bool is_too_big(const char *s, size_t n)
+{
+    static const char most[] = "9223372036854775807";
+    const size_t digits = sizeof most - 1;
+
+    if (n && *s == '-') {
+        s++;
+        n--;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+    return n > digits || (n == digits && memcmp(s, most, n) > 0);
+}
+
+/* The text with ".0" behind integers beyond int64_t, which jansson refuses: reals then. */
+static void put_reals(sg_buf *out, sg_bytes text)
+{
+    size_t from = 0;
+
+    for (size_t i = 0; i < text.size;) {
+        const size_t begin = i++;
+
+        if (text.data[begin] == '"') {
+            i = string_end(text, i);
+            continue;
+        }
+        while (i < text.size && memchr("+-.eE0123456789", text.data[i - 1], 15) && memchr("+-.eE0123456789", text.data[i], 15))
+            i++;
+        if (!is_too_big(text.data + begin, i - begin))
+            continue;
+        sg_buf_add(out, text.data + from, i - from);
+        sg_buf_puts(out, ".0");
+        from = i;
+    }
+    sg_buf_add(out, text.data + from, text.size - from);
+}
+
+/* What int64_t does not hold is a real: others write 1000000000000000019884624838656 for "no end". */
+static json_t *load(sg_bytes text, size_t flags, json_error_t *e)
+{
+    json_t *out = json_loadb(text.data, text.size, flags, e);
+    sg_buf reals = {0};
+
+    if (out || json_error_code(e) != json_error_numeric_overflow)
+        return out;
+    put_reals(&reals, text);
+    if (!reals.failed)
+        out = json_loadb(reals.data, reals.size, flags, e);
+    sg_buf_free(&reals);
+    return out;
+}
+
 sg_status sg_json_parse_by(json_t **out, sg_bytes text, size_t flags, const char *name, sg_error *err)
 {
     json_error_t e;
 
-    *out = json_loadb(text.data, text.size, flags | JSON_DECODE_ANY, &e);
+    *out = load(text, flags | JSON_DECODE_ANY, &e);
     if (*out)
         return SG_OK;
     if (json_error_code(&e) == json_error_out_of_memory || !*e.text) /* jansson often says nothing then */

@@ -22,10 +22,11 @@ size_t sg_json_weight(sg_bytes text);
 #define SG_JSON_WEIGHT_SMALL ((size_t)48 << 20)
 sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, const char *name, sg_error *err);
 
-/* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". */
+/* Duplicate keys, broken UTF-8 and anything after the value are errors: "config.json:3:14: expected ...". Integers that int64_t does not
+ * hold are reals. */
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err);
-/* Of strangers who write JSON as well as they can: a byte order mark before it, keys twice (the last one counts), integers of 19 digits and
- * more (they become reals), U+0000 in strings (so mind their lengths), bytes that are no UTF-8 and halves of surrogate pairs (U+FFFD). */
+/* Of strangers who write JSON as well as they can: a byte order mark before it, keys twice (the last one counts),
+ * U+0000 in strings (so mind their lengths), bytes that are no UTF-8 and halves of surrogate pairs (U+FFFD). */
 sg_status sg_json_parse_foreign(json_t **out, sg_bytes text, const char *name, sg_error *err);
 sg_status sg_json_parse_by(json_t **out, sg_bytes text, size_t flags, const char *name, sg_error *err); /* the two above: jansson's flags */
 sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_error *err); /* also .gz, .zst */

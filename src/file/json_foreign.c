@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { INTEGER_DIGITS = 19 /* so many may be more than an integer holds */ };
-
 /* The code unit that \uXXXX spells at `at`; -1: there is none. */
 static int code_unit(const char *text, size_t size, size_t at)
 {
@@ -37,21 +35,6 @@ static size_t mend_escape(char *text, size_t size, size_t at)
     return at + 2;
 }
 
-/* Behind the number that has a digit at `at`; one of many digits alone gets an exponent in place of its last two. */
-static size_t mend_number(char *text, size_t size, size_t at)
-{
-    size_t end = at;
-
-    while (end < size && text[end] >= '0' && text[end] <= '9')
-        end++;
-    if (end - at < INTEGER_DIGITS || (end < size && strchr(".eE", text[end]) && text[end]))
-        while (end < size && text[end] && strchr("0123456789.eE+-", text[end]))
-            end++;
-    else
-        memcpy(text + end - 2, "e2", 2);
-    return end;
-}
-
 /* No text becomes longer or shorter, so that places in messages stay right. */
 static void mend(char *text, size_t size)
 {
@@ -60,8 +43,6 @@ static void mend(char *text, size_t size)
     for (size_t at = 0; at < size;) {
         if (quoted && text[at] == '\\') {
             at = mend_escape(text, size, at);
-        } else if (!quoted && text[at] >= '0' && text[at] <= '9') {
-            at = mend_number(text, size, at);
         } else {
             quoted = quoted != (text[at] == '"');
             at++;

@@ -1,4 +1,4 @@
-/* json_reader.c - RFC 8259, with the limits of jansson: 2,048 deep, integers of 64 bits, reals that are finite, no \u0000. */
+/* json_reader.c - RFC 8259, with the limits of json.c: 2,048 deep, integers beyond 64 bits as reals, reals that are finite, no \u0000. */
 #include "file/json_reader.h"
 
 #include "base/alloc.h"
@@ -311,9 +311,10 @@ static sg_status read_number(sg_json_reader *r, sg_error *err)
     }
     r->string = (sg_bytes){r->text.data + r->at, i - r->at};
     r->at = i;
-    r->step = real ? SG_JSON_STEP_REAL : SG_JSON_STEP_INTEGER;
-    if (!real)
-        return integer_of(&r->integer, r->string) ? SG_OK : fail(r, i - 1, "expected an integer of at most 64 bits", err);
+    r->step = SG_JSON_STEP_INTEGER;
+    if (!real && integer_of(&r->integer, r->string))
+        return SG_OK;
+    r->step = SG_JSON_STEP_REAL; /* as sg_json_parse has integers of more than 64 bits */
     if (!power && r->string.size < SHORT)
         return SG_OK;
     if (r->string.size > NUMBER_MAX)

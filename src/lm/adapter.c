@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define BEFORE SG_ADAPTER_BEFORE
 static const char prompt_name[] = "prompt_embeddings";
@@ -202,10 +203,26 @@ static bool nothing(const json_t *o, const char *key)
            (json_is_array(v) && json_array_size(v) == 0) || (json_is_string(v) && strcmp(json_string_value(v), "none") == 0);
 }
 
+/* PEFT (0.21) takes out of the model's weights, when it loads such an adapter, what these put into the parts at first: without that the
+ * numbers would be wrong. true, false, gaussian, orthogonal, eva and mica leave the weights alone. */
+static sg_status check_start(const json_t *o, const char *path, sg_error *err)
+{
+    static const char *const changes[] = {"pissa", "corda", "olora", "loftq", "lora_ga", "kasa"};
+    const char *name = json_string_value(json_object_get(o, "init_lora_weights"));
+
+    for (size_t i = 0; name && i < sizeof changes / sizeof *changes; i++)
+        if (strncasecmp(name, changes[i], strlen(changes[i])) == 0)
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: 'init_lora_weights': %.40s changes the model's own weights, which is not read; expected an adapter saved with "
+                           "path_initial_model_for_weight_conversion",
+                           path, name);
+    return SG_OK;
+}
+
 static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *path, sg_error *err)
 {
-    static const char *const unknown[] = {"use_dora", "bias", "modules_to_save", "alpha_pattern",
-                                          "fan_in_fan_out", "layer_replication", "lora_bias"};
+    static const char *const unknown[] = {"use_dora", "bias", "modules_to_save", "alpha_pattern", "fan_in_fan_out", "layer_replication",
+                                          "lora_bias", "kasa_config", "use_qalora", "alora_invocation_tokens", "arrow_config", "use_bdlora"};
     int64_t rank;
     sg_status st;
 
@@ -213,7 +230,7 @@ static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *pa
         if (!nothing(o, unknown[i]))
             return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected nothing, found %s", path, unknown[i],
                            sg_json_describe(json_object_get(o, unknown[i]), (char[64]){0}));
-    if ((st = sg_json_need_int(&rank, o, "r", 1, RANK_MOST, path, err)) ||
+    if ((st = check_start(o, path, err)) || (st = sg_json_need_int(&rank, o, "r", 1, RANK_MOST, path, err)) ||
         (st = sg_json_need_real(&c->alpha, o, "lora_alpha", path, err)) ||
         (!nothing(o, "lora_dropout") && (st = sg_json_need_real(&c->dropout, o, "lora_dropout", path, err))))
         return st;

@@ -61,7 +61,7 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
     int64_t pad = 0;
     sg_status st;
 
-    *out = (sg_bert_config){0};
+    *out = (sg_bert_config){.places = 512}; /* as transformers has it where a config says nothing */
     if ((st = sg_json_need_string(&type, config, "model_type", where, err)))
         return st;
     if (strcmp(type, "bert") != 0 && strcmp(type, "roberta") != 0 && strcmp(type, "xlm-roberta") != 0)
@@ -73,12 +73,15 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
         (st = read_size(&out->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
         (st = read_size(&out->ffn, config, "intermediate_size", 1 << 20, where, err)) ||
         (st = read_size(&out->vocab, config, "vocab_size", 1 << 24, where, err)) ||
-        (st = read_size(&out->places, config, "max_position_embeddings", 1 << 20, where, err)) ||
+        (json_object_get(config, "max_position_embeddings") &&
+         (st = read_size(&out->places, config, "max_position_embeddings", 1 << 20, where, err))) ||
         (st = read_size(&out->types, config, "type_vocab_size", 1 << 10, where, err)) ||
         (st = read_act(&out->act, config, where, err)) ||
         (json_object_get(config, "layer_norm_eps") &&
          (st = sg_json_need_real(&eps, config, "layer_norm_eps", where, err))))
         return st;
+    if (json_is_true(json_object_get(config, "is_decoder")))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'is_decoder': expected false, an encoder in which all tokens see each other, found true", where);
     if (out->dim % out->heads)
         return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d",
                        where, out->heads, out->dim);
@@ -261,6 +264,39 @@ sg_status sg_bert_learn(sg_bert *b, sg_error *err)
     return sg_params_need_grads(&b->params, err);
 }
 
+typedef struct names { /* of the tensors that were read */
+    char (*list)[160]; /* owned */
+    size_t n;
+    bool gguf;
+} names;
+
+/* A layer's tensors are all read; pooler and heads stand outside of layers. */
+static bool is_known(const void *ctx, const char *tensor)
+{
+    const names *k = ctx;
+
+    if (k->gguf ? strncmp(tensor, "blk.", 4) != 0 : !strstr(tensor, "encoder.layer."))
+        return true;
+    for (size_t i = 0; i < k->n; i++)
+        if (strcmp(k->list[i], tensor) == 0)
+            return true;
+    return false;
+}
+
+static sg_status check_all_used(const sg_bert *b, const sg_weights *w, sg_error *err)
+{
+    names k = {sg_alloc_zero(b->params.n, sizeof *k.list), b->params.n, sg_weights_gguf(w) != NULL};
+    sg_status st;
+
+    if (!k.list)
+        return sg_fail_memory(err, "names of weights");
+    for (size_t i = 0; i < k.n; i++)
+        sg_bert_file_name(k.list[i], w, b->params.list[i]);
+    st = sg_weights_check(w, is_known, &k, err);
+    sg_free(k.list);
+    return st;
+}
+
 sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *w, sg_error *err)
 {
     sg_bert *b = out;
@@ -279,6 +315,8 @@ sg_status sg_bert_open(sg_bert *out, const sg_bert_config *c, const sg_weights *
         st = sg_fail_memory(err, "weights");
     for (size_t i = 0; !st && i < b->params.n; i++)
         st = load(w, b->params.list[i], err);
+    if (!st)
+        st = check_all_used(b, w, err);
     if (st)
         sg_bert_close(b);
     return st;

@@ -1,35 +1,13 @@
-/* chat.c - conversations in the forms of some chat models:
- *
- *   ChatML   <|im_start|>ROLE \n TEXT <|im_end|> \n                              a turn, then <|im_start|>assistant \n
- *   Llama 3  <|begin_of_text|>, then <|start_header_id|>ROLE<|end_header_id|> \n\n TEXT <|eot_id|>, TEXT without white space around it
- *   GritLM   <s>, then <|user|> \n TEXT \n <|assistant|> \n TEXT </s> \n, the names of turns being text and no tokens
- *
- * A template in a model's file is a program in Jinja; known ones are recognised by what they contain, and written out here. */
+/* chat.c - conversations as a model's own chat template writes them. The template, a program in Jinja, is run (text/jinja.c); what people said
+ * is known byte by byte in what it writes, and never read as a special token. */
 #define _GNU_SOURCE /* memmem */
 #include "lm/chat.h"
 
 #include "base/alloc.h"
+#include "base/utf8.h"
+#include "text/jinja.h"
 
 #include <string.h>
-
-#define SPACES    " \t\n\v\f\r"
-#define USER      "<|user|>"
-#define ASSISTANT "<|assistant|>"
-
-typedef struct form {
-    const char *sign, *not;   /* what a template of this form contains, and what it does not */
-    const char *first;        /* token in front of all; NULL: none */
-    const char *start, *head; /* tokens in front of the role and behind it; NULL: none */
-    const char *gap;          /* text in front of what a turn says */
-    const char *end, *after;  /* the token that ends a turn, and the text behind it */
-    bool trims;
-} form;
-
-static const form forms[] = {
-    {"<|im_start|>", "<|im_sep|>", NULL, "<|im_start|>", NULL, "\n", "<|im_end|>", "\n", false},
-    {"<|start_header_id|>", "<|python_start|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "\n\n", "<|eot_id|>", "", true},
-    {USER, "<|end|>", NULL, NULL, NULL, "\n", "</s>", "\n", false}, /* GritLM */
-};
 
 static sg_bytes bytes_of(const char *text)
 {
@@ -71,165 +49,200 @@ sg_status sg_bare_tokens(sg_token_list *out, const sg_tokenizer *t, sg_bytes tex
     return encode(out, t, text, &(sg_encode_how){.bare = true, .literal = true}, err);
 }
 
-/* NULL: none that is known. */
-static const form *form_of(const sg_llama *m)
+/* Bytes from .. to of what a template wrote. */
+static sg_status encode_part(sg_token_list *out, const sg_llama *m, const sg_jinja_out *o, size_t from, size_t to, sg_error *err)
 {
-    const char *template = sg_llama_chat_template(m);
-
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-        if (strstr(template, forms[i].sign) && !strstr(template, forms[i].not))
-            return forms[i].start || !strstr(template, "<|system|>") ? &forms[i] : NULL; /* Zephyr names turns as GritLM does, a system too */
-    return NULL;
+    if (from == to)
+        return SG_OK;
+    return encode(out, sg_llama_tokenizer(m), (sg_bytes){o->text.data + from, to - from},
+                  &(sg_encode_how){.bare = true, .said = (const uint8_t *)o->said.data + from}, err);
 }
 
-static int32_t find(const sg_llama *m, const char *token)
+/* ---- what a template writes ------------------------------------------------------------------------------------------------- */
+/* Whether each turn of a system or a user that says something is in what was written: some templates pass over what they have no form for. */
+static sg_status check_heard(const sg_jinja_out *o, const sg_turn *turn, size_t n, sg_error *err)
 {
-    return sg_tokenizer_find(sg_llama_tokenizer(m), bytes_of(token));
+    bool heard[256] = {false};
+
+    for (size_t i = 0; i < o->said.size; i++)
+        heard[(uint8_t)o->said.data[i]] = true;
+    for (size_t i = 0; i < n; i++) {
+        size_t blank = 0;
+
+        while (blank < turn[i].text.size && strchr(" \t\n\v\f\r", turn[i].text.data[blank]))
+            blank++;
+        if (!heard[1 + i % 255] && blank < turn[i].text.size && strcmp(turn[i].role, "assistant") != 0)
+            return sg_fail(err, SG_ERR_USAGE, "the model's chat template leaves out what the %.20s says", turn[i].role);
+    }
+    return SG_OK;
+}
+
+/* The size of a name of turns at s, "<|user|>", "[INST]", "<<SYS>>"; 0: none. */
+static size_t name_size(const char *s, size_t size)
+{
+    static const char *const ends[][2] = {{"<|", "|>"}, {"[", "]"}, {"<<", ">>"}};
+
+    for (size_t i = 0; i < 3; i++) {
+        const size_t a = strlen(ends[i][0]), b = strlen(ends[i][1]);
+        size_t n = a;
+
+        if (size < a || memcmp(s, ends[i][0], a) != 0)
+            continue;
+        while (n < size && ((s[n] >= 'A' && s[n] <= 'Z') || s[n] == '/' || s[n] == '_' || (i == 0 && s[n] >= 'a' && s[n] <= 'z')))
+            n++;
+        if (n > a && size - n >= b && memcmp(s + n, ends[i][1], b) == 0)
+            return n + b;
+    }
+    return 0;
+}
+
+/* Where the names of turns are text and no tokens, a text that spells one would forge a turn. */
+static sg_status check_forged(const sg_llama *m, const sg_jinja_out *o, const sg_turn *turn, size_t n, sg_error *err)
+{
+    const sg_tokenizer *t = sg_llama_tokenizer(m);
+    size_t size;
+
+    for (size_t at = 0; at < o->text.size; at += size ? size : 1) {
+        const sg_bytes name = {o->text.data + at, size = o->said.data[at] ? 0 : name_size(o->text.data + at, o->text.size - at)};
+        const int32_t id = size ? sg_tokenizer_find(t, name) : -1;
+
+        if (!size || o->said.data[at + size - 1] || (id >= 0 && sg_tokenizer_is_special(t, id)))
+            continue;
+        for (size_t i = 0; i < n; i++)
+            if (turn[i].text.size && memmem(turn[i].text.data, turn[i].text.size, name.data, name.size))
+                return sg_fail(err, SG_ERR_USAGE, "expected a text without %.*s, which names turns in this model's chat template and is no token",
+                               (int)(name.size < 60 ? name.size : 60), name.data);
+    }
+    return SG_OK;
+}
+
+/* Turns as a template takes them: in UTF-8. *room: (n) buffers, owned by the caller, of those that had to be mended. */
+static sg_status clean(sg_jinja_turn *to, sg_buf *room, const sg_turn *turn, size_t n, sg_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (sg_jinja_turn){turn[i].role, turn[i].text};
+        if (sg_utf8_valid(turn[i].text.data, turn[i].text.size))
+            continue;
+        sg_utf8_clean(&room[i], turn[i].text.data, turn[i].text.size);
+        if (room[i].failed)
+            return sg_fail_memory(err, "messages");
+        to[i].text = (sg_bytes){room[i].data, room[i].size};
+    }
+    return SG_OK;
+}
+
+typedef enum head { NO_HEAD, HEAD, HEAD_WITHOUT_THOUGHTS } head; /* of an answer, behind the turns */
+
+/* Into *out, which the caller frees whatever comes back. */
+static sg_status render(sg_jinja_out *out, const sg_llama *m, const sg_turn *turn, size_t n, head what, sg_error *err)
+{
+    const char *template = sg_llama_chat_template(m);
+    sg_jinja_turn *turns = sg_alloc_zero(n + 1, sizeof *turns);
+    sg_buf *room = sg_alloc_zero(n + 1, sizeof *room);
+    const sg_jinja_vars vars = {.turn = turns, .n = n, .answer = what != NO_HEAD, .no_thinking = what == HEAD_WITHOUT_THOUGHTS,
+                                .bos = sg_llama_bos(m), .eos = sg_llama_eos(m)};
+    sg_status st = turns && room ? SG_OK : sg_fail_memory(err, "messages");
+
+    if (!st && !*template)
+        st = sg_fail(err, SG_ERR_MISSING, "expected a model with a chat template, found none in its files");
+    if (!st && !(st = clean(turns, room, turn, n, err)) && !(st = sg_jinja_render(out, bytes_of(template), &vars, err)) &&
+        !(st = check_heard(out, turn, n, err)))
+        st = check_forged(m, out, turn, n, err);
+    for (size_t i = 0; room && i < n; i++)
+        sg_buf_free(&room[i]);
+    sg_free(room);
+    sg_free(turns);
+    return st;
+}
+
+/* ---- tokens ----------------------------------------------------------------------------------------------------------------- */
+static sg_status add_no_thoughts(sg_token_list *out, const sg_llama *m, sg_error *err)
+{
+    return encode(out, sg_llama_tokenizer(m), bytes_of("<think>\n\n</think>\n\n"), &(sg_encode_how){.bare = true}, err);
+}
+
+sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, bool think, sg_error *err)
+{
+    const char *template = sg_llama_chat_template(m);
+    const bool asks = strstr(template, "enable_thinking") != NULL;
+    sg_jinja_out o = {0};
+    sg_status st;
+
+    if (!think && !asks && !strstr(template, "</think>"))
+        return sg_fail(err, SG_ERR_USAGE, "think: the model's chat template has no thoughts to leave out");
+    if (!(st = render(&o, m, turn, n, think || !asks ? HEAD : HEAD_WITHOUT_THOUGHTS, err)) && !(st = encode_part(out, m, &o, 0, o.text.size, err)) &&
+        !think && !asks)
+        st = add_no_thoughts(out, m, err);
+    sg_jinja_out_free(&o);
+    return st;
+}
+
+/* Where what turn i says ends; 0: nowhere. */
+static size_t said_end(const sg_jinja_out *o, size_t i)
+{
+    size_t at = o->said.size;
+
+    while (at > 0 && (uint8_t)o->said.data[at - 1] != 1 + i % 255)
+        at--;
+    return at;
+}
+
+static bool ends_turn(const sg_llama *m, int32_t id)
+{
+    return sg_tokenizer_is_special(sg_llama_tokenizer(m), id) || sg_ends_has(&sg_llama_config_of(m)->ends, id);
 }
 
 int32_t sg_chat_end(const sg_llama *m)
 {
-    const form *f = form_of(m);
+    const sg_turn turn[] = {{"user", {"a", 1}}, {"assistant", {"b", 1}}};
+    sg_token_list tail = {0};
+    sg_jinja_out o = {0};
+    int32_t end = -1;
+    sg_error err;
 
-    return f ? find(m, f->end) : -1;
+    if (!render(&o, m, turn, 2, NO_HEAD, &err) && said_end(&o, 1) && !encode_part(&tail, m, &o, said_end(&o, 1), o.text.size, &err))
+        for (size_t i = 0; i < tail.n && end < 0; i++)
+            end = ends_turn(m, tail.id[i]) ? tail.id[i] : -1;
+    sg_free(tail.id);
+    sg_jinja_out_free(&o);
+    return end;
 }
 
-static sg_status add_token(sg_token_list *out, const sg_llama *m, const char *token, sg_error *err)
+/* How far two writings are the same, up to a tag that only one of them has. */
+static size_t shared_front(const sg_jinja_out *a, const sg_jinja_out *b)
 {
-    const int32_t id = find(m, token);
+    const size_t most = a->text.size < b->text.size ? a->text.size : b->text.size;
+    size_t n = 0, tag;
 
-    if (id < 0)
-        return sg_fail(err, SG_ERR_MISSING, "the model's chat template needs the token %s, which its tokenizer does not have", token);
-    return add(out, &id, 1) ? SG_OK : sg_fail_memory(err, "tokens");
+    while (n < most && a->text.data[n] == b->text.data[n] && a->said.data[n] == b->said.data[n])
+        n++;
+    if (n == a->text.size)
+        return n;
+    while (n > 0 && n < b->text.size && ((unsigned char)b->text.data[n] & 0xc0) == 0x80)
+        n--;
+    for (tag = n; tag > 0 && b->text.data[tag - 1] != '<' && b->text.data[tag - 1] != '>' && b->text.data[tag - 1] != '\n';)
+        tag--;
+    return tag > 0 && b->text.data[tag - 1] == '<' ? tag - 1 : n;
 }
 
-static sg_bytes trimmed(sg_bytes text)
+sg_status sg_chat_lesson(sg_token_list *out, size_t *asked, const sg_llama *m, const sg_turn *turn, size_t at, sg_error *err)
 {
-    while (text.size && strchr(SPACES, text.data[text.size - 1]) && text.data[text.size - 1])
-        text.size--;
-    while (text.size && strchr(SPACES, *text.data) && *text.data) {
-        text.data++;
-        text.size--;
+    const int32_t end = sg_chat_end(m);
+    sg_jinja_out before = {0}, whole = {0};
+    sg_status st;
+
+    if (!(st = render(&before, m, turn, at, HEAD, err)) && !(st = render(&whole, m, turn, at + 1, NO_HEAD, err))) {
+        const size_t front = shared_front(&before, &whole);
+
+        if (!(st = encode_part(out, m, &whole, 0, front, err))) {
+            *asked = out->n;
+            st = encode_part(out, m, &whole, front, whole.text.size, err);
+        }
+        for (size_t i = *asked; !st && end >= 0 && i < out->n; i++)
+            if (out->id[i] == end)
+                out->n = i + 1;
     }
-    return text;
-}
-
-/* What stands between two tokens is one text, since a tokenizer may join what stands at a seam. open: the head of an answer. */
-static sg_status add_turn(sg_token_list *out, const sg_llama *m, const form *f, const char *role, const char *front, sg_bytes text, bool open,
-                          sg_error *err)
-{
-    const sg_tokenizer *t = sg_llama_tokenizer(m);
-    sg_buf b = {0};
-    sg_status st = add_token(out, m, f->start, err);
-
-    text = f->trims ? trimmed(text) : text;
-    if (!st && f->head) {
-        if (!(st = sg_bare_tokens(out, t, bytes_of(role), err)))
-            st = add_token(out, m, f->head, err);
-    } else {
-        sg_buf_puts(&b, role);
-    }
-    sg_buf_puts(&b, f->gap);
-    sg_buf_puts(&b, front);
-    sg_buf_add(&b, text.data, text.size);
-    if (!st && b.failed)
-        st = sg_fail_memory(err, "tokens");
-    if (!st)
-        st = sg_bare_tokens(out, t, (sg_bytes){b.data, b.size}, err);
-    if (!st && !open && !(st = add_token(out, m, f->end, err)) && *f->after)
-        st = sg_bare_tokens(out, t, bytes_of(f->after), err);
-    sg_buf_free(&b);
+    sg_jinja_out_free(&before);
+    sg_jinja_out_free(&whole);
     return st;
-}
-
-/* Turns between special tokens. */
-static sg_status add_turns(sg_token_list *out, const sg_llama *m, const form *f, const sg_turn *turn, size_t n, sg_error *err)
-{
-    static const char *const systems[] = {
-        "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
-        "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
-        "You are a helpful assistant."};
-    const char *template = sg_llama_chat_template(m), *system = NULL, *dates = "";
-    const bool own = n > 0 && strcmp(turn[0].role, "system") == 0;
-    sg_status st = f->first ? add_token(out, m, f->first, err) : SG_OK;
-
-    for (size_t i = 0; i < sizeof systems / sizeof *systems && !system; i++)
-        if (strstr(template, systems[i]))
-            system = systems[i];
-    if (strstr(template, "Cutting Knowledge Date: December 2023")) { /* Llama 3.1 to 3.3: the day that stands in the template, not today */
-        dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
-        system = "";
-    }
-    if (!st && (own || system))
-        st = add_turn(out, m, f, "system", dates, own ? turn[0].text : bytes_of(system), false, err);
-    for (size_t i = own; i < n && !st; i++)
-        st = add_turn(out, m, f, turn[i].role, "", turn[i].text, false, err);
-    return st ? st : add_turn(out, m, f, "assistant", "", (sg_bytes){"", 0}, true, err);
-}
-
-/* Where names of turns are text, a text that spells one would forge a turn. */
-static bool names_a_turn(sg_bytes text)
-{
-    return memmem(text.data, text.size, USER, strlen(USER)) || memmem(text.data, text.size, ASSISTANT, strlen(ASSISTANT));
-}
-
-/* Runs of turns up to an assistant's end are one text. */
-static sg_status add_named_turns(sg_token_list *out, const sg_llama *m, const form *f, const sg_turn *turn, size_t n, sg_error *err)
-{
-    const sg_encode_how how = {.literal = true};
-    const sg_tokenizer *t = sg_llama_tokenizer(m);
-    bool first = true; /* with what the tokenizer puts in front of a text */
-    sg_buf b = {0};
-    sg_status st = SG_OK;
-
-    for (size_t i = 0; i <= n && !st; i++) {
-        const bool user = i < n && strcmp(turn[i].role, "user") == 0;
-
-        if (i < n && !user && strcmp(turn[i].role, "assistant") != 0) {
-            st = sg_fail(err, SG_ERR_USAGE, "the model's chat template knows turns of the user and the assistant alone, found %.40s", turn[i].role);
-            break;
-        }
-        if (i < n && names_a_turn(turn[i].text)) {
-            st = sg_fail(err, SG_ERR_USAGE, "expected a text without " USER " and " ASSISTANT ", the names of turns in this model's template");
-            break;
-        }
-        sg_buf_puts(&b, user ? USER : ASSISTANT);
-        sg_buf_puts(&b, f->gap);
-        if (i < n)
-            sg_buf_add(&b, turn[i].text.data, turn[i].text.size);
-        if (user) {
-            sg_buf_puts(&b, f->gap);
-            continue;
-        }
-        if (b.failed)
-            st = sg_fail_memory(err, "tokens");
-        else if (first)
-            st = encode(out, t, (sg_bytes){b.data, b.size}, &how, err);
-        else
-            st = sg_bare_tokens(out, t, (sg_bytes){b.data, b.size}, err);
-        if (!st && i < n)
-            st = add_token(out, m, f->end, err);
-        first = false;
-        b.size = 0;
-        sg_buf_puts(&b, f->after);
-    }
-    sg_buf_free(&b);
-    return st;
-}
-
-sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, sg_error *err)
-{
-    const form *f = form_of(m);
-
-    if (!f)
-        return sg_fail(err, SG_ERR_MISSING, "expected a model with the chat template of ChatML, Llama 3 or GritLM, found %s",
-                       *sg_llama_chat_template(m) ? "another template" : "no template");
-    return (f->start ? add_turns : add_named_turns)(out, m, f, turn, n, err);
-}
-
-sg_status sg_chat_no_thinking(sg_token_list *out, const sg_llama *m, sg_error *err)
-{
-    if (!strstr(sg_llama_chat_template(m), "</think>"))
-        return sg_fail(err, SG_ERR_USAGE, "think: the model's chat template has no thoughts to leave out");
-    return encode(out, sg_llama_tokenizer(m), bytes_of("<think>\n\n</think>\n\n"), &(sg_encode_how){.bare = true}, err);
 }

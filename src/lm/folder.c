@@ -28,7 +28,7 @@ typedef struct source { /* what a folder is made from */
 
 static source source_of_llama(const sg_llama *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->tokenizer_json, m->chat, m->config.end, m->config.places};
+    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->tokenizer_json, m->chat.template, m->config.end, m->config.places};
 }
 
 static source source_of_t5(const sg_t5 *m, const char *model)

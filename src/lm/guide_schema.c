@@ -311,6 +311,8 @@ static int32_t object(builder *b, const json_t *s, int depth, int32_t next)
         b->st = b->st ? b->st : sg_fail_memory(b->err, "schema");
         return ACCEPT;
     }
+    if (required && !json_is_array(required))
+        fail(b, "required: expected a list of names of properties", "");
     json_array_foreach(required, i, name) {
         if (!json_is_string(name) || !json_object_get(properties, json_string_value(name)))
             fail(b, "required: expected names of properties", "");

@@ -109,32 +109,31 @@ static sg_status keep(maker *k)
 
 /* ---- conversations ---------------------------------------------------------------------------------------------------------- */
 
-/* What the model is given before turn `at`, then that turn's text and its end. Turns of the assistant before it count, too, where the
- * tokens before them are those that they were given: at a seam a tokenizer may join what the model itself would write apart. */
+/* What the model is given before turn `at`, then that turn as its template writes it, and its end. Turns of the assistant before it count, too,
+ * where the tokens before them are those that they were given: at a seam a tokenizer may join what the model itself would write apart. */
 static sg_status conversation(maker *k, const sg_turn *turn, size_t at)
 {
     sg_token_list before = {0};
     const int32_t end = sg_chat_end(k->of->chat);
-    sg_status st = sg_chat_tokens(k->list, k->of->chat, turn, at, k->err);
+    size_t asked = 0;
+    sg_status st;
 
-    if (!st)
-        st = mark(k, 0, false);
+    k->list->n = 0;
+    if (!(st = sg_chat_lesson(k->list, &asked, k->of->chat, turn, at, k->err)) && !(st = mark(k, 0, false)))
+        st = mark(k, asked, true);
     for (size_t i = 0; i < at && !st; i++) {
         if (strcmp(turn[i].role, "assistant") != 0)
             continue;
         before.n = 0;
-        if ((st = sg_chat_tokens(&before, k->of->chat, turn, i, k->err)))
+        if ((st = sg_chat_tokens(&before, k->of->chat, turn, i, true, k->err)))
             break;
-        if (before.n < k->list->n && memcmp(before.id, k->list->id, before.n * sizeof *before.id) == 0)
-            for (size_t t = before.n; t < k->list->n; t++) {
+        if (before.n < asked && memcmp(before.id, k->list->id, before.n * sizeof *before.id) == 0)
+            for (size_t t = before.n; t < asked; t++) {
                 k->counts[t] = 1;
                 if (k->list->id[t] == end)
                     break;
             }
     }
-    const size_t marked = k->list->n;
-    if (!st && !(st = add_bare(k, turn[at].text)) && !(st = add_end(k, end)))
-        st = mark(k, marked, true);
     sg_free(before.id);
     return st;
 }

@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_MOST = 64 << 20, TEMPLATE_MOST = 1 << 20 };
@@ -138,12 +139,13 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
         (st = read_int(&c->layers, config, "num_hidden_layers", 1000, where, err)) ||
         (st = read_int(&c->heads, config, "num_attention_heads", 1 << 12, where, err)) ||
         (st = read_int(&c->ffn, config, "intermediate_size", 1 << 20, where, err)) ||
-        (st = read_int(&c->vocab, config, "vocab_size", 1 << 24, where, err)) ||
-        (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err)))
+        (st = read_int(&c->vocab, config, "vocab_size", 1 << 24, where, err)))
         return st;
+    c->places = qwen2 || qwen3 ? 32768 : 2048; /* what transformers takes where a config says nothing */
     c->kv_heads = c->heads;
     c->head_dim = c->dim / c->heads;
-    if ((has(config, "num_key_value_heads") &&
+    if ((has(config, "max_position_embeddings") && (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err))) ||
+        (has(config, "num_key_value_heads") &&
          (st = read_int(&c->kv_heads, config, "num_key_value_heads", c->heads, where, err))) ||
         (has(config, "head_dim") && (st = read_int(&c->head_dim, config, "head_dim", 1 << 12, where, err))) ||
         (has(config, "rms_norm_eps") && (st = sg_json_need_real(&eps, config, "rms_norm_eps", where, err))) ||
@@ -332,6 +334,40 @@ static sg_status load_layer(const loader *l, sg_llama_layer *y)
     return SG_OK;
 }
 
+static bool is_part(const loader *l, const char *tensor, const char *format, const char *ending)
+{
+    char name[128];
+
+    return format && strcmp(tensor, full(l, name, format, ending)) == 0;
+}
+
+/* Whether a tensor of a layer, or a bias, is one that load_layer reads, or a table that follows from the config. */
+static bool is_known(const void *ctx, const char *tensor)
+{
+    loader l = *(const loader *)ctx;
+    const sg_llama_config *c = &l.m->config;
+    const naming *n = l.names;
+    const bool gguf = n == &names_gguf;
+    const char *const always[] = {n->norm_self, n->norm_ffn, n->q, n->k, n->v, n->o, n->gate, n->up, n->down, c->qk_norm ? n->q_norm : NULL,
+                                  c->qk_norm ? n->k_norm : NULL, gguf ? "blk.%d.attn_rot_embd" : NULL};
+    const char *const biased[] = {n->q, n->k, n->v};
+    const char *layers = gguf ? "blk." : &"model.layers."[l.skip], *dot = strrchr(tensor, '.');
+    const size_t before = strlen(layers);
+
+    if (strncmp(tensor, layers, before) != 0)
+        return !dot || strcmp(dot, ".bias") != 0;
+    l.i = (int)strtol(tensor + before, NULL, 10);
+    if (l.i < 0 || l.i >= c->layers)
+        return false;
+    for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+        if (is_part(&l, tensor, always[i], ".weight"))
+            return true;
+    for (size_t i = 0; c->qkv_bias && i < sizeof biased / sizeof *biased; i++)
+        if (is_part(&l, tensor, biased[i], ".bias"))
+            return true;
+    return !gguf && is_part(&l, tensor, "model.layers.%d.self_attn.rotary_emb", ".inv_freq");
+}
+
 static sg_status load_all(sg_llama *m, sg_error *err)
 {
     const sg_llama_config *c = &m->config;
@@ -357,7 +393,7 @@ static sg_status load_all(sg_llama *m, sg_error *err)
                            sg_weights_name(m->weights));
     for (l.i = 0; l.i < c->layers && !st; l.i++)
         st = load_layer(&l, &m->layer[l.i]);
-    return st;
+    return st ? st : sg_weights_check(m->weights, is_known, &l, err);
 }
 
 sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weights *w, const sg_tokenizer *t,
@@ -384,6 +420,14 @@ sg_status sg_llama_over(sg_llama **out, const sg_llama_config *c, const sg_weigh
     return SG_OK;
 }
 
+static void free_texts(sg_chat_texts *chat)
+{
+    sg_free(chat->template);
+    sg_free(chat->bos);
+    sg_free(chat->eos);
+    *chat = (sg_chat_texts){0};
+}
+
 void sg_llama_close(sg_llama *m)
 {
     if (!m)
@@ -401,7 +445,7 @@ void sg_llama_close(sg_llama *m)
         sg_tokenizer_close((sg_tokenizer *)(uintptr_t)m->own_tokenizer);
         sg_weights_close((sg_weights *)(uintptr_t)m->weights);
     }
-    sg_free(m->chat);
+    free_texts(&m->chat);
     sg_free(m->layer);
     sg_free(m);
 }
@@ -421,38 +465,63 @@ static sg_status read_optional(json_t **out, const char *dir, const char *name, 
     return st;
 }
 
-/* In a file of its own, or in tokenizer_config.json: a text, or a list of which one is called "default". */
-static sg_status read_template(char **chat, const char *dir, sg_error *err)
+/* A token of a tokenizer's config: its text, or an object that has it. */
+static sg_status read_token(char **out, const json_t *config, const char *key, sg_error *err)
 {
-    char *path = sg_path_join(dir, "chat_template.jinja");
-    const json_t *template, *one;
-    sg_buf file = {0};
-    json_t *config = NULL;
+    const json_t *value = json_object_get(config, key);
+    const char *text = json_string_value(json_is_object(value) ? json_object_get(value, "content") : value);
+
+    if (!*out && text && !(*out = sg_strdup(text)))
+        return sg_fail_memory(err, key);
+    return SG_OK;
+}
+
+/* In tokenizer_config.json: a text, or a list of which one is called "default". */
+static sg_status read_default(char **out, const json_t *config, sg_error *err)
+{
+    const json_t *template = json_object_get(config, "chat_template"), *one;
     size_t i;
+
+    json_array_foreach(template, i, one) {
+        const char *name = json_string_value(json_object_get(one, "name"));
+
+        if (name && strcmp(name, "default") == 0)
+            template = json_object_get(one, "template");
+    }
+    if (json_is_string(template) && !(*out = sg_strdup(json_string_value(template))))
+        return sg_fail_memory(err, "chat template");
+    return SG_OK;
+}
+
+/* The template stands in a file of its own, or beside the tokens. */
+static sg_status read_texts(sg_chat_texts *chat, const char *dir, sg_error *err)
+{
+    static const char *const files[] = {"tokenizer_config.json", "special_tokens_map.json"};
+    char *path = sg_path_join(dir, "chat_template.jinja");
+    sg_buf file = {0};
     sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (!st && sg_file_exists(path)) {
-        if (!(st = sg_file_read(&file, path, TEMPLATE_MOST, err)) && !(*chat = sg_strndup(file.data ? file.data : "", file.size)))
-            st = sg_fail_memory(err, "chat template");
-    } else if (!st && !(st = read_optional(&config, dir, "tokenizer_config.json", err))) {
-        template = json_object_get(config, "chat_template");
-        json_array_foreach(template, i, one) {
-            const char *name = json_string_value(json_object_get(one, "name"));
+    if (!st && sg_file_exists(path) && !(st = sg_file_read(&file, path, TEMPLATE_MOST, err)) &&
+        !(chat->template = sg_strndup(file.data ? file.data : "", file.size)))
+        st = sg_fail_memory(err, "chat template");
+    for (size_t i = 0; i < sizeof files / sizeof *files && !st; i++) {
+        json_t *config;
 
-            if (name && strcmp(name, "default") == 0)
-                template = json_object_get(one, "template");
+        if ((st = read_optional(&config, dir, files[i], err)) || (st = read_token(&chat->bos, config, "bos_token", err)) ||
+            (st = read_token(&chat->eos, config, "eos_token", err)) || chat->template || i > 0) {
+            json_decref(config);
+            continue;
         }
-        if (json_is_string(template) && !(*chat = sg_strdup(json_string_value(template))))
-            st = sg_fail_memory(err, "chat template");
+        st = read_default(&chat->template, config, err);
+        json_decref(config);
     }
-    json_decref(config);
     sg_buf_free(&file);
     sg_free(path);
     return st;
 }
 
 /* The folder's config.json; generation_config.json, which says instead of it where to end what is written; the chat template. */
-static sg_status read_folder(sg_llama_config *c, char **chat, const char *dir, sg_error *err)
+static sg_status read_folder(sg_llama_config *c, sg_chat_texts *chat, const char *dir, sg_error *err)
 {
     char *path = sg_path_join(dir, "config.json");
     json_t *root = NULL, *writing = NULL;
@@ -463,21 +532,37 @@ static sg_status read_folder(sg_llama_config *c, char **chat, const char *dir, s
         !(st = read_ends(c, json_object_get(writing, "eos_token_id"), "generation_config.json", err)) && c->end < 0 && c->ends.n)
         c->end = c->ends.id[0];
     if (!st)
-        st = read_template(chat, dir, err);
+        st = read_texts(chat, dir, err);
     json_decref(root);
     json_decref(writing);
     sg_free(path);
     return st;
 }
 
-static sg_status read_gguf(sg_llama_config *c, char **chat, const sg_gguf *file, sg_error *err)
+/* The token that a GGUF file has by its number. */
+static sg_status gguf_token(char **out, const sg_gguf *file, const sg_tokenizer *t, const char *key, sg_error *err)
+{
+    const double id = sg_gguf_number_or(file, key, -1);
+    sg_bytes s;
+
+    if (!(id >= 0 && id < sg_tokenizer_size(t)))
+        return SG_OK;
+    s = sg_tokenizer_token(t, (int32_t)id);
+    return (*out = sg_strndup(s.size ? s.data : "", s.size)) ? SG_OK : sg_fail_memory(err, key);
+}
+
+static sg_status read_gguf(sg_llama_config *c, sg_chat_texts *chat, sg_tokenizer **t, const sg_gguf *file, sg_error *err)
 {
     const sg_bytes text = sg_gguf_string(file, "tokenizer.chat_template");
-    const sg_status st = sg_llama_config_gguf(c, file, err);
+    sg_status st;
 
-    if (!st && text.size && !(*chat = sg_strndup(text.data, text.size)))
+    if ((st = sg_llama_config_gguf(c, file, err)) || (st = sg_tokenizer_from_gguf(t, file, err)) ||
+        (st = gguf_token(&chat->bos, file, *t, "tokenizer.ggml.bos_token_id", err)) ||
+        (st = gguf_token(&chat->eos, file, *t, "tokenizer.ggml.eos_token_id", err)))
+        return st;
+    if (text.size && !(chat->template = sg_strndup(text.data, text.size)))
         return sg_fail_memory(err, "chat template");
-    return st;
+    return SG_OK;
 }
 
 sg_status sg_llama_open(sg_llama **out, const char *path, sg_error *err)
@@ -485,20 +570,20 @@ sg_status sg_llama_open(sg_llama **out, const char *path, sg_error *err)
     sg_llama_config c = {0};
     sg_weights *w = NULL;
     sg_tokenizer *t = NULL;
-    char *chat = NULL;
+    sg_chat_texts chat = {0};
     sg_status st;
 
     *out = NULL;
-    if (!(st = sg_weights_open(&w, path, err)) &&
-        !(st = sg_weights_gguf(w) ? read_gguf(&c, &chat, sg_weights_gguf(w), err)
-                                  : read_folder(&c, &chat, path, err)) &&
-        !(st = sg_weights_gguf(w) ? sg_tokenizer_from_gguf(&t, sg_weights_gguf(w), err)
-                                  : sg_tokenizer_open(&t, path, err)))
+    if (!(st = sg_weights_open(&w, path, err)) && sg_weights_gguf(w))
+        st = read_gguf(&c, &chat, &t, sg_weights_gguf(w), err);
+    else if (!st && !(st = read_folder(&c, &chat, path, err)))
+        st = sg_tokenizer_open(&t, path, err);
+    if (!st)
         st = sg_llama_over(out, &c, w, t, err);
     if (st) {
         sg_tokenizer_close(t);
         sg_weights_close(w);
-        sg_free(chat);
+        free_texts(&chat);
         return st;
     }
     (*out)->owned = true;
@@ -523,7 +608,17 @@ int sg_llama_places(const sg_llama *m)
 
 const char *sg_llama_chat_template(const sg_llama *m)
 {
-    return m->chat ? m->chat : "";
+    return m->chat.template ? m->chat.template : "";
+}
+
+const char *sg_llama_bos(const sg_llama *m)
+{
+    return m->chat.bos;
+}
+
+const char *sg_llama_eos(const sg_llama *m)
+{
+    return m->chat.eos;
 }
 
 /* [Llama 3.1, "llama3"] with t turns in `original` tokens: below `low` divided by factor, above `high` as it is. */

@@ -11,6 +11,11 @@ typedef struct sg_llama_layer {
     sg_matrix q, k, v, o, gate, up, down;
 } sg_llama_layer;
 
+typedef struct sg_chat_texts { /* owned, or NULL: not in the files */
+    char *template;            /* in Jinja */
+    char *bos, *eos;           /* tokens as they are spelled */
+} sg_chat_texts;
+
 struct sg_llama {
     sg_llama_config config;
     const sg_weights *weights;
@@ -18,7 +23,7 @@ struct sg_llama {
     const sg_tokenizer *own_tokenizer;
     sg_bytes tokenizer_json; /* of an adapter's */
     bool owned;              /* weights and own_tokenizer are ours */
-    char *chat;                    /* owned, or NULL */
+    sg_chat_texts chat;
     sg_params params;              /* norms, biases, dense matrices */
     sg_llama_layer *layer;         /* owned */
     sg_param *norm;

@@ -308,8 +308,8 @@ static sg_status add_local(local *m, const request *r, sg_error *err)
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
 
     prompt->n = 0;
-    if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) && !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, err)) &&
-        (c->l->config.generate.think || !(st = sg_chat_no_thinking(prompt, c->l->decoder, err))) && prompt->n >= (size_t)known)
+    if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) && 
+        !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, c->l->config.generate.think, err)) && prompt->n >= (size_t)known)
         st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
     if (!st) {
         m->of[m->n++] = r;

@@ -191,7 +191,7 @@ static sg_status score_here(scoring *s, sg_pool *pool, const sg_progress *progre
     sg_status st = SG_OK;
 
     if (chat)
-        st = sg_chat_tokens(&prompt, decoder, chat->turn, chat->n, err);
+        st = sg_chat_tokens(&prompt, decoder, chat->turn, chat->n, true, err);
     else if (s->w->prompt.size)
         st = sg_text_tokens(&prompt, t, s->w->prompt, false, err);
     if (!st && !(st = decoder ? sg_llama_desk(&desk, decoder, sg_llama_places(decoder), pool, err)

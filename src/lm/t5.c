@@ -15,6 +15,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CONFIG_MOST = 64 << 20 };
@@ -258,6 +259,34 @@ static sg_status load_stack(sg_t5 *m, bool decoder, sg_error *err)
     return st ? st : load_param(m, &s->norm, sg_t5_norm_name(sg_weights_gguf(m->weights) != NULL, decoder), m->config.dim, 0, err);
 }
 
+/* Whether a tensor of a block is one that load_stack reads, or the bias of places that old files have in front of cross-attention, unused. */
+static bool is_known(const void *ctx, const char *tensor)
+{
+    static const char *const stacks[2][2] = {{"encoder.block.", "decoder.block."}, {"enc.blk.", "dec.blk."}};
+    const sg_t5 *m = ctx;
+    const bool gguf = sg_weights_gguf(m->weights) != NULL;
+    char name[96 + 8];
+
+    for (int decoder = 0; decoder < 2; decoder++) {
+        const char *before = stacks[gguf][decoder];
+        const int layers = decoder ? m->decoder.layers : m->encoder.layers;
+
+        if (strncmp(tensor, before, strlen(before)) != 0)
+            continue;
+        const long block = strtol(tensor + strlen(before), NULL, 10);
+        for (int p = 0; p < SG_T5_PARTS && block >= 0 && block < layers; p++) {
+            if (!sg_t5_has(&m->config, decoder, (int)block, (sg_t5_part)p))
+                continue;
+            sg_t5_name(name, &m->config, gguf, decoder, (int)block, (sg_t5_part)p);
+            strcat(name, ".weight");
+            if (strcmp(name, tensor) == 0)
+                return true;
+        }
+        return strstr(tensor, gguf ? "cross_attn_rel_b" : "EncDecAttention.relative_attention_bias") != NULL;
+    }
+    return true;
+}
+
 static sg_status load_all(sg_t5 *m, sg_error *err)
 {
     const sg_t5_config *c = &m->config;
@@ -268,7 +297,8 @@ static sg_status load_all(sg_t5 *m, sg_error *err)
     m->words = gguf                                            ? "token_embd.weight"
                : sg_weights_has(m->weights, "shared.weight") ? "shared.weight"
                                                                : "encoder.embed_tokens.weight";
-    if ((st = load_stack(m, false, err)) || !sg_weights_has(m->weights, sg_t5_norm_name(gguf, true)) || (st = load_stack(m, true, err)))
+    if ((st = load_stack(m, false, err)) || (sg_weights_has(m->weights, sg_t5_norm_name(gguf, true)) && (st = load_stack(m, true, err))) ||
+        (st = sg_weights_check(m->weights, is_known, m, err)) || !m->decoder.layers)
         return st;
     m->tied = c->scaled || !sg_weights_has(m->weights, output); /* files of v1.0 may hold the same table twice */
     return sg_matrix_open(&m->output, &m->params, m->weights, m->tied ? m->words : output, c->vocab, c->dim, 0, err);

@@ -112,8 +112,8 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
         if (m->config.ends.id[i] != m->config.end)
             sg_gguf_out_u32(o, n++ ? TOKENS "eom_token_id" : TOKENS "eot_token_id", (uint32_t)m->config.ends.id[i]);
     sg_gguf_out_bool(o, TOKENS "add_bos_token", strcmp(family, "llama-bpe") == 0);
-    if (m->chat)
-        sg_gguf_out_string(o, "tokenizer.chat_template", text(m->chat));
+    if (m->chat.template)
+        sg_gguf_out_string(o, "tokenizer.chat_template", text(m->chat.template));
 done:
     json_decref(root);
     json_decref(config);

@@ -181,6 +181,21 @@ bool sg_weights_has(const sg_weights *w, const char *name)
     return w->gguf ? sg_gguf_tensor_find(w->gguf, name) != NULL : sg_weights_find(w, name) != NULL;
 }
 
+sg_status sg_weights_check(const sg_weights *w, sg_weights_known *known, const void *ctx, sg_error *err)
+{
+    const size_t files = w->gguf ? 1 : w->n_files;
+
+    for (size_t f = 0; f < files; f++)
+        for (size_t i = 0; i < (w->gguf ? sg_gguf_count(w->gguf) : sg_tensors_count(w->file[f])); i++) {
+            const char *name = w->gguf ? sg_gguf_at(w->gguf, i)->name : sg_tensors_at(w->file[f], i)->name;
+
+            if (!known(ctx, name))
+                return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected no such weight in a model of this kind and size, which would leave "
+                               "it out", w->path, name);
+        }
+    return SG_OK;
+}
+
 /* rank and dims of p against those found, slowest first */
 static sg_status check_shape(const sg_weights *w, const sg_param *p, const char *name, int rank,
                              const uint64_t *dim, sg_error *err)

@@ -21,6 +21,9 @@ const sg_gguf *sg_weights_gguf(const sg_weights *w); /* NULL: safetensors */
 bool sg_weights_has(const sg_weights *w, const char *name);
 const sg_file_tensor *sg_weights_find(const sg_weights *w,
                                       const char *name); /* NULL: none, or in a GGUF file */
+/* A tensor that `known` does not know would not be used, and the model be another one than its file holds: an error that names it. */
+typedef bool sg_weights_known(const void *ctx, const char *name);
+sg_status sg_weights_check(const sg_weights *w, sg_weights_known *known, const void *ctx, sg_error *err);
 /* Numbers first .. first + n - 1 of a tensor as f32; in a GGUF file both are multiples of its type's block. */
 sg_status sg_weights_read(float *out, const sg_weights *w, const char *name, size_t first, size_t n,
                           sg_error *err);

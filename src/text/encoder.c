@@ -167,23 +167,36 @@ static size_t spaces_end(sg_bytes text, size_t at)
     return at;
 }
 
-/* The next added token; *scan: where the search goes on; taken: the end of the one before, with the spaces behind it that it took: a token
- * that begins among these is found all the same. */
-static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from, sg_bytes text, size_t *scan, size_t taken, bool literal)
+static bool is_said(const uint8_t *said, size_t from, size_t to)
+{
+    while (said && from < to)
+        if (said[from++])
+            return true;
+    return false;
+}
+
+/* The next added token; said: sg_encode_how's, or NULL; *scan: where the search goes on; taken: the end of the one before, with the spaces
+ * behind it that it took: a token that begins among these is found all the same. */
+static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from, sg_bytes text, size_t *scan, size_t taken, bool literal,
+                     const uint8_t *said)
 {
     for (size_t at = *scan; at < text.size; at++) {
+        const unsigned char c = (unsigned char)text.data[at];
+        int32_t i = -1;
         size_t bytes;
 
-        if (!from->starts[(unsigned char)text.data[at]])
-            continue;
-        const int32_t i = sg_trie_longest(&from->trie, text.data + at, text.size - at, &bytes);
+        if (from->starts[c])
+            i = sg_trie_longest(&from->trie, text.data + at, text.size - at, &bytes);
+        if (i < 0 && said && t->normal.starts[c] && (i = sg_trie_longest(&t->normal.trie, text.data + at, text.size - at, &bytes)) >= 0 &&
+            !t->added[i].special)
+            i = -1; /* in normalised text, later */
         if (i < 0)
             continue;
         const sg_added *a = &t->added[i];
         const size_t end = at + bytes;
         const bool glued = a->single_word && (word_before(text, at) || word_after(text, end));
 
-        if (glued || (literal && a->special)) {
+        if (glued || (a->special && (literal || is_said(said, at, end)))) {
             at = end - 1;
             continue;
         }
@@ -222,7 +235,7 @@ static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, b
     first = first && !moved;
     if (text.size >= UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "expected a text that stays below 4 GiB");
-    while (next_hit(&h, e->t, &e->t->normal, text, &scan, taken, literal)) {
+    while (next_hit(&h, e->t, &e->t->normal, text, &scan, taken, literal, NULL)) {
         if (h.start > taken && (st = encode_plain(e, to, (sg_bytes){text.data + taken, h.start - taken}, first && taken == 0, literal, err)))
             return st;
         if (!sg_token_ids_add(to, h.id))
@@ -234,8 +247,9 @@ static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, b
     return st;
 }
 
-static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, bool literal, sg_error *err)
+static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, const sg_encode_how *how, sg_error *err)
 {
+    const uint8_t *said = how->said;
     size_t scan = 0, taken = 0;
     sg_status st = SG_OK;
     hit h;
@@ -250,16 +264,17 @@ static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, boo
         }
         text = (sg_bytes){e->clean.data, e->clean.size};
     }
-    while (next_hit(&h, e->t, &e->t->raw, text, &scan, taken, literal)) {
-        if (h.start > taken &&
-            (st = encode_section(e, to, (sg_bytes){text.data + taken, h.start - taken}, taken == 0, literal, err)))
+    while (next_hit(&h, e->t, &e->t->raw, text, &scan, taken, how->literal, said)) {
+        if (h.start > taken && (st = encode_section(e, to, (sg_bytes){text.data + taken, h.start - taken}, taken == 0,
+                                                    how->literal || is_said(said, taken, h.start), err)))
             return st;
         if (!sg_token_ids_add(to, h.id))
             return sg_fail_memory(err, "tokens");
         taken = h.end;
     }
     if (taken < text.size)
-        st = encode_section(e, to, (sg_bytes){text.data + taken, text.size - taken}, taken == 0, literal, err);
+        st = encode_section(e, to, (sg_bytes){text.data + taken, text.size - taken}, taken == 0,
+                            how->literal || is_said(said, taken, text.size), err);
     return st;
 }
 
@@ -327,7 +342,7 @@ sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes 
     sg_status st;
 
     how = how ? how : &as_the_file_says;
-    if ((st = encode_text(e, &e->a, text, how->literal, err)))
+    if ((st = encode_text(e, &e->a, text, how, err)))
         return st;
     shorten(&e->a, room(how, &e->t->single), how->keep_end);
     if ((st = put_all(e, &e->t->single, how->bare, false, err)))
@@ -343,7 +358,7 @@ sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, s
     sg_status st;
 
     how = how ? how : &as_the_file_says;
-    if ((st = encode_text(e, &e->a, a, how->literal, err)) || (st = encode_text(e, &e->b, b, how->literal, err)))
+    if ((st = encode_text(e, &e->a, a, how, err)) || (st = encode_text(e, &e->b, b, how, err)))
         return st;
     const size_t most = room(how, &e->t->pair);
     if (e->a.n > most || e->b.n > most - e->a.n) { /* the longer one gives first; equal ones share */

@@ -19,7 +19,7 @@ sg_status sg_template_fail(const sg_template *t, int line, sg_error *err, const 
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return sg_fail(err, SG_ERR_FORMAT, "%s:%d: %s", t->file, line, text);
+    return sg_fail(err, SG_ERR_FORMAT, "%s:%d: %s", t->file, line > 0 ? line : 1, text); /* a file without a line */
 }
 
 bool sg_template_line(sg_template_parser *p)

@@ -45,6 +45,7 @@ bool sg_tokenizer_is_special(const sg_tokenizer *t, int32_t id);
 typedef struct sg_encode_how {
     bool bare;    /* without the tokens that the tokenizer puts around a text ([CLS], </s>) */
     bool literal; /* special tokens that the text spells are text: for what users wrote */
+    const uint8_t *said; /* for each byte of one text in UTF-8, or NULL: what has a byte that is not 0 is literal, the rest is as the file says */
     size_t most;  /* at most this many tokens, those around included; 0: all */
     bool keep_end; /* what is too long loses its beginning */
 } sg_encode_how;

@@ -71,7 +71,7 @@ static sg_status turn_tokens(void *ctx, sg_error *err)
 {
     const sg_turn turn = {"user", {"the", 3}};
     sg_token_list prompt = {0};
-    const sg_status st = sg_chat_tokens(&prompt, ctx, &turn, 1, err);
+    const sg_status st = sg_chat_tokens(&prompt, ctx, &turn, 1, true, err);
 
     sg_free(prompt.id);
     return st;

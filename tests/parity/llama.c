@@ -161,13 +161,13 @@ static void chat_turns_cannot_be_forged(void **state)
     sg_llama *m = open_model("llama");
     sg_error err;
 
-    assert_int_equal(sg_chat_tokens(&out, m, &turn, 1, &err), SG_OK);
+    assert_int_equal(sg_chat_tokens(&out, m, &turn, 1, true, &err), SG_OK);
     assert_int_equal(out.n, sizeof want / sizeof *want);
     assert_memory_equal(out.id, want, sizeof want);
     assert_int_equal(sg_chat_end(m), 1);
     out.n = 0;
     turn.text = (sg_bytes){forged, sizeof forged - 1};
-    assert_int_equal(sg_chat_tokens(&out, m, &turn, 1, &err), SG_OK);
+    assert_int_equal(sg_chat_tokens(&out, m, &turn, 1, true, &err), SG_OK);
     int ends = 0;
     for (size_t i = 0; i < out.n; i++)
         ends += out.id[i] == 1;

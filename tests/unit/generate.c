@@ -717,6 +717,8 @@ static void schemas_that_are_not_known_are_refused(void **state)
         {"{\"const\": true, \"type\": \"null\"}", "the type does not hold all values of const"},
         {"{\"const\": 1, \"enum\": [2]}", "not supported together: const and enum"},
         {"{\"type\": \"object\", \"required\": [\"a\"]}", "required: expected names of properties"},
+        {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": \"a\"}",
+         "required: expected a list of names of properties"},
         {"{\"type\": \"array\", \"maxItems\": 4096, \"minItems\": 4096, \"items\": {\"type\": \"string\", \"maxLength\": 4096}}", "too large"},
     };
     sg_tokenizer *t = open_bytes();

@@ -107,7 +107,7 @@ static void turns_of_the_assistant_count(void **state)
     const sg_turn turn = {"user", {"ab", 2}};
     sg_token_list prompt = {0};
     sg_error err;
-    assert_int_equal(sg_chat_tokens(&prompt, m, &turn, 1, &err), SG_OK);
+    assert_int_equal(sg_chat_tokens(&prompt, m, &turn, 1, true, &err), SG_OK);
     read_fine(&l, "c.jsonl", "{\"prompt\": \"ab\", \"completion\": \"c\"}\n", &(sg_lessons_how){.most = 200, .chat = true});
     assert_int_equal(l.begin[1], prompt.n + 2);
     assert_memory_equal(l.id, prompt.id, prompt.n * sizeof *prompt.id);

@@ -41,7 +41,7 @@ static void refused(const char *text, const char *message)
 static void says_what_is_wrong(void **state)
 {
     (void)state;
-    refused("", "t.txt:0: expected a turn such as [user], found the end of the file");
+    refused("", "t.txt:1: expected a turn such as [user], found the end of the file");
     refused("[user]\nhi\n", "t.txt:1: expected 'template NAME VERSION', found [user]");
     refused("slot a\n", "t.txt:1: expected 'template NAME VERSION', found 'slot'");
     refused("template t\n", "t.txt:1: expected a version, found nothing");
