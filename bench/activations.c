@@ -40,7 +40,8 @@ static void declare(net *n, int blocks)
                                  .divisor = 8192,
                                  .position = true,
                                  .dropout = 0.2f};
-    const sg_block_spec block = {.dim = dim, .heads = heads, .ffn = 4 * dim, .bias = true, .eps = 1e-6f, .act = SG_GELU};
+    const sg_block_spec block = {
+        .dim = dim, .heads = heads, .ffn = 4 * dim, .bias = true, .eps = 1e-6f, .act = SG_GELU};
     sg_error err;
 
     if (n->transformer)
@@ -51,7 +52,8 @@ static void declare(net *n, int blocks)
 }
 
 /* Bytes after the forward pass, and at most with the gradients. */
-static void measure(size_t *kept, size_t *peak, net *n, int blocks, int tokens, const int32_t *offsets, int batch)
+static void measure(size_t *kept, size_t *peak, net *n, int blocks, int tokens, const int32_t *offsets,
+                    int batch)
 {
     sg_graph *g;
     sg_error err;
@@ -97,8 +99,8 @@ int main(int argc, char **argv)
 
                 measure(&kept[k], &peak[k], &n, BLOCKS * (k + 1), tokens, offsets, batch);
             }
-            printf("%s,%d,%.2f,%.2f\n", t ? "transformer" : "hstu", dims[i][0], (double)(kept[1] - kept[0]) / unit,
-                   (double)(peak[1] - peak[0]) / unit);
+            printf("%s,%d,%.2f,%.2f\n", t ? "transformer" : "hstu", dims[i][0],
+                   (double)(kept[1] - kept[0]) / unit, (double)(peak[1] - peak[0]) / unit);
         }
     free(offsets);
     return 0;

@@ -121,7 +121,8 @@ static int length(int n, int i)
 static void bench_attention(bench *b, const shape *s)
 {
     attention a = {0};
-    int32_t *oq = sg_alloc_array((size_t)s->batch + 1, sizeof *oq), *ok = sg_alloc_array((size_t)s->batch + 1, sizeof *ok);
+    int32_t *oq = sg_alloc_array((size_t)s->batch + 1, sizeof *oq),
+            *ok = sg_alloc_array((size_t)s->batch + 1, sizeof *ok);
     double pairs = 0;
 
     if (!oq || !ok) {
@@ -137,11 +138,20 @@ static void bench_attention(bench *b, const shape *s)
         pairs += s->mask == SG_MASK_CAUSAL ? n_q * (n_k + 1) / 2 : n_q * n_k;
     }
     pairs *= 2.0 * s->heads * s->dh;
-    a.spec = (sg_attention_spec){.heads = s->heads, .batch = s->batch, .offsets_q = oq, .offsets_k = ok, .mask = s->mask,
-                                  .scale = 0.125f, .dropout = s->dropout, .bias = s->buckets ? &a.bias : NULL,
-                                  .bias_bidirectional = s->mask == SG_MASK_NONE, .bias_max_distance = 128};
-    if (param_init(&a.q, oq[s->batch], s->heads * s->dh) && param_init(&a.k, ok[s->batch], s->heads * s->dh) &&
-        param_init(&a.v, ok[s->batch], s->heads * s->dh) && param_init(&a.bias, s->buckets ? s->buckets : 1, s->heads))
+    a.spec = (sg_attention_spec){.heads = s->heads,
+                                 .batch = s->batch,
+                                 .offsets_q = oq,
+                                 .offsets_k = ok,
+                                 .mask = s->mask,
+                                 .scale = 0.125f,
+                                 .dropout = s->dropout,
+                                 .bias = s->buckets ? &a.bias : NULL,
+                                 .bias_bidirectional = s->mask == SG_MASK_NONE,
+                                 .bias_max_distance = 128};
+    if (param_init(&a.q, oq[s->batch], s->heads * s->dh) &&
+        param_init(&a.k, ok[s->batch], s->heads * s->dh) &&
+        param_init(&a.v, ok[s->batch], s->heads * s->dh) &&
+        param_init(&a.bias, s->buckets ? s->buckets : 1, s->heads))
         measure(b, s->name, attend, &a, 2 * pairs, 5 * pairs);
     else
         b->failed = true;
@@ -197,14 +207,26 @@ static void bench_pointwise(bench *b, const pointwise_shape *s)
         offsets[i + 1] = offsets[i] + n;
         pairs += n * (n + 1.0) / 2;
     }
-    for (int32_t i = 0; i <= offsets[s->batch]; i++, now += 1 + (int64_t)sg_rng_below(i % 20 ? 300 : 500000, 1, SG_RNG_TEST, 6, (uint64_t)i))
+    for (int32_t i = 0; i <= offsets[s->batch];
+         i++, now += 1 + (int64_t)sg_rng_below(i % 20 ? 300 : 500000, 1, SG_RNG_TEST, 6, (uint64_t)i))
         time[i] = now;
     pairs *= 2.0 * width;
-    p.spec = (sg_hstu_spec){.heads = s->heads, .d_qk = s->dh, .d_v = s->dh, .at_k = width, .at_v = 2 * width, .batch = s->batch,
-                            .offsets = offsets, .scale = 1, .divisor = (float)most, .softmax = s->softmax,
-                            .position = s->position ? &p.position : NULL, .time = s->time ? &p.time : NULL,
-                            .time_k = time, .time_q = time + 1};
-    if (param_init(&p.x, offsets[s->batch], 3 * width) && param_init(&p.position, 2 * most - 1, 1) && param_init(&p.time, 129, 1)) {
+    p.spec = (sg_hstu_spec){.heads = s->heads,
+                            .d_qk = s->dh,
+                            .d_v = s->dh,
+                            .at_k = width,
+                            .at_v = 2 * width,
+                            .batch = s->batch,
+                            .offsets = offsets,
+                            .scale = 1,
+                            .divisor = (float)most,
+                            .softmax = s->softmax,
+                            .position = s->position ? &p.position : NULL,
+                            .time = s->time ? &p.time : NULL,
+                            .time_k = time,
+                            .time_q = time + 1};
+    if (param_init(&p.x, offsets[s->batch], 3 * width) && param_init(&p.position, 2 * most - 1, 1) &&
+        param_init(&p.time, 129, 1)) {
         p.position.rank = p.time.rank = 1;
         measure(b, s->name, attend_pointwise, &p, 2 * pairs, 5 * pairs);
     } else {
@@ -235,8 +257,11 @@ static sg_tensor *cross_entropy(sg_graph *g, void *ctx)
 
     if (l->n_neg)
         return sg_sampled_ce(g, x, &l->table,
-                             &(sg_sampled_spec){.target = l->target, .negatives = l->negative, .n_neg = l->n_neg,
-                                                .shared = l->shared, .scale = 1});
+                             &(sg_sampled_spec){.target = l->target,
+                                                .negatives = l->negative,
+                                                .n_neg = l->n_neg,
+                                                .shared = l->shared,
+                                                .scale = 1});
     if (l->range)
         return sg_softmax_ce_range(g, x, &l->table, l->begin, l->size, l->target, NULL, 1, 0);
     return sg_softmax_ce(g, x, &l->table, NULL, l->target, NULL, 1, 0);
@@ -259,7 +284,8 @@ static void bench_loss(bench *b, loss *l)
         for (int r = 0; r < l->rows; r++) {
             l->begin[r] = l->range ? r % (l->n / l->range) * l->range : 0;
             l->size[r] = l->range ? l->range : l->n;
-            l->target[r] = l->begin[r] + (int32_t)sg_rng_below((uint64_t)l->size[r], 1, SG_RNG_TEST, 4, (uint64_t)r);
+            l->target[r] =
+                l->begin[r] + (int32_t)sg_rng_below((uint64_t)l->size[r], 1, SG_RNG_TEST, 4, (uint64_t)r);
         }
         for (size_t i = 0; i < n_negative; i++)
             l->negative[i] = (int32_t)sg_rng_below((uint64_t)l->n, 1, SG_RNG_TEST, 5, i);
@@ -320,7 +346,8 @@ static void bench_floor(bench *b)
     for (int i = -1; i < b->runs; i++) {
         const double from = now(b);
 
-        sg_gemm(b->pool, SG_F32, false, false, FLOOR, FLOOR, FLOOR, 1, x.value, FLOOR, x.value, FLOOR, 0, x.grad, FLOOR);
+        sg_gemm(b->pool, SG_F32, false, false, FLOOR, FLOOR, FLOOR, 1, x.value, FLOOR, x.value, FLOOR, 0,
+                x.grad, FLOOR);
         if (i >= 0)
             ms[i] = 1e3 * (now(b) - from);
     }
@@ -363,10 +390,20 @@ int main(int argc, char **argv)
         {.name = "full 2048 x 12101 d 256", .rows = 2048, .n = 12101, .d = 256},
         {.name = "full 512 x 100000 d 64", .rows = 512, .n = 100000, .d = 64},
         {.name = "range 1024 x 256 of 1024 d 128", .rows = 1024, .n = 1024, .d = 128, .range = 256},
-        {.name = "sampled 2048 x 256 shared d 64", .rows = 2048, .n = 12101, .d = 64, .n_neg = 256, .shared = true},
+        {.name = "sampled 2048 x 256 shared d 64",
+         .rows = 2048,
+         .n = 12101,
+         .d = 64,
+         .n_neg = 256,
+         .shared = true},
         {.name = "sampled 2048 x 128 own d 64", .rows = 2048, .n = 12101, .d = 64, .n_neg = 128},
     };
-    bench b = {argc > 1 ? atoi(argv[1]) : 1, argc > 2 ? atoi(argv[2]) : 9, argc > 3 ? argv[3] : NULL, NULL, NULL, false};
+    bench b = {argc > 1 ? atoi(argv[1]) : 1,
+               argc > 2 ? atoi(argv[2]) : 9,
+               argc > 3 ? argv[3] : NULL,
+               NULL,
+               NULL,
+               false};
     sg_error err;
 
     b.runs = b.runs < 1 ? 1 : b.runs > RUNS_MAX ? RUNS_MAX : b.runs;

@@ -39,7 +39,8 @@ static inline int bench_ascending(const void *a, const void *b)
 static inline void bench_row(int threads, const char *name, double *value, int n, const char *unit)
 {
     qsort(value, (size_t)n, sizeof *value, bench_ascending);
-    printf("%s,%s,%d,%s,%.6g,%.6g,%s\n", bench_commit(), sg_cpu_name(), threads, name, value[0], value[n / 2], unit);
+    printf("%s,%s,%d,%s,%.6g,%.6g,%s\n", bench_commit(), sg_cpu_name(), threads, name, value[0], value[n / 2],
+           unit);
     fflush(stdout);
 }
 

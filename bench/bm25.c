@@ -99,7 +99,8 @@ int main(int argc, char **argv)
     if (sg_model_open(&m, argv[1], &err))
         die(err.message);
     took = sg_now() - took;
-    if (sg_dataset_open(&d, argv[2], &err) || sg_collection_open(&c, d, &err) || sg_session_new(&s, m, NULL, &err))
+    if (sg_dataset_open(&d, argv[2], &err) || sg_collection_open(&c, d, &err) ||
+        sg_session_new(&s, m, NULL, &err))
         die(err.message);
     item = sg_alloc_array((size_t)k, sizeof *item);
     score = sg_alloc_array((size_t)k, sizeof *score);

@@ -27,7 +27,8 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "%s/%s", argv[1], SG_DATASET_IDS);
     if (sg_dataset_open(&d, argv[1], &err) || sg_vectors_open(&v, d, &err) || sg_ids_open(&ids, d, &err) ||
         sg_encoder_open(&e, path, &err) ||
-        sg_catalogue_new(&base, ids.codes, ids.n, ids.levels, ids.size, &err) || sg_living_new(&w, base, &err)) {
+        sg_catalogue_new(&base, ids.codes, ids.n, ids.levels, ids.size, &err) ||
+        sg_living_new(&w, base, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

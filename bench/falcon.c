@@ -48,7 +48,8 @@ static bool ask(bench *b, int n, int m, sg_error *err)
 {
     for (int first = 0; first < m; first += b->batch) {
         sg_graph_begin(b->graph, SG_INFER, 0, 0);
-        sg_hstu_cache_ask(b->graph, &b->cache, input(b, first, m - first < b->batch ? m - first : b->batch), b->time[n]);
+        sg_hstu_cache_ask(b->graph, &b->cache, input(b, first, m - first < b->batch ? m - first : b->batch),
+                          b->time[n]);
         if (sg_graph_status(b->graph, err))
             return false;
     }

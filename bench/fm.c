@@ -129,9 +129,11 @@ static void check(const sg_fm *f, const corpus *c, const query *q, size_t n_quer
                 r = sg_fm_extend(f, r, string[k] = c->token[q[i].at + k]);
             differ += r.last - r.first != here.times[slot_of(&here, string_key(string, n))];
             found = sg_fm_successors(f, r, next, VOCABULARY, &ends);
-            for (int32_t k = 0; k < found; k++) { /* each follows as often as it says; all places are accounted for */
+            for (int32_t k = 0; k < found;
+                 k++) { /* each follows as often as it says; all places are accounted for */
                 string[n] = next[k].token;
-                differ += next[k].range.last - next[k].range.first != longer.times[slot_of(&longer, string_key(string, n + 1))];
+                differ += next[k].range.last - next[k].range.first !=
+                          longer.times[slot_of(&longer, string_key(string, n + 1))];
                 sum += next[k].range.last - next[k].range.first;
             }
             differ += sum + ends != r.last - r.first;
@@ -233,7 +235,8 @@ static void time_queries(const sg_fm *f, const corpus *c, const query *q, size_t
 int main(int argc, char **argv)
 {
     const corpus c = make_corpus(argc > 1 ? atoll(argv[1]) : 10000000);
-    const size_t n_queries = argc > 2 ? (size_t)atoll(argv[2]) : 20000, compared = argc > 3 ? (size_t)atoll(argv[3]) : 100000;
+    const size_t n_queries = argc > 2 ? (size_t)atoll(argv[2]) : 20000,
+                 compared = argc > 3 ? (size_t)atoll(argv[3]) : 100000;
     const size_t most = n_queries > compared ? n_queries : compared;
     query *q = sg_alloc_array(most + 1, sizeof *q);
     char path[64];
@@ -264,7 +267,9 @@ int main(int argc, char **argv)
         const int n = 1 + (int)sg_rng_below(LONGEST, 3, SG_RNG_TEST, 1, turn);
 
         if (length >= n)
-            q[i++] = (query){c.offsets[item] + (int64_t)sg_rng_below((uint64_t)(length - n + 1), 3, SG_RNG_TEST, 2, turn), n};
+            q[i++] = (query){c.offsets[item] +
+                                 (int64_t)sg_rng_below((uint64_t)(length - n + 1), 3, SG_RNG_TEST, 2, turn),
+                             n};
     }
     time_queries(f, &c, q, n_queries);
     if (compared)

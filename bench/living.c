@@ -21,8 +21,8 @@
 enum { LEVELS = 4, CODES = 256, DIGITS = 16, READERS_MAX = 64, BEAMS = 50, SEARCHES = 200 };
 
 typedef struct shop {
-    int32_t n, total;            /* at first; with those that are put */
-    int32_t *codes;              /* (total, LEVELS) unique */
+    int32_t n, total;               /* at first; with those that are put */
+    int32_t *codes;                 /* (total, LEVELS) unique */
     _Atomic(uint64_t) *born, *died; /* (total): versions that hold the item: born .. died - 1 */
 } shop;
 
@@ -80,8 +80,8 @@ static void make_shop(shop *s)
     for (int32_t i = 0; i < s->total; i++) {
         uint64_t prefix;
 
-        for (uint64_t turn = 0; used[prefix = sg_rng_below(CODES * CODES * CODES, 1, SG_RNG_TEST, (uint64_t)i, turn)] ==
-                                DIGITS;)
+        for (uint64_t turn = 0;
+             used[prefix = sg_rng_below(CODES * CODES * CODES, 1, SG_RNG_TEST, (uint64_t)i, turn)] == DIGITS;)
             turn++;
         for (int l = 0; l < 3; l++)
             s->codes[(size_t)i * LEVELS + (size_t)l] = (int32_t)(prefix >> (16 - 8 * l) & 255);
@@ -131,7 +131,8 @@ static void edit(sg_living *w, shop *s, int32_t edits, double *cpu, double *wall
         const double start = sg_now(), cpu_start = cpu_now();
 
         atomic_store(put ? &s->born[item] : &s->died[item], (uint64_t)i + 2); /* before anybody can see it */
-        if ((put ? sg_living_put(w, item, s->codes + (size_t)item * LEVELS, &err) : sg_living_drop(w, item, &err)) ||
+        if ((put ? sg_living_put(w, item, s->codes + (size_t)item * LEVELS, &err)
+                 : sg_living_drop(w, item, &err)) ||
             sg_living_publish(w, &err))
             die(&err);
         cpu[(put ? 0 : half) + i / 2] = (cpu_now() - cpu_start) * 1e6 - clock;
@@ -160,7 +161,8 @@ static sg_status noise(void *ctx, const sg_beam_rows *rows, sg_error *err)
     const float *pool = ctx;
 
     for (int r = 0; r < rows->n; r++)
-        memcpy(rows->logits + (size_t)r * (size_t)rows->ld, pool + (rows->code[r] + 1) * 64, (size_t)rows->ld * sizeof *pool);
+        memcpy(rows->logits + (size_t)r * (size_t)rows->ld, pool + (rows->code[r] + 1) * 64,
+               (size_t)rows->ld * sizeof *pool);
     return SG_OK;
 }
 
@@ -193,7 +195,8 @@ int main(int argc, char **argv)
     const int32_t edits = argc > 2 ? atoi(argv[2]) : 100000, half = edits / 2;
     const int readers = argc > 3 ? atoi(argv[3]) : 4;
     const int32_t size[LEVELS] = {CODES, CODES, CODES, DIGITS};
-    double *cpu = sg_alloc_array((size_t)edits, sizeof *cpu), *wall = sg_alloc_array((size_t)edits, sizeof *wall);
+    double *cpu = sg_alloc_array((size_t)edits, sizeof *cpu),
+           *wall = sg_alloc_array((size_t)edits, sizeof *wall);
     double rate[2] = {0}, longest = 0, illegal = 0;
     sg_catalogue *base;
     sg_living *w;
@@ -216,7 +219,8 @@ int main(int argc, char **argv)
         double start = sg_now();
 
         for (int i = 0; i < readers; i++) {
-            walkers[i] = (walker){.s = &s, .w = w, .stop = &stop, .number = (uint64_t)(phase * READERS_MAX + i)};
+            walkers[i] =
+                (walker){.s = &s, .w = w, .stop = &stop, .number = (uint64_t)(phase * READERS_MAX + i)};
             pthread_create(&thread[i], NULL, walk, &walkers[i]);
         }
         if (phase == 0)

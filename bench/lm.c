@@ -32,7 +32,8 @@ static void run(const sg_llama *m, sg_pool *pool, int n, int tokens, int length)
     c.batch = n;
     for (int i = 0; i < n; i++) {
         while (prompt[i].n < (size_t)tokens)
-            if (sg_text_tokens(&prompt[i], sg_llama_tokenizer(m), (sg_bytes){text, sizeof text - 1}, true, &err))
+            if (sg_text_tokens(&prompt[i], sg_llama_tokenizer(m), (sg_bytes){text, sizeof text - 1}, true,
+                               &err))
                 stop(&err);
         prompt[i].n = (size_t)tokens;
         prompt[i].id[0] += i;
@@ -67,8 +68,8 @@ static void run(const sg_llama *m, sg_pool *pool, int n, int tokens, int length)
 
 int main(int argc, char **argv)
 {
-    const int threads = argc > 2 ? atoi(argv[2]) : 0, prompt = argc > 3 ? atoi(argv[3]) : 256, length = argc > 4 ? atoi(argv[4]) : 64,
-              texts = argc > 5 ? atoi(argv[5]) : 16;
+    const int threads = argc > 2 ? atoi(argv[2]) : 0, prompt = argc > 3 ? atoi(argv[3]) : 256,
+              length = argc > 4 ? atoi(argv[4]) : 64, texts = argc > 5 ? atoi(argv[5]) : 16;
     sg_llama *m = NULL;
     sg_pool *pool;
     sg_error err;

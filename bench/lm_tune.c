@@ -36,7 +36,8 @@ static int lengths(int32_t *offsets, int tokens)
 int main(int argc, char **argv)
 {
     const int threads = argc > 2 ? atoi(argv[2]) : 0, tokens = argc > 3 ? atoi(argv[3]) : 2048;
-    const sg_precision precision = argc > 4 ? (strcmp(argv[4], "f32") ? SG_BF16 : SG_F32) : sg_precision_best();
+    const sg_precision precision =
+        argc > 4 ? (strcmp(argv[4], "f32") ? SG_BF16 : SG_F32) : sg_precision_best();
     const char *how = argc > 5 ? argv[5] : "";
     double forward[REPEATS], backward[REPEATS], update[REPEATS], all[REPEATS];
     const bool full = strcmp(how, "full") == 0;
@@ -59,11 +60,15 @@ int main(int argc, char **argv)
     const sg_adapter_host host = sg_llama_host(m);
     spec.learn_from = full ? 0 : host.layers;
     if (sg_adapter_targets(&config, "all", &host, &err) || sg_decoder_new(&d, m, &spec, pool, &err) ||
-        (!full && sg_adapter_new(&a, &config, &host, d->words, 1, &err)) || sg_graph_new(&g, pool, precision, &err) ||
-        sg_optim_new(&o, full ? &d->params : &a->params, &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1}, &err))
+        (!full && sg_adapter_new(&a, &config, &host, d->words, 1, &err)) ||
+        sg_graph_new(&g, pool, precision, &err) ||
+        sg_optim_new(&o, full ? &d->params : &a->params,
+                     &(sg_optim_spec){.lr = 1e-4, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .clip = 1},
+                     &err))
         stop(&err);
     sg_decoder_adapt(d, a);
-    int32_t *offsets = sg_alloc_zero((size_t)tokens + 1, sizeof *offsets), *id = sg_alloc_array((size_t)tokens, sizeof *id),
+    int32_t *offsets = sg_alloc_zero((size_t)tokens + 1, sizeof *offsets),
+            *id = sg_alloc_array((size_t)tokens, sizeof *id),
             *target = sg_alloc_array((size_t)tokens, sizeof *target);
     if (!offsets || !id || !target)
         return 1;
@@ -73,7 +78,8 @@ int main(int argc, char **argv)
     for (int i = 0; i < n; i++)
         for (int t = offsets[i]; t < offsets[i + 1]; t++)
             target[t] = t + 1 < offsets[i + 1] ? id[t + 1] : -1;
-    const sg_decoder_batch b = {.n = tokens, .batch = n, .id = id, .offsets = offsets, .recompute = strcmp(how, "recompute") == 0};
+    const sg_decoder_batch b = {
+        .n = tokens, .batch = n, .id = id, .offsets = offsets, .recompute = strcmp(how, "recompute") == 0};
     float loss = 0;
     for (int r = -1; r < REPEATS; r++) { /* the first one takes memory and makes kernels */
         const double start = sg_now();
@@ -110,8 +116,8 @@ int main(int argc, char **argv)
     }
     struct rusage use;
     getrusage(RUSAGE_SELF, &use);
-    fprintf(stderr, "%d texts, %d tokens, loss %.6f, step memory %.0f MB, %.0f MB in all\n", n, tokens, (double)loss,
-            (double)sg_arena_peak(sg_graph_arena(g)) / 1e6, (double)use.ru_maxrss * 1024 / 1e6);
+    fprintf(stderr, "%d texts, %d tokens, loss %.6f, step memory %.0f MB, %.0f MB in all\n", n, tokens,
+            (double)loss, (double)sg_arena_peak(sg_graph_arena(g)) / 1e6, (double)use.ru_maxrss * 1024 / 1e6);
     sg_free(offsets);
     sg_free(id);
     sg_free(target);

@@ -98,7 +98,8 @@ int main(int argc, char **argv)
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     c.length = length;
     if (sg_llama_desk(&desk, m, (int)longest + length, pool, &err) ||
-        sg_generate(answer, &report, &(sg_generate_job){.desk = desk, .prompt = prompt, .n = n, .end = -1}, &c, NULL, &err))
+        sg_generate(answer, &report, &(sg_generate_job){.desk = desk, .prompt = prompt, .n = n, .end = -1},
+                    &c, NULL, &err))
         stop(&err);
     for (int i = 0; i < n; i++) {
         put(tokens, &prompt[i]);

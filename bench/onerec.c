@@ -210,11 +210,13 @@ static bool measure_list(sums *t, const shop *s, sg_session *bench, const sg_cas
 }
 
 /* first_found: (CASES) whether the first model found the target; is_first: that is filled in. */
-static void measure_model(bool *first_found, bool is_first, const shop *s, const sg_model *judge, const char *dir)
+static void measure_model(bool *first_found, bool is_first, const shop *s, const sg_model *judge,
+                          const char *dir)
 {
     enum { BATCH = 64 };
     const sg_dataset *d = s->data;
-    const size_t step = (s->n_cases + CASES - 1) / CASES, n = step ? s->n_cases / step : 0; /* evenly thinned */
+    const size_t step = (s->n_cases + CASES - 1) / CASES,
+                 n = step ? s->n_cases / step : 0; /* evenly thinned */
     int gained = 0, lost = 0;
     sums t = {0};
     sg_session *session, *bench;
@@ -246,7 +248,8 @@ static void measure_model(bool *first_found, bool is_first, const shop *s, const
             &(sg_filter){.seen = true}, K, item, score, &err));
         for (int i = 0; i < batch; i++) {
             bool *const before = &first_found[first + (size_t)i];
-            const bool found = measure_list(&t, s, bench, &s->cases[(first + (size_t)i) * step], item + i * K);
+            const bool found =
+                measure_list(&t, s, bench, &s->cases[(first + (size_t)i) * step], item + i * K);
 
             if (is_first)
                 *before = found;

@@ -100,21 +100,28 @@ static void run_gemm(void *ctx)
     else if (c->product == DX)
         sg_gemm_linear_dx(c->pool, c->precision, c->rows, c->y, c->out, &c->w, c->x, c->in, false);
     else
-        c->failed |= !sg_gemm_linear_dw(c->pool, c->arena, c->precision, c->rows, c->y, c->out, c->x, c->in, c->out, c->in, c->w.grad);
+        c->failed |= !sg_gemm_linear_dw(c->pool, c->arena, c->precision, c->rows, c->y, c->out, c->x, c->in,
+                                        c->out, c->in, c->w.grad);
 }
 
 static void bench_gemms(const bench *b, sg_pool *pool)
 {
-    static const int shapes[][3] = {{8192, 128, 1024}, {8192, 1024, 128}, {8192, 128, 128}, {8192, 64, 64},
-                                    {8192, 128, 384},  {8192, 384, 1536}, {64, 128, 128},   {1, 128, 1024},
-                                    {20, 128, 12000}};
-    static const char *const names[] = {"linear", "linear_dx", "linear_dw"}, *const precisions[] = {"f32", "bf16"};
+    static const int shapes[][3] = {{8192, 128, 1024}, {8192, 1024, 128}, {8192, 128, 128},
+                                    {8192, 64, 64},    {8192, 128, 384},  {8192, 384, 1536},
+                                    {64, 128, 128},    {1, 128, 1024},    {20, 128, 12000}};
+    static const char *const names[] = {"linear", "linear_dx", "linear_dw"}, *const precisions[] = {"f32",
+                                                                                                    "bf16"};
 
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         for (int what = FORWARD; what <= DW; what++) {
             for (int p = SG_F32; p <= SG_BF16; p++) {
                 const int rows = shapes[s][0], in = shapes[s][1], out = shapes[s][2];
-                gemm_case c = {.pool = pool, .precision = (sg_precision)p, .product = (product)what, .rows = rows, .in = in, .out = out};
+                gemm_case c = {.pool = pool,
+                               .precision = (sg_precision)p,
+                               .product = (product)what,
+                               .rows = rows,
+                               .in = in,
+                               .out = out};
                 char name[64];
 
                 snprintf(name, sizeof name, "%s %dx%dx%d %s", names[what], rows, in, out, precisions[p]);
@@ -249,11 +256,25 @@ static const struct {
     const char *name;
     sg_tensor *(*build)(ops *o, sg_tensor *x, sg_tensor *z);
 } cases[] = {
-    {"plus", b_plus},       {"times", b_times},         {"relu", b_relu},           {"gelu", b_gelu},
-    {"gelu_tanh", b_gelu_tanh}, {"silu", b_silu},       {"tanh", b_tanh},           {"dropout", b_dropout},
-    {"add_dropout", b_add_dropout}, {"layernorm", b_layernorm}, {"rmsnorm", b_rmsnorm}, {"l2norm", b_l2norm},
-    {"softmax", b_softmax}, {"embed", b_embed},         {"rows", b_rows},           {"segment_mean", b_segment_mean},
-    {"rope", b_rope},       {"concat_cols", b_concat},  {"ffn", b_ffn},
+    {"plus", b_plus},
+    {"times", b_times},
+    {"relu", b_relu},
+    {"gelu", b_gelu},
+    {"gelu_tanh", b_gelu_tanh},
+    {"silu", b_silu},
+    {"tanh", b_tanh},
+    {"dropout", b_dropout},
+    {"add_dropout", b_add_dropout},
+    {"layernorm", b_layernorm},
+    {"rmsnorm", b_rmsnorm},
+    {"l2norm", b_l2norm},
+    {"softmax", b_softmax},
+    {"embed", b_embed},
+    {"rows", b_rows},
+    {"segment_mean", b_segment_mean},
+    {"rope", b_rope},
+    {"concat_cols", b_concat},
+    {"ffn", b_ffn},
     {"ffn_fused", b_ffn_fused},
 };
 
@@ -305,9 +326,11 @@ static bool ops_init(ops *o)
     }
     for (int i = 0; i <= ROWS / 16; i++)
         o->offsets[i] = 16 * i;
-    return param_init(&o->x, ROWS, D, 1) && param_init(&o->z, ROWS, D, 1) && param_init(&o->w1, FFN, D, 0.1f) &&
-           param_init(&o->b1, FFN, 0, 0.1f) && param_init(&o->w2, D, FFN, 0.1f) && param_init(&o->b2, D, 0, 0.1f) &&
-           param_init(&o->norm_w, D, 0, 1) && param_init(&o->norm_b, D, 0, 1) && param_init(&o->table, ITEMS, D, 1);
+    return param_init(&o->x, ROWS, D, 1) && param_init(&o->z, ROWS, D, 1) &&
+           param_init(&o->w1, FFN, D, 0.1f) && param_init(&o->b1, FFN, 0, 0.1f) &&
+           param_init(&o->w2, D, FFN, 0.1f) && param_init(&o->b2, D, 0, 0.1f) &&
+           param_init(&o->norm_w, D, 0, 1) && param_init(&o->norm_b, D, 0, 1) &&
+           param_init(&o->table, ITEMS, D, 1);
 }
 
 static void ops_fini(ops *o)

@@ -69,7 +69,8 @@ int main(int argc, char **argv)
     const char *from = argc > 2 && strcmp(argv[1], "--read") == 0 ? argv[2] : NULL;
     char **word = argv + (to || from ? 3 : 1);
     const int words = argc - (to || from ? 3 : 1);
-    const size_t n = words > 0 ? (size_t)atoll(word[0]) : 200000, dim = words > 1 ? (size_t)atoi(word[1]) : 384;
+    const size_t n = words > 0 ? (size_t)atoll(word[0]) : 200000,
+                 dim = words > 1 ? (size_t)atoi(word[1]) : 384;
     const int threads = words > 3 ? atoi(word[3]) : 2;
     float *x = from ? read_npy(from, n, dim) : make_vectors(n, dim);
     sg_tokenize_config c;

@@ -56,8 +56,10 @@ static void run(const char *path, const sg_buf *text)
 
 static void make_text(sg_buf *text)
 {
-    static const char *const words[] = {"the", "of", "recommendation", "isn't", "caf\xc3\xa9", "2024", "x = f(y);", "tokenizer",
-                                        "\xe6\x88\x91\xe4\xbb\xac", "shop", "great product,", "would", "buy", "again!"};
+    static const char *const words[] = {
+        "the",       "of",        "recommendation",           "isn't", "caf\xc3\xa9",    "2024",
+        "x = f(y);", "tokenizer", "\xe6\x88\x91\xe4\xbb\xac", "shop",  "great product,", "would",
+        "buy",       "again!"};
     enum { WORDS = sizeof words / sizeof *words };
 
     for (uint64_t i = 0; i < 300000; i++) {

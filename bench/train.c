@@ -23,7 +23,7 @@ typedef struct run {
     sg_graph *graph;
     sg_optim *optim;
     size_t n, n_batches;
-    uint32_t *example; /* (batch) */
+    uint32_t *example;     /* (batch) */
     double *seconds, *cpu; /* (steps) */
 } run;
 
@@ -87,8 +87,13 @@ static void start(run *r, const char *data)
     check(api_data_open(&r->data, data, "loo", &err), &err);
     check(sg_model_build(r->model, &r->data.train, 1, &err), &err);
     check(r->model->class->examples(r->model, &r->data.train, &r->n, &err), &err);
-    const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW, .lr = r->config.lr, .beta1 = r->config.beta1, .beta2 = r->config.beta2,
-                                .eps = r->config.eps, .weight_decay = r->config.weight_decay, .clip = r->config.clip};
+    const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW,
+                                .lr = r->config.lr,
+                                .beta1 = r->config.beta1,
+                                .beta2 = r->config.beta2,
+                                .eps = r->config.eps,
+                                .weight_decay = r->config.weight_decay,
+                                .clip = r->config.clip};
 
     check(sg_pool_new(&r->pool, 0, &err), &err);
     check(sg_graph_new(&r->graph, r->pool, r->precision, &err), &err);
@@ -109,8 +114,8 @@ static void report(const run *r)
     qsort(r->cpu, (size_t)n, sizeof *r->cpu, bench_ascending);
     printf("program,version,model,layout,precision,threads,median_s,least_s,cpu_s,steps,steps_an_epoch\n");
     printf("sedge,%s,%s,packed,%s,%d,%.5f,%.5f,%.5f,%d,%zu\n", bench_commit(), r->model->class->name,
-           r->precision == SG_BF16 ? "bf16" : "f32", sg_pool_threads(r->pool), r->seconds[n / 2], r->seconds[0], r->cpu[n / 2], n,
-           r->n_batches);
+           r->precision == SG_BF16 ? "bf16" : "f32", sg_pool_threads(r->pool), r->seconds[n / 2],
+           r->seconds[0], r->cpu[n / 2], n, r->n_batches);
 }
 
 int main(int argc, char **argv)
@@ -120,7 +125,8 @@ int main(int argc, char **argv)
     sg_error err;
 
     if (argc < 3) {
-        fprintf(stderr, "usage: bench_train DATA MODEL [f32|bf16|auto] [steps=N] [OPTION=VALUE...]; see bench/train.sh\n");
+        fprintf(stderr, "usage: bench_train DATA MODEL [f32|bf16|auto] [steps=N] [OPTION=VALUE...]; see "
+                        "bench/train.sh\n");
         return argc == 1 ? 0 : 2;
     }
     if (!(class = sg_model_class_find(argv[2], &err)))

@@ -36,8 +36,10 @@ const sg_verb sg_verb_compare = {
     .name = "compare",
     .words = "RANKS RANKS",
     .summary = "Paired test between two runs on the same cases",
-    .about = "RANKS are files that `sedge eval --per-user FILE` wrote: mean difference, bootstrap interval, two-sided p.",
-    .examples = "  sedge eval a shop --per-user a.ranks && sedge eval b shop --per-user b.ranks && sedge compare a.ranks b.ranks",
+    .about = "RANKS are files that `sedge eval --per-user FILE` wrote: mean difference, bootstrap interval, "
+             "two-sided p.",
+    .examples = "  sedge eval a shop --per-user a.ranks && sedge eval b shop --per-user b.ranks && sedge "
+                "compare a.ranks b.ranks",
     .least = 2,
     .most = 2,
     .options = options,

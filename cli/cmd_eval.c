@@ -28,11 +28,11 @@ static void print_side(const char *title, const json_t *side, const json_t *inte
     json_t *value;
     sg_table t;
 
-    json_object_foreach((json_t *)(uintptr_t)side, key, value)
-        if (strncmp(key, "recall@", 7) == 0 && n < 19) {
-            cutoff[n] = key + 7;
-            heading[++n] = sg_pool_printf(">@%s", key + 7);
-        }
+    json_object_foreach((json_t *)(uintptr_t)side, key, value) if (strncmp(key, "recall@", 7) == 0 && n < 19)
+    {
+        cutoff[n] = key + 7;
+        heading[++n] = sg_pool_printf(">@%s", key + 7);
+    }
     if (n == 0)
         return;
     printf("\n%s\n", title);
@@ -56,13 +56,13 @@ static void print_side(const char *title, const json_t *side, const json_t *inte
         for (size_t i = 0; i < n; i++) {
             const json_t *range = sg_member(intervals, sg_pool_printf("%s@%s", name, cutoff[i]));
 
-            sg_table_add(&t, "%.4f-%.4f", json_number_value(json_array_get(range, 0)), json_number_value(json_array_get(range, 1)));
+            sg_table_add(&t, "%.4f-%.4f", json_number_value(json_array_get(range, 0)),
+                         json_number_value(json_array_get(range, 1)));
         }
     }
     sg_table_print(&t);
-    json_object_foreach((json_t *)(uintptr_t)side, key, value)
-        if (!strchr(key, '@') && json_is_number(value))
-            printf("%s %.6g\n", key, json_number_value(value));
+    json_object_foreach((json_t *)(uintptr_t)side, key, value) if (!strchr(key, '@') && json_is_number(value))
+        printf("%s %.6g\n", key, json_number_value(value));
 }
 
 /* How many targets training has never seen, and how many of them were found; nothing when the whole result is about them. */
@@ -70,21 +70,25 @@ static void print_cold(const json_t *cold, const json_t *receipt)
 {
     if (sg_number(cold, "targets") == 0 || sg_text(receipt, "cases_of")[0])
         return;
-    printf("\ntargets without a training event: %.0f of the cases, %.2f %%; recall@10 %.4f, history filtered out %.4f\n",
-           sg_number(cold, "targets"), 100 * sg_number(cold, "share"), sg_number(sg_member(cold, "unfiltered"), "recall@10"),
+    printf("\ntargets without a training event: %.0f of the cases, %.2f %%; recall@10 %.4f, history filtered "
+           "out %.4f\n",
+           sg_number(cold, "targets"), 100 * sg_number(cold, "share"),
+           sg_number(sg_member(cold, "unfiltered"), "recall@10"),
            sg_number(sg_member(cold, "filtered"), "recall@10"));
 }
 
 /* Documents for queries: a row a metric, a column a cut-off. */
 static void print_retrieval(const json_t *metrics, const json_t *receipt)
 {
-    printf("%.0f queries of %s, %.0f documents\n", sg_number(receipt, "queries"), sg_text(receipt, "asked"), sg_number(receipt, "documents"));
+    printf("%.0f queries of %s, %.0f documents\n", sg_number(receipt, "queries"), sg_text(receipt, "asked"),
+           sg_number(receipt, "documents"));
     print_side("documents for queries", metrics, NULL);
 }
 
 static void print(const json_t *result)
 {
-    const json_t *metrics = sg_member(result, "metrics"), *intervals = sg_member(result, "intervals"), *receipt = sg_member(result, "receipt");
+    const json_t *metrics = sg_member(result, "metrics"), *intervals = sg_member(result, "intervals"),
+                 *receipt = sg_member(result, "receipt");
     const char *model = sg_text(sg_member(receipt, "model"), "class");
 
     if (sg_member(result, "retrieval")) {
@@ -93,7 +97,8 @@ static void print(const json_t *result)
         sg_show_members(receipt, "  ");
         return;
     }
-    sg_show_metrics(model[0] ? model : "model", metrics, sg_member(result, "floors"), sg_member(result, "oracle"));
+    sg_show_metrics(model[0] ? model : "model", metrics, sg_member(result, "floors"),
+                    sg_member(result, "oracle"));
     print_side("history kept", sg_member(metrics, "unfiltered"), sg_member(intervals, "unfiltered"));
     print_side("history filtered out", sg_member(metrics, "filtered"), sg_member(intervals, "filtered"));
     print_cold(sg_member(result, "cold"), receipt);
@@ -124,10 +129,13 @@ static int run(const sg_args *args)
 const sg_verb sg_verb_eval = {
     .name = "eval",
     .words = "DIR|RUN DATA",
-    .summary = "Metrics over the full catalogue, with and without the history filter, floors beside them, receipt",
-    .about = "DIR is a model folder. RUN is a file of ranked documents as trec_eval reads it (QUERY Q0 DOCUMENT RANK SCORE TAG), by any\n"
+    .summary =
+        "Metrics over the full catalogue, with and without the history filter, floors beside them, receipt",
+    .about = "DIR is a model folder. RUN is a file of ranked documents as trec_eval reads it (QUERY Q0 "
+             "DOCUMENT RANK SCORE TAG), by any\n"
              "system, for the queries of a collection.",
-    .examples = "  sedge eval run shop\n  sedge eval run shop --split valid --k 10,50 --json\n  sedge eval bm25.run scifact.data",
+    .examples = "  sedge eval run shop\n  sedge eval run shop --split valid --k 10,50 --json\n  sedge eval "
+                "bm25.run scifact.data",
     .least = 2,
     .most = 2,
     .options = options,

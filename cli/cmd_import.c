@@ -14,8 +14,10 @@ static struct {
 
 static const sg_opt options[] = {
     SG_OPT_STRING('o', "out", &arg.out, "DATA", "dataset folder to make"),
-    SG_OPT_LIST('i', "item-text", &arg.item_text, "FILE", "files about the items: titles, categories, brands"),
-    SG_OPT_LIST('u', "user-series", &arg.user_series, "FILE", "files about the users: attributes, and what changes slowly, with times"),
+    SG_OPT_LIST('i', "item-text", &arg.item_text, "FILE",
+                "files about the items: titles, categories, brands"),
+    SG_OPT_LIST('u', "user-series", &arg.user_series, "FILE",
+                "files about the users: attributes, and what changes slowly, with times"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
 };
@@ -31,7 +33,8 @@ static bool is_file_to_import(const char *path, size_t n_words)
 /* The first word is a format when it is the name of one and no file of that name is there. */
 static const char *leading_format(const sg_args *args)
 {
-    static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens", "amazon", "csv", "tsv", "jsonl", "sequences-json", "beir"};
+    static const char *const formats[] = {"auto", "s3rec", "recbole", "movielens",      "amazon",
+                                          "csv",  "tsv",   "jsonl",   "sequences-json", "beir"};
 
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
         if (strcmp(formats[i], args->words.item[0]) == 0 && !is_file_to_import(formats[i], args->words.n))
@@ -78,10 +81,13 @@ const sg_verb sg_verb_import = {
     .name = "import",
     .words = "[FORMAT] FILE...",
     .summary = "Interaction logs and item texts into a dataset folder",
-    .about = "FORMAT is s3rec, recbole, movielens, amazon, csv, tsv, jsonl, sequences-json or beir (FILE is then a folder: documents, queries\n"
-             "and judgements of retrieval); without it the content decides. Files may be gzip or zstd. Events are sorted by user and time, stably; every event that is dropped is counted.",
+    .about = "FORMAT is s3rec, recbole, movielens, amazon, csv, tsv, jsonl, sequences-json or beir (FILE is "
+             "then a folder: documents, queries\n"
+             "and judgements of retrieval); without it the content decides. Files may be gzip or zstd. "
+             "Events are sorted by user and time, stably; every event that is dropped is counted.",
     .examples = "  sedge import s3rec Beauty.txt.zst --item-text Beauty.items.tsv.zst -o beauty\n"
-                "  sedge import clicks.csv.gz --user customer --item sku --time ts --core-user 5 --core-item 5 -o shop\n"
+                "  sedge import clicks.csv.gz --user customer --item sku --time ts --core-user 5 --core-item "
+                "5 -o shop\n"
                 "  sedge import beir scifact/ -o scifact.data",
     .least = 1,
     .most = 10000,

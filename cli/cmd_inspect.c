@@ -23,8 +23,8 @@ static const char *shape_text(const json_t *shape)
     json_t *n;
     size_t i;
 
-    json_array_foreach(shape, i, n)
-        text = sg_pool_printf("%s%s%" JSON_INTEGER_FORMAT, text, i ? " x " : "", json_integer_value(n));
+    json_array_foreach(shape, i, n) text =
+        sg_pool_printf("%s%s%" JSON_INTEGER_FORMAT, text, i ? " x " : "", json_integer_value(n));
     return text;
 }
 
@@ -55,13 +55,16 @@ static void print_dataset(const json_t *d)
     sg_table t;
 
     if (asked)
-        printf("dataset %s: %s documents, %s queries, judged: %s train, %s dev, %s test\n", sg_text(d, "name"),
-               sg_count_text(sg_number(d, "items")), sg_count_text(sg_number(d, "queries")), sg_count_text(sg_number(asked, "train")),
+        printf("dataset %s: %s documents, %s queries, judged: %s train, %s dev, %s test\n",
+               sg_text(d, "name"), sg_count_text(sg_number(d, "items")),
+               sg_count_text(sg_number(d, "queries")), sg_count_text(sg_number(asked, "train")),
                sg_count_text(sg_number(asked, "dev")), sg_count_text(sg_number(asked, "test")));
     else
-        printf("dataset %s: %s users, %s items, %s events%s%s%s\n", sg_text(d, "name"), sg_count_text(sg_number(d, "users")),
-               sg_count_text(sg_number(d, "items")), sg_count_text(sg_number(d, "events")),
-               json_is_true(sg_member(d, "timestamps")) ? ", timestamps" : "", json_is_true(sg_member(d, "ratings")) ? ", ratings" : "",
+        printf("dataset %s: %s users, %s items, %s events%s%s%s\n", sg_text(d, "name"),
+               sg_count_text(sg_number(d, "users")), sg_count_text(sg_number(d, "items")),
+               sg_count_text(sg_number(d, "events")),
+               json_is_true(sg_member(d, "timestamps")) ? ", timestamps" : "",
+               json_is_true(sg_member(d, "ratings")) ? ", ratings" : "",
                json_is_true(sg_member(d, "actions")) ? ", actions" : "");
     printf("sha256 %s\n", sg_text(d, "sha256"));
     if (vectors)
@@ -89,8 +92,8 @@ static void print_model(const json_t *m)
 {
     const json_t *report = sg_member(sg_member(m, "training"), "report");
 
-    printf("%s: %s\n%s items, %s users\n\noptions\n", sg_text(m, "model"), sg_text(m, "paper"), sg_count_text(sg_number(m, "items")),
-           sg_count_text(sg_number(m, "users")));
+    printf("%s: %s\n%s items, %s users\n\noptions\n", sg_text(m, "model"), sg_text(m, "paper"),
+           sg_count_text(sg_number(m, "items")), sg_count_text(sg_number(m, "users")));
     sg_show_members(sg_member(m, "options"), "  ");
     if (sg_member(m, "catalogue"))
         printf("\ncatalogue: codes %s, %s bytes\n", shape_text(sg_member(sg_member(m, "catalogue"), "codes")),
@@ -181,7 +184,8 @@ static int run(const sg_args *args)
 const sg_verb sg_verb_inspect = {
     .name = "inspect",
     .words = "[ids] FOLDER",
-    .summary = "What is in a dataset, a model folder, a .safetensors or .gguf file; with ids: what each prefix holds",
+    .summary = "What is in a dataset, a model folder, a .safetensors or .gguf file; with ids: what each "
+               "prefix holds",
     .examples = "  sedge inspect shop\n  sedge inspect run\n  sedge inspect ids shop --depth 2",
     .least = 1,
     .most = 2,

@@ -21,17 +21,24 @@ static const sg_opt options[] = {
     SG_OPT_STRING(0, "text", &arg.text, "TEXT", "score, embed: one text"),
     SG_OPT_STRING('f', "file", &arg.file, "FILE",
                   "score, embed: a text a line; generate: prompts, {\"prompt\": ...} a line"),
-    SG_OPT_STRING(0, "choices", &arg.choices, "FILE", "generate: the answer is one of the lines of this file"),
-    SG_OPT_STRING(0, "schema", &arg.schema, "FILE", "generate: the answer is JSON that fits this JSON schema"),
+    SG_OPT_STRING(0, "choices", &arg.choices, "FILE",
+                  "generate: the answer is one of the lines of this file"),
+    SG_OPT_STRING(0, "schema", &arg.schema, "FILE",
+                  "generate: the answer is JSON that fits this JSON schema"),
     SG_OPT_LIST(0, "fm", &arg.fm, "FILE", "generate: the answer is a part of a line of these files"),
     SG_OPT_STRING('o', "out", &arg.out, "PATH",
-                  "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: .jsonl file; retrieve: TREC run"),
-    SG_OPT_STRING(0, "for", &arg.what, "WHAT", "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
+                  "embed: .safetensors file to write; tune: folder; merge: folder or .gguf file; lessons: "
+                  ".jsonl file; retrieve: TREC run"),
+    SG_OPT_STRING(0, "for", &arg.what, "WHAT",
+                  "lessons: titles, ngrams (both: from queries) or queries (from documents)"),
     SG_OPT_STRING(0, "by", &arg.by, "HOW", "retrieve: title or substring (default substring)"),
     SG_OPT_LIST(0, "deny", &arg.deny, "ID", "retrieve: documents that are never listed"),
-    SG_OPT_STRING(0, "split", &arg.split, "NAME", "train, dev or test (default: lessons train, retrieve test)"),
-    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR", "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
-    SG_OPT_STRING(0, "cache", &arg.cache, "FILE", "generate, score, embed: where answers are kept (SQLite); made when it is not there"),
+    SG_OPT_STRING(0, "split", &arg.split, "NAME",
+                  "train, dev or test (default: lessons train, retrieve test)"),
+    SG_OPT_STRING('a', "adapter", &arg.adapter, "DIR",
+                  "generate, score, embed, merge, retrieve: an adapter (PEFT's files) beside the model"),
+    SG_OPT_STRING(0, "cache", &arg.cache, "FILE",
+                  "generate, score, embed: where answers are kept (SQLite); made when it is not there"),
     SG_OPT_FLAG(0, "resume", &arg.resume, "tune: go on from the checkpoint in the folder, when there is one"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -50,7 +57,8 @@ static void print_text(const json_t *result)
         fwrite(sg_text(result, "text"), 1, json_string_length(text), stdout); /* it may hold zeros */
         putchar('\n');
     }
-    json_array_foreach(list, i, one) {
+    json_array_foreach(list, i, one)
+    {
         json_dumpf(one, stdout, JSON_COMPACT);
         putchar('\n');
     }
@@ -73,7 +81,8 @@ static int run_learning(const sg_args *args, bool tune)
     if (!arg.out)
         return sg_usage(args, "expected -o PATH, what to write");
     if (arg.chat)
-        sg_list_add(&arg.set, "chat=true"); /* of tune an option like the others; merge has none and says so */
+        sg_list_add(&arg.set,
+                    "chat=true"); /* of tune an option like the others; merge has none and says so */
     const sedge_tune_params p = {.size = sizeof p,
                                  .run = sg_progress_run(args),
                                  .model = args->words.item[1],
@@ -166,7 +175,8 @@ static int check_options(const sg_args *args, const char *task)
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (known[i].given && !strstr(known[i].tasks, task)) /* no task's name is part of another's */
-            return sg_usage(args, "%s has no option --%s, which is one of %s", task, known[i].name, known[i].tasks);
+            return sg_usage(args, "%s has no option --%s, which is one of %s", task, known[i].name,
+                            known[i].tasks);
     return 0;
 }
 
@@ -179,9 +189,8 @@ static int show(const sg_args *args, int status, char *json, const sedge_error *
     const bool lost = sg_member(result, "failures") != NULL;
     size_t i;
 
-    json_array_foreach(sg_member(result, "list"), i, one)
-        if (*sg_text(one, "error"))
-            fprintf(stderr, "sedge lm: %s\n", sg_text(one, "error"));
+    json_array_foreach(sg_member(result, "list"), i, one) if (*sg_text(one, "error"))
+        fprintf(stderr, "sedge lm: %s\n", sg_text(one, "error"));
     json_decref(result);
     return lost ? 1 : code;
 }
@@ -234,27 +243,36 @@ static int run(const sg_args *args)
 
             return show(args, st, json, &err, tasks[i].print);
         }
-    return sg_usage(args, "expected generate, score, embed, tune, merge, lessons or retrieve, found '%s'", args->words.item[0]);
+    return sg_usage(args, "expected generate, score, embed, tune, merge, lessons or retrieve, found '%s'",
+                    args->words.item[0]);
 }
 
 const sg_verb sg_verb_lm = {
     .name = "lm",
     .words = "generate|score|embed|tune|merge|retrieve MODEL [DATA], or lessons DATA",
-    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, tuning, retrieval",
+    .summary = "A language model by itself: text from a prompt, how likely texts are, vectors of texts, "
+               "tuning, retrieval",
     .about = "A model is a Hugging Face folder or a .gguf file: decoders of the Llama family (Llama, "
              "SmolLM2, Qwen2,\n"
-             "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in their few bits.\n"
-             "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's dialect, http://HOST/v1.\n"
-             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions, texts, or pairs of texts whose vectors\n"
-             "shall be near; or plain text) and leaves an adapter in PEFT's files, or a model; merge writes a model, with an adapter or\n"
+             "Qwen3) and T5s; for embed encoders of the BERT family, too. Weights of a .gguf file stay in "
+             "their few bits.\n"
+             "generate --chat, score and embed also take the address of an endpoint that speaks OpenAI's "
+             "dialect, http://HOST/v1.\n"
+             "tune learns from DATA (.jsonl with prompts and completions, conversations, instructions, "
+             "texts, or pairs of texts whose vectors\n"
+             "shall be near; or plain text) and leaves an adapter in PEFT's files, or a model; merge writes "
+             "a model, with an adapter or\n"
              "without, as a folder or a .gguf file.\n"
-             "retrieve ranks the documents of a collection ('sedge import beir') for its queries, or items for users, by what the model writes,\n"
-             "held to titles or to strings that stand in documents, and measures the lists; lessons makes DATA for tune from such data.",
+             "retrieve ranks the documents of a collection ('sedge import beir') for its queries, or items "
+             "for users, by what the model writes,\n"
+             "held to titles or to strings that stand in documents, and measures the lists; lessons makes "
+             "DATA for tune from such data.",
     .examples =
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --prompt 'What is a semantic ID?' --length "
         "64\n"
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --chat --file prompts.jsonl --schema rating.json\n"
-        "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt --beam 5\n"
+        "  sedge lm generate SmolLM2-135M-Instruct.gguf --prompt 'A film like Alien:' --choices titles.txt "
+        "--beam 5\n"
         "  sedge lm score SmolLM2-135M-Instruct.gguf --prompt 'The capital of France is' --text ' Paris'\n"
         "  sedge lm embed all-MiniLM-L6-v2 --file texts.txt --out vectors.safetensors\n"
         "  sedge lm generate https://HOST/v1 --model qwen3 --key-file key --chat --file prompts.jsonl\n"
@@ -262,7 +280,8 @@ const sg_verb sg_verb_lm = {
         "  sedge lm generate SmolLM2-135M-Instruct.gguf --adapter tuned --chat --prompt 'What next?'\n"
         "  sedge lm merge SmolLM2-135M-Instruct.gguf --adapter tuned --out tuned.gguf --set type=q8_0\n"
         "  sedge lm lessons scifact --for ngrams --out lessons.jsonl\n"
-        "  sedge lm retrieve SmolLM2-135M-Instruct.gguf --adapter tuned scifact --by substring --out run.trec",
+        "  sedge lm retrieve SmolLM2-135M-Instruct.gguf --adapter tuned scifact --by substring --out "
+        "run.trec",
     .least = 2,
     .most = 3,
     .options = options,

@@ -15,7 +15,8 @@ static void print_one(const json_t *m)
     size_t i;
     sg_table t;
 
-    printf("%s: %s\n%s\nlearns %s%s%s\n\n", sg_text(m, "name"), sg_text(m, "summary"), sg_text(m, "paper"), sg_text(m, "learns"),
+    printf("%s: %s\n%s\nlearns %s%s%s\n\n", sg_text(m, "name"), sg_text(m, "summary"), sg_text(m, "paper"),
+           sg_text(m, "learns"),
            json_is_true(sg_member(m, "needs_vectors")) ? ", needs item vectors (sedge embed)" : "",
            json_is_true(sg_member(m, "needs_ids")) ? ", needs semantic IDs (sedge tokenize)" : "");
     sg_table_init(&t, heading, 4);
@@ -28,7 +29,8 @@ static void print_one(const json_t *m)
         if (least)
             sg_table_add(&t, "%.10g .. %.10g", json_number_value(least), sg_number(row, "most"));
         else
-            sg_table_add(&t, "%s", strcmp(sg_text(row, "type"), "bool") == 0 ? "true, false" : sg_text(row, "choices"));
+            sg_table_add(&t, "%s",
+                         strcmp(sg_text(row, "type"), "bool") == 0 ? "true, false" : sg_text(row, "choices"));
         sg_table_add(&t, "%s", sg_text(row, "meaning"));
     }
     sg_table_print(&t);
@@ -52,8 +54,8 @@ static void print(const json_t *result)
         size_t r;
         json_t *role;
 
-        json_array_foreach(sg_member(row, "roles"), r, role)
-            roles = sg_pool_printf("%s%s%s", roles, r ? ", " : "", json_string_value(role));
+        json_array_foreach(sg_member(row, "roles"), r, role) roles =
+            sg_pool_printf("%s%s%s", roles, r ? ", " : "", json_string_value(role));
         sg_table_add(&t, "%s", sg_text(row, "name"));
         sg_table_add(&t, "%s", sg_text(row, "learns"));
         sg_table_add(&t, "%s", roles);

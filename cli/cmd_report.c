@@ -38,8 +38,10 @@ static int run(const sg_args *args)
 const sg_verb sg_verb_report = {
     .name = "report",
     .words = "DIR",
-    .summary = "A model folder as one HTML page: curves, metrics beside the floors, codebook, ID tree, examples",
-    .about = "The page needs nothing but itself. Metrics are those of DIR/eval.json; without that file the model is evaluated first.",
+    .summary =
+        "A model folder as one HTML page: curves, metrics beside the floors, codebook, ID tree, examples",
+    .about = "The page needs nothing but itself. Metrics are those of DIR/eval.json; without that file the "
+             "model is evaluated first.",
     .examples = "  sedge report run -o report.html",
     .least = 1,
     .most = 1,

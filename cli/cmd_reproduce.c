@@ -14,7 +14,8 @@ static struct {
 } arg;
 
 static const sg_opt options[] = {
-    SG_OPT_STRING('d', "data", &arg.data, "DIR", "folder that the recipe's files lie in (default: the current one)"),
+    SG_OPT_STRING('d', "data", &arg.data, "DIR",
+                  "folder that the recipe's files lie in (default: the current one)"),
     SG_OPT_STRING('o', "out", &arg.out, "DIR", "work folder (default: out/NAME)"),
     SG_OPT_FLAG('f', "fresh", &arg.fresh, "every stage again, even where nothing has changed"),
     SG_OPT_SET(&arg.set, "options: stage.key=value, or key=value for training"),
@@ -57,9 +58,11 @@ static void print_expected(const json_t *expected)
         const char *task = sg_text(row, "task"), *stage = sg_text(row, "stage");
 
         sg_table_add(&t, "%s", sg_text(row, "metric"));
-        sg_table_add(&t, "%s", task[0] ? task
-                            : stage[0] ? "the IDs"
-                            : strcmp(sg_text(row, "filter"), "filtered") == 0 ? "history filtered out" : "history kept");
+        sg_table_add(&t, "%s",
+                     task[0]                                           ? task
+                     : stage[0]                                        ? "the IDs"
+                     : strcmp(sg_text(row, "filter"), "filtered") == 0 ? "history filtered out"
+                                                                       : "history kept");
         sg_table_add(&t, "%.4f", sg_number(row, "measured"));
         if (sg_member(figure, "least"))
             sg_table_add(&t, "at least %.4f", sg_number(figure, "least"));
@@ -76,14 +79,16 @@ static void print(const json_t *result)
 {
     print_stages(result);
     putchar('\n');
-    sg_show_metrics(sg_text(result, "model"), sg_member(result, "metrics"), sg_member(result, "floors"), sg_member(result, "oracle"));
+    sg_show_metrics(sg_text(result, "model"), sg_member(result, "metrics"), sg_member(result, "floors"),
+                    sg_member(result, "oracle"));
     sg_show_ranking(sg_member(result, "ranking"));
     if (json_array_size(sg_member(result, "expected"))) {
         putchar('\n');
         print_expected(sg_member(result, "expected"));
     }
     printf("\n%s: %s; work folder %s\n", sg_text(result, "recipe"),
-           json_is_true(sg_member(result, "pass")) ? "as expected" : "not as expected", sg_text(result, "folder"));
+           json_is_true(sg_member(result, "pass")) ? "as expected" : "not as expected",
+           sg_text(result, "folder"));
 }
 
 static int run(const sg_args *args)
@@ -117,9 +122,11 @@ const sg_verb sg_verb_reproduce = {
     .name = "reproduce",
     .words = "RECIPE",
     .summary = "A recipe from its raw files to its figures, compared with the expected ones",
-    .about = "Stages whose inputs and options have not changed are taken from the work folder. Exit code 1 when a figure is missed.",
-    .examples = "  sedge reproduce recipes/shop/tiger.yaml\n"
-                "  sedge reproduce recipes/beauty/tiger.yaml --data ../shared/data --set epochs=5 tokenize.codes=128",
+    .about = "Stages whose inputs and options have not changed are taken from the work folder. Exit code 1 "
+             "when a figure is missed.",
+    .examples =
+        "  sedge reproduce recipes/shop/tiger.yaml\n"
+        "  sedge reproduce recipes/beauty/tiger.yaml --data ../shared/data --set epochs=5 tokenize.codes=128",
     .least = 1,
     .most = 1,
     .options = options,

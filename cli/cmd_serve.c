@@ -14,12 +14,14 @@ static struct {
 static const sg_opt options[] = {
     SG_OPT_STRING('d', "data", &arg.data, "DATA",
                   "dataset of users and titles (default: the one the model learned from)"),
-    SG_OPT_LIST('a', "also", &arg.also, "NAME=DIR", "serve this model, too, to requests with \"model\": NAME; may be repeated"),
+    SG_OPT_LIST('a', "also", &arg.also, "NAME=DIR",
+                "serve this model, too, to requests with \"model\": NAME; may be repeated"),
     SG_OPT_STRING(0, "store", &arg.store, "STORE",
                   "keep events of users and added items in this SQLite file, or in "
                   "postgresql://USER@HOST/DATABASE (default: none are taken)"),
     SG_OPT_STRING(0, "encoder", &arg.encoder, "DIR",
-                  "language model for texts, and for items whose vectors are its (default: the model folder's own encoder)"),
+                  "language model for texts, and for items whose vectors are its (default: the model "
+                  "folder's own encoder)"),
     SG_OPT_STRING(0, "key-file", &arg.key_file, "FILE",
                   "file of mode 0600 with lines 'use KEY' or 'admin KEY'"),
     SG_OPT_FLAG(0, "insecure", &arg.insecure, "without keys, also where others can reach the server"),

@@ -27,7 +27,8 @@ static void print_time(const json_t *when)
 
     strftime(first, sizeof first, "%Y-%m-%d", gmtime_r(&from, &tm));
     strftime(last, sizeof last, "%Y-%m-%d", gmtime_r(&to, &tm));
-    printf("%s to %s, %.1f %% of the events in the same second as the one before\n", first, last, 100 * sg_number(when, "ties"));
+    printf("%s to %s, %.1f %% of the events in the same second as the one before\n", first, last,
+           100 * sg_number(when, "ties"));
 }
 
 static void print_cores(const json_t *cores)
@@ -76,8 +77,7 @@ static void print_notes(const json_t *notes)
 
     if (json_array_size(notes))
         putchar('\n');
-    json_array_foreach(notes, i, note)
-        printf("note: %s\n", json_string_value(note));
+    json_array_foreach(notes, i, note) printf("note: %s\n", json_string_value(note));
 }
 
 static void print(const json_t *s)
@@ -86,14 +86,15 @@ static void print(const json_t *s)
     const json_t *items = sg_member(s, "item_events"), *asked = sg_member(s, "leave_one_out"), *early;
     sg_table t;
 
-    printf("%s: %s users, %s items, %s events; %.4f %% of all pairs\n\n", sg_text(s, "name"), sg_count_text(sg_number(s, "users")),
-           sg_count_text(sg_number(s, "items")), sg_count_text(sg_number(s, "events")), 100 * sg_number(s, "density"));
+    printf("%s: %s users, %s items, %s events; %.4f %% of all pairs\n\n", sg_text(s, "name"),
+           sg_count_text(sg_number(s, "users")), sg_count_text(sg_number(s, "items")),
+           sg_count_text(sg_number(s, "events")), 100 * sg_number(s, "density"));
     sg_table_init(&t, heading, 6);
     add_spread(&t, "user", sg_member(s, "user_events"));
     add_spread(&t, "item", items);
     sg_table_print(&t);
-    printf("\npopularity: Gini %.3f; the top 1 %% of the items has %.1f %% of the events\n", sg_number(items, "gini"),
-           100 * sg_number(items, "top_percent"));
+    printf("\npopularity: Gini %.3f; the top 1 %% of the items has %.1f %% of the events\n",
+           sg_number(items, "gini"), 100 * sg_number(items, "top_percent"));
     printf("repeats: %.2f %% of the events\n", 100 * sg_number(s, "repeats"));
     if (sg_member(s, "time"))
         print_time(sg_member(s, "time"));
@@ -101,7 +102,8 @@ static void print(const json_t *s)
            sg_count_text(sg_number(asked, "cases")), 100 * sg_number(asked, "targets_seen_before"),
            100 * sg_number(asked, "targets_without_training_event"));
     if ((early = sg_member(asked, "targets_before_training_ends")))
-        printf("%.1f %% of the test targets are older than the latest training event: a split by time would be stricter\n",
+        printf("%.1f %% of the test targets are older than the latest training event: a split by time would "
+               "be stricter\n",
                100 * json_number_value(early));
     putchar('\n');
     print_cores(sg_member(s, "k_core"));
@@ -111,7 +113,8 @@ static void print(const json_t *s)
 
 static int run(const sg_args *args)
 {
-    const sedge_stats_params p = {.size = sizeof p, .run = sg_progress_run(args), .data = args->words.item[0]};
+    const sedge_stats_params p = {
+        .size = sizeof p, .run = sg_progress_run(args), .data = args->words.item[0]};
     char *json = NULL;
     sedge_error err;
     const int st = sedge_stats(&p, &json, &err);

@@ -27,8 +27,11 @@ static int run(const sg_args *args)
 
     if (!arg.out)
         return sg_usage(args, "expected -o DATA, the dataset folder to make");
-    const sedge_synth_params p = {
-        .size = sizeof p, .run = sg_progress_run(args), .out = arg.out, .set = arg.set.item, .n_set = arg.set.n};
+    const sedge_synth_params p = {.size = sizeof p,
+                                  .run = sg_progress_run(args),
+                                  .out = arg.out,
+                                  .set = arg.set.item,
+                                  .n_set = arg.set.n};
 
     st = sedge_synth(&p, &json, &err);
     return sg_show(args, st, json, &err, print);
@@ -38,7 +41,8 @@ const sg_verb sg_verb_synth = {
     .name = "synth",
     .words = "",
     .summary = "A synthetic shop with known structure, of any size",
-    .about = "Items with titles, brands and categories drawn from latent clusters, users whose interests drift. What the generator knows\n"
+    .about = "Items with titles, brands and categories drawn from latent clusters, users whose interests "
+             "drift. What the generator knows\n"
              "is kept beside the data, so that `sedge eval` can print what an oracle would reach.",
     .examples = "  sedge synth -o shop\n  sedge synth --users 100000 --items 20000 -o large",
     .options = options,

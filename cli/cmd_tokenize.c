@@ -11,7 +11,8 @@ static struct {
 } arg;
 
 static const sg_opt options[] = {
-    SG_OPT_STRING(0, "ids", &arg.ids, "FILE", "instead of fitting: published IDs, {\"item\": [\"<a_1>\", \"<b_2>\", ...]}"),
+    SG_OPT_STRING(0, "ids", &arg.ids, "FILE",
+                  "instead of fitting: published IDs, {\"item\": [\"<a_1>\", \"<b_2>\", ...]}"),
     SG_OPT_INT(0, "key-base", &arg.key_base, "N", "with --ids: item id = key + N (default 0)"),
     SG_OPT_SET(&arg.set, "options by name"),
     SG_OPT_END,
@@ -37,9 +38,11 @@ const sg_verb sg_verb_tokenize = {
     .name = "tokenize",
     .words = "DATA",
     .summary = "Item vectors to semantic IDs, with a codebook report",
-    .about = "Every item gets a tuple of codes, unique through a last digit that tells collisions apart. The IDs lie in\n"
+    .about = "Every item gets a tuple of codes, unique through a last digit that tells collisions apart. The "
+             "IDs lie in\n"
              "DATA/ids.safetensors; `sedge inspect ids DATA` says what each prefix holds.",
-    .examples = "  sedge tokenize shop --method rkmeans\n  sedge tokenize shop --method rqvae --epochs 300 --codes 128",
+    .examples = "  sedge tokenize shop --method rkmeans\n  sedge tokenize shop --method rqvae --epochs 300 "
+                "--codes 128",
     .least = 1,
     .most = 1,
     .options = options,

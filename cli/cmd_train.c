@@ -75,10 +75,12 @@ const sg_verb sg_verb_train = {
     .name = "train",
     .words = "MODEL DATA",
     .summary = "Any model: best on validation, checkpoints, bit-exact resume",
-    .about = "The best model on validation ends up in DIR, with training.jsonl beside it. Ctrl-C stops after the step at hand and leaves a\n"
+    .about = "The best model on validation ends up in DIR, with training.jsonl beside it. Ctrl-C stops after "
+             "the step at hand and leaves a\n"
              "checkpoint; --resume goes on with the same bytes as a run that was never stopped.",
     .examples = "  sedge train tiger shop -o run\n"
-                "  sedge train sasrec shop -o run --recipe recipes/beauty/sasrec.yaml --set dim=128 lr=0.0005 --seed 2",
+                "  sedge train sasrec shop -o run --recipe recipes/beauty/sasrec.yaml --set dim=128 "
+                "lr=0.0005 --seed 2",
     .least = 2,
     .most = 2,
     .options = options,

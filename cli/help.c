@@ -41,21 +41,28 @@ static const char *number_text(const json_t *row, const char *key)
 /* "width of the vectors (256; 1 to 4096)" */
 static const char *library_help(const json_t *row)
 {
-    const char *type = text_of(row, "type"), *initial = text_of(row, "default"), *meaning = text_of(row, "meaning");
+    const char *type = text_of(row, "type"), *initial = text_of(row, "default"),
+               *meaning = text_of(row, "meaning");
 
     if (strcmp(type, "int") == 0 || strcmp(type, "float") == 0)
-        return sg_pool_printf("%s (default %s; %s to %s)", meaning, initial, number_text(row, "least"), number_text(row, "most"));
+        return sg_pool_printf("%s (default %s; %s to %s)", meaning, initial, number_text(row, "least"),
+                              number_text(row, "most"));
     if (strcmp(type, "bool") == 0)
-        return strcmp(initial, "true") == 0 ? sg_pool_printf("%s (default; --no-%s: not)", meaning, dashed(text_of(row, "name")))
-                                            : meaning;
+        return strcmp(initial, "true") == 0
+                   ? sg_pool_printf("%s (default; --no-%s: not)", meaning, dashed(text_of(row, "name")))
+                   : meaning;
     return initial[0] ? sg_pool_printf("%s (default %s)", meaning, initial) : meaning;
 }
 
 static const char *own_name(const sg_opt *o)
 {
-    const char *value = o->value ? sg_pool_printf(" %s%s", o->value, o->kind == SG_OPT_KIND_LIST || o->kind == SG_OPT_KIND_SET ? "..." : "") : "";
+    const char *value =
+        o->value ? sg_pool_printf(" %s%s", o->value,
+                                  o->kind == SG_OPT_KIND_LIST || o->kind == SG_OPT_KIND_SET ? "..." : "")
+                 : "";
 
-    return o->letter ? sg_pool_printf("-%c, --%s%s", o->letter, o->name, value) : sg_pool_printf("    --%s%s", o->name, value);
+    return o->letter ? sg_pool_printf("-%c, --%s%s", o->letter, o->name, value)
+                     : sg_pool_printf("    --%s%s", o->name, value);
 }
 
 static const char *library_name(const json_t *row)
@@ -116,8 +123,7 @@ void sg_help_verb(const sg_verb *verb)
     }
     if (json_array_size(library)) {
         printf("\nOptions of the step (each is also --set KEY=VALUE)\n");
-        json_array_foreach(library, i, row)
-            print_option(library_name(row), library_help(row));
+        json_array_foreach(library, i, row) print_option(library_name(row), library_help(row));
     }
     printf("\nOptions of every verb\n");
     for (const sg_opt *o = sg_common_options; o->kind; o++)
@@ -130,7 +136,8 @@ void sg_help_verb(const sg_verb *verb)
 void sg_help_main(void)
 {
     printf("Usage: sedge VERB [arguments] [options]\n\n"
-           "Interaction logs and item content in, a trained, evaluated and explained generative recommender out.\n\n");
+           "Interaction logs and item content in, a trained, evaluated and explained generative recommender "
+           "out.\n\n");
     for (const sg_verb *const *v = sg_verbs; *v; v++)
         print_option((*v)->name, (*v)->summary);
     printf("\n'sedge VERB --help' tells more; a first run:\n"
@@ -180,8 +187,7 @@ static void roff_verb(const sg_verb *verb)
     }
     for (const sg_opt *o = verb->options; o->kind; o++)
         roff_option(own_name(o), o->help);
-    json_array_foreach(library, i, row)
-        roff_option(library_name(row), library_help(row));
+    json_array_foreach(library, i, row) roff_option(library_name(row), library_help(row));
     if (verb->examples) {
         puts(".PP\nExamples:\n.PP\n.nf");
         roff(verb->examples);
@@ -195,8 +201,10 @@ int sg_help_man(void)
     printf(".TH SEDGE 1 \"\" \"sedge %s\" \"User Commands\"\n", sedge_version());
     puts(".SH NAME\nsedge \\- generative recommenders from interaction logs and item content");
     puts(".SH SYNOPSIS\n.B sedge\n.I VERB\n[arguments] [options]");
-    puts(".SH DESCRIPTION\nLogs and items are imported into a dataset folder, item text becomes vectors, vectors become semantic\n"
-         "IDs, a model learns from the histories and is evaluated, explained and asked for recommendations. Results go to\n"
+    puts(".SH DESCRIPTION\nLogs and items are imported into a dataset folder, item text becomes vectors, "
+         "vectors become semantic\n"
+         "IDs, a model learns from the histories and is evaluated, explained and asked for recommendations. "
+         "Results go to\n"
          "standard output, talk to standard error. A folder holds a dataset, a folder holds a model.");
     puts(".SH VERBS");
     for (const sg_verb *const *v = sg_verbs; *v; v++)
@@ -219,9 +227,8 @@ static void bash_words(const sg_verb *verb)
     for (int t = 0; t < 2; t++)
         for (const sg_opt *o = tables[t]; o->kind; o++)
             printf("--%s ", o->name);
-    json_array_foreach(library, i, row)
-        if (strlen(text_of(row, "name")) > 1)
-            printf("--%s ", dashed(text_of(row, "name")));
+    json_array_foreach(library, i, row) if (strlen(text_of(row, "name")) > 1)
+        printf("--%s ", dashed(text_of(row, "name")));
     printf("\" ;;\n");
     json_decref(library);
 }
@@ -231,13 +238,13 @@ static void bash_choices(const sg_verb *verb)
     json_t *library = sg_opt_library(verb), *row;
     size_t i;
 
-    json_array_foreach(library, i, row)
-        if (strcmp(text_of(row, "type"), "choice") == 0) {
-            printf("    %s:--%s) choices=\"", verb->name, dashed(text_of(row, "name")));
-            for (const char *c = text_of(row, "choices"); *c; c++)
-                putchar(*c == '|' ? ' ' : *c);
-            puts("\" ;;");
-        }
+    json_array_foreach(library, i, row) if (strcmp(text_of(row, "type"), "choice") == 0)
+    {
+        printf("    %s:--%s) choices=\"", verb->name, dashed(text_of(row, "name")));
+        for (const char *c = text_of(row, "choices"); *c; c++)
+            putchar(*c == '|' ? ' ' : *c);
+        puts("\" ;;");
+    }
     json_decref(library);
 }
 
@@ -251,8 +258,7 @@ static void bash_models(void)
     if (sedge_models(NULL, &text, NULL))
         return;
     root = json_loads(text, 0, NULL);
-    json_array_foreach(json_object_get(root, "models"), i, row)
-        printf("%s ", text_of(row, "name"));
+    json_array_foreach(json_object_get(root, "models"), i, row) printf("%s ", text_of(row, "name"));
     json_decref(root);
     sedge_free(text);
 }
@@ -264,7 +270,8 @@ int sg_help_completion(const char *shell)
         return 2;
     }
     printf("# bash completion of sedge\n_sedge()\n{\n"
-           "    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" verb=\"${COMP_WORDS[1]}\"\n"
+           "    local word=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" "
+           "verb=\"${COMP_WORDS[1]}\"\n"
            "    local options= choices=\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n        COMPREPLY=($(compgen -W \"");
     for (const sg_verb *const *v = sg_verbs; *v; v++)
@@ -274,11 +281,13 @@ int sg_help_completion(const char *shell)
         bash_choices(*v);
     printf("    train:train|models:models) choices=\"");
     bash_models();
-    printf("\" ;;\n    esac\n    if [ -n \"$choices\" ]; then\n        COMPREPLY=($(compgen -W \"$choices\" -- \"$word\"))\n        return\n"
+    printf("\" ;;\n    esac\n    if [ -n \"$choices\" ]; then\n        COMPREPLY=($(compgen -W \"$choices\" "
+           "-- \"$word\"))\n        return\n"
            "    fi\n    case \"$verb\" in\n");
     for (const sg_verb *const *v = sg_verbs; *v; v++)
         bash_words(*v);
-    puts("    esac\n    if [ \"${word:0:1}\" = - ]; then\n        COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n    else\n"
+    puts("    esac\n    if [ \"${word:0:1}\" = - ]; then\n        COMPREPLY=($(compgen -W \"$options\" -- "
+         "\"$word\"))\n    else\n"
          "        COMPREPLY=($(compgen -f -- \"$word\"))\n    fi\n}\ncomplete -o filenames -F _sedge sedge");
     return 0;
 }

@@ -9,8 +9,10 @@
 
 void sg_show_codebook(const json_t *report)
 {
-    static const char *const heading[] = {"level", ">codes", ">used", ">perplexity", ">largest", ">a prefix", ">error"};
-    const json_t *collisions = sg_member(report, "collisions"), *lengths = sg_member(report, "lengths"), *row, *sentence;
+    static const char *const heading[] = {"level",    ">codes",    ">used", ">perplexity",
+                                          ">largest", ">a prefix", ">error"};
+    const json_t *collisions = sg_member(report, "collisions"), *lengths = sg_member(report, "lengths"), *row,
+                 *sentence;
     size_t i;
     bool errors = false;
     sg_table t;
@@ -31,20 +33,21 @@ void sg_show_codebook(const json_t *report)
     }
     sg_table_print(&t);
     printf("\n%s items, %.1f %% of the tuples unique before the collision digit (largest group %.0f)\n",
-           sg_count_text(sg_number(report, "items")), 100 * sg_number(collisions, "unique_share"), sg_number(collisions, "largest"));
+           sg_count_text(sg_number(report, "items")), 100 * sg_number(collisions, "unique_share"),
+           sg_number(collisions, "largest"));
     if (lengths) {
         printf("%.2f codes an item:", sg_number(lengths, "mean"));
-        json_array_foreach(sg_member(lengths, "items"), i, row)
-            if (json_integer_value(row))
-                printf(" %s of %zu", sg_count_text((double)json_integer_value(row)), i + 1);
+        json_array_foreach(sg_member(lengths, "items"), i, row) if (json_integer_value(row))
+            printf(" %s of %zu", sg_count_text((double)json_integer_value(row)), i + 1);
         putchar('\n');
     }
     if (sg_member(report, "refresh"))
         printf("of %s items that were there %.1f %% keep their ID; %s are new, %s are gone\n",
-               sg_count_text(sg_number(sg_member(report, "refresh"), "items")), 100 * sg_number(sg_member(report, "refresh"), "kept"),
-               sg_count_text(sg_number(sg_member(report, "refresh"), "new")), sg_count_text(sg_number(sg_member(report, "refresh"), "gone")));
-    json_array_foreach(sg_member(report, "advice"), i, sentence)
-        printf("%s\n", json_string_value(sentence));
+               sg_count_text(sg_number(sg_member(report, "refresh"), "items")),
+               100 * sg_number(sg_member(report, "refresh"), "kept"),
+               sg_count_text(sg_number(sg_member(report, "refresh"), "new")),
+               sg_count_text(sg_number(sg_member(report, "refresh"), "gone")));
+    json_array_foreach(sg_member(report, "advice"), i, sentence) printf("%s\n", json_string_value(sentence));
 }
 
 /* "hair conditioner shampoo", or values with the share of items that have them */
@@ -82,10 +85,12 @@ void sg_show_prefixes(const json_t *report)
         for (k = 0; k < depth; k++)
             printf("<%zu:%" JSON_INTEGER_FORMAT ">", k + 1, json_integer_value(json_array_get(codes, k)));
         printf("  %s items\n", sg_count_text(sg_number(prefix, "items")));
-        json_object_foreach((json_t *)(size_t)prefix, key, value)
-            if (json_is_array(value) && value != codes && value != sg_member(prefix, "examples"))
-                print_facts(indent, key, value);
+        json_object_foreach((json_t *)(size_t)prefix, key, value) if (json_is_array(value) &&
+                                                                      value != codes &&
+                                                                      value != sg_member(prefix, "examples"))
+            print_facts(indent, key, value);
         json_array_foreach(sg_member(prefix, "examples"), k, example)
-            printf("%s%-11s%s  %s\n", indent, k ? "" : "examples", sg_text(example, "item"), sg_short_text(sg_text(example, "title"), 70));
+            printf("%s%-11s%s  %s\n", indent, k ? "" : "examples", sg_text(example, "item"),
+                   sg_short_text(sg_text(example, "title"), 70));
     }
 }

@@ -8,14 +8,30 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const sg_verb sg_verb_import, sg_verb_synth, sg_verb_stats, sg_verb_embed, sg_verb_tokenize, sg_verb_train, sg_verb_eval,
-    sg_verb_recommend, sg_verb_reproduce, sg_verb_models, sg_verb_inspect, sg_verb_report, sg_verb_compare, sg_verb_serve, sg_verb_lm, sg_verb_know,
-    sg_verb_bench, sg_verb_help;
+extern const sg_verb sg_verb_import, sg_verb_synth, sg_verb_stats, sg_verb_embed, sg_verb_tokenize,
+    sg_verb_train, sg_verb_eval, sg_verb_recommend, sg_verb_reproduce, sg_verb_models, sg_verb_inspect,
+    sg_verb_report, sg_verb_compare, sg_verb_serve, sg_verb_lm, sg_verb_know, sg_verb_bench, sg_verb_help;
 
 const sg_verb *const sg_verbs[] = {
-    &sg_verb_import, &sg_verb_synth,     &sg_verb_stats,     &sg_verb_embed, &sg_verb_tokenize,
-    &sg_verb_train,  &sg_verb_eval,      &sg_verb_recommend, &sg_verb_serve, &sg_verb_report,
-    &sg_verb_reproduce, &sg_verb_models, &sg_verb_inspect,   &sg_verb_compare, &sg_verb_lm, &sg_verb_know, &sg_verb_bench, &sg_verb_help, NULL,
+    &sg_verb_import,
+    &sg_verb_synth,
+    &sg_verb_stats,
+    &sg_verb_embed,
+    &sg_verb_tokenize,
+    &sg_verb_train,
+    &sg_verb_eval,
+    &sg_verb_recommend,
+    &sg_verb_serve,
+    &sg_verb_report,
+    &sg_verb_reproduce,
+    &sg_verb_models,
+    &sg_verb_inspect,
+    &sg_verb_compare,
+    &sg_verb_lm,
+    &sg_verb_know,
+    &sg_verb_bench,
+    &sg_verb_help,
+    NULL,
 };
 
 static const sg_verb *find_verb(const char *name)

@@ -150,9 +150,9 @@ static json_t *find_library(const parser *p, const char *name, size_t n)
     size_t i;
     json_t *row;
 
-    json_array_foreach(p->library, i, row)
-        if (same_name(name, n, json_string_value(json_object_get(row, "name"))))
-            return row;
+    json_array_foreach(
+        p->library, i,
+        row) if (same_name(name, n, json_string_value(json_object_get(row, "name")))) return row;
     return NULL;
 }
 
@@ -234,15 +234,15 @@ static int unknown(const parser *p, const char *name, size_t n)
     for (int t = 0; t < 2; t++)
         for (const sg_opt *o = tables[t]; o->kind && n_known < 256; o++)
             known[n_known++] = o->name;
-    json_array_foreach(p->library, i, row)
-        if (n_known < 256) {
-            char *dashed = sg_pool_printf("%s", json_string_value(json_object_get(row, "name")));
+    json_array_foreach(p->library, i, row) if (n_known < 256)
+    {
+        char *dashed = sg_pool_printf("%s", json_string_value(json_object_get(row, "name")));
 
-            for (char *c = dashed; *c; c++)
-                if (*c == '_')
-                    *c = '-';
-            known[n_known++] = dashed;
-        }
+        for (char *c = dashed; *c; c++)
+            if (*c == '_')
+                *c = '-';
+        known[n_known++] = dashed;
+    }
     near = sedge_nearest(sg_pool_printf("%.*s", (int)n, name), known, n_known);
     if (near)
         return sg_usage(p->args, "unknown option '--%.*s' (did you mean '--%s'?)", (int)n, name, near);

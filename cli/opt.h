@@ -14,7 +14,14 @@ typedef struct sg_list { /* strings, borrowed from argv or from the pool below *
     size_t n, cap;
 } sg_list;
 
-typedef enum sg_opt_kind { SG_OPT_KIND_END, SG_OPT_KIND_STRING, SG_OPT_KIND_INT, SG_OPT_KIND_FLAG, SG_OPT_KIND_LIST, SG_OPT_KIND_SET } sg_opt_kind;
+typedef enum sg_opt_kind {
+    SG_OPT_KIND_END,
+    SG_OPT_KIND_STRING,
+    SG_OPT_KIND_INT,
+    SG_OPT_KIND_FLAG,
+    SG_OPT_KIND_LIST,
+    SG_OPT_KIND_SET
+} sg_opt_kind;
 
 typedef struct sg_opt {
     sg_opt_kind kind;
@@ -25,14 +32,32 @@ typedef struct sg_opt {
     const char *help;
 } sg_opt;
 
-#define SG_OPT_STRING(letter, name, to, value, help) {SG_OPT_KIND_STRING, letter, name, to, value, help}
-#define SG_OPT_INT(letter, name, to, value, help) {SG_OPT_KIND_INT, letter, name, to, value, help}
-#define SG_OPT_FLAG(letter, name, to, help) {SG_OPT_KIND_FLAG, letter, name, to, NULL, help}
+#define SG_OPT_STRING(letter, name, to, value, help)                                                         \
+    {                                                                                                        \
+        SG_OPT_KIND_STRING, letter, name, to, value, help                                                    \
+    }
+#define SG_OPT_INT(letter, name, to, value, help)                                                            \
+    {                                                                                                        \
+        SG_OPT_KIND_INT, letter, name, to, value, help                                                       \
+    }
+#define SG_OPT_FLAG(letter, name, to, help)                                                                  \
+    {                                                                                                        \
+        SG_OPT_KIND_FLAG, letter, name, to, NULL, help                                                       \
+    }
 /* may be repeated, and takes every word up to the next option: --item-text a.tsv b.tsv */
-#define SG_OPT_LIST(letter, name, to, value, help) {SG_OPT_KIND_LIST, letter, name, to, value, help}
+#define SG_OPT_LIST(letter, name, to, value, help)                                                           \
+    {                                                                                                        \
+        SG_OPT_KIND_LIST, letter, name, to, value, help                                                      \
+    }
 /* takes every word that has a '=': --set dim=64 layers=2 */
-#define SG_OPT_SET(to, help) {SG_OPT_KIND_SET, 's', "set", to, "KEY=VALUE", help}
-#define SG_OPT_END {SG_OPT_KIND_END, 0, NULL, NULL, NULL, NULL}
+#define SG_OPT_SET(to, help)                                                                                 \
+    {                                                                                                        \
+        SG_OPT_KIND_SET, 's', "set", to, "KEY=VALUE", help                                                   \
+    }
+#define SG_OPT_END                                                                                           \
+    {                                                                                                        \
+        SG_OPT_KIND_END, 0, NULL, NULL, NULL, NULL                                                           \
+    }
 
 /* What every verb understands. */
 typedef struct sg_common {
@@ -70,7 +95,8 @@ void sg_opt_free(sg_args *args);             /* and every string of the pool */
 
 void sg_list_add(sg_list *list, const char *item);
 void sg_list_free(sg_list *list);
-char *sg_pool_printf(const char *format, ...) __attribute__((format(printf, 1, 2))); /* lives until sg_opt_free */
+char *sg_pool_printf(const char *format, ...)
+    __attribute__((format(printf, 1, 2))); /* lives until sg_opt_free */
 
 /* One line on stderr that begins with "sedge VERB: ", then where help is. Returns 2. */
 int sg_usage(const sg_args *args, const char *format, ...) __attribute__((format(printf, 2, 3)));

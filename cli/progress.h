@@ -8,7 +8,7 @@
 
 /* Threads, and the progress function with what it needs; also takes over Ctrl-C. Valid until the program ends. */
 const sedge_run *sg_progress_run(const sg_args *args);
-void sg_progress_end(void); /* takes the bar away: call before anything else is printed */
+void sg_progress_end(void);     /* takes the bar away: call before anything else is printed */
 bool sg_progress_stopped(void); /* Ctrl-C or SIGTERM came */
 /* A progress function that draws nothing and stops after a signal. */
 int sg_progress_until_signal(void *user, const sedge_event *e);

@@ -92,21 +92,21 @@ void sg_show_members(const json_t *object, const char *indent)
             sg_show_members(value, sg_pool_printf("%s  ", indent));
         } else if (json_is_string(value) || json_is_number(value) || json_is_boolean(value)) {
             printf("%s%-*s %s\n", indent, 24 - (int)strlen(indent), name, value_text(key, value));
-        } else if (json_is_array(value) && json_array_size(value) && !json_is_object(json_array_get(value, 0)) &&
-                   !json_is_array(json_array_get(value, 0))) {
+        } else if (json_is_array(value) && json_array_size(value) &&
+                   !json_is_object(json_array_get(value, 0)) && !json_is_array(json_array_get(value, 0))) {
             size_t i;
             json_t *member;
 
             printf("%s%-*s", indent, 24 - (int)strlen(indent), name);
-            json_array_foreach(value, i, member)
-                printf(" %s", value_text(key, member));
+            json_array_foreach(value, i, member) printf(" %s", value_text(key, member));
             putchar('\n');
         }
     }
 }
 
 /* ---- metrics ------------------------------------------------------------------------------------------------------------ */
-static const char *const sides[] = {"unfiltered", "filtered"}, *const labels[] = {"history kept", "history filtered out"};
+static const char *const sides[] = {"unfiltered", "filtered"}, *const labels[] = {"history kept",
+                                                                                  "history filtered out"};
 
 enum { COLUMNS_MAX = 16 };
 
@@ -124,17 +124,18 @@ static size_t pick_metrics(const char **names, const json_t *metrics)
             names[n++] = preferred[i];
     if (n)
         return n;
-    json_object_foreach((json_t *)(uintptr_t)side, key, value)
-        n_recall += strncmp(key, "recall@", 7) == 0;
-    json_object_foreach((json_t *)(uintptr_t)side, key, value)
-        if (strncmp(key, "recall@", 7) == 0 && n_recall-- <= 2 && n + 2 <= COLUMNS_MAX) {
-            names[n++] = key;
-            names[n++] = sg_pool_printf("ndcg@%s", key + 7);
-        }
+    json_object_foreach((json_t *)(uintptr_t)side, key, value) n_recall += strncmp(key, "recall@", 7) == 0;
+    json_object_foreach((json_t *)(uintptr_t)side, key,
+                        value) if (strncmp(key, "recall@", 7) == 0 && n_recall-- <= 2 && n + 2 <= COLUMNS_MAX)
+    {
+        names[n++] = key;
+        names[n++] = sg_pool_printf("ndcg@%s", key + 7);
+    }
     return n;
 }
 
-static void add_row(sg_table *t, const char *name, const json_t *metrics, const json_t *shape, const char *const *names, size_t n)
+static void add_row(sg_table *t, const char *name, const json_t *metrics, const json_t *shape,
+                    const char *const *names, size_t n)
 {
     sg_table_add(t, "%s", name);
     for (int s = 0; s < 2; s++)
@@ -166,11 +167,13 @@ void sg_show_metrics(const char *name, const json_t *metrics, const json_t *floo
         if (json_object_get(metrics, sides[s]))
             sg_table_group(&t, s == 0 || !json_object_get(metrics, sides[0]) ? 1 : 1 + n, labels[s]);
     add_row(&t, name, metrics, metrics, names, n);
-    json_object_foreach((json_t *)(uintptr_t)floors, key, floor)
-        if (strcmp(key, name) != 0)
-            add_row(&t, key, json_object_get(floor, "metrics") ? json_object_get(floor, "metrics") : floor, metrics, names, n);
+    json_object_foreach((json_t *)(uintptr_t)floors, key, floor) if (strcmp(key, name) != 0)
+        add_row(&t, key, json_object_get(floor, "metrics") ? json_object_get(floor, "metrics") : floor,
+                metrics, names, n);
     if (json_is_object(oracle))
-        add_row(&t, "oracle", json_object_get(oracle, "metrics") ? json_object_get(oracle, "metrics") : oracle, metrics, names, n);
+        add_row(&t, "oracle",
+                json_object_get(oracle, "metrics") ? json_object_get(oracle, "metrics") : oracle, metrics,
+                names, n);
     sg_table_print(&t);
 }
 
@@ -191,7 +194,8 @@ static void add_answers(sg_table *t, const char *name, const json_t *values)
 
 void sg_show_ranking(const json_t *ranking)
 {
-    static const char *const heading[] = {"ranking", ">AUC", ">GAUC", ">NE", ">log-loss", ">calibration", ">asked", ">yes"};
+    static const char *const heading[] = {"ranking",   ">AUC",         ">GAUC",  ">NE",
+                                          ">log-loss", ">calibration", ">asked", ">yes"};
     const char *key;
     json_t *value;
     sg_table t;
@@ -209,8 +213,8 @@ void sg_show_ranking(const json_t *ranking)
             add_answers(&t, "  item's rate", sg_member(value, "item_rate"));
     }
     sg_table_print(&t);
-    json_object_foreach((json_t *)(uintptr_t)ranking, key, value)
-        if (!json_is_number(sg_member(value, "auc")))
-            printf("%s: all %s answers are %s: AUC, GAUC and NE compare with the other one\n", key, sg_count_text(sg_number(value, "n")),
-                   sg_number(value, "positives") > 0 ? "yes" : "no");
+    json_object_foreach((json_t *)(uintptr_t)ranking, key,
+                        value) if (!json_is_number(sg_member(value, "auc")))
+        printf("%s: all %s answers are %s: AUC, GAUC and NE compare with the other one\n", key,
+               sg_count_text(sg_number(value, "n")), sg_number(value, "positives") > 0 ? "yes" : "no");
 }

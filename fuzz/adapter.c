@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < a->params.n; i++) {
         const sg_param *p = a->params.list[i];
 
-        FUZZ_CHECK(p->value && !p->mapped && p->count == (size_t)p->dim[0] * (size_t)(p->rank == 2 ? p->dim[1] : 1));
+        FUZZ_CHECK(p->value && !p->mapped &&
+                   p->count == (size_t)p->dim[0] * (size_t)(p->rank == 2 ? p->dim[1] : 1));
         for (size_t k = 0; k < p->count; k++)
             sink += p->value[k];
     }
@@ -33,13 +34,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sg_part_shape(&out, &in, sg_llama_config_of(m), (sg_part)(i % SG_PARTS));
         FUZZ_CHECK(!a->low[i].a == !a->low[i].b);
         if (a->low[i].a)
-            FUZZ_CHECK(a->low[i].a->dim[1] == (a->low[i].behind ? out : in) && a->low[i].b->dim[0] == out && a->low[i].a->dim[0] == a->low[i].b->dim[1]);
+            FUZZ_CHECK(a->low[i].a->dim[1] == (a->low[i].behind ? out : in) && a->low[i].b->dim[0] == out &&
+                       a->low[i].a->dim[0] == a->low[i].b->dim[1]);
     }
     for (int t = 0; t < 2; t++) {
         const sg_row_set *s = t ? &a->output : &a->words;
 
         for (int k = 0; k < s->n; k++)
-            FUZZ_CHECK(s->id[k] >= 0 && s->id[k] < a->vocab && (k == 0 || s->id[k - 1] < s->id[k]) && s->rows->dim[0] == s->n);
+            FUZZ_CHECK(s->id[k] >= 0 && s->id[k] < a->vocab && (k == 0 || s->id[k - 1] < s->id[k]) &&
+                       s->rows->dim[0] == s->n);
     }
     sg_llama_adapt(m, a);
     FUZZ_CHECK(sg_llama_places(m) >= 1);
@@ -63,31 +66,48 @@ static void put_tensors(sg_buf *out, const char *header, size_t numbers)
 
 bool fuzz_seed(size_t i, sg_buf *out)
 {
-    static const char lora[] = "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4.0,\"lora_dropout\":0.1,\"use_rslora\":true,\"bias\":\"none\","
+    static const char lora[] = "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4.0,\"lora_dropout\":0.1,"
+                               "\"use_rslora\":true,\"bias\":\"none\","
                                "\"base_model_name_or_path\":\"x\",\"target_modules\":[\"q_proj\"]}";
-    static const char parts[] = "{\"base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[2,4],"
-                                "\"data_offsets\":[0,32]},\"base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight\":{\"dtype\":\"F32\","
+    static const char parts[] = "{\"base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight\":{"
+                                "\"dtype\":\"F32\",\"shape\":[2,4],"
+                                "\"data_offsets\":[0,32]},\"base_model.model.model.layers.1.self_attn.q_proj."
+                                "lora_B.weight\":{\"dtype\":\"F32\","
                                 "\"shape\":[4,2],\"data_offsets\":[32,64]}}";
     static const char prompt[] = "{\"peft_type\":\"PROMPT_TUNING\",\"num_virtual_tokens\":3,\"token_dim\":4}";
-    static const char vectors[] = "{\"prompt_embeddings\":{\"dtype\":\"F16\",\"shape\":[3,4],\"data_offsets\":[0,24]}}";
+    static const char vectors[] =
+        "{\"prompt_embeddings\":{\"dtype\":\"F16\",\"shape\":[3,4],\"data_offsets\":[0,24]}}";
 
-    static const char ranks[] = "{\"peft_type\":\"LORA\",\"r\":8,\"lora_alpha\":4.0,\"rank_pattern\":{\"model.layers.1.self_attn.q_proj\":2}}";
+    static const char ranks[] = "{\"peft_type\":\"LORA\",\"r\":8,\"lora_alpha\":4.0,\"rank_pattern\":{"
+                                "\"model.layers.1.self_attn.q_proj\":2}}";
 
     static const char behind[] = "{\"peft_type\":\"BOTTLENECK\",\"r\":2,\"non_linearity\":\"gelu\"}";
-    static const char layers[] = "{\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.bias\":{\"dtype\":\"F32\",\"shape\":[2],"
-                                 "\"data_offsets\":[0,8]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.weight\":{\"dtype\":\"F32\","
-                                 "\"shape\":[2,4],\"data_offsets\":[8,40]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_up.bias\":{"
-                                 "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[40,56]},\"base_model.model.model.layers.0.mlp.down_proj."
-                                 "adapter_up.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[56,88]}}";
+    static const char layers[] =
+        "{\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.bias\":{\"dtype\":\"F32\",\"shape\":["
+        "2],"
+        "\"data_offsets\":[0,8]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_down.weight\":{"
+        "\"dtype\":\"F32\","
+        "\"shape\":[2,4],\"data_offsets\":[8,40]},\"base_model.model.model.layers.0.mlp.down_proj.adapter_up."
+        "bias\":{"
+        "\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[40,56]},\"base_model.model.model.layers.0.mlp."
+        "down_proj."
+        "adapter_up.weight\":{\"dtype\":\"F32\",\"shape\":[4,2],\"data_offsets\":[56,88]}}";
 
-    static const char rows[] = "{\"peft_type\":\"TRAINABLE_TOKENS\",\"token_indices\":[2,1],\"target_modules\":[\"embed_tokens\",\"lm_head\"]}";
-    static const char deltas[] = "{\"base_model.model.lm_head.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_offsets\":[0,32]},"
-                                 "\"base_model.model.model.embed_tokens.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],"
-                                 "\"data_offsets\":[32,64]}}";
+    static const char rows[] = "{\"peft_type\":\"TRAINABLE_TOKENS\",\"token_indices\":[2,1],\"target_"
+                               "modules\":[\"embed_tokens\",\"lm_head\"]}";
+    static const char deltas[] =
+        "{\"base_model.model.lm_head.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],\"data_"
+        "offsets\":[0,32]},"
+        "\"base_model.model.model.embed_tokens.trainable_tokens_delta\":{\"dtype\":\"F32\",\"shape\":[2,4],"
+        "\"data_offsets\":[32,64]}}";
     static const struct {
         const char *config, *tensors;
         size_t numbers;
-    } seeds[] = {{lora, parts, 16}, {prompt, vectors, 6}, {ranks, parts, 16}, {behind, layers, 22}, {rows, deltas, 16}};
+    } seeds[] = {{lora, parts, 16},
+                 {prompt, vectors, 6},
+                 {ranks, parts, 16},
+                 {behind, layers, 22},
+                 {rows, deltas, 16}};
 
     if (i >= sizeof seeds / sizeof *seeds)
         return false;

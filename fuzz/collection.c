@@ -114,9 +114,10 @@ bool fuzz_seed(size_t i, sg_buf *out)
 {
     if (i)
         return false;
-    sg_buf_puts(out, "{\"_id\": \"d1\", \"title\": \"t\", \"text\": \"a\"}\n{\"_id\": \"d 2\", \"text\": \"b\"}\n\x1e"
-                     "{\"_id\": \"q1\", \"text\": \"x\"}\n{\"_id\": \"q2\", \"text\": \"y\"}\n\x1e"
-                     "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td 2\t-1\nq2\td1\t0\n\x1e"
-                     "q1 Q0 d1 1 0.5 x\nq1 Q0 d%202 2 0.25 x\nq2 Q0 d1 1 1e3 x\n");
+    sg_buf_puts(
+        out, "{\"_id\": \"d1\", \"title\": \"t\", \"text\": \"a\"}\n{\"_id\": \"d 2\", \"text\": \"b\"}\n\x1e"
+             "{\"_id\": \"q1\", \"text\": \"x\"}\n{\"_id\": \"q2\", \"text\": \"y\"}\n\x1e"
+             "query-id\tcorpus-id\tscore\nq1\td1\t2\nq1\td 2\t-1\nq2\td1\t0\n\x1e"
+             "q1 Q0 d1 1 0.5 x\nq1 Q0 d%202 2 0.25 x\nq2 Q0 d1 1 1e3 x\n");
     return true;
 }

@@ -35,15 +35,25 @@ static void put(const char *name, const void *data, size_t size)
     FUZZ_CHECK(f && fwrite(data, 1, size, f) == size && fclose(f) == 0);
 }
 
-static const sg_dataset_event events[] = {{.user = 0, .item = 2, .timestamp = 10}, {.user = 0, .item = 0, .timestamp = 20},
-                                          {.user = 1, .item = 1, .timestamp = 5},  {.user = 1, .item = 2, .timestamp = 7}};
+static const sg_dataset_event events[] = {{.user = 0, .item = 2, .timestamp = 10},
+                                          {.user = 0, .item = 0, .timestamp = 20},
+                                          {.user = 1, .item = 1, .timestamp = 5},
+                                          {.user = 1, .item = 2, .timestamp = 7}};
 static const char *const columns[] = {"title"};
 
 static void write_dataset(const char *path)
 {
     static const int64_t offsets[] = {0, 3, 3, 9};
-    static const sg_strings title = {3, "red" "t\xc3\xa9rra", offsets};
-    const sg_dataset_spec spec = {.name = "fuzz", .n_users = 2, .n_items = 3, .n_events = 4, .timestamp = true, .column = columns,
+    static const sg_strings title = {3,
+                                     "red"
+                                     "t\xc3\xa9rra",
+                                     offsets};
+    const sg_dataset_spec spec = {.name = "fuzz",
+                                  .n_users = 2,
+                                  .n_items = 3,
+                                  .n_events = 4,
+                                  .timestamp = true,
+                                  .column = columns,
                                   .n_columns = 1};
 
     FUZZ_CHECK(sg_dataset_write(path, &spec, events, NULL, NULL, &title, NULL) == SG_OK);
@@ -97,11 +107,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in_dir(path, "d");
     put("d/" SG_DATASET_EVENTS, data + (size < 2 ? 0 : 2), split);
     put("d/" SG_DATASET_ITEMS, data + (size < 2 ? 0 : 2) + split, size < 2 ? 0 : size - 2 - split);
-    files = json_pack("{s:{s:I, s:s}, s:{s:I, s:s}}", SG_DATASET_EVENTS, "bytes", (json_int_t)split, "sha256", zeros, SG_DATASET_ITEMS,
-                      "bytes", (json_int_t)(size < 2 ? 0 : size - 2 - split), "sha256", zeros);
+    files = json_pack("{s:{s:I, s:s}, s:{s:I, s:s}}", SG_DATASET_EVENTS, "bytes", (json_int_t)split, "sha256",
+                      zeros, SG_DATASET_ITEMS, "bytes", (json_int_t)(size < 2 ? 0 : size - 2 - split),
+                      "sha256", zeros);
     FUZZ_CHECK(sg_dataset_sha256(hex, files, "", NULL) == SG_OK);
-    about = json_pack("{s:s, s:i, s:s, s:i, s:i, s:i, s:[s], s:s, s:o}", "format", SG_DATASET_FORMAT, "version", SG_DATASET_VERSION,
-                      "name", "fuzz", "users", 2, "items", 3, "events", 4, "text", "title", "sha256", hex, "files", files);
+    about = json_pack("{s:s, s:i, s:s, s:i, s:i, s:i, s:[s], s:s, s:o}", "format", SG_DATASET_FORMAT,
+                      "version", SG_DATASET_VERSION, "name", "fuzz", "users", 2, "items", 3, "events", 4,
+                      "text", "title", "sha256", hex, "files", files);
     char *text = json_dumps(about, 0);
     put("d/" SG_DATASET_JSON, text, strlen(text));
     free(text);

@@ -75,7 +75,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"embedding\": [3, 4]}]}",
         "{\"data\": [{\"embedding\": [1e30]}, {\"embedding\": [1e300]}, {\"embedding\": [null]}]}",
         "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -0.5], \"text_offset\": [0, 1, 4]}}]}",
-        ("\xef\xbb\xbf{\"created\": 123456789012345678901, \"id\": 1, \"id\": 2, \"choices\": [{\"message\": {\"content\": "
+        ("\xef\xbb\xbf{\"created\": 123456789012345678901, \"id\": 1, \"id\": 2, \"choices\": [{\"message\": "
+         "{\"content\": "
          "\"a\\u0000\\ud800b\\ud83d\\ude00\"}}], \"usage\": {\"prompt_tokens\": -3}}"),
     };
 

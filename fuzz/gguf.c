@@ -129,8 +129,11 @@ static void put_tensor(sg_buf *b, const char *name, uint64_t columns, int type, 
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const models[] = {"gpt2", "llama", "bert", "t5"};
-    static const char *const tokens[] = {"<unk>", "<s>", "a", "b", "ab", "\xe2\x96\x81", "<0x41>", "\xe2\x96\x81\x61"}, *const merges[] = {"a b"};
-    static const uint32_t kinds[] = {2, 3, 1, 1, 1, 1, 6, 1}, scores[] = {0, 0, 0xbf800000, 0xc0000000, 0xbf000000, 0, 0, 0xbf800000};
+    static const char *const tokens[] = {"<unk>", "<s>",          "a",      "b",
+                                         "ab",    "\xe2\x96\x81", "<0x41>", "\xe2\x96\x81\x61"},
+                             *const merges[] = {"a b"};
+    static const uint32_t kinds[] = {2, 3, 1, 1, 1, 1, 6, 1},
+                          scores[] = {0, 0, 0xbf800000, 0xc0000000, 0xbf000000, 0, 0, 0xbf800000};
     static const int types[] = {0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 30};
 
     if (i >= sizeof models / sizeof *models)

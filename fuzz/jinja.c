@@ -11,8 +11,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *text = (const char *)data;
     const char *end = size ? memchr(text, 0, size) : NULL; /* a template, a zero byte, what is said */
     const size_t head = end ? (size_t)(end - text) : size;
-    sg_jinja_turn turn[] = {{"system", {"be brief", 8}}, {"user", {"hi", 2}}, {"assistant", {"<think>\nx\n</think>\n\nyes", 22}}};
-    const sg_jinja_vars vars = {.turn = turn, .n = 3, .answer = size & 1, .no_thinking = size & 2, .bos = "<s>", .eos = "</s>"};
+    sg_jinja_turn turn[] = {
+        {"system", {"be brief", 8}}, {"user", {"hi", 2}}, {"assistant", {"<think>\nx\n</think>\n\nyes", 22}}};
+    const sg_jinja_vars vars = {
+        .turn = turn, .n = 3, .answer = size & 1, .no_thinking = size & 2, .bos = "<s>", .eos = "</s>"};
     sg_jinja_out out = {0};
     sg_error err = {0};
 
@@ -31,15 +33,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "{{ bos_token }}{%- for m in messages %}\n{% if m.role != 'system' and loop.index0 % 2 == 1 -%}\n {{ '<|' ~ m['role'] + '|>' }}"
+        "{{ bos_token }}{%- for m in messages %}\n{% if m.role != 'system' and loop.index0 % 2 == 1 -%}\n {{ "
+        "'<|' ~ m['role'] + '|>' }}"
         "{%- elif not m.content %}{% else %}{{- m.content | trim }}{% endif %}\n{% endfor %}{# end #}",
-        "{% set ns = namespace(n=messages | length - 1, q='\\u00e9\\x41\\n') %}{% for m in messages[::-1] if m.role == 'user' %}"
+        "{% set ns = namespace(n=messages | length - 1, q='\\u00e9\\x41\\n') %}{% for m in messages[::-1] if "
+        "m.role == 'user' %}"
         "{% set ns.n = ns.n - 1 %}"
-        "{% if ns.n < 0 %}{% break %}{% endif %}{{ m.content.split('</think>')[-1].lstrip('\\n') }}{% endfor %}{{ ns.n }}",
-        "{% macro f(a, b='x') %}{{ a ~ b | default('y') }}{% endmacro %}{% set t %}{{ f('1', b=2 if add_generation_prompt else none) }}{% endset %}"
+        "{% if ns.n < 0 %}{% break %}{% endif %}{{ m.content.split('</think>')[-1].lstrip('\\n') }}{% endfor "
+        "%}{{ ns.n }}",
+        "{% macro f(a, b='x') %}{{ a ~ b | default('y') }}{% endmacro %}{% set t %}{{ f('1', b=2 if "
+        "add_generation_prompt else none) }}{% endset %}"
         "{{ t.replace('1', 'one').title() }}{{ {'k': [1, 2][0]}.k in (1, 2) }}"
         "{{ (messages | selectattr('role', 'equalto', 'user') | list)[0].content[1:] }}",
-        "{% for k, v in {'a': 'b'}.items() %}{{ k }}{{ v }}{% else %}{{ raise_exception('no') }}{% endfor %}{{ range(3) | join('-') }}",
+        "{% for k, v in {'a': 'b'}.items() %}{{ k }}{{ v }}{% else %}{{ raise_exception('no') }}{% endfor "
+        "%}{{ range(3) | join('-') }}",
     };
 
     if (i >= sizeof seeds / sizeof *seeds)

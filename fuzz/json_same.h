@@ -15,7 +15,8 @@ static bool json_same_text(sg_bytes s, const char *text, size_t size)
 /* The steps of a value that has just begun. */
 static bool json_same_value(sg_json_reader *r, const json_t *v)
 {
-    static const sg_json_step plain[] = {[JSON_TRUE] = SG_JSON_STEP_TRUE, [JSON_FALSE] = SG_JSON_STEP_FALSE, [JSON_NULL] = SG_JSON_STEP_NULL};
+    static const sg_json_step plain[] = {
+        [JSON_TRUE] = SG_JSON_STEP_TRUE, [JSON_FALSE] = SG_JSON_STEP_FALSE, [JSON_NULL] = SG_JSON_STEP_NULL};
     json_t *whole = (json_t *)(uintptr_t)v;
 
     switch (json_typeof(v)) {
@@ -23,7 +24,8 @@ static bool json_same_value(sg_json_reader *r, const json_t *v)
         if (r->step != SG_JSON_STEP_OBJECT)
             return false;
         for (void *it = json_object_iter(whole); it; it = json_object_iter_next(whole, it))
-            if (sg_json_reader_next(r, NULL) || !json_same_text(r->key, json_object_iter_key(it), json_object_iter_key_len(it)) ||
+            if (sg_json_reader_next(r, NULL) ||
+                !json_same_text(r->key, json_object_iter_key(it), json_object_iter_key_len(it)) ||
                 !json_same_value(r, json_object_iter_value(it)))
                 return false;
         return !sg_json_reader_next(r, NULL) && r->step == SG_JSON_STEP_CLOSE;
@@ -35,7 +37,8 @@ static bool json_same_value(sg_json_reader *r, const json_t *v)
                 return false;
         return !sg_json_reader_next(r, NULL) && r->step == SG_JSON_STEP_CLOSE;
     case JSON_STRING:
-        return r->step == SG_JSON_STEP_STRING && json_same_text(r->string, json_string_value(v), json_string_length(v));
+        return r->step == SG_JSON_STEP_STRING &&
+               json_same_text(r->string, json_string_value(v), json_string_length(v));
     case JSON_INTEGER:
         return r->step == SG_JSON_STEP_INTEGER && r->integer == json_integer_value(v);
     case JSON_REAL: {
@@ -68,7 +71,8 @@ static const char *json_same(sg_bytes text)
     sg_error err = {0}, err_jansson = {0};
     sg_json_reader r;
     json_t *v;
-    const sg_status st = json_read_through(text, &err), st_jansson = sg_json_parse(&v, text, "same", &err_jansson);
+    const sg_status st = json_read_through(text, &err),
+                    st_jansson = sg_json_parse(&v, text, "same", &err_jansson);
     bool same;
 
     if (text.size && memchr(text.data, 0, text.size)) { /* which jansson overlooks behind a number */
@@ -77,10 +81,13 @@ static const char *json_same(sg_bytes text)
     }
     if (st || st_jansson) {
         json_decref(v);
-        return !st != !st_jansson ? "one of them refuses it" : strncmp(err.message, "same:", 5) || strchr(err.message, '\n') ? "message" : NULL;
+        return !st != !st_jansson                                              ? "one of them refuses it"
+               : strncmp(err.message, "same:", 5) || strchr(err.message, '\n') ? "message"
+                                                                               : NULL;
     }
     sg_json_reader_init(&r, text, "same");
-    same = !sg_json_reader_next(&r, NULL) && json_same_value(&r, v) && !sg_json_reader_next(&r, NULL) && r.step == SG_JSON_STEP_END;
+    same = !sg_json_reader_next(&r, NULL) && json_same_value(&r, v) && !sg_json_reader_next(&r, NULL) &&
+           r.step == SG_JSON_STEP_END;
     sg_json_reader_fini(&r);
     json_decref(v);
     return same ? NULL : "values";

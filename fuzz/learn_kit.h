@@ -24,9 +24,12 @@ static inline sg_tokenizer *kit_tokenizer(void)
         sg_buf_printf(&list, "\"\\u%04x\":%d,", itself ? b : next++, b);
     }
     sg_buf_printf(&json,
-                  "{\"added_tokens\":[{\"id\":257,\"content\":\"<|im_start|>\",\"special\":true},{\"id\":258,\"content\":\"<|im_end|>\","
-                  "\"special\":true}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},"
-                  "\"model\":{\"type\":\"BPE\",\"vocab\":{%s\"ab\":256,\"<|im_start|>\":257,\"<|im_end|>\":258},\"merges\":[\"a b\"]}}",
+                  "{\"added_tokens\":[{\"id\":257,\"content\":\"<|im_start|>\",\"special\":true},{\"id\":258,"
+                  "\"content\":\"<|im_end|>\","
+                  "\"special\":true}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                  "\"decoder\":{\"type\":\"ByteLevel\"},"
+                  "\"model\":{\"type\":\"BPE\",\"vocab\":{%s\"ab\":256,\"<|im_start|>\":257,\"<|im_end|>\":"
+                  "258},\"merges\":[\"a b\"]}}",
                   list.data);
     FUZZ_CHECK(!sg_tokenizer_from_json(&t, (sg_bytes){json.data, json.size}, "kit", NULL));
     sg_buf_free(&list);
@@ -40,12 +43,24 @@ static inline sg_llama *kit_model(void)
     static const struct {
         const char *name;
         int rows, cols;
-    } parts[] = {{"input_layernorm", KIT_DIM, 0},          {"post_attention_layernorm", KIT_DIM, 0}, {"self_attn.q_proj", KIT_DIM, KIT_DIM},
-                 {"self_attn.k_proj", KIT_DIM, KIT_DIM},   {"self_attn.v_proj", KIT_DIM, KIT_DIM},   {"self_attn.o_proj", KIT_DIM, KIT_DIM},
-                 {"mlp.gate_proj", KIT_FFN, KIT_DIM},      {"mlp.up_proj", KIT_FFN, KIT_DIM},        {"mlp.down_proj", KIT_DIM, KIT_FFN}};
-    static const sg_llama_config config = {.dim = KIT_DIM, .layers = KIT_LAYERS, .heads = 1, .kv_heads = 1, .head_dim = KIT_DIM, .ffn = KIT_FFN,
-                                           .vocab = KIT_VOCAB, .places = 64, .tied = true, .eps = 1e-5f, .theta = 10000,
-                                           .scaling = {.factor = 1}, .end = 258};
+    } parts[] = {{"input_layernorm", KIT_DIM, 0},        {"post_attention_layernorm", KIT_DIM, 0},
+                 {"self_attn.q_proj", KIT_DIM, KIT_DIM}, {"self_attn.k_proj", KIT_DIM, KIT_DIM},
+                 {"self_attn.v_proj", KIT_DIM, KIT_DIM}, {"self_attn.o_proj", KIT_DIM, KIT_DIM},
+                 {"mlp.gate_proj", KIT_FFN, KIT_DIM},    {"mlp.up_proj", KIT_FFN, KIT_DIM},
+                 {"mlp.down_proj", KIT_DIM, KIT_FFN}};
+    static const sg_llama_config config = {.dim = KIT_DIM,
+                                           .layers = KIT_LAYERS,
+                                           .heads = 1,
+                                           .kv_heads = 1,
+                                           .head_dim = KIT_DIM,
+                                           .ffn = KIT_FFN,
+                                           .vocab = KIT_VOCAB,
+                                           .places = 64,
+                                           .tied = true,
+                                           .eps = 1e-5f,
+                                           .theta = 10000,
+                                           .scaling = {.factor = 1},
+                                           .end = 258};
     static sg_llama *model;
     sg_buf head = {0}, file = {0};
     size_t at = 0;
@@ -57,7 +72,12 @@ static inline sg_llama *kit_model(void)
         return model;
     for (int l = 0; l <= KIT_LAYERS; l++)
         for (size_t p = 0; p < (l < KIT_LAYERS ? sizeof parts / sizeof *parts : 2); p++) {
-            const int rows = l < KIT_LAYERS ? parts[p].rows : p ? KIT_DIM : KIT_VOCAB, cols = l < KIT_LAYERS ? parts[p].cols : p ? 0 : KIT_DIM;
+            const int rows = l < KIT_LAYERS ? parts[p].rows
+                             : p            ? KIT_DIM
+                                            : KIT_VOCAB,
+                      cols = l < KIT_LAYERS ? parts[p].cols
+                             : p            ? 0
+                                            : KIT_DIM;
             const size_t bytes = (size_t)rows * (size_t)(cols ? cols : 1) * 4;
 
             snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, parts[p].name);
@@ -80,8 +100,10 @@ static inline sg_llama *kit_model(void)
     FUZZ_CHECK(!sg_tensors_parse(&tensors, (sg_bytes){file.data, file.size}, "kit", NULL)); /* file: kept */
     FUZZ_CHECK(!sg_weights_over(&w, tensors, NULL, NULL));
     FUZZ_CHECK(!sg_llama_over(&model, &config, w, kit_tokenizer(), NULL));
-    FUZZ_CHECK((model->chat.template = sg_strdup("{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
-                                                 "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")));
+    FUZZ_CHECK(
+        (model->chat.template = sg_strdup(
+             "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}"
+             "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}")));
     sg_buf_free(&head);
     return model;
 }
@@ -106,7 +128,8 @@ static inline bool kit_put(int i, const char *name, const uint8_t *data, size_t 
     FILE *f;
 
     if (!kit_dir[0]) {
-        snprintf(kit_dir, sizeof kit_dir, "%s/sedge-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+        snprintf(kit_dir, sizeof kit_dir, "%s/sedge-fuzz-XXXXXX",
+                 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
         if (!mkdtemp(kit_dir))
             return false;
         atexit(kit_clean);

@@ -7,7 +7,8 @@ static volatile size_t sink;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const sg_lessons_how how = {.most = 2 + (int)(size % 40), .chat = size % 3 == 0, .prompt_counts = size % 5 == 0};
+    const sg_lessons_how how = {
+        .most = 2 + (int)(size % 40), .chat = size % 3 == 0, .prompt_counts = size % 5 == 0};
     const sg_llama *m = kit_model();
     char path[128];
     sg_lessons l;
@@ -17,14 +18,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     snprintf(path, sizeof path, "%s/lines.jsonl", kit_dir);
     if (sg_lessons_read(&l, (sg_lessons_for[]){sg_lessons_for_llama(m)}, path, &how, NULL, &err)) {
-        FUZZ_CHECK(strncmp(err.message, path, strlen(path)) == 0 && !strchr(err.message, '\n') && !l.id && !l.begin);
+        FUZZ_CHECK(strncmp(err.message, path, strlen(path)) == 0 && !strchr(err.message, '\n') && !l.id &&
+                   !l.begin);
         return 0;
     }
     FUZZ_CHECK(l.n > 0 && l.begin[0] == 0);
     for (size_t i = 0; i < l.n; i++) {
         size_t counted = 0;
 
-        FUZZ_CHECK(l.begin[i + 1] > l.begin[i] + 1 && l.begin[i + 1] - l.begin[i] <= (size_t)how.most && !l.counts[l.begin[i]]);
+        FUZZ_CHECK(l.begin[i + 1] > l.begin[i] + 1 && l.begin[i + 1] - l.begin[i] <= (size_t)how.most &&
+                   !l.counts[l.begin[i]]);
         for (size_t t = l.begin[i]; t < l.begin[i + 1]; t++) {
             FUZZ_CHECK(l.id[t] >= 0 && l.id[t] < KIT_VOCAB && l.counts[t] <= 1);
             counted += l.counts[t];
@@ -38,12 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 bool fuzz_seed(size_t i, sg_buf *out)
 {
-    static const char turns[] = "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": \"a\"}, "
-                                "{\"role\": \"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
-                                "\"assistant\", \"content\": \"d\"}]}\n";
+    static const char turns[] =
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": "
+        "\"a\"}, "
+        "{\"role\": \"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}, {\"role\": "
+        "\"assistant\", \"content\": \"d\"}]}\n";
     static const char *const seeds[] = {
         "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": \"abc\"}\n",
-        "{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\\u0000<|im_end|>\"}\n\n{\"instruction\": \"a\", \"output\": \"\"}\n",
+        "{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\\u0000<|im_end|>\"}\n\n{\"instruction\": "
+        "\"a\", \"output\": \"\"}\n",
         turns};
 
     if (i >= sizeof seeds / sizeof *seeds)

@@ -80,7 +80,8 @@ static void try_t5(const json_t *config)
         FUZZ_CHECK(strncmp(err.message, "fuzz:", 5) == 0 && !strchr(err.message, '\n'));
         return;
     }
-    FUZZ_CHECK(c.dim > 0 && c.head_dim > 0 && c.heads > 0 && c.layers > 0 && c.layers_decoder > 0 && c.ffn > 0);
+    FUZZ_CHECK(c.dim > 0 && c.head_dim > 0 && c.heads > 0 && c.layers > 0 && c.layers_decoder > 0 &&
+               c.ffn > 0);
     FUZZ_CHECK(c.buckets >= 4 && c.distance > c.buckets / 2 && c.eps >= 0);
     FUZZ_CHECK(c.start >= 0 && c.start < c.vocab && c.end >= 0 && c.end < c.vocab);
 }
@@ -192,13 +193,17 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "\"num_key_value_heads\":2,"
         "\"head_dim\":16,\"intermediate_size\":64,\"vocab_size\":40,\"max_position_embeddings\":64,\"rms_"
         "norm_eps\":1e-6,"
-        "\"rope_theta\":1e6,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,\"high_freq_factor\":4,"
+        "\"rope_theta\":1e6,\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1,"
+        "\"high_freq_factor\":4,"
         "\"original_max_position_embeddings\":8192},\"tie_word_embeddings\":true,\"eos_token_"
         "id\":[1,2],"
         "\"hidden_act\":\"silu\"}",
-        "{\"model_type\":\"t5\",\"d_model\":32,\"d_kv\":8,\"num_heads\":4,\"num_layers\":1,\"d_ff\":48,\"vocab_size\":40,"
-        "\"num_decoder_layers\":2,\"feed_forward_proj\":\"gated-gelu\",\"layer_norm_epsilon\":1e-6,\"eos_token_id\":1,"
-        "\"relative_attention_num_buckets\":32,\"relative_attention_max_distance\":128,\"tie_word_embeddings\":false}",
+        "{\"model_type\":\"t5\",\"d_model\":32,\"d_kv\":8,\"num_heads\":4,\"num_layers\":1,\"d_ff\":48,"
+        "\"vocab_size\":40,"
+        "\"num_decoder_layers\":2,\"feed_forward_proj\":\"gated-gelu\",\"layer_norm_epsilon\":1e-6,\"eos_"
+        "token_id\":1,"
+        "\"relative_attention_num_buckets\":32,\"relative_attention_max_distance\":128,\"tie_word_"
+        "embeddings\":false}",
     };
 
     if (i == sizeof seeds / sizeof *seeds) {

@@ -71,11 +71,14 @@ bool fuzz_seed(size_t i, sg_buf *out)
         ("POST /v1/events\n{\"events\": [{\"user\": \"u\", \"item\": \"i\", \"timestamp\": 1, \"action\": "
          "\"buy\", \"id\": \"e\"}]}"),
         /* an error text that the JSON parser cuts in the middle of a character */
-        "POST /v1/recommend\n{\"history\": [\"i3\", \"\\u0\326\232\306\335\242\323\337\335\232\": -5, \"beam\": 20}",
+        "POST /v1/recommend\n{\"history\": [\"i3\", \"\\u0\326\232\306\335\242\323\337\335\232\": -5, "
+        "\"beam\": 20}",
         "POST /v1/rank\n{\"history\": [\"i3\"], \"items\": [\"i7\", \"i44\"], \"deadline_ms\": 7}",
         "POST /v1/rerank\n{\"user\": \"u1\", \"items\": [\"i7\"], \"top_n\": 3}",
-        "POST /v1/items\n{\"items\": [{\"id\": \"x\", \"texts\": {\"title\": \"desk lamp\", \"brand\": \"Mifo\"}, \"expires_at\": 9}]}",
-        ("POST /v1/embeddings\n{\"input\": [\"a\", \"b\"], \"model\": \"lsa\", \"encoding_format\": \"base64\", "
+        "POST /v1/items\n{\"items\": [{\"id\": \"x\", \"texts\": {\"title\": \"desk lamp\", \"brand\": "
+        "\"Mifo\"}, \"expires_at\": 9}]}",
+        ("POST /v1/embeddings\n{\"input\": [\"a\", \"b\"], \"model\": \"lsa\", \"encoding_format\": "
+         "\"base64\", "
          "\"dimensions\": 3}"),
         "DELETE /v1/items/a%2Fb",
         "GET /v1/prefixes/12,3",

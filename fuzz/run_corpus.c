@@ -115,7 +115,8 @@ static void run_random(const sg_buf *seed, uint64_t which)
 
         sg_buf_add(&b, seed->data, seed->size);
         for (uint64_t k = 0; k <= m % 8; k++)
-            b.data[sg_rng_below(b.size, which, SG_RNG_TEST, m, 2 * k)] = (char)sg_rng_u64(which, SG_RNG_TEST, m, 2 * k + 1);
+            b.data[sg_rng_below(b.size, which, SG_RNG_TEST, m, 2 * k)] =
+                (char)sg_rng_u64(which, SG_RNG_TEST, m, 2 * k + 1);
         run(b.data, b.size);
         sg_buf_free(&b);
     }

@@ -52,11 +52,16 @@ bool fuzz_seed(size_t i, sg_buf *out)
         size_t data;
     } seeds[] = {
         {"{}", 0},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"I64\",\"shape\":[],"
-         "\"data_offsets\":[8,16]},\"__metadata__\":{\"format\":\"pt\"}}  ", 16},
-        {"{\"c\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"d\":{\"dtype\":\"F64\",\"shape\":[1],"
-         "\"data_offsets\":[3,11]},\"e\":{\"dtype\":\"BF16\",\"shape\":[0,7],\"data_offsets\":[11,11]}}", 11},
-        {"{\"x\":{\"dtype\":\"I8\",\"shape\":[1,1,1,1,1,1,1,4294967296],\"data_offsets\":[0,4294967296]}}", 4},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"I64\","
+         "\"shape\":[],"
+         "\"data_offsets\":[8,16]},\"__metadata__\":{\"format\":\"pt\"}}  ",
+         16},
+        {"{\"c\":{\"dtype\":\"U8\",\"shape\":[3],\"data_offsets\":[0,3]},\"d\":{\"dtype\":\"F64\",\"shape\":["
+         "1],"
+         "\"data_offsets\":[3,11]},\"e\":{\"dtype\":\"BF16\",\"shape\":[0,7],\"data_offsets\":[11,11]}}",
+         11},
+        {"{\"x\":{\"dtype\":\"I8\",\"shape\":[1,1,1,1,1,1,1,4294967296],\"data_offsets\":[0,4294967296]}}",
+         4},
     };
 
     if (i >= sizeof seeds / sizeof *seeds)

@@ -29,7 +29,8 @@ static sg_tokenizer *tokenizer(void)
     }
     for (int i = 0; i < 6; i++)
         sg_buf_printf(&b, ",\"%s\":%d", more[i], 256 + i);
-    sg_buf_puts(&b, "}},\"decoder\":{\"type\":\"ByteLevel\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false}}");
+    sg_buf_puts(&b, "}},\"decoder\":{\"type\":\"ByteLevel\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_"
+                    "prefix_space\":false}}");
     FUZZ_CHECK(!b.failed && sg_tokenizer_from_json(&t, (sg_bytes){b.data, b.size}, "bytes", &err) == SG_OK);
     sg_buf_free(&b);
     return t;
@@ -91,8 +92,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[SEEDS] = {
-        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":5},\"b\":{\"enum\":[1,\"x\",null]}},\"required\":[\"b\"]}",
-        "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-2,\"maximum\":3},\"minItems\":1,\"maxItems\":4}",
+        "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":5},\"b\":{\"enum\":[1,"
+        "\"x\",null]}},\"required\":[\"b\"]}",
+        "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":-2,\"maximum\":3},\"minItems\":1,"
+        "\"maxItems\":4}",
         "{\"anyOf\":[{\"type\":[\"number\",\"null\"]},{\"const\":{\"k\":[1.5,\"\\u00e9\"]}}]}",
         "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}}}",
         "{\"type\":\"string\",\"minLength\":2}",

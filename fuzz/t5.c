@@ -25,8 +25,10 @@ static void use(const sg_t5 *m)
     if (sg_t5_writes(m) && n > 0) {
         const int32_t write[] = {c->start, c->end};
 
-        FUZZ_CHECK(sg_t5_desk(&d, m, 2, NULL, NULL) == SG_OK && sg_desk_begin(d, &text, &known, id, (int)n, NULL) == SG_OK);
-        FUZZ_CHECK(sg_desk_read(d, &(sg_piece){.text = text, .id = write, .n = 2, .logits = logits}, 1, NULL) == SG_OK);
+        FUZZ_CHECK(sg_t5_desk(&d, m, 2, NULL, NULL) == SG_OK &&
+                   sg_desk_begin(d, &text, &known, id, (int)n, NULL) == SG_OK);
+        FUZZ_CHECK(sg_desk_read(d, &(sg_piece){.text = text, .id = write, .n = 2, .logits = logits}, 1,
+                                NULL) == SG_OK);
         for (int i = 0; i < c->vocab; i++)
             sink += logits[i];
         sg_desk_free(d);
@@ -50,7 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(*err.message && !strchr(err.message, '\n'));
         return 0;
     }
-    FUZZ_CHECK(is && m->config.dim > 0 && m->config.heads > 0 && m->config.head_dim > 0 && m->config.vocab >= sg_tokenizer_size(m->tokenizer));
+    FUZZ_CHECK(is && m->config.dim > 0 && m->config.heads > 0 && m->config.head_dim > 0 &&
+               m->config.vocab >= sg_tokenizer_size(m->tokenizer));
     use(m);
     sg_t5_close(m);
     return 0;
@@ -62,7 +65,9 @@ static void put_tensors(sg_gguf_out *o, const sg_t5_config *c, bool numbers)
     const struct {
         const char *name;
         int rows, in;
-    } whole[] = {{"token_embd.weight", SEED_TOKENS, SEED_DIM}, {"enc.output_norm.weight", SEED_DIM, 0}, {"dec.output_norm.weight", SEED_DIM, 0}};
+    } whole[] = {{"token_embd.weight", SEED_TOKENS, SEED_DIM},
+                 {"enc.output_norm.weight", SEED_DIM, 0},
+                 {"dec.output_norm.weight", SEED_DIM, 0}};
 
     for (int i = 0; i < 3 + 2 * SG_T5_PARTS; i++) {
         const bool decoder = i >= 3 + SG_T5_PARTS;
@@ -84,7 +89,8 @@ static void put_tensors(sg_gguf_out *o, const sg_t5_config *c, bool numbers)
         if (numbers)
             FUZZ_CHECK(sg_gguf_out_put(o, zeros, (size_t)rows * (size_t)(in ? in : 1), NULL) == SG_OK);
         else if (in)
-            sg_gguf_out_tensor(o, name, SG_GGUF_F32_TYPE, 2, (const uint64_t[]){(uint64_t)in, (uint64_t)rows});
+            sg_gguf_out_tensor(o, name, SG_GGUF_F32_TYPE, 2,
+                               (const uint64_t[]){(uint64_t)in, (uint64_t)rows});
         else
             sg_gguf_out_tensor(o, name, SG_GGUF_F32_TYPE, 1, (const uint64_t[]){(uint64_t)rows});
     }
@@ -92,16 +98,25 @@ static void put_tensors(sg_gguf_out *o, const sg_t5_config *c, bool numbers)
 
 bool fuzz_seed(size_t i, sg_buf *out)
 {
-    static const sg_bytes token[SEED_TOKENS] = {{"<pad>", 5}, {"</s>", 4}, {"<unk>", 5}, {"\xe2\x96\x81", 3}, {"a", 1}, {"\xe2\x96\x81" "b", 4}};
+    static const sg_bytes token[SEED_TOKENS] = {{"<pad>", 5},
+                                                {"</s>", 4},
+                                                {"<unk>", 5},
+                                                {"\xe2\x96\x81", 3},
+                                                {"a", 1},
+                                                {"\xe2\x96\x81"
+                                                 "b",
+                                                 4}};
     static const int32_t kind[SEED_TOKENS] = {3, 3, 2, 1, 1, 1};
     static const float score[SEED_TOKENS] = {0, 0, 0, -2, -3, -4};
     static const struct {
         const char *key;
         uint32_t value;
-    } sizes[] = {{"t5.embedding_length", SEED_DIM},       {"t5.attention.head_count", SEED_HEADS}, {"t5.attention.key_length", 4},
-                 {"t5.block_count", 1},                   {"t5.feed_forward_length", SEED_FFN},    {"t5.attention.relative_buckets_count", 8},
-                 {"tokenizer.ggml.eos_token_id", 1},      {"tokenizer.ggml.unknown_token_id", 2}};
-    const sg_t5_config c = {.dim = SEED_DIM, .heads = SEED_HEADS, .head_dim = 4, .ffn = SEED_FFN, .buckets = 8, .gated = i == 1};
+    } sizes[] = {{"t5.embedding_length", SEED_DIM},    {"t5.attention.head_count", SEED_HEADS},
+                 {"t5.attention.key_length", 4},       {"t5.block_count", 1},
+                 {"t5.feed_forward_length", SEED_FFN}, {"t5.attention.relative_buckets_count", 8},
+                 {"tokenizer.ggml.eos_token_id", 1},   {"tokenizer.ggml.unknown_token_id", 2}};
+    const sg_t5_config c = {
+        .dim = SEED_DIM, .heads = SEED_HEADS, .head_dim = 4, .ffn = SEED_FFN, .buckets = 8, .gated = i == 1};
     char path[128];
     sg_gguf_out *o;
     sg_error err;

@@ -4,12 +4,16 @@
 #include "base/utf8.h"
 
 static const char bytes_json[] =
-    "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{%s},"
+    "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"decoder\":{\"type\":"
+    "\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"vocab\":{%s},"
     "\"merges\":[\"a b\",\"ab a\",\"\\u0120 a\"]}}";
 static const char fallback_json[] =
-    "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"always\"},\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
-    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\\u2581\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]},\"model\":{\"type\":"
-    "\"Unigram\",\"unk_id\":0,\"byte_fallback\":true,\"vocab\":[[\"<unk>\",0],[\"\\u2581\",-2],[\"ab\",-1.5]%s]}}";
+    "{\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\\u2581\",\"prepend_scheme\":\"always\"},"
+    "\"decoder\":{\"type\":\"Sequence\",\"decoders\":["
+    "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\\u2581\"},\"content\":\" "
+    "\"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}]},\"model\":{\"type\":"
+    "\"Unigram\",\"unk_id\":0,\"byte_fallback\":true,\"vocab\":[[\"<unk>\",0],[\"\\u2581\",-2],[\"ab\",-1.5]%"
+    "s]}}";
 
 static sg_tokenizer *make(const char *form, bool letters)
 {
@@ -50,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sg_buf back = {0}, clean = {0};
     if (sg_encoder_new(&e, t[0], NULL))
         return 0;
-    FUZZ_CHECK(!sg_encoder_run(&id, &n, e, text, NULL, NULL) && !sg_tokenizer_decode(&back, t[0], id, n, false, NULL));
+    FUZZ_CHECK(!sg_encoder_run(&id, &n, e, text, NULL, NULL) &&
+               !sg_tokenizer_decode(&back, t[0], id, n, false, NULL));
     sg_utf8_clean(&clean, text.data, text.size);
     FUZZ_CHECK(back.size == clean.size && (!back.size || memcmp(back.data, clean.data, back.size) == 0));
     sg_encoder_free(e);
@@ -62,8 +67,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "ab aba it's 12  \n\t x", "caf\xc3\xa9 e\xcc\x81 \xef\xac\x81 \xe6\x9d\xb1\xe4\xba\xac \xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x94\xac",
-        "\xff\xfe \xed\xa0\x80 \xf0\x9f\x98", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabababababababababababababababababab",
+        "ab aba it's 12  \n\t x",
+        "caf\xc3\xa9 e\xcc\x81 \xef\xac\x81 \xe6\x9d\xb1\xe4\xba\xac "
+        "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x94\xac",
+        "\xff\xfe \xed\xa0\x80 \xf0\x9f\x98",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabababababababababababababababababab",
     };
 
     if (i >= sizeof seeds / sizeof *seeds)

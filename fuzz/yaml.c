@@ -30,8 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "model: tiger\ndata: {name: beauty, sha256: \"00ff\"}\ntrain:\n  lr: 1e-3\n  steps: [1, -2, 3.5, .5, ~, true, 'x']\n",
-        "# comment\n---\n- a\n- |\n  block\n  text\n- >-\n  folded\n  text\n- {}\n- []\n- \"\\u00e9\\n\"\n...\n",
+        "model: tiger\ndata: {name: beauty, sha256: \"00ff\"}\ntrain:\n  lr: 1e-3\n  steps: [1, -2, 3.5, .5, "
+        "~, true, 'x']\n",
+        "# comment\n---\n- a\n- |\n  block\n  text\n- >-\n  folded\n  text\n- {}\n- []\n- "
+        "\"\\u00e9\\n\"\n...\n",
         "a: &x [1]\nb: *x\n",
         "? key\n: value\n!!str tagged: 1\n",
         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",

@@ -93,17 +93,19 @@ static told measure(const char *kind, const char *path)
         _exit(127);
     }
     close(pipes[1]);
-    for (ssize_t got = 1; got > 0 && n < sizeof line - 1; n += got > 0 ? (size_t)got : 0)
+    for (ssize_t got = 1; got > 0 && n<sizeof line - 1; n += got> 0 ? (size_t)got : 0)
         got = read(pipes[0], line + n, sizeof line - 1 - n);
     close(pipes[0]);
     waitpid(child, &status, 0);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || sscanf(line, "%d %ld %1099[^\n]", &t.st, &t.kib, t.message) < 2)
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
+        sscanf(line, "%d %ld %1099[^\n]", &t.st, &t.kib, t.message) < 2)
         fail_msg("%s: ended with status %d", path, status);
     return t;
 }
 
 /* more: MiB beside the file, at most; refused: what the message says, NULL: it opens. */
-static void check(const char *what, const char *kind, const char *name, const sg_buf *file, double more, const char *refused)
+static void check(const char *what, const char *kind, const char *name, const sg_buf *file, double more,
+                  const char *refused)
 {
     char path[300];
     sg_error err;
@@ -114,12 +116,14 @@ static void check(const char *what, const char *kind, const char *name, const sg
     const double size = (double)file->size / MIB;
     const told t = measure(kind, path);
     const double took = (double)t.kib / 1024;
-    printf("%-44s %7.1f MiB of file, %7.1f MiB taken: %s\n", what, size, took, t.st ? t.message + strlen(dir) + 1 : "opened");
+    printf("%-44s %7.1f MiB of file, %7.1f MiB taken: %s\n", what, size, took,
+           t.st ? t.message + strlen(dir) + 1 : "opened");
     if (refused ? !t.st || !strstr(t.message, refused) : t.st != SG_OK)
         fail_msg("%s: expected %s, found '%s'", what, refused ? refused : "that it opens", t.message);
 #ifndef SEDGE_SANITIZED
     if (took > size + more)
-        fail_msg("%s: expected at most %.0f MiB beside a file of %.1f, found %.1f in all", what, more, size, took);
+        fail_msg("%s: expected at most %.0f MiB beside a file of %.1f, found %.1f in all", what, more, size,
+                 took);
 #else
     (void)more;
 #endif
@@ -135,7 +139,9 @@ static void repeat(sg_buf *b, const char *piece, size_t bytes)
         sg_buf_add(b, piece, n);
 }
 
-static const char *const dense[] = {"{},", "[],", "0,", "\"\",", "[0],", "{\"\":0},", "[[]],", "-1.5e9,", "\"abcdefghijklmnopqrstuvwxyz\",", "true,"};
+static const char *const dense[] = {
+    "{},",  "[],", "0,", "\"\",", "[0],", "{\"\":0},", "[[]],", "-1.5e9,", "\"abcdefghijklmnopqrstuvwxyz\",",
+    "true,"};
 enum { N_DENSE = sizeof dense / sizeof *dense };
 
 /* Token i: a, b ... z, aa, ab ...; returns how many letters. */

@@ -193,7 +193,8 @@ static inline enum MHD_Result mock_good(mock *m, struct MHD_Connection *to, cons
         answer = mock_score(asked);
     if (answer)
         text = json_dumps(answer, JSON_COMPACT);
-    sent = mock_send(to, answer ? 200 : 404, text ? text : "{\"error\": {\"message\": \"no such path\"}}", NULL);
+    sent =
+        mock_send(to, answer ? 200 : 404, text ? text : "{\"error\": {\"message\": \"no such path\"}}", NULL);
     free(text);
     json_decref(asked);
     json_decref(answer);
@@ -282,7 +283,8 @@ static inline void mock_done(void *ctx, struct MHD_Connection *with, void **stat
 }
 
 /* With a certificate and its key (texts of PEM) over TLS; NULL: plainly. */
-static inline void mock_start_with(mock *m, const mock_step *script, size_t n, const char *certificate, const char *key)
+static inline void mock_start_with(mock *m, const mock_step *script, size_t n, const char *certificate,
+                                   const char *key)
 {
     const struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)certificate},
                                          {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)key},
@@ -290,9 +292,10 @@ static inline void mock_start_with(mock *m, const mock_step *script, size_t n, c
 
     *m = (mock){.script = script, .n_script = n};
     pthread_mutex_init(&m->lock, NULL);
-    m->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | (unsigned)(certificate ? MHD_USE_TLS : 0), 0, NULL, NULL,
-        mock_request, m, MHD_OPTION_NOTIFY_COMPLETED, mock_done, m, MHD_OPTION_ARRAY, certificate ? tls : tls + 2, MHD_OPTION_END);
+    m->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION |
+                                     (unsigned)(certificate ? MHD_USE_TLS : 0),
+                                 0, NULL, NULL, mock_request, m, MHD_OPTION_NOTIFY_COMPLETED, mock_done, m,
+                                 MHD_OPTION_ARRAY, certificate ? tls : tls + 2, MHD_OPTION_END);
     assert_non_null(m->daemon);
     snprintf(m->url, sizeof m->url, "%s://127.0.0.1:%d/v1", certificate ? "https" : "http",
              (int)MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_BIND_PORT)->port);

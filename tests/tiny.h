@@ -61,7 +61,8 @@ static inline void tiny_new(tiny *t, int n_users, int n_items, int length_most, 
             t->item[t->user_offsets[u] + i] = at;
             at = sg_rng_float(7, SG_RNG_TEST, (uint64_t)u + 100, (uint64_t)i) < 0.9f
                      ? (at + 1) % n_items
-                     : (int32_t)sg_rng_below((uint64_t)n_items, 7, SG_RNG_TEST, (uint64_t)u + 5000, (uint64_t)i);
+                     : (int32_t)sg_rng_below((uint64_t)n_items, 7, SG_RNG_TEST, (uint64_t)u + 5000,
+                                             (uint64_t)i);
         }
         t->user_offsets[u + 1] = t->user_offsets[u] + len;
     }
@@ -81,7 +82,8 @@ static inline void tiny_new(tiny *t, int n_users, int n_items, int length_most, 
         t->codes[3 * i] = i / width;
         t->codes[3 * i + 1] = i % width;
     }
-    t->ids = (sg_ids){.n = n_items, .levels = 3, .size = {(n_items + width - 1) / width, width, 2}, .codes = t->codes};
+    t->ids = (sg_ids){
+        .n = n_items, .levels = 3, .size = {(n_items + width - 1) / width, width, 2}, .codes = t->codes};
     const sg_split_spec loo = {.kind = SG_SPLIT_LOO, .text = "loo"};
     assert_int_equal(sg_split_new(&t->split, &t->data, &loo, &err), SG_OK);
     t->train = (sg_train_data){.data = &t->data, .split = t->split, .ids = &t->ids};
@@ -245,7 +247,8 @@ static inline void tiny_check_gradient_of(tiny *t, const char *class, const char
         sg_param *p = m->params.list[i];
 
         for (uint64_t k = 0; k < PROBES && !p->frozen; k++) {
-            const size_t at = (size_t)sg_rng_below(p->count, 1, SG_RNG_TEST, i + 1000, k), d = (size_t)p->dim[p->rank - 1];
+            const size_t at = (size_t)sg_rng_below(p->count, 1, SG_RNG_TEST, i + 1000, k),
+                         d = (size_t)p->dim[p->rank - 1];
             const bool known = !p->sparse || (p->is_touched && p->is_touched[at / d]);
             const double found = known ? (double)p->grad[at] : 0;
             const float keep = p->value[at], step = 4e-3f;

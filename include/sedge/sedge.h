@@ -48,56 +48,63 @@ SEDGE_API void sedge_free(void *p);
 SEDGE_API const char *sedge_nearest(const char *word, const char *const *known, size_t n);
 
 /* ---- recommending ------------------------------------------------------------------------------------------------ */
-typedef struct sedge_model sedge_model;     /* a model folder, mapped read-only */
-typedef struct sedge_data sedge_data;       /* a dataset folder, mapped read-only: user histories and item texts */
+typedef struct sedge_model sedge_model; /* a model folder, mapped read-only */
+typedef struct sedge_data sedge_data; /* a dataset folder, mapped read-only: user histories and item texts */
 typedef struct sedge_session sedge_session; /* one thread's caches */
 
 SEDGE_API int sedge_model_open(sedge_model **out, const char *dir, sedge_error *err);
 SEDGE_API void sedge_model_free(sedge_model *m);
-SEDGE_API const char *sedge_model_name(const sedge_model *m);   /* "tiger" */
+SEDGE_API const char *sedge_model_name(const sedge_model *m); /* "tiger" */
 SEDGE_API size_t sedge_model_items(const sedge_model *m);
 /* Id of item i (0 .. items - 1): *id is not followed by a 0 byte; borrowed from the model. */
-SEDGE_API int sedge_model_item(const sedge_model *m, size_t i, const char **id, size_t *size, sedge_error *err);
-SEDGE_API int sedge_model_describe(const sedge_model *m, char **json, sedge_error *err); /* options, counts, receipt */
+SEDGE_API int sedge_model_item(const sedge_model *m, size_t i, const char **id, size_t *size,
+                               sedge_error *err);
+SEDGE_API int sedge_model_describe(const sedge_model *m, char **json,
+                                   sedge_error *err); /* options, counts, receipt */
 
 SEDGE_API int sedge_data_open(sedge_data **out, const char *dir, sedge_error *err);
 SEDGE_API void sedge_data_free(sedge_data *d);
 
 typedef struct sedge_session_params {
     size_t size;
-    const sedge_data *data; /* borrowed; needed for requests by user id and for titles in explanations; NULL: none */
-    int threads;            /* 0: one */
-    int beam;               /* prefixes kept while decoding semantic IDs; 0: the model's default */
-    int plain;              /* 1: no second search where the beam may have missed an item */
-    int groups;             /* above 1: the beam in so many groups whose first codes keep apart, by `diversity` in log-probability; 0: none */
+    const sedge_data
+        *data;   /* borrowed; needed for requests by user id and for titles in explanations; NULL: none */
+    int threads; /* 0: one */
+    int beam;    /* prefixes kept while decoding semantic IDs; 0: the model's default */
+    int plain;   /* 1: no second search where the beam may have missed an item */
+    int groups; /* above 1: the beam in so many groups whose first codes keep apart, by `diversity` in log-probability; 0: none */
     double diversity;
-    double temperature;     /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
+    double
+        temperature; /* above 0: items are drawn without replacement from softmax(logits / temperature); seed: of the draw */
     uint64_t seed;
-    double mmr;             /* 0 .. 1, above 0: lists by maximal marginal relevance; likeness is the share of leading codes in common */
+    double
+        mmr; /* 0 .. 1, above 0: lists by maximal marginal relevance; likeness is the share of leading codes in common */
 } sedge_session_params;
-SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p, sedge_error *err);
+SEDGE_API int sedge_session_new(sedge_session **out, const sedge_model *m, const sedge_session_params *p,
+                                sedge_error *err);
 SEDGE_API void sedge_session_free(sedge_session *s);
 
 typedef struct sedge_request {
     size_t size;
     const char *const *history; /* item ids, oldest first; those the model does not know are left out */
     size_t n_history;
-    const char *user;           /* instead of a history: a user of the session's data */
-    int k;                      /* 0: 10 */
-    int keep_seen;              /* 1: items of the history may come back */
-    const char *const *allow;   /* only these items (NULL: all) ... */
+    const char *user;         /* instead of a history: a user of the session's data */
+    int k;                    /* 0: 10 */
+    int keep_seen;            /* 1: items of the history may come back */
+    const char *const *allow; /* only these items (NULL: all) ... */
     size_t n_allow;
-    const char *const *deny;    /* ... and never these */
+    const char *const *deny; /* ... and never these */
     size_t n_deny;
 } sedge_request;
 
 typedef struct sedge_hit {
     const char *item; /* id, valid until the session's next call */
-    float score;      /* higher is better; what it means is the model's: a log-probability, an inner product */
+    float score; /* higher is better; what it means is the model's: a log-probability, an inner product */
 } sedge_hit;
 
 /* Best first into hits[0 .. k-1]; *n_hits says how many there were. */
-SEDGE_API int sedge_session_recommend(sedge_session *s, const sedge_request *r, sedge_hit *hits, size_t *n_hits, sedge_error *err);
+SEDGE_API int sedge_session_recommend(sedge_session *s, const sedge_request *r, sedge_hit *hits,
+                                      size_t *n_hits, sedge_error *err);
 /* The same as JSON, with for each item why it is there: its semantic ID with the probability and the meaning of each prefix, and
  * the events of the history without which its score would fall most. */
 SEDGE_API int sedge_session_explain(sedge_session *s, const sedge_request *r, char **json, sedge_error *err);
@@ -105,9 +112,9 @@ SEDGE_API int sedge_session_explain(sedge_session *s, const sedge_request *r, ch
 /* ---- one function for each verb of the command -------------------------------------------------------------------------
  * Each takes folders and options and gives back one JSON object. Options are "key=value" strings; sedge_options lists them. */
 typedef struct sedge_event {
-    const char *stage; /* "import", "train", "evaluate" */
-    const char *note;  /* one line of text, or NULL */
-    const char *unit;  /* "events", "steps", "users", or NULL */
+    const char *stage;  /* "import", "train", "evaluate" */
+    const char *note;   /* one line of text, or NULL */
+    const char *unit;   /* "events", "steps", "users", or NULL */
     double done, total; /* total 0: unknown */
     double loss;        /* NaN: none */
     int message;        /* 1: a line worth keeping, 0: where the work is */
@@ -115,8 +122,9 @@ typedef struct sedge_event {
 
 typedef struct sedge_run {
     size_t size;
-    int threads;                                       /* 0: one per core this process may use */
-    int (*progress)(void *user, const sedge_event *e); /* NULL: silent; non-zero stops at the next safe point */
+    int threads; /* 0: one per core this process may use */
+    int (*progress)(void *user,
+                    const sedge_event *e); /* NULL: silent; non-zero stops at the next safe point */
     void *user;
 } sedge_run;
 
@@ -159,15 +167,19 @@ typedef struct sedge_embed_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1; or the folder of
+    const char *
+        encoder; /* NULL: "lsa"; or the folder of a model; or the address of an endpoint, http://HOST/v1; or the folder of
                             another dataset, whose own "lsa" is used again */
     const char *vectors; /* instead of encoding: a .npy or .safetensors file */
     const char *tensor;  /* .safetensors: which tensor; NULL: the first that fits */
-    const char *ids;     /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
+    const char
+        *ids; /* file of item ids, one a line, that says which row is which; NULL: rows are items in order */
     const char *const *set;
     size_t n_set;
-    const char *cache; /* file that keeps vectors by the text they were made from, for models and endpoints; NULL: none */
-    const char *texts; /* instead of text columns: {"id", "answer"} a line, as sedge_know exports; NULL: columns */
+    const char *
+        cache; /* file that keeps vectors by the text they were made from, for models and endpoints; NULL: none */
+    const char
+        *texts; /* instead of text columns: {"id", "answer"} a line, as sedge_know exports; NULL: columns */
 } sedge_embed_params;
 SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error *err);
 
@@ -178,19 +190,22 @@ SEDGE_API int sedge_embed(const sedge_embed_params *p, char **json, sedge_error 
 typedef struct sedge_lm_params {
     size_t size;
     const sedge_run *run;
-    const char *model;  /* a Hugging Face folder or a .gguf file, or the address of an endpoint, http://HOST/v1 */
+    const char
+        *model; /* a Hugging Face folder or a .gguf file, or the address of an endpoint, http://HOST/v1 */
     const char *prompt; /* generate: what to continue; score: what stands before every text; NULL: nothing */
     const char *system; /* chat: the system's turn; NULL: the template's own */
     int chat;           /* 1: the prompt is a user's turn, in the form that the model was trained on */
     const char *text;   /* score, embed: one text, or ... */
-    const char *file;   /* ... a file with a text a line; generate: prompts instead of one, a JSON object a line: {"prompt": ...},
+    const char *
+        file; /* ... a file with a text a line; generate: prompts instead of one, a JSON object a line: {"prompt": ...},
                            and if need be "system" and "id", which comes back */
-    const char *out;    /* embed: the file to write */
+    const char *out; /* embed: the file to write */
     const char *const *set;
     size_t n_set;
-    const char *choices;   /* generate: a file with a text a line; an answer is one of them */
-    const char *schema;    /* generate: a file with a JSON schema; an answer is JSON that fits it */
-    const char *const *fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
+    const char *choices; /* generate: a file with a text a line; an answer is one of them */
+    const char *schema;  /* generate: a file with a JSON schema; an answer is JSON that fits it */
+    const char *const *
+        fm; /* generate: files with a text a line; an answer is a part of one of them, or, with the option whole, one */
     size_t n_fm;
     const char *adapter; /* the folder of an adapter (PEFT's files) beside the model; NULL: none */
     const char *cache;   /* SQLite file that keeps what was answered; made when it is not there; NULL: none */
@@ -221,7 +236,8 @@ typedef struct sedge_lessons_params {
     size_t size;
     const sedge_run *run;
     const char *data;
-    const char *what;  /* "titles": query to title; "ngrams": query to strings of the document; "queries": document to query */
+    const char *
+        what; /* "titles": query to title; "ngrams": query to strings of the document; "queries": document to query */
     const char *split; /* train, dev or test; NULL: train */
     const char *out;   /* .jsonl file to write, as sedge_lm_tune reads it */
     const char *const *set;
@@ -235,7 +251,8 @@ typedef struct sedge_retrieve_params {
     const char *model;   /* a Hugging Face folder or a .gguf file */
     const char *adapter; /* the folder of an adapter beside it; NULL: none */
     const char *data;
-    const char *by;    /* "title": held to their trie; "substring": to an index of all strings of the documents; NULL: substring */
+    const char *
+        by; /* "title": held to their trie; "substring": to an index of all strings of the documents; NULL: substring */
     const char *split; /* NULL: test */
     const char *out;   /* TREC run to write; NULL: none */
     const char *const *set;
@@ -252,10 +269,10 @@ typedef struct sedge_know_params {
     const sedge_run *run;
     const char *data;
     const char *prompt; /* file with the template (docs/text.md) */
-    const char *llm;    /* folder or .gguf file of a chat model, or the address of an endpoint, http://HOST/v1 */
-    const char *cache;  /* SQLite file that keeps answers; made when it is not there */
-    const char *out;    /* {"id", "prompt", "answer"} a line; NULL: none is written */
-    int dry;            /* 1: only says what would be asked */
+    const char *llm; /* folder or .gguf file of a chat model, or the address of an endpoint, http://HOST/v1 */
+    const char *cache; /* SQLite file that keeps answers; made when it is not there */
+    const char *out;   /* {"id", "prompt", "answer"} a line; NULL: none is written */
+    int dry;           /* 1: only says what would be asked */
     const char *const *set;
     size_t n_set;
 } sedge_know_params;
@@ -314,17 +331,19 @@ typedef struct sedge_serve_params {
     size_t size;
     const sedge_run *run; /* threads: workers */
     const char *model;
-    const char *data;     /* NULL: as in sedge_recommend */
-    const char *store;    /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
+    const char *data; /* NULL: as in sedge_recommend */
+    const char *
+        store; /* of users' events and added items: an SQLite file, or postgresql://...; NULL: none are kept */
     const char *key_file; /* NULL: no keys; loopback addresses only, or: */
     int insecure;
-    void (*log)(void *user, const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
+    void (*log)(void *user,
+                const char *line); /* one JSON object, from any thread, never two at once; NULL: silent */
     void *log_user;
     const char *const *set;
     size_t n_set;
     const char *const *also; /* NAME=DIR: further models, which requests ask for by name */
     size_t n_also;
-    const char *encoder;  /* folder of a language model for texts; NULL: the model folder's own encoder */
+    const char *encoder; /* folder of a language model for texts; NULL: the model folder's own encoder */
 } sedge_serve_params;
 SEDGE_API int sedge_serve(const sedge_serve_params *p, sedge_error *err);
 
@@ -345,10 +364,10 @@ SEDGE_API int sedge_bench(const sedge_bench_params *p, char **json, sedge_error 
 typedef struct sedge_reproduce_params {
     size_t size;
     const sedge_run *run;
-    const char *recipe; /* YAML file */
-    const char *data;   /* folder that the recipe's paths start from; NULL: the current one */
-    const char *out;    /* work folder; NULL: out/NAME */
-    int fresh;          /* 1: every stage again, even when nothing it depends on has changed */
+    const char *recipe;     /* YAML file */
+    const char *data;       /* folder that the recipe's paths start from; NULL: the current one */
+    const char *out;        /* work folder; NULL: out/NAME */
+    int fresh;              /* 1: every stage again, even when nothing it depends on has changed */
     const char *const *set; /* "stage.key=value", or "key=value" for the training stage */
     size_t n_set;
 } sedge_reproduce_params;

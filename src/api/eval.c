@@ -81,7 +81,8 @@ static sg_status eval_retrieval(api_call *c, const api_data *d, const sg_model *
                                 sg_eval_spec *spec, sg_pool *pool)
 {
     if (!d->collection)
-        return sg_fail(&c->err, SG_ERR_USAGE, "%s: expected a collection of documents and queries (sedge import beir), found events",
+        return sg_fail(&c->err, SG_ERR_USAGE,
+                       "%s: expected a collection of documents and queries (sedge import beir), found events",
                        p->data);
     if (m && !m->class->retrieve)
         return sg_fail(&c->err, SG_ERR_USAGE, "%s: %s answers histories, and %s asks queries", p->model,

@@ -17,7 +17,8 @@ sg_status api_data_open(api_data *d, const char *dir, const char *protocol, sg_e
         return st;
     if ((st = sg_collection_open(&d->collection, d->set, err)))
         return st;
-    if ((st = optional(sg_vectors_open(&d->vectors, d->set, err))) || (st = optional(sg_ids_open(&d->ids, d->set, err))))
+    if ((st = optional(sg_vectors_open(&d->vectors, d->set, err))) ||
+        (st = optional(sg_ids_open(&d->ids, d->set, err))))
         return st;
     d->train = (sg_train_data){.data = d->set,
                                .split = d->split,

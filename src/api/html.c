@@ -7,20 +7,26 @@
 #include <string.h>
 
 static const char style[] =
-    ":root{--bg:#fbfbfa;--fg:#1c1d1f;--muted:#6b6f76;--line:#e2e3e1;--card:#fff;--accent:#2f6f4f;--second:#c26b2d;--bar:#cfe3d6}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#15171a;--fg:#e7e8ea;--muted:#969ba3;--line:#2c3036;--card:#1c1f24;"
+    ":root{--bg:#fbfbfa;--fg:#1c1d1f;--muted:#6b6f76;--line:#e2e3e1;--card:#fff;--accent:#2f6f4f;--second:#"
+    "c26b2d;--bar:#cfe3d6}"
+    "@media(prefers-color-scheme:dark){:root{--bg:#15171a;--fg:#e7e8ea;--muted:#969ba3;--line:#2c3036;--card:"
+    "#1c1f24;"
     "--accent:#7cc79b;--second:#e69a5f;--bar:#2c4a3a}}"
     "*{box-sizing:border-box}"
-    "body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,'Segoe UI',sans-serif}"
+    "body{margin:0;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,-apple-system,'Segoe "
+    "UI',sans-serif}"
     "main{max-width:1080px;margin:0 auto;padding:32px 20px 64px}"
-    "h1{font-size:26px;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:18px;margin:40px 0 4px}h3{font-size:15px;margin:20px 0 6px}"
+    "h1{font-size:26px;margin:0 0 4px;letter-spacing:-.01em}h2{font-size:18px;margin:40px 0 "
+    "4px}h3{font-size:15px;margin:20px 0 6px}"
     "p.note{margin:0 0 14px;color:var(--muted);max-width:90ch}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(160px,1fr));gap:12px;margin:20px 0}"
     ".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}"
-    ".card b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.02em}"
+    ".card "
+    "b{display:block;font-size:24px;font-weight:600;font-variant-numeric:tabular-nums;letter-spacing:-.02em}"
     ".card span{color:var(--muted);font-size:13px}"
     ".plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(320px,1fr));gap:12px}"
-    "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 14px}"
+    "figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px "
+    "14px}"
     "figcaption{font-size:13px;font-weight:600;margin-bottom:4px}"
     "svg{display:block;width:100%;height:auto}svg text{fill:var(--muted);font-size:14px;font-family:inherit}"
     ".scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px}"
@@ -34,10 +40,13 @@ static const char style[] =
     "details{margin:2px 0 2px 14px}details>summary{cursor:pointer;padding:2px 0}details.top{margin-left:0}"
     "summary code,.path code{background:var(--bar);border-radius:5px;padding:1px 6px;font-size:13px}"
     ".muted{color:var(--muted)}ul.items{margin:2px 0 6px 34px;padding:0}ul.items li{margin:1px 0}"
-    ".tree,.rec{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;margin-bottom:12px}"
-    ".rec p{margin:10px 0 0}.rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec .why{color:var(--muted);font-size:13px;font-weight:400}"
+    ".tree,.rec{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px "
+    "16px;margin-bottom:12px}"
+    ".rec p{margin:10px 0 0}.rec ol{margin:6px 0 0;padding-left:22px}.rec li{margin:6px 0}.rec "
+    ".why{color:var(--muted);font-size:13px;font-weight:400}"
     ".hit{color:var(--accent);font-weight:600}"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;font-size:13px;margin:0}dt{color:var(--muted)}"
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:2px "
+    "18px;font-size:13px;margin:0}dt{color:var(--muted)}"
     "dd{margin:0;overflow-wrap:anywhere}";
 
 void sg_html_begin(sg_buf *b, const char *title)
@@ -58,7 +67,11 @@ void sg_html_end(sg_buf *b)
 /* Length of the UTF-8 character at s, 0 when it is none. */
 static size_t character(const unsigned char *s, size_t n)
 {
-    const size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
+    const size_t len = s[0] < 0x80                   ? 1
+                       : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                       : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+                       : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                                     : 0;
 
     if (len == 0 || len > n)
         return 0;
@@ -140,7 +153,10 @@ static scale nice_scale(double low, double high)
     }
     step = (high - low) / TICKS;
     power = pow(10, floor(log10(step)));
-    step = step / power <= 1 ? power : step / power <= 2 ? 2 * power : step / power <= 5 ? 5 * power : 10 * power;
+    step = step / power <= 1   ? power
+           : step / power <= 2 ? 2 * power
+           : step / power <= 5 ? 5 * power
+                               : 10 * power;
     return (scale){floor(low / step) * step, ceil(high / step) * step, step};
 }
 
@@ -169,17 +185,21 @@ static void put_number(sg_buf *b, double x)
 static void put_axes(sg_buf *b, const scale *sx, const scale *sy, const char *x_label)
 {
     for (double y = sy->low; y <= sy->high + sy->step / 2; y += sy->step) {
-        sg_buf_printf(b, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"var(--line)\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
+        sg_buf_printf(b,
+                      "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"var(--line)\"/><text "
+                      "x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
                       LEFT, WIDTH - RIGHT, y_of(sy, y), y_of(sy, y), LEFT - 6, y_of(sy, y) + 4);
         put_number(b, y);
         sg_buf_puts(b, "</text>");
     }
     for (double x = sx->low; x <= sx->high + sx->step / 2; x += sx->step) {
-        sg_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x_of(sx, x), HEIGHT - BOTTOM + 18);
+        sg_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">", x_of(sx, x),
+                      HEIGHT - BOTTOM + 18);
         put_number(b, x);
         sg_buf_puts(b, "</text>");
     }
-    sg_buf_printf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, x_label);
+    sg_buf_printf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>", (LEFT + WIDTH - RIGHT) / 2,
+                  HEIGHT - 4, x_label);
 }
 
 void sg_html_curve(sg_buf *b, const sg_curve *c)
@@ -202,7 +222,8 @@ void sg_html_curve(sg_buf *b, const sg_curve *c)
     sg_html_text(b, c->title);
     sg_buf_printf(b, "</figcaption><svg viewBox=\"0 0 %d %d\" role=\"img\">", WIDTH, HEIGHT);
     put_axes(b, &sx, &sy, c->x_label);
-    sg_buf_puts(b, "<path fill=\"none\" stroke=\"var(--accent)\" stroke-width=\"2\" stroke-linejoin=\"round\" d=\"");
+    sg_buf_puts(
+        b, "<path fill=\"none\" stroke=\"var(--accent)\" stroke-width=\"2\" stroke-linejoin=\"round\" d=\"");
     for (size_t i = 0; i < c->n; i++)
         if (isfinite(c->x[i]) && isfinite(c->y[i])) {
             sg_buf_printf(b, "%c%.1f %.1f", pen ? 'L' : 'M', x_of(&sx, c->x[i]), y_of(&sy, c->y[i]));
@@ -211,9 +232,14 @@ void sg_html_curve(sg_buf *b, const sg_curve *c)
     sg_buf_puts(b, "\"/>");
     for (size_t i = 0; i < c->n; i++)
         if (isfinite(c->x[i]) && isfinite(c->y[i]))
-            sg_buf_printf(b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(%s)\"><title>%.10g: %.6g</title></circle>", x_of(&sx, c->x[i]),
-                          y_of(&sy, c->y[i]), (int)i == c->best ? "5" : c->n > 60 ? "1.5" : "2.5", (int)i == c->best ? "--second" : "--accent",
-                          c->x[i], c->y[i]);
+            sg_buf_printf(b,
+                          "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"var(%s)\"><title>%.10g: "
+                          "%.6g</title></circle>",
+                          x_of(&sx, c->x[i]), y_of(&sy, c->y[i]),
+                          (int)i == c->best ? "5"
+                          : c->n > 60       ? "1.5"
+                                            : "2.5",
+                          (int)i == c->best ? "--second" : "--accent", c->x[i], c->y[i]);
     sg_buf_puts(b, "</svg></figure>\n");
 }
 
@@ -243,7 +269,9 @@ void sg_html_usage(sg_buf *b, const char *title, const int64_t *count, size_t n)
     sg_buf_printf(b, "V%dZ\"/>", HEIGHT - BOTTOM);
     const double line = y_of(&(scale){0, sy.high, sy.step}, mean);
 
-    sg_buf_printf(b, "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"var(--second)\" stroke-dasharray=\"4 3\"><title>mean %.1f</title></line>",
+    sg_buf_printf(b,
+                  "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"var(--second)\" "
+                  "stroke-dasharray=\"4 3\"><title>mean %.1f</title></line>",
                   LEFT, WIDTH - RIGHT, line, line, mean);
     sg_buf_puts(b, "</svg></figure>\n");
 }

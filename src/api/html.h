@@ -11,8 +11,10 @@ void sg_html_begin(sg_buf *b, const char *title);
 void sg_html_end(sg_buf *b);
 void sg_html_text(sg_buf *b, const char *text); /* escaped */
 void sg_html_bytes(sg_buf *b, sg_bytes text);   /* escaped; bytes that are no UTF-8 become U+FFFD */
-void sg_html_section(sg_buf *b, const char *title, const char *note); /* closed by the next one or by the end; note may be NULL */
-void sg_html_card(sg_buf *b, const char *label, const char *value, const char *note); /* between <div class=cards> and </div> */
+void sg_html_section(sg_buf *b, const char *title,
+                     const char *note); /* closed by the next one or by the end; note may be NULL */
+void sg_html_card(sg_buf *b, const char *label, const char *value,
+                  const char *note); /* between <div class=cards> and </div> */
 
 typedef struct sg_curve {
     const char *title, *x_label;

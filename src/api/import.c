@@ -17,7 +17,8 @@ static int64_t days_of(int64_t year, int month, int day)
 {
     year -= month <= 2;
     const int64_t era = (year >= 0 ? year : year - 399) / 400;
-    const int64_t of_era = year - era * 400, of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    const int64_t of_era = year - era * 400,
+                  of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 
     return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 }
@@ -32,14 +33,15 @@ static sg_status read_time(int64_t *out, const char *name, const char *text, int
     *out = absent;
     if (!text[0])
         return SG_OK;
-    if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &used) == 3 && !text[used] && month >= 1 && month <= 12 && day >= 1 &&
-        day <= days[month - 1]) {
+    if (sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &used) == 3 && !text[used] && month >= 1 &&
+        month <= 12 && day >= 1 && day <= days[month - 1]) {
         *out = days_of(year, month, day) * 86400;
         return SG_OK;
     }
     seconds = strtoll(text, &end, 10);
     if (end == text || *end)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected seconds since 1970 or YYYY-MM-DD, found '%s'", name, text);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected seconds since 1970 or YYYY-MM-DD, found '%s'", name,
+                       text);
     *out = seconds;
     return SG_OK;
 }
@@ -60,7 +62,8 @@ static const char *or_null(const char *text)
     return text[0] ? text : NULL;
 }
 
-static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const sedge_import_params *p, sg_error *err)
+static sg_status spec_of(sg_import_spec *spec, const api_import_config *o, const sedge_import_params *p,
+                         sg_error *err)
 {
     char *end;
     sg_status st;
@@ -133,8 +136,8 @@ int sedge_import(const sedge_import_params *given, char **json, sedge_error *err
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected a file of events, found nothing");
     if (!st && (p.n_files > 10000 || p.n_item_text > 10000 || p.n_user_series > 10000))
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected at most 10000 files");
-    if (!st && !(st = api_need(p.out, "a folder for the dataset", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
-        !strcmp(o.format, "beir"))
+    if (!st && !(st = api_need(p.out, "a folder for the dataset", &c.err)) &&
+        !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) && !strcmp(o.format, "beir"))
         st = import_beir(&c, &o, &p);
     else if (!st && !(st = spec_of(&spec, &o, &p, &c.err)))
         st = sg_import(p.out, &spec, &c.progress, &c.result, &c.err);

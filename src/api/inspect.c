@@ -23,8 +23,9 @@ static json_t *tensors_json(const sg_tensors *file)
 
         for (int r = 0; r < t->rank; r++)
             json_array_append_new(shape, json_integer((json_int_t)t->dim[r]));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", sg_dtype_name(t->dtype), "shape", shape,
-                                              "bytes", (json_int_t)t->bytes));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype",
+                                              sg_dtype_name(t->dtype), "shape", shape, "bytes",
+                                              (json_int_t)t->bytes));
     }
     return list;
 }
@@ -54,7 +55,8 @@ static json_t *columns_json(const sg_dataset *d)
         for (size_t i = 0; i < text->n; i++)
             if (sg_strings_at(text, i).size && filled++ == 0)
                 first = i;
-        json_t *o = json_pack("{s:s, s:f}", "name", d->columns[c].name, "filled", text->n ? (double)filled / (double)text->n : 0);
+        json_t *o = json_pack("{s:s, s:f}", "name", d->columns[c].name, "filled",
+                              text->n ? (double)filled / (double)text->n : 0);
 
         if (filled) {
             const sg_bytes s = sg_strings_at(text, first);
@@ -80,7 +82,8 @@ static sg_status inspect_collection(json_t *out, const sg_dataset *d, sg_error *
     for (int s = 0; !st && s < SG_COLLECTION_SPLITS; s++)
         if (json_object_set_new(asked, sg_collection_split_names[s], json_integer(sg_collection_asked(c, s))))
             st = sg_fail_memory(err, "inspection");
-    if (!st && (json_object_set_new(out, "queries", json_integer(c->n_queries)) || json_object_set(out, "asked", asked)))
+    if (!st && (json_object_set_new(out, "queries", json_integer(c->n_queries)) ||
+                json_object_set(out, "asked", asked)))
         st = sg_fail_memory(err, "inspection");
     json_decref(asked);
     sg_collection_close(c);
@@ -100,10 +103,11 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
         return sg_fail_memory(err, "path");
     if ((st = sg_dataset_open(&d, path, err)) || (st = sg_json_read(&about, file, SG_JSON_BYTES_MAX, err)))
         goto done;
-    *out = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:b, s:b, s:b, s:o, s:O}", "kind", "dataset", "path", path, "name", d->name, "users",
-                     (int)d->n_users, "items", (int)d->n_items, "events", (json_int_t)d->n_events, "sha256", d->sha256, "timestamps",
-                     d->timestamp != NULL, "ratings", d->rating != NULL, "actions", d->action != NULL, "columns", columns_json(d), "about",
-                     about);
+    *out = json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:s, s:b, s:b, s:b, s:o, s:O}", "kind", "dataset",
+                     "path", path, "name", d->name, "users", (int)d->n_users, "items", (int)d->n_items,
+                     "events", (json_int_t)d->n_events, "sha256", d->sha256, "timestamps",
+                     d->timestamp != NULL, "ratings", d->rating != NULL, "actions", d->action != NULL,
+                     "columns", columns_json(d), "about", about);
     if (!*out) {
         st = sg_fail_memory(err, "inspection");
         goto done;
@@ -119,7 +123,9 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
     if ((st = sg_vectors_open(&v, d, err)) == SG_OK) {
         const char *encoder = sg_tensors_meta(v.file, "encoder");
 
-        json_object_set_new(*out, "vectors", json_pack("{s:i, s:s}", "dim", (int)v.dim, "encoder", encoder ? encoder : "unknown"));
+        json_object_set_new(
+            *out, "vectors",
+            json_pack("{s:i, s:s}", "dim", (int)v.dim, "encoder", encoder ? encoder : "unknown"));
         sg_vectors_close(&v);
     }
     if (st != SG_OK && st != SG_ERR_MISSING)
@@ -130,7 +136,8 @@ static sg_status inspect_dataset(json_t **out, const char *path, sg_error *err)
 
         for (int l = 0; l < ids.levels; l++)
             json_array_append_new(sizes, json_integer(ids.size[l]));
-        json_object_set_new(*out, "ids", json_pack("{s:s, s:o}", "method", method ? method : "unknown", "codes", sizes));
+        json_object_set_new(*out, "ids",
+                            json_pack("{s:s, s:o}", "method", method ? method : "unknown", "codes", sizes));
         sg_ids_close(&ids);
     }
     st = st == SG_ERR_MISSING ? SG_OK : st;
@@ -167,7 +174,8 @@ static sg_status inspect_tensors(json_t **out, const char *path, sg_error *err)
     sg_tensors *file = NULL;
     sg_status st = sg_tensors_open(&file, path, err);
 
-    if (!st && !(*out = json_pack("{s:s, s:s, s:o}", "kind", "safetensors", "path", path, "tensors", tensors_json(file))))
+    if (!st && !(*out = json_pack("{s:s, s:s, s:o}", "kind", "safetensors", "path", path, "tensors",
+                                  tensors_json(file))))
         st = sg_fail_memory(err, "inspection");
     sg_tensors_close(file);
     return st;
@@ -188,10 +196,11 @@ static json_t *value_json(const sg_gguf_value *v)
         json_object_set_new(o, "value", json_stringn(text.data ? text.data : "", text.size));
         sg_buf_free(&text);
     } else if (sg_gguf_number(&x, v, 0)) {
-        json_object_set_new(o, "value", v->kind == SG_GGUF_BOOL ? json_boolean(x != 0)
-                                        : v->kind == SG_GGUF_F32 || v->kind == SG_GGUF_F64 || x < INT64_MIN || x > 0x1p62
-                                            ? json_real(x)
-                                            : json_integer((json_int_t)x));
+        json_object_set_new(o, "value",
+                            v->kind == SG_GGUF_BOOL ? json_boolean(x != 0)
+                            : v->kind == SG_GGUF_F32 || v->kind == SG_GGUF_F64 || x < INT64_MIN || x > 0x1p62
+                                ? json_real(x)
+                                : json_integer((json_int_t)x));
     }
     return o;
 }
@@ -206,8 +215,9 @@ static json_t *gguf_tensors_json(const sg_gguf *file)
 
         for (int r = t->rank; r-- > 0;) /* rows first, as everywhere else */
             json_array_append_new(shape, json_integer((json_int_t)t->dim[r]));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", sg_gguf_type_name(t->type), "shape", shape,
-                                              "bytes", (json_int_t)t->bytes));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype",
+                                              sg_gguf_type_name(t->type), "shape", shape, "bytes",
+                                              (json_int_t)t->bytes));
     }
     return list;
 }
@@ -220,7 +230,8 @@ static sg_status inspect_gguf(json_t **out, const char *path, sg_error *err)
 
     for (size_t i = 0; !st && i < sg_gguf_values(file); i++)
         json_array_append_new(values, value_json(sg_gguf_value_at(file, i)));
-    if (!st && !(*out = json_pack("{s:s, s:s, s:o, s:o}", "kind", "gguf", "path", path, "values", values, "tensors", gguf_tensors_json(file))))
+    if (!st && !(*out = json_pack("{s:s, s:s, s:o, s:o}", "kind", "gguf", "path", path, "values", values,
+                                  "tensors", gguf_tensors_json(file))))
         st = sg_fail_memory(err, "inspection");
     sg_gguf_close(file);
     return st;
@@ -247,7 +258,8 @@ static sg_status inspect_path(json_t **out, const char *path, sg_error *err)
     }
     if (!sg_dir_exists(path))
         return sg_fail(err, SG_ERR_MISSING, "%s: no such file or folder", path);
-    if ((st = look_for(&dataset, path, "dataset.json", err)) || (st = look_for(&model, path, "config.json", err)))
+    if ((st = look_for(&dataset, path, "dataset.json", err)) ||
+        (st = look_for(&model, path, "config.json", err)))
         return st;
     if (dataset)
         return inspect_dataset(out, path, err);
@@ -277,7 +289,8 @@ int sedge_inspect(const sedge_inspect_params *given, char **json, sedge_error *e
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.path, "a dataset, a model folder, a .safetensors or a .gguf file", &c.err)) &&
+    if (!st &&
+        !(st = api_need(p.path, "a dataset, a model folder, a .safetensors or a .gguf file", &c.err)) &&
         !(st = api_assign(tables, 1, p.set, p.n_set, &c.err))) {
         if (!p.ids)
             st = inspect_path(&c.result, p.path, &c.err);

@@ -33,11 +33,11 @@ typedef struct know {
     sg_slots *slots;
     sg_llm *llm;
     sg_cache *cache;
-    size_t n;           /* subjects */
-    sg_cache_key *key;  /* owned: (n): of the good answer */
-    unsigned char *end; /* owned: (n): an outcome */
+    size_t n;                /* subjects */
+    sg_cache_key *key;       /* owned: (n): of the good answer */
+    unsigned char *end;      /* owned: (n): an outcome */
     unsigned char *short_of; /* owned: (n): the answer's length has cut it */
-    trial *trial;       /* owned */
+    trial *trial;            /* owned */
     size_t n_trials, cap_trials;
     bool again; /* this round asks trials, not subjects */
     size_t to[SG_TEMPLATE_SLOTS_MAX];
@@ -156,9 +156,11 @@ static sg_status take(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err
     know *k = ctx;
     sg_buf text = {0};
     sg_error why;
-    sg_status st = a->cut && sg_template_whole(k->template)
-                       ? sg_fail(&why, SG_ERR_FORMAT, "answer: expected one that comes to its end, found one that its length has cut")
-                       : sg_template_answer(&text, k->template, a->text, &why);
+    sg_status st =
+        a->cut && sg_template_whole(k->template)
+            ? sg_fail(&why, SG_ERR_FORMAT,
+                      "answer: expected one that comes to its end, found one that its length has cut")
+            : sg_template_answer(&text, k->template, a->text, &why);
 
     sg_buf_free(&text);
     if (st == SG_ERR_FORMAT)
@@ -431,7 +433,8 @@ int sedge_know(const sedge_know_params *given, char **json, sedge_error *err)
         !(st = api_need(p.prompt, "a template", &c.err)) &&
         !(st = api_need(p.llm, "a language model (llm)", &c.err)) &&
         !(st = api_need(p.cache, "a cache file", &c.err)) &&
-        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) && !(st = api_lm_check_set(p.set, p.n_set, p.llm, &c.err)) &&
+        !(st = api_assign(tables, 5, p.set, p.n_set, &c.err)) &&
+        !(st = api_lm_check_set(p.set, p.n_set, p.llm, &c.err)) &&
         !(st = sg_dataset_open(&d, p.data, &c.err)) && !(st = open_parts(&k, &p, d, &slots, &llm)) &&
         !(st = ask(&k, p.dry != 0)) && (p.dry || !p.out || !(st = export(&k, p.out, &c.err))))
         st = report(&k, p.dry != 0, sg_now() - start);

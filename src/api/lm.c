@@ -101,7 +101,9 @@ sg_status api_losses_note(api_losses *l, size_t i, const char *file, size_t line
 
 sg_status api_losses_report(json_t *result, const api_losses *l, sg_error *err)
 {
-    return l->count && json_object_set_new(result, "failures", json_integer((json_int_t)l->count)) ? sg_fail_memory(err, "result") : SG_OK;
+    return l->count && json_object_set_new(result, "failures", json_integer((json_int_t)l->count))
+               ? sg_fail_memory(err, "result")
+               : SG_OK;
 }
 
 void api_losses_free(api_losses *l)
@@ -123,7 +125,8 @@ typedef struct scores {
 
 static json_t *score_of(const scores *s, size_t i)
 {
-    return s->lost.why[i] ? json_pack("{s:s}", "error", s->lost.why[i]) : json_pack("{s:f, s:i}", "logp", s->logp[i], "tokens", s->tokens[i]);
+    return s->lost.why[i] ? json_pack("{s:s}", "error", s->lost.why[i])
+                          : json_pack("{s:f, s:i}", "logp", s->logp[i], "tokens", s->tokens[i]);
 }
 
 static sg_status report_scores(json_t **out, const scores *s, bool cache, sg_error *err)
@@ -142,8 +145,8 @@ static sg_status report_scores(json_t **out, const scores *s, bool cache, sg_err
     const bool tells = all && isfinite(each); /* nothing of no tokens; endpoints give logarithms of -9999 */
     json_t *perplexity = tells && good ? json_real(each) : NULL;
     if (good && !tells == !perplexity)
-        *out = json_pack("{s:I, s:I, s:f, s:o*, s:O}", "texts", (json_int_t)s->n, "tokens", all, "logp", sum, "perplexity", perplexity, "list",
-                         list);
+        *out = json_pack("{s:I, s:I, s:f, s:o*, s:O}", "texts", (json_int_t)s->n, "tokens", all, "logp", sum,
+                         "perplexity", perplexity, "list", list);
     json_decref(list);
     if (!*out || (cache && json_object_set_new(*out, "cached", json_integer((json_int_t)s->cached))))
         return sg_fail_memory(err, "result");
@@ -164,7 +167,10 @@ static sg_status score(api_call *c, const sedge_lm_params *p, const sg_llm_confi
     const sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->prompt)}};
     const sg_turns chat = {(sg_turn *)(uintptr_t)turns + !p->system, p->system ? 2 : 1};
     scores s = {.file = p->file};
-    sg_llm_scores work = {.prompt = api_bytes(p->prompt), .chat = p->chat ? &chat : NULL, .ctx = &s, .give_up = p->file ? lose : NULL};
+    sg_llm_scores work = {.prompt = api_bytes(p->prompt),
+                          .chat = p->chat ? &chat : NULL,
+                          .ctx = &s,
+                          .give_up = p->file ? lose : NULL};
     sg_cache *cache = NULL;
     sg_llm *l = NULL;
     sg_bytes *text = NULL;
@@ -174,8 +180,9 @@ static sg_status score(api_call *c, const sedge_lm_params *p, const sg_llm_confi
 
     if (p->system && !p->chat)
         return sg_fail(&c->err, SG_ERR_USAGE, "system: expected with chat only");
-    if ((st = read_texts(&text, &s.n, &all, p, &c->err)) || (st = api_lm_open(&l, p, o, &c->err)) || (st = api_lm_cache(&cache, p, &c->err)) ||
-        (st = api_pool(c, &pool)) || (st = api_losses_make(&s.lost, s.n, &c->err)))
+    if ((st = read_texts(&text, &s.n, &all, p, &c->err)) || (st = api_lm_open(&l, p, o, &c->err)) ||
+        (st = api_lm_cache(&cache, p, &c->err)) || (st = api_pool(c, &pool)) ||
+        (st = api_losses_make(&s.lost, s.n, &c->err)))
         goto done;
     s.logp = sg_alloc_zero(s.n + 1, sizeof *s.logp);
     s.tokens = sg_alloc_zero(s.n + 1, sizeof *s.tokens);
@@ -209,8 +216,9 @@ static sg_status embed(api_call *c, const sedge_lm_params *p, const sg_llm_confi
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) && !(st = read_texts(&text, &n, &all, p, &c->err)) &&
-        !(st = api_lm_open(&l, p, o, &c->err)) && !(st = api_lm_cache(&cache, p, &c->err)) && !(st = api_pool(c, &pool)) &&
+    if (!(st = api_need(p->out, "a file to write (out)", &c->err)) &&
+        !(st = read_texts(&text, &n, &all, p, &c->err)) && !(st = api_lm_open(&l, p, o, &c->err)) &&
+        !(st = api_lm_cache(&cache, p, &c->err)) && !(st = api_pool(c, &pool)) &&
         !(st = sg_llm_embed(&vectors, &dim, l, text, n, cache, pool, &c->progress, &c->result, &c->err))) {
         const sg_tensor_desc tensor = {"vectors", SG_DT_F32, 2, {n, (uint64_t)dim}, vectors};
 
@@ -242,26 +250,32 @@ static bool is_one_of(const char *key, const char *const *list, size_t n)
 
 sg_status api_lm_check_set(const char *const *set, size_t n, const char *model, sg_error *err)
 {
-    static const char *const there[] = {"offers", "tokenizer", "json_object"}, *const here[] = {"batch", "length_penalty", "whole"};
+    static const char *const there[] = {"offers", "tokenizer", "json_object"}, *const here[] = {
+                                                                                   "batch", "length_penalty",
+                                                                                   "whole"};
     const bool remote = sg_llm_is_remote(model);
 
     for (size_t i = 0; i < n; i++) {
         char key[64];
 
         snprintf(key, sizeof key, "%.*s", (int)strcspn(set[i], "="), set[i]);
-        if (!remote && (is_one_of(key, there, 3) || sg_options_find(sg_client_options, sg_n_client_options, key)))
+        if (!remote &&
+            (is_one_of(key, there, 3) || sg_options_find(sg_client_options, sg_n_client_options, key)))
             return sg_fail(err, SG_ERR_USAGE, "%s: expected with an endpoint only, %s is here", key, model);
         if (remote && is_one_of(key, here, 3))
-            return sg_fail(err, SG_ERR_USAGE, "%s: expected with a model here only, %s is an endpoint", key, model);
+            return sg_fail(err, SG_ERR_USAGE, "%s: expected with a model here only, %s is an endpoint", key,
+                           model);
     }
     return SG_OK;
 }
 
 /* Options of the model, wherever it is, behind those of a task. What the task has no use for is none of them. */
-static sg_status assign(sg_llm_config *o, const api_table *own, bool writes, const sedge_lm_params *p, sg_error *err)
+static sg_status assign(sg_llm_config *o, const api_table *own, bool writes, const sedge_lm_params *p,
+                        sg_error *err)
 {
     static const char *const written[] = {"stop", "json_object"}, *const sent[] = {"prefix"};
-    const api_table tables[] = {*own, {o, sg_llm_options, sg_n_llm_options}, {&o->client, sg_client_options, sg_n_client_options}};
+    const api_table tables[] = {
+        *own, {o, sg_llm_options, sg_n_llm_options}, {&o->client, sg_client_options, sg_n_client_options}};
     sg_status st = api_assign(tables + !own->n, own->n ? 3 : 2, p->set, p->n_set, err);
 
     if (st || (st = api_lm_check_set(p->set, p->n_set, p->model, err)))
@@ -272,8 +286,10 @@ static sg_status assign(sg_llm_config *o, const api_table *own, bool writes, con
         snprintf(key, sizeof key, "%.*s", (int)strcspn(p->set[i], "="), p->set[i]);
         if (!writes && is_one_of(key, written, 2))
             return sg_fail(err, SG_ERR_USAGE, "%s: expected with generate only", key);
-        if (sg_llm_is_remote(p->model) && !is_one_of(key, sent, 1) && sg_options_find(sg_sentence_options, sg_n_sentence_options, key))
-            return sg_fail(err, SG_ERR_USAGE, "%s: expected with a model here only, %s is an endpoint", key, p->model);
+        if (sg_llm_is_remote(p->model) && !is_one_of(key, sent, 1) &&
+            sg_options_find(sg_sentence_options, sg_n_sentence_options, key))
+            return sg_fail(err, SG_ERR_USAGE, "%s: expected with a model here only, %s is an endpoint", key,
+                           p->model);
     }
     return SG_OK;
 }

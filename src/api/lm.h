@@ -30,14 +30,16 @@ typedef struct api_losses {
 } api_losses;
 sg_status api_losses_make(api_losses *l, size_t n, sg_error *err);
 sg_status api_losses_note(api_losses *l, size_t i, const char *file, size_t line, const sg_error *why);
-sg_status api_losses_report(json_t *result, const api_losses *l, sg_error *err); /* "failures", where there are any */
+sg_status api_losses_report(json_t *result, const api_losses *l,
+                            sg_error *err); /* "failures", where there are any */
 void api_losses_free(api_losses *l);
 
 /* *out NULL: the call has none. */
 sg_status api_lm_cache(sg_cache **out, const sedge_lm_params *p, sg_error *err);
 
-sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_llm_config *o); /* by a model here */
-sg_status api_lm_ask(api_call *c, const sedge_lm_params *p, const sg_llm_config *o);      /* by an endpoint */
+sg_status api_lm_generate(api_call *c, const sedge_lm_params *p,
+                          const sg_llm_config *o);                                   /* by a model here */
+sg_status api_lm_ask(api_call *c, const sedge_lm_params *p, const sg_llm_config *o); /* by an endpoint */
 
 /* Options that do nothing where the model is, named by what was set. */
 sg_status api_lm_check_set(const char *const *set, size_t n, const char *model, sg_error *err);

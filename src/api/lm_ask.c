@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-static sg_status add_prompt(api_prompts *to, const char *text, const char *system, json_t *id, size_t line, sg_error *err)
+static sg_status add_prompt(api_prompts *to, const char *text, const char *system, json_t *id, size_t line,
+                            sg_error *err)
 {
     if (!sg_grow(&to->item, &to->cap, to->n + 1, sizeof *to->item))
         return sg_fail_memory(err, "prompts");
@@ -19,13 +20,15 @@ static sg_status add_prompt(api_prompts *to, const char *text, const char *syste
     return p->text && (p->system || !system) ? SG_OK : sg_fail_memory(err, "prompts");
 }
 
-static sg_status read_line(api_prompts *to, const sedge_lm_params *p, const json_t *line, size_t number, const char *where, sg_error *err)
+static sg_status read_line(api_prompts *to, const sedge_lm_params *p, const json_t *line, size_t number,
+                           const char *where, sg_error *err)
 {
     const char *prompt, *system = p->system;
     sg_status st;
 
     if (!json_is_object(line))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where, sg_json_describe(line, (char[64]){0}));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object with a 'prompt', found %s", where,
+                       sg_json_describe(line, (char[64]){0}));
     if ((st = sg_json_need_string(&prompt, line, "prompt", where, err)) ||
         (json_object_get(line, "system") && (st = sg_json_need_string(&system, line, "system", where, err))))
         return st;
@@ -106,7 +109,9 @@ static sg_status give_up(void *ctx, size_t i, const sg_error *why)
     if (st)
         return st;
     a->answer[i] = named(&a->all->item[i]);
-    return a->answer[i] && !json_object_set_new(a->answer[i], "error", json_string(a->lost.why[i])) ? SG_OK : SG_ERR_MEMORY;
+    return a->answer[i] && !json_object_set_new(a->answer[i], "error", json_string(a->lost.why[i]))
+               ? SG_OK
+               : SG_ERR_MEMORY;
 }
 
 static sg_status take(void *ctx, size_t i, const sg_llm_answer *answer, sg_error *err)
@@ -116,9 +121,10 @@ static sg_status take(void *ctx, size_t i, const sg_llm_answer *answer, sg_error
 
     sg_utf8_clean(&clean, answer->text.data, answer->text.size);
     a->answer[i] = named(&a->all->item[i]);
-    const bool good = !clean.failed && a->answer[i] &&
-                      !json_object_set_new(a->answer[i], "text", json_stringn(clean.data ? clean.data : "", clean.size)) &&
-                      !json_object_set_new(a->answer[i], "stopped", json_string(answer->cut ? "length" : "end"));
+    const bool good =
+        !clean.failed && a->answer[i] &&
+        !json_object_set_new(a->answer[i], "text", json_stringn(clean.data ? clean.data : "", clean.size)) &&
+        !json_object_set_new(a->answer[i], "stopped", json_string(answer->cut ? "length" : "end"));
     sg_buf_free(&clean);
     return good ? SG_OK : sg_fail_memory(err, "answer");
 }
@@ -129,7 +135,10 @@ static sg_status check(const sg_llm *l, const sedge_lm_params *p, const sg_gener
     const struct {
         bool asked;
         const char *what;
-    } held[] = {{p->choices != NULL, "choices"}, {p->schema != NULL, "schema"}, {p->n_fm > 0, "fm"}, {o->beam > 1, "beam"}};
+    } held[] = {{p->choices != NULL, "choices"},
+                {p->schema != NULL, "schema"},
+                {p->n_fm > 0, "fm"},
+                {o->beam > 1, "beam"}};
     sg_status st;
 
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
@@ -142,7 +151,8 @@ static sg_status check(const sg_llm *l, const sedge_lm_params *p, const sg_gener
     return sg_llm_need(l, SG_LLM_CHAT, "generate", err);
 }
 
-static sg_status report(json_t **out, asking *a, const sedge_lm_params *p, const sg_client_use *use, const sg_llm_count *count, sg_error *err)
+static sg_status report(json_t **out, asking *a, const sedge_lm_params *p, const sg_client_use *use,
+                        const sg_llm_count *count, sg_error *err)
 {
     json_t *list = json_array();
     bool good = list != NULL;
@@ -172,14 +182,19 @@ sg_status api_lm_ask(api_call *c, const sedge_lm_params *p, const sg_llm_config 
     sg_status st;
 
     if ((st = sg_llm_open(&l, p->model, o, &c->err)) || (st = check(l, p, &o->generate, &c->err)) ||
-        (st = api_prompts_read(&all, p, &c->err)) || (st = api_lm_cache(&cache, p, &c->err)) || (st = api_losses_make(&a.lost, all.n, &c->err)))
+        (st = api_prompts_read(&all, p, &c->err)) || (st = api_lm_cache(&cache, p, &c->err)) ||
+        (st = api_losses_make(&a.lost, all.n, &c->err)))
         goto done;
     if (!(a.answer = sg_alloc_zero(all.n, sizeof *a.answer))) {
         st = sg_fail_memory(&c->err, "answers");
         goto done;
     }
-    const sg_llm_work work = {
-        .n = all.n, .ctx = &a, .origin = api_bytes("lm generate"), .make = make, .take = take, .give_up = p->file ? give_up : NULL};
+    const sg_llm_work work = {.n = all.n,
+                              .ctx = &a,
+                              .origin = api_bytes("lm generate"),
+                              .make = make,
+                              .take = take,
+                              .give_up = p->file ? give_up : NULL};
     if (!(st = sg_llm_chat(l, &work, cache, &count, NULL, &c->progress, &c->err)))
         st = report(&c->result, &a, p, sg_llm_used(l), &count, &c->err);
 done:

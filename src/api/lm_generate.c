@@ -16,7 +16,8 @@
 #include <time.h>
 
 /* ---- prompts -------------------------------------------------------------------------------------------------------------- */
-static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat, bool think, sg_error *err)
+static sg_status tokens_of(sg_token_list *out, const api_writer *m, const api_prompt *p, bool chat,
+                           bool think, sg_error *err)
 {
     sg_turn turns[] = {{"system", api_bytes(p->system)}, {"user", api_bytes(p->text)}};
 
@@ -70,7 +71,8 @@ static sg_status read_strings(strings *s, const sg_tokenizer *t, const char *pat
     return st;
 }
 
-static sg_status guide_by_index(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, const sedge_lm_params *p, bool whole, sg_error *err)
+static sg_status guide_by_index(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, const sedge_lm_params *p,
+                                bool whole, sg_error *err)
 {
     strings s = {0};
     sg_status st = SG_OK;
@@ -108,12 +110,14 @@ static sg_status guide_by_schema(sg_guide **out, const sg_tokenizer *t, const ch
 }
 
 /* *out NULL: free. *fm: what the guide reads. */
-static sg_status open_guide(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, const sedge_lm_params *p, bool whole, sg_error *err)
+static sg_status open_guide(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, const sedge_lm_params *p,
+                            bool whole, sg_error *err)
 {
     const int asked = (p->choices != NULL) + (p->schema != NULL) + (p->n_fm > 0);
 
     if (asked > 1)
-        return sg_fail(err, SG_ERR_USAGE, "expected one of choices, schema and fm, found %s", asked == 2 ? "two" : "three");
+        return sg_fail(err, SG_ERR_USAGE, "expected one of choices, schema and fm, found %s",
+                       asked == 2 ? "two" : "three");
     if (p->choices)
         return guide_by_choices(out, t, p->choices, err);
     if (p->schema)
@@ -123,7 +127,8 @@ static sg_status open_guide(sg_guide **out, sg_fm **fm, const sg_tokenizer *t, c
 
 /* ---- answers -------------------------------------------------------------------------------------------------------------- */
 /* Members text, tokens, stopped and logp. */
-static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w, const char *stop, sg_error *err)
+static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w, const char *stop,
+                          sg_error *err)
 {
     sg_buf text = {0}, clean = {0};
     sg_status st = sg_tokenizer_decode(&text, t, w->tokens.id, w->tokens.n, true, err);
@@ -132,7 +137,8 @@ static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w
         const sg_bytes answer = sg_stop_before((sg_bytes){text.data ? text.data : "", text.size}, stop);
 
         sg_utf8_clean(&clean, answer.data, answer.size);
-        if (clean.failed || !to || json_object_set_new(to, "text", json_stringn(clean.data ? clean.data : "", clean.size)) ||
+        if (clean.failed || !to ||
+            json_object_set_new(to, "text", json_stringn(clean.data ? clean.data : "", clean.size)) ||
             json_object_set_new(to, "tokens", json_integer((json_int_t)w->tokens.n)) ||
             json_object_set_new(to, "stopped", json_string(w->ended ? "end" : "length")) ||
             json_object_set_new(to, "logp", json_real(w->logp)))
@@ -144,7 +150,8 @@ static sg_status add_text(json_t *to, const sg_tokenizer *t, const sg_written *w
 }
 
 /* One answer: its best text, and with beams all of them. */
-static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *a, size_t prompt_tokens, bool beams, const char *stop, sg_error *err)
+static sg_status add_answer(json_t *to, const sg_tokenizer *t, const sg_answer *a, size_t prompt_tokens,
+                            bool beams, const char *stop, sg_error *err)
 {
     json_t *list = beams ? json_array() : NULL;
     sg_status st = add_text(to, t, &a->text[0], stop, err);
@@ -212,11 +219,13 @@ static sg_status hash_model(writing *w, sg_error *err)
     json_decref(options);
     sg_buf_puts(&how, w->p->chat ? " chat" : " plain");
     if (!(st = sg_model_identify(hex, w->p->model, w->p->adapter, err)) &&
-        !(st = add_files(&how, file_kinds[0], &w->p->choices, 1, err)) && !(st = add_files(&how, file_kinds[1], &w->p->schema, 1, err)) &&
+        !(st = add_files(&how, file_kinds[0], &w->p->choices, 1, err)) &&
+        !(st = add_files(&how, file_kinds[1], &w->p->schema, 1, err)) &&
         !(st = add_files(&how, file_kinds[2], w->p->fm, w->p->n_fm, err)))
         st = !options || how.failed ? sg_fail_memory(err, "options") : SG_OK;
     if (!st) {
-        const sg_bytes part[] = {api_bytes("generate"), api_bytes(hex), {how.data, how.size}, api_bytes(w->stop.text)};
+        const sg_bytes part[] = {
+            api_bytes("generate"), api_bytes(hex), {how.data, how.size}, api_bytes(w->stop.text)};
 
         sg_cache_key_of(w->before, part, 4);
     }
@@ -232,7 +241,8 @@ static void key_of(sg_cache_key key, const writing *w, size_t i)
 
     if (w->o->temperature > 0)
         snprintf(number, sizeof number, "%zu", i);
-    const sg_bytes part[] = {api_bytes(w->before), api_bytes(number), api_bytes(p->system ? "system" : ""), api_bytes(p->system), api_bytes(p->text)};
+    const sg_bytes part[] = {api_bytes(w->before), api_bytes(number), api_bytes(p->system ? "system" : ""),
+                             api_bytes(p->system), api_bytes(p->text)};
     sg_cache_key_of(key, part, 5);
 }
 
@@ -246,7 +256,8 @@ static sg_status find(writing *w, size_t i, sg_error *err)
 
     key_of(key, w, i);
     if (!(st = sg_cache_find(w->cache, key, 0, &text, &cut, &found, err)) && found &&
-        (st = sg_json_parse_foreign(&w->result[i], (sg_bytes){text.data ? text.data : "", text.size}, w->p->cache, err)) == SG_ERR_FORMAT)
+        (st = sg_json_parse_foreign(&w->result[i], (sg_bytes){text.data ? text.data : "", text.size},
+                                    w->p->cache, err)) == SG_ERR_FORMAT)
         st = SG_OK;
     if (w->result[i] && !json_is_string(json_object_get(w->result[i], "text"))) {
         json_decref(w->result[i]);
@@ -264,7 +275,8 @@ static sg_status take(void *ctx, int at, sg_answer *a, sg_error *err)
     const int i = w->of[at];
     json_t *one = w->result[i] = json_object();
     sg_buf text = {0};
-    sg_status st = add_answer(one, api_writer_tokenizer(&w->m), a, w->tokens[at].n, w->o->beam > 1, w->stop.text, err);
+    sg_status st =
+        add_answer(one, api_writer_tokenizer(&w->m), a, w->tokens[at].n, w->o->beam > 1, w->stop.text, err);
 
     if (!st && w->cache) {
         const sg_written *best = &a->text[0];
@@ -326,7 +338,9 @@ static sg_status list_prompts(writing *w, sg_error *err)
         w->n++;
         if ((t->n == 0 || t->n >= places) && w->p->file) {
             if (t->n)
-                sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %zu that there is room for, found %zu", places, t->n);
+                sg_fail(err, SG_ERR_USAGE,
+                        "prompt: expected fewer tokens than the %zu that there is room for, found %zu",
+                        places, t->n);
             else
                 sg_fail(err, SG_ERR_USAGE, "expected a prompt, found nothing");
             if ((st = api_losses_note(&w->lost, i, w->p->file, w->all.item[i].line, err)))
@@ -343,7 +357,8 @@ static sg_status add_result(json_t *to, const writing *w, size_t i, sg_error *er
     const json_t *id = w->all.item[i].id;
 
     if ((id && json_object_set(to, "id", (json_t *)(uintptr_t)id)) ||
-        (w->lost.why[i] ? json_object_set_new(to, "error", json_string(w->lost.why[i])) : json_object_update(to, w->result[i])))
+        (w->lost.why[i] ? json_object_set_new(to, "error", json_string(w->lost.why[i]))
+                        : json_object_update(to, w->result[i])))
         return sg_fail_memory(err, "result");
     return SG_OK;
 }
@@ -367,7 +382,8 @@ static sg_status report(json_t **out, const writing *w, const sg_generate_report
                 (w->cache && json_object_set_new(all, "cached", json_integer((json_int_t)w->cached))) ||
                 (many && (json_object_set_new(all, "texts", json_integer((json_int_t)w->all.n)) ||
                           json_object_set_new(all, "prompt_tokens", json_real(r->prompt_tokens)) ||
-                          json_object_set_new(all, "tokens", json_real(r->tokens)) || json_object_set(all, "list", list)))))
+                          json_object_set_new(all, "tokens", json_real(r->tokens)) ||
+                          json_object_set(all, "list", list)))))
         st = sg_fail_memory(err, "result");
     json_decref(list);
     *out = all;
@@ -398,15 +414,16 @@ static void free_writing(writing *w)
 /* Whatever is not kept yet is written together. */
 static sg_status write_all(writing *w, api_call *c, sg_generate_report *r)
 {
-    const sg_generate_watch watch = {.ctx = w, .ends = *w->stop.text ? ends : NULL, .done = take, .number = number_of};
+    const sg_generate_watch watch = {
+        .ctx = w, .ends = *w->stop.text ? ends : NULL, .done = take, .number = number_of};
     sg_desk *desk = NULL;
     sg_guide *guide = NULL;
     sg_fm *fm = NULL;
     sg_pool *pool;
     sg_status st;
 
-    if (!(st = open_guide(&guide, &fm, w->stop.tokenizer, w->p, w->o->whole, &c->err)) && w->n && !(st = api_pool(c, &pool)) &&
-        !(st = api_writer_desk(&desk, &w->m, w->o->length, pool, &c->err))) {
+    if (!(st = open_guide(&guide, &fm, w->stop.tokenizer, w->p, w->o->whole, &c->err)) && w->n &&
+        !(st = api_pool(c, &pool)) && !(st = api_writer_desk(&desk, &w->m, w->o->length, pool, &c->err))) {
         const sg_generate_job job = {.desk = desk,
                                      .prompt = w->tokens,
                                      .n = w->n,
@@ -429,13 +446,16 @@ sg_status api_lm_generate(api_call *c, const sedge_lm_params *p, const sg_llm_co
     sg_status st;
 
     if (*o->stop && (p->choices || p->schema || p->n_fm))
-        return sg_fail(&c->err, SG_ERR_USAGE, "stop: expected without choices, schema and fm, which say where an answer ends");
+        return sg_fail(&c->err, SG_ERR_USAGE,
+                       "stop: expected without choices, schema and fm, which say where an answer ends");
     if (o->generate.whole && !p->n_fm)
         return sg_fail(&c->err, SG_ERR_USAGE, "whole: expected with fm only");
-    if (!(st = api_writer_open(&w.m, p->model, p->adapter, &c->err)) && !(st = api_prompts_read(&w.all, p, &c->err)) &&
-        !(st = api_losses_make(&w.lost, w.all.n, &c->err)) && !(st = api_lm_cache(&w.cache, p, &c->err))) {
+    if (!(st = api_writer_open(&w.m, p->model, p->adapter, &c->err)) &&
+        !(st = api_prompts_read(&w.all, p, &c->err)) && !(st = api_losses_make(&w.lost, w.all.n, &c->err)) &&
+        !(st = api_lm_cache(&w.cache, p, &c->err))) {
         w.stop.tokenizer = api_writer_tokenizer(&w.m);
-        if ((!w.cache || !(st = hash_model(&w, &c->err))) && !(st = list_prompts(&w, &c->err)) && !(st = write_all(&w, c, &r)))
+        if ((!w.cache || !(st = hash_model(&w, &c->err))) && !(st = list_prompts(&w, &c->err)) &&
+            !(st = write_all(&w, c, &r)))
             st = report(&c->result, &w, &r, &c->err);
     }
     free_writing(&w);

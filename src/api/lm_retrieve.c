@@ -16,8 +16,9 @@ static sg_status read_by(sg_retrieve_by *out, const char *by, sg_error *err)
 }
 
 /* *allow: NULL, or owned by the caller, for as long as the retriever. */
-static sg_status make_retriever(sg_retriever **out, uint8_t **allow, const api_documents *d, sg_retrieve_by by,
-                                const sg_tokenizer *t, const sedge_retrieve_params *p, api_call *c)
+static sg_status make_retriever(sg_retriever **out, uint8_t **allow, const api_documents *d,
+                                sg_retrieve_by by, const sg_tokenizer *t, const sedge_retrieve_params *p,
+                                api_call *c)
 {
     const size_t n = (size_t)d->set->n_items;
     sg_bytes *text = sg_alloc_array(2 * n + 1, sizeof *text);
@@ -38,8 +39,8 @@ static sg_status make_retriever(sg_retriever **out, uint8_t **allow, const api_d
             (*allow)[document] = 0;
     }
     if (!st)
-        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items, *allow}, by, t, &c->progress,
-                              &c->err);
+        st = sg_retriever_new(out, &(sg_documents){text, text + n, d->set->n_items, *allow}, by, t,
+                              &c->progress, &c->err);
     sg_free(text);
     return st;
 }
@@ -128,7 +129,8 @@ static sg_status retrieve(api_call *c, const sedge_retrieve_params *p, const sg_
     if (!(st = read_by(&how, by, &c->err)) &&
         !(st = api_documents_open(&d, p->data, p->split, "test", q, &c->err)) &&
         !(st = api_writer_open(&m, p->model, p->adapter, &c->err)) &&
-        !(st = make_retriever(&r, &allow, &d, how, api_writer_tokenizer(&m), p, c)) && !(st = api_pool(c, &pool)) &&
+        !(st = make_retriever(&r, &allow, &d, how, api_writer_tokenizer(&m), p, c)) &&
+        !(st = api_pool(c, &pool)) &&
         !(st = api_writer_desk(&desk, &m, sg_retrieve_length(r, o), pool, &c->err)) &&
         !(st = ask(&found, &done, r, desk, &d, o, c)))
         st = report(c, found, &d, by, p->out, &done);

@@ -11,7 +11,8 @@ static sg_status begin(api_call *c, sedge_tune_params *p, const sedge_tune_param
 
     if (st)
         return st;
-    return p->model ? api_need(p->out, "a folder to write (out)", &c->err) : api_need(p->model, "a model", &c->err);
+    return p->model ? api_need(p->out, "a folder to write (out)", &c->err)
+                    : api_need(p->model, "a model", &c->err);
 }
 
 static sg_status tune_decoder(api_call *c, const sedge_tune_params *p)
@@ -23,7 +24,8 @@ static sg_status tune_decoder(api_call *c, const sedge_tune_params *p)
 
     api_defaults(&table, 1);
     if (!(st = api_assign(&table, 1, p->set, p->n_set, &c->err)) && !(st = api_pool(c, &pool)))
-        st = sg_tune(&(sg_tune_job){p->model, p->data, p->out, p->resume != 0}, &o, pool, &c->progress, &c->result, &c->err);
+        st = sg_tune(&(sg_tune_job){p->model, p->data, p->out, p->resume != 0}, &o, pool, &c->progress,
+                     &c->result, &c->err);
     return st;
 }
 
@@ -49,7 +51,8 @@ int sedge_lm_tune(const sedge_tune_params *given, char **json, sedge_error *err)
     sg_status st = begin(&c, &p, given);
 
     if (!st && !(st = api_need(p.data, "texts to learn from", &c.err)))
-        st = sg_contrast_is_encoder(p.model) || sg_contrast_is_pairs(p.data) ? tune_on_pairs(&c, &p) : tune_decoder(&c, &p);
+        st = sg_contrast_is_encoder(p.model) || sg_contrast_is_pairs(p.data) ? tune_on_pairs(&c, &p)
+                                                                             : tune_decoder(&c, &p);
     return api_end(&c, st, json, err);
 }
 

@@ -9,8 +9,7 @@ sg_status api_writer_open(api_writer *m, const char *path, const char *adapter, 
     if ((st = sg_t5_is_at(&t5, path, err)) ||
         (st = t5 ? sg_t5_open(&m->t5, path, err) : sg_llama_open(&m->llama, path, err)) || !adapter)
         return st;
-    const sg_adapter_host host =
-        t5 ? sg_t5_host(m->t5) : sg_llama_host(m->llama);
+    const sg_adapter_host host = t5 ? sg_t5_host(m->t5) : sg_llama_host(m->llama);
     if ((st = sg_adapter_open(&m->adapter, adapter, &host, err)))
         return st;
     if (t5)

@@ -42,8 +42,10 @@ const sg_option api_compare_options[] = {API_COMPARE_OPTIONS(SG_OPTION_ROW)};
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 const size_t api_n_import_options = COUNT(api_import_options), api_n_train_options = COUNT(api_train_options),
-             api_n_eval_options = COUNT(api_eval_options), api_n_recommend_options = COUNT(api_recommend_options),
-             api_n_inspect_options = COUNT(api_inspect_options), api_n_compare_options = COUNT(api_compare_options);
+             api_n_eval_options = COUNT(api_eval_options),
+             api_n_recommend_options = COUNT(api_recommend_options),
+             api_n_inspect_options = COUNT(api_inspect_options),
+             api_n_compare_options = COUNT(api_compare_options);
 
 /* ---- setting -------------------------------------------------------------------------------------------------------- */
 void api_defaults(const api_table *tables, size_t n_tables)
@@ -52,7 +54,8 @@ void api_defaults(const api_table *tables, size_t n_tables)
         sg_options_init(tables[t].config, tables[t].row, tables[t].n);
 }
 
-static sg_status set_one(const api_table *tables, size_t n_tables, const char *key, const char *value, sg_error *err)
+static sg_status set_one(const api_table *tables, size_t n_tables, const char *key, const char *value,
+                         sg_error *err)
 {
     const char *known[512], *near;
     size_t n = 0;
@@ -69,7 +72,8 @@ static sg_status set_one(const api_table *tables, size_t n_tables, const char *k
     return sg_fail(err, SG_ERR_USAGE, "unknown option '%s'", key);
 }
 
-sg_status api_assign(const api_table *tables, size_t n_tables, const char *const *set, size_t n_set, sg_error *err)
+sg_status api_assign(const api_table *tables, size_t n_tables, const char *const *set, size_t n_set,
+                     sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -125,7 +129,8 @@ static bool value_text(char *out, size_t cap, const json_t *value)
     return size < cap;
 }
 
-sg_status api_assign_object(const api_table *tables, size_t n_tables, const json_t *object, const char *where, sg_error *err)
+sg_status api_assign_object(const api_table *tables, size_t n_tables, const json_t *object, const char *where,
+                            sg_error *err)
 {
     const char *key;
     json_t *value;
@@ -136,7 +141,8 @@ sg_status api_assign_object(const api_table *tables, size_t n_tables, const json
         sg_status st;
 
         if (!value_text(text, sizeof text, value))
-            return sg_fail(err, SG_ERR_USAGE, "%s: %s: expected a number, a text, true or false, or a list of them", where, key);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "%s: %s: expected a number, a text, true or false, or a list of them", where, key);
         if ((st = set_one(tables, n_tables, key, text, err))) {
             sg_error_prefix(err, where);
             return st;
@@ -159,8 +165,8 @@ static json_t *option_json(const sg_option *row)
     const size_t n = strlen(initial), quoted = n >= 2 && initial[0] == '"' ? 1 : 0;
     const char *meaning = row->meaning;
     const size_t choices = row->type == SG_OPTION_choice ? strcspn(meaning, ":") : 0;
-    json_t *o = json_pack("{s:s, s:s, s:s%}", "name", row->name, "type", type_name(row->type), "default", initial + quoted,
-                          n - 2 * quoted);
+    json_t *o = json_pack("{s:s, s:s, s:s%}", "name", row->name, "type", type_name(row->type), "default",
+                          initial + quoted, n - 2 * quoted);
     int bad = !o;
 
     if (row->type == SG_OPTION_choice) {
@@ -250,12 +256,15 @@ int sedge_options(const char *verb, char **json, sedge_error *err)
 /* ---- models ------------------------------------------------------------------------------------------------------------- */
 static json_t *class_json(const sg_model_class *class, bool options)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s, s:[s*, s*, s*], s:s, s:b, s:b}", "name", class->name, "summary", class->summary, "paper",
-                          class->paper, "roles", class->recommend || class->score ? "recommend" : NULL,
-                          class->retrieve ? "retrieve" : NULL, class->rank ? "rank" : NULL, "learns", class->fit ? "by counting" : "by gradients", "needs_vectors", class->needs_vectors, "needs_ids",
-                          class->needs_ids);
+    json_t *o =
+        json_pack("{s:s, s:s, s:s, s:[s*, s*, s*], s:s, s:b, s:b}", "name", class->name, "summary",
+                  class->summary, "paper", class->paper, "roles",
+                  class->recommend || class->score ? "recommend" : NULL, class->retrieve ? "retrieve" : NULL,
+                  class->rank ? "rank" : NULL, "learns", class->fit ? "by counting" : "by gradients",
+                  "needs_vectors", class->needs_vectors, "needs_ids", class->needs_ids);
 
-    if (o && options && json_object_set_new(o, "options", api_options_json(class->options, class->n_options))) {
+    if (o && options &&
+        json_object_set_new(o, "options", api_options_json(class->options, class->n_options))) {
         json_decref(o);
         return NULL;
     }

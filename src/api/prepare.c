@@ -24,7 +24,8 @@ static sg_status report_vectors(json_t **out, const sg_dataset *d, const char *s
 
     if ((st = sg_vectors_open(&v, d, err)))
         return st;
-    *out = json_pack("{s:s, s:i, s:i, s:s}", "data", d->name, "items", (int)v.n, "dim", (int)v.dim, "source", source);
+    *out = json_pack("{s:s, s:i, s:i, s:s}", "data", d->name, "items", (int)v.n, "dim", (int)v.dim, "source",
+                     source);
     sg_vectors_close(&v);
     return *out ? SG_OK : sg_fail_memory(err, "report");
 }
@@ -67,15 +68,17 @@ static sg_status forget_encoder(const sg_dataset *d, sg_error *err)
 
 /* Writes the vectors, and the encoder for texts that come later (columns NULL: there is none), and tells what the report of every
  * encoder tells. */
-static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim, const char *encoder, const api_table *tables,
-                      size_t n_tables, const char *columns, const sg_lsa_fit *fit)
+static sg_status keep(api_call *c, const sg_dataset *d, const float *vectors, int32_t dim,
+                      const char *encoder, const api_table *tables, size_t n_tables, const char *columns,
+                      const sg_lsa_fit *fit)
 {
     char *path = sg_path_join(d->dir, SG_DATASET_ENCODER);
     sg_buf text = {0};
     sg_status st = path ? options_text(&text, tables, n_tables, &c->err) : sg_fail_memory(&c->err, "path");
 
     if (!st && !(st = sg_vectors_save(d, vectors, d->n_items, dim, encoder, text.data, &c->err)))
-        st = columns ? sg_text_encoder_save(path, d, encoder, text.data, columns, fit, &c->err) : forget_encoder(d, &c->err);
+        st = columns ? sg_text_encoder_save(path, d, encoder, text.data, columns, fit, &c->err)
+                     : forget_encoder(d, &c->err);
     if (!st && (json_object_set_new(c->result, "encoder", json_string(encoder)) ||
                 json_object_set_new(c->result, "items", json_integer(d->n_items)) ||
                 json_object_set_new(c->result, "dim", json_integer(dim))))
@@ -105,7 +108,8 @@ static sg_status encode_lsa(api_call *c, const sg_dataset *d, const char *const 
 }
 
 /* One text an item; bytes of all of them in `all`. */
-static sg_status item_texts(sg_bytes **out, sg_buf *all, const sg_dataset *d, const char *columns, sg_error *err)
+static sg_status item_texts(sg_bytes **out, sg_buf *all, const sg_dataset *d, const char *columns,
+                            sg_error *err)
 {
     const size_t n = (size_t)d->n_items;
     size_t *end = sg_alloc_array(n + 1, sizeof *end);
@@ -140,7 +144,8 @@ static sg_status add_answer(sg_buf *item, sg_dataset *d, const json_t *line, con
     int32_t i;
     sg_status st;
 
-    if ((st = sg_json_need_string(&id, line, "id", where, err)) || (st = sg_json_need_string(&answer, line, "answer", where, err)))
+    if ((st = sg_json_need_string(&id, line, "id", where, err)) ||
+        (st = sg_json_need_string(&answer, line, "answer", where, err)))
         return st;
     if ((i = sg_dataset_item(d, (sg_bytes){id, strlen(id)})) < 0)
         return sg_fail(err, SG_ERR_MISSING, "%s: expected an item of the dataset, found '%s'", where, id);
@@ -166,7 +171,8 @@ static sg_status add_answers(sg_buf *item, sg_dataset *d, const char *path, sg_e
 }
 
 /* The same with texts from a file: of those columns that were named, then the file's. Lines need not cover all items. */
-static sg_status item_texts_of(sg_bytes **out, sg_buf *all, sg_dataset *d, const char *columns, const char *path, sg_error *err)
+static sg_status item_texts_of(sg_bytes **out, sg_buf *all, sg_dataset *d, const char *columns,
+                               const char *path, sg_error *err)
 {
     const size_t n = (size_t)d->n_items;
     sg_buf *item;
@@ -218,10 +224,13 @@ static sg_status encode_model(api_call *c, sg_dataset *d, const sedge_embed_para
 
     sg_llm_config_init(&o);
     api_defaults(tables, 1);
-    if (!(st = api_assign(tables, 4, p->set, p->n_set, &c->err)) && !(st = sg_llm_open(&model, p->encoder, &o, &c->err)) &&
+    if (!(st = api_assign(tables, 4, p->set, p->n_set, &c->err)) &&
+        !(st = sg_llm_open(&model, p->encoder, &o, &c->err)) &&
         (!p->cache || !(st = sg_cache_open(&cache, p->cache, &c->err))) &&
-        !(st = item_texts_of(&text, &all, d, columns.columns, p->texts, &c->err)) && !(st = api_pool(c, &pool)) &&
-        !(st = sg_llm_embed(&vectors, &dim, model, text, (size_t)d->n_items, cache, pool, &c->progress, &c->result, &c->err)))
+        !(st = item_texts_of(&text, &all, d, columns.columns, p->texts, &c->err)) &&
+        !(st = api_pool(c, &pool)) &&
+        !(st = sg_llm_embed(&vectors, &dim, model, text, (size_t)d->n_items, cache, pool, &c->progress,
+                            &c->result, &c->err)))
         st = keep(c, d, vectors, dim, sg_llm_name(model), tables, 2, p->texts ? NULL : columns.columns, NULL);
     sg_free(vectors);
     sg_free(text);
@@ -254,15 +263,18 @@ static sg_status encode_like(api_call *c, const sg_dataset *d, const char *dir, 
     if (!st && same_folder(dir, d->dir))
         st = sg_fail(&c->err, SG_ERR_USAGE, "%s: expected the folder of another dataset", dir);
     if (!st && n_set)
-        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: its encoder is used as it is: expected no options, found %zu", dir, n_set);
+        st = sg_fail(&c->err, SG_ERR_USAGE,
+                     "%s: its encoder is used as it is: expected no options, found %zu", dir, n_set);
     if (!st && !sg_file_exists(path))
-        st = sg_fail(&c->err, SG_ERR_MISSING, "%s: holds no " SG_DATASET_ENCODER ": run `sedge embed %s` first", dir, dir);
+        st = sg_fail(&c->err, SG_ERR_MISSING,
+                     "%s: holds no " SG_DATASET_ENCODER ": run `sedge embed %s` first", dir, dir);
     if (st || (st = sg_text_encoder_open(&e, path, &c->err)))
         goto done;
     const int dim = sg_text_encoder_dim(e), n_columns = sg_text_encoder_columns(e);
 
     if (!dim) {
-        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: its encoder is a model: expected that model's folder, %s", dir, sg_text_encoder_name(e));
+        st = sg_fail(&c->err, SG_ERR_USAGE, "%s: its encoder is a model: expected that model's folder, %s",
+                     dir, sg_text_encoder_name(e));
         goto done;
     }
     text = sg_alloc_array((size_t)n_columns + 1, sizeof *text);
@@ -278,7 +290,9 @@ static sg_status encode_like(api_call *c, const sg_dataset *d, const char *dir, 
         }
         st = sg_text_encoder_item(vectors + (size_t)i * (size_t)dim, e, text, &c->err);
     }
-    if (!st && !(st = sg_vectors_save(d, vectors, d->n_items, dim, sg_text_encoder_name(e), options.data, &c->err)) &&
+    if (!st &&
+        !(st =
+              sg_vectors_save(d, vectors, d->n_items, dim, sg_text_encoder_name(e), options.data, &c->err)) &&
         !(st = forget_encoder(d, &c->err)))
         st = report_vectors(&c->result, d, path, &c->err);
 done:
@@ -304,12 +318,15 @@ static sg_status check_encoder(const char *encoder, sg_error *err)
     static const char *const encoders[] = {"lsa"};
     const char *near;
 
-    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_llm_is_remote(encoder) || sg_dir_exists(encoder) || sg_file_exists(encoder))
+    if (!encoder || strcmp(encoder, "lsa") == 0 || sg_llm_is_remote(encoder) || sg_dir_exists(encoder) ||
+        sg_file_exists(encoder))
         return SG_OK;
     near = sg_nearest(encoder, encoders, 1);
     if (near)
         return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s' (did you mean '%s'?)", encoder, near);
-    return sg_fail(err, SG_ERR_USAGE, "unknown encoder '%s': expected lsa, the folder of a model or of a dataset, or an address", encoder);
+    return sg_fail(err, SG_ERR_USAGE,
+                   "unknown encoder '%s': expected lsa, the folder of a model or of a dataset, or an address",
+                   encoder);
 }
 
 int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
@@ -322,16 +339,18 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
     if (!st && p.encoder && p.vectors)
         st = sg_fail(&c.err, SG_ERR_USAGE, "expected an encoder or a file of vectors, found both");
     if (!st && (p.cache || p.texts) && (!p.encoder || strcmp(p.encoder, "lsa") == 0))
-        st = sg_fail(&c.err, SG_ERR_USAGE, "%s: expected the folder of a model or an address as encoder, found %s",
+        st = sg_fail(&c.err, SG_ERR_USAGE,
+                     "%s: expected the folder of a model or an address as encoder, found %s",
                      p.cache ? "cache" : "texts", p.encoder ? p.encoder : "none");
-    if (!st && !(st = check_encoder(p.encoder, &c.err)) && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
-        !(st = sg_dataset_open(&d, p.data, &c.err))) {
+    if (!st && !(st = check_encoder(p.encoder, &c.err)) &&
+        !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = sg_dataset_open(&d, p.data, &c.err))) {
         if (p.encoder && is_dataset(p.encoder))
             st = encode_like(&c, d, p.encoder, p.n_set);
         else if (!p.vectors)
             st = p.encoder && strcmp(p.encoder, "lsa") != 0 ? encode_model(&c, d, &p)
                                                             : encode_lsa(&c, d, p.set, p.n_set);
-        else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)) && !(st = forget_encoder(d, &c.err)))
+        else if (!(st = sg_vectors_import(d, p.vectors, p.tensor, p.ids, &c.err)) &&
+                 !(st = forget_encoder(d, &c.err)))
             st = report_vectors(&c.result, d, p.vectors, &c.err);
     }
     sg_dataset_close(d);
@@ -342,7 +361,9 @@ int sedge_embed(const sedge_embed_params *given, char **json, sedge_error *err)
 static sg_status check_tokenize(const sedge_tokenize_params *p, sg_error *err)
 {
     if (p->ids && p->n_set)
-        return sg_fail(err, SG_ERR_USAGE, "ids: %s is read as it is: expected no options of a method beside it, found %s", p->ids, p->set[0]);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "ids: %s is read as it is: expected no options of a method beside it, found %s",
+                       p->ids, p->set[0]);
     if (!p->ids && p->ids_key_base)
         return sg_fail(err, SG_ERR_USAGE, "key base %d: expected a file of IDs beside it", p->ids_key_base);
     return SG_OK;
@@ -359,8 +380,9 @@ int sedge_tokenize(const sedge_tokenize_params *given, char **json, sedge_error 
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) && !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) &&
-        !(st = check_tokenize(&p, &c.err)) && !(st = sg_dataset_open(&d, p.data, &c.err))) {
+    if (!st && !(st = api_need(p.data, "a dataset folder", &c.err)) &&
+        !(st = api_assign(tables, 1, p.set, p.n_set, &c.err)) && !(st = check_tokenize(&p, &c.err)) &&
+        !(st = sg_dataset_open(&d, p.data, &c.err))) {
         if (!p.ids)
             st = (st = api_pool(&c, &pool)) ? st : sg_tokenize(d, &o, pool, &c.progress, &c.result, &c.err);
         else if (!(st = sg_ids_import(d, p.ids, p.ids_key_base, &c.err)))

@@ -23,7 +23,8 @@ static sg_status wrong(const checker *c, const char *key, const char *expected)
     return sg_fail(c->err, SG_ERR_FORMAT, "%s: %s: expected %s", c->path, key, expected);
 }
 
-static sg_status only_keys(const checker *c, const char *where, const json_t *object, const char *const *known, size_t n)
+static sg_status only_keys(const checker *c, const char *where, const json_t *object,
+                           const char *const *known, size_t n)
 {
     const char *key;
     json_t *value;
@@ -41,14 +42,16 @@ static sg_status only_keys(const checker *c, const char *where, const json_t *ob
         snprintf(full, sizeof full, "%s%s%s", where, where[0] ? "." : "", key);
         place = json_string_value(json_object_get(c->places, full));
         near = sg_nearest(key, known, n);
-        return sg_fail(c->err, SG_ERR_FORMAT, near ? "%s:%s: unknown key '%s' (did you mean '%s'?)" : "%s:%s: unknown key '%s'",
+        return sg_fail(c->err, SG_ERR_FORMAT,
+                       near ? "%s:%s: unknown key '%s' (did you mean '%s'?)" : "%s:%s: unknown key '%s'",
                        c->path, place ? place : "1", full, near);
     }
     return SG_OK;
 }
 
 /* An object, or nothing. */
-static sg_status part(const checker *c, const json_t **out, const json_t *object, const char *where, const char *key)
+static sg_status part(const checker *c, const json_t **out, const json_t *object, const char *where,
+                      const char *key)
 {
     char full[256];
 
@@ -100,9 +103,10 @@ static sg_status check_figures(const checker *c, const json_t *figures, const ch
         char full[256];
 
         snprintf(full, sizeof full, "%s.%s", where, key);
-        if (!json_is_object(value) ||
-            !(json_is_number(json_object_get(value, "least")) || json_is_number(json_object_get(value, "most")) ||
-              (json_is_number(json_object_get(value, "value")) && json_is_number(json_object_get(value, "within")))))
+        if (!json_is_object(value) || !(json_is_number(json_object_get(value, "least")) ||
+                                        json_is_number(json_object_get(value, "most")) ||
+                                        (json_is_number(json_object_get(value, "value")) &&
+                                         json_is_number(json_object_get(value, "within")))))
             return wrong(c, full, "{least: NUMBER}, {most: NUMBER} or {value: NUMBER, within: NUMBER}");
         if ((st = only_keys(c, full, value, known, 4)))
             return st;
@@ -127,10 +131,13 @@ static sg_status check_id_figures(const checker *c, const json_t *figures, bool 
         char full[256];
 
         for (size_t i = 0; i < 4; i++)
-            found |= strlen(known[i]) == n && strncmp(key, known[i], n) == 0 && (!key[n] || (level[0] >= '1' && level[0] <= '9' && !level[1]));
+            found |= strlen(known[i]) == n && strncmp(key, known[i], n) == 0 &&
+                     (!key[n] || (level[0] >= '1' && level[0] <= '9' && !level[1]));
         snprintf(full, sizeof full, "expected.ids.%s", key);
         if (!found)
-            return wrong(c, full, "unique_share, or usage, perplexity, evenness or error, as it stands or of a level (usage@1)");
+            return wrong(c, full,
+                         "unique_share, or usage, perplexity, evenness or error, as it stands or of a level "
+                         "(usage@1)");
     }
     return check_figures(c, figures, "expected.ids");
 }
@@ -150,15 +157,16 @@ static sg_status check_expected(const checker *c, const json_t *expected, bool t
         if (!(st = part(c, &side, expected, "expected", sides[s])))
             st = check_figures(c, side, full);
     }
-    if (st || (st = part(c, &side, expected, "expected", "ids")) || (st = check_id_figures(c, side, tokenized)) ||
-        (st = part(c, &side, expected, "expected", "ranking")))
+    if (st || (st = part(c, &side, expected, "expected", "ids")) ||
+        (st = check_id_figures(c, side, tokenized)) || (st = part(c, &side, expected, "expected", "ranking")))
         return st;
     json_object_foreach((json_t *)(uintptr_t)side, task, value)
     {
         char full[256];
 
         snprintf(full, sizeof full, "expected.ranking.%s", task);
-        if ((st = part(c, &figures, side, "expected.ranking", task)) || (st = check_figures(c, figures, full)))
+        if ((st = part(c, &figures, side, "expected.ranking", task)) ||
+            (st = check_figures(c, figures, full)))
             return st;
     }
     return SG_OK;
@@ -166,26 +174,35 @@ static sg_status check_expected(const checker *c, const json_t *expected, bool t
 
 static sg_status check(sg_recipe *r, const checker *c)
 {
-    static const char *const top[] = {"name", "about", "data", "synth", "embed", "tokenize", "train", "evaluate", "expected"};
-    static const char *const data_keys[] = {"files", "item_text", "user_series", "options"}, *const train_keys[] = {"model", "options"};
+    static const char *const top[] = {"name",     "about", "data",     "synth",   "embed",
+                                      "tokenize", "train", "evaluate", "expected"};
+    static const char *const data_keys[] = {"files", "item_text", "user_series", "options"},
+                             *const train_keys[] = {"model", "options"};
     const json_t *data = NULL, *train = NULL;
     sg_status st;
 
     if (!json_is_object(r->root))
         return sg_fail(c->err, SG_ERR_FORMAT, "%s: expected a mapping", c->path);
-    if ((st = only_keys(c, "", r->root, top, sizeof top / sizeof *top)) || (st = part(c, &data, r->root, "", "data")) ||
-        (st = part(c, &r->synth, r->root, "", "synth")) || (st = part(c, &r->embed, r->root, "", "embed")) ||
-        (st = part(c, &r->tokenize, r->root, "", "tokenize")) || (st = part(c, &train, r->root, "", "train")) ||
-        (st = part(c, &r->evaluate, r->root, "", "evaluate")) || (st = part(c, &r->expected, r->root, "", "expected")))
+    if ((st = only_keys(c, "", r->root, top, sizeof top / sizeof *top)) ||
+        (st = part(c, &data, r->root, "", "data")) || (st = part(c, &r->synth, r->root, "", "synth")) ||
+        (st = part(c, &r->embed, r->root, "", "embed")) ||
+        (st = part(c, &r->tokenize, r->root, "", "tokenize")) ||
+        (st = part(c, &train, r->root, "", "train")) ||
+        (st = part(c, &r->evaluate, r->root, "", "evaluate")) ||
+        (st = part(c, &r->expected, r->root, "", "expected")))
         return st;
-    if (!(r->name = json_string_value(json_object_get(r->root, "name"))) || !r->name[0] || r->name[0] == '/' || strstr(r->name, ".."))
+    if (!(r->name = json_string_value(json_object_get(r->root, "name"))) || !r->name[0] ||
+        r->name[0] == '/' || strstr(r->name, ".."))
         return wrong(c, "name", "a name such as beauty/tiger");
     if (!data == !r->synth)
         return wrong(c, "data", "either data or synth");
-    if ((data && ((st = only_keys(c, "data", data, data_keys, 4)) || (st = check_files(c, &r->files, data, "files")) ||
+    if ((data && ((st = only_keys(c, "data", data, data_keys, 4)) ||
+                  (st = check_files(c, &r->files, data, "files")) ||
                   (st = check_files(c, &r->item_text, data, "item_text")) ||
-                  (st = check_files(c, &r->user_series, data, "user_series")) || (st = part(c, &r->import, data, "data", "options")))) ||
-        (train && ((st = only_keys(c, "train", train, train_keys, 2)) || (st = part(c, &r->train, train, "train", "options")))) ||
+                  (st = check_files(c, &r->user_series, data, "user_series")) ||
+                  (st = part(c, &r->import, data, "data", "options")))) ||
+        (train && ((st = only_keys(c, "train", train, train_keys, 2)) ||
+                   (st = part(c, &r->train, train, "train", "options")))) ||
         (r->expected && (st = check_expected(c, r->expected, r->tokenize != NULL))))
         return st;
     if (data && json_array_size(r->files) == 0)
@@ -218,7 +235,8 @@ void api_recipe_free(sg_recipe *r)
     *r = (sg_recipe){0};
 }
 
-sg_status api_recipe_train(const char *path, const char *model, const api_table *tables, size_t n_tables, sg_error *err)
+sg_status api_recipe_train(const char *path, const char *model, const api_table *tables, size_t n_tables,
+                           sg_error *err)
 {
     sg_recipe r;
     char where[512];
@@ -228,7 +246,8 @@ sg_status api_recipe_train(const char *path, const char *model, const api_table 
         return st;
     snprintf(where, sizeof where, "%s: train.options", path);
     if (strcmp(r.model, model) != 0)
-        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a recipe for %s, found one for %s", path, model, r.model);
+        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a recipe for %s, found one for %s", path, model,
+                     r.model);
     else if (r.train)
         st = api_assign_object(tables, n_tables, r.train, where, err);
     api_recipe_free(&r);

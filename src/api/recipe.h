@@ -24,16 +24,18 @@
 #include "api/api.h"
 
 typedef struct sg_recipe {
-    char *path;    /* owned */
-    json_t *root;  /* owned: the checked file */
+    char *path;   /* owned */
+    json_t *root; /* owned: the checked file */
     const char *name, *model;
     /* parts, borrowed from root; NULL where the recipe has none */
-    const json_t *files, *item_text, *user_series, *import, *synth, *embed, *tokenize, *train, *evaluate, *expected;
+    const json_t *files, *item_text, *user_series, *import, *synth, *embed, *tokenize, *train, *evaluate,
+        *expected;
 } sg_recipe;
 
 sg_status api_recipe_read(sg_recipe *out, const char *path, sg_error *err);
 void api_recipe_free(sg_recipe *r);
 /* Applies the options of `train` to the tables; the recipe must be one for this model. */
-sg_status api_recipe_train(const char *path, const char *model, const api_table *tables, size_t n_tables, sg_error *err);
+sg_status api_recipe_train(const char *path, const char *model, const api_table *tables, size_t n_tables,
+                           sg_error *err);
 
 #endif

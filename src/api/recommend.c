@@ -16,7 +16,8 @@ static sg_status answer(api_call *c, sedge_session *s, const sedge_request *r, b
 
     if (explain)
         st = api_session_explain(&c->result, s, r, &c->err);
-    else if (!(st = api_session_run(s, r, &c->err)) && !(c->result = json_pack("{s:s}", "model", s->source.model->class->name)))
+    else if (!(st = api_session_run(s, r, &c->err)) &&
+             !(c->result = json_pack("{s:s}", "model", s->source.model->class->name)))
         st = sg_fail_memory(&c->err, "result");
     else if (!st)
         st = sg_answer_items(c->result, &s->source, &s->query, &c->err);
@@ -44,7 +45,8 @@ static sg_status check_query(const char *text, sg_error *err)
 }
 
 /* Documents for a text, with their titles where the dataset is there. */
-static sg_status answer_query(api_call *c, const sg_model *m, const sg_dataset *d, const char *text, const api_recommend_config *o)
+static sg_status answer_query(api_call *c, const sg_model *m, const sg_dataset *d, const char *text,
+                              const api_recommend_config *o)
 {
     const sg_text_column *title = d && sg_same_items(m, d) ? sg_dataset_column(d, "title") : NULL;
     const sg_bytes query = {text, strlen(text)};
@@ -66,7 +68,8 @@ static sg_status answer_query(api_call *c, const sg_model *m, const sg_dataset *
     }
     for (int i = 0; !st && !failed && i < k && item[i] >= 0; i++) {
         const sg_bytes id = sg_strings_at(&m->item_ids, (size_t)item[i]);
-        json_t *hit = json_pack("{s:i, s:s%, s:f}", "rank", i + 1, "item", id.data, id.size, "score", (double)score[i]);
+        json_t *hit =
+            json_pack("{s:i, s:s%, s:f}", "rank", i + 1, "item", id.data, id.size, "score", (double)score[i]);
 
         if (hit && title) {
             const sg_bytes name = sg_strings_at(&title->text, (size_t)item[i]);
@@ -75,8 +78,9 @@ static sg_status answer_query(api_call *c, const sg_model *m, const sg_dataset *
         }
         failed |= json_array_append_new(items, hit);
     }
-    if (!st && (failed || !(c->result = json_pack("{s:s, s:s, s:O, s:f}", "model", m->class->name, "query", text, "items", items,
-                                                  "milliseconds", 1e3 * (sg_now() - start)))))
+    if (!st &&
+        (failed || !(c->result = json_pack("{s:s, s:s, s:O, s:f}", "model", m->class->name, "query", text,
+                                           "items", items, "milliseconds", 1e3 * (sg_now() - start)))))
         st = sg_fail_memory(&c->err, "result");
     json_decref(items);
     sg_session_free(s);
@@ -105,7 +109,8 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     api_defaults(tables, 1);
-    if (st || (st = api_need(p.model, "a model folder", &c.err)) || (st = api_assign(tables, 1, p.set, p.n_set, &c.err)) ||
+    if (st || (st = api_need(p.model, "a model folder", &c.err)) ||
+        (st = api_assign(tables, 1, p.set, p.n_set, &c.err)) ||
         (st = taken(&c, sedge_model_open(&m, p.model, &e), &e)))
         goto done;
     if (p.query && (p.user || p.n_history || p.explain)) {
@@ -113,7 +118,9 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         goto done;
     }
     if (p.query && (o.groups > 1 || o.temperature > 0 || o.mmr > 0 || o.seen || p.n_allow || p.n_deny)) {
-        st = sg_fail(&c.err, SG_ERR_USAGE, "query: expected no groups, temperature, mmr, seen, allow or deny: they are of lists for histories");
+        st = sg_fail(&c.err, SG_ERR_USAGE,
+                     "query: expected no groups, temperature, mmr, seen, allow or deny: they are of lists "
+                     "for histories");
         goto done;
     }
     if (p.query && (st = check_query(p.query, &c.err)))
@@ -122,8 +129,10 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         goto done;
     p.data = p.data ? p.data : data;
     if (p.user && !p.data) {
-        st = sg_fail(&c.err, SG_ERR_USAGE, "user '%s': the dataset the model learned from is not there any more; name one with --data DATA",
-                     p.user);
+        st = sg_fail(
+            &c.err, SG_ERR_USAGE,
+            "user '%s': the dataset the model learned from is not there any more; name one with --data DATA",
+            p.user);
         goto done;
     }
     if (p.data && (st = taken(&c, sedge_data_open(&d, p.data, &e), &e)))
@@ -132,9 +141,16 @@ int sedge_recommend(const sedge_recommend_params *given, char **json, sedge_erro
         st = answer_query(&c, m->model, d ? d->set : NULL, p.query, &o);
         goto done;
     }
-    const sedge_session_params sp = {.size = sizeof sp, .data = d, .threads = c.run.threads, .beam = o.beam, .plain = o.plain,
-                                     .groups = o.groups, .diversity = o.diversity, .temperature = o.temperature,
-                                     .seed = (uint64_t)o.seed, .mmr = o.mmr};
+    const sedge_session_params sp = {.size = sizeof sp,
+                                     .data = d,
+                                     .threads = c.run.threads,
+                                     .beam = o.beam,
+                                     .plain = o.plain,
+                                     .groups = o.groups,
+                                     .diversity = o.diversity,
+                                     .temperature = o.temperature,
+                                     .seed = (uint64_t)o.seed,
+                                     .mmr = o.mmr};
 
     if ((st = taken(&c, sedge_session_new(&s, m, &sp, &e), &e)))
         goto done;

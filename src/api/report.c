@@ -24,7 +24,8 @@ typedef struct page {
 } page;
 
 /* ---- figures ------------------------------------------------------------------------------------------------------------ */
-static const char *const sides[] = {"unfiltered", "filtered"}, *const side_names[] = {"history kept", "history filtered out"};
+static const char *const sides[] = {"unfiltered", "filtered"}, *const side_names[] = {"history kept",
+                                                                                      "history filtered out"};
 
 static const json_t *side_of(const json_t *metrics, int s)
 {
@@ -36,15 +37,16 @@ static const json_t *side_of(const json_t *metrics, int s)
 static void card_metric(page *p, const char *key, int s)
 {
     const json_t *value = json_object_get(side_of(json_object_get(p->eval, "metrics"), s), key);
-    const json_t *range = json_object_get(json_object_get(json_object_get(p->eval, "intervals"), sides[s]), key);
+    const json_t *range =
+        json_object_get(json_object_get(json_object_get(p->eval, "intervals"), sides[s]), key);
     char number[32], note[96];
 
     if (!json_is_number(value))
         return;
     snprintf(number, sizeof number, "%.4f", json_number_value(value));
     if (json_is_array(range))
-        snprintf(note, sizeof note, "%s, %.4f to %.4f", side_names[s], json_number_value(json_array_get(range, 0)),
-                 json_number_value(json_array_get(range, 1)));
+        snprintf(note, sizeof note, "%s, %.4f to %.4f", side_names[s],
+                 json_number_value(json_array_get(range, 0)), json_number_value(json_array_get(range, 1)));
     else
         snprintf(note, sizeof note, "%s", side_names[s]);
     sg_html_card(&p->html, key, number, note);
@@ -83,7 +85,8 @@ static void put_metric_row(page *p, const char *name, const json_t *metrics, boo
     for (int c = 0; c < 8; c++) {
         const double x = json_number_value(json_object_get(side_of(metrics, c / 4), keys[c % 4]));
 
-        sg_buf_printf(&p->html, "<td class=cell style=\"--w:%.0f%%\">%.4f</td>", most[c] > 0 ? 100 * x / most[c] : 0, x);
+        sg_buf_printf(&p->html, "<td class=cell style=\"--w:%.0f%%\">%.4f</td>",
+                      most[c] > 0 ? 100 * x / most[c] : 0, x);
     }
     sg_buf_puts(&p->html, "</tr>\n");
 }
@@ -104,20 +107,22 @@ static void put_metrics(page *p)
     double most[8] = {0};
 
     sg_html_section(&p->html, "Metrics",
-                    "Every item of the catalogue is ranked for every case. The rows below the model are floors, which only count, and, where the "
-                    "data are synthetic, the oracle, which knows how they were made. Bars are relative to the best of each column.");
-    sg_buf_puts(&p->html, "<div class=scroll><table><tr><th></th><th class=group colspan=4>history kept</th><th class=group colspan=4>history filtered out</th></tr>"
+                    "Every item of the catalogue is ranked for every case. The rows below the model are "
+                    "floors, which only count, and, where the "
+                    "data are synthetic, the oracle, which knows how they were made. Bars are relative to "
+                    "the best of each column.");
+    sg_buf_puts(&p->html, "<div class=scroll><table><tr><th></th><th class=group colspan=4>history "
+                          "kept</th><th class=group colspan=4>history filtered out</th></tr>"
                           "<tr><th></th><th>recall@5</th><th>ndcg@5</th><th>recall@10</th><th>ndcg@10</th>"
                           "<th>recall@5</th><th>ndcg@5</th><th>recall@10</th><th>ndcg@10</th></tr>\n");
     raise_most(most, own);
-    json_object_foreach(json_object_get(p->eval, "floors"), key, floor)
-        raise_most(most, floor);
+    json_object_foreach(json_object_get(p->eval, "floors"), key, floor) raise_most(most, floor);
     if (oracle)
         raise_most(most, oracle);
     put_metric_row(p, p->model->class->name, own, true, most);
-    json_object_foreach(json_object_get(p->eval, "floors"), key, floor)
-        if (strcmp(key, p->model->class->name) != 0)
-            put_metric_row(p, key, floor, false, most);
+    json_object_foreach(json_object_get(p->eval, "floors"), key,
+                        floor) if (strcmp(key, p->model->class->name) != 0)
+        put_metric_row(p, key, floor, false, most);
     if (oracle)
         put_metric_row(p, "oracle", oracle, false, most);
     sg_buf_puts(&p->html, "</table></div>\n");
@@ -150,7 +155,8 @@ static sg_status put_training(page *p, const char *dir, sg_error *err)
     }
     if ((st = sg_file_read(&text, path, (size_t)64 << 20, err)))
         goto done;
-    for (const char *line = text.data ? text.data : ""; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+    for (const char *line = text.data ? text.data : ""; *line;
+         line += strcspn(line, "\n"), line += *line == '\n') {
         json_t *row = NULL;
 
         if (sg_json_parse(&row, (sg_bytes){line, strcspn(line, "\n")}, path, NULL))
@@ -171,11 +177,17 @@ static sg_status put_training(page *p, const char *dir, sg_error *err)
     }
     if (n == 0)
         goto done;
-    sg_html_section(&p->html, "Training", "One point a validation; the marked one is the model that was kept.");
+    sg_html_section(&p->html, "Training",
+                    "One point a validation; the marked one is the model that was kept.");
     sg_buf_puts(&p->html, "<div class=plots>");
     for (int k = 0; k < 3; k++)
         if (k < 2 || varies(x[k], n))
-            sg_html_curve(&p->html, &(sg_curve){.title = plots[k].title, .x_label = "step", .x = x[3], .y = x[k], .n = n, .best = k == 1 ? best : -1});
+            sg_html_curve(&p->html, &(sg_curve){.title = plots[k].title,
+                                                .x_label = "step",
+                                                .x = x[3],
+                                                .y = x[k],
+                                                .n = n,
+                                                .best = k == 1 ? best : -1});
     sg_buf_puts(&p->html, "</div>\n");
 done:
     for (int k = 0; k < 4; k++)
@@ -198,10 +210,13 @@ static sg_status put_codebook(page *p, sg_error *err)
     const sg_catalogue *c = p->model->catalogue;
     const int levels = sg_catalogue_levels(c);
 
-    sg_html_section(&p->html, "Codebook", "Items per code of each level. Even use makes IDs that tell items apart; the dashed line is the mean.");
+    sg_html_section(&p->html, "Codebook",
+                    "Items per code of each level. Even use makes IDs that tell items apart; the dashed line "
+                    "is the mean.");
     sg_buf_puts(&p->html, "<div class=plots>");
     for (int l = 0; l < levels; l++) {
-        const size_t size = (size_t)sg_catalogue_size(c, l) - (sg_catalogue_ends(c) && l > 0); /* the end is no code of an item */
+        const size_t size = (size_t)sg_catalogue_size(c, l) -
+                            (sg_catalogue_ends(c) && l > 0); /* the end is no code of an item */
         int64_t *count = sg_alloc_zero(size, sizeof *count);
         int32_t codes[SG_LEVELS_MAX];
         double entropy = 0;
@@ -225,7 +240,8 @@ static sg_status put_codebook(page *p, sg_error *err)
                 used++;
             }
         qsort(count, size, sizeof *count, falling);
-        snprintf(title, sizeof title, "level %d: %zu of %zu codes used, perplexity %.1f", l + 1, used, size, exp(entropy));
+        snprintf(title, sizeof title, "level %d: %zu of %zu codes used, perplexity %.1f", l + 1, used, size,
+                 exp(entropy));
         sg_html_usage(&p->html, title, count, size);
         sg_free(count);
     }
@@ -303,11 +319,13 @@ static sg_status put_branches(page *p, int level, int32_t node, sg_error *err)
         sg_buf_printf(&p->html, "</code> <span class=muted>%d %s</span>", (int)n, n == 1 ? "item" : "items");
         put_words(p, list[i].first, list[i].last);
         sg_buf_puts(&p->html, "</summary>\n");
-        if (n > TREE_ITEMS && level + 2 < sg_catalogue_levels(c)) /* the last level only tells items apart */ {
+        if (n > TREE_ITEMS &&
+            level + 2 < sg_catalogue_levels(c)) /* the last level only tells items apart */ {
             st = put_branches(p, level + 1, list[i].node, err);
         } else {
             sg_buf_puts(&p->html, "<ul class=items>");
-            for (int32_t leaf = list[i].first; leaf < list[i].last && leaf < list[i].first + TREE_ITEMS; leaf++) {
+            for (int32_t leaf = list[i].first; leaf < list[i].last && leaf < list[i].first + TREE_ITEMS;
+                 leaf++) {
                 sg_buf_puts(&p->html, "<li>");
                 put_item(p, sg_catalogue_item(c, leaf));
                 sg_buf_puts(&p->html, "</li>");
@@ -327,7 +345,8 @@ static sg_status put_branches(page *p, int level, int32_t node, sg_error *err)
 /* ---- examples ------------------------------------------------------------------------------------------------------------ */
 static void put_hit(page *p, const json_t *hit, const char *truth)
 {
-    const char *item = json_string_value(json_object_get(hit, "item")), *title = json_string_value(json_object_get(hit, "title"));
+    const char *item = json_string_value(json_object_get(hit, "item")),
+               *title = json_string_value(json_object_get(hit, "title"));
     const bool right = item && truth && strcmp(item, truth) == 0;
     const json_t *step, *event;
     size_t i;
@@ -345,7 +364,8 @@ static void put_hit(page *p, const json_t *hit, const char *truth)
         if (json_object_get(step, "end"))
             sg_buf_puts(&p->html, "end</code></span>");
         else
-            sg_buf_printf(&p->html, "%d</code></span>", (int)json_integer_value(json_object_get(step, "code")));
+            sg_buf_printf(&p->html, "%d</code></span>",
+                          (int)json_integer_value(json_object_get(step, "code")));
         if (share)
             sg_buf_printf(&p->html, " %.1f&nbsp;%% ", 100 * json_number_value(share));
     }
@@ -392,8 +412,7 @@ static sg_status put_example(page *p, sedge_session *s, int32_t user, sg_error *
             sg_buf_puts(&p->html, "</li>");
         }
         sg_buf_puts(&p->html, "</ul><b>Recommended</b><ol>");
-        json_array_foreach(json_object_get(why, "items"), i, hit)
-            put_hit(p, hit, id[n]);
+        json_array_foreach(json_object_get(why, "items"), i, hit) put_hit(p, hit, id[n]);
         sg_buf_puts(&p->html, "</ol><p class=muted>What came next: ");
         put_item(p, d->item[end]);
         sg_buf_puts(&p->html, "</p></div>\n");
@@ -417,11 +436,13 @@ static sg_status put_examples(page *p, sg_error *err)
     if (sedge_session_new(&s, p->handle, &sp, &e))
         return sg_fail(err, (sg_status)e.status, "%s", e.message);
     sg_html_section(&p->html, "Examples",
-                    "Users at even steps through the data; their last event is held back. A percentage is the probability of the code after "
+                    "Users at even steps through the data; their last event is held back. A percentage is "
+                    "the probability of the code after "
                     "the codes before it; a reason's number is how far the score falls without that event.");
     for (int32_t part = 0; !st && part < EXAMPLES; part++)
         for (int32_t u = (int32_t)((int64_t)d->n_users * part / EXAMPLES); u < d->n_users; u++)
-            if (d->user_offsets[u + 1] - d->user_offsets[u] >= 5 && d->user_offsets[u + 1] - d->user_offsets[u] <= 40) {
+            if (d->user_offsets[u + 1] - d->user_offsets[u] >= 5 &&
+                d->user_offsets[u + 1] - d->user_offsets[u] <= 40) {
                 st = put_example(p, s, u, err);
                 shown++;
                 break;
@@ -469,7 +490,8 @@ static sg_status find_metrics(page *p, const char *dir, const char *data, sg_err
     sg_status st = path ? SG_OK : sg_fail_memory(err, "path");
 
     if (!st && sg_file_exists(path) && !(st = sg_json_read(&p->eval, path, SG_JSON_BYTES_MAX, err))) {
-        const char *sha = json_string_value(json_object_get(json_object_get(json_object_get(p->eval, "receipt"), "model"), "sha256"));
+        const char *sha = json_string_value(
+            json_object_get(json_object_get(json_object_get(p->eval, "receipt"), "model"), "sha256"));
 
         if (!sha || strcmp(sha, p->model->sha256) != 0) {
             json_decref(p->eval);
@@ -493,7 +515,8 @@ static sg_status find_metrics(page *p, const char *dir, const char *data, sg_err
 static void put_count(sg_buf *b, int64_t n, const char *after)
 {
     if (n >= 1000000)
-        sg_buf_printf(b, "%lld,%03lld,%03lld", (long long)(n / 1000000), (long long)(n / 1000 % 1000), (long long)(n % 1000));
+        sg_buf_printf(b, "%lld,%03lld,%03lld", (long long)(n / 1000000), (long long)(n / 1000 % 1000),
+                      (long long)(n % 1000));
     else if (n >= 1000)
         sg_buf_printf(b, "%lld,%03lld", (long long)(n / 1000), (long long)(n % 1000));
     else
@@ -529,7 +552,9 @@ static sg_status write_page(page *p, const char *dir, sg_error *err)
     if (m->catalogue) {
         if ((st = put_codebook(p, err)))
             return st;
-        sg_html_section(&p->html, "ID tree", "What each prefix of the semantic IDs holds, in words that are more frequent there than elsewhere.");
+        sg_html_section(&p->html, "ID tree",
+                        "What each prefix of the semantic IDs holds, in words that are more frequent there "
+                        "than elsewhere.");
         sg_buf_puts(&p->html, "<div class=tree>");
         if ((st = put_branches(p, 0, 0, err)))
             return st;
@@ -554,7 +579,8 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
 
     c.run.size = sizeof c.run;
     p.call = &c;
-    if (st || (st = api_need(q.model, "a model folder", &c.err)) || (st = api_need(q.out, "a file to write", &c.err)))
+    if (st || (st = api_need(q.model, "a model folder", &c.err)) ||
+        (st = api_need(q.out, "a file to write", &c.err)))
         goto done;
     if (!q.data && (st = sg_source_data_dir(&data, q.model, &c.err)))
         goto done;
@@ -569,7 +595,8 @@ int sedge_report(const sedge_report_params *given, char **json, sedge_error *err
         goto done;
     }
     if ((sg_file_exists(training) && (st = sg_json_read(&p.training, training, SG_JSON_BYTES_MAX, &c.err))) ||
-        (p.data && sg_same_items(p.model, p.data->set) && (st = sg_meaning_new(&p.meaning, p.data->set, &c.err))) ||
+        (p.data && sg_same_items(p.model, p.data->set) &&
+         (st = sg_meaning_new(&p.meaning, p.data->set, &c.err))) ||
         (st = find_metrics(&p, q.model, q.data, &c.err)) || (st = write_page(&p, q.model, &c.err)) ||
         (st = sg_file_write(q.out, p.html.data, p.html.size, &c.err)))
         goto done;

@@ -23,14 +23,14 @@ typedef struct chain {
     sg_recipe recipe;
     const sedge_reproduce_params *p;
     const sedge_run *run;
-    set_list files, item_text, user_series; /* where the recipe's sources are here */
+    set_list files, item_text, user_series;            /* where the recipe's sources are here */
     char *out, *data, *model, *state_path, *eval_path; /* owned */
     json_t *state;                                     /* owned: {stage: {"key", "seconds", "done"}} */
     json_t *stages, *eval;                             /* owned */
     json_t *compared;                                  /* owned: figures beside what was expected */
     char key[65];                                      /* of the stage at hand */
-    bool stale;                                        /* a stage before was run: everything after must be, too */
-    double seconds_all;                                /* of all stages when they ran */
+    bool stale;         /* a stage before was run: everything after must be, too */
+    double seconds_all; /* of all stages when they ran */
     sg_error *err;
 } chain;
 
@@ -71,7 +71,9 @@ static sg_status add_value(set_list *s, const char *key, const json_t *value, co
         sg_buf_puts(&text, json_string_value(value));
     else if (json_is_object(value) || json_is_null(value)) {
         sg_buf_free(&text);
-        return sg_fail(c->err, SG_ERR_FORMAT, "%s: %s: expected a number, a text, true or false, or a list of them", c->recipe.path, key);
+        return sg_fail(c->err, SG_ERR_FORMAT,
+                       "%s: %s: expected a number, a text, true or false, or a list of them", c->recipe.path,
+                       key);
     } else
         sg_json_print_compact(&text, value);
     return add_set(s, sg_buf_take(&text), c->err);
@@ -85,14 +87,15 @@ static sg_status stage_options(set_list *s, const chain *c, const char *stage, c
     json_t *value;
     sg_status st;
 
-    json_object_foreach((json_t *)(uintptr_t)options, key, value)
-        if ((st = add_value(s, key, value, c)))
-            return st;
+    json_object_foreach((json_t *)(uintptr_t)options, key,
+                        value) if ((st = add_value(s, key, value, c))) return st;
     for (size_t i = 0; i < c->p->n_set; i++) {
-        const char *text = c->p->set[i] ? c->p->set[i] : "", *dot = strchr(text, '.'), *equals = strchr(text, '=');
+        const char *text = c->p->set[i] ? c->p->set[i] : "", *dot = strchr(text, '.'),
+                   *equals = strchr(text, '=');
         const bool prefixed = dot && equals && dot < equals;
 
-        if (prefixed ? (size_t)(dot - text) == n && strncmp(text, stage, n) == 0 : strcmp(stage, "train") == 0)
+        if (prefixed ? (size_t)(dot - text) == n && strncmp(text, stage, n) == 0
+                     : strcmp(stage, "train") == 0)
             if ((st = add_set(s, sg_strdup(prefixed ? dot + 1 : text), c->err)))
                 return st;
     }
@@ -104,7 +107,8 @@ static sg_status check_prefixes(const chain *c)
     static const char *const known[] = {"import", "synth", "embed", "tokenize", "train", "evaluate"};
 
     for (size_t i = 0; i < c->p->n_set; i++) {
-        const char *text = c->p->set[i] ? c->p->set[i] : "", *dot = strchr(text, '.'), *equals = strchr(text, '=');
+        const char *text = c->p->set[i] ? c->p->set[i] : "", *dot = strchr(text, '.'),
+                   *equals = strchr(text, '=');
         char stage[64];
         const char *near;
         bool found = false;
@@ -118,7 +122,8 @@ static sg_status check_prefixes(const chain *c)
             continue;
         near = sg_nearest(stage, known, 6);
         return near ? sg_fail(c->err, SG_ERR_USAGE, "unknown stage '%s' (did you mean '%s'?)", stage, near)
-                    : sg_fail(c->err, SG_ERR_USAGE, "unknown stage '%s': import, synth, embed, tokenize, train or evaluate", stage);
+                    : sg_fail(c->err, SG_ERR_USAGE,
+                              "unknown stage '%s': import, synth, embed, tokenize, train or evaluate", stage);
     }
     return SG_OK;
 }
@@ -143,12 +148,14 @@ static bool fresh_enough(const chain *c, const char *stage)
     const json_t *entry = json_object_get(c->state, stage);
     const char *key = json_string_value(json_object_get(entry, "key"));
 
-    return !c->stale && !c->p->fresh && key && strcmp(key, c->key) == 0 && json_is_true(json_object_get(entry, "done"));
+    return !c->stale && !c->p->fresh && key && strcmp(key, c->key) == 0 &&
+           json_is_true(json_object_get(entry, "done"));
 }
 
 static sg_status note_stage(chain *c, const char *stage, bool done, double seconds, sg_error *err)
 {
-    if (json_object_set_new(c->state, stage, json_pack("{s:s, s:b, s:f}", "key", c->key, "done", done, "seconds", seconds)))
+    if (json_object_set_new(c->state, stage,
+                            json_pack("{s:s, s:b, s:f}", "key", c->key, "done", done, "seconds", seconds)))
         return sg_fail_memory(err, "stages");
     return sg_json_write(c->state_path, c->state, err);
 }
@@ -156,7 +163,8 @@ static sg_status note_stage(chain *c, const char *stage, bool done, double secon
 static sg_status report_stage(chain *c, const char *stage, double seconds, bool skipped)
 {
     c->seconds_all += seconds;
-    if (json_array_append_new(c->stages, json_pack("{s:s, s:f, s:b}", "name", stage, "seconds", seconds, "skipped", skipped)))
+    if (json_array_append_new(
+            c->stages, json_pack("{s:s, s:f, s:b}", "name", stage, "seconds", seconds, "skipped", skipped)))
         return sg_fail_memory(c->err, "stages");
     return SG_OK;
 }
@@ -164,7 +172,8 @@ static sg_status report_stage(chain *c, const char *stage, double seconds, bool 
 /* Runs a stage unless its result is there; `work` does it. */
 typedef int stage_fn(chain *c, const set_list *options, sedge_error *e);
 
-static sg_status run_stage(chain *c, const char *name, const json_t *options, const char *more, stage_fn *work)
+static sg_status run_stage(chain *c, const char *name, const json_t *options, const char *more,
+                           stage_fn *work)
 {
     set_list set = {0};
     sedge_error e;
@@ -175,7 +184,8 @@ static sg_status run_stage(chain *c, const char *name, const json_t *options, co
         goto done;
     next_key(c, name, &set, more);
     if (fresh_enough(c, name)) {
-        st = report_stage(c, name, json_number_value(json_object_get(json_object_get(c->state, name), "seconds")), true);
+        st = report_stage(
+            c, name, json_number_value(json_object_get(json_object_get(c->state, name), "seconds")), true);
         goto done;
     }
     start = sg_now();
@@ -216,10 +226,12 @@ static sg_status find_files(set_list *out, sg_buf *sums, const chain *c, const j
         const char *expected = json_string_value(json_object_get(file, "sha256"));
         char found[65];
 
-        if ((st = add_set(out, source_path(c, file), c->err)) || (st = sg_sha256_file(found, NULL, out->item[out->n - 1], c->err)))
+        if ((st = add_set(out, source_path(c, file), c->err)) ||
+            (st = sg_sha256_file(found, NULL, out->item[out->n - 1], c->err)))
             return st;
         if (expected && strcmp(expected, found) != 0)
-            return sg_fail(c->err, SG_ERR_FORMAT, "%s: expected sha256 %s, found %s", out->item[out->n - 1], expected, found);
+            return sg_fail(c->err, SG_ERR_FORMAT, "%s: expected sha256 %s, found %s", out->item[out->n - 1],
+                           expected, found);
         sg_buf_printf(sums, "%s ", found);
     }
     return SG_OK;
@@ -270,8 +282,8 @@ static int do_embed(chain *c, const set_list *options, sedge_error *e)
         return api_error(e, c->err, SG_ERR_MEMORY);
     }
     for (size_t i = 0; i < options->n; i++) {
-        const char *encoder = value_of(options->item[i], "encoder"), *cache = value_of(options->item[i], "cache"),
-                   *texts = value_of(options->item[i], "texts");
+        const char *encoder = value_of(options->item[i], "encoder"),
+                   *cache = value_of(options->item[i], "cache"), *texts = value_of(options->item[i], "texts");
 
         if (encoder)
             p.encoder = encoder;
@@ -318,8 +330,12 @@ static int do_train(chain *c, const set_list *options, sedge_error *e)
 
 static int do_evaluate(chain *c, const set_list *options, sedge_error *e)
 {
-    const sedge_eval_params p = {
-        .size = sizeof p, .run = c->run, .model = c->model, .data = c->data, .set = set_of(options), .n_set = options->n};
+    const sedge_eval_params p = {.size = sizeof p,
+                                 .run = c->run,
+                                 .model = c->model,
+                                 .data = c->data,
+                                 .set = set_of(options),
+                                 .n_set = options->n};
     sg_error err;
     char *json = NULL;
     int st = sedge_eval(&p, &json, e);
@@ -337,13 +353,15 @@ static bool as_expected(const json_t *found, const json_t *figure)
                  *value = json_object_get(figure, "value");
     const double x = json_number_value(found);
 
-    return json_is_number(found) && (!least || x >= json_number_value(least)) && (!most || x <= json_number_value(most)) &&
-           (!value || fabs(x - json_number_value(value)) <= json_number_value(json_object_get(figure, "within")));
+    return json_is_number(found) && (!least || x >= json_number_value(least)) &&
+           (!most || x <= json_number_value(most)) &&
+           (!value ||
+            fabs(x - json_number_value(value)) <= json_number_value(json_object_get(figure, "within")));
 }
 
 /* Rows {key: name, "metric", "expected", "measured", "pass"} of the figures expected of one part of the evaluation. */
-static sg_status compare_part(json_t *out, bool *pass, const json_t *measured, const json_t *expected, const char *key,
-                              const char *name, sg_error *err)
+static sg_status compare_part(json_t *out, bool *pass, const json_t *measured, const json_t *expected,
+                              const char *key, const char *name, sg_error *err)
 {
     const char *metric;
     json_t *figure;
@@ -352,7 +370,8 @@ static sg_status compare_part(json_t *out, bool *pass, const json_t *measured, c
     {
         const json_t *found = json_object_get(measured, metric);
         const bool good = as_expected(found, figure);
-        json_t *row = json_pack("{s:s, s:s, s:O, s:b}", key, name, "metric", metric, "expected", figure, "pass", good);
+        json_t *row =
+            json_pack("{s:s, s:s, s:O, s:b}", key, name, "metric", metric, "expected", figure, "pass", good);
 
         if (!row || json_object_set(row, "measured", found ? (json_t *)(uintptr_t)found : json_null()) ||
             json_array_append_new(out, row))
@@ -377,7 +396,8 @@ static void note_figure(json_t *figures, const char *name, size_t level, double 
 /* What a recipe may expect of IDs (recipe.h), from the report that lies with them. */
 static json_t *id_figures(const json_t *report)
 {
-    json_t *figures = json_pack("{s:O*}", "unique_share", json_object_get(json_object_get(report, "collisions"), "unique_share"));
+    json_t *figures = json_pack("{s:O*}", "unique_share",
+                                json_object_get(json_object_get(report, "collisions"), "unique_share"));
     size_t l;
     json_t *level;
 
@@ -388,7 +408,8 @@ static json_t *id_figures(const json_t *report)
 
         note_figure(figures, "usage", l + 1, json_number_value(json_object_get(level, "usage")), false);
         note_figure(figures, "perplexity", l + 1, perplexity, false);
-        note_figure(figures, "evenness", l + 1, perplexity / json_number_value(json_object_get(level, "codes")), false);
+        note_figure(figures, "evenness", l + 1,
+                    perplexity / json_number_value(json_object_get(level, "codes")), false);
         if (json_is_number(error))
             note_figure(figures, "error", l + 1, json_number_value(error), true);
     }
@@ -411,13 +432,18 @@ static sg_status refuse_bad_ids(const chain *c)
         if (json_is_true(json_object_get(row, "pass")))
             continue;
         if (!json_is_number(json_object_get(row, "measured")))
-            return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is not known of these; nothing was trained", c->recipe.path, metric);
+            return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is not known of these; nothing was trained",
+                           c->recipe.path, metric);
         if (least && x < json_number_value(least))
             value = least;
         else if (most && x > json_number_value(most))
             value = most;
-        return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is %.4g, expected %s %.4g; nothing was trained", c->recipe.path, metric, x,
-                       value == least ? "at least" : value == most ? "at most" : "about", json_number_value(value));
+        return sg_fail(c->err, SG_ERR_FORMAT, "%s: IDs: %s is %.4g, expected %s %.4g; nothing was trained",
+                       c->recipe.path, metric, x,
+                       value == least  ? "at least"
+                       : value == most ? "at most"
+                                       : "about",
+                       json_number_value(value));
     }
     return SG_OK;
 }
@@ -438,9 +464,11 @@ static sg_status check_ids(chain *c)
         goto done;
     if (!(kept = sg_tensors_meta(ids.file, "report")))
         st = sg_fail(c->err, SG_ERR_MISSING, "%s: its IDs come without a report", c->data);
-    else if (!(st = sg_json_parse(&report, (sg_bytes){kept, strlen(kept)}, "report of the semantic IDs", c->err)))
-        st = (figures = id_figures(report)) ? compare_part(c->compared, &pass, figures, expected, "stage", "tokenize", c->err)
-                                            : sg_fail_memory(c->err, "comparison");
+    else if (!(st = sg_json_parse(&report, (sg_bytes){kept, strlen(kept)}, "report of the semantic IDs",
+                                  c->err)))
+        st = (figures = id_figures(report))
+                 ? compare_part(c->compared, &pass, figures, expected, "stage", "tokenize", c->err)
+                 : sg_fail_memory(c->err, "comparison");
     if (!st)
         st = refuse_bad_ids(c);
 done:
@@ -454,18 +482,20 @@ done:
 static sg_status compare(bool *pass, const chain *c)
 {
     static const char *const sides[] = {"unfiltered", "filtered"};
-    const json_t *metrics = json_object_get(c->eval, "metrics"), *ranking = json_object_get(c->eval, "ranking");
+    const json_t *metrics = json_object_get(c->eval, "metrics"),
+                 *ranking = json_object_get(c->eval, "ranking");
     const char *task;
     json_t *figures;
     sg_status st = SG_OK;
 
     *pass = true;
     for (int s = 0; !st && s < 2; s++)
-        st = compare_part(c->compared, pass, json_object_get(metrics, sides[s]), json_object_get(c->recipe.expected, sides[s]), "filter",
-                          sides[s], c->err);
+        st = compare_part(c->compared, pass, json_object_get(metrics, sides[s]),
+                          json_object_get(c->recipe.expected, sides[s]), "filter", sides[s], c->err);
     json_object_foreach(json_object_get(c->recipe.expected, "ranking"), task, figures)
     {
-        if (st || (st = compare_part(c->compared, pass, json_object_get(ranking, task), figures, "task", task, c->err)))
+        if (st || (st = compare_part(c->compared, pass, json_object_get(ranking, task), figures, "task", task,
+                                     c->err)))
             break;
     }
     return st;
@@ -480,13 +510,16 @@ static sg_status run_chain(chain *c)
     sg_buf_puts(&sums, r->model);
     if (r->synth) {
         st = run_stage(c, "synth", r->synth, "", do_synth);
-    } else if (!(st = find_files(&c->files, &sums, c, r->files)) && !(st = find_files(&c->item_text, &sums, c, r->item_text)) &&
+    } else if (!(st = find_files(&c->files, &sums, c, r->files)) &&
+               !(st = find_files(&c->item_text, &sums, c, r->item_text)) &&
                !(st = find_files(&c->user_series, &sums, c, r->user_series))) {
-        st = sums.failed ? sg_fail_memory(c->err, "sources") : run_stage(c, "import", r->import, sums.data, do_import);
+        st = sums.failed ? sg_fail_memory(c->err, "sources")
+                         : run_stage(c, "import", r->import, sums.data, do_import);
     }
     sg_buf_free(&sums);
     if (st || (r->embed && (st = run_stage(c, "embed", r->embed, "", do_embed))) ||
-        (r->tokenize && ((st = run_stage(c, "tokenize", r->tokenize, "", do_tokenize)) || (st = check_ids(c)))) ||
+        (r->tokenize &&
+         ((st = run_stage(c, "tokenize", r->tokenize, "", do_tokenize)) || (st = check_ids(c)))) ||
         (st = run_stage(c, "train", r->train, r->model, do_train)))
         return st;
     return run_stage(c, "evaluate", r->evaluate, "", do_evaluate);
@@ -498,12 +531,14 @@ static sg_status open_work(chain *c)
 
     c->out = c->p->out ? sg_strdup(c->p->out) : sg_path_join("out", c->recipe.name);
     if (!c->out || !(c->data = sg_path_join(c->out, "data")) || !(c->model = sg_path_join(c->out, "model")) ||
-        !(c->state_path = sg_path_join(c->out, "stages.json")) || !(c->eval_path = sg_path_join(c->out, "eval.json")) ||
-        !(c->stages = json_array()) || !(c->compared = json_array()))
+        !(c->state_path = sg_path_join(c->out, "stages.json")) ||
+        !(c->eval_path = sg_path_join(c->out, "eval.json")) || !(c->stages = json_array()) ||
+        !(c->compared = json_array()))
         return sg_fail_memory(c->err, "work folder");
     if ((st = sg_dir_make(c->out, c->err)))
         return st;
-    if (sg_file_exists(c->state_path) && (st = sg_json_read(&c->state, c->state_path, SG_JSON_BYTES_MAX, c->err)))
+    if (sg_file_exists(c->state_path) &&
+        (st = sg_json_read(&c->state, c->state_path, SG_JSON_BYTES_MAX, c->err)))
         return st;
     if (!json_is_object(c->state)) {
         json_decref(c->state);
@@ -522,16 +557,18 @@ int sedge_reproduce(const sedge_reproduce_params *given, char **json, sedge_erro
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
     c.run.size = sizeof c.run;
-    if (st || (st = api_need(p.recipe, "a recipe", &c.err)) || (st = api_recipe_read(&k.recipe, p.recipe, &c.err)) ||
-        (st = check_prefixes(&k)) || (st = open_work(&k)) || (st = run_chain(&k)) ||
+    if (st || (st = api_need(p.recipe, "a recipe", &c.err)) ||
+        (st = api_recipe_read(&k.recipe, p.recipe, &c.err)) || (st = check_prefixes(&k)) ||
+        (st = open_work(&k)) || (st = run_chain(&k)) ||
         (st = sg_json_read(&k.eval, k.eval_path, SG_JSON_BYTES_MAX, &c.err)) || (st = compare(&pass, &k)))
         goto done;
-    c.result = json_pack("{s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:O, s:b, s:f, s:f}", "recipe", k.recipe.name, "model",
-                         k.recipe.model, "folder", k.out, "stages", k.stages, "metrics", json_object_get(k.eval, "metrics"), "ranking",
-                         json_object_get(k.eval, "ranking"), "floors",
-                         json_object_get(k.eval, "floors"), "oracle", json_object_get(k.eval, "oracle"), "receipt",
-                         json_object_get(k.eval, "receipt"), "expected", k.compared, "pass", pass, "seconds", sg_now() - start,
-                         "seconds_all", k.seconds_all);
+    c.result =
+        json_pack("{s:s, s:s, s:s, s:O, s:O, s:O*, s:O*, s:O*, s:O*, s:O, s:b, s:f, s:f}", "recipe",
+                  k.recipe.name, "model", k.recipe.model, "folder", k.out, "stages", k.stages, "metrics",
+                  json_object_get(k.eval, "metrics"), "ranking", json_object_get(k.eval, "ranking"), "floors",
+                  json_object_get(k.eval, "floors"), "oracle", json_object_get(k.eval, "oracle"), "receipt",
+                  json_object_get(k.eval, "receipt"), "expected", k.compared, "pass", pass, "seconds",
+                  sg_now() - start, "seconds_all", k.seconds_all);
     if (!c.result)
         st = sg_fail_memory(&c.err, "result");
 done:

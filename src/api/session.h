@@ -10,8 +10,8 @@ struct sedge_session {
     sg_session *session; /* owned */
     sg_pool *pool;       /* owned, or NULL: one thread */
     int beam;
-    sg_query query;      /* owned: the request at hand and its hits */
-    sg_buf text;         /* owned: ids of the hits, each followed by a 0 byte */
+    sg_query query; /* owned: the request at hand and its hits */
+    sg_buf text;    /* owned: ids of the hits, each followed by a 0 byte */
 };
 
 /* Fills the query and finds its hits. */

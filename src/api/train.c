@@ -39,7 +39,7 @@ static sg_status read_options(api_call *c, job *j, const sedge_train_params *p)
         return st;
     j->spec.seed = (uint64_t)j->run.seed;
     j->spec.resume = p->resume;
-    j->spec.precision = strcmp(j->run.precision, "auto") == 0  ? sg_precision_best()
+    j->spec.precision = strcmp(j->run.precision, "auto") == 0   ? sg_precision_best()
                         : strcmp(j->run.precision, "bf16") == 0 ? SG_BF16
                                                                 : SG_F32;
     return SG_OK;
@@ -57,7 +57,9 @@ static sg_status check_unfinished(api_call *c, const sedge_train_params *p)
     if (!path)
         return sg_fail_memory(&c->err, "path");
     if (unfinished && !p->resume)
-        return sg_fail(&c->err, SG_ERR_USAGE, "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint", p->out, p->out);
+        return sg_fail(&c->err, SG_ERR_USAGE,
+                       "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint", p->out,
+                       p->out);
     return sg_model_save_check(p->out, &c->err); /* now, not after hours */
 }
 
@@ -65,7 +67,8 @@ static sg_status check_unfinished(api_call *c, const sedge_train_params *p)
 static sg_status write_training(api_call *c, const job *j, const sedge_train_params *p)
 {
     char *path = sg_path_join(p->out, "training.json"), *data = realpath(p->data, NULL);
-    json_t *all = json_pack("{s:s, s:s, s:O}", "model", j->model->class->name, "data", data ? data : p->data, "report", c->result);
+    json_t *all = json_pack("{s:s, s:s, s:O}", "model", j->model->class->name, "data", data ? data : p->data,
+                            "report", c->result);
     sg_status st;
 
     st = path && all ? sg_json_write(path, all, &c->err) : sg_fail_memory(&c->err, "training.json");
@@ -100,7 +103,8 @@ static sg_status add_receipt(api_call *c, job *j)
     training = sg_receipt_options(&j->spec.config, sg_train_options, sg_n_train_options);
     if ((st = sg_receipt_put(j->model->receipt, "training", training, &c->err)))
         return st;
-    return sg_receipt_text(j->model->receipt, "precision", j->spec.precision == SG_BF16 ? "bf16" : "f32", &c->err);
+    return sg_receipt_text(j->model->receipt, "precision", j->spec.precision == SG_BF16 ? "bf16" : "f32",
+                           &c->err);
 }
 
 int sedge_train(const sedge_train_params *given, char **json, sedge_error *err)
@@ -112,20 +116,22 @@ int sedge_train(const sedge_train_params *given, char **json, sedge_error *err)
     api_call c;
     sg_status st = api_begin(&c, &p, sizeof p, given);
 
-    if (st || (st = api_need(p.model, "a model", &c.err)) || (st = api_need(p.data, "a dataset folder", &c.err)) ||
+    if (st || (st = api_need(p.model, "a model", &c.err)) ||
+        (st = api_need(p.data, "a dataset folder", &c.err)) ||
         (st = api_need(p.out, "a folder for the model", &c.err)))
         goto done;
     if (!(class = sg_model_class_find(p.model, &c.err))) {
         st = c.err.status;
         goto done;
     }
-    if ((st = sg_model_new(&j.model, class, &c.err)) || (st = read_options(&c, &j, &p)) || (st = check_unfinished(&c, &p)) ||
-        (st = api_data_open(&j.data, p.data, j.run.protocol, &c.err)) ||
+    if ((st = sg_model_new(&j.model, class, &c.err)) || (st = read_options(&c, &j, &p)) ||
+        (st = check_unfinished(&c, &p)) || (st = api_data_open(&j.data, p.data, j.run.protocol, &c.err)) ||
         (st = sg_model_build(j.model, &j.data.train, j.spec.seed, &c.err)) || (st = add_receipt(&c, &j)) ||
         (st = api_pool(&c, &pool)) || (st = sg_dir_make(p.out, &c.err)) ||
         (st = sg_train(j.model, &j.data.train, p.out, &j.spec, pool, &c.progress, &c.result, &c.err)))
         goto done;
-    if ((st = write_meanings(&c, &j, &p)) == SG_OK && (st = sg_tower_save(p.out, &j.data.train, &c.err)) == SG_OK)
+    if ((st = write_meanings(&c, &j, &p)) == SG_OK &&
+        (st = sg_tower_save(p.out, &j.data.train, &c.err)) == SG_OK)
         st = write_training(&c, &j, &p);
 done:
     sg_model_free(j.model); /* before the dataset: item ids may be borrowed */

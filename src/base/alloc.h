@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *sg_alloc(size_t bytes);                    /* uninitialised; NULL when out of memory; 0 bytes give a valid pointer */
+void *sg_alloc(size_t bytes); /* uninitialised; NULL when out of memory; 0 bytes give a valid pointer */
 void *sg_alloc_zero(size_t count, size_t each);  /* zeroed; NULL on overflow */
 void *sg_alloc_array(size_t count, size_t each); /* uninitialised; NULL on overflow */
 void *sg_realloc(void *p, size_t bytes);         /* p from this door or NULL; old block kept on failure */

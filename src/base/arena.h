@@ -12,9 +12,9 @@ void sg_arena_free(sg_arena *a);
 void *sg_arena_take(sg_arena *a, size_t bytes); /* 64-byte aligned, uninitialised; NULL when out of memory */
 void *sg_arena_take_array(sg_arena *a, size_t count, size_t each); /* NULL on overflow too */
 void *sg_arena_take_zero(sg_arena *a, size_t count, size_t each);
-void sg_arena_reset(sg_arena *a);             /* everything taken is gone */
-size_t sg_arena_used(const sg_arena *a);      /* bytes taken since the reset */
-size_t sg_arena_peak(const sg_arena *a);      /* most bytes ever taken between two resets */
+void sg_arena_reset(sg_arena *a);        /* everything taken is gone */
+size_t sg_arena_used(const sg_arena *a); /* bytes taken since the reset */
+size_t sg_arena_peak(const sg_arena *a); /* most bytes ever taken between two resets */
 
 /* A mark gives back what was taken after it: scratch inside a step. */
 typedef struct sg_arena_mark {

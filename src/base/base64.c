@@ -26,8 +26,12 @@ bool sg_base64_decode(sg_buf *out, sg_bytes s)
         s.size--;
     for (size_t i = 0; i < s.size; i++) {
         const char c = s.data[i];
-        const int v = c >= 'A' && c <= 'Z' ? c - 'A' : c >= 'a' && c <= 'z' ? c - 'a' + 26 : c >= '0' && c <= '9' ? c - '0' + 52 :
-                      c == '+' ? 62 : c == '/' ? 63 : -1;
+        const int v = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+'             ? 62
+                      : c == '/'             ? 63
+                                             : -1;
 
         if (v < 0)
             return false;

@@ -16,7 +16,8 @@ static bool make_room(sg_buf *b, size_t more)
 {
     size_t need;
 
-    if (b->failed || !sg_add(&need, b->size, more) || (b->most && need > b->most) || !sg_add(&need, need, 1) || !sg_grow(&b->data, &b->cap, need, 1)) {
+    if (b->failed || !sg_add(&need, b->size, more) || (b->most && need > b->most) ||
+        !sg_add(&need, need, 1) || !sg_grow(&b->data, &b->cap, need, 1)) {
         b->failed = true;
         return false;
     }

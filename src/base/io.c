@@ -187,7 +187,8 @@ static bool lock_new(int fd, const char *path)
 
     if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
         return false;
-    return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino;
+    return fstat(fd, &mine) == 0 && lstat(path, &there) == 0 && mine.st_dev == there.st_dev &&
+           mine.st_ino == there.st_ino;
 }
 
 /* Removes the temporary files (kind S_IFREG) or folders (S_IFDIR) of `path`, in the folder `parent`, that killed processes
@@ -483,7 +484,8 @@ sg_status sg_writer_open(sg_writer **out, const char *path, sg_error *err)
     if (!w)
         return sg_fail_memory(err, path);
     w->fd = -1;
-    if (!(w->path = sg_strdup(path)) || !(w->buffer = sg_alloc(WRITE_BUFFER)) || !(parent = sg_path_dir(path)))
+    if (!(w->path = sg_strdup(path)) || !(w->buffer = sg_alloc(WRITE_BUFFER)) ||
+        !(parent = sg_path_dir(path)))
         st = sg_fail_memory(err, path);
     else
         sweep(parent, path, S_IFREG);
@@ -594,7 +596,8 @@ sg_status sg_map_open(sg_map *out, const char *path, sg_error *err)
     if (fstat(fd, &s))
         st = sg_fail_errno(err, path, "cannot read");
     else if (!S_ISREG(s.st_mode))
-        st = sg_fail(err, SG_ERR_IO, "%s: expected a file, found %s", path, S_ISDIR(s.st_mode) ? "a folder" : "a device");
+        st = sg_fail(err, SG_ERR_IO, "%s: expected a file, found %s", path,
+                     S_ISDIR(s.st_mode) ? "a folder" : "a device");
     else if (s.st_size > 0) {
         p = sg_io_fault() ? MAP_FAILED : mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
@@ -608,7 +611,8 @@ sg_status sg_map_open(sg_map *out, const char *path, sg_error *err)
 
 void sg_map_forget(const sg_map *m, size_t at, size_t n)
 {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (at + page - 1) / page * page, end = (at + n) / page * page;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (at + page - 1) / page * page,
+                 end = (at + n) / page * page;
 
     if (first < end)
         madvise((char *)(uintptr_t)m->data + first, end - first, MADV_DONTNEED);

@@ -86,8 +86,8 @@ static sg_status set_float(char *field, const sg_option *row, const char *value,
 
     x = strtod(value, &end);
     if (end == value || *end || !(x >= row->least && x <= row->most))
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a number from %g to %g, found '%s'", row->name, row->least,
-                       row->most, value);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a number from %g to %g, found '%s'", row->name,
+                       row->least, row->most, value);
     memcpy(field, &x, sizeof x);
     return SG_OK;
 }
@@ -101,9 +101,10 @@ static sg_status set_choice(char *field, const sg_option *row, const char *value
         const int n = (int)choices_length(row->meaning);
 
         if (near)
-            return sg_fail(err, SG_ERR_USAGE, "%s: expected one of %.*s, found '%s' (did you mean '%s'?)", row->name, n,
-                           row->meaning, value, near);
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected one of %.*s, found '%s'", row->name, n, row->meaning, value);
+            return sg_fail(err, SG_ERR_USAGE, "%s: expected one of %.*s, found '%s' (did you mean '%s'?)",
+                           row->name, n, row->meaning, value, near);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected one of %.*s, found '%s'", row->name, n, row->meaning,
+                       value);
     }
     snprintf(field, sizeof(sg_field_choice), "%s", value);
     return SG_OK;
@@ -132,7 +133,8 @@ static sg_status set_row(void *config, const sg_option *row, const char *value, 
     const double most = row->most < SG_OPTION_TEXT_MAX ? row->most : SG_OPTION_TEXT_MAX;
 
     if ((double)strlen(value) > most)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected at most %.0f bytes, found %zu", row->name, most, strlen(value));
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected at most %.0f bytes, found %zu", row->name, most,
+                       strlen(value));
     snprintf(field, sizeof(sg_field_text), "%s", value);
     return SG_OK;
 }
@@ -191,7 +193,8 @@ const sg_option *sg_options_find(const sg_option *table, size_t n, const char *n
     return NULL;
 }
 
-sg_status sg_options_set(void *config, const sg_option *table, size_t n, const char *name, const char *value, sg_error *err)
+sg_status sg_options_set(void *config, const sg_option *table, size_t n, const char *name, const char *value,
+                         sg_error *err)
 {
     const sg_option *row = sg_options_find(table, n, name);
     const char *known[256], *near;
@@ -206,7 +209,8 @@ sg_status sg_options_set(void *config, const sg_option *table, size_t n, const c
     return sg_fail(err, SG_ERR_USAGE, "unknown option '%s'", name);
 }
 
-sg_status sg_options_assign(void *config, const sg_option *table, size_t n, const char *assignment, sg_error *err)
+sg_status sg_options_assign(void *config, const sg_option *table, size_t n, const char *assignment,
+                            sg_error *err)
 {
     const char *equals = strchr(assignment, '=');
     char name[128];

@@ -18,7 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum sg_option_type { SG_OPTION_int, SG_OPTION_float, SG_OPTION_bool, SG_OPTION_choice, SG_OPTION_text } sg_option_type;
+typedef enum sg_option_type {
+    SG_OPTION_int,
+    SG_OPTION_float,
+    SG_OPTION_bool,
+    SG_OPTION_choice,
+    SG_OPTION_text
+} sg_option_type;
 
 typedef struct sg_option {
     const char *name;
@@ -39,16 +45,18 @@ typedef char sg_field_text[SG_OPTION_TEXT_MAX + 1];
 #define SG_OPTION_FIELD(type, name, initial, least, most, meaning) sg_field_##type name;
 /* Use: static const sg_option rows[] = {SG_OPTION_TABLE(FOO_OPTIONS, foo_config)}; inside the list macro the struct is
  * named by the typedef SG_OPTION_STRUCT, so a file defines:  #define SG_OPTION_STRUCT foo_config  before the table. */
-#define SG_OPTION_ROW(type, name, initial, least, most, meaning) \
+#define SG_OPTION_ROW(type, name, initial, least, most, meaning)                                             \
     {#name, SG_OPTION_##type, offsetof(SG_OPTION_STRUCT, name), #initial, least, most, meaning},
 
 /* Fills a struct with the defaults. */
 void sg_options_init(void *config, const sg_option *table, size_t n);
 /* Sets one option from text. Errors: "unknown option 'dimm' (did you mean 'dim'?)", "dim: expected an integer from 8 to
  * 4096, found 'x'". */
-sg_status sg_options_set(void *config, const sg_option *table, size_t n, const char *name, const char *value, sg_error *err);
+sg_status sg_options_set(void *config, const sg_option *table, size_t n, const char *name, const char *value,
+                         sg_error *err);
 /* "key=value" in one string. */
-sg_status sg_options_assign(void *config, const sg_option *table, size_t n, const char *assignment, sg_error *err);
+sg_status sg_options_assign(void *config, const sg_option *table, size_t n, const char *assignment,
+                            sg_error *err);
 /* Value as text: the same text gives the same value back. */
 void sg_options_print(sg_buf *out, const void *config, const sg_option *row);
 /* Has the option the value that sg_options_init gives? */

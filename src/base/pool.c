@@ -96,7 +96,8 @@ sg_status sg_pool_new(sg_pool **out, int threads, sg_error *err)
     *out = NULL;
     if (threads <= 0)
         threads = sg_cores();
-    if (!(p = sg_alloc_zero(1, sizeof *p)) || !(p->workers = sg_alloc_zero((size_t)threads, sizeof *p->workers))) {
+    if (!(p = sg_alloc_zero(1, sizeof *p)) ||
+        !(p->workers = sg_alloc_zero((size_t)threads, sizeof *p->workers))) {
         sg_free(p);
         return sg_fail_memory(err, "thread pool");
     }
@@ -113,7 +114,8 @@ sg_status sg_pool_new(sg_pool **out, int threads, sg_error *err)
         if (!w || (e = pthread_create(&p->workers[i - 1], NULL, worker_main, w))) {
             sg_free(w);
             sg_pool_free(p);
-            return sg_fail(err, SG_ERR_MEMORY, "cannot start thread %d of %d: %s", i + 1, threads, strerror(e));
+            return sg_fail(err, SG_ERR_MEMORY, "cannot start thread %d of %d: %s", i + 1, threads,
+                           strerror(e));
         }
         p->threads++;
     }

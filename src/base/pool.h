@@ -14,7 +14,7 @@ typedef struct sg_pool sg_pool;
 sg_status sg_pool_new(sg_pool **out, int threads, sg_error *err);
 void sg_pool_free(sg_pool *p);
 int sg_pool_threads(const sg_pool *p); /* 1 for NULL */
-int sg_cores(void); /* that this process may run on */
+int sg_cores(void);                    /* that this process may run on */
 
 /* body(ctx, piece, begin, end, thread): rows begin..end of piece number `piece`; thread in 0..threads-1 picks scratch.
  * Pieces are ceil(n / grain). NULL pool: all in the caller. Must not be called from inside a body. */

@@ -23,7 +23,8 @@ sg_status sg_progress_say(const sg_progress *p, sg_error *err, const char *stage
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return sg_progress_tick(p, &(sg_progress_event){.stage = stage, .note = text, .loss = (double)NAN, .message = 1}, err);
+    return sg_progress_tick(
+        p, &(sg_progress_event){.stage = stage, .note = text, .loss = (double)NAN, .message = 1}, err);
 }
 
 double sg_now(void)

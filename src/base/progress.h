@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 typedef struct sg_progress_event {
-    const char *stage;   /* "import", "train", "evaluate" */
-    const char *note;    /* free text, one line, or NULL: "epoch 3 loss 5.12 valid ndcg@10 0.0412" */
-    const char *unit;    /* "events", "steps", "users" */
-    double done, total;  /* total 0: unknown */
-    double loss;         /* NaN: none */
-    int message;         /* 1: a line worth keeping (not redrawn), 0: a tick */
+    const char *stage;  /* "import", "train", "evaluate" */
+    const char *note;   /* free text, one line, or NULL: "epoch 3 loss 5.12 valid ndcg@10 0.0412" */
+    const char *unit;   /* "events", "steps", "users" */
+    double done, total; /* total 0: unknown */
+    double loss;        /* NaN: none */
+    int message;        /* 1: a line worth keeping (not redrawn), 0: a tick */
 } sg_progress_event;
 
 typedef struct sg_progress {

@@ -21,9 +21,9 @@ struct sg_reader {
     char *path; /* owned */
     packing packing;
     bool seekable;
-    bool end;      /* of the file */
-    bool inside;   /* a compressed member has begun and not ended */
-    uint64_t size; /* of the file; 0 when unknown */
+    bool end;       /* of the file */
+    bool inside;    /* a compressed member has begun and not ended */
+    uint64_t size;  /* of the file; 0 when unknown */
     uint64_t taken; /* bytes read from the file */
     char *in;       /* owned: INPUT_BYTES as read from the file */
     size_t in_begin, in_end;
@@ -99,7 +99,8 @@ static packing recognise(const unsigned char *b, size_t n)
         return GZIP;
     if (n >= 4 && b[0] == 0x28 && b[1] == 0xb5 && b[2] == 0x2f && b[3] == 0xfd)
         return ZSTD;
-    if (n >= 4 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18) /* skippable frame first */
+    if (n >= 4 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d &&
+        b[3] == 0x18) /* skippable frame first */
         return ZSTD;
     return PLAIN;
 }
@@ -165,13 +166,14 @@ static uint64_t consumed(const sg_reader *r)
 
 static sg_status fail_packed(const sg_reader *r, const char *kind, const char *what, sg_error *err)
 {
-    return sg_fail(err, SG_ERR_FORMAT, "%s: byte %llu: %s data is broken: %s", r->path, (unsigned long long)consumed(r), kind,
-                   what ? what : "unknown reason");
+    return sg_fail(err, SG_ERR_FORMAT, "%s: byte %llu: %s data is broken: %s", r->path,
+                   (unsigned long long)consumed(r), kind, what ? what : "unknown reason");
 }
 
 static sg_status fail_cut(const sg_reader *r, const char *kind, sg_error *err)
 {
-    return sg_fail(err, SG_ERR_FORMAT, "%s: byte %llu: %s data is cut short", r->path, (unsigned long long)consumed(r), kind);
+    return sg_fail(err, SG_ERR_FORMAT, "%s: byte %llu: %s data is cut short", r->path,
+                   (unsigned long long)consumed(r), kind);
 }
 
 /* After the last member only zero bytes may follow (tapes and block devices pad with them). */
@@ -237,7 +239,8 @@ static sg_status read_zstd(sg_reader *r, char *data, size_t cap, size_t *got, sg
 
         if (in.pos == in.size && !r->inside)
             return SG_OK;
-        const size_t code = ZSTD_decompressStream(r->zstd, &to, &in); /* also flushes when there is no input left */
+        const size_t code =
+            ZSTD_decompressStream(r->zstd, &to, &in); /* also flushes when there is no input left */
         r->in_begin = in.pos;
         *got = to.pos;
         if (ZSTD_isError(code))
@@ -374,7 +377,9 @@ sg_status sg_file_read_any(sg_buf *out, const char *path, size_t bytes_max, sg_e
     size_t got = 1;
 
     while (!st && got) {
-        const size_t about = b.size || r->size > bytes_max ? b.size : (size_t)r->size; /* that of a file which is not packed: it never moves */
+        const size_t about = b.size || r->size > bytes_max
+                                 ? b.size
+                                 : (size_t)r->size; /* that of a file which is not packed: it never moves */
 
         if (!sg_grow(&b.data, &b.cap, about + INPUT_BYTES, 1))
             st = sg_fail_memory(err, path);
@@ -382,7 +387,8 @@ sg_status sg_file_read_any(sg_buf *out, const char *path, size_t bytes_max, sg_e
             b.size += got;
             b.data[b.size] = 0;
             if (b.size > bytes_max)
-                st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu bytes, found more", path, bytes_max);
+                st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu bytes, found more", path,
+                             bytes_max);
         }
     }
     sg_reader_close(r);

@@ -35,7 +35,8 @@ static inline uint64_t sg_rng_u64(uint64_t seed, uint32_t stream, uint64_t a, ui
 {
     const uint64_t key = sg_rng_mix(seed + 0x9e3779b97f4a7c15u * (stream + 1)) + a * 0xd1342543de82ef95u;
 
-    return sg_rng_mix(sg_rng_mix(key + 0x9e3779b97f4a7c15u) ^ (b * 0xaf251af3b0f025b5u + 0x9e3779b97f4a7c15u));
+    return sg_rng_mix(sg_rng_mix(key + 0x9e3779b97f4a7c15u) ^
+                      (b * 0xaf251af3b0f025b5u + 0x9e3779b97f4a7c15u));
 }
 
 /* uniform in [0, 1), 24 bits */

@@ -23,13 +23,14 @@ typedef struct sg_error {
 
 /* Fills err (NULL is fine) and returns status, so that `return sg_fail(err, SG_ERR_IO, ...)` reads well.
  * Control characters in the formatted text, and bytes that are not UTF-8, are replaced by '?': a message is always one line of text. */
-sg_status sg_fail(sg_error *err, sg_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-sg_status sg_fail_memory(sg_error *err, const char *what); /* "out of memory: what" */
+sg_status sg_fail(sg_error *err, sg_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+sg_status sg_fail_memory(sg_error *err, const char *what);                   /* "out of memory: what" */
 sg_status sg_fail_errno(sg_error *err, const char *path, const char *doing); /* "path: doing: strerror" */
 
 #ifdef __clang_analyzer__ /* looks at one file at a time, and would follow ways on which a failure is SG_OK */
-#define sg_fail(err, status, ...) (sg_fail(err, status, __VA_ARGS__), (status))
-#define sg_fail_memory(err, what) (sg_fail_memory(err, what), SG_ERR_MEMORY)
+#define sg_fail(err, status, ...)       (sg_fail(err, status, __VA_ARGS__), (status))
+#define sg_fail_memory(err, what)       (sg_fail_memory(err, what), SG_ERR_MEMORY)
 #define sg_fail_errno(err, path, doing) (sg_fail_errno(err, path, doing), SG_ERR_IO)
 #endif
 

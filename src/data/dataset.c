@@ -80,16 +80,18 @@ sg_status sg_strings_need(sg_strings *out, const sg_tensors *t, const char *name
     if ((st = sg_tensors_need(&offsets, t, o.data, SG_DT_I64, 1, &n_offsets, err)) ||
         (st = sg_tensors_need(&bytes, t, b.data, SG_DT_U8, 1, &any, err)))
         goto done;
-    if (offsets->count == 0 || check_offsets(offsets->data, offsets->count, (int64_t)bytes->count) != offsets->count) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected ascending numbers from 0 to %zu", sg_tensors_name(t), o.data,
-                     bytes->count);
+    if (offsets->count == 0 ||
+        check_offsets(offsets->data, offsets->count, (int64_t)bytes->count) != offsets->count) {
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected ascending numbers from 0 to %zu",
+                     sg_tensors_name(t), o.data, bytes->count);
         goto done;
     }
     *out = (sg_strings){offsets->count - 1, bytes->data, offsets->data};
     /* One pass over all bytes; cutting them at the offsets must not split a character either. */
     st = sg_utf8_valid(out->bytes, bytes->count) ? SG_OK : SG_ERR_FORMAT;
     for (size_t i = 0; !st && i < out->n; i++)
-        if ((size_t)out->offsets[i] < bytes->count && ((unsigned char)out->bytes[out->offsets[i]] & 0xc0) == 0x80)
+        if ((size_t)out->offsets[i] < bytes->count &&
+            ((unsigned char)out->bytes[out->offsets[i]] & 0xc0) == 0x80)
             st = SG_ERR_FORMAT;
     if (st)
         sg_fail(err, st, "%s: tensor '%s': expected UTF-8", sg_tensors_name(t), b.data);
@@ -100,7 +102,8 @@ done:
 }
 
 /* An optional column of events. */
-static sg_status column(const void **out, const sg_dataset *d, const char *name, sg_dtype dtype, sg_error *err)
+static sg_status column(const void **out, const sg_dataset *d, const char *name, sg_dtype dtype,
+                        sg_error *err)
 {
     const int64_t dim = d->n_events;
     const sg_file_tensor *t;
@@ -120,17 +123,22 @@ static sg_status check_events(const sg_dataset *d, sg_error *err)
     const size_t n = (size_t)d->n_users + 1, bad = check_offsets(d->user_offsets, n, d->n_events);
 
     if (bad != n)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'user_offsets': expected ascending numbers from 0 to %lld, found %lld at %zu",
-                       file, (long long)d->n_events, (long long)d->user_offsets[bad], bad);
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: tensor 'user_offsets': expected ascending numbers from 0 to %lld, found %lld at %zu", file,
+            (long long)d->n_events, (long long)d->user_offsets[bad], bad);
     for (int64_t i = 0; i < d->n_events; i++)
         if (d->item[i] < 0 || d->item[i] >= d->n_items)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'item': expected numbers from 0 to %d, found %d at %lld", file,
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor 'item': expected numbers from 0 to %d, found %d at %lld", file,
                            (int)d->n_items - 1, (int)d->item[i], (long long)i);
     for (int32_t u = 0; d->timestamp && u < d->n_users; u++)
         for (int64_t i = d->user_offsets[u] + 1; i < d->user_offsets[u + 1]; i++)
             if (d->timestamp[i] < d->timestamp[i - 1])
-                return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'timestamp': expected ascending numbers for user %d, found %lld after %lld",
-                               file, (int)u, (long long)d->timestamp[i], (long long)d->timestamp[i - 1]);
+                return sg_fail(
+                    err, SG_ERR_FORMAT,
+                    "%s: tensor 'timestamp': expected ascending numbers for user %d, found %lld after %lld",
+                    file, (int)u, (long long)d->timestamp[i], (long long)d->timestamp[i - 1]);
     return SG_OK;
 }
 
@@ -153,7 +161,8 @@ static sg_status open_events(sg_dataset *d, sg_error *err)
     if ((st = open_part(&d->events, d->dir, SG_DATASET_EVENTS, err)) ||
         (st = sg_tensors_need(&offsets, d->events, "user_offsets", SG_DT_I64, 1, &n_offsets, err)) ||
         (st = sg_tensors_need(&item, d->events, "item", SG_DT_I32, 1, &n_events, err)) ||
-        (st = column(&timestamp, d, "timestamp", SG_DT_I64, err)) || (st = column(&rating, d, "rating", SG_DT_F32, err)) ||
+        (st = column(&timestamp, d, "timestamp", SG_DT_I64, err)) ||
+        (st = column(&rating, d, "rating", SG_DT_F32, err)) ||
         (st = column(&action, d, "action", SG_DT_I32, err)) || (st = column(&row, d, "row", SG_DT_I64, err)))
         return st;
     d->user_offsets = offsets->data;
@@ -178,14 +187,16 @@ static sg_status open_items(sg_dataset *d, const char *where, sg_error *err)
         return st;
     if (!(d->columns = sg_alloc_zero(json_array_size(names), sizeof *d->columns)))
         return sg_fail_memory(err, d->dir);
-    json_array_foreach(names, i, name) {
+    json_array_foreach(names, i, name)
+    {
         sg_text_column *c = &d->columns[i];
         sg_buf tensor = {0};
 
         if (!(c->name = json_string_value(name)) || sg_dataset_column(d, c->name))
             return sg_fail(err, SG_ERR_FORMAT, "%s: 'text': expected different names of columns", where);
         sg_buf_printf(&tensor, "text.%s", c->name);
-        st = tensor.failed ? sg_fail_memory(err, d->dir) : sg_strings_need(&c->text, d->items, tensor.data, d->n_items, err);
+        st = tensor.failed ? sg_fail_memory(err, d->dir)
+                           : sg_strings_need(&c->text, d->items, tensor.data, d->n_items, err);
         sg_buf_free(&tensor);
         if (st)
             return st;
@@ -199,20 +210,27 @@ sg_status sg_series_check(const sg_series *s, int32_t n_users, const char *where
     const size_t n = (size_t)n_users + 1, bad = check_offsets(s->offsets, n, s->n);
 
     if (bad != n)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.offsets': expected ascending numbers from 0 to %lld, found %lld at %zu",
-                       where, (long long)s->n, (long long)s->offsets[bad], bad);
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: tensor 'series.offsets': expected ascending numbers from 0 to %lld, found %lld at %zu",
+            where, (long long)s->n, (long long)s->offsets[bad], bad);
     for (int64_t i = 0; i < s->n; i++)
         if (s->value[i] < 0 || (size_t)s->value[i] >= s->names.n)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.value': expected numbers below %zu, found %d at %lld", where,
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor 'series.value': expected numbers below %zu, found %d at %lld", where,
                            s->names.n, (int)s->value[i], (long long)i);
     for (size_t i = 0; i < s->names.n; i++)
         if (s->of[i] < 0) /* they are only compared with each other */
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.of': expected numbers from 0, found %d at %zu", where, (int)s->of[i], i);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor 'series.of': expected numbers from 0, found %d at %zu", where,
+                           (int)s->of[i], i);
     for (int32_t u = 0; u < n_users; u++)
         for (int64_t i = s->offsets[u] + 1; i < s->offsets[u + 1]; i++)
             if (s->time[i] < s->time[i - 1])
-                return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'series.time': expected ascending numbers for user %d, found %lld after %lld",
-                               where, (int)u, (long long)s->time[i], (long long)s->time[i - 1]);
+                return sg_fail(
+                    err, SG_ERR_FORMAT,
+                    "%s: tensor 'series.time': expected ascending numbers for user %d, found %lld after %lld",
+                    where, (int)u, (long long)s->time[i], (long long)s->time[i - 1]);
     return SG_OK;
 }
 
@@ -224,11 +242,14 @@ static sg_status open_series(sg_dataset *d, sg_error *err)
 
     if (!sg_tensors_find(d->users, "series.offsets"))
         return SG_OK;
-    if ((st = sg_tensors_need(&offsets, d->users, "series.offsets", SG_DT_I64, 1, &(int64_t){(int64_t)d->n_users + 1}, err)) ||
+    if ((st = sg_tensors_need(&offsets, d->users, "series.offsets", SG_DT_I64, 1,
+                              &(int64_t){(int64_t)d->n_users + 1}, err)) ||
         (st = sg_tensors_need(&time, d->users, "series.time", SG_DT_I64, 1, &(int64_t){-1}, err)) ||
-        (st = sg_tensors_need(&value, d->users, "series.value", SG_DT_I32, 1, &(int64_t){(int64_t)time->count}, err)) ||
+        (st = sg_tensors_need(&value, d->users, "series.value", SG_DT_I32, 1,
+                              &(int64_t){(int64_t)time->count}, err)) ||
         (st = sg_strings_need(&s->names, d->users, "series.name", -1, err)) ||
-        (st = sg_tensors_need(&of, d->users, "series.of", SG_DT_I32, 1, &(int64_t){(int64_t)s->names.n}, err)))
+        (st =
+             sg_tensors_need(&of, d->users, "series.of", SG_DT_I32, 1, &(int64_t){(int64_t)s->names.n}, err)))
         return st;
     s->n = (int64_t)time->count;
     s->offsets = offsets->data;
@@ -239,7 +260,8 @@ static sg_status open_series(sg_dataset *d, sg_error *err)
 }
 
 /* Reads dataset.json and compares the sizes (deep: hashes) of the files. */
-static sg_status read_about(json_t **out, char hex[65], const char *dir, const char *path, bool deep, sg_error *err)
+static sg_status read_about(json_t **out, char hex[65], const char *dir, const char *path, bool deep,
+                            sg_error *err)
 {
     json_t *about = NULL, *files;
     const char *format, *want;
@@ -248,17 +270,21 @@ static sg_status read_about(json_t **out, char hex[65], const char *dir, const c
 
     *out = NULL;
     if (!sg_file_exists(path))
-        return sg_fail(err, SG_ERR_MISSING, "%s: no dataset here (no " SG_DATASET_JSON "): `sedge import` or `sedge synth` makes one",
-                       dir);
+        return sg_fail(
+            err, SG_ERR_MISSING,
+            "%s: no dataset here (no " SG_DATASET_JSON "): `sedge import` or `sedge synth` makes one", dir);
     if ((st = sg_json_read(&about, path, JSON_BYTES_MAX, err)) ||
         (st = sg_json_need_string(&format, about, "format", path, err)))
         goto done;
     if (strcmp(format, SG_DATASET_FORMAT) != 0) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'format': expected \"" SG_DATASET_FORMAT "\", found \"%.40s\"", path, format);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'format': expected \"" SG_DATASET_FORMAT "\", found \"%.40s\"",
+                     path, format);
         goto done;
     }
-    if ((st = sg_json_need_int(&version, about, "version", SG_DATASET_VERSION, SG_DATASET_VERSION, path, err)) ||
-        (st = sg_json_need_object(&files, about, "files", path, err)) || (st = sg_dataset_sha256(hex, files, path, err)) ||
+    if ((st = sg_json_need_int(&version, about, "version", SG_DATASET_VERSION, SG_DATASET_VERSION, path,
+                               err)) ||
+        (st = sg_json_need_object(&files, about, "files", path, err)) ||
+        (st = sg_dataset_sha256(hex, files, path, err)) ||
         (st = sg_json_need_string(&want, about, "sha256", path, err)))
         goto done;
     if (strcmp(hex, want) != 0) {

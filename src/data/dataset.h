@@ -26,15 +26,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SG_DATASET_FORMAT "sedge-dataset"
-#define SG_DATASET_VERSION 1
-#define SG_DATASET_JSON "dataset.json"
-#define SG_DATASET_EVENTS "events.safetensors"
-#define SG_DATASET_ITEMS "items.safetensors"
-#define SG_DATASET_USERS "users.safetensors"
-#define SG_DATASET_VECTORS "vectors.safetensors"
-#define SG_DATASET_IDS "ids.safetensors"
-#define SG_DATASET_ENCODER "encoder.safetensors"
+#define SG_DATASET_FORMAT     "sedge-dataset"
+#define SG_DATASET_VERSION    1
+#define SG_DATASET_JSON       "dataset.json"
+#define SG_DATASET_EVENTS     "events.safetensors"
+#define SG_DATASET_ITEMS      "items.safetensors"
+#define SG_DATASET_USERS      "users.safetensors"
+#define SG_DATASET_VECTORS    "vectors.safetensors"
+#define SG_DATASET_IDS        "ids.safetensors"
+#define SG_DATASET_ENCODER    "encoder.safetensors"
 #define SG_DATASET_COLLECTION "collection.safetensors"
 
 typedef struct sg_strings { /* n strings, one after the other */
@@ -68,11 +68,11 @@ typedef struct sg_series {
 sg_status sg_series_check(const sg_series *s, int32_t n_users, const char *where, sg_error *err);
 
 typedef struct sg_dataset {
-    char *dir;          /* owned */
-    char *name;         /* owned */
-    json_t *about;      /* owned: dataset.json */
-    char sha256[65];    /* over the events and items files, and the collection: names the data in receipts */
-    bool collection;    /* holds queries and judgements */
+    char *dir;       /* owned */
+    char *name;      /* owned */
+    json_t *about;   /* owned: dataset.json */
+    char sha256[65]; /* over the events and items files, and the collection: names the data in receipts */
+    bool collection; /* holds queries and judgements */
     int32_t n_users, n_items;
     int64_t n_events;
     const int64_t *user_offsets; /* (n_users + 1) into the columns below */
@@ -83,16 +83,17 @@ typedef struct sg_dataset {
     const int64_t *row;       /* NULL: none */
     sg_strings user_ids, item_ids;
     sg_series series;
-    sg_text_column *columns;  /* owned array */
+    sg_text_column *columns; /* owned array */
     int n_columns;
-    sg_tensors *events, *items, *users; /* owned: the open files behind the pointers above */
+    sg_tensors *events, *items, *users;       /* owned: the open files behind the pointers above */
     struct sg_vocab *user_index, *item_index; /* owned: string -> number, built on first use */
 } sg_dataset;
 
 /* Checks sizes, every offset, item number, the order of times, and that text is UTF-8; hashes are not read again. */
 sg_status sg_dataset_open(sg_dataset **out, const char *dir, sg_error *err);
 void sg_dataset_close(sg_dataset *d);
-sg_status sg_dataset_verify(const char *dir, sg_error *err); /* hashes the files again: are they the ones that were written? */
+sg_status sg_dataset_verify(const char *dir,
+                            sg_error *err); /* hashes the files again: are they the ones that were written? */
 /* -1 when unknown. The first call builds the index (without memory for it, it searches): not for several threads at once. */
 int32_t sg_dataset_item(sg_dataset *d, sg_bytes id);
 int32_t sg_dataset_user(sg_dataset *d, sg_bytes id);

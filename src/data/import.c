@@ -31,15 +31,15 @@ typedef struct import {
     sg_counts counts; /* by rank of user, by number of item */
     sg_item_text text;
     sg_user_series user_series;
-    sg_series series; /* borrows from it */
+    sg_series series;  /* borrows from it */
     int32_t *user_new; /* owned: by rank, number in the dataset or -1 */
     int32_t *user_old; /* owned: number in the vocabulary by rank */
     int32_t *item_new; /* owned: by number in the vocabulary */
     int32_t *item_old; /* owned: by rank */
     int32_t n_users, n_items;
     json_t *sources, *item_sources, *user_sources, *filters; /* owned; user_sources NULL: none */
-    const char **path;                        /* owned: of all sources, for the checksums */
-    sg_checksums *checksums;                  /* owned */
+    const char **path;                                       /* owned: of all sources, for the checksums */
+    sg_checksums *checksums;                                 /* owned */
 } import;
 
 static void free_import(import *m)
@@ -118,8 +118,11 @@ static sg_status prepare(import *m, sg_error *err)
     m->sources = json_array();
     m->item_sources = json_array();
     m->filters = json_array();
-    m->path = sg_alloc_array((size_t)m->spec->n_path + (size_t)m->spec->n_item_text + (size_t)m->spec->n_user_series, sizeof *m->path);
-    if ((m->spec->n_user_series && !(m->user_sources = json_array())) || !m->scratch_dir || !m->name || !m->sources || !m->item_sources || !m->filters || !m->path)
+    m->path = sg_alloc_array((size_t)m->spec->n_path + (size_t)m->spec->n_item_text +
+                                 (size_t)m->spec->n_user_series,
+                             sizeof *m->path);
+    if ((m->spec->n_user_series && !(m->user_sources = json_array())) || !m->scratch_dir || !m->name ||
+        !m->sources || !m->item_sources || !m->filters || !m->path)
         return sg_fail_memory(err, "import");
     for (int i = 0; i < m->spec->n_path; i++)
         m->path[n++] = m->spec->path[i];
@@ -489,7 +492,8 @@ static sg_status add_checksums(import *m, sg_error *err)
     const sg_checksum *c;
     sg_status st = sg_checksums_wait(m->checksums, &c, err);
 
-    const int items = m->spec->n_path, users = items + m->spec->n_item_text, end = users + m->spec->n_user_series;
+    const int items = m->spec->n_path, users = items + m->spec->n_item_text,
+              end = users + m->spec->n_user_series;
 
     for (int i = 0; !st && i < end; i++, c++) {
         json_t *entry = i < items   ? json_array_get(m->sources, (size_t)i)
@@ -513,14 +517,13 @@ static json_t *describe(const import *m, size_t n_with_text)
     for (size_t i = 0; i < m->text.n_columns; i++)
         failed |= json_array_append_new(columns, json_string(m->text.name[i]));
     if (!failed)
-        report =
-            json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O*, s:O, s:I, s:O}", "name",
-                      m->name, "format", m->format->name, "sources", m->sources, "rows", (json_int_t)k->rows,
-                      "bad_rows", (json_int_t)k->bad, "bad_row_examples", k->examples, "filters", m->filters,
-                      "users", (json_int_t)m->n_users, "items", (json_int_t)m->n_items, "events",
-                      (json_int_t)sg_events_count(k->events), "item_sources", m->item_sources, "user_sources",
-                      m->user_sources, "text_columns",
-                      columns, "items_with_text", (json_int_t)n_with_text, "warnings", k->warnings);
+        report = json_pack("{s:s, s:s, s:O, s:I, s:I, s:O, s:O, s:I, s:I, s:I, s:O, s:O*, s:O, s:I, s:O}",
+                           "name", m->name, "format", m->format->name, "sources", m->sources, "rows",
+                           (json_int_t)k->rows, "bad_rows", (json_int_t)k->bad, "bad_row_examples",
+                           k->examples, "filters", m->filters, "users", (json_int_t)m->n_users, "items",
+                           (json_int_t)m->n_items, "events", (json_int_t)sg_events_count(k->events),
+                           "item_sources", m->item_sources, "user_sources", m->user_sources, "text_columns",
+                           columns, "items_with_text", (json_int_t)n_with_text, "warnings", k->warnings);
     json_decref(columns);
     return report;
 }
@@ -601,8 +604,8 @@ import m = {.spec = spec, .progress = progress, .dir = dir };
         goto done;
     }
     if ((st = read_item_text(&m, err)) || (st = number_users(&m, err)) || (st = number_items(&m, err)) ||
-        (spec->n_user_series && (st = read_user_series(&m, err))) ||
-        (st = write_dataset(&m, &made, err)) || (st = finish_report(&m, made, sg_now() - begin, err)))
+        (spec->n_user_series && (st = read_user_series(&m, err))) || (st = write_dataset(&m, &made, err)) ||
+        (st = finish_report(&m, made, sg_now() - begin, err)))
         goto done;
     if (report) {
         *report = made;

@@ -26,7 +26,8 @@ typedef struct sg_import_spec {
      * metadata */
     const char *const *item_text;
     int n_item_text;
-    const char *const *user_series; /* CSV or TSV with a header, RecBole .user, MovieLens' u.user or users.dat: data/user_series.h */
+    const char *const *
+        user_series; /* CSV or TSV with a header, RecBole .user, MovieLens' u.user or users.dat: data/user_series.h */
     int n_user_series;
     const char *name; /* dataset name; NULL: from the file name */
 
@@ -49,7 +50,7 @@ typedef struct sg_import_spec {
     bool core_once;             /* count once instead of until nothing changes */
     int length_min;             /* users with fewer events are dropped; 0: off */
     int length_max;             /* only the last so many events of a user are kept; 0: off */
-    double cold;                /* share of items held out of all events but users' last (sg_filter_cold); 0: off */
+    double cold; /* share of items held out of all events but users' last (sg_filter_cold); 0: off */
     uint64_t cold_seed;
 
     size_t memory_max;    /* bytes for sorting before spilling to disk; 0: 1 GiB */

@@ -17,7 +17,8 @@ static const char *find(sg_bytes text, const char *key, int place)
 
     sg_json_begin(&object, text, false);
     for (sg_json_enter(&object, '{'); !at && sg_json_member(&object, &name, &value);) {
-        if (!sg_json_string(&plain, &name, &room) || plain.size != strlen(key) || memcmp(plain.data, key, plain.size) != 0)
+        if (!sg_json_string(&plain, &name, &room) || plain.size != strlen(key) ||
+            memcmp(plain.data, key, plain.size) != 0)
             continue;
         at = name.text.data;
         sg_json_begin(&array, value.text, false);

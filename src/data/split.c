@@ -17,8 +17,10 @@
 
 static sg_status fail_parse(const char *text, sg_error *err)
 {
-    return sg_fail(err, SG_ERR_USAGE, "expected a split 'loo', 'last:N', 'ratio:R' (0 < R < 0.5) or 'time:T1,T2' (T1 < T2), found '%s'",
-                   text);
+    return sg_fail(
+        err, SG_ERR_USAGE,
+        "expected a split 'loo', 'last:N', 'ratio:R' (0 < R < 0.5) or 'time:T1,T2' (T1 < T2), found '%s'",
+        text);
 }
 
 /* A number that begins at *at; *at moves behind it. */
@@ -108,7 +110,8 @@ static void ask(sg_case *list, size_t *n, int32_t user, int64_t begin, int64_t f
     if (from == begin || from == to)
         return;
     if (list)
-        list[*n] = (sg_case){.user = user, .begin = begin, .end = from, .target_begin = from, .target_end = to};
+        list[*n] =
+            (sg_case){.user = user, .begin = begin, .end = from, .target_begin = from, .target_end = to};
     (*n)++;
 }
 
@@ -133,7 +136,8 @@ sg_status sg_split_new(sg_split **out, const sg_dataset *d, const sg_split_spec 
     *out = NULL;
     if (spec->kind == SG_SPLIT_TIME && !d->timestamp) {
         sg_free(s);
-        return sg_fail(err, SG_ERR_USAGE, "%s: a time split needs timestamps, and this dataset has none", d->dir);
+        return sg_fail(err, SG_ERR_USAGE, "%s: a time split needs timestamps, and this dataset has none",
+                       d->dir);
     }
     if (!s || !(s->train_end = sg_alloc_array((size_t)d->n_users, sizeof *s->train_end)))
         goto no_memory;
@@ -143,7 +147,8 @@ sg_status sg_split_new(sg_split **out, const sg_dataset *d, const sg_split_spec 
     else if (!(s->spec.text = sg_strdup(spec->text)))
         goto no_memory;
     cut_all(s, d); /* counts */
-    if (!(s->valid = sg_alloc_array(s->n_valid, sizeof *s->valid)) || !(s->test = sg_alloc_array(s->n_test, sizeof *s->test)))
+    if (!(s->valid = sg_alloc_array(s->n_valid, sizeof *s->valid)) ||
+        !(s->test = sg_alloc_array(s->n_test, sizeof *s->test)))
         goto no_memory;
     cut_all(s, d); /* fills */
     *out = s;

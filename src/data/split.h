@@ -12,9 +12,10 @@ typedef enum sg_split_kind { SG_SPLIT_LOO, SG_SPLIT_LAST_N, SG_SPLIT_RATIO, SG_S
 typedef struct sg_split_spec {
     sg_split_kind kind; /* default: leave-one-out */
     int n;              /* LAST_N: events per user in test, and as many before them in valid */
-    double ratio;       /* RATIO: share of each user's events in test (the last ones), as many in valid; at least one each */
+    double
+        ratio; /* RATIO: share of each user's events in test (the last ones), as many in valid; at least one each */
     int64_t time_valid, time_test; /* TIME: events from here on are valid, test */
-    const char *text;   /* filled by parse: "loo", "last:3", "ratio:0.1", "time:881250949,886000000" */
+    const char *text; /* filled by parse: "loo", "last:3", "ratio:0.1", "time:881250949,886000000" */
 } sg_split_spec;
 /* text is borrowed; sg_split_new copies it. */
 sg_status sg_split_parse(sg_split_spec *out, const char *text, sg_error *err);

@@ -22,10 +22,11 @@ typedef struct tally {
 typedef struct stats {
     const sg_dataset *d;
     sg_split *s; /* owned: leave-one-out */
-    int64_t *item_count, *item_train, *item_valid, *item_test; /* owned (n_items): events in all, in each part */
-    int32_t *stamp;                                            /* owned (n_items): last user that had the item, + 1 */
-    uint8_t *dead_user, *dead_item;                            /* owned */
-    json_t *out, *notes;                                       /* owned */
+    int64_t *item_count, *item_train, *item_valid,
+        *item_test;                 /* owned (n_items): events in all, in each part */
+    int32_t *stamp;                 /* owned (n_items): last user that had the item, + 1 */
+    uint8_t *dead_user, *dead_item; /* owned */
+    json_t *out, *notes;            /* owned */
 } stats;
 
 static int ascending(const void *a, const void *b)
@@ -94,8 +95,9 @@ static int64_t quantile(const tally *t, double q)
 static json_t *spread(const tally *t)
 {
     return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mean", t->sum / (double)t->n, "median",
-                     (json_int_t)quantile(t, 0.5), "least", (json_int_t)tally_at(t, 0), "p5", (json_int_t)quantile(t, 0.05), "p25",
-                     (json_int_t)quantile(t, 0.25), "p75", (json_int_t)quantile(t, 0.75), "p90", (json_int_t)quantile(t, 0.9), "p99",
+                     (json_int_t)quantile(t, 0.5), "least", (json_int_t)tally_at(t, 0), "p5",
+                     (json_int_t)quantile(t, 0.05), "p25", (json_int_t)quantile(t, 0.25), "p75",
+                     (json_int_t)quantile(t, 0.75), "p90", (json_int_t)quantile(t, 0.9), "p99",
                      (json_int_t)quantile(t, 0.99), "most", (json_int_t)tally_at(t, t->n - 1));
 }
 
@@ -156,7 +158,8 @@ static sg_status put_spreads(stats *s, sg_error *err)
     if (!tally_make(&users, d->user_offsets, (size_t)d->n_users, true) ||
         !tally_make(&items, s->item_count, (size_t)d->n_items, false))
         st = sg_fail_memory(err, "statistics");
-    if (!st && !(st = put(s, "user_events", spread(&users), err)) && !(st = put(s, "item_events", spread(&items), err)) &&
+    if (!st && !(st = put(s, "user_events", spread(&users), err)) &&
+        !(st = put(s, "item_events", spread(&items), err)) &&
         put_popularity(json_object_get(s->out, "item_events"), &items))
         st = sg_fail_memory(err, "statistics");
     tally_free(&users);
@@ -171,7 +174,9 @@ static sg_status put_time(stats *s, sg_error *err)
     sg_status st;
 
     if (!d->timestamp)
-        return note(s, err, "there are no timestamps: events are in the order of the source, and a time split is impossible");
+        return note(
+            s, err,
+            "there are no timestamps: events are in the order of the source, and a time split is impossible");
     for (int32_t u = 0; u < d->n_users; u++) {
         const int64_t begin = d->user_offsets[u], end = d->user_offsets[u + 1], before = ties;
 
@@ -184,12 +189,17 @@ static sg_status put_time(stats *s, sg_error *err)
         users += ties > before;
     }
     const double share = (double)ties / (double)d->n_events, days = ((double)last - (double)first) / 86400;
-    if ((st = put(s, "time", json_pack("{s:I, s:I, s:f, s:f, s:I}", "first", (json_int_t)first, "last", (json_int_t)last, "days", days,
-                                       "ties", share, "ties_users", (json_int_t)users), err)))
+    if ((st = put(s, "time",
+                  json_pack("{s:I, s:I, s:f, s:f, s:I}", "first", (json_int_t)first, "last", (json_int_t)last,
+                            "days", days, "ties", share, "ties_users", (json_int_t)users),
+                  err)))
         return st;
     if (share > 0.01)
-        return note(s, err, "%.1f %% of the events have the same time as the one before: there the order is that of the source, and "
-                    "results depend on it", 100 * share);
+        return note(s, err,
+                    "%.1f %% of the events have the same time as the one before: there the order is that of "
+                    "the source, and "
+                    "results depend on it",
+                    100 * share);
     return SG_OK;
 }
 
@@ -213,7 +223,8 @@ static sg_status put_repeats(stats *s, sg_error *err)
         (st = put(s, "repeats_adjacent", json_real((double)adjacent / (double)d->n_events), err)) ||
         (st = put(s, "repeats_users", json_integer((json_int_t)users), err)))
         return st;
-    return put(s, "density", json_real((double)(d->n_events - repeats) / ((double)d->n_users * (double)d->n_items)), err);
+    return put(s, "density",
+               json_real((double)(d->n_events - repeats) / ((double)d->n_users * (double)d->n_items)), err);
 }
 
 /* Test targets that lie in their own context. */
@@ -267,20 +278,28 @@ static sg_status put_split(stats *s, sg_error *err)
     }
     const int64_t seen = count_seen(s);
     if ((st = put(s, "leave_one_out",
-                  json_pack("{s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o*}", "train", (json_int_t)train, "cases", (json_int_t)sp->n_test,
-                            "users_train_only", (json_int_t)alone, "targets_seen_before", share(seen, sp->n_test),
-                            "targets_without_training_event", share(unknown, sp->n_test), "items_only_test", (json_int_t)only_test,
+                  json_pack("{s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o*}", "train", (json_int_t)train, "cases",
+                            (json_int_t)sp->n_test, "users_train_only", (json_int_t)alone,
+                            "targets_seen_before", share(seen, sp->n_test), "targets_without_training_event",
+                            share(unknown, sp->n_test), "items_only_test", (json_int_t)only_test,
                             "items_only_valid", (json_int_t)only_valid, "targets_before_training_ends",
                             d->timestamp ? share(early, sp->n_test) : NULL),
                   err)))
         return st;
     if (sp->n_test == 0)
         return note(s, err, "nobody has three events: there is nothing to evaluate by leave-one-out");
-    if (seen && (st = note(s, err, "%lld of %zu test targets were in the user's history before: with the history filter no model "
-                           "can recommend them", (long long)seen, sp->n_test)))
+    if (seen &&
+        (st = note(
+             s, err,
+             "%lld of %zu test targets were in the user's history before: with the history filter no model "
+             "can recommend them",
+             (long long)seen, sp->n_test)))
         return st;
-    if (unknown && (st = note(s, err, "%lld of %zu test targets have no training event: only models that read item content can "
-                              "recommend them", (long long)unknown, sp->n_test)))
+    if (unknown &&
+        (st = note(s, err,
+                   "%lld of %zu test targets have no training event: only models that read item content can "
+                   "recommend them",
+                   (long long)unknown, sp->n_test)))
         return st;
     return SG_OK;
 }
@@ -333,8 +352,9 @@ static sg_status put_cores(stats *s, sg_error *err)
 
         while (core_round(s, k, &users, &items, &events))
             continue;
-        failed |= json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:I}", "k", k, "users", (json_int_t)users, "items",
-                                                        (json_int_t)items, "events", (json_int_t)events));
+        failed |=
+            json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:I}", "k", k, "users", (json_int_t)users,
+                                                  "items", (json_int_t)items, "events", (json_int_t)events));
     }
     if (failed) {
         json_decref(list);
@@ -359,12 +379,14 @@ static sg_status text_column(json_t *list, stats *s, const sg_text_column *c, sg
         different += text.size > 0 && sg_vocab_find(v, text) == (int32_t)i;
     }
     sg_vocab_free(v);
-    if (json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:I}", "column", c->name, "filled", (double)filled / (double)n, "bytes",
-                                              filled ? (double)c->text.offsets[n] / (double)filled : 0.0, "different",
-                                              (json_int_t)different)))
+    if (json_array_append_new(list, json_pack("{s:s, s:f, s:f, s:I}", "column", c->name, "filled",
+                                              (double)filled / (double)n, "bytes",
+                                              filled ? (double)c->text.offsets[n] / (double)filled : 0.0,
+                                              "different", (json_int_t)different)))
         return sg_fail_memory(err, "statistics");
     if (2 * filled < n)
-        return note(s, err, "text column '%s' is empty for %.1f %% of the items", c->name, 100 - 100 * (double)filled / (double)n);
+        return note(s, err, "text column '%s' is empty for %.1f %% of the items", c->name,
+                    100 - 100 * (double)filled / (double)n);
     return SG_OK;
 }
 
@@ -381,7 +403,9 @@ static sg_status put_text(stats *s, sg_error *err)
     }
     if ((st = put(s, "text", list, err)) || s->d->n_columns)
         return st;
-    return note(s, err, "items have no text: `sedge embed --encoder lsa` cannot work; import the data with --item-text");
+    return note(
+        s, err,
+        "items have no text: `sedge embed --encoder lsa` cannot work; import the data with --item-text");
 }
 
 static void stats_fini(stats *s)
@@ -406,17 +430,21 @@ sg_status sg_dataset_stats(json_t **report, const sg_dataset *d, sg_error *err)
     sg_status st;
 
     *report = NULL;
-    s.out = json_pack("{s:s, s:s, s:i, s:i, s:I, s:n}", "name", d->name, "sha256", d->sha256, "users", (int)d->n_users, "items",
-                      (int)d->n_items, "events", (json_int_t)d->n_events, "density");
+    s.out =
+        json_pack("{s:s, s:s, s:i, s:i, s:I, s:n}", "name", d->name, "sha256", d->sha256, "users",
+                  (int)d->n_users, "items", (int)d->n_items, "events", (json_int_t)d->n_events, "density");
     if (!s.notes || !s.out || !(s.item_count = sg_alloc_zero(n, sizeof *s.item_count)) ||
-        !(s.item_train = sg_alloc_zero(n, sizeof *s.item_train)) || !(s.item_valid = sg_alloc_zero(n, sizeof *s.item_valid)) ||
-        !(s.item_test = sg_alloc_zero(n, sizeof *s.item_test)) || !(s.stamp = sg_alloc_zero(n, sizeof *s.stamp)) ||
+        !(s.item_train = sg_alloc_zero(n, sizeof *s.item_train)) ||
+        !(s.item_valid = sg_alloc_zero(n, sizeof *s.item_valid)) ||
+        !(s.item_test = sg_alloc_zero(n, sizeof *s.item_test)) ||
+        !(s.stamp = sg_alloc_zero(n, sizeof *s.stamp)) ||
         !(s.dead_user = sg_alloc_zero((size_t)d->n_users, 1)) || !(s.dead_item = sg_alloc_zero(n, 1))) {
         st = sg_fail_memory(err, "statistics");
         goto done;
     }
-    if ((st = sg_split_new(&s.s, d, &loo, err)) || (st = put_spreads(&s, err)) || (st = put_repeats(&s, err)) ||
-        (st = put_time(&s, err)) || (st = put_split(&s, err)) || (st = put_cores(&s, err)) || (st = put_text(&s, err)) ||
+    if ((st = sg_split_new(&s.s, d, &loo, err)) || (st = put_spreads(&s, err)) ||
+        (st = put_repeats(&s, err)) || (st = put_time(&s, err)) || (st = put_split(&s, err)) ||
+        (st = put_cores(&s, err)) || (st = put_text(&s, err)) ||
         (st = put(&s, "notes", json_incref(s.notes), err)))
         goto done;
     *report = s.out;

@@ -28,8 +28,8 @@ typedef struct piece {
 
 typedef struct maker {
     const sg_world *w;
-    uint64_t user;   /* first of the batch */
-    uint64_t each;   /* users a piece */
+    uint64_t user; /* first of the batch */
+    uint64_t each; /* users a piece */
     piece pieces[PIECES];
 } maker;
 
@@ -50,15 +50,18 @@ static void make_piece(void *ctx, size_t number, size_t begin, size_t end, int t
         while (s.i < s.n) {
             const sg_synth_event e = sg_shopper_next(&s);
 
-            p->events[p->n++] = (sg_dataset_event){.user = (int32_t)u, .item = (int32_t)m->w->item[e.place],
-                                                   .timestamp = e.timestamp, .rating = e.rating, .action = e.action};
+            p->events[p->n++] = (sg_dataset_event){.user = (int32_t)u,
+                                                   .item = (int32_t)m->w->item[e.place],
+                                                   .timestamp = e.timestamp,
+                                                   .rating = e.rating,
+                                                   .action = e.action};
         }
     }
     sg_shopper_fini(&s);
 }
 
-static sg_status write_events(sg_dataset_writer *out, const sg_world *w, sg_pool *pool, const sg_progress *progress, double total,
-                              sg_error *err)
+static sg_status write_events(sg_dataset_writer *out, const sg_world *w, sg_pool *pool,
+                              const sg_progress *progress, double total, sg_error *err)
 {
     maker *m = sg_alloc_zero(1, sizeof *m);
     const uint64_t users = (uint64_t)w->c.users;
@@ -70,16 +73,20 @@ static sg_status write_events(sg_dataset_writer *out, const sg_world *w, sg_pool
     m->w = w;
     m->each = w->c.events_mean < PIECE_EVENTS ? (uint64_t)(PIECE_EVENTS / w->c.events_mean) : 1;
     for (m->user = 0; !st && m->user < users; m->user += m->each * PIECES) {
-        const size_t n = users - m->user < m->each * PIECES ? (size_t)(users - m->user) : (size_t)(m->each * PIECES);
+        const size_t n =
+            users - m->user < m->each * PIECES ? (size_t)(users - m->user) : (size_t)(m->each * PIECES);
 
         sg_parallel_for(pool, n, (size_t)m->each, make_piece, m);
         for (size_t k = 0; !st && k < sg_pieces(n, (size_t)m->each); k++) {
-            st = m->pieces[k].failed ? sg_fail_memory(err, "synthetic events")
-                                     : sg_dataset_writer_events(out, m->pieces[k].events, m->pieces[k].n, err);
+            st = m->pieces[k].failed
+                     ? sg_fail_memory(err, "synthetic events")
+                     : sg_dataset_writer_events(out, m->pieces[k].events, m->pieces[k].n, err);
             done += (double)m->pieces[k].n;
         }
         if (!st)
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "synth", .unit = "events", .done = done, .total = total}, err);
+            st = sg_progress_tick(
+                progress,
+                &(sg_progress_event){.stage = "synth", .unit = "events", .done = done, .total = total}, err);
     }
     for (int k = 0; k < PIECES; k++)
         sg_free(m->pieces[k].events);
@@ -122,7 +129,8 @@ static sg_status text_bytes(int64_t bytes[SG_SYNTH_TEXTS], const sg_world *w, sg
     return failed ? sg_fail_memory(err, "synthetic items") : SG_OK;
 }
 
-static sg_status write_items(sg_dataset_writer *out, const sg_world *w, const sg_progress *progress, sg_error *err)
+static sg_status write_items(sg_dataset_writer *out, const sg_world *w, const sg_progress *progress,
+                             sg_error *err)
 {
     sg_buf text[SG_SYNTH_TEXTS] = {{0}};
     sg_status st = SG_OK;
@@ -141,7 +149,9 @@ static sg_status write_items(sg_dataset_writer *out, const sg_world *w, const sg
         if (!st)
             st = sg_dataset_writer_item(out, id_text(id, 'i', i), cell, err);
         if (!st && i % 65536 == 65535)
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "synth", .unit = "items", .done = i + 1.0, .total = w->n}, err);
+            st = sg_progress_tick(
+                progress,
+                &(sg_progress_event){.stage = "synth", .unit = "items", .done = i + 1.0, .total = w->n}, err);
     }
     for (int c = 0; c < SG_SYNTH_TEXTS; c++)
         sg_buf_free(&text[c]);
@@ -174,13 +184,15 @@ static sg_status write_truth_tensors(const char *path, const sg_world *w, sg_err
 
     for (uint32_t i = 0; !st && i < w->n; i++) {
         const uint32_t p = w->place[i];
-        const int32_t line = (int32_t)sg_world_line_of(w, p), partner = (int32_t)w->item[sg_world_partner(w, p)];
+        const int32_t line = (int32_t)sg_world_line_of(w, p),
+                      partner = (int32_t)w->item[sg_world_partner(w, p)];
         const double weight = w->mass[1][p + 1] - w->mass[1][p];
         const uint8_t cold = sg_world_cold(w, p);
 
         if ((st = sg_tensors_stream_put(s, 0, &line, sizeof line, err)) ||
             (st = sg_tensors_stream_put(s, 1, &partner, sizeof partner, err)) ||
-            (st = sg_tensors_stream_put(s, 2, &weight, sizeof weight, err)) || (st = sg_tensors_stream_put(s, 3, &cold, 1, err)))
+            (st = sg_tensors_stream_put(s, 2, &weight, sizeof weight, err)) ||
+            (st = sg_tensors_stream_put(s, 3, &cold, 1, err)))
             break;
     }
     for (uint32_t l = 0; !st && l < w->n_lines; l++) {
@@ -203,8 +215,10 @@ static json_t *config_json(const sg_synth_config *c)
         const sg_option *row = &sg_synth_options[i];
         const char *field = (const char *)c + row->offset;
 
-        failed |= json_object_set_new(o, row->name, row->type == SG_OPTION_int ? json_integer(*(const sg_field_int *)(const void *)field)
-                                                                               : json_real(*(const sg_field_float *)(const void *)field));
+        failed |= json_object_set_new(o, row->name,
+                                      row->type == SG_OPTION_int
+                                          ? json_integer(*(const sg_field_int *)(const void *)field)
+                                          : json_real(*(const sg_field_float *)(const void *)field));
     }
     if (failed) {
         json_decref(o);
@@ -242,9 +256,10 @@ static sg_status write_truth(const char *dir, const sg_world *w, sg_error *err)
         st = sg_fail_memory(err, dir);
         goto done;
     }
-    truth = json_pack("{s:s, s:i, s:O, s:{s:I, s:I, s:I, s:I}, s:O}", "generator", "sedge synth", "version", SG_SYNTH_VERSION,
-                      "options", config, "tree", "categories", (json_int_t)w->n_category, "subcategories_each", (json_int_t)w->n_sub,
-                      "lines_each", (json_int_t)w->n_line, "lines", (json_int_t)w->n_lines, "line_names", names);
+    truth = json_pack("{s:s, s:i, s:O, s:{s:I, s:I, s:I, s:I}, s:O}", "generator", "sedge synth", "version",
+                      SG_SYNTH_VERSION, "options", config, "tree", "categories", (json_int_t)w->n_category,
+                      "subcategories_each", (json_int_t)w->n_sub, "lines_each", (json_int_t)w->n_line,
+                      "lines", (json_int_t)w->n_lines, "line_names", names);
     if (!(st = write_truth_tensors(tensors, w, err)))
         st = sg_json_write(json, truth, err);
 done:
@@ -261,16 +276,18 @@ static sg_status check_config(const sg_synth_config *c, sg_error *err)
     for (size_t i = 0; i < sg_n_synth_options; i++) { /* a config filled in by hand obeys the table too */
         const sg_option *row = &sg_synth_options[i];
         const char *field = (const char *)c + row->offset;
-        const double x = row->type == SG_OPTION_int ? *(const sg_field_int *)(const void *)field : *(const sg_field_float *)(const void *)field;
+        const double x = row->type == SG_OPTION_int ? *(const sg_field_int *)(const void *)field
+                                                    : *(const sg_field_float *)(const void *)field;
 
         if (!(x >= row->least && x <= row->most))
-            return sg_fail(err, SG_ERR_USAGE, "%s: expected a number from %g to %g, found %g", row->name, row->least, row->most, x);
+            return sg_fail(err, SG_ERR_USAGE, "%s: expected a number from %g to %g, found %g", row->name,
+                           row->least, row->most, x);
     }
     return SG_OK;
 }
 
-static sg_status write_all(sg_dataset_writer *out, const sg_world *w, int64_t n_events, sg_pool *pool, const sg_progress *progress,
-                           sg_error *err)
+static sg_status write_all(sg_dataset_writer *out, const sg_world *w, int64_t n_events, sg_pool *pool,
+                           const sg_progress *progress, sg_error *err)
 {
     sg_status st;
 
@@ -280,18 +297,27 @@ static sg_status write_all(sg_dataset_writer *out, const sg_world *w, int64_t n_
     return write_truth(sg_dataset_writer_dir(out), w, err);
 }
 
-sg_status sg_synth(const char *dir, const sg_synth_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,
-                   sg_error *err)
+sg_status sg_synth(const char *dir, const sg_synth_config *c, sg_pool *pool, const sg_progress *progress,
+                   json_t **report, sg_error *err)
 {
     const double start = sg_now();
     int64_t bytes[SG_SYNTH_TEXTS];
     sg_dataset_writer *out = NULL;
     sg_world *w = NULL;
     json_t *provenance = NULL;
-    sg_dataset_spec spec = {.name = "synth", .n_users = c->users, .n_items = c->items, .timestamp = true, .rating = true, .action = true,
-                            .user_id_bytes = id_bytes((uint64_t)c->users), .item_id_bytes = id_bytes((uint64_t)c->items),
-                            .column = sg_synth_text_names, .column_bytes = bytes, .n_columns = SG_SYNTH_TEXTS,
-                            .action_name = actions, .n_actions = 3};
+    sg_dataset_spec spec = {.name = "synth",
+                            .n_users = c->users,
+                            .n_items = c->items,
+                            .timestamp = true,
+                            .rating = true,
+                            .action = true,
+                            .user_id_bytes = id_bytes((uint64_t)c->users),
+                            .item_id_bytes = id_bytes((uint64_t)c->items),
+                            .column = sg_synth_text_names,
+                            .column_bytes = bytes,
+                            .n_columns = SG_SYNTH_TEXTS,
+                            .action_name = actions,
+                            .n_actions = 3};
     sg_status st;
 
     if (report)
@@ -300,19 +326,21 @@ sg_status sg_synth(const char *dir, const sg_synth_config *c, sg_pool *pool, con
         goto done;
     for (int32_t u = 0; u < c->users; u++)
         spec.n_events += sg_shopper_count(w, (uint64_t)u);
-    provenance = json_pack("{s:s, s:i, s:o}", "generator", "sedge synth", "version", SG_SYNTH_VERSION, "options", config_json(c));
+    provenance = json_pack("{s:s, s:i, s:o}", "generator", "sedge synth", "version", SG_SYNTH_VERSION,
+                           "options", config_json(c));
     if (!provenance) {
         st = sg_fail_memory(err, dir);
         goto done;
     }
-    if ((st = sg_dataset_writer_open(&out, dir, &spec, err)) || (st = write_all(out, w, spec.n_events, pool, progress, err)))
+    if ((st = sg_dataset_writer_open(&out, dir, &spec, err)) ||
+        (st = write_all(out, w, spec.n_events, pool, progress, err)))
         goto done;
     st = sg_dataset_writer_commit(out, provenance, err);
     out = NULL;
     if (!st && report &&
-        !(*report = json_pack("{s:i, s:i, s:I, s:I, s:I, s:f}", "users", c->users, "items", c->items, "events",
-                              (json_int_t)spec.n_events, "lines", (json_int_t)w->n_lines, "items_cold",
-                              (json_int_t)(w->n - w->n_warm), "seconds", sg_now() - start)))
+        !(*report = json_pack("{s:i, s:i, s:I, s:I, s:I, s:f}", "users", c->users, "items", c->items,
+                              "events", (json_int_t)spec.n_events, "lines", (json_int_t)w->n_lines,
+                              "items_cold", (json_int_t)(w->n - w->n_warm), "seconds", sg_now() - start)))
         st = sg_fail_memory(err, "report");
 done:
     sg_dataset_writer_abort(out);

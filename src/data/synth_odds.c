@@ -54,14 +54,16 @@ void sg_odds_next(double *p, const sg_odds *o, const sg_shopper *s)
     const sg_world *w = o->w;
     const sg_synth_config *c = &w->c;
     const bool all = sg_shopper_time(s) >= SG_SYNTH_COLD_FROM;
-    const double chain = s->last == UINT32_MAX ? 0 : (1 - c->noise) * c->sequence, interest = 1 - c->noise - chain;
+    const double chain = s->last == UINT32_MAX ? 0 : (1 - c->noise) * c->sequence,
+                 interest = 1 - c->noise - chain;
     const double noise = c->noise / (all ? w->n : w->n_warm);
     const uint32_t z = sg_world_category(w, s->interest);
     double sum = 0;
 
     for (uint32_t k = 0; k < w->n_category; k++) {
         const double share = w->category[k + 1] - w->category[k];
-        const double moved = interest * c->drift * ((1 - SG_SYNTH_STAY) * share + (k == z ? SG_SYNTH_STAY : 0));
+        const double moved =
+            interest * c->drift * ((1 - SG_SYNTH_STAY) * share + (k == z ? SG_SYNTH_STAY : 0));
         const sg_range r = sg_world_category_range(w, k);
 
         for (uint32_t i = r.begin; i < r.end; i++)
@@ -104,7 +106,8 @@ sg_status sg_odds_new(sg_odds **out, const sg_world *w, sg_error *err)
     sg_odds *o = sg_alloc_zero(1, sizeof *o);
 
     *out = NULL;
-    if (!o || !(o->moved[0] = sg_alloc_array(w->n, sizeof(double))) || !(o->moved[1] = sg_alloc_array(w->n, sizeof(double)))) {
+    if (!o || !(o->moved[0] = sg_alloc_array(w->n, sizeof(double))) ||
+        !(o->moved[1] = sg_alloc_array(w->n, sizeof(double)))) {
         sg_odds_free(o);
         return sg_fail_memory(err, "oracle");
     }

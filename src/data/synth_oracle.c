@@ -94,7 +94,8 @@ static void ask_piece(void *ctx, size_t number, size_t begin, size_t end, int th
         for (int64_t e = first; e < c->target_begin; e++) {
             const sg_synth_event event = sg_shopper_next(&s);
 
-            if ((int32_t)o->w->item[event.place] != o->d->item[e] || (o->d->timestamp && o->d->timestamp[e] != event.timestamp))
+            if ((int32_t)o->w->item[event.place] != o->d->item[e] ||
+                (o->d->timestamp && o->d->timestamp[e] != event.timestamp))
                 t->wrong = c->user;
         }
         sg_odds_next(p, o->odds, &s);
@@ -123,8 +124,8 @@ static json_t *report(const sums *t, size_t n_cases)
         failed |= put_cut(m, "hit", cuts[k], t->hit[k], t->cases);
     }
     if (!failed)
-        out = json_pack("{s:O, s:O, s:I, s:I}", "unfiltered", m, "filtered", m, "cases", (json_int_t)t->cases, "cases_all",
-                        (json_int_t)n_cases);
+        out = json_pack("{s:O, s:O, s:I, s:I}", "unfiltered", m, "filtered", m, "cases", (json_int_t)t->cases,
+                        "cases_all", (json_int_t)n_cases);
     json_decref(m);
     return out;
 }
@@ -139,7 +140,8 @@ sg_status sg_synth_config_read(sg_synth_config *c, const sg_dataset *d, sg_error
     if (!path)
         return sg_fail_memory(err, d->dir);
     if (!sg_file_exists(path)) {
-        st = sg_fail(err, SG_ERR_MISSING, "%s: no truth.json here: only data made by `sedge synth` has an oracle", d->dir);
+        st = sg_fail(err, SG_ERR_MISSING,
+                     "%s: no truth.json here: only data made by `sedge synth` has an oracle", d->dir);
         goto done;
     }
     if ((st = sg_json_read(&truth, path, SG_JSON_BYTES_MAX, err)) ||
@@ -154,16 +156,16 @@ sg_status sg_synth_config_read(sg_synth_config *c, const sg_dataset *d, sg_error
         if ((st = sg_json_need_real(&x, options, row->name, path, err)))
             break;
         if (!(x >= row->least && x <= row->most))
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected a number from %g to %g, found %g", path, row->name, row->least,
-                         row->most, x);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected a number from %g to %g, found %g", path,
+                         row->name, row->least, row->most, x);
         else if (row->type == SG_OPTION_int)
             *(sg_field_int *)(void *)field = (int)x;
         else
             *(sg_field_float *)(void *)field = x;
     }
     if (!st && (c->items != d->n_items || c->users != d->n_users))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected %d users and %d items, found %d and %d", path, d->n_users, d->n_items,
-                     c->users, c->items);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected %d users and %d items, found %d and %d", path,
+                     d->n_users, d->n_items, c->users, c->items);
 done:
     json_decref(truth);
     sg_free(path);
@@ -184,7 +186,8 @@ static void join(sums *total, const sums *piece)
         total->wrong = piece->wrong;
 }
 
-sg_status sg_synth_oracle(json_t **out, const sg_dataset *d, const sg_split *split, bool test, sg_pool *pool, sg_error *err)
+sg_status sg_synth_oracle(json_t **out, const sg_dataset *d, const sg_split *split, bool test, sg_pool *pool,
+                          sg_error *err)
 {
     oracle o = {.d = d, .cases = test ? split->test : split->valid, .step = 1};
     const size_t all = test ? split->n_test : split->n_valid;
@@ -195,7 +198,8 @@ sg_status sg_synth_oracle(json_t **out, const sg_dataset *d, const sg_split *spl
     sg_status st;
 
     *out = NULL;
-    if ((st = sg_synth_config_read(&config, d, err)) || (st = sg_world_new(&w, &config, err)) || (st = sg_odds_new(&odds, w, err)))
+    if ((st = sg_synth_config_read(&config, d, err)) || (st = sg_world_new(&w, &config, err)) ||
+        (st = sg_odds_new(&odds, w, err)))
         goto done;
     o.w = w;
     o.odds = odds;
@@ -213,8 +217,9 @@ sg_status sg_synth_oracle(json_t **out, const sg_dataset *d, const sg_split *spl
     if (total.no_memory || (total.wrong < 0 && !(*out = report(&total, all))))
         st = sg_fail_memory(err, "oracle");
     else if (total.wrong >= 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: the events of user %lld are not those that truth.json describes", d->dir,
-                     (long long)total.wrong);
+        st =
+            sg_fail(err, SG_ERR_FORMAT, "%s: the events of user %lld are not those that truth.json describes",
+                    d->dir, (long long)total.wrong);
 done:
     sg_odds_free(odds);
     sg_free(o.scratch);

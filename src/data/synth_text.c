@@ -68,7 +68,8 @@ static void word(sg_buf *out, const sg_world *w, uint64_t what, uint64_t which)
     static const char *const onset[32] = {"b",  "d",  "f",  "g",  "k",  "l",  "m",  "n",  "p",  "r",  "s",
                                           "t",  "v",  "z",  "h",  "j",  "br", "cl", "dr", "fl", "gl", "kr",
                                           "pl", "sh", "st", "th", "tr", "sp", "qu", "w",  "sl", "gr"};
-    static const char *const close[16] = {"", "", "", "", "n", "r", "l", "x", "s", "ra", "na", "lo", "vi", "ro", "ne", "ta"};
+    static const char *const close[16] = {"",  "",   "",   "",   "n",  "r",  "l",  "x",
+                                          "s", "ra", "na", "lo", "vi", "ro", "ne", "ta"};
     uint64_t h = sg_world_random(w, SG_SYNTH_NAME, which, what);
     const size_t begin = out->size;
 

@@ -125,7 +125,8 @@ bool sg_shopper_start(sg_shopper *s, const sg_world *w, uint64_t user)
     for (uint32_t i = 0; i < n; i++)
         s->time[i] /= s->time[n - 1] > 0 ? s->time[n - 1] : 1;
     s->begin = SG_SYNTH_START + (int64_t)(uniform(s) * 0.95 * SG_SYNTH_SPAN);
-    s->end = s->begin + (int64_t)((0.05 + 0.95 * uniform(s)) * (double)(SG_SYNTH_START + SG_SYNTH_SPAN - s->begin));
+    s->end = s->begin +
+             (int64_t)((0.05 + 0.95 * uniform(s)) * (double)(SG_SYNTH_START + SG_SYNTH_SPAN - s->begin));
     s->interest = line_in_category(s, category(s));
     return true;
 }

@@ -45,7 +45,8 @@ static void shape(sg_world *w)
 /* Line l begins at place floor(l n / n_lines). */
 sg_range sg_world_lines(const sg_world *w, uint32_t a, uint32_t b)
 {
-    return (sg_range){(uint32_t)((uint64_t)a * w->n / w->n_lines), (uint32_t)((uint64_t)b * w->n / w->n_lines)};
+    return (sg_range){(uint32_t)((uint64_t)a * w->n / w->n_lines),
+                      (uint32_t)((uint64_t)b * w->n / w->n_lines)};
 }
 
 sg_range sg_world_line(const sg_world *w, uint32_t line)
@@ -80,7 +81,8 @@ uint32_t sg_world_partner(const sg_world *w, uint32_t place)
 static void make_follow(sg_world *w, uint32_t *scratch)
 {
     for (uint32_t c = 0; c < w->n_category; c++) {
-        sg_rng_permutation(scratch, w->n_sub, (uint64_t)w->c.seed, SG_RNG_SYNTH, (uint64_t)SG_SYNTH_FOLLOW << 48 | c);
+        sg_rng_permutation(scratch, w->n_sub, (uint64_t)w->c.seed, SG_RNG_SYNTH,
+                           (uint64_t)SG_SYNTH_FOLLOW << 48 | c);
         for (uint32_t k = 0; k < w->n_sub; k++)
             w->follow[c * w->n_sub + scratch[k]] = c * w->n_sub + scratch[(k + 1) % w->n_sub];
     }
@@ -116,7 +118,8 @@ static void make_mass(sg_world *w, uint32_t *scratch)
         const sg_range r = sg_world_category_range(w, c);
         uint32_t line = sg_world_line_of(w, r.begin), warm = warm_end(w, line);
 
-        sg_rng_permutation(scratch, r.end - r.begin, (uint64_t)w->c.seed, SG_RNG_SYNTH, (uint64_t)SG_SYNTH_RANK << 48 | c);
+        sg_rng_permutation(scratch, r.end - r.begin, (uint64_t)w->c.seed, SG_RNG_SYNTH,
+                           (uint64_t)SG_SYNTH_RANK << 48 | c);
         for (uint32_t p = r.begin; p < r.end; p++) {
             const double power = pow(scratch[p - r.begin] + 1.0, -w->c.skew);
             const double weight = power > WEIGHT_LEAST ? power : WEIGHT_LEAST;
@@ -141,7 +144,8 @@ sg_status sg_world_new(sg_world **out, const sg_synth_config *c, sg_error *err)
     w->c = *c;
     w->n = (uint32_t)c->items;
     shape(w);
-    if (!(w->item = sg_alloc_array(w->n, sizeof *w->item)) || !(w->place = sg_alloc_array(w->n, sizeof *w->place)) ||
+    if (!(w->item = sg_alloc_array(w->n, sizeof *w->item)) ||
+        !(w->place = sg_alloc_array(w->n, sizeof *w->place)) ||
         !(w->mass[0] = sg_alloc_array((size_t)w->n + 1, sizeof(double))) ||
         !(w->mass[1] = sg_alloc_array((size_t)w->n + 1, sizeof(double))) ||
         !(w->category = sg_alloc_array((size_t)w->n_category + 1, sizeof(double))) ||

@@ -15,12 +15,13 @@
 #define SG_SYNTH_VERSION 1 /* counts up when the same options give other data */
 
 /* Shares that are part of the generator's definition (truth.json repeats them). */
-#define SG_SYNTH_LINE 0.6     /* an event of interest: from the line the user is interested in */
-#define SG_SYNTH_SUB 0.3      /* ... from its subcategory; the rest: from its category */
-#define SG_SYNTH_STAY 0.5     /* a moved interest: in the same category for sure; the rest: in any category by popularity */
-#define SG_SYNTH_PARTNER 0.7  /* a chain event: the partner item; the rest: anything from the partner's line */
-#define SG_SYNTH_START 1672531200 /* 2023-01-01 */
-#define SG_SYNTH_SPAN (365 * 86400)
+#define SG_SYNTH_LINE 0.6 /* an event of interest: from the line the user is interested in */
+#define SG_SYNTH_SUB  0.3 /* ... from its subcategory; the rest: from its category */
+#define SG_SYNTH_STAY                                                                                        \
+    0.5 /* a moved interest: in the same category for sure; the rest: in any category by popularity */
+#define SG_SYNTH_PARTNER   0.7 /* a chain event: the partner item; the rest: anything from the partner's line */
+#define SG_SYNTH_START     1672531200 /* 2023-01-01 */
+#define SG_SYNTH_SPAN      (365 * 86400)
 #define SG_SYNTH_COLD_FROM (SG_SYNTH_START + SG_SYNTH_SPAN / 10 * 9) /* cold items are sold from here on */
 enum { SG_SYNTH_EVENTS_LEAST = 5, SG_SYNTH_TRIES = 64 };
 
@@ -37,13 +38,13 @@ typedef enum sg_synth_draw {
 
 typedef struct sg_world {
     sg_synth_config c;
-    uint32_t n;                            /* items */
-    uint32_t n_category, n_sub, n_line;    /* categories, subcategories of each, lines of each subcategory */
-    uint32_t n_lines;                      /* all lines */
-    uint32_t *item, *place;                /* owned (n): number of the item at a place, and back */
-    double *mass[2];                       /* owned (n + 1): popularity before a place; [0] warm items only, [1] all */
-    double *category;                      /* owned (n_category + 1): popularity of categories before one; ends at 1 */
-    uint32_t *follow;                      /* owned (n_category * n_sub): subcategory whose items follow as accessories */
+    uint32_t n;                         /* items */
+    uint32_t n_category, n_sub, n_line; /* categories, subcategories of each, lines of each subcategory */
+    uint32_t n_lines;                   /* all lines */
+    uint32_t *item, *place;             /* owned (n): number of the item at a place, and back */
+    double *mass[2];  /* owned (n + 1): popularity before a place; [0] warm items only, [1] all */
+    double *category; /* owned (n_category + 1): popularity of categories before one; ends at 1 */
+    uint32_t *follow; /* owned (n_category * n_sub): subcategory whose items follow as accessories */
     uint32_t n_warm;
 } sg_world;
 
@@ -116,9 +117,10 @@ typedef struct sg_synth_event {
     int32_t action; /* 0 view, 1 cart, 2 buy */
 } sg_synth_event;
 
-uint32_t sg_shopper_count(const sg_world *w, uint64_t user);            /* events of a user */
-bool sg_shopper_start(sg_shopper *s, const sg_world *w, uint64_t user); /* false: out of memory; s zeroed before the first time */
-int64_t sg_shopper_time(const sg_shopper *s);                           /* of the next event */
+uint32_t sg_shopper_count(const sg_world *w, uint64_t user); /* events of a user */
+bool sg_shopper_start(sg_shopper *s, const sg_world *w,
+                      uint64_t user);         /* false: out of memory; s zeroed before the first time */
+int64_t sg_shopper_time(const sg_shopper *s); /* of the next event */
 sg_synth_event sg_shopper_next(sg_shopper *s);
 bool sg_shopper_seen(const sg_shopper *s, uint32_t place);
 /* How much the shopper likes an item with the interest of now: near to it is better, and every item has its own quality. A rating is this,

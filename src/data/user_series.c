@@ -30,13 +30,14 @@ void sg_user_series_fini(sg_user_series *x)
 /* ---- a file ------------------------------------------------------------------------------------------------ */
 
 typedef struct layout { /* of one file */
-    int user, time;                 /* columns; time -1: none */
-    int32_t *series;                /* owned (n): of each column; -1: none */
+    int user, time;     /* columns; time -1: none */
+    int32_t *series;    /* owned (n): of each column; -1: none */
     size_t n;
     uint64_t rows, without_events;
 } layout;
 
-static sg_status add_fact(sg_user_series *x, int32_t user, int32_t series, int64_t time, sg_bytes text, sg_error *err)
+static sg_status add_fact(sg_user_series *x, int32_t user, int32_t series, int64_t time, sg_bytes text,
+                          sg_error *err)
 {
     const sg_bytes name = sg_vocab_at(x->series, series);
     const int32_t known = sg_vocab_count(x->names);
@@ -52,7 +53,8 @@ static sg_status add_fact(sg_user_series *x, int32_t user, int32_t series, int64
     sg_buf_free(&full);
     if (st)
         return st;
-    if (!sg_grow(&x->fact, &x->cap, x->n + 1, sizeof *x->fact) || !sg_grow(&x->of, &x->cap_of, (size_t)value + 1, sizeof *x->of))
+    if (!sg_grow(&x->fact, &x->cap, x->n + 1, sizeof *x->fact) ||
+        !sg_grow(&x->of, &x->cap_of, (size_t)value + 1, sizeof *x->of))
         return sg_fail_memory(err, "values of users");
     if (value == known)
         x->of[value] = series;
@@ -71,7 +73,8 @@ static sg_status add_row(sg_user_series *x, layout *l, const sg_table *t, sg_err
     if (id.size == 0)
         return sg_input_fail(x->k->in, t->line, err, "expected the id of a user, found an empty column");
     if (l->time >= 0 && !sg_scan_time(t->field[l->time], &time))
-        return sg_input_fail(x->k->in, t->line, err, "expected a time, found %s", sg_quote(room, t->field[l->time]));
+        return sg_input_fail(x->k->in, t->line, err, "expected a time, found %s",
+                             sg_quote(room, t->field[l->time]));
     if (l->time >= 0)
         time = time / 1000000 - (time % 1000000 < 0);
     const int32_t user = sg_vocab_find(x->k->users, id);
@@ -86,7 +89,8 @@ static sg_status add_row(sg_user_series *x, layout *l, const sg_table *t, sg_err
     return st;
 }
 
-static sg_status name_columns(sg_user_series *x, layout *l, const sg_bytes *name, size_t n, const char *path, sg_error *err)
+static sg_status name_columns(sg_user_series *x, layout *l, const sg_bytes *name, size_t n, const char *path,
+                              sg_error *err)
 {
     static const char *const usual_user[] = {"user", "userid", "uid", "id", NULL};
     static const char *const usual_time[] = {"timestamp", "time", "datetime", "date", "since", NULL};
@@ -94,9 +98,11 @@ static sg_status name_columns(sg_user_series *x, layout *l, const sg_bytes *name
     sg_status st = SG_OK;
 
     if (n > COLUMNS_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d columns, found %zu", path, COLUMNS_MAX, n);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d columns, found %zu", path, COLUMNS_MAX,
+                       n);
     if ((l->user = sg_column_usual(usual_user, name, n)) < 0)
-        return sg_fail(err, SG_ERR_USAGE, "%s: cannot tell which column is the user's id; the first column is %s", path,
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: cannot tell which column is the user's id; the first column is %s", path,
                        n ? sg_quote(room, name[0]) : "missing");
     l->time = sg_column_usual(usual_time, name, n);
     l->n = n;
@@ -121,7 +127,8 @@ static sg_status read_rows(sg_user_series *x, layout *l, sg_table *t, bool held,
         held = false;
         if (!st && got)
             st = t->n_fields == l->n ? add_row(x, l, t, err)
-                                     : sg_input_fail(x->k->in, t->line, err, "expected %zu columns, found %zu", l->n, t->n_fields);
+                                     : sg_input_fail(x->k->in, t->line, err,
+                                                     "expected %zu columns, found %zu", l->n, t->n_fields);
         if (st && (st = sg_intake_bad(x->k, st, err)))
             return st;
     }
@@ -169,7 +176,11 @@ static sg_status read_table(sg_user_series *x, layout *l, kind k, sg_error *err)
     sg_status st;
     bool got;
 
-    sg_table_init(&t, x->k->in, k == MOVIELENS_BARS ? '|' : k == MOVIELENS_COLONS ? ':' : k == COMMAS ? ',' : '\t',
+    sg_table_init(&t, x->k->in,
+                  k == MOVIELENS_BARS     ? '|'
+                  : k == MOVIELENS_COLONS ? ':'
+                  : k == COMMAS           ? ','
+                                          : '\t',
                   k == MOVIELENS_COLONS, k == COMMAS);
     for (int i = 0; i < 5; i++)
         name[i] = sg_bytes_of(k == MOVIELENS_BARS ? bars[i] : colons[i]);
@@ -180,7 +191,8 @@ static sg_status read_table(sg_user_series *x, layout *l, kind k, sg_error *err)
         goto done;
     }
     if ((k == RECBOLE && (st = sg_recbole_header(t.field, t.n_fields, x->k->in->path, err))) ||
-        (st = name_columns(x, l, movielens ? name : t.field, movielens ? 5 : t.n_fields, x->k->in->path, err)))
+        (st =
+             name_columns(x, l, movielens ? name : t.field, movielens ? 5 : t.n_fields, x->k->in->path, err)))
         goto done;
     st = read_rows(x, l, &t, movielens, err);
 done:
@@ -194,11 +206,12 @@ static sg_status first_line(sg_bytes *line, sg_input *in, sg_error *err)
     const char *end = NULL;
     sg_status st;
 
-    while (!(end = in->end > in->begin ? memchr(in->data + in->begin, '\n', in->end - in->begin) : NULL) && !in->ended &&
-           in->end - in->begin < LOOK_BYTES)
+    while (!(end = in->end > in->begin ? memchr(in->data + in->begin, '\n', in->end - in->begin) : NULL) &&
+           !in->ended && in->end - in->begin < LOOK_BYTES)
         if ((st = sg_input_more(in, err)))
             return st;
-    *line = (sg_bytes){in->data + in->begin, end ? (size_t)(end - in->data) - in->begin : in->end - in->begin};
+    *line =
+        (sg_bytes){in->data + in->begin, end ? (size_t)(end - in->data) - in->begin : in->end - in->begin};
     return SG_OK;
 }
 
@@ -208,8 +221,8 @@ sg_status sg_user_series_read(sg_user_series *x, uint64_t *rows, uint64_t *witho
     sg_bytes line;
     sg_status st;
 
-    if ((!x->names && (st = sg_vocab_new(&x->names, err))) || (!x->series && (st = sg_vocab_new(&x->series, err))) ||
-        (st = first_line(&line, x->k->in, err)))
+    if ((!x->names && (st = sg_vocab_new(&x->names, err))) ||
+        (!x->series && (st = sg_vocab_new(&x->series, err))) || (st = first_line(&line, x->k->in, err)))
         return st;
     st = read_table(x, &l, kind_of(line), err);
     *rows = l.rows;
@@ -234,8 +247,10 @@ sg_status sg_user_series_file(sg_user_series *x, const char *path, json_t **repo
     if (st)
         return st;
     if (rows == without_events)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: none of its %llu rows is of a user of the events", path, (unsigned long long)rows);
-    *report = json_pack("{s:s, s:I, s:I}", "path", path, "rows", (json_int_t)rows, "without_events", (json_int_t)without_events);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: none of its %llu rows is of a user of the events", path,
+                       (unsigned long long)rows);
+    *report = json_pack("{s:s, s:I, s:I}", "path", path, "rows", (json_int_t)rows, "without_events",
+                        (json_int_t)without_events);
     return *report ? SG_OK : sg_fail_memory(err, path);
 }
 
@@ -245,7 +260,7 @@ static int in_order(const void *a, const void *b)
 {
     const sg_user_fact *x = a, *y = b;
 
-    return x->user != y->user ? (x->user > y->user) - (x->user < y->user)
+    return x->user != y->user   ? (x->user > y->user) - (x->user < y->user)
            : x->time != y->time ? (x->time > y->time) - (x->time < y->time)
                                 : (x->row > y->row) - (x->row < y->row);
 }
@@ -266,7 +281,8 @@ static void renumber(sg_user_series *x, const int32_t *number)
         qsort(x->fact, n, sizeof *x->fact, in_order);
 }
 
-sg_status sg_user_series_end(sg_series *out, sg_user_series *x, const int32_t *number, int32_t n_users, sg_error *err)
+sg_status sg_user_series_end(sg_series *out, sg_user_series *x, const int32_t *number, int32_t n_users,
+                             sg_error *err)
 {
     const size_t n_series = x->series ? (size_t)sg_vocab_count(x->series) : 0;
     int32_t *last = sg_alloc_array(n_series, 2 * sizeof *last), *of_user = last ? last + n_series : NULL;

@@ -10,14 +10,15 @@
 #include <time.h>
 
 typedef struct slot {
-    uint32_t tag; /* low half of the hash: also the place in tables of up to 2^32 slots */
+    uint32_t tag;   /* low half of the hash: also the place in tables of up to 2^32 slots */
     int32_t number; /* -1: free */
 } slot;
 
 struct sg_vocab {
     slot *slots; /* owned: size is a power of two, at least 4/3 of the count */
     size_t size;
-    uint64_t seed; /* drawn anew every time, so that no file can be made to collide; numbers do not depend on it */
+    uint64_t
+        seed; /* drawn anew every time, so that no file can be made to collide; numbers do not depend on it */
     sg_strings strings;
     bool borrowed;
     char *bytes; /* owned unless borrowed; strings.bytes and offsets look at these */
@@ -103,7 +104,8 @@ static sg_vocab *vocab_new(size_t size)
     if (!v)
         return NULL;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    v->seed = sg_rng_mix((uint64_t)(uintptr_t)v ^ sg_rng_mix((uint64_t)t.tv_nsec + (uint64_t)t.tv_sec * 1000000007u));
+    v->seed = sg_rng_mix((uint64_t)(uintptr_t)v ^
+                         sg_rng_mix((uint64_t)t.tv_nsec + (uint64_t)t.tv_sec * 1000000007u));
     if (!resize(v, size)) {
         sg_free(v);
         return NULL;
@@ -116,7 +118,8 @@ sg_status sg_vocab_new(sg_vocab **out, sg_error *err)
     sg_vocab *v = vocab_new(1024);
 
     *out = NULL;
-    if (!v || !sg_grow(&v->offsets, &v->offsets_cap, 1024, sizeof *v->offsets) || !sg_grow(&v->bytes, &v->bytes_cap, 16384, 1)) {
+    if (!v || !sg_grow(&v->offsets, &v->offsets_cap, 1024, sizeof *v->offsets) ||
+        !sg_grow(&v->bytes, &v->bytes_cap, 16384, 1)) {
         sg_vocab_free(v);
         return sg_fail_memory(err, "vocabulary");
     }

@@ -24,11 +24,11 @@ struct sg_dataset_writer {
     char *dir;  /* owned: as given, for messages */
     char *name; /* owned */
     sg_folder folder;
-    sg_dataset_spec spec; /* its strings are copied or borrowed no longer than open */
-    json_t *about;        /* owned: what dataset.json says about the columns */
+    sg_dataset_spec spec;                      /* its strings are copied or borrowed no longer than open */
+    json_t *about;                             /* owned: what dataset.json says about the columns */
     sg_tensors_stream *events, *items, *users; /* owned */
     int item_at, timestamp_at, rating_at, action_at, row_at; /* tensors of events; -1: not kept */
-    strings_out item_id, user_id, *cell; /* cell: owned (n_columns) */
+    strings_out item_id, user_id, *cell;                     /* cell: owned (n_columns) */
     int64_t n_events;
     int32_t n_users, n_items; /* strings put so far */
     int32_t user;             /* of the last event */
@@ -51,12 +51,13 @@ void sg_dataset_writer_abort(sg_dataset_writer *w)
     sg_free(w);
 }
 
-static sg_status open_stream(sg_tensors_stream **out, const sg_dataset_writer *w, const char *name, const sg_tensor_desc *list,
-                             size_t n, sg_error *err)
+static sg_status open_stream(sg_tensors_stream **out, const sg_dataset_writer *w, const char *name,
+                             const sg_tensor_desc *list, size_t n, sg_error *err)
 {
     char *path = sg_path_join(w->folder.tmp, name);
     const sg_meta meta = {"format", "sedge-dataset"};
-    const sg_status st = path ? sg_tensors_stream_open(out, path, list, n, &meta, 1, err) : sg_fail_memory(err, name);
+    const sg_status st =
+        path ? sg_tensors_stream_open(out, path, list, n, &meta, 1, err) : sg_fail_memory(err, name);
 
     sg_free(path);
     return st;
@@ -69,22 +70,26 @@ static sg_status open_events(sg_dataset_writer *w, sg_error *err)
     sg_tensor_desc list[6];
     int k = 0;
 
-    list[k++] = (sg_tensor_desc){.name = "user_offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)s->n_users + 1}};
+    list[k++] = (sg_tensor_desc){
+        .name = "user_offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)s->n_users + 1}};
     list[w->item_at = k++] = (sg_tensor_desc){.name = "item", .dtype = SG_DT_I32, .rank = 1, .dim = {n}};
     w->timestamp_at = w->rating_at = w->action_at = w->row_at = -1;
     if (s->timestamp)
-        list[w->timestamp_at = k++] = (sg_tensor_desc){.name = "timestamp", .dtype = SG_DT_I64, .rank = 1, .dim = {n}};
+        list[w->timestamp_at = k++] =
+            (sg_tensor_desc){.name = "timestamp", .dtype = SG_DT_I64, .rank = 1, .dim = {n}};
     if (s->rating)
-        list[w->rating_at = k++] = (sg_tensor_desc){.name = "rating", .dtype = SG_DT_F32, .rank = 1, .dim = {n}};
+        list[w->rating_at = k++] =
+            (sg_tensor_desc){.name = "rating", .dtype = SG_DT_F32, .rank = 1, .dim = {n}};
     if (s->action)
-        list[w->action_at = k++] = (sg_tensor_desc){.name = "action", .dtype = SG_DT_I32, .rank = 1, .dim = {n}};
+        list[w->action_at = k++] =
+            (sg_tensor_desc){.name = "action", .dtype = SG_DT_I32, .rank = 1, .dim = {n}};
     if (s->row)
         list[w->row_at = k++] = (sg_tensor_desc){.name = "row", .dtype = SG_DT_I64, .rank = 1, .dim = {n}};
     return open_stream(&w->events, w, SG_DATASET_EVENTS, list, (size_t)k, err);
 }
 
-static strings_out describe_strings(sg_tensor_desc *list, size_t *k, const char *offsets, const char *bytes, int32_t n,
-                                    int64_t size)
+static strings_out describe_strings(sg_tensor_desc *list, size_t *k, const char *offsets, const char *bytes,
+                                    int32_t n, int64_t size)
 {
     const strings_out s = {.offsets = *k, .bytes = *k + 1};
 
@@ -120,7 +125,8 @@ static sg_status put_series(sg_dataset_writer *w, size_t at, sg_error *err)
     const size_t n = (size_t)s->n, names = s->names.n;
     sg_status st;
 
-    if ((st = sg_tensors_stream_put(w->users, at, s->offsets, ((size_t)w->spec.n_users + 1) * sizeof *s->offsets, err)) ||
+    if ((st = sg_tensors_stream_put(w->users, at, s->offsets,
+                                    ((size_t)w->spec.n_users + 1) * sizeof *s->offsets, err)) ||
         (st = sg_tensors_stream_put(w->users, at + 1, s->time, n * sizeof *s->time, err)) ||
         (st = sg_tensors_stream_put(w->users, at + 2, s->value, n * sizeof *s->value, err)) ||
         (st = sg_tensors_stream_put(w->users, at + 3, s->of, names * sizeof *s->of, err)))
@@ -131,7 +137,8 @@ static sg_status put_series(sg_dataset_writer *w, size_t at, sg_error *err)
         st = sg_tensors_stream_put(w->users, at + 4, &end, sizeof end, err);
     }
     return st ? st
-              : sg_tensors_stream_put(w->users, at + 5, s->names.bytes + s->names.offsets[0], (size_t)bytes_of(&s->names), err);
+              : sg_tensors_stream_put(w->users, at + 5, s->names.bytes + s->names.offsets[0],
+                                      (size_t)bytes_of(&s->names), err);
 }
 
 static sg_status open_users(sg_dataset_writer *w, sg_error *err)
@@ -144,13 +151,18 @@ static sg_status open_users(sg_dataset_writer *w, sg_error *err)
     w->user_id = describe_strings(list, &k, "id.offsets", "id.bytes", w->spec.n_users, w->spec.user_id_bytes);
     at = k;
     if (s) {
-        list[k++] = (sg_tensor_desc){.name = "series.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)w->spec.n_users + 1}};
-        list[k++] = (sg_tensor_desc){.name = "series.time", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)s->n}};
-        list[k++] = (sg_tensor_desc){.name = "series.value", .dtype = SG_DT_I32, .rank = 1, .dim = {(uint64_t)s->n}};
+        list[k++] = (sg_tensor_desc){
+            .name = "series.offsets", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)w->spec.n_users + 1}};
+        list[k++] =
+            (sg_tensor_desc){.name = "series.time", .dtype = SG_DT_I64, .rank = 1, .dim = {(uint64_t)s->n}};
+        list[k++] =
+            (sg_tensor_desc){.name = "series.value", .dtype = SG_DT_I32, .rank = 1, .dim = {(uint64_t)s->n}};
         list[k++] = (sg_tensor_desc){.name = "series.of", .dtype = SG_DT_I32, .rank = 1, .dim = {s->names.n}};
-        describe_strings(list, &k, "series.name.offsets", "series.name.bytes", (int32_t)s->names.n, bytes_of(&s->names));
+        describe_strings(list, &k, "series.name.offsets", "series.name.bytes", (int32_t)s->names.n,
+                         bytes_of(&s->names));
     }
-    if ((st = open_stream(&w->users, w, SG_DATASET_USERS, list, k, err)) || (st = put_zero(w->users, w->user_id.offsets, err)))
+    if ((st = open_stream(&w->users, w, SG_DATASET_USERS, list, k, err)) ||
+        (st = put_zero(w->users, w->user_id.offsets, err)))
         return st;
     return s ? put_series(w, at, err) : SG_OK;
 }
@@ -220,8 +232,9 @@ static json_t *describe(const sg_dataset_spec *s)
         column[n++] = "action";
     if (s->row)
         column[n++] = "row";
-    json_t *about = json_pack("{s:s, s:i, s:s, s:i, s:i, s:I}", "format", SG_DATASET_FORMAT, "version", SG_DATASET_VERSION, "name",
-                              s->name, "users", (int)s->n_users, "items", (int)s->n_items, "events", (json_int_t)s->n_events);
+    json_t *about = json_pack("{s:s, s:i, s:s, s:i, s:i, s:I}", "format", SG_DATASET_FORMAT, "version",
+                              SG_DATASET_VERSION, "name", s->name, "users", (int)s->n_users, "items",
+                              (int)s->n_items, "events", (json_int_t)s->n_events);
     int failed = !about;
     failed |= json_object_set_new(about, "columns", string_array(column, n));
     failed |= json_object_set_new(about, "text", string_array(s->column, s->n_columns));
@@ -237,7 +250,8 @@ static json_t *describe(const sg_dataset_spec *s)
 static sg_status check_spec(const sg_dataset_spec *s, const char *dir, sg_error *err)
 {
     if (s->n_items < 1 || (!s->collection && (s->n_users < 1 || s->n_events < 1)))
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected at least one user, item and event, found %d, %d, %lld", dir,
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected at least one user, item and event, found %d, %d, %lld", dir,
                        (int)s->n_users, (int)s->n_items, (long long)s->n_events);
     if (!sg_utf8_valid(s->name, strlen(s->name)))
         return sg_fail(err, SG_ERR_USAGE, "%s: the name is not UTF-8", dir);
@@ -253,7 +267,8 @@ static sg_status check_spec(const sg_dataset_spec *s, const char *dir, sg_error 
     return SG_OK;
 }
 
-sg_status sg_dataset_writer_open(sg_dataset_writer **out, const char *dir, const sg_dataset_spec *spec, sg_error *err)
+sg_status sg_dataset_writer_open(sg_dataset_writer **out, const char *dir, const sg_dataset_spec *spec,
+                                 sg_error *err)
 {
     sg_dataset_writer *w = NULL;
     sg_status st;
@@ -261,16 +276,16 @@ sg_status sg_dataset_writer_open(sg_dataset_writer **out, const char *dir, const
     *out = NULL;
     if ((st = check_spec(spec, dir, err)))
         return st;
-    if (!(w = sg_alloc_zero(1, sizeof *w)) || !(w->dir = sg_strdup(dir)) || !(w->name = sg_strdup(spec->name)) ||
-        !(w->about = describe(spec))) {
+    if (!(w = sg_alloc_zero(1, sizeof *w)) || !(w->dir = sg_strdup(dir)) ||
+        !(w->name = sg_strdup(spec->name)) || !(w->about = describe(spec))) {
         st = sg_fail_memory(err, dir);
         goto done;
     }
     w->spec = *spec;
     w->user = -1;
     w->time = INT64_MIN;
-    if ((st = sg_folder_begin(&w->folder, dir, SG_DATASET_JSON, err)) || (st = open_events(w, err)) || (st = open_items(w, err)) ||
-        (st = open_users(w, err)))
+    if ((st = sg_folder_begin(&w->folder, dir, SG_DATASET_JSON, err)) || (st = open_events(w, err)) ||
+        (st = open_items(w, err)) || (st = open_users(w, err)))
         goto done;
     *out = w;
     w = NULL;
@@ -287,12 +302,14 @@ const char *sg_dataset_writer_dir(const sg_dataset_writer *w)
 static sg_status check_event(const sg_dataset_writer *w, const sg_dataset_event *e, sg_error *err)
 {
     if (w->n_events == w->spec.n_events)
-        return sg_fail(err, SG_ERR_USAGE, "%s: more events than the %lld announced", w->dir, (long long)w->spec.n_events);
+        return sg_fail(err, SG_ERR_USAGE, "%s: more events than the %lld announced", w->dir,
+                       (long long)w->spec.n_events);
     if (e->user < 0 || e->user >= w->spec.n_users || e->item < 0 || e->item >= w->spec.n_items)
-        return sg_fail(err, SG_ERR_USAGE, "%s: event %lld: user %d or item %d does not exist", w->dir, (long long)w->n_events,
-                       (int)e->user, (int)e->item);
+        return sg_fail(err, SG_ERR_USAGE, "%s: event %lld: user %d or item %d does not exist", w->dir,
+                       (long long)w->n_events, (int)e->user, (int)e->item);
     if (e->user < w->user || (e->user == w->user && w->spec.timestamp && e->timestamp < w->time))
-        return sg_fail(err, SG_ERR_USAGE, "%s: event %lld: not sorted by user and time", w->dir, (long long)w->n_events);
+        return sg_fail(err, SG_ERR_USAGE, "%s: event %lld: not sorted by user and time", w->dir,
+                       (long long)w->n_events);
     return SG_OK;
 }
 
@@ -350,7 +367,8 @@ sg_status sg_dataset_writer_events(sg_dataset_writer *w, const sg_dataset_event 
     return st;
 }
 
-static sg_status check_text(const sg_dataset_writer *w, const char *kind, int32_t n, sg_bytes text, sg_error *err)
+static sg_status check_text(const sg_dataset_writer *w, const char *kind, int32_t n, sg_bytes text,
+                            sg_error *err)
 {
     if (sg_utf8_valid(text.data, text.size))
         return SG_OK;
@@ -361,7 +379,8 @@ sg_status sg_dataset_writer_user(sg_dataset_writer *w, sg_bytes id, sg_error *er
 {
     sg_status st;
 
-    if ((st = check_text(w, "user", w->n_users, id, err)) || (st = put_string(w->users, &w->user_id, id, err)))
+    if ((st = check_text(w, "user", w->n_users, id, err)) ||
+        (st = put_string(w->users, &w->user_id, id, err)))
         return st;
     w->n_users++;
     return SG_OK;
@@ -371,10 +390,12 @@ sg_status sg_dataset_writer_item(sg_dataset_writer *w, sg_bytes id, const sg_byt
 {
     sg_status st;
 
-    if ((st = check_text(w, "item", w->n_items, id, err)) || (st = put_string(w->items, &w->item_id, id, err)))
+    if ((st = check_text(w, "item", w->n_items, id, err)) ||
+        (st = put_string(w->items, &w->item_id, id, err)))
         return st;
     for (int c = 0; c < w->spec.n_columns; c++)
-        if ((st = check_text(w, "item", w->n_items, cell[c], err)) || (st = put_string(w->items, &w->cell[c], cell[c], err)))
+        if ((st = check_text(w, "item", w->n_items, cell[c], err)) ||
+            (st = put_string(w->items, &w->cell[c], cell[c], err)))
             return st;
     w->n_items++;
     return SG_OK;
@@ -391,7 +412,8 @@ static sg_status commit_stream(sg_tensors_stream **s, sg_error *err)
 /* dataset.json is written last: a folder without it is no dataset. */
 static sg_status write_json(sg_dataset_writer *w, const json_t *provenance, sg_error *err)
 {
-    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS, SG_DATASET_USERS, SG_DATASET_COLLECTION};
+    static const char *const names[] = {SG_DATASET_EVENTS, SG_DATASET_ITEMS, SG_DATASET_USERS,
+                                        SG_DATASET_COLLECTION};
     json_t *files = NULL;
     char *path = sg_path_join(w->folder.tmp, SG_DATASET_JSON);
     char hex[65];
@@ -416,7 +438,8 @@ sg_status sg_dataset_writer_commit(sg_dataset_writer *w, const json_t *provenanc
     sg_status st;
 
     if ((st = put_offsets(w, w->spec.n_users, err)) || (st = commit_stream(&w->events, err)) ||
-        (st = commit_stream(&w->items, err)) || (st = commit_stream(&w->users, err)) || (st = write_json(w, provenance, err)))
+        (st = commit_stream(&w->items, err)) || (st = commit_stream(&w->users, err)) ||
+        (st = write_json(w, provenance, err)))
         goto done;
     st = sg_folder_commit(&w->folder, err);
 done:
@@ -440,7 +463,8 @@ static int64_t decimal_bytes(int32_t n)
 }
 
 sg_status sg_dataset_write(const char *dir, const sg_dataset_spec *spec, const sg_dataset_event *events,
-                           const sg_strings *user_ids, const sg_strings *item_ids, const sg_strings *cells, sg_error *err)
+                           const sg_strings *user_ids, const sg_strings *item_ids, const sg_strings *cells,
+                           sg_error *err)
 {
     sg_dataset_spec s = *spec;
     sg_dataset_writer *w = NULL;
@@ -458,14 +482,16 @@ sg_status sg_dataset_write(const char *dir, const sg_dataset_spec *spec, const s
     s.column_bytes = bytes;
     s.user_id_bytes = user_ids ? bytes_of(user_ids) : decimal_bytes(s.n_users);
     s.item_id_bytes = item_ids ? bytes_of(item_ids) : decimal_bytes(s.n_items);
-    if ((st = sg_dataset_writer_open(&w, dir, &s, err)) || (st = sg_dataset_writer_events(w, events, (size_t)s.n_events, err)))
+    if ((st = sg_dataset_writer_open(&w, dir, &s, err)) ||
+        (st = sg_dataset_writer_events(w, events, (size_t)s.n_events, err)))
         goto done;
     for (int32_t u = 0; !st && u < s.n_users; u++)
         st = sg_dataset_writer_user(w, user_ids ? sg_strings_at(user_ids, (size_t)u) : decimal(text, u), err);
     for (int32_t i = 0; !st && i < s.n_items; i++) {
         for (int c = 0; c < s.n_columns; c++)
             cell[c] = sg_strings_at(&cells[c], (size_t)i);
-        st = sg_dataset_writer_item(w, item_ids ? sg_strings_at(item_ids, (size_t)i) : decimal(text, i), cell, err);
+        st = sg_dataset_writer_item(w, item_ids ? sg_strings_at(item_ids, (size_t)i) : decimal(text, i), cell,
+                                    err);
     }
     if (!st) {
         st = sg_dataset_writer_commit(w, NULL, err);

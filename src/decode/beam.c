@@ -102,11 +102,13 @@ static const float *drop_dead(const search *s, const sg_denied *d, const sg_pref
 }
 
 /* The logits of the children of p, each moved by what it loses of the prior of p; in scratch. */
-static const float *add_prior(const search *s, size_t user, const sg_prefix *p, const float *x, float *scratch)
+static const float *add_prior(const search *s, size_t user, const sg_prefix *p, const float *x,
+                              float *scratch)
 {
     const float *const *node = s->spec->prior->node;
     const float up = node[s->level][user * (size_t)sg_catalogue_nodes(s->c, s->level) + (size_t)p->node];
-    const float *down = node[s->level + 1] + user * (size_t)sg_catalogue_nodes(s->c, s->level + 1) + p->kids.first;
+    const float *down =
+        node[s->level + 1] + user * (size_t)sg_catalogue_nodes(s->c, s->level + 1) + p->kids.first;
 
     for (int32_t i = 0; i < p->kids.n; i++)
         scratch[i] = x[i] + (down[i] - up);
@@ -338,7 +340,8 @@ static void start_users(void *ctx, size_t piece, size_t begin, size_t end, int t
 static float score_of(const search *s, const sg_prefix *leaf)
 {
     return s->spec->cold && s->spec->cold_length > 0
-               ? sg_score_by_length(leaf->score, sg_catalogue_item(s->c, leaf->node), s->c, s->spec->cold_length)
+               ? sg_score_by_length(leaf->score, sg_catalogue_item(s->c, leaf->node), s->c,
+                                    s->spec->cold_length)
                : leaf->score;
 }
 
@@ -359,7 +362,8 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
         if (s->done[u] || (s->again && live < k)) /* fewer: only where the model contradicts itself */
             continue;
         for (size_t i = 0; i < n; i++)
-            w->key[i] = sg_key(s->spec->temperature ? (float)leaf[i].gumbel : score_of(s, &leaf[i]), (uint32_t)i);
+            w->key[i] =
+                sg_key(s->spec->temperature ? (float)leaf[i].gumbel : score_of(s, &leaf[i]), (uint32_t)i);
         n = sg_key_keep(w->key, n, k, w->spare, &least);
         sg_key_sort(w->key, n);
         s->least[u] = n == k ? sg_key_score(w->key[k - 1]) : INFINITY;
@@ -368,7 +372,8 @@ static void finish_users(void *ctx, size_t piece, size_t begin, size_t end, int 
             int32_t *seen = (int32_t *)(void *)w->key;
 
             for (size_t i = 0; i < n; i++)
-                found[i] = (sg_found){leaf[sg_key_number(w->key[i])].node, score_of(s, &leaf[sg_key_number(w->key[i])])};
+                found[i] = (sg_found){leaf[sg_key_number(w->key[i])].node,
+                                      score_of(s, &leaf[sg_key_number(w->key[i])])};
             n = (size_t)sg_cold_mix(item, score, s->c, s->spec, &s->allowed, &s->denied[u], found, (int)n,
                                     seen);
         } else {
@@ -425,16 +430,20 @@ static sg_status check_spec(const sg_catalogue *c, int batch, const sg_beam_spec
                            "beam search: level %d: expected a temperature above 0, found %g", l + 1,
                            (double)spec->temperature[l]);
     if (spec->groups > 1 && (spec->complete > 0 || spec->temperature || spec->cold))
-        return sg_fail(err, SG_ERR_USAGE, "beam search: groups cannot be completed, drawn or mixed with unseen items");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "beam search: groups cannot be completed, drawn or mixed with unseen items");
     for (int l = 0; spec->groups > 1 && l < sg_catalogue_levels(c); l++)
         if (!(spec->diversity[l] >= 0) || !isfinite(spec->diversity[l]))
-            return sg_fail(err, SG_ERR_USAGE, "beam search: level %d: expected a diversity of at least 0, found %g", l + 1,
+            return sg_fail(err, SG_ERR_USAGE,
+                           "beam search: level %d: expected a diversity of at least 0, found %g", l + 1,
                            (double)spec->diversity[l]);
     if (spec->complete > 0 && (spec->temperature || (spec->cold && spec->cold_length > 0)))
-        return sg_fail(err, SG_ERR_USAGE,
-                       "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
     if (spec->prior && (spec->groups > 1 || spec->temperature || spec->cold))
-        return sg_fail(err, SG_ERR_USAGE, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     if (spec->cold && (!(spec->cold_share >= 0 && spec->cold_share <= 1) || spec->cold_prefix < 0 ||
                        spec->cold_prefix >= sg_catalogue_levels(c)))
         return sg_fail(err, SG_ERR_USAGE,
@@ -501,8 +510,8 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     s->workers = sg_arena_take_array(arena, (size_t)threads, sizeof *s->workers);
     for (int i = 0; i < 2; i++)
         s->prefix[i] = sg_arena_take_array(arena, rows, sizeof *s->prefix[i]);
-    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->least || !s->offsets || !s->parent || !s->code ||
-        !s->logits || !s->workers || !s->prefix[0] || !s->prefix[1])
+    if (!s->live || !s->bad || !s->done || !s->floor || !s->missed || !s->least || !s->offsets ||
+        !s->parent || !s->code || !s->logits || !s->workers || !s->prefix[0] || !s->prefix[1])
         return sg_fail_memory(err, "beam search");
     for (int i = 0; i < threads; i++) {
         worker *w = &s->workers[i];

@@ -84,7 +84,8 @@ int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_bea
         for (int32_t leaf = first; leaf < last && l.quota > 0 && l.n < l.k; leaf++) {
             const int32_t other = sg_catalogue_item(c, leaf);
 
-            if (!spec->cold[other] || !may_return(c, a, d, leaf) || was_found(found, sure, leaf) || is_listed(&l, other))
+            if (!spec->cold[other] || !may_return(c, a, d, leaf) || was_found(found, sure, leaf) ||
+                is_listed(&l, other))
                 continue;
             append(&l, other, found[i].score);
             l.quota--;

@@ -27,15 +27,15 @@ typedef struct beam {
 
 enum { OPEN, DEAD, TAKEN };
 
-typedef struct worker {    /* (cap): candidates, in order of node */
+typedef struct worker { /* (cap): candidates, in order of node */
     uint64_t *key, *spare;
-    int32_t *from;         /* beam of each */
-    float *value;          /* its plain score */
-    uint8_t *state;        /* OPEN, DEAD: nothing below it may be returned, or TAKEN by a group */
-    uint32_t *begin;       /* (most) first candidate of each beam */
-    float *away;           /* (most) what the codes of each beam count less */
-    int32_t *times;        /* (levels, size) beams of earlier groups that have a code */
-    float *x;              /* (size) */
+    int32_t *from;   /* beam of each */
+    float *value;    /* its plain score */
+    uint8_t *state;  /* OPEN, DEAD: nothing below it may be returned, or TAKEN by a group */
+    uint32_t *begin; /* (most) first candidate of each beam */
+    float *away;     /* (most) what the codes of each beam count less */
+    int32_t *times;  /* (levels, size) beams of earlier groups that have a code */
+    float *x;        /* (size) */
 } worker;
 
 typedef struct search {
@@ -46,9 +46,10 @@ typedef struct search {
     sg_allowed allowed;
     sg_denied *denied; /* (batch) */
     int32_t *denied_node;
-    beam *now, *next;     /* (batch, most), in order of node */
-    int32_t *path[2];     /* (batch, most, levels) codes of those; -1: after the end of an ID, which was no choice */
-    int32_t *live;        /* (batch) how many they are */
+    beam *now, *next; /* (batch, most), in order of node */
+    int32_t
+        *path[2];  /* (batch, most, levels) codes of those; -1: after the end of an ID, which was no choice */
+    int32_t *live; /* (batch) how many they are */
     bool *bad;
     int32_t *offsets, *parent, *code;
     float *logits;
@@ -92,8 +93,8 @@ static bool gather(const search *s, size_t user, worker *w, uint32_t *n)
         const bool ended = sg_catalogue_ended(s->c, s->level, p->code);
         sg_legal legal = {.x = &(float){0}};
 
-        if (!ended && !sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld, sg_catalogue_size(s->c, s->level), &p->kids,
-                                    s->spec->renormalise, w->x))
+        if (!ended && !sg_legal_row(&legal, s->logits + (size_t)p->row * (size_t)s->ld,
+                                    sg_catalogue_size(s->c, s->level), &p->kids, s->spec->renormalise, w->x))
             return false;
         const float shift = (float)((double)p->score - (double)legal.lse);
         w->begin[i] = *n;
@@ -112,7 +113,9 @@ static int32_t code_of(const search *s, size_t user, const worker *w, uint32_t c
     const int32_t i = w->from[candidate];
     const beam *p = s->now + user * s->most + i;
 
-    return sg_catalogue_ended(s->c, s->level, p->code) ? -1 : sg_child_code(&p->kids, (int32_t)(candidate - w->begin[i]));
+    return sg_catalogue_ended(s->c, s->level, p->code)
+               ? -1
+               : sg_child_code(&p->kids, (int32_t)(candidate - w->begin[i]));
 }
 
 static float weigh(const search *s, const worker *w, int level, int32_t code)
@@ -135,7 +138,8 @@ static size_t choose(const search *s, size_t user, worker *w, uint32_t n, size_t
     }
     for (uint32_t j = 0; j < n; j++)
         if (w->state[j] == OPEN)
-            w->key[keys++] = sg_key(w->value[j] - w->away[w->from[j]] - weigh(s, w, s->level, code_of(s, user, w, j)), j);
+            w->key[keys++] =
+                sg_key(w->value[j] - w->away[w->from[j]] - weigh(s, w, s->level, code_of(s, user, w, j)), j);
     keys = sg_key_keep(w->key, keys, width, w->spare, &least);
     for (size_t i = 0; i < keys; i++)
         w->state[sg_key_number(w->key[i])] = TAKEN;
@@ -166,7 +170,10 @@ static void adopt(search *s, size_t user, const worker *w, uint32_t n)
 
         if (w->state[j] != TAKEN)
             continue;
-        next[live] = (beam){.node = p->kids.first + kid, .parent = p->row, .code = sg_child_code(&p->kids, kid), .score = w->value[j]};
+        next[live] = (beam){.node = p->kids.first + kid,
+                            .parent = p->row,
+                            .code = sg_child_code(&p->kids, kid),
+                            .score = w->value[j]};
         if (s->level + 1 < s->levels)
             next[live].kids = sg_catalogue_children(s->c, s->level + 1, next[live].node);
         memcpy(path, path_of(s, s->level, user, w->from[j]), (size_t)s->level * sizeof *path);
@@ -179,7 +186,8 @@ static void adopt(search *s, size_t user, const worker *w, uint32_t n)
 /* One level of one user. */
 static bool advance_user(search *s, size_t user, worker *w)
 {
-    const size_t total = s->level + 1 < s->levels ? s->most : (size_t)s->spec->k, groups = (size_t)s->spec->groups;
+    const size_t total = s->level + 1 < s->levels ? s->most : (size_t)s->spec->k,
+                 groups = (size_t)s->spec->groups;
     size_t taken = 0;
     uint32_t n;
 
@@ -202,8 +210,13 @@ static void advance_users(void *ctx, size_t piece, size_t begin, size_t end, int
 
 static sg_status ask(search *s, sg_beam_step *step, void *ctx, sg_error *err)
 {
-    sg_beam_rows rows = {.level = s->level, .batch = s->batch, .offsets = s->offsets, .parent = s->parent, .code = s->code,
-                         .logits = s->logits, .ld = s->ld};
+    sg_beam_rows rows = {.level = s->level,
+                         .batch = s->batch,
+                         .offsets = s->offsets,
+                         .parent = s->parent,
+                         .code = s->code,
+                         .logits = s->logits,
+                         .ld = s->ld};
 
     for (int u = 0; u < s->batch; u++) {
         beam *p = s->now + (size_t)u * s->most;
@@ -245,17 +258,20 @@ static sg_status take_memory(search *s, sg_pool *pool, sg_arena *arena, sg_error
     bool ok;
 
     for (int l = 0; l < s->levels; l++) {
-        const size_t size = (size_t)sg_catalogue_size(s->c, l), nodes = (size_t)sg_catalogue_nodes(s->c, l + 1);
+        const size_t size = (size_t)sg_catalogue_size(s->c, l),
+                     nodes = (size_t)sg_catalogue_nodes(s->c, l + 1);
 
         s->size = size > s->size ? size : s->size;
         s->cap = nodes > s->cap ? nodes : s->cap;
     }
     for (size_t u = 0; offsets && u < batch; u++)
-        longest = (size_t)(offsets[u + 1] - offsets[u]) > longest ? (size_t)(offsets[u + 1] - offsets[u]) : longest;
+        longest =
+            (size_t)(offsets[u + 1] - offsets[u]) > longest ? (size_t)(offsets[u + 1] - offsets[u]) : longest;
     s->ld = (int)((s->size + 15) & ~(size_t)15);
     if (!sg_mul(&rows, batch, s->most) || rows > INT32_MAX || !sg_mul(&cells, rows, (size_t)s->ld) ||
         !sg_mul(&paths, rows, levels))
-        return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once", s->batch, s->most);
+        return sg_fail(err, SG_ERR_USAGE, "beam search: %d users times %zu prefixes are too many at once",
+                       s->batch, s->most);
     s->cap = s->cap < s->most * s->size ? s->cap : s->most * s->size; /* cells did not overflow */
     s->cap = s->cap > longest ? s->cap : longest;
     ok = (s->denied = sg_arena_take_zero(arena, batch, sizeof *s->denied)) &&
@@ -305,15 +321,23 @@ static void start_user(search *s, size_t user)
     s->live[user] = 1;
 }
 
-sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
-                            sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err)
+sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch,
+                            const sg_beam_spec *spec, sg_beam_step *step, void *ctx, sg_pool *pool,
+                            sg_arena *arena, sg_error *err)
 {
-    const size_t beams = (size_t)(spec->beam > spec->k ? spec->beam : spec->k), items = (size_t)sg_catalogue_nodes(c, sg_catalogue_levels(c));
-    search s = {.c = c, .spec = spec, .levels = sg_catalogue_levels(c), .batch = batch, .most = beams < items ? beams : items,
-                .item = item, .score = score};
+    const size_t beams = (size_t)(spec->beam > spec->k ? spec->beam : spec->k),
+                 items = (size_t)sg_catalogue_nodes(c, sg_catalogue_levels(c));
+    search s = {.c = c,
+                .spec = spec,
+                .levels = sg_catalogue_levels(c),
+                .batch = batch,
+                .most = beams < items ? beams : items,
+                .item = item,
+                .score = score};
     sg_status st;
 
-    if ((st = take_memory(&s, pool, arena, err)) || (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
+    if ((st = take_memory(&s, pool, arena, err)) ||
+        (st = sg_allowed_init(&s.allowed, c, spec->allow, pool, arena, err)))
         return st;
     for (int u = 0; u < batch; u++)
         start_user(&s, (size_t)u);
@@ -325,7 +349,8 @@ sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, 
         sg_parallel_for(pool, (size_t)batch, 1, advance_users, &s);
         for (int u = 0; u < batch; u++)
             if (s.bad[u])
-                return sg_fail(err, SG_ERR_NUMERIC, "decoding: logits of level %d are not finite (history %d of the batch)",
+                return sg_fail(err, SG_ERR_NUMERIC,
+                               "decoding: logits of level %d are not finite (history %d of the batch)",
                                s.level + 1, u);
         s.now = s.next;
         s.next = swap;

@@ -32,7 +32,8 @@ static void rank_block(int32_t *item, float *score, int n, int k, const sg_catal
     }
 }
 
-void sg_rank_by_length(int32_t *item, float *score, int n, int k, int block, const sg_catalogue *c, float power)
+void sg_rank_by_length(int32_t *item, float *score, int n, int k, int block, const sg_catalogue *c,
+                       float power)
 {
     for (int first = 0; first < k; first += block) {
         const int here = n - first < block ? n - first : block, want = k - first < here ? k - first : here;

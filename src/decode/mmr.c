@@ -27,7 +27,8 @@ static void move_up(int32_t *item, float *score, float *near, int at, int place)
     near[place] = close;
 }
 
-void sg_mmr(int32_t *item, float *score, float *near, int n, int k, const int32_t *codes, int levels, float apart)
+void sg_mmr(int32_t *item, float *score, float *near, int n, int k, const int32_t *codes, int levels,
+            float apart)
 {
     float best, range;
 
@@ -52,7 +53,8 @@ void sg_mmr(int32_t *item, float *score, float *near, int n, int k, const int32_
         }
         move_up(item, score, near, next, place);
         for (int i = place + 1; i < n; i++) {
-            const float a = alike(codes + (size_t)item[place] * (size_t)levels, codes + (size_t)item[i] * (size_t)levels, levels);
+            const float a = alike(codes + (size_t)item[place] * (size_t)levels,
+                                  codes + (size_t)item[i] * (size_t)levels, levels);
 
             near[i] = a > near[i] ? a : near[i];
         }

@@ -12,6 +12,7 @@
 /* Brings the k items that are taken to the front of item and score (n), in the order they are taken; the others follow in theirs.
  * Best first on entry; item -1 (with what follows it) counts as not there. codes: (items, levels). apart: 0 .. 1; 0 changes nothing.
  * near: (n) scratch. */
-void sg_mmr(int32_t *item, float *score, float *near, int n, int k, const int32_t *codes, int levels, float apart);
+void sg_mmr(int32_t *item, float *score, float *near, int n, int k, const int32_t *codes, int levels,
+            float apart);
 
 #endif

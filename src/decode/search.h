@@ -17,10 +17,10 @@ typedef struct sg_prefix { /* a live prefix of one user */
     double lse_hot, highest;    /* sampling: normaliser of the children; their largest perturbed value */
 } sg_prefix;
 
-typedef struct sg_picks { /* best children of one user so far */
+typedef struct sg_picks {  /* best children of one user so far */
     uint64_t *key, *spare; /* (cap) */
     size_t n, cap, keep;
-    float floor;           /* scores below it cannot get in any more; -inf: fewer than `keep` are held */
+    float floor; /* scores below it cannot get in any more; -inf: fewer than `keep` are held */
 } sg_picks;
 void sg_picks_trim(sg_picks *p); /* down to the best `keep` */
 
@@ -40,18 +40,19 @@ typedef struct sg_found { /* an item reached */
 
 /* Sampling. Puts the children of p that are alive (x: logits, NaN where dead) into picks by their perturbed value. h: scratch, as
  * long as x. */
-void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double *h, double temperature, uint64_t seed, uint64_t draw,
-                      int level);
+void sg_draw_children(sg_prefix *p, sg_picks *picks, const float *x, double *h, double temperature,
+                      uint64_t seed, uint64_t draw, int level);
 /* phi and gumbel of the child (node of level + 1, logit x) of p, into child. */
-void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double temperature, uint64_t seed, uint64_t draw, int level,
-                   int32_t node);
+void sg_draw_child(sg_prefix *child, const sg_prefix *p, float x, double temperature, uint64_t seed,
+                   uint64_t draw, int level, int32_t node);
 
 /* Cold start: from the items found (n, best first) to the list, at most k; k whenever n >= k. seen (n) is scratch. */
-int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec, const sg_allowed *a,
-                const sg_denied *d, const sg_found *found, int n, int32_t *seen);
+int sg_cold_mix(int32_t *item, float *score, const sg_catalogue *c, const sg_beam_spec *spec,
+                const sg_allowed *a, const sg_denied *d, const sg_found *found, int n, int32_t *seen);
 
 /* spec->groups > 1, some diversity above 0, checked; the same promises as sg_beam_search. */
-sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch, const sg_beam_spec *spec,
-                            sg_beam_step *step, void *ctx, sg_pool *pool, sg_arena *arena, sg_error *err);
+sg_status sg_diverse_search(int32_t *item, float *score, const sg_catalogue *c, int batch,
+                            const sg_beam_spec *spec, sg_beam_step *step, void *ctx, sg_pool *pool,
+                            sg_arena *arena, sg_error *err);
 
 #endif

@@ -75,7 +75,8 @@ sg_status sg_stack_open(sg_stack *s, sg_graph *g, const sg_stack_spec *spec, sg_
     return sg_graph_status(g, err);
 }
 
-static int32_t place_of(const sg_stack *s, int token, int row) /* token: of the search, then those written before it */
+static int32_t place_of(const sg_stack *s, int token,
+                        int row) /* token: of the search, then those written before it */
 {
     return token * s->cap + row;
 }
@@ -88,14 +89,16 @@ static int32_t *take_paths(sg_stack *s, const sg_beam_rows *rows)
 
     for (int u = 0; packed && u < rows->batch; u++)
         for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++) {
-            int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels, *out = packed + (size_t)r * (size_t)len;
+            int32_t *path = s->path[level & 1] + (size_t)r * (size_t)levels,
+                    *out = packed + (size_t)r * (size_t)len;
 
             if (level)
                 memcpy(path, s->path[(level - 1) & 1] + (size_t)rows->parent[r] * (size_t)levels,
                        (size_t)level * sizeof *path);
             path[level] = place_of(s, level, r);
             if (s->n_written)
-                memcpy(out, s->trail[0] + (size_t)u * (size_t)s->spec.written, (size_t)s->n_written * sizeof *out);
+                memcpy(out, s->trail[0] + (size_t)u * (size_t)s->spec.written,
+                       (size_t)s->n_written * sizeof *out);
             memcpy(out + s->n_written, path, (size_t)(level + 1) * sizeof *out);
         }
     return packed;
@@ -135,8 +138,8 @@ static void attend_own(void *ctx, size_t piece, size_t begin, size_t end, int th
 }
 
 typedef struct block_rows { /* rows that go through the blocks together */
-    const int32_t *path; /* (n, len) */
-    const float *bias;   /* (heads, len) or NULL */
+    const int32_t *path;    /* (n, len) */
+    const float *bias;      /* (heads, len) or NULL */
     int len;
     int32_t place; /* of the first row's own keys */
 } block_rows;
@@ -160,8 +163,9 @@ static sg_tensor *self_part(sg_stack *s, int layer, sg_tensor *x, const block_ro
                    b->self.kb ? b->self.kb->value : NULL, s->k + last, inner);
     sg_gemm_linear(pool, sg_graph_precision(g), q->dim[0], normed->data, dim, b->self.v,
                    b->self.vb ? b->self.vb->value : NULL, s->v + last, inner);
-    sg_parallel_for(pool, (size_t)q->dim[0], ROWS, attend_own,
-                    &(own_work){s, out->data, q->data, s->k + at, s->v + at, rows->bias, rows->path, rows->len});
+    sg_parallel_for(
+        pool, (size_t)q->dim[0], ROWS, attend_own,
+        &(own_work){s, out->data, q->data, s->k + at, s->v + at, rows->bias, rows->path, rows->len});
     return sg_plus(g, x, sg_linear(g, out, b->self.o, b->self.ob));
 }
 
@@ -225,8 +229,8 @@ void sg_stack_starts(sg_stack *s, const int32_t *first, const int32_t *from)
     int32_t *next = s->trail[1];
 
     for (int i = 0; from && i < first[s->batch]; i++)
-        memcpy(next + (size_t)i * (size_t)s->spec.written, s->trail[0] + (size_t)from[i] * (size_t)s->spec.written,
-               (size_t)s->n_written * sizeof *next);
+        memcpy(next + (size_t)i * (size_t)s->spec.written,
+               s->trail[0] + (size_t)from[i] * (size_t)s->spec.written, (size_t)s->n_written * sizeof *next);
     s->trail[1] = s->trail[0];
     s->trail[0] = next;
     s->first = first;
@@ -242,8 +246,8 @@ bool sg_stack_write(sg_stack *s, sg_tensor *x)
     int32_t *path = sg_scratch(g, (size_t)n * (size_t)what.len, sizeof *path);
 
     if (s->n_written == s->spec.written || n > s->cap) {
-        sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d starts of %d tokens, %d of %d asked", s->cap, s->spec.written, n,
-                      s->n_written + 1);
+        sg_graph_fail(g, SG_ERR_USAGE, "decoder holds %d starts of %d tokens, %d of %d asked", s->cap,
+                      s->spec.written, n, s->n_written + 1);
         return false;
     }
     what.bias = own_bias(s, what.len);

@@ -14,7 +14,8 @@ typedef struct sg_stack_spec {
     sg_param *bias_self, *bias_cross; /* T5 relative bias (buckets, heads), or NULL */
     int bias_max_distance;
     int written; /* tokens that may stand before the first code of a search, see sg_stack_write; 0: none */
-    sg_kept *const *kept; /* (layers, batch) of the memory: what open is given is added to it; NULL: the memory is all there is */
+    sg_kept *const *
+        kept; /* (layers, batch) of the memory: what open is given is added to it; NULL: the memory is all there is */
 } sg_stack_spec;
 
 typedef struct sg_stack {
@@ -27,9 +28,10 @@ typedef struct sg_stack {
     float *k, *v;                   /* (layers, (levels + written) * cap, inner) */
     int32_t *path[2]; /* (cap, levels) where k and v of each prefix's codes lie; of this level and the one
                          before */
-    int n_written;       /* tokens that every start of a search has written */
-    const int32_t *first; /* (batch + 1) starts of sequence i are first[i] .. first[i + 1] - 1; NULL: one each */
-    int32_t *trail[2];   /* (cap, written) where k and v of what each start wrote lie; spare: trail[1] */
+    int n_written;    /* tokens that every start of a search has written */
+    const int32_t
+        *first;        /* (batch + 1) starts of sequence i are first[i] .. first[i + 1] - 1; NULL: one each */
+    int32_t *trail[2]; /* (cap, written) where k and v of what each start wrote lie; spare: trail[1] */
 } sg_stack;
 
 /* Everything lies in the graph's arena: the stack is gone with its next begin. memory (tokens, dim): sequence i has

@@ -74,8 +74,8 @@ static double entropy(double p)
     return p > 0 && p < 1 ? -p * log(p) - (1 - p) * log(1 - p) : 0;
 }
 
-sg_status sg_metrics_answers(sg_answer_values *out, const float *p, const uint8_t *y, const int32_t *user, size_t n,
-                             sg_error *err)
+sg_status sg_metrics_answers(sg_answer_values *out, const float *p, const uint8_t *y, const int32_t *user,
+                             size_t n, sg_error *err)
 {
     static const double LEAST = 1e-7; /* f32 knows no probability nearer to 1 */
     answer *a = sg_alloc_array(n, sizeof *a);
@@ -153,8 +153,8 @@ static sg_status ask_case(answers *a, sg_session *s, const sg_dataset *d, const 
     return st;
 }
 
-static sg_status ask_all(answers *a, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec, sg_pool *pool,
-                         const sg_progress *progress, sg_error *err)
+static sg_status ask_all(answers *a, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
+                         sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     sg_session *s = NULL;
     sg_ranks r = {0};
@@ -165,10 +165,11 @@ static sg_status ask_all(answers *a, const sg_model *m, const sg_train_data *t, 
         goto done;
     for (size_t i = 0; !st && i < r.n; i++)
         if (!(st = ask_case(a, s, t->data, r.cases[i], err)))
-            st = sg_progress_tick(progress,
-                                  &(sg_progress_event){
-                                      .stage = "rank", .unit = "users", .done = (double)i + 1, .total = (double)r.n},
-                                  err);
+            st = sg_progress_tick(
+                progress,
+                &(sg_progress_event){
+                    .stage = "rank", .unit = "users", .done = (double)i + 1, .total = (double)r.n},
+                err);
 done:
     sg_session_free(s);
     sg_ranks_free(&r);
@@ -178,10 +179,10 @@ done:
 /* What the events say that answer one task. */
 typedef struct task_labels {
     size_t n;
-    float *p;       /* owned (n): of the model */
-    float *floor;   /* owned (n): of the item's share of yes in training; NULL: not asked */
-    uint8_t *y;     /* owned (n) */
-    int32_t *user;  /* owned (n) */
+    float *p;      /* owned (n): of the model */
+    float *floor;  /* owned (n): of the item's share of yes in training; NULL: not asked */
+    uint8_t *y;    /* owned (n) */
+    int32_t *user; /* owned (n) */
 } task_labels;
 
 static void labels_free(task_labels *l)
@@ -233,12 +234,13 @@ static sg_status put_values(json_t *out, const sg_answer_values *v, sg_error *er
 }
 
 /* Of the answers about items with fewer than FEW events in training, or none at all: how a model does where it has seen little. */
-static sg_status put_rare(json_t *out, const answers *a, const task_labels *l, const sg_model *m, const sg_train_data *t, int task,
-                          sg_error *err)
+static sg_status put_rare(json_t *out, const answers *a, const task_labels *l, const sg_model *m,
+                          const sg_train_data *t, int task, sg_error *err)
 {
     const sg_dataset *d = t->data;
     int64_t *times = sg_alloc_zero((size_t)d->n_items + 1, sizeof *times);
-    task_labels rare = {.p = sg_alloc_array(l->n, sizeof *rare.p), .y = sg_alloc_array(l->n, 1),
+    task_labels rare = {.p = sg_alloc_array(l->n, sizeof *rare.p),
+                        .y = sg_alloc_array(l->n, 1),
                         .user = sg_alloc_array(l->n, sizeof *rare.user)};
     sg_answer_values v;
     json_t *part;
@@ -266,11 +268,12 @@ static sg_status put_rare(json_t *out, const answers *a, const task_labels *l, c
 }
 
 /* The floor: how often an item was answered with yes in training, as if ten more answers had been like all. */
-static sg_status add_floor(task_labels *l, const answers *a, const sg_model *m, const sg_train_data *t, int task,
-                           sg_error *err)
+static sg_status add_floor(task_labels *l, const answers *a, const sg_model *m, const sg_train_data *t,
+                           int task, sg_error *err)
 {
     const sg_dataset *d = t->data;
-    double *yes = sg_alloc_zero((size_t)d->n_items + 1, sizeof *yes), *all = sg_alloc_zero((size_t)d->n_items + 1, sizeof *all);
+    double *yes = sg_alloc_zero((size_t)d->n_items + 1, sizeof *yes),
+           *all = sg_alloc_zero((size_t)d->n_items + 1, sizeof *all);
     const size_t total = (size_t)d->n_items;
     size_t n = 0;
 
@@ -301,8 +304,8 @@ static sg_status add_floor(task_labels *l, const answers *a, const sg_model *m, 
     return SG_OK;
 }
 
-static sg_status put_task(json_t *out, const answers *a, const sg_model *m, const sg_train_data *t, int task, bool floors,
-                          sg_error *err)
+static sg_status put_task(json_t *out, const answers *a, const sg_model *m, const sg_train_data *t, int task,
+                          bool floors, sg_error *err)
 {
     json_t *one, *floor;
     sg_answer_values v;
@@ -313,8 +316,9 @@ static sg_status put_task(json_t *out, const answers *a, const sg_model *m, cons
     if (st || l.n == 0)
         goto done;
     m->class->task_name(m, t->data, task, name, sizeof name);
-    if ((st = sg_metrics_answers(&v, l.p, l.y, l.user, l.n, err)) || (st = sg_receipt_object(&one, out, name, err)) ||
-        (st = put_values(one, &v, err)) || (st = put_rare(one, a, &l, m, t, task, err)) || !floors)
+    if ((st = sg_metrics_answers(&v, l.p, l.y, l.user, l.n, err)) ||
+        (st = sg_receipt_object(&one, out, name, err)) || (st = put_values(one, &v, err)) ||
+        (st = put_rare(one, a, &l, m, t, task, err)) || !floors)
         goto done;
     if (!(st = add_floor(&l, a, m, t, task, err)) &&
         !(st = sg_metrics_answers(&v, l.floor, l.y, l.user, l.n, err)) &&
@@ -343,8 +347,8 @@ sg_status sg_answers_json(json_t **out, const sg_model *m, const sg_train_data *
     return st;
 }
 
-sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
-                          sg_pool *pool, sg_error *err)
+sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_train_data *t,
+                          const sg_eval_spec *spec, sg_pool *pool, sg_error *err)
 {
     answers a;
     int n = 0;

@@ -222,7 +222,8 @@ static sg_status put_receipt(json_t *out, const job *j, sg_error *err)
         (st = sg_receipt_put(r, "cases", json_integer((json_int_t)j->ranks.n), err)) ||
         (st = sg_receipt_put(r, "targets", json_integer((json_int_t)j->ranks.n_target), err)) ||
         (e->cold && (st = sg_receipt_text(r, "cases_of", "targets without a training event", err))) ||
-        (st = sg_receipt_text(r, "candidates", e->candidates_cold ? "items without a training event" : "all items", err)) ||
+        (st = sg_receipt_text(r, "candidates",
+                              e->candidates_cold ? "items without a training event" : "all items", err)) ||
         (st = sg_receipt_put(r, "items", json_integer(d->n_items), err)) ||
         (st = sg_receipt_text(r, "ranked_by", j->ranks.ranked_by, err)) ||
         (st = sg_receipt_put(r, "list_length", json_integer(e->k[e->n_k - 1]), err)) ||
@@ -250,7 +251,8 @@ static sg_status fill_defaults(job *j, const sg_eval_spec *spec, sg_error *err)
     if (spec->free)
         return sg_fail(err, SG_ERR_USAGE, "free: expected queries for documents, found histories");
     if (spec->exact && !j->model->class->score)
-        return sg_fail(err, SG_ERR_USAGE, "exact: %s searches, it has no scores of all items", j->model->class->name);
+        return sg_fail(err, SG_ERR_USAGE, "exact: %s searches, it has no scores of all items",
+                       j->model->class->name);
     if (!spec->k || spec->n_k < 1) {
         j->spec.k = k_default;
         j->spec.n_k = N_K_DEFAULT;

@@ -26,12 +26,13 @@ typedef struct sg_eval_spec {
     int64_t users_max; /* 0: all; else a pseudo-random subset of the cases, the same for a given seed */
     int beam;          /* generative models; 0: their default */
     bool plain;        /* they do not search again where the beam may have missed an item */
-    bool free;         /* retrieval: codes are written without the prefix tree; what is no document leaves its place empty */
-    int batch;         /* 0: a good one; changes no number */
-    bool cold;         /* only cases of which no target has a training event */
+    bool
+        free; /* retrieval: codes are written without the prefix tree; what is no document leaves its place empty */
+    int batch;            /* 0: a good one; changes no number */
+    bool cold;            /* only cases of which no target has a training event */
     bool candidates_cold; /* only items without a training event are candidates */
-    bool exact;        /* rank by score even where the model makes lists and can do both */
-    bool floors;       /* also evaluate pop, markov1, itemknn on the same cases (kept in DATA/floors.json) */
+    bool exact;           /* rank by score even where the model makes lists and can do both */
+    bool floors; /* also evaluate pop, markov1, itemknn on the same cases (kept in DATA/floors.json) */
     bool unfiltered, filtered; /* which of the two; both false means both */
     const char *run_path;      /* TREC files, or NULL; the run is filtered when that was asked for */
     const char *qrels_path;
@@ -49,8 +50,8 @@ sg_status sg_eval_select(double value[2], const sg_model *m, const sg_train_data
 const char *const *sg_eval_select_names(const sg_model *m); /* (2) "ndcg@10", "recall@10" */
 /* The test cases of t->split in short, into `out`: "metrics" with pop and markov1 beside them in "floors", or "ranking" of models that
  * rank candidates, with the item's rate; floors learn from the training events of the split. main: as sg_eval_select gives. */
-sg_status sg_eval_window(json_t *out, double main[2], const sg_model *m, const sg_train_data *t, int64_t users_max, uint64_t seed,
-                         sg_pool *pool, sg_error *err);
+sg_status sg_eval_window(json_t *out, double main[2], const sg_model *m, const sg_train_data *t,
+                         int64_t users_max, uint64_t seed, sg_pool *pool, sg_error *err);
 /* Paired comparison of two per-user files: difference of means, bootstrap interval, two-sided p (paired
  * bootstrap, and randomisation test), for recall and NDCG at 5, 10 and 20. */
 sg_status sg_eval_compare(json_t **out, const char *path_a, const char *path_b, int resamples, uint64_t seed,
@@ -78,15 +79,15 @@ sg_metric_values sg_metrics_list(const int32_t *list, int n, const int32_t *rele
 /* Probabilities against what happened. NaN where there is nothing to divide by. */
 typedef struct sg_answer_values {
     int64_t n, positives;
-    double log_loss;    /* mean of -log of the probability given to what happened, probabilities cut at 1e-7 */
-    double ne;          /* that over the entropy of the mean label: 1 is always saying the base rate */
-    double auc;         /* a positive above a negative, ties half */
-    double gauc;        /* AUC inside each user who has both, weighted by the user's answers */
+    double log_loss; /* mean of -log of the probability given to what happened, probabilities cut at 1e-7 */
+    double ne;       /* that over the entropy of the mean label: 1 is always saying the base rate */
+    double auc;      /* a positive above a negative, ties half */
+    double gauc;     /* AUC inside each user who has both, weighted by the user's answers */
     double calibration; /* sum of probabilities over positives */
 } sg_answer_values;
 /* p, y (0 or 1), user (n). */
-sg_status sg_metrics_answers(sg_answer_values *out, const float *p, const uint8_t *y, const int32_t *user, size_t n,
-                             sg_error *err);
+sg_status sg_metrics_answers(sg_answer_values *out, const float *p, const uint8_t *y, const int32_t *user,
+                             size_t n, sg_error *err);
 
 /* What all lists together show. */
 typedef struct sg_exposure {

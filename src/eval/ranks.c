@@ -84,7 +84,8 @@ sg_status sg_ranks_choose(sg_ranks *r, const sg_train_data *t, const sg_eval_spe
         n = keep_cold(r->cases, n, t->data, cold);
         sg_free(cold);
         if (n == 0)
-            return sg_fail(err, SG_ERR_USAGE, "%s split: expected cases whose targets have no training event, found none",
+            return sg_fail(err, SG_ERR_USAGE,
+                           "%s split: expected cases whose targets have no training event, found none",
                            spec->test ? "test" : "valid");
     }
     r->n = spec->users_max > 0 && (uint64_t)spec->users_max < n ? (size_t)spec->users_max : n;

@@ -65,8 +65,8 @@ sg_status sg_floors(json_t **out, const sg_train_data *t, const sg_eval_spec *sp
 sg_status sg_answers_json(json_t **out, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
                           sg_pool *pool, const sg_progress *progress, sg_error *err);
 /* Means over the tasks that have both answers; NaN: none has. */
-sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_train_data *t, const sg_eval_spec *spec,
-                          sg_pool *pool, sg_error *err);
+sg_status sg_answers_mean(double *auc, double *ne, const sg_model *m, const sg_train_data *t,
+                          const sg_eval_spec *spec, sg_pool *pool, sg_error *err);
 /* {"recall@1": ..., ...} from ranks. */
 sg_status sg_metrics_json(json_t **out, const sg_ranks *r, int filter, const int *k, int n_k, sg_error *err);
 

@@ -198,7 +198,8 @@ sg_status sg_eval_retrieval(json_t **out, const sg_model *m, const char *path, c
     if (!result)
         return sg_fail_memory(err, "result");
     if (spec->exact || spec->cold || spec->candidates_cold)
-        st = sg_fail(err, SG_ERR_USAGE, "exact, cold, candidates: expected histories, found queries for documents");
+        st = sg_fail(err, SG_ERR_USAGE,
+                     "exact, cold, candidates: expected histories, found queries for documents");
     else if (path && spec->free)
         st = sg_fail(err, SG_ERR_USAGE, "free: expected a model that writes IDs, found lists");
     else if (sg_collection_asked(t->collection, split) == 0)

@@ -4,7 +4,7 @@
 
 #include "eval/ranks.h"
 
-void sg_trec_put_id(sg_buf *b, sg_bytes id); /* white space and '%' as %20, %25 */
+void sg_trec_put_id(sg_buf *b, sg_bytes id);      /* white space and '%' as %20, %25 */
 sg_bytes sg_trec_id(sg_bytes word, sg_buf *room); /* and back; borrowed from word or room */
 
 typedef struct sg_trec sg_trec;

@@ -9,13 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NESTED_MAX = 8, KEY_MAX = 65535, NAME_MAX_BYTES = 1024, NAME_SHOWN = 200,
-       COUNT_MAX = 1 << 16 /* key-values, and tensors: files of the largest models have some thousands */, NAMES_MAX = 8 << 20 };
+enum {
+    NESTED_MAX = 8,
+    KEY_MAX = 65535,
+    NAME_MAX_BYTES = 1024,
+    NAME_SHOWN = 200,
+    COUNT_MAX = 1 << 16 /* key-values, and tensors: files of the largest models have some thousands */,
+    NAMES_MAX = 8 << 20
+};
 
 struct sg_gguf {
-    char *name; /* owned */
-    sg_map map; /* of a file opened here */
-    sg_buf block; /* keys and names, each with its 0 byte */
+    char *name;             /* owned */
+    sg_map map;             /* of a file opened here */
+    sg_buf block;           /* keys and names, each with its 0 byte */
     sg_gguf_value *value;   /* owned, by key */
     sg_gguf_tensor *tensor; /* owned, by name */
     size_t n_values, n_tensors;
@@ -102,7 +108,8 @@ static bool skip(cursor *c, uint64_t kind, uint64_t count, int depth)
         if (kind == SG_GGUF_STRING) {
             if (!take_string(c, &s))
                 return false;
-        } else if (kind != SG_GGUF_ARRAY || depth == NESTED_MAX || !take(c, &inner, 4) || !take(c, &n, 8) || !skip(c, inner, n, depth + 1)) {
+        } else if (kind != SG_GGUF_ARRAY || depth == NESTED_MAX || !take(c, &inner, 4) || !take(c, &n, 8) ||
+                   !skip(c, inner, n, depth + 1)) {
             return false;
         }
     }
@@ -114,7 +121,8 @@ static sg_status keep_name(sg_gguf *g, sg_bytes s, const char *what, sg_error *e
     if (!s.size || memchr(s.data, 0, s.size) || !sg_utf8_valid(s.data, s.size))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected %s in UTF-8", g->name, what);
     if (g->block.size + s.size >= NAMES_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected keys and names of at most %d bytes", g->name, NAMES_MAX);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected keys and names of at most %d bytes", g->name,
+                       NAMES_MAX);
     sg_buf_add(&g->block, s.data, s.size);
     sg_buf_putc(&g->block, 0);
     return g->block.failed ? sg_fail_memory(err, g->name) : SG_OK;
@@ -127,7 +135,8 @@ static sg_status read_value(sg_gguf *g, sg_gguf_value *v, cursor *c, sg_error *e
     sg_status st;
 
     if (!take_string(c, &key) || key.size > KEY_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: key-value %zu: the key is cut short or too long", g->name, g->n_values);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: key-value %zu: the key is cut short or too long", g->name,
+                       g->n_values);
     if ((st = keep_name(g, key, "a key", err)))
         return st;
     if (!take(c, &kind, 4) || kind > SG_GGUF_F64)
@@ -170,7 +179,8 @@ static int name_of(const void *name, const void *t)
 
 const char *sg_gguf_kind_name(sg_gguf_kind kind)
 {
-    static const char *const names[] = {"u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
+    static const char *const names[] = {"u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
+                                        "bool", "string", "array", "u64", "i64", "f64"};
 
     return names[kind];
 }
@@ -265,13 +275,14 @@ static const struct {
     const char *name;
     unsigned short values, bytes; /* of a block; 0: only the name is known */
 } types[] = {
-    [0] = {"F32", 1, 4},     [1] = {"F16", 1, 2},      [2] = {"Q4_0", 32, 18},   [3] = {"Q4_1", 32, 20},   [6] = {"Q5_0", 32, 22},
-    [7] = {"Q5_1", 32, 24},  [8] = {"Q8_0", 32, 34},   [9] = {"Q8_1", 0, 0},     [10] = {"Q2_K", 0, 0},    [11] = {"Q3_K", 0, 0},
-    [12] = {"Q4_K", 256, 144}, [13] = {"Q5_K", 256, 176}, [14] = {"Q6_K", 256, 210}, [15] = {"Q8_K", 0, 0}, [16] = {"IQ2_XXS", 0, 0},
-    [17] = {"IQ2_XS", 0, 0}, [18] = {"IQ3_XXS", 0, 0}, [19] = {"IQ1_S", 0, 0},   [20] = {"IQ4_NL", 0, 0},  [21] = {"IQ3_S", 0, 0},
-    [22] = {"IQ2_S", 0, 0},  [23] = {"IQ4_XS", 0, 0},  [24] = {"I8", 0, 0},      [25] = {"I16", 0, 0},     [26] = {"I32", 0, 0},
-    [27] = {"I64", 0, 0},    [28] = {"F64", 0, 0},     [29] = {"IQ1_M", 0, 0},   [30] = {"BF16", 1, 2},    [34] = {"TQ1_0", 0, 0},
-    [35] = {"TQ2_0", 0, 0},  [39] = {"MXFP4", 0, 0},
+    [0] = {"F32", 1, 4},       [1] = {"F16", 1, 2},     [2] = {"Q4_0", 32, 18},    [3] = {"Q4_1", 32, 20},
+    [6] = {"Q5_0", 32, 22},    [7] = {"Q5_1", 32, 24},  [8] = {"Q8_0", 32, 34},    [9] = {"Q8_1", 0, 0},
+    [10] = {"Q2_K", 0, 0},     [11] = {"Q3_K", 0, 0},   [12] = {"Q4_K", 256, 144}, [13] = {"Q5_K", 256, 176},
+    [14] = {"Q6_K", 256, 210}, [15] = {"Q8_K", 0, 0},   [16] = {"IQ2_XXS", 0, 0},  [17] = {"IQ2_XS", 0, 0},
+    [18] = {"IQ3_XXS", 0, 0},  [19] = {"IQ1_S", 0, 0},  [20] = {"IQ4_NL", 0, 0},   [21] = {"IQ3_S", 0, 0},
+    [22] = {"IQ2_S", 0, 0},    [23] = {"IQ4_XS", 0, 0}, [24] = {"I8", 0, 0},       [25] = {"I16", 0, 0},
+    [26] = {"I32", 0, 0},      [27] = {"I64", 0, 0},    [28] = {"F64", 0, 0},      [29] = {"IQ1_M", 0, 0},
+    [30] = {"BF16", 1, 2},     [34] = {"TQ1_0", 0, 0},  [35] = {"TQ2_0", 0, 0},    [39] = {"MXFP4", 0, 0},
 };
 
 enum { N_TYPES = sizeof types / sizeof *types };
@@ -293,28 +304,35 @@ static sg_status read_tensor(sg_gguf *g, sg_gguf_tensor *t, uint64_t *offset, cu
     sg_status st;
 
     if (!take_string(c, &name) || name.size > NAME_MAX_BYTES)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor %zu: the name is cut short or too long", g->name, g->n_tensors);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor %zu: the name is cut short or too long", g->name,
+                       g->n_tensors);
     if ((st = keep_name(g, name, "a tensor's name", err)))
         return st;
     const char *shown = g->block.data + g->block.size - name.size - 1;
     if (!take(c, &rank, 4) || rank > SG_GGUF_RANK_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected at most %d dimensions", g->name, NAME_SHOWN, shown, SG_GGUF_RANK_MAX);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected at most %d dimensions", g->name,
+                       NAME_SHOWN, shown, SG_GGUF_RANK_MAX);
     t->rank = (int)rank;
     t->count = 1;
     for (int i = 0; i < t->rank; i++)
-        if (!take(c, &t->dim[i], 8) || t->dim[i] > SIZE_MAX || !sg_mul(&t->count, t->count, (size_t)t->dim[i]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': the shape is cut short or too large", g->name, NAME_SHOWN, shown);
+        if (!take(c, &t->dim[i], 8) || t->dim[i] > SIZE_MAX ||
+            !sg_mul(&t->count, t->count, (size_t)t->dim[i]))
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': the shape is cut short or too large",
+                           g->name, NAME_SHOWN, shown);
     if (!take(c, &type, 4) || !take(c, offset, 8))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': type and place are cut short", g->name, NAME_SHOWN, shown);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': type and place are cut short", g->name,
+                       NAME_SHOWN, shown);
     t->type = type < N_TYPES ? (int)type : -1;
     const size_t block = sg_gguf_block(t->type);
     if (!block)
         return SG_OK;
     if (t->rank ? t->dim[0] % block : block > 1)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected rows of a multiple of %zu values for %s", g->name, NAME_SHOWN, shown,
-                       block, types[t->type].name);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: tensor '%.*s': expected rows of a multiple of %zu values for %s", g->name,
+                       NAME_SHOWN, shown, block, types[t->type].name);
     if (!sg_mul(&t->bytes, t->count / block, types[t->type].bytes))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': the shape is too large", g->name, NAME_SHOWN, shown);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': the shape is too large", g->name, NAME_SHOWN,
+                       shown);
     return SG_OK;
 }
 
@@ -334,15 +352,17 @@ static sg_status read_header(header *h, const sg_gguf *g, cursor *c, sg_error *e
     if (version == 0x02000000 || version == 0x03000000)
         return sg_fail(err, SG_ERR_FORMAT, "%s: big-endian GGUF files are not supported", g->name);
     if (version != 2 && version != 3)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected GGUF version 2 or 3, found %u", g->name, (unsigned)version);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected GGUF version 2 or 3, found %u", g->name,
+                       (unsigned)version);
     if (!take(c, &h->n_tensors, 8) || !take(c, &h->n_values, 8))
         return sg_fail(err, SG_ERR_FORMAT, "%s: the header is cut short", g->name);
     /* the least a key-value or a tensor takes, so that counts cannot ask for memory the file does not stand for */
     if (h->n_values > left(c) / 13 || h->n_tensors > left(c) / 24)
         return sg_fail(err, SG_ERR_FORMAT, "%s: the header counts more than the file can hold", g->name);
     if (h->n_values > COUNT_MAX || h->n_tensors > COUNT_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d key-values and tensors, found %" PRIu64 " and %" PRIu64, g->name, COUNT_MAX,
-                       h->n_values, h->n_tensors);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected at most %d key-values and tensors, found %" PRIu64 " and %" PRIu64,
+                       g->name, COUNT_MAX, h->n_values, h->n_tensors);
     return SG_OK;
 }
 
@@ -381,26 +401,31 @@ static void set_names(sg_gguf *g)
         g->tensor[i].name = at;
 }
 
-static sg_status place_data(sg_gguf *g, const uint64_t *offset, sg_bytes file, const char *infos_end, sg_error *err)
+static sg_status place_data(sg_gguf *g, const uint64_t *offset, sg_bytes file, const char *infos_end,
+                            sg_error *err)
 {
     const double wanted = sg_gguf_number_or(g, "general.alignment", 32);
     size_t start = (size_t)(infos_end - file.data);
 
     if (!(wanted >= 8 && wanted <= 1 << 20 && (uint64_t)wanted % 8 == 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an alignment that is a multiple of 8, found %g", g->name, wanted);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an alignment that is a multiple of 8, found %g",
+                       g->name, wanted);
     const size_t alignment = (size_t)wanted;
     start = (start + alignment - 1) / alignment * alignment;
     for (size_t i = 0; i < g->n_tensors; i++) {
         sg_gguf_tensor *t = &g->tensor[i];
 
         if (offset[i] % alignment)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected a place that is a multiple of %zu", g->name, NAME_SHOWN, t->name,
-                           alignment);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%.*s': expected a place that is a multiple of %zu", g->name,
+                           NAME_SHOWN, t->name, alignment);
         if (!sg_gguf_block(t->type))
             continue;
-        if (start > file.size ? t->bytes > 0 : offset[i] > file.size - start || t->bytes > file.size - start - offset[i])
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': its %zu bytes reach past the end of the file", g->name, NAME_SHOWN,
-                           t->name, t->bytes);
+        if (start > file.size ? t->bytes > 0
+                              : offset[i] > file.size - start || t->bytes > file.size - start - offset[i])
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%.*s': its %zu bytes reach past the end of the file", g->name,
+                           NAME_SHOWN, t->name, t->bytes);
         t->data = start > file.size ? file.data : file.data + start + offset[i];
     }
     return SG_OK;
@@ -410,7 +435,8 @@ static sg_status check_twins(const sg_gguf *g, sg_error *err)
 {
     for (size_t i = 1; i < g->n_tensors; i++)
         if (strcmp(g->tensor[i - 1].name, g->tensor[i].name) == 0)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s' occurs twice", g->name, NAME_SHOWN, g->tensor[i].name);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s' occurs twice", g->name, NAME_SHOWN,
+                           g->tensor[i].name);
     return SG_OK;
 }
 
@@ -431,7 +457,8 @@ static sg_status parse(sg_gguf *g, sg_bytes file, sg_error *err)
     qsort(g->value, g->n_values, sizeof *g->value, by_key);
     for (size_t i = 1; i < g->n_values && !st; i++)
         if (strcmp(g->value[i - 1].key, g->value[i].key) == 0)
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: key '%.*s' occurs twice", g->name, NAME_SHOWN, g->value[i].key);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: key '%.*s' occurs twice", g->name, NAME_SHOWN,
+                         g->value[i].key);
     if (st || (st = place_data(g, offset, file, c.p, err)))
         goto done;
     qsort(g->tensor, g->n_tensors, sizeof *g->tensor, by_name);

@@ -247,8 +247,9 @@ static const struct {
     void (*split)(parts, const byte *);
     int bits, block;
 } forms[] = {
-    [2] = {split_q4_0, 4, 32},  [3] = {split_q4_1, 4, 32},  [6] = {split_q5_0, 8, 32},  [7] = {split_q5_1, 8, 32},
-    [8] = {split_q8_0, 8, 32},  [12] = {split_q4_k, 4, 32}, [13] = {split_q5_k, 8, 32}, [14] = {split_q6_k, 8, 16},
+    [2] = {split_q4_0, 4, 32},  [3] = {split_q4_1, 4, 32},  [6] = {split_q5_0, 8, 32},
+    [7] = {split_q5_1, 8, 32},  [8] = {split_q8_0, 8, 32},  [12] = {split_q4_k, 4, 32},
+    [13] = {split_q5_k, 8, 32}, [14] = {split_q6_k, 8, 16},
 };
 
 bool sg_gguf_split_form(int *bits, int *block, int type)
@@ -262,23 +263,25 @@ bool sg_gguf_split_form(int *bits, int *block, int type)
 
 /* ---- a range of a tensor -------------------------------------------------------------------------------------------------- */
 /* The bytes of values first .. first + n, and of each block. */
-static sg_status range(const byte **p, size_t *each, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n, sg_error *err)
+static sg_status range(const byte **p, size_t *each, const sg_gguf *g, const sg_gguf_tensor *t, size_t first,
+                       size_t n, sg_error *err)
 {
     const size_t block = sg_gguf_block(t->type);
 
     if (!block)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': type %s is not supported", sg_gguf_name(g), t->name,
-                       sg_gguf_type_name(t->type));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': type %s is not supported", sg_gguf_name(g),
+                       t->name, sg_gguf_type_name(t->type));
     if (first % block || n % block || first > t->count || n > t->count - first)
-        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%.200s': expected whole blocks of %zu of its %zu values", sg_gguf_name(g), t->name,
-                       block, t->count);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: tensor '%.200s': expected whole blocks of %zu of its %zu values", sg_gguf_name(g),
+                       t->name, block, t->count);
     *each = t->count ? t->bytes / (t->count / block) : 0;
     *p = (const byte *)t->data + first / block * *each;
     return SG_OK;
 }
 
-sg_status sg_gguf_split(uint16_t *q, float *scale, float *least, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n,
-                        sg_error *err)
+sg_status sg_gguf_split(uint16_t *q, float *scale, float *least, const sg_gguf *g, const sg_gguf_tensor *t,
+                        size_t first, size_t n, sg_error *err)
 {
     const size_t block = sg_gguf_block(t->type);
     const byte *p = NULL;
@@ -289,17 +292,18 @@ sg_status sg_gguf_split(uint16_t *q, float *scale, float *least, const sg_gguf *
     if (st)
         return st;
     if (!sg_gguf_split_form(&bits, &part, t->type))
-        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%.200s': type %s has no blocks", sg_gguf_name(g), t->name,
-                       sg_gguf_type_name(t->type));
+        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%.200s': type %s has no blocks", sg_gguf_name(g),
+                       t->name, sg_gguf_type_name(t->type));
     for (size_t i = 0; i < n; i += block, p += each)
         forms[t->type].split((parts){q + i, scale + i / (size_t)part, least + i / (size_t)part}, p);
     return SG_OK;
 }
 
-sg_status sg_gguf_decode(float *out, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n, sg_error *err)
+sg_status sg_gguf_decode(float *out, const sg_gguf *g, const sg_gguf_tensor *t, size_t first, size_t n,
+                         sg_error *err)
 {
     static void (*const decode[])(float *, const byte *) = {
-        [0] = f32,   [1] = f16,   [2] = q4_0,  [3] = q4_1,  [6] = q5_0,  [7] = q5_1,
+        [0] = f32,  [1] = f16,   [2] = q4_0,  [3] = q4_1,  [6] = q5_0,  [7] = q5_1,
         [8] = q8_0, [12] = q4_k, [13] = q5_k, [14] = q6_k, [30] = bf16,
     };
     const size_t block = sg_gguf_block(t->type);

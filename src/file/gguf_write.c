@@ -22,8 +22,8 @@ struct sg_gguf_out {
     tensor *list; /* owned */
     size_t n, cap;
     bool failed;
-    sg_writer *file;    /* owned, from begin to commit */
-    size_t now, given;  /* tensor at hand, numbers of it so far */
+    sg_writer *file;     /* owned, from begin to commit */
+    size_t now, given;   /* tensor at hand, numbers of it so far */
     unsigned char *room; /* owned: bytes of PIECE numbers */
 };
 
@@ -210,7 +210,8 @@ sg_status sg_gguf_out_begin(sg_gguf_out *o, const char *path, sg_error *err)
     little(&head, o->n_values, 8);
     if (o->failed || o->values.failed || o->infos.failed || head.failed)
         st = sg_fail_memory(err, path);
-    else if (!(st = sg_writer_open(&o->file, path, err)) && !(st = sg_writer_put(o->file, head.data, head.size, err)) &&
+    else if (!(st = sg_writer_open(&o->file, path, err)) &&
+             !(st = sg_writer_put(o->file, head.data, head.size, err)) &&
              (!o->values.size || !(st = sg_writer_put(o->file, o->values.data, o->values.size, err))) &&
              (!o->infos.size || !(st = sg_writer_put(o->file, o->infos.data, o->infos.size, err))) &&
              !(st = pad(o, head.size + o->values.size + o->infos.size, err)))
@@ -270,7 +271,8 @@ static void encode(unsigned char *to, int type, const float *x, size_t n)
             half_to(to + 2 * i, sg_f32_to_f16(x[i]));
             break;
         case SG_GGUF_BF16_TYPE: /* to nearest, ties to even; a NaN keeps a bit */
-            half_to(to + 2 * i, (uint16_t)(x[i] != x[i] ? bits >> 16 | 64 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16));
+            half_to(to + 2 * i,
+                    (uint16_t)(x[i] != x[i] ? bits >> 16 | 64 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16));
             break;
         default:
             half_to(to + 4 * i, (uint16_t)bits);

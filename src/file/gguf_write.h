@@ -8,7 +8,13 @@
 #include "file/gguf.h"
 
 /* ggml's numbers of the types that can be written */
-enum { SG_GGUF_F32_TYPE = 0, SG_GGUF_F16_TYPE = 1, SG_GGUF_Q4_0_TYPE = 2, SG_GGUF_Q8_0_TYPE = 8, SG_GGUF_BF16_TYPE = 30 };
+enum {
+    SG_GGUF_F32_TYPE = 0,
+    SG_GGUF_F16_TYPE = 1,
+    SG_GGUF_Q4_0_TYPE = 2,
+    SG_GGUF_Q8_0_TYPE = 8,
+    SG_GGUF_BF16_TYPE = 30
+};
 
 typedef struct sg_gguf_out sg_gguf_out;
 sg_status sg_gguf_out_new(sg_gguf_out **out, sg_error *err);

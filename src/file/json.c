@@ -35,7 +35,11 @@ size_t sg_json_weight(sg_bytes text)
         const char c = text.data[i];
         const size_t begin = i++;
 
-        weight += c == '{' ? WEIGHT_OBJECT : c == '[' ? WEIGHT_ARRAY : c == ',' ? WEIGHT_PLACE : c == ':' ? WEIGHT_MEMBER : 0;
+        weight += c == '{'   ? WEIGHT_OBJECT
+                  : c == '[' ? WEIGHT_ARRAY
+                  : c == ',' ? WEIGHT_PLACE
+                  : c == ':' ? WEIGHT_MEMBER
+                             : 0;
         if (c == '"') {
             i = string_end(text, i);
             weight += WEIGHT_STRING + (i - begin);
@@ -54,8 +58,10 @@ sg_status sg_json_parse_light(json_t **out, sg_bytes text, size_t weight_max, co
 
     *out = NULL;
     if (weight > weight_max)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected JSON that takes at most %zu MiB of memory, found %zu bytes that may take %zu MiB", name,
-                       weight_max >> 20, text.size, weight >> 20);
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: expected JSON that takes at most %zu MiB of memory, found %zu bytes that may take %zu MiB",
+            name, weight_max >> 20, text.size, weight >> 20);
     return sg_json_parse(out, text, name, err);
 }
 
@@ -87,7 +93,8 @@ static void put_reals(sg_buf *out, sg_bytes text)
             i = string_end(text, i);
             continue;
         }
-        while (i < text.size && memchr("+-.eE0123456789", text.data[i - 1], 15) && memchr("+-.eE0123456789", text.data[i], 15))
+        while (i < text.size && memchr("+-.eE0123456789", text.data[i - 1], 15) &&
+               memchr("+-.eE0123456789", text.data[i], 15))
             i++;
         if (!is_too_big(text.data + begin, i - begin))
             continue;
@@ -122,7 +129,8 @@ sg_status sg_json_parse_by(json_t **out, sg_bytes text, size_t flags, const char
         return SG_OK;
     if (json_error_code(&e) == json_error_out_of_memory || !*e.text) /* jansson often says nothing then */
         return sg_fail_memory(err, name);
-    return sg_fail(err, SG_ERR_FORMAT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1, e.column > 0 ? e.column : 1, e.text);
+    return sg_fail(err, SG_ERR_FORMAT, "%s:%d:%d: %s", name, e.line > 0 ? e.line : 1,
+                   e.column > 0 ? e.column : 1, e.text);
 }
 
 sg_status sg_json_parse(json_t **out, sg_bytes text, const char *name, sg_error *err)
@@ -137,7 +145,8 @@ sg_status sg_json_read(json_t **out, const char *path, size_t bytes_max, sg_erro
 
     *out = NULL;
     if (!(st = sg_file_read_any(&text, path, bytes_max, err)))
-        st = sg_json_parse_light(out, (sg_bytes){text.data, text.size}, bytes_max <= SG_JSON_SMALL ? SG_JSON_WEIGHT_SMALL : SIZE_MAX, path, err);
+        st = sg_json_parse_light(out, (sg_bytes){text.data, text.size},
+                                 bytes_max <= SG_JSON_SMALL ? SG_JSON_WEIGHT_SMALL : SIZE_MAX, path, err);
     sg_buf_free(&text);
     return st;
 }
@@ -153,7 +162,8 @@ sg_status sg_json_line(json_t **out, char where[SG_JSON_WHERE], sg_reader *r, sg
         if ((st = sg_reader_line(r, &line, &size, err)) || !line)
             return st;
     } while (size == 0);
-    snprintf(where, SG_JSON_WHERE, "%.500s:%llu", sg_reader_path(r), (unsigned long long)sg_reader_line_number(r));
+    snprintf(where, SG_JSON_WHERE, "%.500s:%llu", sg_reader_path(r),
+             (unsigned long long)sg_reader_line_number(r));
     return sg_json_parse(out, (sg_bytes){line, size}, where, err);
 }
 
@@ -210,9 +220,7 @@ static bool all_plain(const json_t *array)
     const json_t *item;
     size_t i;
 
-    json_array_foreach(array, i, item)
-        if (json_is_object(item) || json_is_array(item))
-            return false;
+    json_array_foreach(array, i, item) if (json_is_object(item) || json_is_array(item)) return false;
     return true;
 }
 
@@ -245,7 +253,8 @@ static void print(sg_buf *b, const json_t *v, int depth)
         const bool lines = depth >= 0 && !all_plain(v);
 
         sg_buf_putc(b, '[');
-        json_array_foreach(v, i, member) {
+        json_array_foreach(v, i, member)
+        {
             if (i)
                 sg_buf_puts(b, lines ? "," : ", ");
             if (lines)
@@ -261,7 +270,8 @@ static void print(sg_buf *b, const json_t *v, int depth)
         bool first = true;
 
         sg_buf_putc(b, '{');
-        for (void *it = json_object_iter((json_t *)(uintptr_t)v); it; it = json_object_iter_next((json_t *)(uintptr_t)v, it)) {
+        for (void *it = json_object_iter((json_t *)(uintptr_t)v); it;
+             it = json_object_iter_next((json_t *)(uintptr_t)v, it)) {
             key = json_object_iter_key(it);
             if (!first)
                 sg_buf_puts(b, depth < 0 ? ", " : ",");
@@ -320,14 +330,17 @@ const char *sg_json_describe(const json_t *v, char text[64])
     return text;
 }
 
-static sg_status fail_member(const json_t *found, const char *key, const char *wanted, const char *where, sg_error *err)
+static sg_status fail_member(const json_t *found, const char *key, const char *wanted, const char *where,
+                             sg_error *err)
 {
     char text[64];
 
-    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %s, found %s", where, key, wanted, sg_json_describe(found, text));
+    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected %s, found %s", where, key, wanted,
+                   sg_json_describe(found, text));
 }
 
-sg_status sg_json_need_string(const char **out, const json_t *object, const char *key, const char *where, sg_error *err)
+sg_status sg_json_need_string(const char **out, const json_t *object, const char *key, const char *where,
+                              sg_error *err)
 {
     const json_t *v = json_object_get(object, key);
 
@@ -335,8 +348,8 @@ sg_status sg_json_need_string(const char **out, const json_t *object, const char
     return *out ? SG_OK : fail_member(v, key, "a string", where, err);
 }
 
-sg_status sg_json_need_int(int64_t *out, const json_t *object, const char *key, int64_t least, int64_t most, const char *where,
-                           sg_error *err)
+sg_status sg_json_need_int(int64_t *out, const json_t *object, const char *key, int64_t least, int64_t most,
+                           const char *where, sg_error *err)
 {
     const json_t *v = json_object_get(object, key);
     char wanted[80];
@@ -349,7 +362,8 @@ sg_status sg_json_need_int(int64_t *out, const json_t *object, const char *key, 
     return fail_member(v, key, wanted, where, err);
 }
 
-sg_status sg_json_need_real(double *out, const json_t *object, const char *key, const char *where, sg_error *err)
+sg_status sg_json_need_real(double *out, const json_t *object, const char *key, const char *where,
+                            sg_error *err)
 {
     const json_t *v = json_object_get(object, key);
 
@@ -357,13 +371,15 @@ sg_status sg_json_need_real(double *out, const json_t *object, const char *key, 
     return json_is_number(v) ? SG_OK : fail_member(v, key, "a number", where, err);
 }
 
-sg_status sg_json_need_object(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err)
+sg_status sg_json_need_object(json_t **out, const json_t *object, const char *key, const char *where,
+                              sg_error *err)
 {
     *out = json_object_get(object, key);
     return json_is_object(*out) ? SG_OK : fail_member(*out, key, "an object", where, err);
 }
 
-sg_status sg_json_need_array(json_t **out, const json_t *object, const char *key, const char *where, sg_error *err)
+sg_status sg_json_need_array(json_t **out, const json_t *object, const char *key, const char *where,
+                             sg_error *err)
 {
     *out = json_object_get(object, key);
     return json_is_array(*out) ? SG_OK : fail_member(*out, key, "an array", where, err);

@@ -14,7 +14,9 @@ static int code_unit(const char *text, size_t size, size_t at)
         return -1;
     for (size_t i = at + 2; i < at + 6; i++) {
         const char c = text[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'                 ? c - '0'
+                          : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                               : -1;
 
         if (digit < 0)
             return -1;
@@ -62,7 +64,8 @@ sg_status sg_json_parse_foreign(json_t **out, sg_bytes text, const char *name, s
     if (clean.failed)
         return sg_fail_memory(err, name);
     mend(clean.data, clean.size);
-    st = sg_json_parse_by(out, (sg_bytes){clean.data ? clean.data : "", clean.size}, JSON_ALLOW_NUL, name, err);
+    st = sg_json_parse_by(out, (sg_bytes){clean.data ? clean.data : "", clean.size}, JSON_ALLOW_NUL, name,
+                          err);
     sg_buf_free(&clean);
     return st;
 }

@@ -11,7 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 2048, NUMBER_MAX = 1 << 16, SHORT = 300 /* characters of a number without an exponent that cannot be too large */ };
+enum {
+    DEPTH_MAX = 2048,
+    NUMBER_MAX = 1 << 16,
+    SHORT = 300 /* characters of a number without an exponent that cannot be too large */
+};
 
 typedef struct sg_json_level {
     bool object;
@@ -151,7 +155,10 @@ static sg_status read_string(sg_bytes *out, sg_buf *b, const sg_json_reader *r, 
             return b->failed ? sg_fail_memory(err, r->name) : SG_OK;
         }
         if (c != '\\')
-            return fail(r, i, i < r->text.size ? "expected no control character in a string" : "expected the end of a string", err);
+            return fail(r, i,
+                        i < r->text.size ? "expected no control character in a string"
+                                         : "expected the end of a string",
+                        err);
         plain = i + 1;
         if ((st = unescape(b, r, &plain, err)))
             return st;
@@ -202,7 +209,8 @@ static bool has_twin(sg_json_reader *r, size_t first, uint32_t hash)
 
         if (r->slot[i] - 1 < first || other->hash != hash)
             continue;
-        if (!read_string(&s, &r->twin_text, r, &at, NULL) && s.size == r->key.size && (!s.size || memcmp(s.data, r->key.data, s.size) == 0))
+        if (!read_string(&s, &r->twin_text, r, &at, NULL) && s.size == r->key.size &&
+            (!s.size || memcmp(s.data, r->key.data, s.size) == 0))
             return true;
     }
     return false;
@@ -241,7 +249,8 @@ static sg_status read_key(sg_json_reader *r, sg_error *err)
     if (skip_space(r) != '"')
         return fail(r, r->at, "expected a key", err);
     const size_t begin = ++r->at;
-    if ((st = read_string(&r->key, &r->key_text, r, &r->at, err)) || (!r->known && (st = remember_key(r, begin, err))))
+    if ((st = read_string(&r->key, &r->key_text, r, &r->at, err)) ||
+        (!r->known && (st = remember_key(r, begin, err))))
         return st;
     if (skip_space(r) != ':')
         return fail(r, r->at, "expected ':'", err);
@@ -296,7 +305,8 @@ static sg_status read_number(sg_json_reader *r, sg_error *err)
     from = i;
     i = skip_digits(r, i);
     if (i == from || (i > from + 1 && r->text.data[from] == '0'))
-        return i == from ? fail(r, i, "expected a digit", err) : fail(r, from + 1, "expected no digit behind a 0 in front", err);
+        return i == from ? fail(r, i, "expected a digit", err)
+                         : fail(r, from + 1, "expected no digit behind a 0 in front", err);
     if (peek(r, i) == '.') {
         real = true;
         from = i + 1;
@@ -320,7 +330,9 @@ static sg_status read_number(sg_json_reader *r, sg_error *err)
     if (r->string.size > NUMBER_MAX)
         return fail(r, i - 1, "expected a number of at most 65536 characters", err);
     const double x = real_of(r->string);
-    return isnan(x) ? sg_fail_memory(err, r->name) : isinf(x) ? fail(r, i - 1, "expected a finite number", err) : SG_OK;
+    return isnan(x)   ? sg_fail_memory(err, r->name)
+           : isinf(x) ? fail(r, i - 1, "expected a finite number", err)
+                      : SG_OK;
 }
 
 static sg_status read_word(sg_json_reader *r, const char *word, sg_json_step step, sg_error *err)
@@ -378,7 +390,8 @@ sg_status sg_json_reader_next(sg_json_reader *r, sg_error *err)
     r->key = r->string = (sg_bytes){"", 0};
     if (!r->depth) {
         if (!r->at)
-            return r->text.size < UINT32_MAX ? read_value(r, err) : fail(r, 0, "expected less than 4 GiB", err);
+            return r->text.size < UINT32_MAX ? read_value(r, err)
+                                             : fail(r, 0, "expected less than 4 GiB", err);
         skip_space(r);
         r->step = SG_JSON_STEP_END;
         return r->at == r->text.size ? SG_OK : fail(r, r->at, "end of file expected", err);
@@ -409,7 +422,9 @@ sg_status sg_json_reader_skip(sg_json_reader *r, size_t *n, sg_error *err)
 
     if (r->step == SG_JSON_STEP_OBJECT || r->step == SG_JSON_STEP_ARRAY)
         while (!(st = sg_json_reader_next(r, err)) && r->depth >= depth)
-            members += r->depth == depth + (r->step == SG_JSON_STEP_OBJECT || r->step == SG_JSON_STEP_ARRAY) && r->step != SG_JSON_STEP_CLOSE;
+            members +=
+                r->depth == depth + (r->step == SG_JSON_STEP_OBJECT || r->step == SG_JSON_STEP_ARRAY) &&
+                r->step != SG_JSON_STEP_CLOSE;
     r->begin = begin;
     if (n)
         *n = members;
@@ -423,7 +438,8 @@ double sg_json_reader_real(const sg_json_reader *r)
 
 const char *sg_json_reader_describe(const sg_json_reader *r, char text[64])
 {
-    const size_t size = r->string.size < 60 ? r->string.size : 60; /* more than is shown: it may end within a character */
+    const size_t size =
+        r->string.size < 60 ? r->string.size : 60; /* more than is shown: it may end within a character */
     json_t *v;
 
     switch (r->step) {

@@ -12,8 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SG_JSON_KEYS_MAX ((size_t)1 << 21)    /* of the objects that are open at once */
-#define SG_JSON_ESCAPED_MAX ((size_t)8 << 20) /* bytes of a string with escapes; a number has at most 65,536 */
+#define SG_JSON_KEYS_MAX ((size_t)1 << 21) /* of the objects that are open at once */
+#define SG_JSON_ESCAPED_MAX                                                                                  \
+    ((size_t)8 << 20) /* bytes of a string with escapes; a number has at most 65,536 */
 
 typedef enum sg_json_step {
     SG_JSON_STEP_END,    /* behind the value, at the end of the text */
@@ -29,16 +30,16 @@ typedef enum sg_json_step {
 } sg_json_step;
 
 typedef struct sg_json_reader {
-    sg_bytes text;     /* borrowed, as name is */
-    const char *name;  /* begins what errors say: "NAME:LINE:COLUMN: " */
-    bool known;        /* the text was read before, without an error: keys are not looked at for twins again */
+    sg_bytes text;    /* borrowed, as name is */
+    const char *name; /* begins what errors say: "NAME:LINE:COLUMN: " */
+    bool known;       /* the text was read before, without an error: keys are not looked at for twins again */
     sg_json_step step; /* the last one */
     sg_bytes key;      /* of a member; valid, as the string is, until the next step; no 0 byte follows */
     sg_bytes string;   /* decoded; of a number its characters */
     int64_t integer;
-    size_t begin, at;  /* where the value begins, and where the next step does */
-    size_t depth;      /* objects and arrays that are open */
-    uint64_t seed;     /* of the hashes of keys */
+    size_t begin, at;            /* where the value begins, and where the next step does */
+    size_t depth;                /* objects and arrays that are open */
+    uint64_t seed;               /* of the hashes of keys */
     struct sg_json_level *level; /* owned, as all that follows */
     struct sg_json_key *seen;    /* keys of the objects that are open, those of the innermost last */
     uint32_t *slot;              /* index in seen + 1, 0: none; open addressing */

@@ -50,7 +50,8 @@ sg_status sg_manifest_files(json_t **out, const char *dir, const char *const *na
         else if (!sg_utf8_valid(name[i], strlen(name[i])))
             st = sg_fail(err, SG_ERR_USAGE, "%s: the file name is not UTF-8", path);
         else if (!(st = sg_sha256_file(hex, &bytes, path, err)) &&
-                 json_object_set_new(files, name[i], json_pack("{s:I, s:s}", "bytes", (json_int_t)bytes, "sha256", hex)))
+                 json_object_set_new(files, name[i],
+                                     json_pack("{s:I, s:s}", "bytes", (json_int_t)bytes, "sha256", hex)))
             st = sg_fail_memory(err, path);
         sg_free(path);
     }
@@ -62,7 +63,8 @@ sg_status sg_manifest_files(json_t **out, const char *dir, const char *const *na
     return st;
 }
 
-static sg_status check_file(const char *dir, const char *name, const json_t *entry, const char *where, bool deep, sg_error *err)
+static sg_status check_file(const char *dir, const char *name, const json_t *entry, const char *where,
+                            bool deep, sg_error *err)
 {
     const char *want;
     char hex[65];
@@ -82,14 +84,16 @@ static sg_status check_file(const char *dir, const char *name, const json_t *ent
     if (sg_io_fault() || stat(path, &s))
         st = sg_fail_errno(err, path, "cannot open");
     else if (s.st_size != bytes)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected %lld bytes, found %lld", path, (long long)bytes, (long long)s.st_size);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected %lld bytes, found %lld", path, (long long)bytes,
+                     (long long)s.st_size);
     else if (deep && !(st = sg_sha256_file(hex, &found, path, err)) && strcmp(hex, want) != 0)
         st = sg_fail(err, SG_ERR_FORMAT, "%s: expected sha256 %.64s, found %s", path, want, hex);
     sg_free(path);
     return st;
 }
 
-sg_status sg_manifest_check_files(const json_t *files, const char *dir, const char *where, bool deep, sg_error *err)
+sg_status sg_manifest_check_files(const json_t *files, const char *dir, const char *where, bool deep,
+                                  sg_error *err)
 {
     json_t *object = (json_t *)(uintptr_t)files;
     sg_status st = SG_OK;
@@ -109,7 +113,8 @@ sg_status sg_manifest_write(const char *dir, sg_error *err)
 
     if (!path)
         return sg_fail_memory(err, dir);
-    if (!(st = list_files(&name, &n, dir, err)) && !(st = sg_manifest_files(&files, dir, (const char *const *)name, n, err))) {
+    if (!(st = list_files(&name, &n, dir, err)) &&
+        !(st = sg_manifest_files(&files, dir, (const char *const *)name, n, err))) {
         all = json_pack("{s:O}", "files", files);
         st = sg_json_write(path, all, err);
     }
@@ -158,7 +163,8 @@ sg_status sg_manifest_check(const char *dir, bool deep, sg_error *err)
 
     if (!path)
         return sg_fail_memory(err, dir);
-    if (!(st = sg_json_read(&all, path, BYTES_MAX, err)) && !(st = sg_json_need_object(&files, all, "files", path, err)))
+    if (!(st = sg_json_read(&all, path, BYTES_MAX, err)) &&
+        !(st = sg_json_need_object(&files, all, "files", path, err)))
         st = sg_manifest_check_files(files, dir, path, deep, err);
     json_decref(all);
     sg_free(path);

@@ -21,6 +21,7 @@ sg_status sg_manifest_check(const char *dir, bool deep, sg_error *err);
 
 /* The same for named files and an object kept elsewhere (dataset.json keeps its own). */
 sg_status sg_manifest_files(json_t **out, const char *dir, const char *const *name, size_t n, sg_error *err);
-sg_status sg_manifest_check_files(const json_t *files, const char *dir, const char *where, bool deep, sg_error *err);
+sg_status sg_manifest_check_files(const json_t *files, const char *dir, const char *where, bool deep,
+                                  sg_error *err);
 
 #endif

@@ -14,9 +14,10 @@ static const struct {
     const char *name;
     size_t bytes;
 } dtypes[] = {
-    [SG_DT_F32] = {"F32", 4}, [SG_DT_F64] = {"F64", 8}, [SG_DT_F16] = {"F16", 2}, [SG_DT_BF16] = {"BF16", 2},
-    [SG_DT_I8] = {"I8", 1},   [SG_DT_U8] = {"U8", 1},   [SG_DT_I16] = {"I16", 2}, [SG_DT_U16] = {"U16", 2},
-    [SG_DT_I32] = {"I32", 4}, [SG_DT_U32] = {"U32", 4}, [SG_DT_I64] = {"I64", 8}, [SG_DT_U64] = {"U64", 8},
+    [SG_DT_F32] = {"F32", 4},   [SG_DT_F64] = {"F64", 8}, [SG_DT_F16] = {"F16", 2},
+    [SG_DT_BF16] = {"BF16", 2}, [SG_DT_I8] = {"I8", 1},   [SG_DT_U8] = {"U8", 1},
+    [SG_DT_I16] = {"I16", 2},   [SG_DT_U16] = {"U16", 2}, [SG_DT_I32] = {"I32", 4},
+    [SG_DT_U32] = {"U32", 4},   [SG_DT_I64] = {"I64", 8}, [SG_DT_U64] = {"U64", 8},
     [SG_DT_BOOL] = {"BOOL", 1},
 };
 
@@ -77,8 +78,8 @@ static sg_status read_dtype(sg_file_tensor *t, const json_t *v, const char *file
             t->dtype = (sg_dtype)i;
             return SG_OK;
         }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected a known dtype, found %s", file, NAME_SHOWN, t->name,
-                   sg_json_describe(v, text));
+    return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected a known dtype, found %s", file,
+                   NAME_SHOWN, t->name, sg_json_describe(v, text));
 }
 
 static sg_status read_shape(sg_file_tensor *t, const json_t *v, const char *file, sg_error *err)
@@ -87,22 +88,25 @@ static sg_status read_shape(sg_file_tensor *t, const json_t *v, const char *file
     char text[64];
 
     if (!json_is_array(v))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected an array as shape, found %s", file, NAME_SHOWN, t->name,
-                       sg_json_describe(v, text));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected an array as shape, found %s", file,
+                       NAME_SHOWN, t->name, sg_json_describe(v, text));
     if (rank > SG_TENSOR_RANK_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected at most %d dimensions, found %zu", file, NAME_SHOWN, t->name,
-                       SG_TENSOR_RANK_MAX, rank);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected at most %d dimensions, found %zu",
+                       file, NAME_SHOWN, t->name, SG_TENSOR_RANK_MAX, rank);
     t->rank = (int)rank;
     t->count = 1;
     for (size_t i = 0; i < rank; i++) {
         if (!read_u64(&t->dim[i], json_array_get(v, i)))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected a size as dimension %zu, found %s", file, NAME_SHOWN,
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%.*s': expected a size as dimension %zu, found %s", file, NAME_SHOWN,
                            t->name, i, sg_json_describe(json_array_get(v, i), text));
         if (!sg_mul(&t->count, t->count, t->dim[i]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': shape is too large", file, NAME_SHOWN, t->name);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': shape is too large", file, NAME_SHOWN,
+                           t->name);
     }
     if (!sg_mul(&t->bytes, t->count, dtypes[t->dtype].bytes))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': shape is too large", file, NAME_SHOWN, t->name);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': shape is too large", file, NAME_SHOWN,
+                       t->name);
     return SG_OK;
 }
 
@@ -114,18 +118,19 @@ static sg_status read_entry(entry *e, const char *name, const json_t *v, const c
 
     e->t.name = name;
     if (!json_is_object(v))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected an object, found %s", file, NAME_SHOWN, name,
-                       sg_json_describe(v, text));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected an object, found %s", file,
+                       NAME_SHOWN, name, sg_json_describe(v, text));
     if ((st = read_dtype(&e->t, json_object_get(v, "dtype"), file, err)) ||
         (st = read_shape(&e->t, json_object_get(v, "shape"), file, err)))
         return st;
     if (json_array_size(offsets) != 2 || !read_u64(&e->begin, json_array_get(offsets, 0)) ||
         !read_u64(&e->end, json_array_get(offsets, 1)) || e->begin > e->end)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected data_offsets [begin, end], found %s", file, NAME_SHOWN, name,
-                       sg_json_describe(offsets, text));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected data_offsets [begin, end], found %s",
+                       file, NAME_SHOWN, name, sg_json_describe(offsets, text));
     if (e->end - e->begin != e->t.bytes)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': expected %zu bytes for its shape, found %" PRIu64, file, NAME_SHOWN,
-                       name, e->t.bytes, e->end - e->begin);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: tensor '%.*s': expected %zu bytes for its shape, found %" PRIu64, file,
+                       NAME_SHOWN, name, e->t.bytes, e->end - e->begin);
     return SG_OK;
 }
 
@@ -156,18 +161,24 @@ static sg_status check_places(sg_tensors *f, uint64_t size, sg_error *err)
         const entry *e = &f->list[i];
 
         if (e->end > size)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': bytes %" PRIu64 "..%" PRIu64 " are past the end of the data, %"
-                           PRIu64 " bytes", f->name, NAME_SHOWN, e->t.name, e->begin, e->end, size);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%.*s': bytes %" PRIu64 "..%" PRIu64
+                           " are past the end of the data, %" PRIu64 " bytes",
+                           f->name, NAME_SHOWN, e->t.name, e->begin, e->end, size);
         if (e->begin < at)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': bytes %" PRIu64 "..%" PRIu64 " overlap tensor '%.*s'", f->name,
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%.*s': bytes %" PRIu64 "..%" PRIu64 " overlap tensor '%.*s'", f->name,
                            NAME_SHOWN, e->t.name, e->begin, e->end, NAME_SHOWN, f->list[i - 1].t.name);
         if (e->begin > at)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: bytes %" PRIu64 "..%" PRIu64 " of the data belong to no tensor", f->name, at,
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: bytes %" PRIu64 "..%" PRIu64 " of the data belong to no tensor", f->name, at,
                            e->begin);
         at = e->end;
     }
     if (at != size)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: bytes %" PRIu64 "..%" PRIu64 " of the data belong to no tensor", f->name, at, size);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: bytes %" PRIu64 "..%" PRIu64 " of the data belong to no tensor", f->name, at,
+                       size);
     return SG_OK;
 }
 
@@ -232,8 +243,8 @@ static sg_status read_header(sg_tensors *f, sg_bytes text, sg_error *err)
             return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object as __metadata__", f->name);
         for (void *m = json_object_iter(v); m; m = json_object_iter_next(v, m))
             if (!json_is_string(json_object_iter_value(m)))
-                return sg_fail(err, SG_ERR_FORMAT, "%s: metadata '%.*s': expected a string", f->name, NAME_SHOWN,
-                               json_object_iter_key(m));
+                return sg_fail(err, SG_ERR_FORMAT, "%s: metadata '%.*s': expected a string", f->name,
+                               NAME_SHOWN, json_object_iter_key(m));
     }
     return SG_OK;
 }
@@ -245,19 +256,21 @@ static sg_status parse(sg_tensors *f, sg_bytes file, sg_error *err)
     sg_status st;
 
     if (file.size < 8)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a safetensors file, found %zu bytes", f->name, file.size);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a safetensors file, found %zu bytes", f->name,
+                       file.size);
     for (int i = 7; i >= 0; i--)
         n = n << 8 | p[i];
     if (n > SG_SAFETENSORS_HEADER_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a safetensors header of at most %zu bytes, found %" PRIu64, f->name,
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected a safetensors header of at most %zu bytes, found %" PRIu64, f->name,
                        SG_SAFETENSORS_HEADER_MAX, n);
     if (n > file.size - 8)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a header of %" PRIu64 " bytes, found a file of %zu", f->name, n, file.size);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a header of %" PRIu64 " bytes, found a file of %zu",
+                       f->name, n, file.size);
     if (n < 2)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a header that is a JSON object", f->name);
     if ((st = read_header(f, (sg_bytes){file.data + 8, (size_t)n}, err)) ||
-        (st = check_places(f, file.size - 8 - n, err)) ||
-        (st = place_data(f, file.data + 8 + n, err)))
+        (st = check_places(f, file.size - 8 - n, err)) || (st = place_data(f, file.data + 8 + n, err)))
         return st;
     if (f->n)
         qsort(f->list, f->n, sizeof *f->list, by_name);
@@ -354,8 +367,8 @@ static void print_shape(sg_buf *b, sg_dtype dtype, int rank, const uint64_t *fou
     sg_buf_puts(b, ")");
 }
 
-sg_status sg_tensors_need(const sg_file_tensor **out, const sg_tensors *t, const char *name, sg_dtype dtype, int rank,
-                          const int64_t *dim, sg_error *err)
+sg_status sg_tensors_need(const sg_file_tensor **out, const sg_tensors *t, const char *name, sg_dtype dtype,
+                          int rank, const int64_t *dim, sg_error *err)
 {
     const sg_file_tensor *x = sg_tensors_find(t, name);
     bool fits = x && x->dtype == dtype && x->rank == rank;
@@ -373,7 +386,8 @@ sg_status sg_tensors_need(const sg_file_tensor **out, const sg_tensors *t, const
         print_shape(&b, x->dtype, x->rank, x->dim, NULL);
     else
         sg_buf_puts(&b, "none");
-    const sg_status st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': %s", t->name, NAME_SHOWN, name, b.failed ? "?" : b.data);
+    const sg_status st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.*s': %s", t->name, NAME_SHOWN, name,
+                                 b.failed ? "?" : b.data);
     sg_buf_free(&b);
     return st;
 }

@@ -19,7 +19,7 @@ typedef struct place {
 } place;
 
 typedef struct column {
-    char *name;              /* owned */
+    char *name;               /* owned */
     uint64_t at, done, bytes; /* in the file; bytes put so far, with those that wait; in all */
     char *wait;               /* owned, made at the first small put: PIECE_BYTES */
     size_t used;
@@ -75,20 +75,21 @@ static json_t *header_entry(const place *p)
         json_decref(shape);
         return NULL;
     }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", sg_dtype_name(p->desc->dtype), "shape", shape, "data_offsets",
-                     (json_int_t)p->begin, (json_int_t)(p->begin + p->bytes));
+    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", sg_dtype_name(p->desc->dtype), "shape", shape,
+                     "data_offsets", (json_int_t)p->begin, (json_int_t)(p->begin + p->bytes));
 }
 
 /* Length, JSON, spaces up to a multiple of 64 bytes. */
-static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_meta *meta, size_t n_meta, const char *path,
-                             sg_error *err)
+static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_meta *meta, size_t n_meta,
+                             const char *path, sg_error *err)
 {
     json_t *all = json_object();
     unsigned char length[8] = {0};
     int failed = !all;
 
     for (size_t i = 0; i < n_meta; i++)
-        if (!sg_utf8_valid(meta[i].key, strlen(meta[i].key)) || !sg_utf8_valid(meta[i].value, strlen(meta[i].value))) {
+        if (!sg_utf8_valid(meta[i].key, strlen(meta[i].key)) ||
+            !sg_utf8_valid(meta[i].value, strlen(meta[i].value))) {
             json_decref(all);
             return sg_fail(err, SG_ERR_USAGE, "%s: metadata %zu is not UTF-8", path, i);
         }
@@ -112,8 +113,10 @@ static sg_status make_header(sg_buf *out, const place *list, size_t n, const sg_
         sg_buf_putc(out, ' ');
     if (out->failed)
         return sg_fail_memory(err, path);
-    if (out->size - 8 > SG_SAFETENSORS_HEADER_MAX || sg_json_weight((sg_bytes){out->data + 8, out->size - 8}) > SG_JSON_WEIGHT_SMALL)
-        return sg_fail(err, SG_ERR_USAGE, "%s: the header is larger than %zu bytes", path, SG_SAFETENSORS_HEADER_MAX);
+    if (out->size - 8 > SG_SAFETENSORS_HEADER_MAX ||
+        sg_json_weight((sg_bytes){out->data + 8, out->size - 8}) > SG_JSON_WEIGHT_SMALL)
+        return sg_fail(err, SG_ERR_USAGE, "%s: the header is larger than %zu bytes", path,
+                       SG_SAFETENSORS_HEADER_MAX);
     for (int i = 0; i < 8; i++)
         out->data[i] = (char)((uint64_t)(out->size - 8) >> (8 * i));
     return SG_OK;
@@ -133,8 +136,8 @@ void sg_tensors_stream_abort(sg_tensors_stream *s)
     sg_free(s);
 }
 
-sg_status sg_tensors_stream_open(sg_tensors_stream **out, const char *path, const sg_tensor_desc *list, size_t n,
-                                 const sg_meta *meta, size_t n_meta, sg_error *err)
+sg_status sg_tensors_stream_open(sg_tensors_stream **out, const char *path, const sg_tensor_desc *list,
+                                 size_t n, const sg_meta *meta, size_t n_meta, sg_error *err)
 {
     sg_tensors_stream *s = sg_alloc_zero(1, sizeof *s);
     place *places = sg_alloc_array(n, sizeof *places);
@@ -149,8 +152,10 @@ sg_status sg_tensors_stream_open(sg_tensors_stream **out, const char *path, cons
     s->n = n;
     for (size_t i = 0; i < n; i++)
         places[i] = (place){.i = i, .desc = &list[i]};
-    if ((st = lay_out(places, n, path, err)) || (st = make_header(&header, places, n, meta, n_meta, path, err)) ||
-        (st = sg_writer_open(&s->writer, path, err)) || (st = sg_writer_put(s->writer, header.data, header.size, err)))
+    if ((st = lay_out(places, n, path, err)) ||
+        (st = make_header(&header, places, n, meta, n_meta, path, err)) ||
+        (st = sg_writer_open(&s->writer, path, err)) ||
+        (st = sg_writer_put(s->writer, header.data, header.size, err)))
         goto done;
     for (size_t k = 0; k < n; k++) {
         column *c = &s->list[places[k].i];
@@ -173,7 +178,8 @@ done:
 
 static sg_status flush(sg_tensors_stream *s, column *c, sg_error *err)
 {
-    const sg_status st = c->used ? sg_writer_put_at(s->writer, c->at + c->done - c->used, c->wait, c->used, err) : SG_OK;
+    const sg_status st =
+        c->used ? sg_writer_put_at(s->writer, c->at + c->done - c->used, c->wait, c->used, err) : SG_OK;
 
     c->used = 0;
     return st;
@@ -185,8 +191,8 @@ sg_status sg_tensors_stream_put(sg_tensors_stream *s, size_t i, const void *data
     sg_status st;
 
     if (bytes > c->bytes - c->done)
-        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%s': expected %llu bytes, found more", s->path, c->name,
-                       (unsigned long long)c->bytes);
+        return sg_fail(err, SG_ERR_USAGE, "%s: tensor '%s': expected %llu bytes, found more", s->path,
+                       c->name, (unsigned long long)c->bytes);
     if (bytes > PIECE_BYTES - c->used && (st = flush(s, c, err)))
         return st;
     if (bytes > PIECE_BYTES) {
@@ -210,8 +216,8 @@ sg_status sg_tensors_stream_commit(sg_tensors_stream *s, sg_error *err)
         const column *c = &s->list[i];
 
         if (c->done != c->bytes)
-            st = sg_fail(err, SG_ERR_USAGE, "%s: tensor '%s': expected %llu bytes, found %llu", s->path, c->name,
-                         (unsigned long long)c->bytes, (unsigned long long)c->done);
+            st = sg_fail(err, SG_ERR_USAGE, "%s: tensor '%s': expected %llu bytes, found %llu", s->path,
+                         c->name, (unsigned long long)c->bytes, (unsigned long long)c->done);
         else
             st = flush(s, &s->list[i], err);
     }
@@ -223,8 +229,8 @@ sg_status sg_tensors_stream_commit(sg_tensors_stream *s, sg_error *err)
     return st;
 }
 
-sg_status sg_tensors_write(const char *path, const sg_tensor_desc *list, size_t n, const sg_meta *meta, size_t n_meta,
-                           sg_error *err)
+sg_status sg_tensors_write(const char *path, const sg_tensor_desc *list, size_t n, const sg_meta *meta,
+                           size_t n_meta, sg_error *err)
 {
     sg_tensors_stream *s = NULL;
     sg_status st = sg_tensors_stream_open(&s, path, list, n, meta, n_meta, err);

@@ -16,12 +16,14 @@
 enum { READ_BYTES = 1 << 18 };
 
 static const uint32_t k[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
-    0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa,
-    0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85,
-    0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3,
-    0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f,
-    0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 static inline uint32_t rotr(uint32_t x, int n)
 {
@@ -34,33 +36,34 @@ static inline uint32_t load32(const unsigned char *p)
 }
 
 /* One round; the caller turns the roles of the eight words instead of moving them. */
-#define ROUND(a, b, c, d, e, f, g, h, word)                                                                         \
-    do {                                                                                                            \
-        const uint32_t t = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + (word);              \
-        d += t;                                                                                                     \
-        h = t + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));                                \
+#define ROUND(a, b, c, d, e, f, g, h, word)                                                                  \
+    do {                                                                                                     \
+        const uint32_t t = h + (rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25)) + (g ^ (e & (f ^ g))) + (word);      \
+        d += t;                                                                                              \
+        h = t + (rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22)) + ((a & b) | (c & (a | b)));                        \
     } while (0)
 
-#define EIGHT(i, w0, w1, w2, w3, w4, w5, w6, w7)     \
-    do {                                             \
-        ROUND(a, b, c, d, e, f, g, h, k[i] + w0);     \
-        ROUND(h, a, b, c, d, e, f, g, k[i + 1] + w1); \
-        ROUND(g, h, a, b, c, d, e, f, k[i + 2] + w2); \
-        ROUND(f, g, h, a, b, c, d, e, k[i + 3] + w3); \
-        ROUND(e, f, g, h, a, b, c, d, k[i + 4] + w4); \
-        ROUND(d, e, f, g, h, a, b, c, k[i + 5] + w5); \
-        ROUND(c, d, e, f, g, h, a, b, k[i + 6] + w6); \
-        ROUND(b, c, d, e, f, g, h, a, k[i + 7] + w7); \
+#define EIGHT(i, w0, w1, w2, w3, w4, w5, w6, w7)                                                             \
+    do {                                                                                                     \
+        ROUND(a, b, c, d, e, f, g, h, k[i] + w0);                                                            \
+        ROUND(h, a, b, c, d, e, f, g, k[i + 1] + w1);                                                        \
+        ROUND(g, h, a, b, c, d, e, f, k[i + 2] + w2);                                                        \
+        ROUND(f, g, h, a, b, c, d, e, k[i + 3] + w3);                                                        \
+        ROUND(e, f, g, h, a, b, c, d, k[i + 4] + w4);                                                        \
+        ROUND(d, e, f, g, h, a, b, c, k[i + 5] + w5);                                                        \
+        ROUND(c, d, e, f, g, h, a, b, k[i + 6] + w6);                                                        \
+        ROUND(b, c, d, e, f, g, h, a, k[i + 7] + w7);                                                        \
     } while (0)
 
 /* The schedule as a ring of 16 words with constant places, so that the compiler keeps it in registers. */
-#define LOW(x) (rotr(x, 7) ^ rotr(x, 18) ^ (x) >> 3)
+#define LOW(x)  (rotr(x, 7) ^ rotr(x, 18) ^ (x) >> 3)
 #define HIGH(x) (rotr(x, 17) ^ rotr(x, 19) ^ (x) >> 10)
 #define NEXT(i) (w[i] += w[((i) + 9) & 15] + LOW(w[((i) + 1) & 15]) + HIGH(w[((i) + 14) & 15]))
 
 static void hash_plain(uint32_t state[8], const unsigned char *p, size_t blocks)
 {
-    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6], h = state[7];
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4], f = state[5], g = state[6],
+             h = state[7];
 
     for (; blocks; blocks--, p += 64) {
         const uint32_t start[8] = {a, b, c, d, e, f, g, h};
@@ -84,7 +87,8 @@ static void hash_plain(uint32_t state[8], const unsigned char *p, size_t blocks)
 #if defined(__x86_64__)
 /* The instructions keep the state as words a b e f and c d g h, do two rounds at once, and make four words of the schedule from
  * the sixteen before. [Intel SHA Extensions, 2013] */
-__attribute__((target("sha,sse4.1"))) static void hash_fast(uint32_t state[8], const unsigned char *p, size_t blocks)
+__attribute__((target("sha,sse4.1"))) static void hash_fast(uint32_t state[8], const unsigned char *p,
+                                                            size_t blocks)
 {
     const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
     const __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)state), 0xb1);
@@ -121,7 +125,8 @@ static bool is_fast_here(void)
 {
     unsigned a, b, c, d;
 
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (b & bit_SHA);
 }
 #else
 #define hash_fast hash_plain
@@ -142,7 +147,8 @@ static void hash_blocks(sg_sha256 *h, const unsigned char *p, size_t blocks)
 
 void sg_sha256_init(sg_sha256 *h)
 {
-    *h = (sg_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19},
+    *h = (sg_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                               0x1f83d9ab, 0x5be0cd19},
                      .fast = is_fast_here()};
 }
 

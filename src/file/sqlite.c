@@ -10,7 +10,7 @@
 
 sg_status sg_sqlite_fail(const sg_sqlite *s, int rc, sg_error *err)
 {
-    const sg_status st = rc == SQLITE_BUSY                            ? SG_ERR_AWAY
+    const sg_status st = rc == SQLITE_BUSY                             ? SG_ERR_AWAY
                          : rc == SQLITE_NOTADB || rc == SQLITE_CORRUPT ? SG_ERR_FORMAT
                                                                        : SG_ERR_IO;
 
@@ -65,17 +65,19 @@ static sg_status make_tables(const sg_sqlite *s, sg_error *err)
     if ((st = run(s, s->spec->pragmas, err)) || (st = sg_sqlite_int(s, "PRAGMA user_version", &version, err)))
         return st;
     if (version > s->spec->n_steps)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a %s of version %d, found %lld", s->path, s->spec->what, s->spec->n_steps,
-                       (long long)version);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a %s of version %d, found %lld", s->path,
+                       s->spec->what, s->spec->n_steps, (long long)version);
     return version == s->spec->n_steps ? SG_OK : take_steps(s, err);
 }
 
-sg_status sg_sqlite_open(sg_sqlite *s, const char *path, const sg_sqlite_spec *spec, int wait_ms, sg_error *err)
+sg_status sg_sqlite_open(sg_sqlite *s, const char *path, const sg_sqlite_spec *spec, int wait_ms,
+                         sg_error *err)
 {
     sg_status st;
     int fd, rc;
 
-    *s = (sg_sqlite){.spec = spec, .made = sg_alloc_zero((size_t)spec->n_sql, sizeof *s->made), .path = sg_strdup(path)};
+    *s = (sg_sqlite){
+        .spec = spec, .made = sg_alloc_zero((size_t)spec->n_sql, sizeof *s->made), .path = sg_strdup(path)};
     if (!s->made || !s->path) {
         sg_sqlite_close(s);
         return sg_fail_memory(err, spec->what);
@@ -85,7 +87,8 @@ sg_status sg_sqlite_open(sg_sqlite *s, const char *path, const sg_sqlite_spec *s
     fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
         close(fd);
-    rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    rc =
+        sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!rc)
         sqlite3_busy_timeout(s->db, wait_ms);
     st = rc ? sg_sqlite_fail(s, rc, err) : make_tables(s, err);
@@ -107,9 +110,9 @@ void sg_sqlite_close(sg_sqlite *s)
 /* ---- statements ------------------------------------------------------------------------------------- */
 sg_status sg_sqlite_prepare(sg_sqlite *s, int which, sg_error *err)
 {
-    const int rc = s->made[which]
-                       ? SQLITE_OK
-                       : sqlite3_prepare_v3(s->db, s->spec->sql[which], -1, SQLITE_PREPARE_PERSISTENT, &s->made[which], NULL);
+    const int rc = s->made[which] ? SQLITE_OK
+                                  : sqlite3_prepare_v3(s->db, s->spec->sql[which], -1,
+                                                       SQLITE_PREPARE_PERSISTENT, &s->made[which], NULL);
 
     return rc ? sg_sqlite_fail(s, rc, err) : SG_OK;
 }

@@ -26,7 +26,8 @@ typedef struct sg_sqlite {
 } sg_sqlite;
 
 /* wait_ms: for others who write. s zeroed; closed again when it fails. A newer version, or no such file: SG_ERR_FORMAT. */
-sg_status sg_sqlite_open(sg_sqlite *s, const char *path, const sg_sqlite_spec *spec, int wait_ms, sg_error *err);
+sg_status sg_sqlite_open(sg_sqlite *s, const char *path, const sg_sqlite_spec *spec, int wait_ms,
+                         sg_error *err);
 void sg_sqlite_close(sg_sqlite *s);
 /* What SQLite returned as our own; somebody else in the way: SG_ERR_AWAY. */
 sg_status sg_sqlite_fail(const sg_sqlite *s, int rc, sg_error *err);

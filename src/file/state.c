@@ -44,11 +44,15 @@ sg_status sg_state_save(const sg_state *s, const char *log, const char *dir, sg_
                             {"identity", s->same.data ? s->same.data : ""},
                             {"log", log ? log : ""},
                             {"numbers", s->numbers}};
-    sg_status st = !desc || !path || !folder || s->failed || s->same.failed ? sg_fail_memory(err, "checkpoint") : SG_OK;
+    sg_status st =
+        !desc || !path || !folder || s->failed || s->same.failed ? sg_fail_memory(err, "checkpoint") : SG_OK;
 
     for (size_t i = 0; i < s->n && !st; i++)
-        desc[i] = (sg_tensor_desc){
-            .name = s->array[i].name, .dtype = SG_DT_F32, .rank = 1, .dim = {s->array[i].count}, .data = s->array[i].data};
+        desc[i] = (sg_tensor_desc){.name = s->array[i].name,
+                                   .dtype = SG_DT_F32,
+                                   .rank = 1,
+                                   .dim = {s->array[i].count},
+                                   .data = s->array[i].data};
     if (!st && !(st = sg_dir_make(folder, err)))
         st = sg_tensors_write(path, desc, s->n, meta, sizeof meta / sizeof *meta, err);
     sg_free(folder);
@@ -59,25 +63,31 @@ sg_status sg_state_save(const sg_state *s, const char *log, const char *dir, sg_
 
 static sg_status read_state(sg_state *s, sg_buf *log, const sg_tensors *t, sg_error *err)
 {
-    const char *format = sg_tensors_meta(t, "format"), *found = sg_tensors_meta(t, "identity"), *path = sg_tensors_name(t);
-    const char *numbers = sg_tensors_meta(t, "numbers"), *said = sg_tensors_meta(t, "log"), *same = s->same.data ? s->same.data : "";
+    const char *format = sg_tensors_meta(t, "format"), *found = sg_tensors_meta(t, "identity"),
+               *path = sg_tensors_name(t);
+    const char *numbers = sg_tensors_meta(t, "numbers"), *said = sg_tensors_meta(t, "log"),
+               *same = s->same.data ? s->same.data : "";
     sg_status st;
 
-    if (!format || strcmp(format, s->format) != 0 || !found || !numbers || !said || strlen(numbers) >= sizeof s->numbers)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a checkpoint of this version, found another file", path);
+    if (!format || strcmp(format, s->format) != 0 || !found || !numbers || !said ||
+        strlen(numbers) >= sizeof s->numbers)
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a checkpoint of this version, found another file",
+                       path);
     if (strcmp(found, same) != 0) {
         size_t at = 0, word = 0;
 
         for (; found[at] && found[at] == same[at]; at++)
             if (found[at] == ' ')
                 word = at + 1;
-        return sg_fail(err, SG_ERR_USAGE, "%s: cannot resume with other options: checkpoint has %.*s, now asked %.*s", path,
-                       (int)strcspn(found + word, " "), found + word, (int)strcspn(same + word, " "), same + word);
+        return sg_fail(
+            err, SG_ERR_USAGE, "%s: cannot resume with other options: checkpoint has %.*s, now asked %.*s",
+            path, (int)strcspn(found + word, " "), found + word, (int)strcspn(same + word, " "), same + word);
     }
     for (size_t i = 0; i < s->n; i++) {
         const sg_file_tensor *f;
 
-        if ((st = sg_tensors_need(&f, t, s->array[i].name, SG_DT_F32, 1, (int64_t[]){(int64_t)s->array[i].count}, err)))
+        if ((st = sg_tensors_need(&f, t, s->array[i].name, SG_DT_F32, 1,
+                                  (int64_t[]){(int64_t)s->array[i].count}, err)))
             return st;
         memcpy(s->array[i].data, f->data, f->bytes);
     }

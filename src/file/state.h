@@ -28,15 +28,17 @@ typedef struct sg_state {
     bool failed; /* an array did not fit: sticky */
 } sg_state;
 
-void sg_state_add(sg_state *s, const char *kind, const char *name, float *data, size_t count); /* "kind.name" */
+void sg_state_add(sg_state *s, const char *kind, const char *name, float *data,
+                  size_t count); /* "kind.name" */
 void sg_state_free(sg_state *s);
 
-sg_status sg_state_save(const sg_state *s, const char *log, const char *dir, sg_error *err); /* replaced atomically */
+sg_status sg_state_save(const sg_state *s, const char *log, const char *dir,
+                        sg_error *err); /* replaced atomically */
 /* Fills the arrays and the counters, and adds the log to *log. Nothing there: *found false, all stays as it is. A file of another kind, or
  * of a run with other options: an error that says what differs. */
 sg_status sg_state_load(sg_state *s, sg_buf *log, bool *found, const char *dir, sg_error *err);
-bool sg_state_exists(const char *dir);                     /* the folder, whether a file is in it or not */
-void sg_state_sweep(const char *dir);                      /* what a run left that was killed before its first file was whole */
+bool sg_state_exists(const char *dir); /* the folder, whether a file is in it or not */
+void sg_state_sweep(const char *dir);  /* what a run left that was killed before its first file was whole */
 sg_status sg_state_remove(const char *dir, sg_error *err);
 
 #endif

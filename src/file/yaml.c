@@ -21,7 +21,8 @@ typedef struct reader {
     sg_error *err;
 } reader;
 
-static sg_status fail_at(const reader *r, yaml_mark_t mark, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static sg_status fail_at(const reader *r, yaml_mark_t mark, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static sg_status fail_at(const reader *r, yaml_mark_t mark, const char *format, ...)
 {
@@ -41,7 +42,8 @@ static sg_status next(reader *r, yaml_event_t *e)
     if (r->parser.error == YAML_MEMORY_ERROR)
         return sg_fail_memory(r->err, r->name);
     if (r->parser.error == YAML_READER_ERROR)
-        return sg_fail(r->err, SG_ERR_FORMAT, "%s: byte %zu: %s", r->name, r->parser.problem_offset, r->parser.problem);
+        return sg_fail(r->err, SG_ERR_FORMAT, "%s: byte %zu: %s", r->name, r->parser.problem_offset,
+                       r->parser.problem);
     return fail_at(r, r->parser.problem_mark, "%s", r->parser.problem ? r->parser.problem : "broken YAML");
 }
 
@@ -273,7 +275,8 @@ sg_status sg_yaml_parse(json_t **out, json_t **places, sg_bytes text, const char
     if (places)
         *places = NULL;
     if (text.size > SG_YAML_BYTES_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu bytes, found %zu", name, SG_YAML_BYTES_MAX, text.size);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu bytes, found %zu", name,
+                       SG_YAML_BYTES_MAX, text.size);
     if ((places && !(r.places = json_object())) || !yaml_parser_initialize(&r.parser)) {
         json_decref(r.places);
         return sg_fail_memory(err, name);

@@ -185,7 +185,8 @@ sg_status sg_image_check_ends(const sg_catalogue *c, const char *name, sg_error 
             const sg_children next = sg_catalogue_children(c, l + 1, kids.first + kids.n - 1);
 
             if (next.n != 1 || !sg_catalogue_ended(c, l + 2, sg_child_code(&next, 0)))
-                return sg_fail(err, SG_ERR_FORMAT, "%s: level %d: expected the end of the ID alone after its end", name, l + 2);
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "%s: level %d: expected the end of the ID alone after its end", name, l + 2);
         }
     return SG_OK;
 }

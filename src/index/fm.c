@@ -11,7 +11,7 @@
 
 /* Ranks count bits, and gcc turns sg_bits_count into one instruction where the machine has it: these functions exist twice,
  * and the loader takes the one that fits. (Not under sanitizers, which start later than the loader asks.) */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&     \
     !defined(__SANITIZE_THREAD__)
 #define WITH_POPCNT __attribute__((target_clones("popcnt", "default")))
 #else
@@ -56,8 +56,8 @@ static inline sg_fm_range rank_range(const uint64_t *v, sg_fm_range r)
 
     if (r.first / SG_FM_LINE != r.last / SG_FM_LINE)
         return (sg_fm_range){first, rank(v, r.last)};
-    return (sg_fm_range){first, first + count_line(v + (size_t)(r.first / SG_FM_LINE) * 8, r.first % SG_FM_LINE + 32,
-                                                   r.last % SG_FM_LINE + 32)};
+    return (sg_fm_range){first, first + count_line(v + (size_t)(r.first / SG_FM_LINE) * 8,
+                                                   r.first % SG_FM_LINE + 32, r.last % SG_FM_LINE + 32)};
 }
 
 /* ---- the image ----------------------------------------------------------------------------------------- */
@@ -77,8 +77,14 @@ bool sg_fm_place(sg_fm *f, const sg_fm_header *h, const char *image)
 
     if ((uint64_t)h->n * 8 + (uint64_t)h->symbols * 8 + (1u << 20) > SIZE_MAX / 2) /* 32-bit machines */
         return false;
-    *f = (sg_fm){.n = h->n, .n_items = h->n_items, .symbols = h->symbols, .step = h->step, .levels = (int)h->levels,
-                 .image = image, .owned = f->owned, .map = f->map};
+    *f = (sg_fm){.n = h->n,
+                 .n_items = h->n_items,
+                 .symbols = h->symbols,
+                 .step = h->step,
+                 .levels = (int)h->levels,
+                 .image = image,
+                 .owned = f->owned,
+                 .map = f->map};
     f->before = place(image, &at, ((size_t)h->symbols + 1) * sizeof *f->before);
     f->base = place(image, &at, (size_t)h->symbols * sizeof *f->base);
     for (int l = 0; l < f->levels; l++)
@@ -97,11 +103,13 @@ static sg_status check_header(const sg_fm_header *h, size_t bytes, const char *n
     if (bytes < sizeof *h || memcmp(h->magic, SG_FM_MAGIC, sizeof h->magic) != 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: not an FM-index", name);
     if (h->version != SG_FM_VERSION)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected FM-index version %d, found %u", name, SG_FM_VERSION, h->version);
-    if (h->symbols < SG_FM_FIRST_TOKEN + 1 || h->symbols > SG_FM_TOKENS_MAX + SG_FM_FIRST_TOKEN || h->n_items < 1 ||
-        h->n > INT32_MAX || h->n_items >= h->n || h->step < 1 || h->step > SG_FM_STEP_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: %u items, %u symbols, %u places, one kept in %u: out of range", name,
-                       h->n_items, h->symbols, h->n, h->step);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected FM-index version %d, found %u", name, SG_FM_VERSION,
+                       h->version);
+    if (h->symbols < SG_FM_FIRST_TOKEN + 1 || h->symbols > SG_FM_TOKENS_MAX + SG_FM_FIRST_TOKEN ||
+        h->n_items < 1 || h->n > INT32_MAX || h->n_items >= h->n || h->step < 1 || h->step > SG_FM_STEP_MAX)
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: %u items, %u symbols, %u places, one kept in %u: out of range", name, h->n_items,
+                       h->symbols, h->n, h->step);
     while (h->symbols > UINT32_C(1) << levels)
         levels++;
     if (h->levels != (uint32_t)levels)
@@ -130,12 +138,14 @@ static bool vector_is_sound(const uint64_t *v, uint32_t n)
 /* Rows move inside the index: `before` and `base` are what the planes say. */
 static bool symbols_are_sound(const sg_fm *f)
 {
-    if (f->before[0] != 0 || f->before[f->symbols] != f->n || f->before[1] != 1 || f->before[2] != f->n_items + 1)
+    if (f->before[0] != 0 || f->before[f->symbols] != f->n || f->before[1] != 1 ||
+        f->before[2] != f->n_items + 1)
         return false;
     for (uint32_t c = 0; c < f->symbols; c++) {
         const sg_fm_range r = sg_fm_descend(f, (sg_fm_range){0, f->n}, c);
 
-        if (f->before[c + 1] < f->before[c] || r.last - r.first != f->before[c + 1] - f->before[c] || r.first != f->base[c])
+        if (f->before[c + 1] < f->before[c] || r.last - r.first != f->before[c + 1] - f->before[c] ||
+            r.first != f->base[c])
             return false;
     }
     return true;
@@ -150,9 +160,11 @@ static sg_status check_image(sg_fm *f, const char *name, sg_error *err)
             return sg_fail(err, SG_ERR_FORMAT, "%s: plane %d: counts do not fit its bits", name, l + 1);
         f->zeros[l] = f->n - sg_fm_rank(f->plane[l], f->n);
     }
-    if (!vector_is_sound(f->marked, f->n) || !vector_is_sound(f->starts, f->n) || sg_fm_rank(f->marked, f->n) != kept ||
-        sg_fm_rank(f->starts, f->n) != f->n_items || !sg_fm_bit(f->starts, 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: marked rows or starts of items do not fit their number", name);
+    if (!vector_is_sound(f->marked, f->n) || !vector_is_sound(f->starts, f->n) ||
+        sg_fm_rank(f->marked, f->n) != kept || sg_fm_rank(f->starts, f->n) != f->n_items ||
+        !sg_fm_bit(f->starts, 0))
+        return sg_fail(err, SG_ERR_FORMAT, "%s: marked rows or starts of items do not fit their number",
+                       name);
     for (uint32_t i = 0; i < kept; i++)
         if (f->sample[i] >= kept)
             return sg_fail(err, SG_ERR_FORMAT, "%s: a kept place lies outside the text", name);
@@ -325,17 +337,18 @@ typedef struct part { /* the places of all symbols that begin with these bits */
 } part;
 
 /* Parts of one level to those of the next, in order, at most twice as many. RANGE: rank_range for some machine. */
-#define STEP_DOWN(RANGE)                                                                                                           \
-    int m = 0;                                                                                                                     \
-                                                                                                                                   \
-    for (int i = 0; i < n; i++) {                                                                                                  \
-        const sg_fm_range r = in[i].range, ones = RANGE(v, r), zeros = {r.first - ones.first, r.last - ones.last};                 \
-                                                                                                                                   \
-        out[m] = (part){zeros, in[i].bits << 1};                                                                                   \
-        m += zeros.first != zeros.last;                                                                                            \
-        out[m] = (part){{n_zeros + ones.first, n_zeros + ones.last}, in[i].bits << 1 | 1};                                         \
-        m += ones.first != ones.last;                                                                                              \
-    }                                                                                                                              \
+#define STEP_DOWN(RANGE)                                                                                     \
+    int m = 0;                                                                                               \
+                                                                                                             \
+    for (int i = 0; i < n; i++) {                                                                            \
+        const sg_fm_range r = in[i].range, ones = RANGE(v, r),                                               \
+                          zeros = {r.first - ones.first, r.last - ones.last};                                \
+                                                                                                             \
+        out[m] = (part){zeros, in[i].bits << 1};                                                             \
+        m += zeros.first != zeros.last;                                                                      \
+        out[m] = (part){{n_zeros + ones.first, n_zeros + ones.last}, in[i].bits << 1 | 1};                   \
+        m += ones.first != ones.last;                                                                        \
+    }                                                                                                        \
     return m
 
 WITH_POPCNT
@@ -344,7 +357,8 @@ static int step_down(part *out, const part *in, int n, const uint64_t *v, uint32
     STEP_DOWN(rank_range);
 }
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) &&                            \
+    !defined(__SANITIZE_THREAD__)
 #include <immintrin.h>
 #define WIDE __attribute__((target("avx512f,avx512vpopcntdq")))
 
@@ -361,7 +375,8 @@ WIDE static inline uint32_t wide_count(__m512i line, uint32_t to)
 WIDE static inline uint32_t wide_rank(const uint64_t *v, uint32_t i)
 {
     const uint64_t *words = v + (size_t)(i / SG_FM_LINE) * 8;
-    const __m512i line = _mm512_loadu_si512(words), bits = _mm512_andnot_si512(_mm512_setr_epi64(0xffffffff, 0, 0, 0, 0, 0, 0, 0), line);
+    const __m512i line = _mm512_loadu_si512(words),
+                  bits = _mm512_andnot_si512(_mm512_setr_epi64(0xffffffff, 0, 0, 0, 0, 0, 0, 0), line);
 
     return (uint32_t)words[0] + wide_count(bits, i % SG_FM_LINE + 32);
 }
@@ -419,7 +434,8 @@ static const sg_fm_list *find_list(const sg_fm *f, sg_fm_range r)
         else
             high = middle;
     }
-    return low < f->n_lists && f->list[low].first == r.first && f->list[low].last == r.last ? &f->list[low] : NULL;
+    return low < f->n_lists && f->list[low].first == r.first && f->list[low].last == r.last ? &f->list[low]
+                                                                                            : NULL;
 }
 
 int32_t sg_fm_successors(const sg_fm *f, sg_fm_range r, sg_fm_next *next, int32_t most, uint32_t *ends)
@@ -429,7 +445,8 @@ int32_t sg_fm_successors(const sg_fm *f, sg_fm_range r, sg_fm_next *next, int32_
 
     if (known) {
         if (most > 0)
-            memcpy(next, f->listed + known->at, (size_t)((int32_t)known->n < most ? (int32_t)known->n : most) * sizeof *next);
+            memcpy(next, f->listed + known->at,
+                   (size_t)((int32_t)known->n < most ? (int32_t)known->n : most) * sizeof *next);
         w.n = (int32_t)known->n;
         w.ends = known->ends;
     } else if (r.last - r.first == f->n) { /* no string yet: every token that occurs */
@@ -475,7 +492,8 @@ sg_status sg_fm_list_frequent(sg_fm *f, sg_error *err)
         n += f->before[c + 1] - f->before[c] >= FREQUENT;
     if (!n)
         return SG_OK;
-    if (!(list = f->list = sg_alloc_array(n, sizeof *list)) || !(next = sg_alloc_array(f->symbols, sizeof *next)))
+    if (!(list = f->list = sg_alloc_array(n, sizeof *list)) ||
+        !(next = sg_alloc_array(f->symbols, sizeof *next)))
         return sg_fail_memory(err, "FM-index");
     n = 0;
     for (uint32_t c = 1; c < f->symbols; c++)
@@ -485,7 +503,8 @@ sg_status sg_fm_list_frequent(sg_fm *f, sg_error *err)
     for (; kept < n; kept++) { /* none of these ranges is all rows: the end symbol has a row of its own */
         sg_fm_list *l = &list[kept];
 
-        l->n = (uint32_t)sg_fm_successors(f, (sg_fm_range){l->first, l->last}, next, (int32_t)f->symbols, &l->ends);
+        l->n = (uint32_t)sg_fm_successors(f, (sg_fm_range){l->first, l->last}, next, (int32_t)f->symbols,
+                                          &l->ends);
         l->at = (uint32_t)used;
         if (used + l->n > room)
             break;
@@ -525,7 +544,8 @@ sg_status sg_fm_locate(const sg_fm *f, uint32_t row, int32_t *item, int32_t *beh
 
     while (!sg_fm_bit(f->marked, row)) {
         if (++steps == f->step)
-            return sg_fail(err, SG_ERR_FORMAT, "FM-index: a place is not among those kept: the file is damaged");
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "FM-index: a place is not among those kept: the file is damaged");
         sg_fm_step_back(f, &row);
     }
     at = f->sample[sg_fm_rank(f->marked, row)] * f->step + steps;

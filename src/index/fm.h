@@ -19,8 +19,8 @@ typedef struct sg_fm sg_fm;
 
 /* Item i is token[offsets[i]] .. token[offsets[i + 1] - 1], each 0 .. n_tokens - 1; offsets (n_items + 1). n_items >= 1.
  * step: one in so many places is kept for sg_fm_locate (0: SG_FM_STEP); a smaller one is faster and larger. */
-sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, int32_t n_items, int32_t n_tokens, int step,
-                    sg_error *err);
+sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, int32_t n_items,
+                    int32_t n_tokens, int step, sg_error *err);
 sg_status sg_fm_open(sg_fm **out, const char *path, sg_error *err); /* mapped; checked */
 /* The same from bytes in memory: borrowed when they are 8-byte aligned, else copied. name stands in errors. */
 sg_status sg_fm_parse(sg_fm **out, sg_bytes file, const char *name, sg_error *err);
@@ -32,12 +32,15 @@ int32_t sg_fm_tokens(const sg_fm *f); /* of the vocabulary */
 size_t sg_fm_bytes(const sg_fm *f);   /* as a file, which memory maps */
 size_t sg_fm_memory(const sg_fm *f);  /* with what is kept beside it: the successors of frequent tokens */
 
-typedef struct sg_fm_range { /* occurrences of a string: rows first .. last - 1; last - first is their number */
+typedef struct
+    sg_fm_range { /* occurrences of a string: rows first .. last - 1; last - first is their number */
     uint32_t first, last;
 } sg_fm_range;
-sg_fm_range sg_fm_anywhere(const sg_fm *f); /* the empty string: what follows may stand anywhere in an item ... */
+sg_fm_range
+sg_fm_anywhere(const sg_fm *f); /* the empty string: what follows may stand anywhere in an item ... */
 sg_fm_range sg_fm_at_start(const sg_fm *f); /* ... or only at its start */
-sg_fm_range sg_fm_extend(const sg_fm *f, sg_fm_range r, int32_t token); /* one token to the right; may be empty */
+sg_fm_range sg_fm_extend(const sg_fm *f, sg_fm_range r,
+                         int32_t token); /* one token to the right; may be empty */
 
 typedef struct sg_fm_next {
     int32_t token;

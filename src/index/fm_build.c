@@ -7,23 +7,25 @@
 
 #include <string.h>
 
-static sg_status check_items(const int32_t *token, const int64_t *offsets, int32_t n_items, int32_t n_tokens, int step,
-                             sg_error *err)
+static sg_status check_items(const int32_t *token, const int64_t *offsets, int32_t n_items, int32_t n_tokens,
+                             int step, sg_error *err)
 {
     if (n_items < 1 || n_tokens < 1 || n_tokens > SG_FM_TOKENS_MAX || step < 1 || step > SG_FM_STEP_MAX)
         return sg_fail(err, SG_ERR_USAGE,
-                       "FM-index: expected at least one item, 1 to %d tokens and one place kept in 1 to %d, found %d, %d and %d",
+                       "FM-index: expected at least one item, 1 to %d tokens and one place kept in 1 to %d, "
+                       "found %d, %d and %d",
                        SG_FM_TOKENS_MAX, SG_FM_STEP_MAX, n_items, n_tokens, step);
     for (int32_t i = 0; i < n_items; i++)
         if (offsets[i + 1] < offsets[i])
             return sg_fail(err, SG_ERR_USAGE, "FM-index: item %d ends before it begins", i);
     if (offsets[n_items] - offsets[0] > INT32_MAX - 1 - (int64_t)n_items)
-        return sg_fail(err, SG_ERR_USAGE, "FM-index: expected at most %d tokens and items, found more", INT32_MAX - 1);
+        return sg_fail(err, SG_ERR_USAGE, "FM-index: expected at most %d tokens and items, found more",
+                       INT32_MAX - 1);
     for (int32_t i = 0; i < n_items; i++)
         for (int64_t k = offsets[i]; k < offsets[i + 1]; k++)
             if (token[k] < 0 || token[k] >= n_tokens)
-                return sg_fail(err, SG_ERR_USAGE, "FM-index: item %d: expected tokens from 0 to %d, found %d", i, n_tokens - 1,
-                               token[k]);
+                return sg_fail(err, SG_ERR_USAGE, "FM-index: item %d: expected tokens from 0 to %d, found %d",
+                               i, n_tokens - 1, token[k]);
     return SG_OK;
 }
 
@@ -31,7 +33,8 @@ static void set_bit(const uint64_t *v, uint32_t i)
 {
     const uint32_t at = i % SG_FM_LINE + 32;
 
-    ((uint64_t *)(uintptr_t)v)[(size_t)(i / SG_FM_LINE) * 8 + at / 64] |= UINT64_C(1) << at % 64; /* still ours alone */
+    ((uint64_t *)(uintptr_t)v)[(size_t)(i / SG_FM_LINE) * 8 + at / 64] |= UINT64_C(1)
+                                                                          << at % 64; /* still ours alone */
 }
 
 static void count_lines(const uint64_t *v, uint32_t n)
@@ -97,7 +100,8 @@ static void fill_planes(sg_fm *f, uint32_t *symbol, uint32_t *spare)
 
 static sg_status fill_image(sg_fm *f, const int32_t *token, const int64_t *offsets, sg_error *err)
 {
-    uint32_t *text = sg_alloc_array(f->n, sizeof *text), *spare = NULL, *sample = (uint32_t *)(uintptr_t)f->sample;
+    uint32_t *text = sg_alloc_array(f->n, sizeof *text), *spare = NULL,
+             *sample = (uint32_t *)(uintptr_t)f->sample;
     int32_t *order = sg_alloc_array(f->n, sizeof *order);
     sg_status st = text && order ? SG_OK : sg_fail_memory(err, "FM-index");
 
@@ -132,10 +136,11 @@ done:
     return st;
 }
 
-sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, int32_t n_items, int32_t n_tokens, int step,
-                    sg_error *err)
+sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, int32_t n_items,
+                    int32_t n_tokens, int step, sg_error *err)
 {
-    sg_fm_header h = {.version = SG_FM_VERSION, .step = (uint32_t)(step > 0 ? step : SG_FM_STEP), .levels = 1};
+    sg_fm_header h = {
+        .version = SG_FM_VERSION, .step = (uint32_t)(step > 0 ? step : SG_FM_STEP), .levels = 1};
     sg_fm *f;
     sg_status st;
 
@@ -148,7 +153,8 @@ sg_status sg_fm_new(sg_fm **out, const int32_t *token, const int64_t *offsets, i
     h.symbols = (uint32_t)n_tokens + SG_FM_FIRST_TOKEN;
     while (h.symbols > UINT32_C(1) << h.levels)
         h.levels++;
-    if (!(f = sg_alloc_zero(1, sizeof *f)) || !sg_fm_place(f, &h, NULL) || !(f->owned = sg_alloc_zero(f->bytes, 1))) {
+    if (!(f = sg_alloc_zero(1, sizeof *f)) || !sg_fm_place(f, &h, NULL) ||
+        !(f->owned = sg_alloc_zero(f->bytes, 1))) {
         sg_free(f);
         return sg_fail_memory(err, "FM-index");
     }

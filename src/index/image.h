@@ -80,7 +80,8 @@ static inline uint32_t sg_image_first_child(const sg_image_level *v, uint32_t no
 /* Places the parts of an image with this header, checked by the caller (image NULL: only its size is found); c->bytes
  * is the size that the file must have. False when it does not fit this machine. */
 bool sg_image_place(sg_catalogue *c, const sg_image_header *h, const char *image);
-sg_status sg_image_check_ends(const sg_catalogue *c, const char *name, sg_error *err); /* after an end nothing but ends */
+sg_status sg_image_check_ends(const sg_catalogue *c, const char *name,
+                              sg_error *err);                /* after an end nothing but ends */
 uint64_t sg_image_checksum(const char *image, size_t bytes); /* bytes: a multiple of 64 */
 
 #endif

@@ -11,7 +11,11 @@
 #include <assert.h>
 #include <string.h>
 
-enum { ROUND = 8, SPARE_SIZES = 36, LOOK_EVERY = 8 }; /* twigs have room for a multiple of 8; those of up to 280 children are used again */
+enum {
+    ROUND = 8,
+    SPARE_SIZES = 36,
+    LOOK_EVERY = 8
+}; /* twigs have room for a multiple of 8; those of up to 280 children are used again */
 
 typedef struct snapshot snapshot;
 struct snapshot {
@@ -42,11 +46,12 @@ struct sg_living {
     sg_catalogue draft;
     uint64_t root; /* of the draft, as in sg_twig.ref */
     uint64_t edit;
-    sg_twig *fresh;                /* replaced or cut off since the last publication, newest first */
-    sg_twig *old, **old_end;       /* waiting for readers, oldest first */
+    sg_twig *fresh;          /* replaced or cut off since the last publication, newest first */
+    sg_twig *old, **old_end; /* waiting for readers, oldest first */
     snapshot *gone, **gone_end;
     snapshot *spare_snapshot; /* freed, for the next publications */
-    sg_twig *spare[SG_CATALOGUE_LEVELS_MAX][SPARE_SIZES]; /* freed twigs of each level and size, for the next edits */
+    sg_twig *spare[SG_CATALOGUE_LEVELS_MAX]
+                  [SPARE_SIZES]; /* freed twigs of each level and size, for the next edits */
     sg_hints hints;
     hint_block *hint_block; /* owned: the newest */
 };
@@ -136,7 +141,8 @@ static void copy_node(sg_twig *to, const sg_catalogue *base, int level, uint32_t
         else
             to->item[i] = (uint32_t)sg_catalogue_item(base, (int32_t)(first + i));
     }
-    for (int j = level + 2; j <= base->levels; j++) { /* first nodes of each child, from those a level above */
+    for (int j = level + 2; j <= base->levels;
+         j++) { /* first nodes of each child, from those a level above */
         const uint32_t *above = j > level + 2 ? sg_twig_before(to, level, j - 1) : NULL;
         uint32_t *row = sg_twig_before(to, level, j), origin = first, from;
 
@@ -356,14 +362,17 @@ sg_status sg_living_put(sg_living *w, int32_t item, const int32_t *codes, sg_err
     path p = {0};
 
     if (item < 0 || item == INT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "catalogue: expected an item number from 0 to %d, found %d", INT32_MAX - 1, item);
+        return sg_fail(err, SG_ERR_USAGE, "catalogue: expected an item number from 0 to %d, found %d",
+                       INT32_MAX - 1, item);
     for (int l = 0; l < levels; l++)
         if (codes[l] < 0 || codes[l] >= (int32_t)w->draft.level[l].size)
-            return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d, level %d: expected a code from 0 to %d, found %d",
-                           item, l + 1, (int)w->draft.level[l].size - 1, codes[l]);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "catalogue: item %d, level %d: expected a code from 0 to %d, found %d", item,
+                           l + 1, (int)w->draft.level[l].size - 1, codes[l]);
     for (int l = sg_catalogue_length(&w->draft, codes) + 1; l < levels; l++)
         if (!sg_catalogue_ended(&w->draft, l + 1, codes[l]))
-            return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d, level %d: expected the end of the ID after its end, found %d",
+            return sg_fail(err, SG_ERR_USAGE,
+                           "catalogue: item %d, level %d: expected the end of the ID after its end, found %d",
                            item, l + 1, codes[l]);
     if (sg_twig_leaf(&w->draft, item, old, &choice) >= 0)
         return sg_fail(err, SG_ERR_USAGE, "catalogue: item %d is there already", item);
@@ -450,7 +459,8 @@ static void reclaim(sg_living *w, uint64_t least)
 sg_status sg_living_publish(sg_living *w, sg_error *err)
 {
     const uint64_t version = atomic_load_explicit(&w->version, memory_order_relaxed) + 1;
-    const bool look = version % LOOK_EVERY == 0; /* what readers announce lies in their caches: looking costs as much as an edit */
+    const bool look = version % LOOK_EVERY ==
+                      0; /* what readers announce lies in their caches: looking costs as much as an edit */
     snapshot *s = w->spare_snapshot ? w->spare_snapshot : sg_alloc(sizeof *s);
     snapshot *before = (snapshot *)(uintptr_t)atomic_load_explicit(&w->current, memory_order_relaxed);
 
@@ -502,7 +512,11 @@ sg_status sg_living_new(sg_living **out, const sg_catalogue *base, sg_error *err
     w->root = 1; /* node 0 of the image */
     w->old_end = &w->old;
     w->gone_end = &w->gone;
-    w->draft = (sg_catalogue){.levels = base->levels, .ends = base->ends, .items = base->items, .bytes = base->bytes, .base = base,
+    w->draft = (sg_catalogue){.levels = base->levels,
+                              .ends = base->ends,
+                              .items = base->items,
+                              .bytes = base->bytes,
+                              .base = base,
                               .hints = &w->hints};
     for (int l = 0; l < base->levels; l++)
         w->draft.level[l] = (sg_image_level){

@@ -16,14 +16,17 @@ enum { SG_LIVING_READERS_MAX = 256 };
 
 typedef struct sg_living sg_living;
 
-sg_status sg_living_new(sg_living **out, const sg_catalogue *base, sg_error *err); /* base: borrowed, not a snapshot */
-void sg_living_free(sg_living *l);                                                 /* no reader is left */
+sg_status sg_living_new(sg_living **out, const sg_catalogue *base,
+                        sg_error *err); /* base: borrowed, not a snapshot */
+void sg_living_free(sg_living *l);      /* no reader is left */
 
 /* Editing. On failure nothing has changed. An item number that was dropped may come back, with these codes or others. */
-sg_status sg_living_put(sg_living *l, int32_t item, const int32_t *codes, sg_error *err); /* codes (levels), free */
-sg_status sg_living_drop(sg_living *l, int32_t item, sg_error *err);                      /* one item has to remain */
+sg_status sg_living_put(sg_living *l, int32_t item, const int32_t *codes,
+                        sg_error *err);                              /* codes (levels), free */
+sg_status sg_living_drop(sg_living *l, int32_t item, sg_error *err); /* one item has to remain */
 sg_status sg_living_publish(sg_living *l, sg_error *err);
-const sg_catalogue *sg_living_draft(const sg_living *l); /* with the edits that are not published; for the editor only */
+const sg_catalogue *
+sg_living_draft(const sg_living *l); /* with the edits that are not published; for the editor only */
 
 /* Reading: a thread joins once, then pins a snapshot for each piece of work, one at a time. */
 sg_status sg_living_join(sg_living *l, int *reader, sg_error *err);

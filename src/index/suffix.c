@@ -15,8 +15,8 @@ typedef struct level {
     int32_t *order;
     int32_t n;
     uint32_t symbols;
-    uint64_t *s;      /* bit i: suffix i is S */
-    int32_t *bucket;  /* (symbols) where the next suffix of each first symbol goes */
+    uint64_t *s;     /* bit i: suffix i is S */
+    int32_t *bucket; /* (symbols) where the next suffix of each first symbol goes */
 } level;
 
 static bool is_lms(const level *v, int32_t i)
@@ -95,7 +95,11 @@ static uint32_t name_substrings(level *v, int32_t n_lms)
 
 static sg_status sort(int32_t *order, const uint32_t *text, int32_t n, uint32_t symbols, sg_error *err)
 {
-    level v = {text, order, n, symbols, sg_alloc_zero((size_t)n / 64 + 1, sizeof *v.s),
+    level v = {text,
+               order,
+               n,
+               symbols,
+               sg_alloc_zero((size_t)n / 64 + 1, sizeof *v.s),
                sg_alloc_array(symbols, sizeof *v.bucket)};
     uint32_t *names, n_names;
     int32_t n_lms = 0;

@@ -5,13 +5,14 @@
 
 /* A node on the way down: a twig, or a node of the image with what turns its numbers into the snapshot's. */
 typedef struct spot {
-    const sg_twig *twig;                            /* NULL: in the image from level `top` on */
+    const sg_twig *twig; /* NULL: in the image from level `top` on */
     int top;
-    uint32_t node;                                  /* in the image */
-    uint32_t parent;                                /* in the snapshot; known where the node is a twig or at `top` */
-    uint32_t slot;                                  /* of a leaf in the twig of the last level */
-    uint32_t start[SG_CATALOGUE_LEVELS_MAX + 1];    /* in the snapshot, first node of each level below twig or top */
-    uint32_t low[SG_CATALOGUE_LEVELS_MAX + 1];      /* in the image, the same below top */
+    uint32_t node;   /* in the image */
+    uint32_t parent; /* in the snapshot; known where the node is a twig or at `top` */
+    uint32_t slot;   /* of a leaf in the twig of the last level */
+    uint32_t
+        start[SG_CATALOGUE_LEVELS_MAX + 1]; /* in the snapshot, first node of each level below twig or top */
+    uint32_t low[SG_CATALOGUE_LEVELS_MAX + 1]; /* in the image, the same below top */
 } spot;
 
 /* Last child that begins at or before `at`. */
@@ -89,7 +90,8 @@ int32_t sg_twig_parent(const sg_catalogue *c, int level, uint32_t node)
     descend(&s, c, level, node, level);
     if (s.twig || s.top == level)
         return (int32_t)s.parent;
-    return sg_catalogue_parent(c->base, level, (int32_t)s.node) + (int32_t)(s.start[level - 1] - s.low[level - 1]);
+    return sg_catalogue_parent(c->base, level, (int32_t)s.node) +
+           (int32_t)(s.start[level - 1] - s.low[level - 1]);
 }
 
 int32_t sg_twig_item(const sg_catalogue *c, uint32_t leaf)
@@ -110,7 +112,8 @@ void sg_twig_span(const sg_catalogue *c, int level, uint32_t node, int32_t *firs
         *last = *first + 1;
     } else if (s.twig) {
         *first = (int32_t)s.start[c->levels];
-        *last = *first + (int32_t)(level + 1 < c->levels ? sg_twig_before(s.twig, level, c->levels)[s.twig->n] : s.twig->n);
+        *last = *first + (int32_t)(level + 1 < c->levels ? sg_twig_before(s.twig, level, c->levels)[s.twig->n]
+                                                         : s.twig->n);
     } else {
         const int32_t shift = (int32_t)(s.start[c->levels] - s.low[c->levels]);
 
@@ -198,7 +201,9 @@ static int32_t confirm(const sg_catalogue *c, int32_t item, const int32_t *codes
 {
     int32_t leaf;
 
-    return sg_twig_shared(c, codes, &leaf, choice) == c->levels && sg_twig_item(c, (uint32_t)leaf) == item ? leaf : -1;
+    return sg_twig_shared(c, codes, &leaf, choice) == c->levels && sg_twig_item(c, (uint32_t)leaf) == item
+               ? leaf
+               : -1;
 }
 
 int32_t sg_twig_leaf(const sg_catalogue *c, int32_t item, int32_t *codes, int *choice)

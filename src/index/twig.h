@@ -17,13 +17,13 @@ typedef struct sg_twig sg_twig;
 struct sg_twig {
     uint32_t n, cap; /* children; room for them */
     int level;
-    uint64_t edit;   /* that made it: as long as it lasts, the twig may change in place */
-    sg_twig *next;   /* among those to be freed ... */
-    uint64_t since;  /* ... once nobody reads a version before this one */
-    uint64_t *ref;   /* (cap) address of a twig, or node of the image << 1 | 1; above the last level */
-    uint32_t *item;  /* (cap) in the last level */
+    uint64_t edit;    /* that made it: as long as it lasts, the twig may change in place */
+    sg_twig *next;    /* among those to be freed ... */
+    uint64_t since;   /* ... once nobody reads a version before this one */
+    uint64_t *ref;    /* (cap) address of a twig, or node of the image << 1 | 1; above the last level */
+    uint32_t *item;   /* (cap) in the last level */
     uint32_t *before; /* (levels - level - 1, cap + 1): for levels level + 2 .. levels */
-    uint8_t *code8;  /* (cap) NULL: code16 */
+    uint8_t *code8;   /* (cap) NULL: code16 */
     uint16_t *code16;
 };
 

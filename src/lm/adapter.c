@@ -27,9 +27,11 @@ static int part_of(const sg_adapter_host *host, const char *name, size_t size)
     return p < host->n_parts ? p : -1;
 }
 
-sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_adapter_host *host, sg_error *err)
+sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_adapter_host *host,
+                             sg_error *err)
 {
-    const unsigned head = 1u << (host->n_parts - 1), all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : head | (head - 1);
+    const unsigned head = 1u << (host->n_parts - 1),
+                   all = c->kind == SG_ADAPTER_BOTTLENECK ? host->ends : head | (head - 1);
 
     c->targets = strcmp(names, "all") == 0 ? all & ~head : 0; /* as PEFT's all-linear */
     for (const char *at = c->targets ? "" : names; *at;) {
@@ -41,13 +43,16 @@ sg_status sg_adapter_targets(sg_adapter_config *c, const char *names, const sg_a
 
             for (int i = 0; i < host->n_parts; i++)
                 if (all >> i & 1)
-                    snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", host->part[i]);
-            return sg_fail(err, SG_ERR_USAGE, "targets: expected %s or all, found '%.*s'", known, (int)(n < 100 ? n : 100), at);
+                    snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "",
+                             host->part[i]);
+            return sg_fail(err, SG_ERR_USAGE, "targets: expected %s or all, found '%.*s'", known,
+                           (int)(n < 100 ? n : 100), at);
         }
         c->targets |= 1u << p;
         at += n + (at[n] == ',');
     }
-    return c->targets ? SG_OK : sg_fail(err, SG_ERR_USAGE, "targets: expected names of matrices, found nothing");
+    return c->targets ? SG_OK
+                      : sg_fail(err, SG_ERR_USAGE, "targets: expected names of matrices, found nothing");
 }
 
 /* A number from least to most at *at, which moves behind it. */
@@ -63,7 +68,8 @@ static bool number(int *out, const char **at, int least, int most)
     return true;
 }
 
-sg_status sg_adapter_layers(sg_adapter_config *c, const char *text, const sg_adapter_host *host, sg_error *err)
+sg_status sg_adapter_layers(sg_adapter_config *c, const char *text, const sg_adapter_host *host,
+                            sg_error *err)
 {
     c->by_layer = strcmp(text, "all") != 0;
     for (const char *at = text; c->by_layer && (at == text || *at);) {
@@ -80,7 +86,9 @@ sg_status sg_adapter_layers(sg_adapter_config *c, const char *text, const sg_ada
             good = number(&rank, &at, 1, RANK_MOST);
         }
         if (!good || (*at && *at != ',') || (*at == ',' && !at[1]))
-            return sg_fail(err, SG_ERR_USAGE, "layers: expected all, or layers from 0 to %d such as 0-1 or 0:8,1:4 (their ranks), found '%.100s'",
+            return sg_fail(err, SG_ERR_USAGE,
+                           "layers: expected all, or layers from 0 to %d such as 0-1 or 0:8,1:4 (their "
+                           "ranks), found '%.100s'",
                            host->layers - 1, text);
         for (int i = first; i <= last; i++)
             c->rank_at[i] = (uint16_t)rank;
@@ -100,7 +108,8 @@ static bool place_at(const sg_adapter *a, char *name, int *layer, int *part, int
 }
 
 /* ---- making ----------------------------------------------------------------------------------------------------------------- */
-static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, sg_error *err)
+static sg_status adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host,
+                             sg_error *err)
 {
     sg_adapter *a = sg_alloc_zero(1, sizeof *a);
 
@@ -142,12 +151,13 @@ static sg_status declare(sg_adapter *a, int place, int rank, uint64_t seed, sg_e
 
 static sg_status declare_prompt(sg_adapter *a, sg_error *err)
 {
-    a->soft = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, a->config.tokens, a->host.dim, "%s", prompt_name);
+    a->soft = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, a->config.tokens, a->host.dim,
+                           "%s", prompt_name);
     return a->soft ? SG_OK : sg_fail_memory(err, prompt_name);
 }
 
-sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, const sg_param *words, uint64_t seed,
-                         sg_error *err)
+sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host,
+                         const sg_param *words, uint64_t seed, sg_error *err)
 {
     sg_adapter *a;
     sg_status st = adapter_new(&a, config, host, err);
@@ -157,7 +167,9 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
         return st;
     if (config->kind == SG_ADAPTER_PROMPT && !(st = declare_prompt(a, err)))
         for (int i = 0; i < config->tokens; i++) {
-            const size_t word = (size_t)sg_rng_below((uint64_t)words->dim[0], seed, SG_RNG_INIT, 0, (uint64_t)i), dim = (size_t)host->dim;
+            const size_t word =
+                             (size_t)sg_rng_below((uint64_t)words->dim[0], seed, SG_RNG_INIT, 0, (uint64_t)i),
+                         dim = (size_t)host->dim;
 
             memcpy(a->soft->value + (size_t)i * dim, words->value + word * dim, dim * sizeof(float));
         }
@@ -165,7 +177,8 @@ sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, cons
         int layer, part, rows, in;
         char name[96];
 
-        if (place_at(a, name, &layer, &part, &rows, &in, i) && config->targets >> part & 1 && rank_of(config, layer))
+        if (place_at(a, name, &layer, &part, &rows, &in, i) && config->targets >> part & 1 &&
+            rank_of(config, layer))
             st = declare(a, i, rank_of(config, layer), seed, err);
     }
     if (st) {
@@ -200,7 +213,8 @@ static bool nothing(const json_t *o, const char *key)
     const json_t *v = json_object_get(o, key);
 
     return !v || json_is_null(v) || json_is_false(v) || (json_is_object(v) && json_object_size(v) == 0) ||
-           (json_is_array(v) && json_array_size(v) == 0) || (json_is_string(v) && strcmp(json_string_value(v), "none") == 0);
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_string(v) && strcmp(json_string_value(v), "none") == 0);
 }
 
 /* PEFT (0.21) takes out of the model's weights, when it loads such an adapter, what these put into the parts at first: without that the
@@ -213,7 +227,8 @@ static sg_status check_start(const json_t *o, const char *path, sg_error *err)
     for (size_t i = 0; name && i < sizeof changes / sizeof *changes; i++)
         if (strncasecmp(name, changes[i], strlen(changes[i])) == 0)
             return sg_fail(err, SG_ERR_FORMAT,
-                           "%s: 'init_lora_weights': %.40s changes the model's own weights, which is not read; expected an adapter saved with "
+                           "%s: 'init_lora_weights': %.40s changes the model's own weights, which is not "
+                           "read; expected an adapter saved with "
                            "path_initial_model_for_weight_conversion",
                            path, name);
     return SG_OK;
@@ -221,8 +236,10 @@ static sg_status check_start(const json_t *o, const char *path, sg_error *err)
 
 static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *path, sg_error *err)
 {
-    static const char *const unknown[] = {"use_dora", "bias", "modules_to_save", "alpha_pattern", "fan_in_fan_out", "layer_replication",
-                                          "lora_bias", "kasa_config", "use_qalora", "alora_invocation_tokens", "arrow_config", "use_bdlora"};
+    static const char *const unknown[] = {
+        "use_dora",          "bias",      "modules_to_save", "alpha_pattern", "fan_in_fan_out",
+        "layer_replication", "lora_bias", "kasa_config",     "use_qalora",    "alora_invocation_tokens",
+        "arrow_config",      "use_bdlora"};
     int64_t rank;
     sg_status st;
 
@@ -235,7 +252,8 @@ static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *pa
         (!nothing(o, "lora_dropout") && (st = sg_json_need_real(&c->dropout, o, "lora_dropout", path, err))))
         return st;
     if (!(c->dropout >= 0 && c->dropout < 1) || !isfinite(c->alpha))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a 'lora_dropout' from 0 to 1 and a finite 'lora_alpha'", path);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected a 'lora_dropout' from 0 to 1 and a finite 'lora_alpha'", path);
     c->rank = (int)rank;
     c->rslora = json_is_true(json_object_get(o, "use_rslora"));
     c->by_layer = !nothing(o, "rank_pattern"); /* its patterns say what the shapes of the parts say as well */
@@ -245,7 +263,8 @@ static sg_status read_lora(sg_adapter_config *c, const json_t *o, const char *pa
 static const struct {
     const char *name;
     sg_act act;
-} acts[] = {{"gelu", SG_GELU}, {"relu", SG_RELU}, {"silu", SG_SILU}, {"gelu_new", SG_GELU_TANH}, {"tanh", SG_TANH}};
+} acts[] = {
+    {"gelu", SG_GELU}, {"relu", SG_RELU}, {"silu", SG_SILU}, {"gelu_new", SG_GELU_TANH}, {"tanh", SG_TANH}};
 
 static sg_status read_bottleneck(sg_adapter_config *c, const json_t *o, const char *path, sg_error *err)
 {
@@ -254,19 +273,23 @@ static sg_status read_bottleneck(sg_adapter_config *c, const json_t *o, const ch
     size_t i = 0;
     sg_status st;
 
-    if ((st = sg_json_need_int(&width, o, "r", 1, RANK_MOST, path, err)) || (st = sg_json_need_string(&name, o, "non_linearity", path, err)))
+    if ((st = sg_json_need_int(&width, o, "r", 1, RANK_MOST, path, err)) ||
+        (st = sg_json_need_string(&name, o, "non_linearity", path, err)))
         return st;
     while (i < sizeof acts / sizeof *acts && strcmp(acts[i].name, name) != 0)
         i++;
     if (i == sizeof acts / sizeof *acts)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found '%.100s'", path, name);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found '%.100s'",
+                       path, name);
     c->rank = (int)width;
     c->act = acts[i].act;
     c->by_layer = !nothing(o, "rank_pattern");
     return SG_OK;
 }
 
-static sg_status read_config(sg_adapter_config *c, const json_t *o, const char *path, const sg_adapter_host *host, sg_error *err)
+static sg_status read_config(sg_adapter_config *c, const json_t *o, const char *path,
+                             const sg_adapter_host *host, sg_error *err)
 {
     const char *type = NULL, *base;
     int64_t n = 0, dim = 0;
@@ -286,15 +309,20 @@ static sg_status read_config(sg_adapter_config *c, const json_t *o, const char *
     } else if (strcmp(type, "TRAINABLE_TOKENS") == 0) {
         c->kind = SG_ADAPTER_TOKENS;
     } else if (strcmp(type, "PROMPT_TUNING") == 0 && host->places == 0) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING", path);
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: 'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING", path);
     } else if (strcmp(type, "PROMPT_TUNING") == 0) {
         c->kind = SG_ADAPTER_PROMPT;
-        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1, host->places - 1 < TOKENS_MOST ? host->places - 1 : TOKENS_MOST, path, err)))
+        if (!(st = sg_json_need_int(&n, o, "num_virtual_tokens", 1,
+                                    host->places - 1 < TOKENS_MOST ? host->places - 1 : TOKENS_MOST, path,
+                                    err)))
             st = sg_json_need_int(&dim, o, "token_dim", host->dim, host->dim, path, err);
         c->tokens = (int)n;
     } else {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, found '%.100s'", path,
-                     type);
+        st = sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, found '%.100s'",
+            path, type);
     }
     return st;
 }
@@ -303,7 +331,8 @@ static sg_status read_config(sg_adapter_config *c, const json_t *o, const char *
 static const char *const *endings(const sg_adapter_config *c)
 {
     static const char *const lora[] = {".lora_A.weight", ".lora_B.weight", NULL};
-    static const char *const bottleneck[] = {".adapter_down.weight", ".adapter_down.bias", ".adapter_up.weight", ".adapter_up.bias", NULL};
+    static const char *const bottleneck[] = {".adapter_down.weight", ".adapter_down.bias",
+                                             ".adapter_up.weight", ".adapter_up.bias", NULL};
 
     return c->kind == SG_ADAPTER_LORA ? lora : bottleneck;
 }
@@ -316,7 +345,8 @@ static int find_place(const sg_adapter *a, const char *tensor)
     char name[96];
 
     for (int i = 0; i < a->host.n_places && strncmp(tensor, BEFORE, before) == 0; i++) {
-        if (!place_at(a, name, &layer, &part, &rows, &in, i) || strncmp(tensor + before, name, strlen(name)) != 0)
+        if (!place_at(a, name, &layer, &part, &rows, &in, i) ||
+            strncmp(tensor + before, name, strlen(name)) != 0)
             continue;
         for (const char *const *end = endings(&a->config); *end; end++)
             if (strcmp(tensor + before + strlen(name), *end) == 0)
@@ -338,9 +368,11 @@ static sg_status rank_at(int *out, const sg_adapter *a, const sg_weights *w, int
     place_at(a, name + sizeof BEFORE - 1, &layer, &part, &rows, &in, place);
     strcat(name, endings(&a->config)[0]);
     if (!(t = sg_weights_find(w, name)))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w), name);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tensor '%s', found none", sg_weights_name(w),
+                       name);
     if (t->rank != 2 || t->dim[0] < 1 || t->dim[0] > RANK_MOST)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected a matrix of 1 to %d rows", sg_weights_name(w), name, RANK_MOST);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected a matrix of 1 to %d rows",
+                       sg_weights_name(w), name, RANK_MOST);
     *out = (int)t->dim[0];
     return SG_OK;
 }
@@ -358,10 +390,14 @@ static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors
         if (sg_adapter_rows_have(a, found))
             continue;
         if (a->config.kind == SG_ADAPTER_TOKENS)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected rows of tokens alone", sg_tensors_name(file), found);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected rows of tokens alone",
+                           sg_tensors_name(file), found);
         if (place < 0)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected %s of a model of %d layers", sg_tensors_name(file), found,
-                           a->config.kind == SG_ADAPTER_LORA ? "low-rank parts" : "layers behind attention and feed-forward", a->host.layers);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected %s of a model of %d layers",
+                           sg_tensors_name(file), found,
+                           a->config.kind == SG_ADAPTER_LORA ? "low-rank parts"
+                                                             : "layers behind attention and feed-forward",
+                           a->host.layers);
         if (a->low[place].a)
             continue;
         place_at(a, name, &layer, &part, &rows, &in, place);
@@ -375,7 +411,8 @@ static sg_status load_parts(sg_adapter *a, const sg_weights *w, const sg_tensors
         st = sg_weights_load(w, a->params.list[i], name, err);
     }
     if (!st && a->params.n == 0)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected parts of an adapter, found no tensor", sg_tensors_name(file));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected parts of an adapter, found no tensor",
+                     sg_tensors_name(file));
     return st;
 }
 
@@ -387,12 +424,14 @@ static sg_status read_tokenizer(sg_adapter *a, const char *dir, sg_error *err)
 
     if (!st && !sg_file_exists(path)) {
         if (a->vocab > a->host.rows)
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a tokenizer with the new tokens, found none", path);
+            st =
+                sg_fail(err, SG_ERR_FORMAT, "%s: expected a tokenizer with the new tokens, found none", path);
     } else if (!st && !(st = sg_file_read(&a->tokenizer_json, path, SG_TOKENIZER_BYTES_MAX, err)) &&
-               !(st = sg_tokenizer_from_json(&a->tokenizer, (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size}, path, err)) &&
+               !(st = sg_tokenizer_from_json(
+                     &a->tokenizer, (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size}, path, err)) &&
                sg_tokenizer_size(a->tokenizer) > a->vocab) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the tables, found %d", path, a->vocab,
-                     (int)sg_tokenizer_size(a->tokenizer));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the tables, found %d",
+                     path, a->vocab, (int)sg_tokenizer_size(a->tokenizer));
     }
     sg_free(path);
     return st;
@@ -400,7 +439,8 @@ static sg_status read_tokenizer(sg_adapter *a, const char *dir, sg_error *err)
 
 sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_host *host, sg_error *err)
 {
-    char *config_path = sg_path_join(dir, "adapter_config.json"), *path = sg_path_join(dir, "adapter_model.safetensors");
+    char *config_path = sg_path_join(dir, "adapter_config.json"),
+         *path = sg_path_join(dir, "adapter_model.safetensors");
     sg_adapter_config c;
     sg_adapter *a = NULL;
     sg_tensors *file = NULL;
@@ -409,8 +449,9 @@ sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_ho
     sg_status st = config_path && path ? SG_OK : sg_fail_memory(err, "path");
 
     *out = NULL;
-    if (st || (st = sg_json_read(&o, config_path, CONFIG_MOST, err)) || (st = read_config(&c, o, config_path, host, err)) ||
-        (st = sg_tensors_open(&file, path, err)) || (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
+    if (st || (st = sg_json_read(&o, config_path, CONFIG_MOST, err)) ||
+        (st = read_config(&c, o, config_path, host, err)) || (st = sg_tensors_open(&file, path, err)) ||
+        (st = sg_weights_over(&w, file, NULL, err)) || (st = adapter_new(&a, &c, host, err)))
         goto done;
     a->params.bare = true; /* values come from the file, into memory of their own: they may learn on */
     if (c.kind == SG_ADAPTER_LORA || c.kind == SG_ADAPTER_TOKENS)
@@ -486,13 +527,14 @@ static json_t *config_json(const sg_adapter *a)
     json_t *targets, *o;
 
     if (c->kind == SG_ADAPTER_PROMPT)
-        return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:b}", "peft_type", "PROMPT_TUNING", "task_type", a->host.task,
-                         "base_model_name_or_path", c->base, "num_virtual_tokens", c->tokens, "token_dim", a->host.dim,
-                         "num_transformer_submodules", 1, "num_attention_heads", a->host.heads, "num_layers", a->host.layers,
+        return json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:b}", "peft_type", "PROMPT_TUNING",
+                         "task_type", a->host.task, "base_model_name_or_path", c->base, "num_virtual_tokens",
+                         c->tokens, "token_dim", a->host.dim, "num_transformer_submodules", 1,
+                         "num_attention_heads", a->host.heads, "num_layers", a->host.layers,
                          "prompt_tuning_init", "RANDOM", "inference_mode", 1);
     if (c->kind == SG_ADAPTER_TOKENS) {
-        o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "peft_type", "TRAINABLE_TOKENS", "task_type", a->host.task, "base_model_name_or_path", c->base,
-                      "init_weights", 1, "inference_mode", 1);
+        o = json_pack("{s:s, s:s, s:s, s:b, s:b}", "peft_type", "TRAINABLE_TOKENS", "task_type", a->host.task,
+                      "base_model_name_or_path", c->base, "init_weights", 1, "inference_mode", 1);
         if (o && !sg_adapter_rows_tell(o, a)) {
             json_decref(o);
             return NULL;
@@ -508,12 +550,15 @@ static json_t *config_json(const sg_adapter *a)
 
         while (acts[i].act != c->act)
             i++;
-        o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "peft_type", "BOTTLENECK", "task_type", a->host.task, "base_model_name_or_path", c->base,
-                      "r", c->rank, "non_linearity", acts[i].name, "target_modules", targets);
+        o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o}", "peft_type", "BOTTLENECK", "task_type", a->host.task,
+                      "base_model_name_or_path", c->base, "r", c->rank, "non_linearity", acts[i].name,
+                      "target_modules", targets);
     } else {
-        o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA", "task_type", a->host.task,
-                      "base_model_name_or_path", c->base, "r", c->rank, "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora",
-                      c->rslora, "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0, "inference_mode", 1);
+        o = json_pack("{s:s, s:s, s:s, s:i, s:f, s:f, s:b, s:o, s:s, s:b, s:b, s:b}", "peft_type", "LORA",
+                      "task_type", a->host.task, "base_model_name_or_path", c->base, "r", c->rank,
+                      "lora_alpha", c->alpha, "lora_dropout", c->dropout, "use_rslora", c->rslora,
+                      "target_modules", targets, "bias", "none", "fan_in_fan_out", 0, "use_dora", 0,
+                      "inference_mode", 1);
     }
     if (o && (!put_layers(o, a) || !sg_adapter_rows_tell(o, a))) {
         json_decref(o);
@@ -525,8 +570,8 @@ static json_t *config_json(const sg_adapter *a)
 static sg_status write_tokenizer(const sg_adapter *a, const char *dir, sg_error *err)
 {
     char *path = sg_path_join(dir, "tokenizer.json");
-    const sg_status st =
-        path ? sg_file_write(path, a->tokenizer_json.data, a->tokenizer_json.size, err) : sg_fail_memory(err, "tokenizer.json");
+    const sg_status st = path ? sg_file_write(path, a->tokenizer_json.data, a->tokenizer_json.size, err)
+                              : sg_fail_memory(err, "tokenizer.json");
 
     sg_free(path);
     return st;
@@ -534,7 +579,8 @@ static sg_status write_tokenizer(const sg_adapter *a, const char *dir, sg_error 
 
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err)
 {
-    char *config_path = sg_path_join(dir, "adapter_config.json"), *path = sg_path_join(dir, "adapter_model.safetensors");
+    char *config_path = sg_path_join(dir, "adapter_config.json"),
+         *path = sg_path_join(dir, "adapter_model.safetensors");
     sg_tensor_desc *list = sg_alloc_zero(a->params.n, sizeof *list);
     char(*name)[160] = sg_alloc_zero(a->params.n, sizeof *name);
     json_t *config = config_json(a);
@@ -548,9 +594,14 @@ sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err)
         const sg_param *p = a->params.list[i];
 
         snprintf(name[i], sizeof name[i], "%s%s", a->soft ? "" : BEFORE, p->name);
-        list[i] = (sg_tensor_desc){name[i], SG_DT_F32, p->rank, {(uint64_t)p->dim[0], p->rank == 2 ? (uint64_t)p->dim[1] : 0}, p->value};
+        list[i] = (sg_tensor_desc){name[i],
+                                   SG_DT_F32,
+                                   p->rank,
+                                   {(uint64_t)p->dim[0], p->rank == 2 ? (uint64_t)p->dim[1] : 0},
+                                   p->value};
     }
-    if (!(st = sg_dir_make(dir, err)) && !(st = sg_tensors_write(path, list, a->params.n, &(sg_meta){"format", "pt"}, 1, err)))
+    if (!(st = sg_dir_make(dir, err)) &&
+        !(st = sg_tensors_write(path, list, a->params.n, &(sg_meta){"format", "pt"}, 1, err)))
         st = sg_json_write(config_path, config, err);
     if (!st && a->tokenizer)
         st = write_tokenizer(a, dir, err);

@@ -13,37 +13,42 @@ enum { SG_ADAPTER_LAYERS = 1000 /* of a model, at most */ };
 /* The model that an adapter belongs to: its matrices are places, numbered from 0. The last place, and the last kind, is the output matrix
  * lm_head, which belongs to no layer (-1); where it is the word table as well, the words' vectors stay without the adapter's part. */
 typedef struct sg_adapter_host {
-    const void *config; /* borrowed: of a decoder or a T5 */
-    const sg_weights *weights; /* borrowed: its files */
+    const void *config;         /* borrowed: of a decoder or a T5 */
+    const sg_weights *weights;  /* borrowed: its files */
     int rows, tokens;           /* of its tables of words and outputs there; of its tokenizer */
     bool takes_rows;            /* other rows may stand for some of these, and behind them */
     const char *words, *output; /* the names of the tables (one table: one pointer) ... */
     const char *table;          /* ... and what PEFT calls that of words, without ".weight" */
-    const char *const *part; /* (n_parts) kinds of matrices: what their names end in */
+    const char *const *part;    /* (n_parts) kinds of matrices: what their names end in */
     int n_parts, n_places;
-    unsigned ends; /* bit p: kind p is the last of attention or of a feed-forward */
+    unsigned ends;                  /* bit p: kind p is the last of attention or of a feed-forward */
     int layers, places, dim, heads; /* places: of a text, at most */
-    const char *task, *layer_word;  /* for PEFT: the kind of model, what stands before the number of a layer */
+    const char *task, *layer_word; /* for PEFT: the kind of model, what stands before the number of a layer */
     /* Name without ".weight", layer, kind and shape of place i; false: this model has no such matrix. */
     bool (*place)(char name[96], int *layer, int *part, int *rows, int *in, const void *config, int i);
 } sg_adapter_host;
 sg_adapter_host sg_llama_host(const sg_llama *m);
 sg_adapter_host sg_t5_host(const sg_t5 *m);
 
-typedef enum sg_adapter_kind { SG_ADAPTER_LORA, SG_ADAPTER_PROMPT, SG_ADAPTER_BOTTLENECK, SG_ADAPTER_TOKENS } sg_adapter_kind;
+typedef enum sg_adapter_kind {
+    SG_ADAPTER_LORA,
+    SG_ADAPTER_PROMPT,
+    SG_ADAPTER_BOTTLENECK,
+    SG_ADAPTER_TOKENS
+} sg_adapter_kind;
 
 typedef struct sg_adapter_config {
     sg_adapter_kind kind;
-    int rank;         /* BOTTLENECK: numbers in between */
-    sg_act act;       /* BOTTLENECK */
+    int rank;   /* BOTTLENECK: numbers in between */
+    sg_act act; /* BOTTLENECK */
     double alpha, dropout;
-    bool rslora;      /* alpha / sqrt(rank) instead of alpha / rank [Kalajdzievski 2023] */
-    unsigned targets; /* bit p: matrices of kind p have one */
-    bool by_layer;    /* layers have ranks of their own: */
+    bool rslora;                         /* alpha / sqrt(rank) instead of alpha / rank [Kalajdzievski 2023] */
+    unsigned targets;                    /* bit p: matrices of kind p have one */
+    bool by_layer;                       /* layers have ranks of their own: */
     uint16_t rank_at[SG_ADAPTER_LAYERS]; /* 0: this layer has no parts */
-    int tokens;       /* PROMPT: vectors in front */
-    int vocab;        /* tokens of the model with new ones (LORA, TOKENS); 0: none are new */
-    char base[256];   /* where the model was when this was learned */
+    int tokens;                          /* PROMPT: vectors in front */
+    int vocab;      /* tokens of the model with new ones (LORA, TOKENS); 0: none are new */
+    char base[256]; /* where the model was when this was learned */
 } sg_adapter_config;
 
 typedef struct sg_adapter {
@@ -60,13 +65,15 @@ typedef struct sg_adapter {
 } sg_adapter;
 
 /* "q_proj,v_proj", or "all" (of the layers: all but lm_head): the bits of `targets`, of those that the kind may have. */
-sg_status sg_adapter_targets(sg_adapter_config *config, const char *names, const sg_adapter_host *host, sg_error *err);
+sg_status sg_adapter_targets(sg_adapter_config *config, const char *names, const sg_adapter_host *host,
+                             sg_error *err);
 /* "all", or the layers that have parts, "4-7,11", and their ranks where they are not config->rank, "4-7:2,8-11:16". */
-sg_status sg_adapter_layers(sg_adapter_config *config, const char *text, const sg_adapter_host *host, sg_error *err);
+sg_status sg_adapter_layers(sg_adapter_config *config, const char *text, const sg_adapter_host *host,
+                            sg_error *err);
 
 /* A new one, which changes nothing yet (LORA, BOTTLENECK), or whose vectors are those of words (a table) drawn at random (PROMPT). */
-sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host, const sg_param *words, uint64_t seed,
-                         sg_error *err);
+sg_status sg_adapter_new(sg_adapter **out, const sg_adapter_config *config, const sg_adapter_host *host,
+                         const sg_param *words, uint64_t seed, sg_error *err);
 sg_status sg_adapter_open(sg_adapter **out, const char *dir, const sg_adapter_host *host, sg_error *err);
 sg_status sg_adapter_save(const sg_adapter *a, const char *dir, sg_error *err);
 void sg_adapter_free(sg_adapter *a);

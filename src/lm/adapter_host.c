@@ -24,13 +24,15 @@ static bool llama_place(char name[96], int *layer, int *part, int *rows, int *in
     *layer = i / SG_PARTS;
     *part = i % SG_PARTS;
     sg_part_shape(rows, in, config, (sg_part)*part);
-    snprintf(name, 96, "model.layers.%d.%s.%s", *layer, *part < SG_PART_GATE ? "self_attn" : "mlp", sg_part_names[*part]);
+    snprintf(name, 96, "model.layers.%d.%s.%s", *layer, *part < SG_PART_GATE ? "self_attn" : "mlp",
+             sg_part_names[*part]);
     return true;
 }
 
 sg_adapter_host sg_llama_host(const sg_llama *m)
 {
-    static const char *const kinds[] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"};
+    static const char *const kinds[] = {"q_proj",    "k_proj",  "v_proj",    "o_proj",
+                                        "gate_proj", "up_proj", "down_proj", "lm_head"};
     const sg_llama_config *c = &m->config;
 
     return (sg_adapter_host){.config = c,
@@ -39,7 +41,9 @@ sg_adapter_host sg_llama_host(const sg_llama *m)
                              .tokens = m->own_tokenizer ? sg_tokenizer_size(m->own_tokenizer) : 0,
                              .takes_rows = true,
                              .words = m->words,
-                             .output = c->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
+                             .output = c->tied                       ? m->words
+                                       : sg_weights_gguf(m->weights) ? "output.weight"
+                                                                     : "lm_head.weight",
                              .table = "model.embed_tokens",
                              .part = kinds,
                              .n_parts = SG_PARTS + 1,
@@ -79,7 +83,8 @@ void sg_llama_adapt(sg_llama *m, const sg_adapter *a)
     m->words_rows = rows_of(a, false);
     m->output_rows = rows_of(a, true);
     m->tokenizer = a && a->tokenizer ? a->tokenizer : m->own_tokenizer;
-    m->tokenizer_json = a && a->tokenizer ? (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size} : (sg_bytes){0};
+    m->tokenizer_json =
+        a && a->tokenizer ? (sg_bytes){a->tokenizer_json.data, a->tokenizer_json.size} : (sg_bytes){0};
     m->soft = a ? a->soft : NULL;
     for (int i = 0; i < m->config.layers; i++) {
         sg_llama_layer *y = &m->layer[i];
@@ -145,7 +150,9 @@ sg_adapter_host sg_t5_host(const sg_t5 *m)
                              .rows = c->vocab,
                              .tokens = sg_tokenizer_size(m->tokenizer),
                              .words = m->words,
-                             .output = m->tied ? m->words : sg_weights_gguf(m->weights) ? "output.weight" : "lm_head.weight",
+                             .output = m->tied                       ? m->words
+                                       : sg_weights_gguf(m->weights) ? "output.weight"
+                                                                     : "lm_head.weight",
                              .table = "shared",
                              .part = c->gated ? gated : plain,
                              .n_parts = c->gated ? 8 : 7,
@@ -165,7 +172,8 @@ void sg_seq2seq_adapt(sg_seq2seq *d, const sg_adapter *a)
         const t5_place p = t5_place_at(&d->config, i);
         sg_lora *low;
 
-        if (sg_t5_has(&d->config, p.decoder, p.block, p.part) && sg_seq2seq_matrix(d, p.decoder, p.block, p.part, &low))
+        if (sg_t5_has(&d->config, p.decoder, p.block, p.part) &&
+            sg_seq2seq_matrix(d, p.decoder, p.block, p.part, &low))
             *low = a ? a->low[i] : (sg_lora){0};
     }
     d->head = sg_adapter_head(a);
@@ -187,9 +195,12 @@ void sg_t5_adapt(sg_t5 *m, const sg_adapter *a)
 sg_status sg_adapter_merge(const sg_params *ps, const sg_adapter *a, sg_pool *pool, sg_error *err)
 {
     if (a->soft)
-        return sg_fail(err, SG_ERR_USAGE, "expected an adapter of low-rank parts: vectors in front of a text are no weights of a model");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "expected an adapter of low-rank parts: vectors in front of a text are no weights of a model");
     if (a->config.kind == SG_ADAPTER_BOTTLENECK)
-        return sg_fail(err, SG_ERR_USAGE, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected an adapter of low-rank parts: layers of its own are no weights of a model");
     for (int i = 0; i < a->host.n_places; i++) {
         const sg_lora *l = &a->low[i];
         int layer, part, rows, in;
@@ -202,7 +213,8 @@ sg_status sg_adapter_merge(const sg_params *ps, const sg_adapter *a, sg_pool *po
         w = sg_params_find(ps, name);
         if (!w || w->mapped || !w->value)
             return sg_fail(err, SG_ERR_USAGE, "tensor '%s': expected a copy of its own to merge into", name);
-        sg_gemm(pool, SG_F32, false, false, rows, in, l->a->dim[0], l->scale, l->b->value, l->a->dim[0], l->a->value, in, 1, w->value, in);
+        sg_gemm(pool, SG_F32, false, false, rows, in, l->a->dim[0], l->scale, l->b->value, l->a->dim[0],
+                l->a->value, in, 1, w->value, in);
         w->version++;
     }
     return SG_OK;

@@ -31,13 +31,15 @@ static bool ends_as(const char *tensor, const char *table, const char *const *en
     return *ending != NULL;
 }
 
-static const char *const wholes[] = {".weight", ".base_layer.weight", ".token_adapter.base_layer.weight", NULL};
-static const char *const deltas[] = {".token_adapter.trainable_tokens_delta", ".trainable_tokens_delta", NULL};
+static const char *const wholes[] = {".weight", ".base_layer.weight", ".token_adapter.base_layer.weight",
+                                     NULL};
+static const char *const deltas[] = {".token_adapter.trainable_tokens_delta", ".trainable_tokens_delta",
+                                     NULL};
 
 bool sg_adapter_rows_have(const sg_adapter *a, const char *tensor)
 {
-    return ends_as(tensor, a->host.table, wholes) || ends_as(tensor, head, wholes) || ends_as(tensor, a->host.table, deltas) ||
-           ends_as(tensor, head, deltas);
+    return ends_as(tensor, a->host.table, wholes) || ends_as(tensor, head, wholes) ||
+           ends_as(tensor, a->host.table, deltas) || ends_as(tensor, head, deltas);
 }
 
 sg_status sg_adapter_rows_declare(sg_adapter *a, bool output, int n, sg_error *err)
@@ -46,15 +48,15 @@ sg_status sg_adapter_rows_declare(sg_adapter *a, bool output, int n, sg_error *e
 
     s->n = n;
     s->id = sg_alloc_zero((size_t)n, sizeof *s->id);
-    s->rows = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, 0, n, a->host.dim, "%s%s", output ? head : a->host.table,
-                           deltas[a->config.kind == SG_ADAPTER_TOKENS]);
+    s->rows = sg_param_add(&a->params, 0, SG_INIT_ZERO, 0, 0, n, a->host.dim, "%s%s",
+                           output ? head : a->host.table, deltas[a->config.kind == SG_ADAPTER_TOKENS]);
     if (s->rows && !s->rows->value) /* of a bare set */
         s->rows->value = sg_alloc_zero(s->rows->count, sizeof *s->rows->value);
     return s->id && s->rows && s->rows->value ? SG_OK : sg_fail_memory(err, "rows of tokens");
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------------------ */
-typedef struct source { /* of the rows of one table */
+typedef struct source {                  /* of the rows of one table */
     const sg_file_tensor *delta, *whole; /* NULL: none */
     const json_t *ids;                   /* of delta */
 } source;
@@ -71,14 +73,16 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Mean size of the numbers of row r of a table of the adapter's file, and of how far they are from the model's own. */
-static sg_status row_distance(double *size, double *far, float *room, const sg_adapter *a, const sg_weights *w, const char *found,
-                              const char *own, size_t r, sg_error *err)
+static sg_status row_distance(double *size, double *far, float *room, const sg_adapter *a,
+                              const sg_weights *w, const char *found, const char *own, size_t r,
+                              sg_error *err)
 {
     const size_t dim = (size_t)a->host.dim;
     float *other = room + dim;
     sg_status st;
 
-    if ((st = sg_weights_read(room, w, found, r * dim, dim, err)) || (st = sg_weights_read(other, a->host.weights, own, r * dim, dim, err)))
+    if ((st = sg_weights_read(room, w, found, r * dim, dim, err)) ||
+        (st = sg_weights_read(other, a->host.weights, own, r * dim, dim, err)))
         return st;
     for (size_t i = 0; i < dim; i++) {
         *size += fabs((double)other[i]);
@@ -88,8 +92,8 @@ static sg_status row_distance(double *size, double *far, float *room, const sg_a
 }
 
 /* Rows of a whole table that the model has as well must be the model's, up to the number type of either file, but for those of delta. */
-static sg_status check_whole(const sg_adapter *a, const source *s, const pair *own_rows, size_t n_own, const sg_weights *w, const char *own,
-                             sg_error *err)
+static sg_status check_whole(const sg_adapter *a, const source *s, const pair *own_rows, size_t n_own,
+                             const sg_weights *w, const char *own, sg_error *err)
 {
     const bool quantised = sg_weights_gguf(a->host.weights) != NULL;
     const sg_file_tensor *t = s->whole;
@@ -98,10 +102,11 @@ static sg_status check_whole(const sg_adapter *a, const source *s, const pair *o
     size_t at = 0;
     sg_status st = SG_OK;
 
-    if (t->rank != 2 || t->dim[0] < (uint64_t)a->host.rows || t->dim[0] > (uint64_t)a->host.rows + TOKENS_MOST ||
-        t->dim[1] != (uint64_t)a->host.dim)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%d, %d) like the model's own, or more rows", sg_weights_name(w), t->name,
-                       a->host.rows, a->host.dim);
+    if (t->rank != 2 || t->dim[0] < (uint64_t)a->host.rows ||
+        t->dim[0] > (uint64_t)a->host.rows + TOKENS_MOST || t->dim[1] != (uint64_t)a->host.dim)
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: tensor '%s': expected (%d, %d) like the model's own, or more rows",
+                       sg_weights_name(w), t->name, a->host.rows, a->host.dim);
     if (!(room = sg_alloc_array(2 * (size_t)a->host.dim, sizeof *room)))
         return sg_fail_memory(err, t->name);
     for (int r = 0; r < a->host.rows && !st; r++) {
@@ -111,35 +116,43 @@ static sg_status check_whole(const sg_adapter *a, const source *s, const pair *o
             st = row_distance(&size, &far, room, a, w, t->name, own, (size_t)r, err);
     }
     if (!st && !(far <= size * (quantised ? 0.25 : 0x1p-8)))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected the model's own table, found one that has learned", sg_weights_name(w), t->name);
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: tensor '%s': expected the model's own table, found one that has learned",
+                     sg_weights_name(w), t->name);
     sg_free(room);
     return st;
 }
 
 /* The ids of delta, ascending; *n: how many. */
-static sg_status read_ids(pair *list, size_t *n, const source *s, int dim, const char *path, const char *file, sg_error *err)
+static sg_status read_ids(pair *list, size_t *n, const source *s, int dim, const char *path, const char *file,
+                          sg_error *err)
 {
     *n = json_array_size(s->ids);
     if (!s->delta && *n)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected the rows of %zu tokens, found none", file, *n);
     if (s->delta && (s->delta->rank != 2 || s->delta->dim[0] != *n || s->delta->dim[1] != (uint64_t)dim))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected (%zu, %d), the tokens of adapter_config.json", file, s->delta->name, *n, dim);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: tensor '%s': expected (%zu, %d), the tokens of adapter_config.json", file,
+                       s->delta->name, *n, dim);
     for (size_t i = 0; i < *n; i++) {
         const json_t *id = json_array_get(s->ids, i);
 
         if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > 1 << 24)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected numbers of tokens, found %s", path, sg_json_describe(id, (char[64]){0}));
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected numbers of tokens, found %s",
+                           path, sg_json_describe(id, (char[64]){0}));
         list[i] = (pair){(int32_t)json_integer_value(id), (int32_t)i};
     }
     if (*n)
         qsort(list, *n, sizeof *list, by_id);
     for (size_t i = 1; i < *n; i++)
         if (list[i].id == list[i - 1].id)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected each once, found %d twice", path, (int)list[i].id);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected each once, found %d twice", path,
+                           (int)list[i].id);
     return SG_OK;
 }
 
-static sg_status read_values(sg_row_set *to, const source *s, const pair *list, size_t n, const sg_weights *w, sg_error *err)
+static sg_status read_values(sg_row_set *to, const source *s, const pair *list, size_t n, const sg_weights *w,
+                             sg_error *err)
 {
     const size_t dim = (size_t)to->rows->dim[1];
     sg_status st = SG_OK;
@@ -149,16 +162,19 @@ static sg_status read_values(sg_row_set *to, const source *s, const pair *list, 
         const size_t row = whole ? (size_t)list[i].id : (size_t)list[i].from;
 
         to->id[i] = list[i].id;
-        st = sg_weights_read(to->rows->value + i * dim, w, whole ? s->whole->name : s->delta->name, row * dim, dim, err);
+        st = sg_weights_read(to->rows->value + i * dim, w, whole ? s->whole->name : s->delta->name, row * dim,
+                             dim, err);
     }
     return st;
 }
 
 /* The rows of one table: those of delta, and those of a whole one behind the end of the model's. */
-static sg_status load_set(sg_adapter *a, bool output, const source *s, const char *path, const sg_weights *w, sg_error *err)
+static sg_status load_set(sg_adapter *a, bool output, const source *s, const char *path, const sg_weights *w,
+                          sg_error *err)
 {
     const size_t most = json_array_size(s->ids), rows = (size_t)a->host.rows,
-                 behind = s->whole && s->whole->rank == 2 && s->whole->dim[0] > rows && s->whole->dim[0] <= rows + TOKENS_MOST
+                 behind = s->whole && s->whole->rank == 2 && s->whole->dim[0] > rows &&
+                                  s->whole->dim[0] <= rows + TOKENS_MOST
                               ? (size_t)s->whole->dim[0] - rows
                               : 0;
     pair *list = most <= TOKENS_MOST ? sg_alloc_zero(most + behind + 1, sizeof *list) : NULL;
@@ -166,7 +182,8 @@ static sg_status load_set(sg_adapter *a, bool output, const source *s, const cha
     sg_status st;
 
     if (most > TOKENS_MOST)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected at most %d, found %zu", path, TOKENS_MOST, most);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: token indices: expected at most %d, found %zu", path,
+                       TOKENS_MOST, most);
     if (!list)
         return sg_fail_memory(err, "rows of tokens");
     if ((st = read_ids(list, &n, s, a->host.dim, path, sg_weights_name(w), err)) ||
@@ -196,12 +213,15 @@ static sg_status check_behind(const sg_adapter *a, const char *file, sg_error *e
     for (int32_t id = a->host.rows; id < a->vocab; id++)
         for (int k = 0; k < (is_tied(a) ? 1 : 2); k++)
             if (sg_row_find(k ? &a->output : &a->words, id) < 0)
-                return sg_fail(err, SG_ERR_FORMAT, "%s: token %d: expected a row of '%s', as of all tokens behind the model's %d, found none", file,
-                               (int)id, k ? head : a->host.table, a->host.rows);
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "%s: token %d: expected a row of '%s', as of all tokens behind the model's "
+                               "%d, found none",
+                               file, (int)id, k ? head : a->host.table, a->host.rows);
     return SG_OK;
 }
 
-static sg_status indices(const json_t **words, const json_t **output, const sg_adapter *a, const json_t *o, const char *path, sg_error *err)
+static sg_status indices(const json_t **words, const json_t **output, const sg_adapter *a, const json_t *o,
+                         const char *path, sg_error *err)
 {
     const bool alone = a->config.kind == SG_ADAPTER_TOKENS;
     const char *key = alone ? "token_indices" : "trainable_token_indices";
@@ -213,15 +233,18 @@ static sg_status indices(const json_t **words, const json_t **output, const sg_a
         const json_t *list = json_is_array(ids) && json_array_size(ids) ? ids : NULL;
 
         if (!list)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected numbers of tokens, found %s", path, key, sg_json_describe(ids, (char[64]){0}));
+            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected numbers of tokens, found %s", path, key,
+                           sg_json_describe(ids, (char[64]){0}));
         *words = json_is_array(targets) ? NULL : list;
-        json_array_foreach(targets, i, one) {
+        json_array_foreach(targets, i, one)
+        {
             if (json_is_string(one) && strcmp(json_string_value(one), head) == 0)
                 *output = list;
             else if (json_is_string(one) && strcmp(json_string_value(one), "embed_tokens") == 0)
                 *words = list;
             else
-                return sg_fail(err, SG_ERR_FORMAT, "%s: 'target_modules': expected embed_tokens and lm_head, found %s", path,
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "%s: 'target_modules': expected embed_tokens and lm_head, found %s", path,
                                sg_json_describe(one, (char[64]){0}));
         }
         return SG_OK;
@@ -232,17 +255,21 @@ static sg_status indices(const json_t **words, const json_t **output, const sg_a
         *words = ids;
         return SG_OK;
     }
-    json_object_foreach((json_t *)(uintptr_t)ids, name, one) {
+    json_object_foreach((json_t *)(uintptr_t)ids, name, one)
+    {
         if (!json_is_array(one) || (strcmp(name, "embed_tokens") != 0 && strcmp(name, head) != 0))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected lists of tokens for embed_tokens and lm_head, found '%.100s'", path, key, name);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: '%s': expected lists of tokens for embed_tokens and lm_head, found '%.100s'",
+                           path, key, name);
         *(strcmp(name, head) == 0 ? output : words) = one;
     }
     return json_is_object(ids) ? SG_OK
-                               : sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected lists of tokens, found %s", path, key,
-                                         sg_json_describe(ids, (char[64]){0}));
+                               : sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected lists of tokens, found %s",
+                                         path, key, sg_json_describe(ids, (char[64]){0}));
 }
 
-sg_status sg_adapter_rows_load(sg_adapter *a, const json_t *o, const char *path, const sg_weights *w, const sg_tensors *file, sg_error *err)
+sg_status sg_adapter_rows_load(sg_adapter *a, const json_t *o, const char *path, const sg_weights *w,
+                               const sg_tensors *file, sg_error *err)
 {
     source words = {0}, output = {0};
     sg_status st;
@@ -274,7 +301,8 @@ sg_status sg_adapter_rows_load(sg_adapter *a, const json_t *o, const char *path,
     if ((st = load_set(a, false, &words, path, w, err)) || (st = load_set(a, true, &output, path, w, err)))
         return st;
     if (a->vocab > a->host.rows && !a->host.takes_rows)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected tables of %d rows beside a T5, found more", sg_weights_name(w), a->host.rows);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected tables of %d rows beside a T5, found more",
+                       sg_weights_name(w), a->host.rows);
     return check_behind(a, sg_weights_name(w), err);
 }
 
@@ -300,17 +328,19 @@ bool sg_adapter_rows_tell(json_t *config, const sg_adapter *a)
     if (!a->words.n && !a->output.n)
         return true;
     if (alone) {
-        good = targets && (!a->words.n || json_array_append_new(targets, json_string("embed_tokens")) == 0) &&
-               (!a->output.n || json_array_append_new(targets, json_string(head)) == 0) &&
-               json_object_set(config, "target_modules", targets) == 0 &&
-               json_object_set_new(config, "token_indices", list_of(a->words.n ? &a->words : &a->output)) == 0;
+        good =
+            targets && (!a->words.n || json_array_append_new(targets, json_string("embed_tokens")) == 0) &&
+            (!a->output.n || json_array_append_new(targets, json_string(head)) == 0) &&
+            json_object_set(config, "target_modules", targets) == 0 &&
+            json_object_set_new(config, "token_indices", list_of(a->words.n ? &a->words : &a->output)) == 0;
     } else if (!a->output.n) {
         good = json_object_set_new(config, "trainable_token_indices", list_of(&a->words)) == 0;
     } else {
         json_t *both = json_object();
 
         good = both && (!a->words.n || json_object_set_new(both, "embed_tokens", list_of(&a->words)) == 0) &&
-               json_object_set_new(both, head, list_of(&a->output)) == 0 && json_object_set(config, "trainable_token_indices", both) == 0;
+               json_object_set_new(both, head, list_of(&a->output)) == 0 &&
+               json_object_set(config, "trainable_token_indices", both) == 0;
         json_decref(both);
     }
     json_decref(targets);

@@ -81,7 +81,10 @@ sg_status sg_bert_config_read(sg_bert_config *out, const json_t *config, const c
          (st = sg_json_need_real(&eps, config, "layer_norm_eps", where, err))))
         return st;
     if (json_is_true(json_object_get(config, "is_decoder")))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'is_decoder': expected false, an encoder in which all tokens see each other, found true", where);
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: 'is_decoder': expected false, an encoder in which all tokens see each other, found true",
+            where);
     if (out->dim % out->heads)
         return sg_fail(err, SG_ERR_FORMAT, "%s: 'hidden_size': expected a multiple of %d heads, found %d",
                        where, out->heads, out->dim);
@@ -111,12 +114,14 @@ bool sg_bert_is_gguf(const sg_gguf *file)
     return arch.size == 4 && memcmp(arch.data, "bert", 4) == 0;
 }
 
-static sg_status gguf_size(int *out, const sg_gguf *file, const char *key, double otherwise, double most, sg_error *err)
+static sg_status gguf_size(int *out, const sg_gguf *file, const char *key, double otherwise, double most,
+                           sg_error *err)
 {
     const double x = sg_gguf_number_or(file, key, otherwise);
 
     if (!(x >= 1 && x <= most && x == floor(x)))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from 1 to %.0f, found %g", sg_gguf_name(file), key, most, x);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from 1 to %.0f, found %g",
+                       sg_gguf_name(file), key, most, x);
     *out = (int)x;
     return SG_OK;
 }
@@ -131,20 +136,24 @@ sg_status sg_bert_config_gguf(sg_bert_config *out, const sg_gguf *file, sg_error
 
     *c = (sg_bert_config){.act = SG_GELU, .eps = (float)eps};
     if (!sg_bert_is_gguf(file))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'general.architecture': expected bert, found another one", sg_gguf_name(file));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: 'general.architecture': expected bert, found another one",
+                       sg_gguf_name(file));
     if ((st = gguf_size(&c->dim, file, "bert.embedding_length", 0, 1 << 16, err)) ||
         (st = gguf_size(&c->layers, file, "bert.block_count", 0, 1000, err)) ||
         (st = gguf_size(&c->heads, file, "bert.attention.head_count", 0, 1 << 12, err)) ||
         (st = gguf_size(&c->ffn, file, "bert.feed_forward_length", 0, 1 << 20, err)) ||
-        (st = gguf_size(&c->vocab, file, "bert.vocab_size", tokens ? (double)tokens->count : 0, 1 << 24, err)) ||
+        (st = gguf_size(&c->vocab, file, "bert.vocab_size", tokens ? (double)tokens->count : 0, 1 << 24,
+                        err)) ||
         (st = gguf_size(&c->places, file, "bert.context_length", 0, 1 << 20, err)) ||
         (st = gguf_size(&c->types, file, "tokenizer.ggml.token_type_count", 1, 1 << 10, err)))
         return st;
     if (c->dim % c->heads)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'bert.embedding_length': expected a multiple of %d heads, found %d", sg_gguf_name(file),
-                       c->heads, c->dim);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'bert.embedding_length': expected a multiple of %d heads, found %d",
+                       sg_gguf_name(file), c->heads, c->dim);
     if (!(eps >= 0 && eps < 1))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'bert.attention.layer_norm_epsilon': expected a number from 0 to 1, found %g",
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'bert.attention.layer_norm_epsilon': expected a number from 0 to 1, found %g",
                        sg_gguf_name(file), eps);
     return SG_OK;
 }
@@ -363,8 +372,8 @@ sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, con
     return sg_bert_hidden(g, b, id, type, offsets, batch, (sg_depth){b->config.layers, 0});
 }
 
-sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch,
-                          sg_depth depth)
+sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
+                          const int32_t *offsets, int batch, sg_depth depth)
 {
     const sg_bert_config *c = &b->config;
     const sg_attention_spec spec = {.heads = c->heads,

@@ -41,7 +41,7 @@ int sg_bert_tokens_max(const sg_bert *b);
 sg_tensor *sg_bert_forward(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
                            const int32_t *offsets, int batch);
 /* Those of another layer, or of two. */
-sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type, const int32_t *offsets, int batch,
-                          sg_depth depth);
+sg_tensor *sg_bert_hidden(sg_graph *g, const sg_bert *b, const int32_t *id, const int32_t *type,
+                          const int32_t *offsets, int batch, sg_depth depth);
 
 #endif

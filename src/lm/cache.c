@@ -28,8 +28,9 @@ static const char *const sql[N_STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [FIND] = "SELECT text, cut FROM answers WHERE key = ? AND time >= ?",
-    [PUT] = "INSERT OR REPLACE INTO answers (key, prompt, text, model, origin, tokens_in, tokens_out, time, cut) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT] =
+        "INSERT OR REPLACE INTO answers (key, prompt, text, model, origin, tokens_in, tokens_out, time, cut) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [VECTOR] = "SELECT numbers FROM vectors WHERE key = ?",
     [PUT_VECTOR] = "INSERT OR REPLACE INTO vectors (key, encoder, numbers) VALUES (?, ?, ?)",
     [KNOW] = "INSERT OR REPLACE INTO knowledge (kind, id, origin, events, key) VALUES (?, ?, ?, ?, ?)",
@@ -59,12 +60,10 @@ static const char *const steps[] = {
 
 /* The log is not synced at every commit: a killed process loses nothing, a power cut the last answers, which are asked again. Prompts may
  * tell what users did: the file is its owner's alone. */
-static const sg_sqlite_spec spec = {"cache",
-                                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
-                                    steps,
-                                    sizeof steps / sizeof *steps,
-                                    sql,
-                                    N_STATEMENTS};
+static const sg_sqlite_spec spec = {
+    "cache", "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON",
+    steps,   sizeof steps / sizeof *steps,
+    sql,     N_STATEMENTS};
 
 struct sg_cache {
     sg_sqlite file;
@@ -148,7 +147,8 @@ void sg_cache_rollback(sg_cache *c)
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------------------------- */
-sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *cut, bool *found, sg_error *err)
+sg_status sg_cache_find(sg_cache *c, const char *key, int64_t since, sg_buf *text, bool *cut, bool *found,
+                        sg_error *err)
 {
     sqlite3_stmt *q;
     sg_status st = prepare(c, FIND, &q, err);
@@ -180,12 +180,12 @@ sg_status sg_cache_put(sg_cache *c, const char *key, const sg_cache_answer *a, s
 
     return st ? st
               : sg_sqlite_finish(&c->file, PUT,
-                       bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) |
-                           bind(q, 4, a->model) | bind(q, 5, a->origin) |
-                           sqlite3_bind_double(q, 6, a->tokens_in) |
-                           sqlite3_bind_double(q, 7, a->tokens_out) | sqlite3_bind_int64(q, 8, a->time) |
-                           sqlite3_bind_int(q, 9, a->cut),
-                       err);
+                                 bind_key(q, 1, key) | bind(q, 2, a->prompt) | bind(q, 3, a->text) |
+                                     bind(q, 4, a->model) | bind(q, 5, a->origin) |
+                                     sqlite3_bind_double(q, 6, a->tokens_in) |
+                                     sqlite3_bind_double(q, 7, a->tokens_out) |
+                                     sqlite3_bind_int64(q, 8, a->time) | sqlite3_bind_int(q, 9, a->cut),
+                                 err);
 }
 
 /* ---- vectors ------------------------------------------------------------------------------------------------------------- */
@@ -203,8 +203,8 @@ sg_status sg_cache_vector(sg_cache *c, const char *key, float *out, int32_t *dim
         const size_t bytes = (size_t)sqlite3_column_bytes(q, 0), n = bytes / sizeof *out;
 
         if (n == 0 || bytes % sizeof *out || n > INT32_MAX || (*dim && n != (size_t)*dim)) {
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes", c->file.path,
-                         (int)*dim, bytes);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a vector of %d numbers, found %zu bytes",
+                         c->file.path, (int)*dim, bytes);
         } else {
             *dim = (int32_t)n;
             *found = true;
@@ -225,10 +225,11 @@ sg_status sg_cache_put_vector(sg_cache *c, const char *key, sg_bytes encoder, co
     const sg_status st = prepare(c, PUT_VECTOR, &q, err);
 
     return st ? st
-              : sg_sqlite_finish(&c->file, PUT_VECTOR,
-                       bind_key(q, 1, key) | bind(q, 2, encoder) |
-                           sqlite3_bind_blob64(q, 3, x, (sqlite3_uint64)dim * sizeof *x, SQLITE_STATIC),
-                       err);
+              : sg_sqlite_finish(
+                    &c->file, PUT_VECTOR,
+                    bind_key(q, 1, key) | bind(q, 2, encoder) |
+                        sqlite3_bind_blob64(q, 3, x, (sqlite3_uint64)dim * sizeof *x, SQLITE_STATIC),
+                    err);
 }
 
 /* ---- knowledge ----------------------------------------------------------------------------------------------------------- */
@@ -239,9 +240,9 @@ sg_status sg_cache_know(sg_cache *c, const sg_knowledge *k, sg_error *err)
 
     return st ? st
               : sg_sqlite_finish(&c->file, KNOW,
-                       bind(q, 1, k->kind) | bind(q, 2, k->id) | bind(q, 3, k->origin) |
-                           sqlite3_bind_int64(q, 4, k->events) | bind(q, 5, k->key),
-                       err);
+                                 bind(q, 1, k->kind) | bind(q, 2, k->id) | bind(q, 3, k->origin) |
+                                     sqlite3_bind_int64(q, 4, k->events) | bind(q, 5, k->key),
+                                 err);
 }
 
 sg_status sg_cache_each(sg_cache *c, sg_bytes kind, sg_bytes origin, sg_knowledge_each *each, void *ctx,
@@ -278,10 +279,11 @@ sg_status sg_knowledge_before(const sg_knowledge *k, int64_t first, sg_error *er
 {
     if (k->events <= first)
         return SG_OK;
-    return sg_fail(err, SG_ERR_USAGE,
-                   "%.*s '%.*s': expected a text that was made before event %lld, found one that has seen %lld events",
-                   (int)k->kind.size, k->kind.data, (int)(k->id.size < 80 ? k->id.size : 80), k->id.data,
-                   (long long)first, (long long)k->events);
+    return sg_fail(
+        err, SG_ERR_USAGE,
+        "%.*s '%.*s': expected a text that was made before event %lld, found one that has seen %lld events",
+        (int)k->kind.size, k->kind.data, (int)(k->id.size < 80 ? k->id.size : 80), k->id.data,
+        (long long)first, (long long)k->events);
 }
 
 sg_status sg_cache_forget(sg_cache *c, sg_bytes kind, sg_bytes id, int64_t *n, sg_error *err)

@@ -18,10 +18,12 @@ typedef struct sg_token_list {
 /* Appends what the model's chat template writes of the turns and the head of the assistant's answer, as `apply_chat_template` of transformers.
  * think false: a model that thinks first (Qwen3) answers at once; a template without thoughts: an error. No template, one that text/jinja.h
  * does not know how to run, or that leaves out what a system or a user says, and texts that spell a turn's name where that is no token: errors. */
-sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, bool think, sg_error *err);
+sg_status sg_chat_tokens(sg_token_list *out, const sg_llama *m, const sg_turn *turn, size_t n, bool think,
+                         sg_error *err);
 /* Appends turns 0 .. at as the template writes them, the last one the assistant's, up to its end; tokens from *asked on are what it answers
  * with: what stands behind the head that sg_chat_tokens gives a model (the empty thoughts of Qwen3, too). */
-sg_status sg_chat_lesson(sg_token_list *out, size_t *asked, const sg_llama *m, const sg_turn *turn, size_t at, sg_error *err);
+sg_status sg_chat_lesson(sg_token_list *out, size_t *asked, const sg_llama *m, const sg_turn *turn, size_t at,
+                         sg_error *err);
 /* The token that ends a turn; -1: none. */
 int32_t sg_chat_end(const sg_llama *m);
 

@@ -25,7 +25,8 @@ const size_t sg_n_client_options = sizeof sg_client_options / sizeof *sg_client_
 
 enum {
     KEY_MOST = 4096,
-    KEY_LEAST = 16, /* a shorter one may be a word: servers that want none are given "none" or "EMPTY", and answers hold such words */
+    KEY_LEAST =
+        16, /* a shorter one may be a word: servers that want none are given "none" or "EMPTY", and answers hold such words */
     ANSWER_MOST = 256 << 20,
     SAID_MOST = 300,
     SAID_READ = SAID_MOST + 2 * KEY_MOST /* of a text that is no JSON */
@@ -165,7 +166,8 @@ static bool cut_members(const sg_client *c, json_t *object)
     void *next;
     bool good = true;
 
-    json_object_foreach_safe(object, next, name, member) {
+    json_object_foreach_safe(object, next, name, member)
+    {
         if (strstr(name, c->key))
             json_object_del(object, name);
         else
@@ -185,8 +187,7 @@ static bool cut_strings(const sg_client *c, json_t *value)
         return cut_string(c, value);
     if (json_is_object(value))
         return cut_members(c, value);
-    json_array_foreach(value, i, member)
-        good = good && cut_strings(c, member);
+    json_array_foreach(value, i, member) good = good && cut_strings(c, member);
     return good;
 }
 
@@ -214,7 +215,7 @@ sg_status sg_client_new(sg_client **out, const char *url, const sg_client_config
     if (*config->ca && !sg_file_exists(config->ca))
         st = sg_fail(err, SG_ERR_MISSING, "ca: %s: expected a file of certificates, found none", config->ca);
     else if (!(c->url = sg_strndup(url, size)) ||
-        !(c->slot = sg_alloc_zero((size_t)config->concurrency, sizeof *c->slot)))
+             !(c->slot = sg_alloc_zero((size_t)config->concurrency, sizeof *c->slot)))
         st = sg_fail_memory(err, "client");
     else if (!(st = read_key(c, err)))
         st = sg_wire_new(&c->wire, (size_t)config->concurrency, c->key, ca, &limits, err);
@@ -343,7 +344,8 @@ static void said(char out[SAID_MOST], const sg_client *c, sg_bytes body)
     else
         sg_utf8_clean(&clean, body.data, body.size < SAID_READ ? body.size : SAID_READ);
     if (clean.data && !clean.failed) {
-        const size_t half = root || body.size <= SAID_READ ? 0 : strlen(c->key); /* a key that was not read to its end */
+        const size_t half =
+            root || body.size <= SAID_READ ? 0 : strlen(c->key); /* a key that was not read to its end */
 
         clean.size = cut_key(c, clean.data, clean.size); /* before it is cut to length */
         clean.data[clean.size > half ? clean.size - half : 0] = 0;
@@ -380,7 +382,8 @@ static verdict judge(json_t **root, const sg_client *c, const char *path, const 
         return r->status == 401 || r->status == 403 || r->status == 404 ? REFUSED : FAILED;
     }
     if (sg_json_parse_foreign(root, r->body, "answer", &why)) {
-        if (*c->key && strstr(why.message, " near '")) /* quotes a piece of the answer, which may be one of the key */
+        if (*c->key &&
+            strstr(why.message, " near '")) /* quotes a piece of the answer, which may be one of the key */
             *strstr(why.message, " near '") = 0;
         sg_fail(err, why.status == SG_ERR_MEMORY ? SG_ERR_MEMORY : SG_ERR_IO, "%s%s: %s%s", c->url, path,
                 why.message, times);

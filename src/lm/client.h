@@ -19,7 +19,8 @@
     X(text, key_file, "", 0, 255, "endpoint: file with the key, which only its owner may read")              \
     X(text, key_env, "SEDGE_LLM_KEY", 0, 255,                                                                \
       "endpoint: variable of the environment with the key, when there is no key_file")                       \
-    X(text, ca, "", 0, 255, "endpoint: PEM file of certificates to trust in place of the system's (empty: $CURL_CA_BUNDLE)") \
+    X(text, ca, "", 0, 255,                                                                                  \
+      "endpoint: PEM file of certificates to trust in place of the system's (empty: $CURL_CA_BUNDLE)")       \
     X(int, concurrency, 4, 1, 1024, "endpoint: requests under way at once")                                  \
     X(int, retries, 6, 0, 100, "endpoint: how often a request is tried again")                               \
     X(float, retry_seconds, 1, 0, 3600, "endpoint: wait before the first retry, doubled by each")            \
@@ -40,10 +41,11 @@ typedef struct sg_client_config {
 extern const sg_option sg_client_options[];
 extern const size_t sg_n_client_options;
 
-typedef struct sg_client_use {           /* of a client, so far */
-    uint64_t calls;                      /* sent, retries included */
-    uint64_t answers;                    /* good ones: a request that was retried counts once */
-    double tokens_in, tokens_out, money; /* of answers as the server counts, or else, and of requests that were lost once sent, as estimated */
+typedef struct sg_client_use { /* of a client, so far */
+    uint64_t calls;            /* sent, retries included */
+    uint64_t answers;          /* good ones: a request that was retried counts once */
+    double tokens_in, tokens_out,
+        money; /* of answers as the server counts, or else, and of requests that were lost once sent, as estimated */
 } sg_client_use;
 
 typedef struct sg_client sg_client; /* one thread's */

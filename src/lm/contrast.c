@@ -14,7 +14,8 @@
 
 /* ---- vectors ---------------------------------------------------------------------------------------------------------------- */
 /* States of the tokens of n texts. */
-static sg_tensor *states(sg_graph *g, const sg_contrast_model *m, const int32_t *id, const int32_t *offsets, int n)
+static sg_tensor *states(sg_graph *g, const sg_contrast_model *m, const int32_t *id, const int32_t *offsets,
+                         int n)
 {
     sg_decoder_batch *b; /* read again on the way back */
 
@@ -22,7 +23,8 @@ static sg_tensor *states(sg_graph *g, const sg_contrast_model *m, const int32_t 
         return sg_bert_forward(g, m->bert, id, NULL, offsets, n);
     if (!(b = sg_scratch(g, 1, sizeof *b)))
         return NULL;
-    *b = (sg_decoder_batch){.n = offsets[n], .batch = n, .id = id, .offsets = offsets, .both_ways = m->both_ways};
+    *b = (sg_decoder_batch){
+        .n = offsets[n], .batch = n, .id = id, .offsets = offsets, .both_ways = m->both_ways};
     return sg_decoder_states(g, m->decoder, b, m->decoder->config.layers);
 }
 
@@ -32,10 +34,12 @@ int sg_contrast_dim(const sg_contrast_model *m)
 }
 
 /* Vectors of texts first .. end - 1, before they get unit length. */
-static sg_tensor *vectors(sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch, sg_pooler pooler, int first, int end)
+static sg_tensor *vectors(sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
+                          sg_pooler pooler, int first, int end)
 {
     const int n = end - first;
-    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets), *row = sg_scratch(g, (size_t)n, sizeof *row);
+    int32_t *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets),
+            *row = sg_scratch(g, (size_t)n, sizeof *row);
     sg_tensor *x;
 
     if (!offsets || !row)
@@ -57,7 +61,9 @@ typedef struct named_text {
 static int by_tokens(const void *a, const void *b)
 {
     const named_text *x = a, *y = b;
-    const int d = x->n != y->n ? (x->n > y->n) - (x->n < y->n) : x->n ? memcmp(x->id, y->id, (size_t)x->n * sizeof *x->id) : 0;
+    const int d = x->n != y->n ? (x->n > y->n) - (x->n < y->n)
+                  : x->n       ? memcmp(x->id, y->id, (size_t)x->n * sizeof *x->id)
+                               : 0;
 
     return d ? d : (x->number > y->number) - (x->number < y->number);
 }
@@ -95,8 +101,10 @@ static void mark_right(int32_t *right, const int32_t *name, int pairs, int r)
 static bool tell_apart(sg_among_spec *out, int *asked, sg_graph *g, const sg_contrast_batch *b)
 {
     const int n = b->texts - b->pairs;
-    int32_t *own = sg_scratch(g, (size_t)b->pairs, sizeof *own), *offsets = sg_scratch(g, (size_t)b->pairs + 1, sizeof *offsets);
-    int32_t *right = sg_scratch(g, (size_t)b->texts, sizeof *right), *name = name_texts(g, b), *left_out = NULL;
+    int32_t *own = sg_scratch(g, (size_t)b->pairs, sizeof *own),
+            *offsets = sg_scratch(g, (size_t)b->pairs + 1, sizeof *offsets);
+    int32_t *right = sg_scratch(g, (size_t)b->texts, sizeof *right), *name = name_texts(g, b),
+            *left_out = NULL;
     size_t count = 0;
 
     *asked = 0;
@@ -155,7 +163,8 @@ static int nearest_is_own(const sg_tensor *q, const sg_tensor *c, const sg_among
 
 /* ---- a step ----------------------------------------------------------------------------------------------------------------- */
 /* Loss of the vectors e (texts, dim), queries first. */
-static sg_tensor *loss_of(sg_contrast_told *told, sg_graph *g, sg_tensor *e, const sg_contrast_batch *batch, const sg_contrast_how *how)
+static sg_tensor *loss_of(sg_contrast_told *told, sg_graph *g, sg_tensor *e, const sg_contrast_batch *batch,
+                          const sg_contrast_how *how)
 {
     const int texts = batch->texts, pairs = batch->pairs;
     int32_t *row = sg_scratch(g, (size_t)texts, sizeof *row);
@@ -172,7 +181,8 @@ static sg_tensor *loss_of(sg_contrast_told *told, sg_graph *g, sg_tensor *e, con
 
     for (int i = 0; i < n; i++) {
         const int width = how->n_widths && how->width[i] < whole ? how->width[i] : whole;
-        sg_tensor *a = width < whole ? sg_slice_cols(g, q, 0, width) : q, *b = width < whole ? sg_slice_cols(g, c, 0, width) : c;
+        sg_tensor *a = width < whole ? sg_slice_cols(g, q, 0, width) : q,
+                  *b = width < whole ? sg_slice_cols(g, c, 0, width) : c;
         sg_tensor *one;
 
         a = sg_l2norm(g, a, 1e-12f);
@@ -195,8 +205,9 @@ static int piece_end(const sg_contrast_batch *batch, int tokens, int first)
     return end;
 }
 
-static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
-                             const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
+static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m,
+                             const sg_contrast_batch *batch, const sg_contrast_how *how, bool learn,
+                             uint64_t step, sg_error *err)
 {
     sg_tensor *x;
     sg_status st;
@@ -209,8 +220,9 @@ static sg_status all_at_once(sg_contrast_told *told, sg_graph *g, const sg_contr
     return learn ? sg_backward(g, x, err) : SG_OK;
 }
 
-static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
-                           const sg_contrast_how *how, bool learn, uint64_t step, sg_param *e, sg_error *err)
+static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m,
+                           const sg_contrast_batch *batch, const sg_contrast_how *how, bool learn,
+                           uint64_t step, sg_param *e, sg_error *err)
 {
     const size_t dim = (size_t)sg_contrast_dim(m);
     sg_status st = SG_OK;
@@ -236,25 +248,31 @@ static sg_status in_pieces(sg_contrast_told *told, sg_graph *g, const sg_contras
         end = piece_end(batch, how->tokens, at);
         sg_graph_begin(g, SG_TRAIN, 0, step);
         sg_tensor *y = vectors(g, m, batch, how->pooler, at, end);
-        x = sg_sum(g, sg_times(g, y, sg_input(g, e->grad + (size_t)at * dim, 2, (int[]){end - at, (int)dim})));
+        x = sg_sum(g,
+                   sg_times(g, y, sg_input(g, e->grad + (size_t)at * dim, 2, (int[]){end - at, (int)dim})));
         if (!(st = sg_graph_status(g, err)))
             st = sg_backward(g, x, err);
     }
     return st;
 }
 
-sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m, const sg_contrast_batch *batch,
-                           const sg_contrast_how *how, bool learn, uint64_t step, sg_error *err)
+sg_status sg_contrast_step(sg_contrast_told *told, sg_graph *g, const sg_contrast_model *m,
+                           const sg_contrast_batch *batch, const sg_contrast_how *how, bool learn,
+                           uint64_t step, sg_error *err)
 {
     const int dim = sg_contrast_dim(m);
-    sg_param e = {.name = "vectors", .rank = 2, .dim = {batch->texts, dim}, .count = (size_t)batch->texts * (size_t)dim};
+    sg_param e = {.name = "vectors",
+                  .rank = 2,
+                  .dim = {batch->texts, dim},
+                  .count = (size_t)batch->texts * (size_t)dim};
     sg_status st;
 
     if (batch->offsets[batch->texts] <= how->tokens)
         return all_at_once(told, g, m, batch, how, learn, step, err);
     e.value = sg_alloc_array(e.count, sizeof *e.value);
     e.grad = sg_alloc_zero(e.count, sizeof *e.grad);
-    st = e.value && e.grad ? in_pieces(told, g, m, batch, how, learn, step, &e, err) : sg_fail_memory(err, "vectors");
+    st = e.value && e.grad ? in_pieces(told, g, m, batch, how, learn, step, &e, err)
+                           : sg_fail_memory(err, "vectors");
     sg_free(e.value);
     sg_free(e.grad);
     return st;

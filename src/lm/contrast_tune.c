@@ -39,7 +39,7 @@ typedef struct loop {
     const sg_tokenizer *tokenizer; /* owned, or the decoder's */
     sg_encoder *encoder;
     sg_bert bert;
-    sg_llama *llama;     /* owned, as the next two; NULL: an encoder learns */
+    sg_llama *llama; /* owned, as the next two; NULL: an encoder learns */
     sg_decoder *decoder;
     sg_adapter *adapter;
     sg_contrast_model m; /* one of them */
@@ -53,7 +53,7 @@ typedef struct loop {
     size_t n, cap;
     uint32_t *train, *valid, *order; /* owned */
     size_t n_train, n_valid;
-    bool lone; /* a single pair was kept for validation: it is learned, too */
+    bool lone;                   /* a single pair was kept for validation: it is learned, too */
     int32_t *batch_id, *offsets; /* owned: of a step */
     size_t cap_batch, cap_offsets;
     sg_graph *graph;
@@ -76,12 +76,14 @@ static sg_status add_text(loop *l, const char *prefix, sg_bytes text)
     sg_buf_add(&all, text.data, text.size);
     if (all.failed)
         st = sg_fail_memory(l->err, "text");
-    else if (!(st = sg_encoder_run(&id, &n, l->encoder, (sg_bytes){all.data ? all.data : "", all.size}, &how, l->err))) {
+    else if (!(st = sg_encoder_run(&id, &n, l->encoder, (sg_bytes){all.data ? all.data : "", all.size}, &how,
+                                   l->err))) {
         if (!sg_grow(&l->id, &l->cap_id, l->n_id + n, sizeof *l->id) ||
             !sg_grow(&l->begin, &l->cap_begin, l->n_texts + 2, sizeof *l->begin))
             st = sg_fail_memory(l->err, "text");
         else if (n == 0)
-            st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected texts of one token at least, found one without", l->where);
+            st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected texts of one token at least, found one without",
+                         l->where);
         else
             memcpy(l->id + l->n_id, id, n * sizeof *id);
     }
@@ -102,13 +104,15 @@ static sg_status add_list(loop *l, int *n, const json_t *o, const char *key, con
     sg_status st = SG_OK;
 
     if (many > LIST_MOST)
-        return sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected at most %d texts, found %zu", where, key, LIST_MOST, many);
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected at most %d texts, found %zu", where, key,
+                       LIST_MOST, many);
     for (size_t i = 0; i < many && !st; i++) {
         const json_t *s = json_is_array(v) ? json_array_get(v, i) : v;
 
         st = json_is_string(s)
                  ? add_text(l, l->c->passage_prefix, (sg_bytes){json_string_value(s), json_string_length(s)})
-                 : sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected texts, found %s", where, key, sg_json_describe(s, (char[64]){0}));
+                 : sg_fail(l->err, SG_ERR_FORMAT, "%s: '%s': expected texts, found %s", where, key,
+                           sg_json_describe(s, (char[64]){0}));
     }
     *n = (int)many;
     return st;
@@ -122,7 +126,8 @@ static sg_status add_pair(loop *l, const json_t *o, const char *where)
 
     if (!json_is_string(query))
         return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected a 'query' of text and 'pos', its answers", where);
-    if ((st = add_text(l, l->c->query_prefix, (sg_bytes){json_string_value(query), json_string_length(query)})))
+    if ((st = add_text(l, l->c->query_prefix,
+                       (sg_bytes){json_string_value(query), json_string_length(query)})))
         return st;
     p.pos = l->n_texts;
     if ((st = add_list(l, &p.n_pos, o, "pos", where)))
@@ -172,7 +177,8 @@ static sg_status read_pairs(loop *l, const char *path)
         l->lone = true;
     }
     if (l->n_train < 2)
-        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at least two pairs to learn from, found %zu", path, l->n_train);
+        return sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at least two pairs to learn from, found %zu",
+                       path, l->n_train);
     return SG_OK;
 }
 
@@ -191,7 +197,8 @@ static sg_status take_text(loop *l, int *texts, size_t text)
 }
 
 /* Pairs list[from .. to - 1]; which answer and which wrong ones of several: drawn anew for each `draw`. */
-static sg_status make_batch(loop *l, sg_contrast_batch *out, const uint32_t *list, size_t from, size_t to, uint64_t draw)
+static sg_status make_batch(loop *l, sg_contrast_batch *out, const uint32_t *list, size_t from, size_t to,
+                            uint64_t draw)
 {
     const uint64_t seed = (uint64_t)l->c->seed;
     int texts = 0;
@@ -202,7 +209,8 @@ static sg_status make_batch(loop *l, sg_contrast_batch *out, const uint32_t *lis
     for (size_t i = from; i < to && !st; i++) {
         const pair *p = &l->list[list[i]];
 
-        st = take_text(l, &texts, p->pos + sg_rng_below((uint64_t)p->n_pos, seed, STREAM_POSITIVE, draw, list[i]));
+        st = take_text(l, &texts,
+                       p->pos + sg_rng_below((uint64_t)p->n_pos, seed, STREAM_POSITIVE, draw, list[i]));
     }
     for (size_t i = from; i < to && !st; i++) {
         const pair *p = &l->list[list[i]];
@@ -276,7 +284,8 @@ static sg_status read_widths(loop *l)
         const long width = strtol(at, &end, 10);
 
         if (end == at || (*end && *end != ',') || width < 1 || width > dim || l->how.n_widths == 8)
-            return sg_fail(l->err, SG_ERR_USAGE, "widths: expected up to 8 numbers from 1 to %d with commas between, found '%s'",
+            return sg_fail(l->err, SG_ERR_USAGE,
+                           "widths: expected up to 8 numbers from 1 to %d with commas between, found '%s'",
                            dim, l->c->widths);
         l->how.width[l->how.n_widths++] = (int)width;
         at = end + (*end == ',');
@@ -319,15 +328,16 @@ static sg_status open_encoder(loop *l)
 
     if (st || (st = check_options(l)) || (st = sg_bert_config_read(&config, o, path, l->err)) ||
         (st = sg_weights_open(&l->weights, l->model, l->err)) ||
-        (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) || (st = sg_bert_learn(&l->bert, l->err)) ||
-        (st = sg_tokenizer_open(&t, l->model, l->err)))
+        (st = sg_bert_open(&l->bert, &config, l->weights, l->err)) ||
+        (st = sg_bert_learn(&l->bert, l->err)) || (st = sg_tokenizer_open(&t, l->model, l->err)))
         goto done;
     l->tokenizer = t;
     l->m = (sg_contrast_model){.bert = &l->bert};
     l->learns = &l->bert.params;
     if (sg_tokenizer_size(t) > config.vocab)
-        st = sg_fail(l->err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", l->model,
-                     config.vocab, (int)sg_tokenizer_size(t));
+        st = sg_fail(l->err, SG_ERR_FORMAT,
+                     "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
+                     l->model, config.vocab, (int)sg_tokenizer_size(t));
 done:
     json_decref(o);
     sg_free(path);
@@ -351,12 +361,16 @@ static sg_status open_decoder(loop *l)
     parts.alpha = c->alpha;
     parts.seed = c->seed;
     memcpy(parts.targets, c->targets, sizeof parts.targets);
-    if ((st = sg_decoder_new(&l->decoder, l->llama, &(sg_decoder_spec){.learn_from = of->layers, .keep_bits = true}, l->pool, l->err)) ||
+    if ((st = sg_decoder_new(&l->decoder, l->llama,
+                             &(sg_decoder_spec){.learn_from = of->layers, .keep_bits = true}, l->pool,
+                             l->err)) ||
         (st = sg_learner_adapter(&l->adapter, &job, &parts, &host, l->decoder->words, 0, l->err)) ||
         (st = sg_params_need_grads(&l->adapter->params, l->err)))
         return st;
     if (sg_adapter_head(l->adapter).a)
-        return sg_fail(l->err, SG_ERR_USAGE, "targets: expected matrices of layers, found lm_head, which vectors do not pass through");
+        return sg_fail(
+            l->err, SG_ERR_USAGE,
+            "targets: expected matrices of layers, found lm_head, which vectors do not pass through");
     sg_decoder_adapt(l->decoder, l->adapter);
     l->tokenizer = sg_llama_tokenizer(l->llama);
     l->m = (sg_contrast_model){.decoder = l->decoder, .both_ways = c->both_ways};
@@ -384,8 +398,12 @@ static sg_status choose_pooler(loop *l)
             l->how.pooler = (sg_pooler)p;
             n++;
         }
-    if (!st && (n != 1 || pooling.n_dense || (l->how.pooler != SG_POOL_CLS && l->how.pooler != SG_POOL_MEAN && l->how.pooler != SG_POOL_LAST)))
-        st = sg_fail(l->err, SG_ERR_USAGE, "%s: expected vectors that are one of cls, mean and lasttoken, without dense layers", l->model);
+    if (!st &&
+        (n != 1 || pooling.n_dense ||
+         (l->how.pooler != SG_POOL_CLS && l->how.pooler != SG_POOL_MEAN && l->how.pooler != SG_POOL_LAST)))
+        st = sg_fail(l->err, SG_ERR_USAGE,
+                     "%s: expected vectors that are one of cls, mean and lasttoken, without dense layers",
+                     l->model);
     sg_pooling_close(&pooling);
     return st;
 }
@@ -395,12 +413,14 @@ static sg_status open_model(loop *l)
     bool encoder;
     sg_status st;
 
-    if ((st = find_kind(&encoder, l->model, l->err)) || (st = encoder ? open_encoder(l) : open_decoder(l)) || (st = choose_pooler(l)) ||
-        (st = sg_encoder_new(&l->encoder, l->tokenizer, l->err)))
+    if ((st = find_kind(&encoder, l->model, l->err)) || (st = encoder ? open_encoder(l) : open_decoder(l)) ||
+        (st = choose_pooler(l)) || (st = sg_encoder_new(&l->encoder, l->tokenizer, l->err)))
         return st;
     const int places = l->m.bert ? sg_bert_tokens_max(&l->bert) : sg_llama_places(l->llama);
     if (l->c->length > places)
-        return sg_fail(l->err, SG_ERR_USAGE, "length: expected at most %d, the places that the model knows, found %d", places, l->c->length);
+        return sg_fail(l->err, SG_ERR_USAGE,
+                       "length: expected at most %d, the places that the model knows, found %d", places,
+                       l->c->length);
     l->how.temperature = (float)l->c->temperature;
     l->how.tokens = l->c->tokens;
     return read_widths(l);
@@ -436,13 +456,18 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
         return st;
     if (n == 0) { /* of step 0 already: the answers that are drawn here are the same every time */
         l->n_valid = 0;
-        return sg_progress_say(l->progress, l->err, "tune", "the pairs kept for validation have no wrong answers: the last weights are kept");
+        return sg_progress_say(
+            l->progress, l->err, "tune",
+            "the pairs kept for validation have no wrong answers: the last weights are kept");
     }
     const double loss = sum / n;
     if (!isfinite(loss) && step == 0)
-        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+        return sg_fail(l->err, SG_ERR_NUMERIC,
+                       "the model's numbers are not finite: there is no validation loss");
     if (!isfinite(loss))
-        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %lld steps; try a lower lr", (long long)step);
+        return sg_fail(l->err, SG_ERR_NUMERIC,
+                       "training diverged: no finite validation loss after %lld steps; try a lower lr",
+                       (long long)step);
     const bool best = step == 0 || loss < l->best;
     if (step == 0)
         l->first = loss;
@@ -454,9 +479,11 @@ static sg_status validate(loop *l, int64_t step, double loss_train)
     sg_buf_printf(&l->log, "{\"step\":%lld", (long long)step);
     if (step)
         sg_buf_printf(&l->log, ",\"loss\":%.6f", loss_train);
-    sg_buf_printf(&l->log, ",\"loss_valid\":%.6f,\"accuracy\":%.4f,\"best\":%s}\n", loss, hits / n, best ? "true" : "false");
-    return sg_progress_say(l->progress, l->err, "tune", "step %lld: validation loss %.4f, nearest is the own answer %.4f%s", (long long)step,
-                           loss, hits / n, best && step ? " (best so far)" : "");
+    sg_buf_printf(&l->log, ",\"loss_valid\":%.6f,\"accuracy\":%.4f,\"best\":%s}\n", loss, hits / n,
+                  best ? "true" : "false");
+    return sg_progress_say(l->progress, l->err, "tune",
+                           "step %lld: validation loss %.4f, nearest is the own answer %.4f%s",
+                           (long long)step, loss, hits / n, best && step ? " (best so far)" : "");
 }
 
 static int64_t steps_of_epoch(const loop *l)
@@ -484,15 +511,19 @@ static sg_status run(loop *l, int64_t *steps)
             sg_contrast_told told;
 
             if ((st = make_batch(l, &b, l->order, from, to, (uint64_t)e)) ||
-                (st = sg_contrast_step(&told, l->graph, &l->m, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
+                (st =
+                     sg_contrast_step(&told, l->graph, &l->m, &b, &l->how, true, (uint64_t)*steps, l->err)) ||
                 (st = sg_optim_step(l->optim, l->pool, NULL, l->err)))
                 break;
             sum += told.loss * told.asked;
             asked += told.asked;
             ++*steps;
             st = sg_progress_tick(l->progress,
-                                  &(sg_progress_event){
-                                      .stage = "tune", .unit = "steps", .done = (double)*steps, .total = (double)total, .loss = told.loss},
+                                  &(sg_progress_event){.stage = "tune",
+                                                       .unit = "steps",
+                                                       .done = (double)*steps,
+                                                       .total = (double)total,
+                                                       .loss = told.loss},
                                   l->err);
         }
         if (!st)
@@ -538,10 +569,18 @@ static void take_best(loop *l)
 
 static sg_status save_encoder(loop *l)
 {
-    static const char *const names[] = {"config.json",          "tokenizer.json",          "tokenizer_config.json",
-                                        "vocab.txt",            "vocab.json",              "merges.txt",
-                                        "modules.json",         "special_tokens_map.json", "sentence_bert_config.json",
-                                        "sentencepiece.bpe.model", "tokenizer.model",      "config_sentence_transformers.json"};
+    static const char *const names[] = {"config.json",
+                                        "tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.txt",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "modules.json",
+                                        "special_tokens_map.json",
+                                        "sentence_bert_config.json",
+                                        "sentencepiece.bpe.model",
+                                        "tokenizer.model",
+                                        "config_sentence_transformers.json"};
     const sg_params *ps = &l->bert.params;
     char *path = sg_path_join(l->out, "model.safetensors");
     sg_tensor_desc *list = sg_alloc_zero(ps->n, sizeof *list);
@@ -551,8 +590,11 @@ static sg_status save_encoder(loop *l)
     for (size_t i = 0; i < ps->n && !st; i++) {
         sg_param *p = ps->list[i];
 
-        list[i] = (sg_tensor_desc){sg_bert_file_name(name[i], l->weights, p), SG_DT_F32, p->rank,
-                                   {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}, p->value};
+        list[i] = (sg_tensor_desc){sg_bert_file_name(name[i], l->weights, p),
+                                   SG_DT_F32,
+                                   p->rank,
+                                   {(uint64_t)p->dim[0], (uint64_t)p->dim[1]},
+                                   p->value};
     }
     for (size_t i = 0; i < sizeof names / sizeof *names && !st; i++)
         st = sg_model_file_copy(l->model, l->out, names[i], l->err);
@@ -579,7 +621,9 @@ static sg_status save(loop *l)
 static sg_status prepare(loop *l, const char *data)
 {
     const sg_contrast_config *c = l->c;
-    const sg_precision precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    const sg_precision precision = strcmp(c->precision, "auto") == 0   ? sg_precision_best()
+                                   : strcmp(c->precision, "bf16") == 0 ? SG_BF16
+                                                                       : SG_F32;
     sg_status st;
 
     if (sg_same_folder(l->model, l->out))
@@ -597,7 +641,8 @@ static sg_status prepare(loop *l, const char *data)
                                 .schedule = SG_SCHEDULE_LINEAR,
                                 .warmup = (int64_t)ceil(c->warmup * (double)total),
                                 .total = total};
-    if ((st = sg_graph_new(&l->graph, l->pool, precision, l->err)) || (st = sg_optim_new(&l->optim, l->learns, &spec, l->err)))
+    if ((st = sg_graph_new(&l->graph, l->pool, precision, l->err)) ||
+        (st = sg_optim_new(&l->optim, l->learns, &spec, l->err)))
         return st;
     if (!(l->keep = sg_alloc_zero(l->learns->n, sizeof *l->keep)))
         return sg_fail_memory(l->err, "best weights");
@@ -605,14 +650,18 @@ static sg_status prepare(loop *l, const char *data)
         if (!(l->keep[i] = sg_alloc_zero(l->learns->list[i]->count, sizeof(float))))
             return sg_fail_memory(l->err, "best weights");
     if (l->lone)
-        return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs: one kept for validation would tell nothing, it is "
-                               "learned, too, and the last weights are kept", sg_params_count(l->learns), l->n);
-    return sg_progress_say(l->progress, l->err, "tune", "%zu weights learn, %zu pairs (%zu kept for validation)",
+        return sg_progress_say(
+            l->progress, l->err, "tune",
+            "%zu weights learn, %zu pairs: one kept for validation would tell nothing, it is "
+            "learned, too, and the last weights are kept",
+            sg_params_count(l->learns), l->n);
+    return sg_progress_say(l->progress, l->err, "tune",
+                           "%zu weights learn, %zu pairs (%zu kept for validation)",
                            sg_params_count(l->learns), l->n, l->n_valid);
 }
 
-sg_status sg_contrast(const char *model, const char *data, const char *out, const sg_contrast_config *c, sg_pool *pool,
-                      const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_contrast(const char *model, const char *data, const char *out, const sg_contrast_config *c,
+                      sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
 {
     const double start = sg_now();
     loop l = {.model = model, .out = out, .c = c, .pool = pool, .progress = progress, .err = err};
@@ -621,11 +670,13 @@ sg_status sg_contrast(const char *model, const char *data, const char *out, cons
 
     *report = NULL;
     if (!(st = prepare(&l, data)) && !(st = run(&l, &steps)) && !(st = save(&l))) {
-        *report = json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "pooling", sg_pooler_name(l.how.pooler),
-                            "weights", (json_int_t)sg_params_count(l.learns),
-                            "pairs", (json_int_t)l.n, "steps", (json_int_t)steps, "seconds", sg_now() - start);
-        if (!*report || (l.n_valid && (json_object_set_new(*report, "loss_valid_before", json_real(l.first)) ||
-                                       json_object_set_new(*report, "loss_valid", json_real(l.best)))))
+        *report =
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:f}", "method", "contrastive", "pooling",
+                      sg_pooler_name(l.how.pooler), "weights", (json_int_t)sg_params_count(l.learns), "pairs",
+                      (json_int_t)l.n, "steps", (json_int_t)steps, "seconds", sg_now() - start);
+        if (!*report ||
+            (l.n_valid && (json_object_set_new(*report, "loss_valid_before", json_real(l.first)) ||
+                           json_object_set_new(*report, "loss_valid", json_real(l.best)))))
             st = sg_fail_memory(err, "report");
     }
     for (size_t i = 0; l.keep && i < l.learns->n; i++)

@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const sg_part_names[SG_PARTS] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+const char *const sg_part_names[SG_PARTS] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                             "gate_proj", "up_proj", "down_proj"};
 
 void sg_part_shape(int *out, int *in, const sg_llama_config *c, sg_part part)
 {
@@ -33,7 +34,8 @@ static sg_status make_layer(const maker *k, int i)
 {
     const sg_llama_layer *from = &k->m->layer[i];
     sg_decoder_layer *to = &k->d->layer[i];
-    const sg_matrix *const w[SG_PARTS] = {&from->q, &from->k, &from->v, &from->o, &from->gate, &from->up, &from->down};
+    const sg_matrix *const w[SG_PARTS] = {&from->q,    &from->k,  &from->v,   &from->o,
+                                          &from->gate, &from->up, &from->down};
     const sg_param *const bias[SG_PARTS] = {from->q_bias, from->k_bias, from->v_bias};
     const struct {
         sg_param **to;
@@ -73,7 +75,8 @@ static sg_status make_words(const maker *k)
     const int rows = k->m->words_rows || k->m->output_rows ? c->vocab : 0;
     const sg_taking how = {&d->params, k->spec->learn_words, false, k->pool, rows},
                     head = {&d->params, k->spec->learn_words || own, false, k->pool, rows};
-    const sg_status st = sg_matrix_take(&d->output, &k->m->output, c->tied && !own ? name : "lm_head.weight", &head, k->err);
+    const sg_status st =
+        sg_matrix_take(&d->output, &k->m->output, c->tied && !own ? name : "lm_head.weight", &head, k->err);
 
     if (st || (c->tied && !own)) {
         d->words = d->output;
@@ -86,7 +89,8 @@ static sg_status make_words(const maker *k)
     return sg_words_take(&d->words, k->m->weights, k->m->words, k->m->output.out, c->dim, name, &how, k->err);
 }
 
-sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool, sg_error *err)
+sg_status sg_decoder_new(sg_decoder **out, const sg_llama *m, const sg_decoder_spec *spec, sg_pool *pool,
+                         sg_error *err)
 {
     sg_decoder *d = sg_alloc_zero(1, sizeof *d);
     const maker k = {d, m, spec, pool, err};
@@ -130,7 +134,8 @@ void sg_decoder_free(sg_decoder *d)
 static void put_rows(sg_param *table, const sg_row_set *s)
 {
     for (int i = 0; s && i < s->n; i++)
-        memcpy(table->value + (size_t)s->id[i] * (size_t)table->dim[1], s->rows->value + (size_t)i * (size_t)table->dim[1],
+        memcpy(table->value + (size_t)s->id[i] * (size_t)table->dim[1],
+               s->rows->value + (size_t)i * (size_t)table->dim[1],
                (size_t)table->dim[1] * sizeof *table->value);
     table->version += s != NULL;
 }
@@ -236,7 +241,8 @@ static sg_tensor *look_up(sg_graph *g, const sg_decoder *d, const int32_t *id, i
     sg_tensor *x = sg_embed(g, d->words, id, n);
     if (!n_own || !x)
         return x;
-    return sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){x, sg_embed(g, d->words_rows->rows, own, n_own)}, 2), row, n);
+    return sg_rows(g, sg_concat_rows(g, (sg_tensor *[]){x, sg_embed(g, d->words_rows->rows, own, n_own)}, 2),
+                   row, n);
 }
 
 /* Vectors of the words, those of `soft` in some places. */
@@ -247,7 +253,8 @@ static sg_tensor *words(sg_graph *g, const sg_decoder *d, const sg_decoder_batch
 
     for (int t = 0; t < b->n; t++)
         if (b->id[t] < 0 || b->id[t] >= d->config.vocab)
-            return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->config.vocab, (int)b->id[t]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t,
+                                 d->config.vocab, (int)b->id[t]);
     x = look_up(g, d, b->id, b->n);
     if (!b->soft || !b->soft_at || !x)
         return x;
@@ -271,15 +278,18 @@ sg_tensor *sg_decoder_states(sg_graph *g, const sg_decoder *d, const sg_decoder_
         return NULL;
     for (int i = 0; i < layers; i++) {
         part[i] = (part_of_step){s, &d->layer[i]};
-        x = b->recompute ? sg_recompute(g, x, NULL, layer_forward, &part[i]) : layer_forward(g, x, NULL, &part[i]);
+        x = b->recompute ? sg_recompute(g, x, NULL, layer_forward, &part[i])
+                         : layer_forward(g, x, NULL, &part[i]);
     }
     return layers == d->config.layers ? sg_rmsnorm(g, x, d->norm, d->config.eps) : x;
 }
 
-sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target, const float *weight, float smooth)
+sg_tensor *sg_decoder_loss(sg_graph *g, const sg_decoder *d, sg_tensor *x, const int32_t *target,
+                           const float *weight, float smooth)
 {
     const sg_row_set *s = d->output_rows;
 
     sg_decoder_put_rows(d);
-    return sg_lora_ce(g, x, d->output, &d->head, s ? s->rows : NULL, s ? s->id : NULL, target, weight, smooth);
+    return sg_lora_ce(g, x, d->output, &d->head, s ? s->rows : NULL, s ? s->id : NULL, target, weight,
+                      smooth);
 }

@@ -25,14 +25,14 @@ enum {
 
 typedef struct page page;
 struct page {
-    int texts;  /* that hold it */
-    page *next; /* among the spare ones */
+    int texts;                   /* that hold it */
+    page *next;                  /* among the spare ones */
     _Alignas(64) float number[]; /* (layers, kv_heads, keys then values) */
 };
 
 typedef struct text {
     bool open;
-    int length; /* with the vectors in front, which callers do not count */
+    int length;   /* with the vectors in front, which callers do not count */
     float **page; /* (n_pages) numbers of pages */
     size_t cap_page, cap_id;
     int n_pages;
@@ -43,7 +43,7 @@ typedef struct row {
     int text, place;
 } row;
 
-typedef struct unit { /* a run of rows of one text and one head of keys: a piece of attention */
+typedef struct unit {          /* a run of rows of one text and one head of keys: a piece of attention */
     int first, n, head, heads; /* rows; first query head, and how many */
 } unit;
 
@@ -54,7 +54,7 @@ typedef struct llama_desk {
     text *text;        /* owned */
     size_t cap_text;
     int n_texts;
-    int front;  /* vectors in front of every text: text 0 holds them */
+    int front;   /* vectors in front of every text: text 0 holds them */
     page *spare; /* owned */
     int n_spare;
     size_t page_floats, keys_floats, values_floats; /* of a page; of a head in it */
@@ -78,7 +78,13 @@ static float *take_page(llama_desk *d)
     if (p) {
         d->spare = p->next;
         d->n_spare--;
-    } else if (!(p = sg_alloc_zero(1, sizeof *p + d->page_floats * sizeof *p->number))) { /* values of places not written weigh nothing, but must be numbers */
+    } else if (
+        !(p = sg_alloc_zero(
+              1,
+              sizeof *p +
+                  d->page_floats *
+                      sizeof *p
+                          ->number))) { /* values of places not written weigh nothing, but must be numbers */
         return NULL;
     }
     p->texts = 1;
@@ -109,7 +115,8 @@ static void leave_page(llama_desk *d, float *number)
 /* Where in a page the keys of a head begin; its values stand behind them. */
 static size_t keys_at(const llama_desk *d, int layer, int head)
 {
-    return ((size_t)layer * (size_t)d->m->config.kv_heads + (size_t)head) * (d->keys_floats + d->values_floats);
+    return ((size_t)layer * (size_t)d->m->config.kv_heads + (size_t)head) *
+           (d->keys_floats + d->values_floats);
 }
 
 /* Pages for `more` tokens behind the text, the one it goes on in its own. */
@@ -228,7 +235,8 @@ static sg_status desk_begin(sg_desk *desk, int *out, int *known, const int32_t *
         const text *t = &d->text[i];
         int same = 0;
 
-        while (t->open && d->front + same < t->length && same < n - 1 && t->id[d->front + same] == prompt[same])
+        while (t->open && d->front + same < t->length && same < n - 1 &&
+               t->id[d->front + same] == prompt[same])
             same++;
         if (same > *known) {
             *known = same;
@@ -291,7 +299,8 @@ static sg_status read_front(llama_desk *d, sg_error *err);
 
 sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *pool, sg_error *err)
 {
-    static const sg_desk_ops ops = {desk_open, desk_begin, desk_fork, desk_cut, desk_close, desk_read, desk_free};
+    static const sg_desk_ops ops = {desk_open,  desk_begin, desk_fork, desk_cut,
+                                    desk_close, desk_read,  desk_free};
     const sg_llama_config *c = &m->config;
     const size_t q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim,
                  dim = (size_t)c->dim, work = (sg_paged_floats(c->head_dim) + 15) / 16 * 16;
@@ -315,11 +324,12 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
     *out = NULL;
     if (places < 1 || places > sg_llama_places(m))
         return sg_fail(err, SG_ERR_USAGE,
-                       "expected room for 1 to %d tokens, as many as the model knows, found %d", sg_llama_places(m),
-                       places);
+                       "expected room for 1 to %d tokens, as many as the model knows, found %d",
+                       sg_llama_places(m), places);
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
-    *d = (llama_desk){.desk = {&ops, c->vocab, places, c->ends, -1}, .m = m, .pool = pool, .work_floats = work};
+    *d = (llama_desk){
+        .desk = {&ops, c->vocab, places, c->ends, -1}, .m = m, .pool = pool, .work_floats = work};
     d->keys_floats = (size_t)c->head_dim * SG_PAGE;
     d->values_floats = sg_page_width(c->head_dim) * SG_PAGE;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -327,12 +337,13 @@ sg_status sg_llama_desk(sg_desk **out, const sg_llama *m, int places, sg_pool *p
     d->memory = sg_alloc_array(n, sizeof *d->memory);
     d->row = sg_alloc_array(CHUNK, sizeof *d->row);
     d->frequency = sg_alloc_array((size_t)c->head_dim / 2, sizeof *d->frequency);
-    if (!sg_mul(&d->page_floats, (size_t)c->layers * (size_t)c->kv_heads, d->keys_floats + d->values_floats) ||
+    if (!sg_mul(&d->page_floats, (size_t)c->layers * (size_t)c->kv_heads,
+                d->keys_floats + d->values_floats) ||
         d->page_floats > SIZE_MAX / 8 || !d->memory || !d->row || !d->frequency) {
         desk_free(&d->desk);
         return sg_fail_memory(err, "session");
     }
-    float **const to[] = {&d->x,  &d->n,    &d->q,    &d->a,      &d->k,      &d->v,   &d->gate,
+    float **const to[] = {&d->x,  &d->n,    &d->q,    &d->a,      &d->k,      &d->v,    &d->gate,
                           &d->up, &d->turn, &d->sums, &d->states, &d->logits, &d->work, &d->others};
     float *at = d->memory;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -374,7 +385,8 @@ static void angles(llama_desk *d)
     const size_t half = (size_t)d->m->config.head_dim / 2;
 
     for (size_t t = 0; t < (size_t)d->n_rows; t++)
-        for (size_t i = 0; i < half; i++) { /* in double: places times slow frequencies lose digits in float */
+        for (size_t i = 0; i < half;
+             i++) { /* in double: places times slow frequencies lose digits in float */
             const double angle = (double)d->row[t].place * d->frequency[i];
 
             d->turn[t * 2 * half + i] = (float)cos(angle);
@@ -459,7 +471,8 @@ static void attend_body(void *ctx, size_t piece, size_t begin, size_t end, int t
         const float *q[SG_PAGED_ROWS];
         float *out[SG_PAGED_ROWS];
         int32_t seen[SG_PAGED_ROWS];
-        sg_paged a = {.dh = c->head_dim, .scale = 1 / sqrtf((float)c->head_dim), .q = q, .out = out, .seen = seen};
+        sg_paged a = {
+            .dh = c->head_dim, .scale = 1 / sqrtf((float)c->head_dim), .q = q, .out = out, .seen = seen};
 
         a.page = (const float *const *)(const void *)t->page;
         a.k = keys_at(d, d->layer, u->head / (c->heads / c->kv_heads));
@@ -523,9 +536,11 @@ static sg_status read_words(llama_desk *d, const int32_t *id, sg_error *err)
         const int own = sg_row_find(d->m->words_rows, id[r]);
 
         if (own >= 0)
-            memcpy(d->x + (size_t)r * dim, d->m->words_rows->rows->value + (size_t)own * dim, dim * sizeof *d->x);
+            memcpy(d->x + (size_t)r * dim, d->m->words_rows->rows->value + (size_t)own * dim,
+                   dim * sizeof *d->x);
         else
-            st = sg_weights_read(d->x + (size_t)r * dim, d->m->weights, d->m->words, (size_t)id[r] * dim, dim, err);
+            st = sg_weights_read(d->x + (size_t)r * dim, d->m->weights, d->m->words, (size_t)id[r] * dim, dim,
+                                 err);
     }
     return st;
 }
@@ -563,7 +578,8 @@ static void other_logits(llama_desk *d, int n, const float *states, float *logit
 
     for (int i = n; rows < vocab && i-- > 1;)
         memmove(logits + (size_t)i * vocab, logits + (size_t)i * rows, rows * sizeof *logits);
-    sg_gemm(d->pool, SG_F32, false, true, n, s->n, dim, 1, states, dim, s->rows->value, dim, 0, d->others, s->n);
+    sg_gemm(d->pool, SG_F32, false, true, n, s->n, dim, 1, states, dim, s->rows->value, dim, 0, d->others,
+            s->n);
     if (rank)
         sg_gemm_linear(d->pool, SG_F32, n, states, dim, low->a, NULL, z, rank);
     for (int i = 0; i < n; i++)
@@ -573,7 +589,8 @@ static void other_logits(llama_desk *d, int n, const float *states, float *logit
 
             for (int j = 0; j < rank; j++)
                 sum += z[i * rank + j] * b[j];
-            logits[(size_t)i * vocab + (size_t)s->id[k]] = d->others[(size_t)i * (size_t)s->n + (size_t)k] + low->scale * sum;
+            logits[(size_t)i * vocab + (size_t)s->id[k]] =
+                d->others[(size_t)i * (size_t)s->n + (size_t)k] + low->scale * sum;
         }
 }
 

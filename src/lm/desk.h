@@ -54,7 +54,8 @@ static inline sg_status sg_desk_open(sg_desk *d, int *text, sg_error *err)
 /* A text that shall begin with these n tokens (at least 1): those that another open text of this desk begins with, too, are taken
  * from it; the caller reads the rest, from prompt + *known on, at least one token. Where the prompt is read by an encoder
  * (start >= 0) all of it is read at once, and the caller reads `start`. */
-static inline sg_status sg_desk_begin(sg_desk *d, int *text, int *known, const int32_t *prompt, int n, sg_error *err)
+static inline sg_status sg_desk_begin(sg_desk *d, int *text, int *known, const int32_t *prompt, int n,
+                                      sg_error *err)
 {
     return d->ops->begin(d, text, known, prompt, n, err);
 }

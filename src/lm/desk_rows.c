@@ -22,8 +22,8 @@ sg_status sg_desk_check(const sg_desk *d, const sg_piece *piece, int length, sg_
     const int left = d->places - length;
 
     if (piece->n < 0 || piece->n > left)
-        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d", left,
-                       d->places, piece->n);
+        return sg_fail(err, SG_ERR_USAGE, "expected at most %d tokens more, room was made for %d, found %d",
+                       left, d->places, piece->n);
     for (int t = 0; t < piece->n; t++)
         if (piece->id[t] < 0 || piece->id[t] >= d->vocab)
             return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->vocab,
@@ -39,7 +39,8 @@ double sg_token_logp(const float *logits, size_t n, int32_t id)
     return (double)logits[id] - (double)top - log((double)sum);
 }
 
-typedef struct wish { /* what somebody wants of a row: its logits, or from them the log-probability of a token */
+typedef struct
+    wish { /* what somebody wants of a row: its logits, or from them the log-probability of a token */
     float *logits;
     double *logp;
     int32_t id;
@@ -61,7 +62,8 @@ static void grant(const sg_desk_output *o, const wish *w, int n)
     }
 }
 
-void sg_desk_answer(const sg_desk_output *o, const sg_piece *piece, sg_desk_place p, const float *state, int n)
+void sg_desk_answer(const sg_desk_output *o, const sg_piece *piece, sg_desk_place p, const float *state,
+                    int n)
 {
     const size_t dim = (size_t)o->dim;
     wish w[SG_DESK_LOGITS];
@@ -78,7 +80,8 @@ void sg_desk_answer(const sg_desk_output *o, const sg_piece *piece, sg_desk_plac
             memcpy(from->states + (size_t)at * dim, state, dim * sizeof *state);
         if (last ? from->logits != NULL : from->logp != NULL) {
             memcpy(o->states + (size_t)wishes * dim, state, dim * sizeof *state);
-            w[wishes++] = last ? (wish){.logits = from->logits} : (wish){.logp = &from->logp[at + 1], .id = from->id[at + 1]};
+            w[wishes++] = last ? (wish){.logits = from->logits}
+                               : (wish){.logp = &from->logp[at + 1], .id = from->id[at + 1]};
         }
         if (wishes == SG_DESK_LOGITS) {
             grant(o, w, wishes);

@@ -25,6 +25,7 @@ typedef struct sg_desk_output {
     float *states, *made; /* scratch: SG_DESK_LOGITS rows of each */
 } sg_desk_output;
 /* Gives what the pieces ask of n rows of last states, the first of which is token p. */
-void sg_desk_answer(const sg_desk_output *o, const sg_piece *piece, sg_desk_place p, const float *state, int n);
+void sg_desk_answer(const sg_desk_output *o, const sg_piece *piece, sg_desk_place p, const float *state,
+                    int n);
 
 #endif

@@ -134,7 +134,9 @@ double sg_endpoint_usage(const json_t *answer, const char *key, double otherwise
 {
     const json_t *n = json_object_get(json_object_get(answer, "usage"), key);
 
-    return json_is_number(n) && json_number_value(n) >= 0 && json_number_value(n) <= TOKENS_MOST ? json_number_value(n) : otherwise;
+    return json_is_number(n) && json_number_value(n) >= 0 && json_number_value(n) <= TOKENS_MOST
+               ? json_number_value(n)
+               : otherwise;
 }
 
 static sg_status embedding_of(const json_t **vector, size_t *place, const json_t *row, size_t i, size_t n,

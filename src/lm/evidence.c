@@ -104,8 +104,8 @@ static void weigh(const sg_evidence *e, sg_gram *g)
 }
 
 /* Places of a string in documents that are allowed; known_only: and that have been found. */
-static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, const uint8_t *allow, bool known_only,
-                             sg_error *err)
+static sg_status find_places(sg_evidence *e, const sg_gram *gram, int32_t which, const uint8_t *allow,
+                             bool known_only, sg_error *err)
 {
     const sg_shelf *s = &e->shelf;
     const sg_gram *g = &gram[which];

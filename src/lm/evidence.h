@@ -38,7 +38,8 @@ typedef struct sg_evidence_how {
     double alpha, beta;
     int most; /* documents asked for */
     int frequent; /* strings with more places than this count for documents alone that rarer ones found; 0: no such limit */
-    const uint8_t *allow; /* (documents) 1 = may be found; NULL: all. What strings weigh stays what all documents make of it */
+    const uint8_t *
+        allow; /* (documents) 1 = may be found; NULL: all. What strings weigh stays what all documents make of it */
 } sg_evidence_how;
 
 typedef struct sg_evidence sg_evidence; /* one thread's scratch */

@@ -17,18 +17,24 @@
 enum { CONFIG_MOST = 64 << 20, PIECE = 1 << 16 /* numbers */ };
 
 /* ---- config.json ------------------------------------------------------------------------------------------------------------ */
-typedef struct source { /* what a folder is made from */
+typedef struct source {  /* what a folder is made from */
     const char *model;   /* path */
     const sg_gguf *gguf; /* NULL: a folder */
     const sg_tokenizer *tokenizer;
     sg_bytes tokenizer_json; /* in place of the model's own; empty: that */
     const char *chat;        /* template, or NULL */
-    int end, places;  /* -1: none; 0: not known */
+    int end, places;         /* -1: none; 0: not known */
 } source;
 
 static source source_of_llama(const sg_llama *m, const char *model)
 {
-    return (source){model, sg_weights_gguf(m->weights), m->tokenizer, m->tokenizer_json, m->chat.template, m->config.end, m->config.places};
+    return (source){model,
+                    sg_weights_gguf(m->weights),
+                    m->tokenizer,
+                    m->tokenizer_json,
+                    m->chat.template,
+                    m->config.end,
+                    m->config.places};
 }
 
 static source source_of_t5(const sg_t5 *m, const char *model)
@@ -56,18 +62,22 @@ static json_t *ends_json(const sg_llama_config *c)
 static json_t *llama_config(const sg_llama_config *c, const sg_llama *m)
 {
     const char *type = c->qk_norm ? "qwen3" : c->qkv_bias ? "qwen2" : "llama";
-    const char *class = c->qk_norm ? "Qwen3ForCausalLM" : c->qkv_bias ? "Qwen2ForCausalLM" : "LlamaForCausalLM";
+    const char *class = c->qk_norm    ? "Qwen3ForCausalLM"
+                        : c->qkv_bias ? "Qwen2ForCausalLM"
+                                      : "LlamaForCausalLM";
     const double bos = sg_gguf_number_or(sg_weights_gguf(m->weights), "tokenizer.ggml.bos_token_id", -1);
-    json_t *o = json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b, s:s}", "architectures", class, "model_type",
-                          type, "hidden_size", c->dim, "num_hidden_layers", c->layers, "num_attention_heads", c->heads,
-                          "num_key_value_heads", c->kv_heads, "head_dim", c->head_dim, "intermediate_size", c->ffn, "vocab_size", c->vocab,
-                          "max_position_embeddings", c->places, "rms_norm_eps", (double)c->eps, "rope_theta", (double)c->theta,
-                          "tie_word_embeddings", c->tied, "hidden_act", "silu");
+    json_t *o = json_pack(
+        "{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:b, s:s}", "architectures", class,
+        "model_type", type, "hidden_size", c->dim, "num_hidden_layers", c->layers, "num_attention_heads",
+        c->heads, "num_key_value_heads", c->kv_heads, "head_dim", c->head_dim, "intermediate_size", c->ffn,
+        "vocab_size", c->vocab, "max_position_embeddings", c->places, "rms_norm_eps", (double)c->eps,
+        "rope_theta", (double)c->theta, "tie_word_embeddings", c->tied, "hidden_act", "silu");
 
     if (o && ((c->end >= 0 && json_object_set_new(o, "eos_token_id", ends_json(c))) ||
               (bos >= 0 && json_object_set_new(o, "bos_token_id", json_integer((json_int_t)bos))) ||
-              (c->scaling.factor > 1 &&
-               json_object_set_new(o, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", c->scaling.factor))))) {
+              (c->scaling.factor > 1 && json_object_set_new(o, "rope_scaling",
+                                                            json_pack("{s:s, s:f}", "rope_type", "linear",
+                                                                      "factor", c->scaling.factor))))) {
         json_decref(o);
         return NULL;
     }
@@ -76,13 +86,18 @@ static json_t *llama_config(const sg_llama_config *c, const sg_llama *m)
 
 static json_t *t5_config(const sg_t5_config *c, bool tied)
 {
-    return json_pack("{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:i, s:i, s:i, s:b}", "architectures",
-                     "T5ForConditionalGeneration", "model_type", "t5", "d_model", c->dim, "d_kv", c->head_dim, "d_ff", c->ffn, "num_heads",
-                     c->heads, "num_layers", c->layers, "num_decoder_layers", c->layers_decoder, "vocab_size", c->vocab,
-                     "relative_attention_num_buckets", c->buckets, "relative_attention_max_distance", c->distance, "layer_norm_epsilon",
-                     (double)c->eps, "feed_forward_proj", !c->gated ? "relu" : c->act == SG_SILU ? "gated-silu" : "gated-gelu",
-                     "tie_word_embeddings", tied, "scale_decoder_outputs", c->scaled, "decoder_start_token_id", c->start, "eos_token_id",
-                     c->end, "pad_token_id", c->start, "is_encoder_decoder", 1);
+    return json_pack(
+        "{s:[s], s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:b, s:b, s:i, s:i, s:i, s:b}",
+        "architectures", "T5ForConditionalGeneration", "model_type", "t5", "d_model", c->dim, "d_kv",
+        c->head_dim, "d_ff", c->ffn, "num_heads", c->heads, "num_layers", c->layers, "num_decoder_layers",
+        c->layers_decoder, "vocab_size", c->vocab, "relative_attention_num_buckets", c->buckets,
+        "relative_attention_max_distance", c->distance, "layer_norm_epsilon", (double)c->eps,
+        "feed_forward_proj",
+        !c->gated           ? "relu"
+        : c->act == SG_SILU ? "gated-silu"
+                            : "gated-gelu",
+        "tie_word_embeddings", tied, "scale_decoder_outputs", c->scaled, "decoder_start_token_id", c->start,
+        "eos_token_id", c->end, "pad_token_id", c->start, "is_encoder_decoder", 1);
 }
 
 /* own (taken over): what a .gguf file says; a folder's config stays as it was, but for what stands there. */
@@ -102,7 +117,8 @@ static sg_status write_config(json_t *own, const source *from, const char *dir, 
     if (!st) {
         const char *key = json_object_get(o, "dtype") ? "dtype" : "torch_dtype";
 
-        st = json_object_set_new(o, key, json_string(name)) ? sg_fail_memory(err, "config.json") : sg_json_write(to, o, err);
+        st = json_object_set_new(o, key, json_string(name)) ? sg_fail_memory(err, "config.json")
+                                                            : sg_json_write(to, o, err);
     }
     json_decref(o);
     json_decref(own);
@@ -112,7 +128,8 @@ static sg_status write_config(json_t *own, const source *from, const char *dir, 
 }
 
 /* ---- weights ---------------------------------------------------------------------------------------------------------------- */
-static sg_status put_numbers(sg_tensors_stream *s, size_t i, const float *x, size_t n, sg_dtype dtype, void *room, sg_error *err)
+static sg_status put_numbers(sg_tensors_stream *s, size_t i, const float *x, size_t n, sg_dtype dtype,
+                             void *room, sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -143,7 +160,10 @@ static sg_status write_weights(const sg_params *ps, const char *dir, sg_dtype dt
     for (size_t i = 0; i < ps->n && !st; i++) {
         const sg_param *p = ps->list[i];
 
-        list[i] = (sg_tensor_desc){.name = p->name, .dtype = dtype, .rank = p->rank, .dim = {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}};
+        list[i] = (sg_tensor_desc){.name = p->name,
+                                   .dtype = dtype,
+                                   .rank = p->rank,
+                                   .dim = {(uint64_t)p->dim[0], (uint64_t)p->dim[1]}};
     }
     if (!st)
         st = sg_tensors_stream_open(&s, path, list, ps->n, &(sg_meta){"format", "pt"}, 1, err);
@@ -195,16 +215,19 @@ static json_t *token_json(const sg_tokenizer *t, int32_t id)
 
 static sg_status write_tokenizer(const source *from, const char *dir, sg_error *err)
 {
-    char *path = sg_path_join(dir, "tokenizer.json"), *config_path = sg_path_join(dir, "tokenizer_config.json");
+    char *path = sg_path_join(dir, "tokenizer.json"),
+         *config_path = sg_path_join(dir, "tokenizer_config.json");
     json_t *o = NULL, *config = json_pack("{s:s}", "tokenizer_class", "PreTrainedTokenizerFast");
     const double bos = sg_gguf_number_or(from->gguf, "tokenizer.ggml.bos_token_id", -1);
     sg_status st = path && config_path && config ? SG_OK : sg_fail_memory(err, "tokenizer.json");
 
-    if (!st && ((from->places && json_object_set_new(config, "model_max_length", json_integer(from->places))) ||
-                (from->end >= 0 && json_object_set_new(config, "eos_token", token_json(from->tokenizer, from->end))) ||
-                (bos >= 0 && bos < sg_tokenizer_size(from->tokenizer) &&
-                 json_object_set_new(config, "bos_token", token_json(from->tokenizer, (int32_t)bos))) ||
-                (from->chat && json_object_set_new(config, "chat_template", json_string(from->chat)))))
+    if (!st &&
+        ((from->places && json_object_set_new(config, "model_max_length", json_integer(from->places))) ||
+         (from->end >= 0 &&
+          json_object_set_new(config, "eos_token", token_json(from->tokenizer, from->end))) ||
+         (bos >= 0 && bos < sg_tokenizer_size(from->tokenizer) &&
+          json_object_set_new(config, "bos_token", token_json(from->tokenizer, (int32_t)bos))) ||
+         (from->chat && json_object_set_new(config, "chat_template", json_string(from->chat)))))
         st = sg_fail_memory(err, "tokenizer_config.json");
     if (!st && !(st = sg_tokenizer_gguf_json(&o, from->gguf, err)) && !(st = sg_json_write(path, o, err)))
         st = sg_json_write(config_path, config, err);
@@ -217,9 +240,16 @@ static sg_status write_tokenizer(const source *from, const char *dir, sg_error *
 
 static sg_status write_tokenizer_files(const source *from, const char *dir, sg_error *err)
 {
-    static const char *const names[] = {"tokenizer.json",          "tokenizer_config.json", "vocab.json",          "merges.txt",
-                                        "tokenizer.model",         "spiece.model",          "special_tokens_map.json", "added_tokens.json",
-                                        "chat_template.jinja",     "generation_config.json"};
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "tokenizer.model",
+                                        "spiece.model",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "chat_template.jinja",
+                                        "generation_config.json"};
     sg_status st = from->gguf ? write_tokenizer(from, dir, err) : SG_OK;
     char *path;
 
@@ -228,7 +258,8 @@ static sg_status write_tokenizer_files(const source *from, const char *dir, sg_e
     if (st || !from->tokenizer_json.size)
         return st;
     path = sg_path_join(dir, names[0]);
-    st = path ? sg_file_write(path, from->tokenizer_json.data, from->tokenizer_json.size, err) : sg_fail_memory(err, "path");
+    st = path ? sg_file_write(path, from->tokenizer_json.data, from->tokenizer_json.size, err)
+              : sg_fail_memory(err, "path");
     sg_free(path);
     return st;
 }
@@ -262,7 +293,8 @@ sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char
     const source from = source_of_llama(m, model);
 
     if (from.gguf && m->slower)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a model without 'rope_freqs.weight', which config.json has no place for",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected a model without 'rope_freqs.weight', which config.json has no place for",
                        sg_weights_name(m->weights));
     return check(&from, dir, err);
 }
@@ -281,7 +313,8 @@ sg_status sg_llama_tokenizer_save(const sg_llama *m, const char *model, const ch
     return write_tokenizer_files(&from, dir, err);
 }
 
-static sg_status save(const sg_params *ps, json_t *own, const source *from, const char *dir, sg_dtype dtype, sg_error *err)
+static sg_status save(const sg_params *ps, json_t *own, const source *from, const char *dir, sg_dtype dtype,
+                      sg_error *err)
 {
     sg_status st;
 
@@ -292,7 +325,8 @@ static sg_status save(const sg_params *ps, json_t *own, const source *from, cons
     return (st = write_config(own, from, dir, dtype, err)) ? st : write_weights(ps, dir, dtype, err);
 }
 
-sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir,
+                          sg_dtype dtype, sg_error *err)
 {
     const source from = source_of_llama(m, model);
     const sg_status st = sg_decoder_save_check(m, model, dir, err);
@@ -300,15 +334,18 @@ sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *mo
     if (st)
         return st;
     json_t *config = from.gguf ? llama_config(&d->config, m) : json_object();
-    if (config && ((d->config.tied != m->config.tied && json_object_set_new(config, "tie_word_embeddings", json_boolean(d->config.tied))) ||
-                   (d->config.vocab != m->output.out && json_object_set_new(config, "vocab_size", json_integer(d->config.vocab))))) {
+    if (config && ((d->config.tied != m->config.tied &&
+                    json_object_set_new(config, "tie_word_embeddings", json_boolean(d->config.tied))) ||
+                   (d->config.vocab != m->output.out &&
+                    json_object_set_new(config, "vocab_size", json_integer(d->config.vocab))))) {
         json_decref(config);
         config = NULL;
     }
     return save(&d->params, config, &from, dir, dtype, err);
 }
 
-sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err)
+sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir,
+                          sg_dtype dtype, sg_error *err)
 {
     const source from = source_of_t5(m, model);
     const sg_status st = sg_seq2seq_save_check(m, model, dir, err);
@@ -316,8 +353,9 @@ sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model
     if (st)
         return st;
     const bool tied = d->output == d->words;
-    json_t *config = from.gguf          ? t5_config(&d->config, tied)
+    json_t *config = from.gguf         ? t5_config(&d->config, tied)
                      : tied == m->tied ? json_object()
-                                       : json_pack("{s:b, s:b}", "tie_word_embeddings", tied, "scale_decoder_outputs", d->config.scaled);
+                                       : json_pack("{s:b, s:b}", "tie_word_embeddings", tied,
+                                                   "scale_decoder_outputs", d->config.scaled);
     return save(&d->params, config, &from, dir, dtype, err);
 }

@@ -7,8 +7,10 @@
 
 /* d with its weights as they are; m and `model` (its path): where config and tokenizer come from. dtype: F32, F16 or BF16. An existing
  * folder keeps its other files. */
-sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err);
-sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir, sg_dtype dtype, sg_error *err);
+sg_status sg_decoder_save(const sg_decoder *d, const sg_llama *m, const char *model, const char *dir,
+                          sg_dtype dtype, sg_error *err);
+sg_status sg_seq2seq_save(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *dir,
+                          sg_dtype dtype, sg_error *err);
 /* Whether that can be done, before hours of work: the tokenizer of some .gguf files has no other form, and nobody writes over the
  * model that is being read. */
 sg_status sg_decoder_save_check(const sg_llama *m, const char *model, const char *dir, sg_error *err);

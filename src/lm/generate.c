@@ -19,18 +19,18 @@ const size_t sg_n_generate_options = sizeof sg_generate_options / sizeof *sg_gen
 enum { SHARED_LEAST = 16 /* tokens at the start of all prompts that are worth a text of their own */ };
 
 typedef struct line { /* a text being written */
-    int text;          /* at the desk */
+    int text;         /* at the desk */
     double logp;
-    sg_guide_state at; /* of the guide */
+    sg_guide_state at;    /* of the guide */
     sg_token_list tokens; /* owned: written so far; the last one is not read yet */
 } line;
 
 typedef struct search {
     bool open;
-    int number;      /* of the prompt */
-    int known;       /* of its tokens; -1: all were read */
-    int length;      /* tokens it may write */
-    line *line;      /* owned: (beam) */
+    int number; /* of the prompt */
+    int known;  /* of its tokens; -1: all were read */
+    int length; /* tokens it may write */
+    line *line; /* owned: (beam) */
     int n;
     sg_written *done; /* owned: (beam) best first */
     int n_done;
@@ -47,7 +47,7 @@ typedef struct writer {
     const sg_generate_config *c;
     sg_answer *out;
     sg_generate_report *report;
-    search *search; /* owned: (batch) */
+    search *search;   /* owned: (batch) */
     int n_open, next; /* searches; the next prompt */
     sg_piece *piece;  /* owned: (rows) of a step */
     size_t rows;
@@ -183,12 +183,14 @@ static sg_status give_answer(writer *w, search *s, sg_error *err)
 }
 
 /* Does somebody who watches say that a text ends with its last token? */
-static sg_status asked_to_end(bool *yes, const writer *w, int prompt, const sg_token_list *written, sg_error *err)
+static sg_status asked_to_end(bool *yes, const writer *w, int prompt, const sg_token_list *written,
+                              sg_error *err)
 {
     const sg_generate_watch *watch = w->job->watch;
 
     *yes = false;
-    return watch && watch->ends && !w->job->guide ? watch->ends(yes, watch->ctx, prompt, written, err) : SG_OK;
+    return watch && watch->ends && !w->job->guide ? watch->ends(yes, watch->ctx, prompt, written, err)
+                                                  : SG_OK;
 }
 
 static sg_status not_finite(sg_error *err)
@@ -210,7 +212,8 @@ static sg_status advance_alone(writer *w, search *s, const float *logits, sg_err
 {
     const sg_sampling how = {w->c->temperature, w->c->top_k, w->c->top_p, w->c->min_p, (uint64_t)w->c->seed};
     const sg_generate_watch *watch = w->job->watch;
-    const uint64_t number = watch && watch->number ? watch->number(watch->ctx, s->number) : (uint64_t)s->number;
+    const uint64_t number =
+        watch && watch->number ? watch->number(watch->ctx, s->number) : (uint64_t)s->number;
     line *l = &s->line[0];
     bool ends;
     options o;
@@ -263,7 +266,8 @@ static sg_status list_candidates(int *n, writer *w, search *s, const float *logi
         const double all = log((double)sg_sum_exp(&top, logits, vocab));
         bool ended = false; /* several tokens may end a text: the likeliest one does */
         options o;
-        sg_status st = isfinite(all) && isfinite(top) ? list_options(&o, w, logits, s->line[i].at, err) : not_finite(err);
+        sg_status st = isfinite(all) && isfinite(top) ? list_options(&o, w, logits, s->line[i].at, err)
+                                                      : not_finite(err);
 
         if (st)
             return st;
@@ -353,8 +357,9 @@ static bool is_settled(const writer *w, const search *s)
 
     for (int i = 0; i < s->n; i++)
         best = s->line[i].logp > best ? s->line[i].logp : best;
-    return s->n == 0 ||
-           (s->n_done == w->c->beam && worth(w, best, (size_t)s->length) <= worth(w, s->done[s->n_done - 1].logp, s->done[s->n_done - 1].tokens.n));
+    return s->n == 0 || (s->n_done == w->c->beam &&
+                         worth(w, best, (size_t)s->length) <=
+                             worth(w, s->done[s->n_done - 1].logp, s->done[s->n_done - 1].tokens.n));
 }
 
 static sg_status advance(writer *w, search *s, const float *logits, sg_error *err)
@@ -412,7 +417,8 @@ static sg_status make_room(writer *w, size_t rows, sg_error *err)
 
     if (rows <= w->rows)
         return SG_OK;
-    if (!sg_mul(&bytes, rows, vocab * sizeof *logits) || !(piece = sg_realloc(w->piece, rows * sizeof *piece)))
+    if (!sg_mul(&bytes, rows, vocab * sizeof *logits) ||
+        !(piece = sg_realloc(w->piece, rows * sizeof *piece)))
         return sg_fail_memory(err, "logits");
     w->piece = piece;
     if (!(logits = sg_realloc(w->logits, bytes)))
@@ -515,17 +521,19 @@ static sg_status check(const sg_generate_job *job, const sg_generate_config *c, 
         if (job->prompt[i].n == 0)
             return sg_fail(err, SG_ERR_USAGE, "expected a prompt, found nothing");
         if (!encoded && job->prompt[i].n >= (size_t)job->desk->places)
-            return sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that there is room for, found %zu", job->desk->places,
-                           job->prompt[i].n);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "prompt: expected fewer tokens than the %d that there is room for, found %zu",
+                           job->desk->places, job->prompt[i].n);
     }
     return SG_OK;
 }
 
-sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_generate_job *job, const sg_generate_config *c,
-                      const sg_progress *progress, sg_error *err)
+sg_status sg_generate(sg_answer *out, sg_generate_report *report, const sg_generate_job *job,
+                      const sg_generate_config *c, const sg_progress *progress, sg_error *err)
 {
     const size_t vocab = (size_t)job->desk->vocab, beam = (size_t)c->beam;
-    const size_t candidates = beam * (beam + SG_ENDS_MOST + 2) * sizeof(candidate), indices = vocab * sizeof(int32_t);
+    const size_t candidates = beam * (beam + SG_ENDS_MOST + 2) * sizeof(candidate),
+                 indices = vocab * sizeof(int32_t);
     writer w = {.job = job, .c = c, .out = out, .report = report};
     int shared = -1;
     double start;

@@ -15,9 +15,9 @@ typedef struct choice {
 
 typedef struct choices {
     sg_guide guide;
-    int32_t *token;  /* owned */
-    choice *choice;  /* owned: sorted, each once */
-    int32_t *next;   /* owned */
+    int32_t *token; /* owned */
+    choice *choice; /* owned: sorted, each once */
+    int32_t *next;  /* owned */
     size_t cap_next;
 } choices;
 
@@ -51,7 +51,8 @@ static uint32_t past(const choices *g, uint32_t from, uint32_t end, uint32_t dep
     return low;
 }
 
-static sg_status choices_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s, sg_error *err)
+static sg_status choices_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s,
+                              sg_error *err)
 {
     choices *g = (choices *)(void *)guide;
     uint32_t at = s.a;
@@ -91,7 +92,8 @@ static void choices_free(sg_guide *guide)
     sg_free(g);
 }
 
-sg_status sg_guide_choices(sg_guide **out, const int32_t *token, const int64_t *offsets, int32_t n, sg_error *err)
+sg_status sg_guide_choices(sg_guide **out, const int32_t *token, const int64_t *offsets, int32_t n,
+                           sg_error *err)
 {
     static const sg_guide_ops ops = {choices_next, choices_step, choices_free};
     const size_t all = (size_t)(offsets[n] - offsets[0]);
@@ -102,14 +104,16 @@ sg_status sg_guide_choices(sg_guide **out, const int32_t *token, const int64_t *
     if (!g)
         return sg_fail_memory(err, "choices");
     g->guide.ops = &ops;
-    if (!(g->token = sg_alloc_array(all + 1, sizeof *g->token)) || !(g->choice = sg_alloc_array((size_t)n, sizeof *g->choice))) {
+    if (!(g->token = sg_alloc_array(all + 1, sizeof *g->token)) ||
+        !(g->choice = sg_alloc_array((size_t)n, sizeof *g->choice))) {
         choices_free(&g->guide);
         return sg_fail_memory(err, "choices");
     }
     if (all)
         memcpy(g->token, token + offsets[0], all * sizeof *token);
     for (int32_t i = 0; i < n; i++)
-        g->choice[i] = (choice){g->token + (offsets[i] - offsets[0]), (uint32_t)(offsets[i + 1] - offsets[i])};
+        g->choice[i] =
+            (choice){g->token + (offsets[i] - offsets[0]), (uint32_t)(offsets[i + 1] - offsets[i])};
     qsort(g->choice, (size_t)n, sizeof *g->choice, by_tokens);
     for (int32_t i = 0; i < n; i++)
         if (i == 0 || by_tokens(&g->choice[kept - 1], &g->choice[i]) != 0)
@@ -129,7 +133,8 @@ typedef struct parts {
     sg_fm_next *list; /* owned: (tokens) */
 } parts;
 
-static sg_status parts_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s, sg_error *err)
+static sg_status parts_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s,
+                            sg_error *err)
 {
     parts *g = (parts *)(void *)guide;
     uint32_t last = 0;

@@ -23,7 +23,8 @@ enum {
     ACCEPT = 0, /* node */
 };
 
-typedef struct node { /* low <= high: one of these bytes, then `next`; else: `next` or `other` (-1: none) without a byte */
+typedef struct
+    node { /* low <= high: one of these bytes, then `next`; else: `next` or `other` (-1: none) without a byte */
     uint8_t low, high;
     int32_t next, other;
 } node;
@@ -50,7 +51,7 @@ typedef struct schema {
     size_t n_members, cap_member;
     uint32_t *seen; /* (nodes) round in which a closure met it */
     uint32_t round;
-    int32_t *todo; /* (nodes) */
+    int32_t *todo;  /* (nodes) */
     uint32_t *slot; /* (slots) hash of states: number, 0: free */
     size_t slots;
     sg_buf spelling; /* bytes of all tokens; ... */
@@ -127,7 +128,8 @@ static int32_t character(builder *b, int32_t next)
     } rows[] = {{0xc2, 0xdf, 0x80, 0xbf, 0}, {0xe0, 0xe0, 0xa0, 0xbf, 1}, {0xe1, 0xec, 0x80, 0xbf, 1},
                 {0xed, 0xed, 0x80, 0x9f, 1}, {0xee, 0xef, 0x80, 0xbf, 1}, {0xf0, 0xf0, 0x90, 0xbf, 2},
                 {0xf1, 0xf3, 0x80, 0xbf, 2}, {0xf4, 0xf4, 0x80, 0x8f, 2}};
-    int32_t all = either(b, bytes(b, 0x20, '"' - 1, next), either(b, bytes(b, '"' + 1, '\\' - 1, next), bytes(b, '\\' + 1, 0x7f, next)));
+    int32_t all = either(b, bytes(b, 0x20, '"' - 1, next),
+                         either(b, bytes(b, '"' + 1, '\\' - 1, next), bytes(b, '\\' + 1, 0x7f, next)));
     int32_t escaped = -1;
 
     for (const char *p = "\"\\/bfnrt"; *p; p++)
@@ -138,7 +140,8 @@ static int32_t character(builder *b, int32_t next)
 
         for (int k = 0; k < rows[i].more; k++)
             rest = bytes(b, 0x80, 0xbf, rest);
-        all = either(b, all, bytes(b, rows[i].low, rows[i].high, bytes(b, rows[i].low2, rows[i].high2, rest)));
+        all =
+            either(b, all, bytes(b, rows[i].low, rows[i].high, bytes(b, rows[i].low2, rows[i].high2, rest)));
     }
     return all;
 }
@@ -209,7 +212,8 @@ static int32_t integer(builder *b, const json_t *s, int32_t next)
     if ((low && !json_is_integer(low)) || (high && !json_is_integer(high)))
         return fail(b, "expected integers as minimum and maximum", "");
     if (!high)
-        return low && json_integer_value(low) != 0 ? fail(b, "a minimum other than 0 needs a maximum", "") : whole(b, !low, next);
+        return low && json_integer_value(low) != 0 ? fail(b, "a minimum other than 0 needs a maximum", "")
+                                                   : whole(b, !low, next);
     if (!low || json_integer_value(high) < json_integer_value(low) ||
         json_integer_value(high) / 2 - json_integer_value(low) / 2 > RANGE_MAX / 2)
         return fail(b, "a maximum needs a minimum, at most 1000 below it", "");
@@ -274,7 +278,8 @@ static bool is_required(const json_t *list, const char *key)
     size_t i;
     json_t *name;
 
-    json_array_foreach(list, i, name) {
+    json_array_foreach(list, i, name)
+    {
         if (json_is_string(name) && strcmp(json_string_value(name), key) == 0)
             return true;
     }
@@ -303,7 +308,8 @@ static int32_t object(builder *b, const json_t *s, int depth, int32_t next)
     const json_t *properties = json_object_get(s, "properties"), *required = json_object_get(s, "required");
     const size_t n = json_object_size(properties);
     const char **key = sg_alloc_array(n + 1, sizeof *key);
-    int32_t first = word(b, "}", next), later = first; /* what follows when nothing, or something, was written */
+    int32_t first = word(b, "}", next),
+            later = first; /* what follows when nothing, or something, was written */
     size_t i = 0;
     json_t *name;
 
@@ -313,12 +319,14 @@ static int32_t object(builder *b, const json_t *s, int depth, int32_t next)
     }
     if (required && !json_is_array(required))
         fail(b, "required: expected a list of names of properties", "");
-    json_array_foreach(required, i, name) {
+    json_array_foreach(required, i, name)
+    {
         if (!json_is_string(name) || !json_object_get(properties, json_string_value(name)))
             fail(b, "required: expected names of properties", "");
     }
     i = 0;
-    for (void *it = json_object_iter((json_t *)(uintptr_t)properties); it; it = json_object_iter_next((json_t *)(uintptr_t)properties, it))
+    for (void *it = json_object_iter((json_t *)(uintptr_t)properties); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)properties, it))
         key[i++] = json_object_iter_key(it);
     while (i-- > 0 && !b->st) {
         const int32_t colon = spaced(b, ":", value(b, json_object_get(properties, key[i]), depth + 1, later));
@@ -349,7 +357,11 @@ static int32_t of_type(builder *b, const json_t *s, const char *type, int depth,
         const char *name;
         int32_t (*plain)(builder *, const json_t *, int32_t);
         int32_t (*nested)(builder *, const json_t *, int, int32_t);
-    } types[] = {{"string", string, NULL}, {"integer", integer, NULL}, {"number", number, NULL}, {"array", NULL, array}, {"object", NULL, object}};
+    } types[] = {{"string", string, NULL},
+                 {"integer", integer, NULL},
+                 {"number", number, NULL},
+                 {"array", NULL, array},
+                 {"object", NULL, object}};
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (strcmp(type, types[i].name) == 0)
@@ -364,12 +376,21 @@ static int32_t of_type(builder *b, const json_t *s, const char *type, int depth,
 /* What narrows a value and is not known must not be passed over. */
 static void check_keys(builder *b, const json_t *s)
 {
-    static const char *const known[] = {"type",      "enum",     "const",    "anyOf",      "oneOf",    "properties",           "required", "items",
-                                        "minItems",  "maxItems", "minimum",  "maximum",    "minLength", "maxLength",           "title",    "description",
-                                        "$schema",   "$id",      "$comment", "default",    "examples", "additionalProperties"};
+    static const char *const known[] = {"type",      "enum",
+                                        "const",     "anyOf",
+                                        "oneOf",     "properties",
+                                        "required",  "items",
+                                        "minItems",  "maxItems",
+                                        "minimum",   "maximum",
+                                        "minLength", "maxLength",
+                                        "title",     "description",
+                                        "$schema",   "$id",
+                                        "$comment",  "default",
+                                        "examples",  "additionalProperties"};
     const size_t n = sizeof known / sizeof *known;
 
-    for (void *it = json_object_iter((json_t *)(uintptr_t)s); it; it = json_object_iter_next((json_t *)(uintptr_t)s, it)) {
+    for (void *it = json_object_iter((json_t *)(uintptr_t)s); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)s, it)) {
         size_t i = 0;
 
         while (i < n && strcmp(known[i], json_object_iter_key(it)) != 0)
@@ -397,7 +418,8 @@ static bool is_among(const char *type, const json_t *types)
     size_t i;
     const json_t *one;
 
-    json_array_foreach(types, i, one) {
+    json_array_foreach(types, i, one)
+    {
         if (is_among(type, one))
             return true;
     }
@@ -411,7 +433,8 @@ static bool says_less(const json_t *types, const json_t *s)
     size_t i;
     const json_t *one;
 
-    json_array_foreach(own, i, one) {
+    json_array_foreach(own, i, one)
+    {
         if (!json_is_string(one) || !is_among(json_string_value(one), types))
             return false;
     }
@@ -421,8 +444,9 @@ static bool says_less(const json_t *types, const json_t *s)
 /* enum, const, anyOf and oneOf say it all: what stands beside them must hold anyway. */
 static void check_beside(builder *b, const json_t *s, const char *key)
 {
-    static const char *const narrower[] = {"enum",  "const",    "anyOf",    "oneOf",   "properties", "required",
-                                           "items", "minItems", "maxItems", "minimum", "maximum",    "minLength", "maxLength"};
+    static const char *const narrower[] = {"enum",     "const",     "anyOf",    "oneOf",    "properties",
+                                           "required", "items",     "minItems", "maxItems", "minimum",
+                                           "maximum",  "minLength", "maxLength"};
     const json_t *list = json_object_get(s, key), *type = json_object_get(s, "type");
     const bool is_const = strcmp(key, "const") == 0, values = is_const || strcmp(key, "enum") == 0;
     char both[100];
@@ -436,7 +460,10 @@ static void check_beside(builder *b, const json_t *s, const char *key)
         const json_t *v = is_const ? list : json_array_get(list, i);
 
         if (values ? !is_among(type_of(v), type) : !says_less(type, v))
-            fail(b, values ? "the type does not hold all values of " : "expected each way to be of the type beside ", key);
+            fail(b,
+                 values ? "the type does not hold all values of "
+                        : "expected each way to be of the type beside ",
+                 key);
     }
 }
 
@@ -467,7 +494,8 @@ static int32_t value(builder *b, const json_t *s, int depth, int32_t next)
         if (json_array_size(list) == 0)
             return fail(b, "expected a list with something in it: ", lists[k]);
         check_beside(b, s, lists[k]);
-        json_array_foreach(list, i, v) {
+        json_array_foreach(list, i, v)
+        {
             const int32_t one = k == 0 ? constant(b, v, next) : value(b, v, depth + 1, next);
 
             all = either(b, one, all);
@@ -478,7 +506,8 @@ static int32_t value(builder *b, const json_t *s, int depth, int32_t next)
         return of_type(b, s, json_string_value(type), depth, next);
     if (json_array_size(type) == 0)
         return fail(b, "expected a type, enum, const or anyOf", "");
-    json_array_foreach(type, i, v) {
+    json_array_foreach(type, i, v)
+    {
         const char *name = json_string_value(v);
 
         all = either(b, of_type(b, s, name ? name : "something else", depth, next), all);
@@ -529,7 +558,8 @@ static uint32_t *slot_of(const schema *g, uint32_t first, uint32_t n)
     for (size_t at = (size_t)h & (g->slots - 1);; at = (at + 1) & (g->slots - 1)) {
         const state *s = &g->state[g->slot[at]];
 
-        if (!g->slot[at] || (s->n == n && memcmp(g->member + s->first, g->member + first, n * sizeof *g->member) == 0))
+        if (!g->slot[at] ||
+            (s->n == n && memcmp(g->member + s->first, g->member + first, n * sizeof *g->member) == 0))
             return &g->slot[at];
     }
 }
@@ -618,12 +648,15 @@ failed:
     return false;
 }
 
-static sg_status schema_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s, sg_error *err)
+static sg_status schema_next(sg_guide *guide, const int32_t **id, int32_t *n, bool *ends, sg_guide_state s,
+                             sg_error *err)
 {
     schema *g = (schema *)(void *)guide;
 
     if (!g->state[s.a].token && !list_tokens(g, (int32_t)s.a))
-        return g->n_states >= STATES_MAX ? sg_fail(err, SG_ERR_USAGE, "schema: more than %d states", STATES_MAX) : sg_fail_memory(err, "schema");
+        return g->n_states >= STATES_MAX
+                   ? sg_fail(err, SG_ERR_USAGE, "schema: more than %d states", STATES_MAX)
+                   : sg_fail_memory(err, "schema");
     const state *at = &g->state[s.a];
     *ends = at->n > 0 && g->member[at->first] == ACCEPT;
     *id = at->token;
@@ -672,8 +705,8 @@ static sg_status plain_token(int32_t *out, sg_buf *text, const sg_tokenizer *t, 
     *out = -1;
     for (int32_t i = 0; i < sg_tokenizer_size(t) && *out < 0 && !st; i++) {
         text->size = 0;
-        if (!sg_tokenizer_is_special(t, i) && !(st = sg_tokenizer_decode(text, t, &i, 1, false, err)) && text->size == 1 &&
-            text->data[0] > ' ' && text->data[0] < 127)
+        if (!sg_tokenizer_is_special(t, i) && !(st = sg_tokenizer_decode(text, t, &i, 1, false, err)) &&
+            text->size == 1 && text->data[0] > ' ' && text->data[0] < 127)
             *out = i;
     }
     return st;
@@ -681,7 +714,8 @@ static sg_status plain_token(int32_t *out, sg_buf *text, const sg_tokenizer *t, 
 
 /* What a token adds to a text, in the middle of it: bytes; or characters, read behind a token `plain`, since the first word of a text
  * may lose its space. */
-static sg_status spell_token(sg_buf *out, sg_buf *text, const sg_tokenizer *t, int32_t plain, int32_t id, sg_error *err)
+static sg_status spell_token(sg_buf *out, sg_buf *text, const sg_tokenizer *t, int32_t plain, int32_t id,
+                             sg_error *err)
 {
     const int32_t two[2] = {plain, id};
     sg_status st;
@@ -718,7 +752,9 @@ static sg_status spell_tokens(schema *g, const sg_tokenizer *t, sg_error *err)
     sg_bytes *key = sg_alloc_zero((size_t)n + 1, sizeof *key);
     sg_buf text = {0};
     int32_t plain = -1;
-    sg_status st = key && (g->start = sg_alloc_zero((size_t)n + 1, sizeof *g->start)) ? SG_OK : sg_fail_memory(err, "schema");
+    sg_status st = key && (g->start = sg_alloc_zero((size_t)n + 1, sizeof *g->start))
+                       ? SG_OK
+                       : sg_fail_memory(err, "schema");
 
     if (!st)
         st = plain_token(&plain, &text, t, err);
@@ -729,7 +765,8 @@ static sg_status spell_tokens(schema *g, const sg_tokenizer *t, sg_error *err)
     if (!st && (g->spelling.failed || text.failed))
         st = sg_fail_memory(err, "schema");
     for (int32_t i = 0; i < n && !st; i++)
-        key[i] = (sg_bytes){g->spelling.data ? g->spelling.data + g->start[i] : "", g->start[i + 1] - g->start[i]};
+        key[i] =
+            (sg_bytes){g->spelling.data ? g->spelling.data + g->start[i] : "", g->start[i + 1] - g->start[i]};
     if (!st) {
         prefer_characters(key, t);
         st = sg_trie_build(&g->trie, key, (size_t)n, err);
@@ -753,7 +790,8 @@ static sg_status build(schema *g, const json_t *s, const char *where, sg_error *
     g->seen = sg_alloc_zero(g->n_nodes, sizeof *g->seen);
     g->todo = sg_alloc_array(g->n_nodes, sizeof *g->todo);
     g->slot = sg_alloc_zero(g->slots, sizeof *g->slot);
-    if (!g->seen || !g->todo || !g->slot || !sg_grow(&g->member, &g->cap_member, g->n_nodes, sizeof *g->member) ||
+    if (!g->seen || !g->todo || !g->slot ||
+        !sg_grow(&g->member, &g->cap_member, g->n_nodes, sizeof *g->member) ||
         !sg_grow(&g->state, &g->cap_state, 2, sizeof *g->state))
         return sg_fail_memory(err, "schema");
     g->state[DEAD] = (state){0};
@@ -764,7 +802,8 @@ static sg_status build(schema *g, const json_t *s, const char *where, sg_error *
     return intern(g, first) == BEGIN ? SG_OK : sg_fail_memory(err, "schema");
 }
 
-sg_status sg_guide_schema(sg_guide **out, const json_t *root, const sg_tokenizer *t, const char *where, sg_error *err)
+sg_status sg_guide_schema(sg_guide **out, const json_t *root, const sg_tokenizer *t, const char *where,
+                          sg_error *err)
 {
     static const sg_guide_ops ops = {schema_next, schema_step, schema_free};
     schema *g = sg_alloc_zero(1, sizeof *g);

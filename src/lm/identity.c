@@ -64,7 +64,8 @@ sg_status sg_model_identify(char hex[65], const char *model, const char *adapter
     sg_status st;
 
     sg_sha256_init(&h);
-    if ((st = sg_dir_exists(model) ? hash_folder(&h, model, false, err) : hash_path(&h, model, ".gguf.gguf", false, err)) ||
+    if ((st = sg_dir_exists(model) ? hash_folder(&h, model, false, err)
+                                   : hash_path(&h, model, ".gguf.gguf", false, err)) ||
         (adapter && (st = hash_folder(&h, adapter, false, err))))
         return st;
     sg_sha256_hex(&h, hex);

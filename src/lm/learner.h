@@ -8,9 +8,11 @@
 
 typedef struct sg_learner sg_learner;
 typedef struct sg_learner_ops {
-    sg_tensor *(*loss)(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth);
+    sg_tensor *(*loss)(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n,
+                       float smooth);
     sg_status (*save)(const sg_learner *l, const char *model, const char *dir, sg_error *err);
-    sg_status (*save_tokenizer)(const sg_learner *l, const char *model, const char *dir, sg_error *err); /* one with new tokens */
+    sg_status (*save_tokenizer)(const sg_learner *l, const char *model, const char *dir,
+                                sg_error *err); /* one with new tokens */
     void (*free)(sg_learner *l);
 } sg_learner_ops;
 
@@ -26,17 +28,20 @@ struct sg_learner {
 };
 
 /* The model of a job with what learns as the options say. */
-sg_status sg_learner_open(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
+sg_status sg_learner_open(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                          sg_error *err);
 
 /* The mean loss of a token that counts, over n lessons; smooth: share of each target that is spread over all tokens; NULL: the graph's
  * error. */
-static inline sg_tensor *sg_learner_loss(sg_learner *l, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth)
+static inline sg_tensor *sg_learner_loss(sg_learner *l, sg_graph *g, const sg_lessons *from,
+                                         const uint32_t *lesson, size_t n, float smooth)
 {
     return l->ops->loss(l, g, from, lesson, n, smooth);
 }
 
 /* The adapter, or the model, into a folder; `model` is where it was read from. */
-static inline sg_status sg_learner_save(const sg_learner *l, const char *model, const char *dir, sg_error *err)
+static inline sg_status sg_learner_save(const sg_learner *l, const char *model, const char *dir,
+                                        sg_error *err)
 {
     sg_status st;
 
@@ -64,9 +69,11 @@ static inline sg_status sg_learner_made(sg_learner **out, sg_learner *l, sg_stat
 
 /* For the files of learners: an adapter as the options say; words: the table that a prompt's vectors are drawn from; vocab: tokens with
  * new ones, 0: none are new. */
-sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c, const sg_adapter_host *host,
-                             const sg_param *words, int vocab, sg_error *err);
-sg_status sg_learner_llama(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
-sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err);
+sg_status sg_learner_adapter(sg_adapter **out, const sg_tune_job *job, const sg_tune_config *c,
+                             const sg_adapter_host *host, const sg_param *words, int vocab, sg_error *err);
+sg_status sg_learner_llama(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                           sg_error *err);
+sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                        sg_error *err);
 
 #endif

@@ -11,10 +11,12 @@ typedef struct learner {
     sg_learner learner;
     sg_llama *m;   /* owned */
     sg_decoder *d; /* owned */
-    sg_adapter *tokens; /* owned: new ones of a model that learns itself, whose rows begin its tables; NULL: none */
+    sg_adapter
+        *tokens; /* owned: new ones of a model that learns itself, whose rows begin its tables; NULL: none */
 } learner;
 
-static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n_lessons, float smooth)
+static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson,
+                       size_t n_lessons, float smooth)
 {
     learner *l = (learner *)(void *)base;
     const int soft = base->beside;
@@ -57,7 +59,8 @@ static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, co
     if (!kept)
         return NULL;
     *kept = b;
-    return sg_decoder_loss(g, l->d, sg_decoder_states(g, l->d, kept, l->d->config.layers), target, NULL, smooth);
+    return sg_decoder_loss(g, l->d, sg_decoder_states(g, l->d, kept, l->d->config.layers), target, NULL,
+                           smooth);
 }
 
 static sg_status save(const sg_learner *base, const char *model, const char *dir, sg_error *err)
@@ -86,7 +89,8 @@ static void learner_free(sg_learner *base)
 }
 
 /* An adapter with rows for new tokens, which the model has from then on: l->tokens or l->learner.adapter. */
-static sg_status add_tokens(sg_adapter **to, learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_error *err)
+static sg_status add_tokens(sg_adapter **to, learner *l, const sg_tune_job *job, const sg_tune_config *c,
+                            sg_error *err)
 {
     const sg_adapter_host host = sg_llama_host(l->m);
     sg_new_tokens t;
@@ -99,7 +103,8 @@ static sg_status add_tokens(sg_adapter **to, learner *l, const sg_tune_job *job,
     if (!(st = sg_learner_adapter(to, job, c, &host, NULL, t.vocab, err)) && sg_adapter_head(*to).a &&
         !sg_llama_config_of(l->m)->tied)
         st = sg_fail(err, SG_ERR_USAGE,
-                     "targets: expected no lm_head beside new tokens, whose rows of the output matrix learn: PEFT has no files for both, but where that "
+                     "targets: expected no lm_head beside new tokens, whose rows of the output matrix learn: "
+                     "PEFT has no files for both, but where that "
                      "is the word table");
     if (!st && !(st = sg_new_tokens_give(&t, *to, l->m, err)))
         sg_llama_adapt(l->m, *to);
@@ -107,7 +112,8 @@ static sg_status add_tokens(sg_adapter **to, learner *l, const sg_tune_job *job,
     return st;
 }
 
-static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
+static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                            sg_error *err)
 {
     const bool full = strcmp(c->method, "full") == 0, adapter = !full && strcmp(c->method, "last") != 0;
     sg_status st;
@@ -117,17 +123,21 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     const sg_llama_config *of = sg_llama_config_of(l->m);
     const sg_adapter_host host = sg_llama_host(l->m);
     if (!adapter && !full && c->last > of->layers)
-        return sg_fail(err, SG_ERR_USAGE, "last: expected at most %d, the layers of the model, found %d", of->layers, c->last);
+        return sg_fail(err, SG_ERR_USAGE, "last: expected at most %d, the layers of the model, found %d",
+                       of->layers, c->last);
     if (!adapter && (st = sg_decoder_save_check(l->m, job->model, job->out, err)))
         return st;
-    const sg_decoder_spec spec = {.learn_from = adapter ? of->layers : full ? 0 : of->layers - c->last,
+    const sg_decoder_spec spec = {.learn_from = adapter ? of->layers
+                                                : full  ? 0
+                                                        : of->layers - c->last,
                                   .learn_words = full,
                                   .keep_bits = c->keep_bits};
     if (*c->new_tokens && (st = add_tokens(adapter ? &l->learner.adapter : &l->tokens, l, job, c, err)))
         return st;
     if ((st = sg_decoder_new(&l->d, l->m, &spec, pool, err)))
         return st;
-    if (adapter && !l->learner.adapter && (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, l->d->words, 0, err)))
+    if (adapter && !l->learner.adapter &&
+        (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, l->d->words, 0, err)))
         return st;
     if (l->tokens)
         sg_decoder_adapt(l->d, l->tokens); /* puts the rows into the tables, which learn from there */
@@ -140,11 +150,13 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     l->learner.beside = l->learner.adapter && l->learner.adapter->soft ? c->soft : 0;
     l->learner.places = of->places - l->learner.beside;
     if (l->learner.places < 2)
-        return sg_fail(err, SG_ERR_USAGE, "soft: expected at most %d, the model knows %d places, found %d", of->places - 2, of->places, c->soft);
+        return sg_fail(err, SG_ERR_USAGE, "soft: expected at most %d, the model knows %d places, found %d",
+                       of->places - 2, of->places, c->soft);
     return SG_OK;
 }
 
-sg_status sg_learner_llama(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
+sg_status sg_learner_llama(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                           sg_error *err)
 {
     static const sg_learner_ops ops = {loss, save, save_tokenizer, learner_free};
     learner *l = sg_alloc_zero(1, sizeof *l);

@@ -13,7 +13,8 @@ typedef struct learner {
 } learner;
 
 /* The decoder begins with a token of its own, and then has before it what it was to write. */
-static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson, size_t n, float smooth)
+static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, const uint32_t *lesson,
+                       size_t n, float smooth)
 {
     learner *l = (learner *)(void *)base;
     size_t all = 0;
@@ -25,7 +26,8 @@ static sg_tensor *loss(sg_learner *base, sg_graph *g, const sg_lessons *from, co
     read = sg_scratch(g, all, sizeof *read);
     write = sg_scratch(g, all, sizeof *write);
     target = sg_scratch(g, all, sizeof *target);
-    int32_t *read_offsets = sg_scratch(g, n + 1, sizeof *read_offsets), *write_offsets = sg_scratch(g, n + 1, sizeof *write_offsets);
+    int32_t *read_offsets = sg_scratch(g, n + 1, sizeof *read_offsets),
+            *write_offsets = sg_scratch(g, n + 1, sizeof *write_offsets);
     if (!read || !write || !target || !read_offsets || !write_offsets)
         return NULL;
     for (size_t i = 0; i < n; i++) {
@@ -68,18 +70,23 @@ static void learner_free(sg_learner *base)
     sg_free(l);
 }
 
-static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
+static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                            sg_error *err)
 {
     const bool full = strcmp(c->method, "full") == 0;
     sg_status st;
 
-    if (strcmp(c->method, "prompt") == 0 || strcmp(c->method, "last") == 0 || strcmp(c->method, "tokens") == 0)
-        return sg_fail(err, SG_ERR_USAGE, "method: expected lora, bottleneck or full for a T5, found %s", c->method);
-    if ((st = sg_t5_open(&l->m, job->model, err)) || (full && (st = sg_seq2seq_save_check(l->m, job->model, job->out, err))))
+    if (strcmp(c->method, "prompt") == 0 || strcmp(c->method, "last") == 0 ||
+        strcmp(c->method, "tokens") == 0)
+        return sg_fail(err, SG_ERR_USAGE, "method: expected lora, bottleneck or full for a T5, found %s",
+                       c->method);
+    if ((st = sg_t5_open(&l->m, job->model, err)) ||
+        (full && (st = sg_seq2seq_save_check(l->m, job->model, job->out, err))))
         return st;
     const sg_t5_config *of = sg_t5_config_of(l->m);
     const sg_adapter_host host = sg_t5_host(l->m);
-    if ((st = sg_seq2seq_new(&l->d, l->m, &(sg_seq2seq_spec){.learns = full, .keep_bits = c->keep_bits}, pool, err)) ||
+    if ((st = sg_seq2seq_new(&l->d, l->m, &(sg_seq2seq_spec){.learns = full, .keep_bits = c->keep_bits}, pool,
+                             err)) ||
         (!full && (st = sg_learner_adapter(&l->learner.adapter, job, c, &host, NULL, 0, err))))
         return st;
     sg_seq2seq_adapt(l->d, l->learner.adapter);
@@ -92,7 +99,8 @@ static sg_status open_model(learner *l, const sg_tune_job *job, const sg_tune_co
     return SG_OK;
 }
 
-sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, sg_error *err)
+sg_status sg_learner_t5(sg_learner **out, const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool,
+                        sg_error *err)
 {
     static const sg_learner_ops ops = {loss, save, NULL, learner_free};
     learner *l = sg_alloc_zero(1, sizeof *l);

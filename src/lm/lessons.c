@@ -95,7 +95,8 @@ static sg_status keep(maker *k)
         o->cut++;
     }
     const size_t n = end - begin;
-    if (!sg_grow(&o->id, &k->cap_id, old + n, sizeof *o->id) || !sg_grow(&o->counts, &k->cap_counts, old + n, 1) ||
+    if (!sg_grow(&o->id, &k->cap_id, old + n, sizeof *o->id) ||
+        !sg_grow(&o->counts, &k->cap_counts, old + n, 1) ||
         !sg_grow(&o->begin, &k->cap_begin, o->n + 2, sizeof *o->begin))
         return sg_fail_memory(k->err, "tokens");
     memcpy(o->id + old, k->list->id + begin, n * sizeof *o->id);
@@ -149,22 +150,27 @@ static sg_status read_messages(maker *k, const json_t *list, const char *where)
     if (!turn)
         return sg_fail_memory(k->err, "messages");
     if (n > TURNS_MOST)
-        st = sg_fail(k->err, SG_ERR_FORMAT, "%s: 'messages': expected at most %d, found %zu", where, TURNS_MOST, n);
+        st = sg_fail(k->err, SG_ERR_FORMAT, "%s: 'messages': expected at most %d, found %zu", where,
+                     TURNS_MOST, n);
     for (size_t i = 0; i < n && !st; i++) {
-        const json_t *one = json_array_get(list, i), *role = json_object_get(one, "role"), *text = json_object_get(one, "content");
+        const json_t *one = json_array_get(list, i), *role = json_object_get(one, "role"),
+                     *text = json_object_get(one, "content");
 
         for (size_t r = 0; r < 3; r++)
             if (json_is_string(role) && strcmp(json_string_value(role), roles[r]) == 0)
                 turn[i].role = roles[r];
         if (!turn[i].role || !json_is_string(text))
-            st = sg_fail(k->err, SG_ERR_FORMAT,
-                         "%s: message %zu: expected a 'role' system, user or assistant and a 'content' of text", where, i + 1);
+            st = sg_fail(
+                k->err, SG_ERR_FORMAT,
+                "%s: message %zu: expected a 'role' system, user or assistant and a 'content' of text", where,
+                i + 1);
         turn[i].text = bytes_of(text);
         if (turn[i].role == roles[2])
             last = i;
     }
     if (!st && last == SIZE_MAX)
-        st = sg_fail(k->err, SG_ERR_FORMAT, "%s: 'messages': expected a turn of the assistant, found none", where);
+        st = sg_fail(k->err, SG_ERR_FORMAT, "%s: 'messages': expected a turn of the assistant, found none",
+                     where);
     if (!st)
         st = conversation(k, turn, last);
     sg_free(turn);
@@ -213,7 +219,8 @@ static sg_status read_instruction(maker *k, const json_t *o, const char *where)
     sg_buf prompt = {0};
     sg_status st;
 
-    if ((st = need_text(&ask, o, "instruction", where, k->err)) || (st = need_text(&output, o, "output", where, k->err)) ||
+    if ((st = need_text(&ask, o, "instruction", where, k->err)) ||
+        (st = need_text(&output, o, "output", where, k->err)) ||
         (json_object_get(o, "input") && (st = need_text(&input, o, "input", where, k->err))))
         return st;
     sg_buf_add(&prompt, ask.data, ask.size);
@@ -223,7 +230,8 @@ static sg_status read_instruction(maker *k, const json_t *o, const char *where)
     }
     if (!k->how->chat)
         sg_buf_putc(&prompt, '\n');
-    st = prompt.failed ? sg_fail_memory(k->err, where) : answer(k, (sg_bytes){prompt.data ? prompt.data : "", prompt.size}, output);
+    st = prompt.failed ? sg_fail_memory(k->err, where)
+                       : answer(k, (sg_bytes){prompt.data ? prompt.data : "", prompt.size}, output);
     sg_buf_free(&prompt);
     return st;
 }
@@ -239,18 +247,23 @@ static sg_status read_object(maker *k, const json_t *o, const char *where)
     if (json_object_get(o, "instruction"))
         return read_instruction(k, o, where);
     if (json_object_get(o, "prompt")) {
-        if ((st = need_text(&a, o, "prompt", where, k->err)) || (st = need_text(&b, o, "completion", where, k->err)))
+        if ((st = need_text(&a, o, "prompt", where, k->err)) ||
+            (st = need_text(&b, o, "completion", where, k->err)))
             return st;
         return answer(k, a, b);
     }
     if (k->of->encoder)
-        return sg_fail(k->err, SG_ERR_FORMAT, "%s: expected 'prompt' and 'completion', or 'instruction' and 'output', for an encoder and decoder",
+        return sg_fail(k->err, SG_ERR_FORMAT,
+                       "%s: expected 'prompt' and 'completion', or 'instruction' and 'output', for an "
+                       "encoder and decoder",
                        where);
     if (!json_object_get(o, "text"))
-        return sg_fail(k->err, SG_ERR_FORMAT,
-                       "%s: expected 'messages', 'prompt' and 'completion', 'instruction' and 'output', or 'text'", where);
-    if ((st = need_text(&a, o, "text", where, k->err)) || (st = sg_text_tokens(k->list, k->of->tokenizer, a, true, k->err)) ||
-        (st = add_end(k, k->of->end)))
+        return sg_fail(
+            k->err, SG_ERR_FORMAT,
+            "%s: expected 'messages', 'prompt' and 'completion', 'instruction' and 'output', or 'text'",
+            where);
+    if ((st = need_text(&a, o, "text", where, k->err)) ||
+        (st = sg_text_tokens(k->list, k->of->tokenizer, a, true, k->err)) || (st = add_end(k, k->of->end)))
         return st;
     return mark(k, 0, true);
 }
@@ -263,7 +276,8 @@ static sg_status read_lines(maker *k, const char *path, const sg_progress *progr
     sg_status st = sg_reader_open(&r, path, k->err);
 
     while (!st && !(st = sg_json_line(&line, where, r, k->err)) && line) {
-        if (!(st = read_object(k, line, where)) && !(st = keep(k)) && sg_reader_line_number(r) % SAY_EVERY == 0)
+        if (!(st = read_object(k, line, where)) && !(st = keep(k)) &&
+            sg_reader_line_number(r) % SAY_EVERY == 0)
             st = sg_progress_tick(progress,
                                   &(sg_progress_event){.stage = "read",
                                                        .unit = "bytes",
@@ -285,9 +299,11 @@ static sg_status read_plain(maker *k, const char *path)
     sg_status st = sg_file_read_any(&text, path, TEXT_MOST, k->err);
 
     if (!st)
-        st = sg_text_tokens(&all, k->of->tokenizer, (sg_bytes){text.data ? text.data : "", text.size}, true, k->err);
+        st = sg_text_tokens(&all, k->of->tokenizer, (sg_bytes){text.data ? text.data : "", text.size}, true,
+                            k->err);
     for (size_t at = 0; at + 1 < all.n && !st; at += (size_t)k->how->most) {
-        sg_token_list part = {.id = all.id + at, .n = all.n - at < (size_t)k->how->most ? all.n - at : (size_t)k->how->most};
+        sg_token_list part = {.id = all.id + at,
+                              .n = all.n - at < (size_t)k->how->most ? all.n - at : (size_t)k->how->most};
 
         k->list = &part;
         if (!(st = mark(k, 0, true)))
@@ -308,7 +324,8 @@ static bool ends_with(const char *s, const char *ending)
 
 static bool is_json(const char *path)
 {
-    static const char *const endings[] = {".jsonl", ".json", ".jsonl.gz", ".json.gz", ".jsonl.zst", ".json.zst"};
+    static const char *const endings[] = {".jsonl",   ".json",      ".jsonl.gz",
+                                          ".json.gz", ".jsonl.zst", ".json.zst"};
 
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (ends_with(path, endings[i]))
@@ -321,8 +338,8 @@ sg_lessons_for sg_lessons_for_llama(const sg_llama *m)
     return (sg_lessons_for){sg_llama_tokenizer(m), sg_llama_config_of(m)->end, m, false};
 }
 
-sg_status sg_lessons_read(sg_lessons *out, const sg_lessons_for *of, const char *path, const sg_lessons_how *how, const sg_progress *progress,
-                          sg_error *err)
+sg_status sg_lessons_read(sg_lessons *out, const sg_lessons_for *of, const char *path,
+                          const sg_lessons_how *how, const sg_progress *progress, sg_error *err)
 {
     sg_token_list list = {0};
     maker k = {.out = out, .of = of, .how = how, .list = &list, .err = err};
@@ -330,9 +347,11 @@ sg_status sg_lessons_read(sg_lessons *out, const sg_lessons_for *of, const char 
 
     *out = (sg_lessons){0};
     if (of->encoder && (how->chat || how->prompt_counts))
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a decoder, found an encoder and decoder", how->chat ? "chat" : "prompt_counts");
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a decoder, found an encoder and decoder",
+                       how->chat ? "chat" : "prompt_counts");
     if (of->encoder && !is_json(path))
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected a .jsonl file, of prompts and what is to be answered", path);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected a .jsonl file, of prompts and what is to be answered",
+                       path);
     if (!sg_grow(&out->begin, &k.cap_begin, 1, sizeof *out->begin))
         st = sg_fail_memory(err, "tokens");
     else

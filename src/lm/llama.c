@@ -65,7 +65,8 @@ static sg_status read_ends(sg_llama_config *c, const json_t *ids, const char *wh
         const json_t *id = json_is_array(ids) ? json_array_get(ids, i) : ids;
 
         if (json_is_integer(id) && !sg_ends_add(&c->ends, json_integer_value(id), c->vocab))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: 'eos_token_id': expected at most %d tokens", where, SG_ENDS_MOST);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: 'eos_token_id': expected at most %d tokens", where,
+                           SG_ENDS_MOST);
     }
     return SG_OK;
 }
@@ -144,7 +145,8 @@ sg_status sg_llama_config_read(sg_llama_config *out, const json_t *config, const
     c->places = qwen2 || qwen3 ? 32768 : 2048; /* what transformers takes where a config says nothing */
     c->kv_heads = c->heads;
     c->head_dim = c->dim / c->heads;
-    if ((has(config, "max_position_embeddings") && (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err))) ||
+    if ((has(config, "max_position_embeddings") &&
+         (st = read_int(&c->places, config, "max_position_embeddings", 1 << 28, where, err))) ||
         (has(config, "num_key_value_heads") &&
          (st = read_int(&c->kv_heads, config, "num_key_value_heads", c->heads, where, err))) ||
         (has(config, "head_dim") && (st = read_int(&c->head_dim, config, "head_dim", 1 << 12, where, err))) ||
@@ -191,7 +193,8 @@ static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const
 sg_status sg_llama_config_gguf(sg_llama_config *out, const sg_gguf *file, sg_error *err)
 {
     static const char *const known[] = {"llama", "qwen2", "qwen3"};
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
     const sg_bytes arch = sg_gguf_string(file, "general.architecture");
     const sg_gguf_value *tokens = sg_gguf_find(file, "tokenizer.ggml.tokens");
     const char *name = NULL, *where = sg_gguf_name(file);
@@ -348,8 +351,18 @@ static bool is_known(const void *ctx, const char *tensor)
     const sg_llama_config *c = &l.m->config;
     const naming *n = l.names;
     const bool gguf = n == &names_gguf;
-    const char *const always[] = {n->norm_self, n->norm_ffn, n->q, n->k, n->v, n->o, n->gate, n->up, n->down, c->qk_norm ? n->q_norm : NULL,
-                                  c->qk_norm ? n->k_norm : NULL, gguf ? "blk.%d.attn_rot_embd" : NULL};
+    const char *const always[] = {n->norm_self,
+                                  n->norm_ffn,
+                                  n->q,
+                                  n->k,
+                                  n->v,
+                                  n->o,
+                                  n->gate,
+                                  n->up,
+                                  n->down,
+                                  c->qk_norm ? n->q_norm : NULL,
+                                  c->qk_norm ? n->k_norm : NULL,
+                                  gguf ? "blk.%d.attn_rot_embd" : NULL};
     const char *const biased[] = {n->q, n->k, n->v};
     const char *layers = gguf ? "blk." : &"model.layers."[l.skip], *dot = strrchr(tensor, '.');
     const size_t before = strlen(layers);
@@ -482,7 +495,8 @@ static sg_status read_default(char **out, const json_t *config, sg_error *err)
     const json_t *template = json_object_get(config, "chat_template"), *one;
     size_t i;
 
-    json_array_foreach(template, i, one) {
+    json_array_foreach(template, i, one)
+    {
         const char *name = json_string_value(json_object_get(one, "name"));
 
         if (name && strcmp(name, "default") == 0)
@@ -507,7 +521,8 @@ static sg_status read_texts(sg_chat_texts *chat, const char *dir, sg_error *err)
     for (size_t i = 0; i < sizeof files / sizeof *files && !st; i++) {
         json_t *config;
 
-        if ((st = read_optional(&config, dir, files[i], err)) || (st = read_token(&chat->bos, config, "bos_token", err)) ||
+        if ((st = read_optional(&config, dir, files[i], err)) ||
+            (st = read_token(&chat->bos, config, "bos_token", err)) ||
             (st = read_token(&chat->eos, config, "eos_token", err)) || chat->template || i > 0) {
             json_decref(config);
             continue;
@@ -527,9 +542,10 @@ static sg_status read_folder(sg_llama_config *c, sg_chat_texts *chat, const char
     json_t *root = NULL, *writing = NULL;
     sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
 
-    if (!st && !(st = sg_llama_config_read(c, root, path, err)) && !(st = read_optional(&writing, dir, "generation_config.json", err)) &&
-        has(writing, "eos_token_id") &&
-        !(st = read_ends(c, json_object_get(writing, "eos_token_id"), "generation_config.json", err)) && c->end < 0 && c->ends.n)
+    if (!st && !(st = sg_llama_config_read(c, root, path, err)) &&
+        !(st = read_optional(&writing, dir, "generation_config.json", err)) && has(writing, "eos_token_id") &&
+        !(st = read_ends(c, json_object_get(writing, "eos_token_id"), "generation_config.json", err)) &&
+        c->end < 0 && c->ends.n)
         c->end = c->ends.id[0];
     if (!st)
         st = read_texts(chat, dir, err);
@@ -540,7 +556,8 @@ static sg_status read_folder(sg_llama_config *c, sg_chat_texts *chat, const char
 }
 
 /* The token that a GGUF file has by its number. */
-static sg_status gguf_token(char **out, const sg_gguf *file, const sg_tokenizer *t, const char *key, sg_error *err)
+static sg_status gguf_token(char **out, const sg_gguf *file, const sg_tokenizer *t, const char *key,
+                            sg_error *err)
 {
     const double id = sg_gguf_number_or(file, key, -1);
     sg_bytes s;
@@ -551,7 +568,8 @@ static sg_status gguf_token(char **out, const sg_gguf *file, const sg_tokenizer 
     return (*out = sg_strndup(s.size ? s.data : "", s.size)) ? SG_OK : sg_fail_memory(err, key);
 }
 
-static sg_status read_gguf(sg_llama_config *c, sg_chat_texts *chat, sg_tokenizer **t, const sg_gguf *file, sg_error *err)
+static sg_status read_gguf(sg_llama_config *c, sg_chat_texts *chat, sg_tokenizer **t, const sg_gguf *file,
+                           sg_error *err)
 {
     const sg_bytes text = sg_gguf_string(file, "tokenizer.chat_template");
     sg_status st;

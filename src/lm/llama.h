@@ -46,9 +46,11 @@ void sg_llama_close(sg_llama *m);
 const sg_llama_config *sg_llama_config_of(const sg_llama *m);
 const sg_tokenizer *sg_llama_tokenizer(const sg_llama *m);
 const char *sg_llama_chat_template(const sg_llama *m); /* the text that the files hold; "": none */
-const char *sg_llama_bos(const sg_llama *m); /* bos_token and eos_token as a template has them; NULL: not in the files */
+const char *
+sg_llama_bos(const sg_llama *m); /* bos_token and eos_token as a template has them; NULL: not in the files */
 const char *sg_llama_eos(const sg_llama *m);
-int sg_llama_places(const sg_llama *m); /* tokens of a text, at most: an adapter's vectors in front take places, too */
+int sg_llama_places(
+    const sg_llama *m); /* tokens of a text, at most: an adapter's vectors in front take places, too */
 double sg_llama_frequency(const sg_llama *m, int i); /* of pair i of each head: angle a token */
 
 typedef struct sg_reading sg_reading; /* a session */

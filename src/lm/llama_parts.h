@@ -7,7 +7,8 @@
 #include "lm/rows.h"
 
 typedef struct sg_llama_layer {
-    sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm; /* NULL: the model has none */
+    sg_param *norm_self, *norm_ffn, *q_bias, *k_bias, *v_bias, *q_norm,
+        *k_norm; /* NULL: the model has none */
     sg_matrix q, k, v, o, gate, up, down;
 } sg_llama_layer;
 
@@ -24,15 +25,16 @@ struct sg_llama {
     sg_bytes tokenizer_json; /* of an adapter's */
     bool owned;              /* weights and own_tokenizer are ours */
     sg_chat_texts chat;
-    sg_params params;              /* norms, biases, dense matrices */
-    sg_llama_layer *layer;         /* owned */
+    sg_params params;      /* norms, biases, dense matrices */
+    sg_llama_layer *layer; /* owned */
     sg_param *norm;
     sg_param *slower; /* (head_dim / 2) divisors of frequencies; NULL: none in the file */
     sg_matrix output;
-    const char *words;    /* name of the word table */
+    const char *words; /* name of the word table */
     /* Borrowed from an adapter: rows that stand for those of the tables, and behind these (output.out is what the files have); NULL: none. */
     const sg_row_set *words_rows, *output_rows;
-    const sg_param *soft; /* borrowed from an adapter: (any, dim) vectors in front of every text; NULL: none */
+    const sg_param
+        *soft; /* borrowed from an adapter: (any, dim) vectors in front of every text; NULL: none */
 };
 
 #endif

@@ -140,7 +140,8 @@ static sg_status open_local(sg_llm *l, const char *path, sg_error *err)
         l->offers |= SG_LLM_SOFT;
     if (l->decoder && sg_chat_end(l->decoder) >= 0)
         l->offers |= SG_LLM_CHAT;
-    return sg_encoder_new(&l->counter, l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5), err);
+    return sg_encoder_new(&l->counter, l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5),
+                          err);
 }
 
 sg_status sg_llm_open(sg_llm **out, const char *where, const sg_llm_config *c, sg_error *err)
@@ -171,7 +172,8 @@ sg_status sg_llm_adapt(sg_llm *l, const char *dir, sg_error *err)
     sg_encoder_free(l->counter); /* its tokenizer may be another one now */
     l->counter = NULL;
     if ((l->decoder || l->t5) &&
-        (st = sg_encoder_new(&l->counter, l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5), err)))
+        (st = sg_encoder_new(&l->counter,
+                             l->decoder ? sg_llama_tokenizer(l->decoder) : sg_t5_tokenizer(l->t5), err)))
         return st;
     sg_free(l->adapter);
     return (l->adapter = sg_strdup(dir)) ? SG_OK : sg_fail_memory(err, "adapter");

@@ -69,7 +69,7 @@ typedef struct sg_turns {
 
 typedef struct sg_llm_answer {
     sg_bytes text;
-    const char *key; /* in the cache; "": there is none */
+    const char *key;  /* in the cache; "": there is none */
     bool cached, cut; /* cut: its length ended it */
 } sg_llm_answer;
 
@@ -79,7 +79,8 @@ typedef struct sg_llm_work {
     sg_bytes origin; /* template and version */
     int64_t since;   /* cached answers older than this time do not count; 0: all do */
     bool dry;        /* only counts: nothing is asked */
-    sg_guide *guide; /* every answer is held to it (needs CONSTRAIN); the origin says which it is. NULL: none */
+    sg_guide
+        *guide; /* every answer is held to it (needs CONSTRAIN); the origin says which it is. NULL: none */
     /* May be called more than once for a request, with equal results. */
     sg_status (*make)(void *ctx, size_t i, sg_turns *out, sg_error *err);
     sg_status (*take)(void *ctx, size_t i, const sg_llm_answer *a, sg_error *err); /* in any order */
@@ -113,7 +114,7 @@ typedef struct sg_llm_scores {
 
 /* Log-probability of each text after the prompt, and its tokens; as in lm/score.h. With a cache each score is kept as soon as it is there;
  * *cached: how many it had. */
-sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, const sg_llm_scores *w, sg_cache *cache, sg_pool *pool,
-                       const sg_progress *progress, sg_error *err);
+sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, const sg_llm_scores *w,
+                       sg_cache *cache, sg_pool *pool, const sg_progress *progress, sg_error *err);
 
 #endif

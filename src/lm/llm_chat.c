@@ -51,7 +51,8 @@ static sg_status describe_params(chat *c, sg_error *err)
 }
 
 /* Of the turns behind some parts. */
-static sg_status hash_turns(sg_cache_key key, const sg_bytes *before, size_t n_before, const sg_turns *t, sg_error *err)
+static sg_status hash_turns(sg_cache_key key, const sg_bytes *before, size_t n_before, const sg_turns *t,
+                            sg_error *err)
 {
     const size_t n = n_before + 2 * t->n;
     sg_bytes *part = sg_alloc_array(n, sizeof *part);
@@ -70,7 +71,10 @@ static sg_status hash_turns(sg_cache_key key, const sg_bytes *before, size_t n_b
 
 static sg_status key_of(sg_cache_key key, const chat *c, const sg_turns *t, sg_error *err)
 {
-    const sg_bytes before[] = {sg_llm_bytes("chat"), sg_llm_bytes(c->cache ? c->l->id : ""), {c->params.data, c->params.size}, c->w->origin};
+    const sg_bytes before[] = {sg_llm_bytes("chat"),
+                               sg_llm_bytes(c->cache ? c->l->id : ""),
+                               {c->params.data, c->params.size},
+                               c->w->origin};
 
     return hash_turns(key, before, 4, t, err);
 }
@@ -261,7 +265,8 @@ static sg_status make_remote(void *ctx, size_t i, sg_client_ask *out, sg_error *
 static sg_status take_remote(void *ctx, size_t i, const json_t *answer, sg_error *err)
 {
     const chat *c = ctx;
-    said s = {.tokens_in = sg_endpoint_usage(answer, "prompt_tokens", 0), .tokens_out = sg_endpoint_usage(answer, "completion_tokens", 0)};
+    said s = {.tokens_in = sg_endpoint_usage(answer, "prompt_tokens", 0),
+              .tokens_out = sg_endpoint_usage(answer, "completion_tokens", 0)};
     const sg_status st = sg_endpoint_read_chat(&s.text, &s.cut, answer, err);
 
     return st ? st : hand_out(c, c->first[i], &s, err);
@@ -308,9 +313,12 @@ static sg_status add_local(local *m, const request *r, sg_error *err)
     sg_status st = c->w->make(c->w->ctx, r->i, &t, err);
 
     prompt->n = 0;
-    if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) && 
-        !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, c->l->config.generate.think, err)) && prompt->n >= (size_t)known)
-        st = sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", known, prompt->n);
+    if (!st && !(st = number_of(&m->number[m->n], c, &t, err)) &&
+        !(st = sg_chat_tokens(prompt, c->l->decoder, t.turn, t.n, c->l->config.generate.think, err)) &&
+        prompt->n >= (size_t)known)
+        st = sg_fail(err, SG_ERR_USAGE,
+                     "prompt: expected fewer tokens than the %d that the model knows, found %zu", known,
+                     prompt->n);
     if (!st) {
         m->of[m->n++] = r;
         return SG_OK;
@@ -326,12 +334,14 @@ static sg_status take_local(void *ctx, int i, sg_answer *answer, sg_error *err)
     const chat *c = m->c;
     const sg_written *w = &answer->text[0];
     sg_buf text = {0};
-    sg_status st = sg_tokenizer_decode(&text, sg_llama_tokenizer(c->l->decoder), w->tokens.id, w->tokens.n, true, err);
+    sg_status st =
+        sg_tokenizer_decode(&text, sg_llama_tokenizer(c->l->decoder), w->tokens.id, w->tokens.n, true, err);
 
     if (!st && text.failed)
         st = sg_fail_memory(err, "answer");
     if (!st) {
-        const said s = {{text.data ? text.data : "", text.size}, !w->ended, (double)m->prompt[i].n, (double)w->tokens.n};
+        const said s = {
+            {text.data ? text.data : "", text.size}, !w->ended, (double)m->prompt[i].n, (double)w->tokens.n};
 
         st = hand_out(c, m->of[i], &s, err);
     }
@@ -372,7 +382,8 @@ static int tell_local(void *ctx, const sg_progress_event *e)
 static sg_status answer_stretch(local *m, sg_desk *desk, size_t first, size_t n, sg_error *err)
 {
     const chat *c = m->c;
-    const sg_generate_watch watch = {.ctx = m, .ends = *m->stop.text ? ends_local : NULL, .done = take_local, .number = number_local};
+    const sg_generate_watch watch = {
+        .ctx = m, .ends = *m->stop.text ? ends_local : NULL, .done = take_local, .number = number_local};
     const sg_progress progress = {tell_local, m};
     sg_generate_report ignored;
     sg_status st = SG_OK;
@@ -380,8 +391,12 @@ static sg_status answer_stretch(local *m, sg_desk *desk, size_t first, size_t n,
     m->n = 0;
     for (size_t i = 0; i < n && !st; i++)
         st = add_local(m, c->first[first + i], err);
-    const sg_generate_job job = {
-        .desk = desk, .prompt = m->prompt, .n = m->n, .end = sg_chat_end(c->l->decoder), .guide = c->w->guide, .watch = &watch};
+    const sg_generate_job job = {.desk = desk,
+                                 .prompt = m->prompt,
+                                 .n = m->n,
+                                 .end = sg_chat_end(c->l->decoder),
+                                 .guide = c->w->guide,
+                                 .watch = &watch};
     m->before = first + n - (size_t)m->n; /* with those that could not be asked */
     return st ? st : sg_generate(m->answer, &ignored, &job, &c->l->config.generate, &progress, err);
 }
@@ -397,8 +412,9 @@ static sg_status answer_all(const chat *c, sg_pool *pool, const sg_progress *pro
                .stop = {sg_llama_tokenizer(c->l->decoder), c->l->config.stop, {0}},
                .progress = progress};
     sg_desk *desk = NULL;
-    sg_status st = m.prompt && m.of && m.number && m.answer ? sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err)
-                                                            : sg_fail_memory(err, "requests");
+    sg_status st = m.prompt && m.of && m.number && m.answer
+                       ? sg_llama_desk(&desk, c->l->decoder, sg_llama_places(c->l->decoder), pool, err)
+                       : sg_fail_memory(err, "requests");
 
     for (size_t i = 0; i < c->n_first && !st; i += STRETCH)
         st = answer_stretch(&m, desk, i, c->n_first - i < STRETCH ? c->n_first - i : STRETCH, err);
@@ -423,8 +439,10 @@ sg_status sg_llm_chat(sg_llm *l, const sg_llm_work *w, sg_cache *cache, sg_llm_c
 
     *count = (sg_llm_count){0};
     if (w->guide && *l->config.stop)
-        return sg_fail(err, SG_ERR_USAGE, "stop: expected no answers of a given form, which end where it ends");
-    if (!(st = sg_llm_need(l, SG_LLM_CHAT | (w->guide ? SG_LLM_CONSTRAIN : 0), w->guide ? "an answer of a given form" : "a conversation", err)) &&
+        return sg_fail(err, SG_ERR_USAGE,
+                       "stop: expected no answers of a given form, which end where it ends");
+    if (!(st = sg_llm_need(l, SG_LLM_CHAT | (w->guide ? SG_LLM_CONSTRAIN : 0),
+                           w->guide ? "an answer of a given form" : "a conversation", err)) &&
         (!cache || !(st = sg_llm_identify(l, err))) && !(st = describe_params(&c, err)) &&
         !(st = look_up(&c, count, err)) && !(st = estimate(&c, count, err)) && !w->dry && c.n_first) {
         if (!l->client) {

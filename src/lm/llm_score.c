@@ -196,7 +196,8 @@ static sg_status score_here(scoring *s, sg_pool *pool, const sg_progress *progre
         st = sg_text_tokens(&prompt, t, s->w->prompt, false, err);
     if (!st && !(st = decoder ? sg_llama_desk(&desk, decoder, sg_llama_places(decoder), pool, err)
                               : sg_score_t5_desk(&desk, s->l->t5, s->text, s->n, pool, err))) {
-        const sg_score_job job = {desk, t, &prompt, s->text, s->n, s->wanted, s, take, s->w->give_up ? give_up : NULL};
+        const sg_score_job job = {
+            desk, t, &prompt, s->text, s->n, s->wanted, s, take, s->w->give_up ? give_up : NULL};
 
         st = sg_score_texts(s->logp_wanted, s->tokens_wanted, &job, progress, err);
     }
@@ -205,8 +206,8 @@ static sg_status score_here(scoring *s, sg_pool *pool, const sg_progress *progre
     return st;
 }
 
-sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, const sg_llm_scores *w, sg_cache *cache, sg_pool *pool,
-                       const sg_progress *progress, sg_error *err)
+sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, const sg_llm_scores *w,
+                       sg_cache *cache, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     scoring s = {.l = l, .w = w, .cache = cache, .logp = logp, .tokens = tokens};
     sg_status st = sg_llm_need(l, w->chat ? SG_LLM_SCORE | SG_LLM_CHAT : SG_LLM_SCORE, "scoring", err);
@@ -215,7 +216,9 @@ sg_status sg_llm_score(double *logp, int *tokens, size_t *cached, sg_llm *l, con
     if (st)
         return st;
     if (w->chat && l->client)
-        return sg_fail(err, SG_ERR_USAGE, "scoring behind a conversation needs a model here: how %s writes one down is not known", l->name);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "scoring behind a conversation needs a model here: how %s writes one down is not known", l->name);
     if (!(st = look_up(&s, err)) && (s.n || !w->n))
         st = l->client ? score_there(&s, progress, err) : score_here(&s, pool, progress, err);
     *cached = w->n - s.n;

@@ -125,10 +125,12 @@ static sg_status take_values(sg_param *p, sg_error *err)
 
 static sg_param *declare(const sg_taking *how, int flags, int rows, int in, const char *name)
 {
-    return sg_param_add(how->to, 0, SG_INIT_ZERO, 0, flags | (how->learns ? 0 : SG_PARAM_FROZEN), rows, in, "%s", name);
+    return sg_param_add(how->to, 0, SG_INIT_ZERO, 0, flags | (how->learns ? 0 : SG_PARAM_FROZEN), rows, in,
+                        "%s", name);
 }
 
-sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how, sg_error *err)
+sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how,
+                         sg_error *err)
 {
     sg_status st;
 
@@ -146,7 +148,8 @@ sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name,
     return st;
 }
 
-sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err)
+sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how,
+                         sg_error *err)
 {
     sg_param *p = *out = declare(how, 0, how->rows > from->out ? how->rows : from->out, from->in, name);
     const bool copy = how->learns || how->rows > 0;
@@ -171,20 +174,23 @@ sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name
     return SG_OK;
 }
 
-sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in, const char *name, const sg_taking *how,
-                        sg_error *err)
+sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in,
+                        const char *name, const sg_taking *how, sg_error *err)
 {
     sg_status st;
 
     if (!(*out = declare(how, 0, how->rows > rows ? how->rows : rows, in, name)))
         return sg_fail_memory(err, name);
-    return (st = take_values(*out, err)) ? st : sg_weights_read((*out)->value, w, from, 0, (size_t)rows * (size_t)in, err);
+    return (st = take_values(*out, err))
+               ? st
+               : sg_weights_read((*out)->value, w, from, 0, (size_t)rows * (size_t)in, err);
 }
 
 /* ---- products --------------------------------------------------------------------------------------------------------------- */
 size_t sg_matrix_floats(const sg_matrix *m, int rows)
 {
-    const size_t sums = m->dense ? 0 : sg_blocks_sums(&m->blocks, rows), low = m->low.a ? (size_t)rows * (size_t)m->low.a->dim[0] : 0;
+    const size_t sums = m->dense ? 0 : sg_blocks_sums(&m->blocks, rows),
+                 low = m->low.a ? (size_t)rows * (size_t)m->low.a->dim[0] : 0;
 
     return sums > low ? sums : low;
 }
@@ -215,6 +221,7 @@ void sg_matrix_times(sg_pool *pool, const sg_matrix *m, int rows, const float *x
         const int r = m->low.a->dim[0];
 
         sg_gemm_linear(pool, SG_F32, rows, x, m->in, m->low.a, NULL, scratch, r);
-        sg_gemm(pool, SG_F32, false, true, rows, m->out, r, m->low.scale, scratch, r, m->low.b->value, r, 1, y, m->out);
+        sg_gemm(pool, SG_F32, false, true, rows, m->out, r, m->low.scale, scratch, r, m->low.b->value, r, 1,
+                y, m->out);
     }
 }

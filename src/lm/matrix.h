@@ -27,12 +27,14 @@ typedef struct sg_taking {
     sg_pool *pool;
     int rows; /* tables: at least so many, those that the file lacks are zeros; above 0: always a copy */
 } sg_taking;
-sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how, sg_error *err);
+sg_status sg_matrix_take(sg_param **out, const sg_matrix *from, const char *name, const sg_taking *how,
+                         sg_error *err);
 /* from NULL: *out NULL */
-sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how, sg_error *err);
+sg_status sg_vector_take(sg_param **out, const sg_param *from, const char *name, const sg_taking *how,
+                         sg_error *err);
 /* The table `name` of the files, all its numbers. */
-sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in, const char *name, const sg_taking *how,
-                        sg_error *err);
+sg_status sg_words_take(sg_param **out, const sg_weights *w, const char *from, int rows, int in,
+                        const char *name, const sg_taking *how, sg_error *err);
 
 /* y (rows, out) = x (rows, in) m^T + bias (NULL: none); scratch of sg_matrix_floats numbers. */
 size_t sg_matrix_floats(const sg_matrix *m, int rows);

@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum { FILE_MOST = 64 << 20, TOKENS_MOST = 100000, TOKEN_BYTES = 1000 };
-static const size_t WEIGHT_MOST = (size_t)512 << 20; /* of a tokenizer.json as a json_t: twice that of 256,000 tokens and 512,000 merges */
+static const size_t WEIGHT_MOST =
+    (size_t)512 << 20; /* of a tokenizer.json as a json_t: twice that of 256,000 tokens and 512,000 merges */
 
 /* ---- the file ------------------------------------------------------------------------------------------------------------------- */
 static sg_status read_lines(sg_new_tokens *t, const char *path, sg_error *err)
@@ -31,8 +32,9 @@ static sg_status read_lines(sg_new_tokens *t, const char *path, sg_error *err)
         const sg_bytes token = {s, tab ? (size_t)(tab - s) : size};
         const sg_bytes phrase = {tab ? tab + 1 : s, tab ? size - token.size - 1 : 0};
         if (!token.size || token.size > TOKEN_BYTES || !sg_utf8_valid(s, size))
-            return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: expected a token of 1 to %d bytes of UTF-8, perhaps a tab and a phrase", path, line,
-                           TOKEN_BYTES);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s:%zu: expected a token of 1 to %d bytes of UTF-8, perhaps a tab and a phrase",
+                           path, line, TOKEN_BYTES);
         if (t->n == TOKENS_MOST)
             return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: expected at most %d tokens", path, line, TOKENS_MOST);
         if (!sg_grow(&t->token, &cap_token, (size_t)t->n + 1, sizeof *t->token) ||
@@ -57,9 +59,11 @@ static sg_status read_tokenizer(json_t **out, const sg_llama *m, const char *mod
     else if (!path)
         st = sg_fail_memory(err, "path");
     else if (!sg_file_exists(path))
-        st = sg_fail(err, SG_ERR_USAGE, "new_tokens: expected a model with a tokenizer.json, found none in %s", model);
+        st = sg_fail(err, SG_ERR_USAGE,
+                     "new_tokens: expected a model with a tokenizer.json, found none in %s", model);
     else if (!(st = sg_file_read(&text, path, SG_TOKENIZER_BYTES_MAX, err)))
-        st = sg_json_parse_light(out, (sg_bytes){text.data ? text.data : "", text.size}, WEIGHT_MOST, path, err);
+        st = sg_json_parse_light(out, (sg_bytes){text.data ? text.data : "", text.size}, WEIGHT_MOST, path,
+                                 err);
     sg_buf_free(&text);
     sg_free(path);
     return st;
@@ -67,11 +71,14 @@ static sg_status read_tokenizer(json_t **out, const sg_llama *m, const char *mod
 
 static bool add_token(json_t *list, sg_bytes token, int32_t id)
 {
-    return json_array_append_new(list, json_pack("{s:i, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (int)id, "content", token.data, token.size,
-                                                 "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 0)) == 0;
+    return json_array_append_new(list, json_pack("{s:i, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (int)id,
+                                                 "content", token.data, token.size, "single_word", 0,
+                                                 "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 0)) ==
+           0;
 }
 
-static sg_status make_tokenizer(sg_new_tokens *t, json_t *root, const char *path, const sg_tokenizer *old, sg_error *err)
+static sg_status make_tokenizer(sg_new_tokens *t, json_t *root, const char *path, const sg_tokenizer *old,
+                                sg_error *err)
 {
     json_t *added = json_object_get(root, "added_tokens");
     sg_status st;
@@ -83,8 +90,9 @@ static sg_status make_tokenizer(sg_new_tokens *t, json_t *root, const char *path
     }
     for (int i = 0; i < t->n; i++) {
         if (sg_tokenizer_find(old, t->token[i]) >= 0)
-            return sg_fail(err, SG_ERR_USAGE, "%s:%d: expected a token that the tokenizer does not have, found '%.*s'", path, i + 1,
-                           (int)t->token[i].size, t->token[i].data);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "%s:%d: expected a token that the tokenizer does not have, found '%.*s'", path,
+                           i + 1, (int)t->token[i].size, t->token[i].data);
         if (!add_token(added, t->token[i], t->first + i))
             return sg_fail_memory(err, path);
     }
@@ -95,12 +103,13 @@ static sg_status make_tokenizer(sg_new_tokens *t, json_t *root, const char *path
         return st;
     for (int i = 0; i < t->n; i++)
         if (sg_tokenizer_find(t->with, t->token[i]) != t->first + i)
-            return sg_fail(err, SG_ERR_USAGE, "%s:%d: expected each token once, found '%.*s' again", path, i + 1, (int)t->token[i].size,
-                           t->token[i].data);
+            return sg_fail(err, SG_ERR_USAGE, "%s:%d: expected each token once, found '%.*s' again", path,
+                           i + 1, (int)t->token[i].size, t->token[i].data);
     return SG_OK;
 }
 
-sg_status sg_new_tokens_read(sg_new_tokens *out, const char *path, const sg_llama *m, const char *model, sg_error *err)
+sg_status sg_new_tokens_read(sg_new_tokens *out, const char *path, const sg_llama *m, const char *model,
+                             sg_error *err)
 {
     json_t *root = NULL;
     sg_status st;
@@ -129,7 +138,8 @@ void sg_new_tokens_free(sg_new_tokens *t)
 
 /* ---- rows ----------------------------------------------------------------------------------------------------------------------- */
 /* Mean of the rows id[0] ... of a table of the files, or (id NULL) of its first n. */
-static sg_status mean_of(float *out, const sg_weights *w, const char *table, const int32_t *id, size_t n, size_t dim, sg_error *err)
+static sg_status mean_of(float *out, const sg_weights *w, const char *table, const int32_t *id, size_t n,
+                         size_t dim, sg_error *err)
 {
     double *sum = sg_alloc_zero(dim, sizeof *sum);
     sg_status st = sum ? SG_OK : sg_fail_memory(err, table);
@@ -144,11 +154,14 @@ static sg_status mean_of(float *out, const sg_weights *w, const char *table, con
     return st;
 }
 
-static sg_status fill(sg_row_set *s, const sg_new_tokens *t, const sg_adapter_host *host, const char *table, sg_encoder *e, sg_error *err)
+static sg_status fill(sg_row_set *s, const sg_new_tokens *t, const sg_adapter_host *host, const char *table,
+                      sg_encoder *e, sg_error *err)
 {
-    const size_t dim = (size_t)host->dim, all = (size_t)(host->tokens < host->rows ? host->tokens : host->rows);
+    const size_t dim = (size_t)host->dim,
+                 all = (size_t)(host->tokens < host->rows ? host->tokens : host->rows);
     float *mean = sg_alloc_array(dim, sizeof *mean);
-    sg_status st = mean ? mean_of(mean, host->weights, table, NULL, all, dim, err) : sg_fail_memory(err, table);
+    sg_status st =
+        mean ? mean_of(mean, host->weights, table, NULL, all, dim, err) : sg_fail_memory(err, table);
 
     for (int i = 0; i < t->n && !st; i++) {
         float *row = s->rows->value + (size_t)i * dim;
@@ -157,7 +170,10 @@ static sg_status fill(sg_row_set *s, const sg_new_tokens *t, const sg_adapter_ho
 
         s->id[i] = t->first + i;
         memcpy(row, mean, dim * sizeof *row);
-        if (t->phrase[i].size && !(st = sg_encoder_run(&id, &n, e, t->phrase[i], &(sg_encode_how){.bare = true, .literal = true}, err)) && n)
+        if (t->phrase[i].size &&
+            !(st = sg_encoder_run(&id, &n, e, t->phrase[i], &(sg_encode_how){.bare = true, .literal = true},
+                                  err)) &&
+            n)
             st = mean_of(row, host->weights, table, id, n, dim, err);
     }
     sg_free(mean);
@@ -170,7 +186,8 @@ sg_status sg_new_tokens_give(sg_new_tokens *t, sg_adapter *a, const sg_llama *m,
     sg_encoder *e = NULL;
     sg_status st;
 
-    if ((st = sg_adapter_rows_declare(a, false, t->n, err)) || (!tied && (st = sg_adapter_rows_declare(a, true, t->n, err))) ||
+    if ((st = sg_adapter_rows_declare(a, false, t->n, err)) ||
+        (!tied && (st = sg_adapter_rows_declare(a, true, t->n, err))) ||
         (st = sg_encoder_new(&e, m->own_tokenizer, err)))
         return st;
     if (!(st = fill(&a->words, t, &a->host, a->host.words, e, err)) && !tied)

@@ -272,7 +272,8 @@ size_t sg_pooling_floats(const sg_pooling *p)
     return 2 * widest(p);
 }
 
-void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip, float *work)
+void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip,
+                    float *work)
 {
     float *y = work, *other = work + widest(p);
     size_t at = 0;

@@ -29,9 +29,9 @@ typedef struct sg_pooling {
     bool use[SG_N_POOLERS]; /* several: one after the other, in this order */
     sg_dense dense[SG_DENSE_MOST];
     int n_dense;
-    bool unit;           /* vectors get unit length */
+    bool unit;            /* vectors get unit length */
     bool prompt_left_out; /* tokens of a prompt in front of a text are not pooled */
-    bool assumed;        /* the folder says nothing of poolers */
+    bool assumed;         /* the folder says nothing of poolers */
 } sg_pooling;
 
 /* modules.json of the folder and what it names; without it: the mean, as it is. dim: width of hidden states. */
@@ -44,6 +44,7 @@ const char *sg_pooler_name(sg_pooler p);
 size_t sg_pooling_floats(const sg_pooling *p); /* of work */
 /* x: (n, in), n > 0; skip: tokens at the beginning that are left out. out: (width) numbers, at most p->out: the rest is cut off before
  * the length is taken. */
-void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip, float *work);
+void sg_pooling_run(float *out, int width, const sg_pooling *p, const float *x, size_t n, size_t skip,
+                    float *work);
 
 #endif

@@ -204,7 +204,8 @@ sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r
                       sg_error *err)
 {
     const int room = desk->places - sg_retrieve_length(r, c);
-    const int most = c->query_tokens < room || desk->start >= 0 ? c->query_tokens : room; /* an encoder has room of its own */
+    const int most = c->query_tokens < room || desk->start >= 0 ? c->query_tokens
+                                                                : room; /* an encoder has room of its own */
     sg_token_list prompt[TOGETHER] = {{0}};
     sg_status st = SG_OK;
 

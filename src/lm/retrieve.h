@@ -12,16 +12,20 @@
 #include "lm/evidence.h"
 #include "lm/generate.h"
 
-#define SG_RETRIEVE_OPTIONS(X)                                                                                                   \
-    X(int, k, 100, 1, 10000, "retrieve: documents of a query, at most")                                                          \
-    X(int, beam, 0, 0, 1024, "retrieve: texts kept beside each other (0: 10 titles, 15 strings)")                                \
-    X(int, length, 10, 1, 100, "retrieve, substring: tokens of a string, at most")                                               \
-    X(int, unigrams, 200, 0, 100000, "retrieve, substring: single tokens that count, too, the likeliest so many after the query") \
-    X(float, alpha, 2, 0, 10, "retrieve, substring: power of a string's weight")                                                 \
-    X(float, beta, 0.3, 0, 1, "retrieve, substring: what tokens that heavier strings have cost a string (0: nothing)")           \
-    X(int, frequent, 1500, 0, 2147483647,                                                                                        \
-      "retrieve, substring: strings with more places count for documents alone that others found (0: for all)")                  \
-    X(int, query_tokens, 256, 1, 100000, "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")  \
+#define SG_RETRIEVE_OPTIONS(X)                                                                               \
+    X(int, k, 100, 1, 10000, "retrieve: documents of a query, at most")                                      \
+    X(int, beam, 0, 0, 1024, "retrieve: texts kept beside each other (0: 10 titles, 15 strings)")            \
+    X(int, length, 10, 1, 100, "retrieve, substring: tokens of a string, at most")                           \
+    X(int, unigrams, 200, 0, 100000,                                                                         \
+      "retrieve, substring: single tokens that count, too, the likeliest so many after the query")           \
+    X(float, alpha, 2, 0, 10, "retrieve, substring: power of a string's weight")                             \
+    X(float, beta, 0.3, 0, 1,                                                                                \
+      "retrieve, substring: what tokens that heavier strings have cost a string (0: nothing)")               \
+    X(int, frequent, 1500, 0, 2147483647,                                                                    \
+      "retrieve, substring: strings with more places count for documents alone that others found (0: for "   \
+      "all)")                                                                                                \
+    X(int, query_tokens, 256, 1, 100000,                                                                     \
+      "retrieve: tokens of a query and what stands around it, at most: a longer one loses its end")          \
     X(int, batch, 64, 1, 1024, "retrieve: texts that the model reads and writes together")
 
 typedef struct sg_retrieve_config {
@@ -45,8 +49,8 @@ typedef struct sg_documents { /* (n) each; borrowed; empty texts and titles are 
 
 typedef struct sg_retriever sg_retriever; /* one thread's; the model is not part of it */
 /* t borrowed. No document with a title, or none with a text: an error. */
-sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retrieve_by by, const sg_tokenizer *t, const sg_progress *progress,
-                           sg_error *err);
+sg_status sg_retriever_new(sg_retriever **out, const sg_documents *d, sg_retrieve_by by,
+                           const sg_tokenizer *t, const sg_progress *progress, sg_error *err);
 void sg_retriever_free(sg_retriever *r);
 
 /* Tokens that a text has at most, its end included: a desk has to have room for them. */
@@ -59,12 +63,13 @@ typedef struct sg_found {
 
 typedef struct sg_retrieve_report {
     sg_generate_report generate;
-    double texts;         /* titles or strings written */
-    double seconds_rank;  /* spent on documents, not on writing */
+    double texts;        /* titles or strings written */
+    double seconds_rank; /* spent on documents, not on writing */
 } sg_retrieve_report;
 
 /* out (n, zeroed): freed by the caller, also after an error. What a query finds does not depend on the others. */
-sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk, const sg_bytes *query, int n,
-                      const sg_retrieve_config *c, const sg_progress *progress, sg_error *err);
+sg_status sg_retrieve(sg_found *out, sg_retrieve_report *report, sg_retriever *r, sg_desk *desk,
+                      const sg_bytes *query, int n, const sg_retrieve_config *c, const sg_progress *progress,
+                      sg_error *err);
 
 #endif

@@ -135,7 +135,8 @@ static sg_status add_string(void *ctx, int prompt, const sg_token_list *text, do
 static sg_status rank(sg_found *out, const sg_retrieve_job *job, written *w, sg_error *err)
 {
     const sg_retrieve_config *c = job->config;
-    const sg_evidence_how how = {c->alpha, c->beta, c->k < job->r->n ? c->k : job->r->n, c->frequent, job->r->allow};
+    const sg_evidence_how how = {c->alpha, c->beta, c->k < job->r->n ? c->k : job->r->n, c->frequent,
+                                 job->r->allow};
 
     if (!(out->hit = sg_alloc_array((size_t)how.most, sizeof *out->hit)))
         return sg_fail_memory(err, "documents");

@@ -13,7 +13,7 @@ typedef struct scoring {
     int *tokens;
     const sg_score_job *job;
     sg_desk *desk; /* of the job */
-    int before; /* the text at the desk that has read the prompt; -1: there is none */
+    int before;    /* the text at the desk that has read the prompt; -1: there is none */
 } scoring;
 
 typedef struct one { /* text being scored */
@@ -41,11 +41,14 @@ static sg_status list_tokens(sg_token_list *out, const scoring *s, sg_bytes text
     if (d->start >= 0) {
         if ((st = push(out, d->start, err)) || (st = sg_text_tokens(out, s->job->tokenizer, text, true, err)))
             return st;
-        return !d->ends.n || sg_ends_has(&d->ends, out->id[out->n - 1]) ? SG_OK : push(out, d->ends.id[0], err);
+        return !d->ends.n || sg_ends_has(&d->ends, out->id[out->n - 1]) ? SG_OK
+                                                                        : push(out, d->ends.id[0], err);
     }
     if (s->job->prompt->n == 0)
         return sg_text_tokens(out, s->job->tokenizer, text, true, err);
-    return (st = push(out, s->job->prompt->id[s->job->prompt->n - 1], err)) ? st : sg_bare_tokens(out, s->job->tokenizer, text, err);
+    return (st = push(out, s->job->prompt->id[s->job->prompt->n - 1], err))
+               ? st
+               : sg_bare_tokens(out, s->job->tokenizer, text, err);
 }
 
 /* Puts before an error which text it is about. */
@@ -61,7 +64,8 @@ static sg_status about(const scoring *s, size_t i, sg_status st, sg_error *err)
 /* Tokens that a text may have, with the one before it. */
 static size_t room(const scoring *s)
 {
-    const size_t prompt = s->desk->start < 0 && s->job->prompt->n ? s->job->prompt->n - 1 : 0, places = (size_t)s->desk->places;
+    const size_t prompt = s->desk->start < 0 && s->job->prompt->n ? s->job->prompt->n - 1 : 0,
+                 places = (size_t)s->desk->places;
 
     return places > prompt ? places - prompt : 0;
 }
@@ -74,10 +78,13 @@ static sg_status open_one(one *t, const scoring *s, size_t i, sg_error *err)
     if ((st = list_tokens(&t->ids, s, s->job->text[i], err)))
         return st;
     if (t->ids.n > room(s))
-        return sg_fail(err, SG_ERR_USAGE, "expected a text of at most %zu tokens, for which there is room, found %zu", room(s), t->ids.n);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "expected a text of at most %zu tokens, for which there is room, found %zu", room(s),
+                       t->ids.n);
     if (!(t->logp = sg_alloc_zero(t->ids.n + 1, sizeof *t->logp)))
         return sg_fail_memory(err, "scores");
-    return s->before < 0 ? sg_desk_open(s->desk, &t->text, err) : sg_desk_fork(s->desk, &t->text, s->before, err);
+    return s->before < 0 ? sg_desk_open(s->desk, &t->text, err)
+                         : sg_desk_fork(s->desk, &t->text, s->before, err);
 }
 
 static sg_status sum_up(const scoring *s, const one *t, sg_error *err)
@@ -89,7 +96,9 @@ static sg_status sum_up(const scoring *s, const one *t, sg_error *err)
         *sum += t->logp[k];
     s->tokens[t->i] = t->ids.n ? (int)t->ids.n - 1 : 0;
     if (!isfinite(*sum))
-        return about(s, t->i, sg_fail(err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no score"), err);
+        return about(s, t->i,
+                     sg_fail(err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no score"),
+                     err);
     return s->job->done ? s->job->done(s->job->ctx, t->i, err) : SG_OK;
 }
 
@@ -113,7 +122,8 @@ static sg_status score_some(const scoring *s, size_t first, size_t n, sg_error *
         one *o = &t[opened];
 
         if (!(st = open_one(o, s, i, err))) {
-            piece[opened++] = (sg_piece){.text = o->text, .id = o->ids.id, .n = (int)o->ids.n, .logp = o->logp};
+            piece[opened++] =
+                (sg_piece){.text = o->text, .id = o->ids.id, .n = (int)o->ids.n, .logp = o->logp};
         } else {
             close_one(o, s);
             if (st == SG_ERR_USAGE)
@@ -144,13 +154,17 @@ static sg_status read_prompt(scoring *s, sg_error *err)
     if (p->n == 0)
         return sg_fail(err, SG_ERR_USAGE, "expected a prompt, which the encoder reads, found nothing");
     if (s->desk->start < 0 && p->n >= (size_t)s->desk->places)
-        return sg_fail(err, SG_ERR_USAGE, "prompt: expected fewer tokens than the %d that the model knows, found %zu", s->desk->places, p->n);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "prompt: expected fewer tokens than the %d that the model knows, found %zu",
+                       s->desk->places, p->n);
     if ((st = sg_desk_begin(s->desk, &s->before, &known, p->id, (int)p->n, err)) || s->desk->start >= 0)
         return st;
-    return sg_desk_read(s->desk, &(sg_piece){.text = s->before, .id = p->id + known, .n = (int)p->n - 1 - known}, 1, err);
+    return sg_desk_read(
+        s->desk, &(sg_piece){.text = s->before, .id = p->id + known, .n = (int)p->n - 1 - known}, 1, err);
 }
 
-sg_status sg_score_texts(double *logp, int *tokens, const sg_score_job *job, const sg_progress *progress, sg_error *err)
+sg_status sg_score_texts(double *logp, int *tokens, const sg_score_job *job, const sg_progress *progress,
+                         sg_error *err)
 {
     scoring s = {logp, tokens, job, job->desk, -1};
     const size_t n = job->n;
@@ -173,7 +187,8 @@ sg_status sg_score_texts(double *logp, int *tokens, const sg_score_job *job, con
     return st;
 }
 
-sg_status sg_score_t5_desk(sg_desk **out, const sg_t5 *m, const sg_bytes *text, size_t n, sg_pool *pool, sg_error *err)
+sg_status sg_score_t5_desk(sg_desk **out, const sg_t5 *m, const sg_bytes *text, size_t n, sg_pool *pool,
+                           sg_error *err)
 {
     sg_token_list ids = {0};
     size_t most = 0;

@@ -32,24 +32,24 @@ enum {
     GRAIN_TEXTS = 64,
     BATCH_TOKENS = 512,
     T5_PLACES = 512, /* tokens that these models were trained on; they know no limit */
-    ROUND = 8 /* batches a thread between two words about progress */
+    ROUND = 8        /* batches a thread between two words about progress */
 };
 
 struct sg_sentence {
     sg_weights *weights;           /* owned; NULL: the decoder's */
     const sg_tokenizer *tokenizer; /* owned, or the decoder's, or that of t5 */
     sg_bert bert;
-    sg_llama *decoder; /* owned; NULL: not a decoder */
-    sg_t5 *t5;         /* owned, its encoder; NULL: neither */
+    sg_llama *decoder;   /* owned; NULL: not a decoder */
+    sg_t5 *t5;           /* owned, its encoder; NULL: neither */
     sg_adapter *adapter; /* owned; NULL: none */
     sg_pooling pooling;
-    sg_params beside;  /* of an encoder that has one: its pooler */
-    sg_dense tanh;     /* that pooler, borrowed from `beside`; in 0: there is none */
-    json_t *prompts;   /* owned: texts by name; NULL: none */
+    sg_params beside;   /* of an encoder that has one: its pooler */
+    sg_dense tanh;      /* that pooler, borrowed from `beside`; in 0: there is none */
+    json_t *prompts;    /* owned: texts by name; NULL: none */
     const char *prompt; /* in `prompts`: that of texts for which nothing else is said; NULL: none */
-    bool lower;        /* texts are read in lower case */
-    int places; /* tokens that the model knows */
-    int tokens; /* that a text may have */
+    bool lower;         /* texts are read in lower case */
+    int places;         /* tokens that the model knows */
+    int tokens;         /* that a text may have */
 };
 
 /* ---- the folder ---------------------------------------------------------------------------------------------------------- */
@@ -88,17 +88,21 @@ static sg_status read_prompts(sg_sentence *s, const char *dir, sg_error *err)
     prompts = json_object_get(root, "prompts");
     name = json_object_get(root, "default_prompt_name");
     if (prompts && !json_is_null(prompts) && !json_is_object(prompts))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'prompts': expected an object, found %s", path, sg_json_describe(prompts, (char[64]){0}));
-    json_object_foreach(prompts, key, text) {
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'prompts': expected an object, found %s", path,
+                     sg_json_describe(prompts, (char[64]){0}));
+    json_object_foreach(prompts, key, text)
+    {
         if (!st && !json_is_string(text))
             st = sg_fail(err, SG_ERR_FORMAT, "%s: prompt '%.60s': expected a string, found %s", path, key,
                          sg_json_describe(text, (char[64]){0}));
     }
     if (!st && json_is_object(prompts))
         s->prompts = json_incref(prompts);
-    if (!st && json_is_string(name) && !(s->prompt = json_string_value(json_object_get(s->prompts, json_string_value(name)))))
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: 'default_prompt_name': expected one of 'prompts', found '%.60s'", path,
-                     json_string_value(name));
+    if (!st && json_is_string(name) &&
+        !(s->prompt = json_string_value(json_object_get(s->prompts, json_string_value(name)))))
+        st =
+            sg_fail(err, SG_ERR_FORMAT, "%s: 'default_prompt_name': expected one of 'prompts', found '%.60s'",
+                    path, json_string_value(name));
 done:
     json_decref(root);
     sg_free(path);
@@ -136,11 +140,13 @@ static sg_status open_encoder(sg_sentence *s, const json_t *config, const char *
     sg_bert_config c;
     sg_status st;
 
-    if ((config && (st = sg_bert_config_read(&c, config, where, err))) || (st = sg_weights_open(&s->weights, path, err)))
+    if ((config && (st = sg_bert_config_read(&c, config, where, err))) ||
+        (st = sg_weights_open(&s->weights, path, err)))
         return st;
     file = sg_weights_gguf(s->weights);
-    if ((!config && (st = sg_bert_config_gguf(&c, file, err))) || (st = sg_bert_open(&s->bert, &c, s->weights, err)) ||
-        (st = open_tanh(s, err)) || (st = config ? sg_tokenizer_open(&t, path, err) : sg_tokenizer_from_gguf(&t, file, err)))
+    if ((!config && (st = sg_bert_config_gguf(&c, file, err))) ||
+        (st = sg_bert_open(&s->bert, &c, s->weights, err)) || (st = open_tanh(s, err)) ||
+        (st = config ? sg_tokenizer_open(&t, path, err) : sg_tokenizer_from_gguf(&t, file, err)))
         return st;
     s->tokenizer = t;
     s->places = sg_bert_tokens_max(&s->bert);
@@ -175,13 +181,17 @@ static sg_status open_t5(sg_sentence *s, const char *dir, sg_error *err)
 
 static int layers_of(const sg_sentence *s)
 {
-    return s->decoder ? sg_llama_config_of(s->decoder)->layers : s->t5 ? sg_t5_config_of(s->t5)->layers : s->bert.config.layers;
+    return s->decoder ? sg_llama_config_of(s->decoder)->layers
+           : s->t5    ? sg_t5_config_of(s->t5)->layers
+                      : s->bert.config.layers;
 }
 
 /* Of hidden states. */
 static int dim_of(const sg_sentence *s)
 {
-    return s->decoder ? sg_llama_config_of(s->decoder)->dim : s->t5 ? sg_t5_config_of(s->t5)->dim : s->bert.config.dim;
+    return s->decoder ? sg_llama_config_of(s->decoder)->dim
+           : s->t5    ? sg_t5_config_of(s->t5)->dim
+                      : s->bert.config.dim;
 }
 
 static bool is_decoder(const json_t *config)
@@ -202,7 +212,7 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
     sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
 
     if (!st)
-        st = is_decoder(root)   ? open_decoder(s, dir, err)
+        st = is_decoder(root) ? open_decoder(s, dir, err)
              : sg_t5_is(root) ? open_t5(s, dir, err)
                               : open_encoder(s, root, path, dir, err);
     if (!st)
@@ -219,15 +229,18 @@ static sg_status open_folder(sg_sentence *s, const char *dir, sg_error *err)
 /* What a .gguf file says of poolers: one number, where it was made from such a folder. */
 static sg_status read_pooling(sg_pooling *p, const sg_gguf *file, int dim, sg_error *err)
 {
-    static const sg_pooler poolers[] = {SG_POOL_MEAN, SG_POOL_MEAN, SG_POOL_CLS, SG_POOL_LAST}; /* none, mean, cls, last */
+    static const sg_pooler poolers[] = {SG_POOL_MEAN, SG_POOL_MEAN, SG_POOL_CLS,
+                                        SG_POOL_LAST}; /* none, mean, cls, last */
     const sg_bytes arch = sg_gguf_string(file, "general.architecture");
     char key[100];
 
-    snprintf(key, sizeof key, "%.*s.pooling_type", arch.size < 60 ? (int)arch.size : 60, arch.data ? arch.data : "");
+    snprintf(key, sizeof key, "%.*s.pooling_type", arch.size < 60 ? (int)arch.size : 60,
+             arch.data ? arch.data : "");
     const double type = sg_gguf_number_or(file, key, 0);
 
     if (!(type == 0 || type == 1 || type == 2 || type == 3))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected 0 to 3, found %g", sg_gguf_name(file), key, type);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected 0 to 3, found %g", sg_gguf_name(file), key,
+                       type);
     *p = (sg_pooling){.in = dim, .out = dim, .assumed = type == 0};
     p->use[poolers[(int)type]] = true;
     return SG_OK;
@@ -241,7 +254,7 @@ static sg_status open_file(sg_sentence *s, const char *path, sg_error *err)
 
     if ((st = sg_t5_is_at(&t5, path, err)) || (st = sg_gguf_open(&file, path, err)))
         return st;
-    if (!(st = t5                       ? open_t5(s, path, err)
+    if (!(st = t5                      ? open_t5(s, path, err)
                : sg_bert_is_gguf(file) ? open_encoder(s, NULL, path, path, err)
                                        : open_decoder(s, path, err)))
         st = read_pooling(&s->pooling, file, dim_of(s), err);
@@ -273,7 +286,8 @@ sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err)
     sg_status st;
 
     if (!s->decoder && !s->t5)
-        return sg_fail(err, SG_ERR_USAGE, "%s: adapters are read beside decoders of the Llama family and T5s alone", dir);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: adapters are read beside decoders of the Llama family and T5s alone", dir);
     const sg_adapter_host host = s->decoder ? sg_llama_host(s->decoder) : sg_t5_host(s->t5);
     if ((st = sg_adapter_open(&a, dir, &host, err)))
         return st;
@@ -390,7 +404,8 @@ static sg_status tokenize(const job *j, worker *w, size_t i)
     size_t n;
     sg_status st;
 
-    if ((st = prepare(&text, j, w, j->text[i])) || (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
+    if ((st = prepare(&text, j, w, j->text[i])) ||
+        (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err)))
         return st;
     e->cut = n > j->tokens;
     if (e->cut && (st = sg_encoder_run(&id, &n, w->encoder, text,
@@ -441,7 +456,9 @@ static sg_tensor *both_ways(const job *j, sg_graph *g, const sg_decoder_batch *b
 {
     sg_tensor *x = sg_decoder_states(g, j->both, b, j->depth.layer);
 
-    return j->depth.other && x ? sg_scale(g, sg_plus(g, x, sg_decoder_states(g, j->both, b, j->depth.other)), 0.5f) : x;
+    return j->depth.other && x
+               ? sg_scale(g, sg_plus(g, x, sg_decoder_states(g, j->both, b, j->depth.other)), 0.5f)
+               : x;
 }
 
 static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
@@ -463,10 +480,12 @@ static sg_status run_batch(const job *j, worker *w, size_t first, size_t end)
             offsets[i + 1] = offsets[i] + e->n;
             memcpy(id + offsets[i], e->id, (size_t)e->n * sizeof *id);
         }
-        const sg_decoder_batch packed = {.n = (int)n, .batch = (int)batch, .id = id, .offsets = offsets, .both_ways = true};
-        const sg_tensor *x = !n        ? NULL
-                             : j->both ? both_ways(j, w->graph, &packed)
-                                       : sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth);
+        const sg_decoder_batch packed = {
+            .n = (int)n, .batch = (int)batch, .id = id, .offsets = offsets, .both_ways = true};
+        const sg_tensor *x =
+            !n        ? NULL
+            : j->both ? both_ways(j, w->graph, &packed)
+                      : sg_bert_hidden(w->graph, &j->s->bert, id, NULL, offsets, (int)batch, j->depth);
 
         for (size_t i = 0; i < batch; i++) {
             float *to = j->vectors + j->list[first + i].text * (size_t)j->width;
@@ -515,7 +534,8 @@ static sg_status readings_new(job *j, int threads, sg_error *err)
                                  : sg_t5_work_new(&w->t5, j->s->t5, NULL, err)) &&
             !(w->states = sg_alloc_array((size_t)longest * (size_t)j->pooling.in, sizeof *w->states)))
             st = sg_fail_memory(err, "states");
-        if (!st && w->reading && (j->depth.other || j->depth.layer < layers_of(j->s))) /* not the last one alone */
+        if (!st && w->reading &&
+            (j->depth.other || j->depth.layer < layers_of(j->s))) /* not the last one alone */
             st = sg_reading_depth(w->reading, j->depth, err);
     }
     return st;
@@ -527,8 +547,8 @@ static void batch_body(void *ctx, size_t piece, size_t begin, size_t end, int th
     worker *w = &j->workers[thread];
 
     for (size_t i = begin; i < end && !w->st; i++)
-        w->st =
-            ((j->s->decoder && !j->both) || j->s->t5 ? run_texts : run_batch)(j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
+        w->st = ((j->s->decoder && !j->both) || j->s->t5 ? run_texts : run_batch)(
+            j, w, j->batch[j->first + i], j->batch[j->first + i + 1]);
 }
 
 static sg_status failure_of(const job *j, int threads, sg_error *err)
@@ -567,7 +587,9 @@ static sg_status check_finite(const job *j, sg_error *err)
 {
     for (size_t i = 0; i < j->n * (size_t)j->width; i++)
         if (!isfinite(j->vectors[i]))
-            return sg_fail(err, SG_ERR_NUMERIC, "text %zu: the model's numbers are not finite: there is no vector", i / (size_t)j->width + 1);
+            return sg_fail(err, SG_ERR_NUMERIC,
+                           "text %zu: the model's numbers are not finite: there is no vector",
+                           i / (size_t)j->width + 1);
     return SG_OK;
 }
 
@@ -624,7 +646,9 @@ static sg_status make_report(json_t **out, const job *j, double seconds, sg_erro
                   j->precision == SG_BF16 ? "bf16" : "f32", "seconds", seconds);
     sg_buf_free(&pooling);
     if (!*out || (*j->prefix && json_object_set_new(*out, "prompt", json_string(j->prefix))) ||
-        (j->pooling.assumed && json_object_set_new(*out, "warning", json_string("the model's files say nothing of poolers: the mean is taken")))) {
+        (j->pooling.assumed &&
+         json_object_set_new(*out, "warning",
+                             json_string("the model's files say nothing of poolers: the mean is taken")))) {
         json_decref(*out);
         *out = NULL;
         return sg_fail_memory(err, "report");
@@ -637,30 +661,30 @@ static sg_status choose_pooler(job *j, const sg_sentence_config *c, sg_error *er
     static const struct {
         const char *name;
         sg_pooler pooler;
-    } choices[] = {{"cls", SG_POOL_CLS},
-                   {"cls_tanh", SG_POOL_CLS},
-                   {"max", SG_POOL_MAX},
-                   {"mean", SG_POOL_MEAN},
-                   {"mean_sqrt", SG_POOL_MEAN_SQRT},
-                   {"weightedmean", SG_POOL_WEIGHTED},
-                   {"last", SG_POOL_LAST},
-                   {"avg_first_last", SG_POOL_MEAN},
-                   {"avg_top2", SG_POOL_MEAN}};
+    } choices[] = {
+        {"cls", SG_POOL_CLS},   {"cls_tanh", SG_POOL_CLS},        {"max", SG_POOL_MAX},
+        {"mean", SG_POOL_MEAN}, {"mean_sqrt", SG_POOL_MEAN_SQRT}, {"weightedmean", SG_POOL_WEIGHTED},
+        {"last", SG_POOL_LAST}, {"avg_first_last", SG_POOL_MEAN}, {"avg_top2", SG_POOL_MEAN}};
     const int layers = layers_of(j->s);
-    const bool first_last = strcmp(c->pooling, "avg_first_last") == 0, top2 = strcmp(c->pooling, "avg_top2") == 0;
+    const bool first_last = strcmp(c->pooling, "avg_first_last") == 0,
+               top2 = strcmp(c->pooling, "avg_top2") == 0;
     const bool behind = strcmp(c->pooling, "cls_tanh") == 0;
     sg_status st;
 
     j->depth = (sg_depth){c->layer < 0 ? layers + 1 + c->layer : c->layer, 0};
     if (j->depth.layer < 0 || j->depth.layer > layers)
-        return sg_fail(err, SG_ERR_USAGE, "layer: expected at most %d, the layers of the model, or at least %d, found %d", layers, -layers - 1,
-                       c->layer);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "layer: expected at most %d, the layers of the model, or at least %d, found %d",
+                       layers, -layers - 1, c->layer);
     if ((first_last || top2 || behind) && j->depth.layer != layers)
         return sg_fail(err, SG_ERR_USAGE, "layer: %s is that of certain layers", c->pooling);
     if (behind && !j->s->tanh.in)
-        return sg_fail(err, SG_ERR_USAGE, "pooling: cls_tanh needs an encoder with a pooler behind its first token, and this one has none");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "pooling: cls_tanh needs an encoder with a pooler behind its first token, and this one has none");
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
-        if (strcmp(c->pooling, choices[i].name) == 0 && (st = sg_pooling_only(&j->pooling, choices[i].pooler, err)))
+        if (strcmp(c->pooling, choices[i].name) == 0 &&
+            (st = sg_pooling_only(&j->pooling, choices[i].pooler, err)))
             return st;
     if (behind)
         j->pooling.dense[j->pooling.n_dense++] = j->s->tanh;
@@ -690,7 +714,10 @@ static sg_status choose_prompt(job *j, const sg_sentence_config *c, sg_error *er
         sg_buf_free(&names);
         return st;
     }
-    j->prefix = *c->prefix ? c->prefix : *c->prompt_name ? named ? named : "" : j->s->prompt ? j->s->prompt : "";
+    j->prefix = *c->prefix        ? c->prefix
+                : *c->prompt_name ? named ? named : ""
+                : j->s->prompt    ? j->s->prompt
+                                  : "";
     return SG_OK;
 }
 
@@ -703,13 +730,17 @@ static sg_status count_tokens(job *j, sg_error *err)
     const int32_t *id;
     sg_bytes text;
     size_t n;
-    sg_status st = sg_encoder_run(&id, &n, w->encoder, (sg_bytes){"", 0}, &(sg_encode_how){.literal = true}, err);
+    sg_status st =
+        sg_encoder_run(&id, &n, w->encoder, (sg_bytes){"", 0}, &(sg_encode_how){.literal = true}, err);
 
     if (!st && n >= j->tokens)
-        return sg_fail(err, SG_ERR_USAGE, "tokens: expected more than the %zu that the tokenizer puts around a text, found %zu", n, j->tokens);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tokens: expected more than the %zu that the tokenizer puts around a text, found %zu",
+                       n, j->tokens);
     if (st || !*j->prefix || !j->pooling.prompt_left_out)
         return st;
-    if ((st = prepare(&text, j, w, (sg_bytes){"", 0})) || (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err))) {
+    if ((st = prepare(&text, j, w, (sg_bytes){"", 0})) ||
+        (st = sg_encoder_run(&id, &n, w->encoder, text, &how, &w->err))) {
         *err = w->err;
         return st;
     }
@@ -726,8 +757,11 @@ static sg_status open_both_ways(job *j, const sg_sentence_config *c, sg_pool *po
     if (!c->both_ways)
         return SG_OK;
     if (!m || (j->s->adapter && j->s->adapter->soft))
-        return sg_fail(err, SG_ERR_USAGE, "both_ways: expected a decoder%s", m ? " without vectors in front of a text" : "");
-    if ((st = sg_decoder_new(&j->both, m, &(sg_decoder_spec){.learn_from = sg_llama_config_of(m)->layers, .keep_bits = true}, pool, err)))
+        return sg_fail(err, SG_ERR_USAGE, "both_ways: expected a decoder%s",
+                       m ? " without vectors in front of a text" : "");
+    if ((st = sg_decoder_new(
+             &j->both, m, &(sg_decoder_spec){.learn_from = sg_llama_config_of(m)->layers, .keep_bits = true},
+             pool, err)))
         return st;
     sg_decoder_adapt(j->both, j->s->adapter);
     return SG_OK;
@@ -739,11 +773,7 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
 {
     const double start = sg_now();
     const int threads = sg_pool_threads(pool);
-    job j = {.s = s,
-             .text = text,
-             .n = n,
-             .tokens = (size_t)s->tokens,
-             .pooling = s->pooling};
+    job j = {.s = s, .text = text, .n = n, .tokens = (size_t)s->tokens, .pooling = s->pooling};
     sg_status st;
 
     *vectors = NULL;
@@ -765,7 +795,8 @@ sg_status sg_sentence_encode(float **vectors, int32_t *dim, const sg_sentence *s
     j.vectors = sg_alloc_array(n * (size_t)j.width, sizeof *j.vectors);
     if (!j.list || !j.batch || !j.vectors)
         st = sg_fail_memory(err, "vectors");
-    else if (!(st = open_both_ways(&j, c, pool, err)) && !(st = workers_new(&j, threads, err)) && !(st = count_tokens(&j, err))) {
+    else if (!(st = open_both_ways(&j, c, pool, err)) && !(st = workers_new(&j, threads, err)) &&
+             !(st = count_tokens(&j, err))) {
         sg_parallel_for(pool, n, GRAIN_TEXTS, tokenize_body, &j);
         if (!(st = failure_of(&j, threads, err))) {
             qsort(j.list, n, sizeof *j.list, longest_first);

@@ -23,7 +23,8 @@
     X(int, width, 0, 0, 65536,                                                                               \
       "model folders: vectors are cut to this many numbers before they get unit length (0: all)")            \
     X(choice, pooling, auto, 0, 0,                                                                           \
-      "auto|cls|cls_tanh|max|mean|mean_sqrt|weightedmean|last|avg_first_last|avg_top2: model folders: which " \
+      "auto|cls|cls_tanh|max|mean|mean_sqrt|weightedmean|last|avg_first_last|avg_top2: model folders: "      \
+      "which "                                                                                               \
       "hidden states make the vector (auto: as the folder says)")                                            \
     X(int, layer, -1, -1000, 1000,                                                                           \
       "model folders: states of this layer: 0 the vectors of words, 1 the first layer's, -1 the last's, -2 " \
@@ -42,7 +43,8 @@ extern const size_t sg_n_sentence_options;
 typedef struct sg_sentence sg_sentence; /* read-only once open: any number of threads may use it */
 sg_status sg_sentence_open(sg_sentence **out, const char *path, sg_error *err); /* a folder or a .gguf file */
 void sg_sentence_close(sg_sentence *s);
-sg_status sg_sentence_adapt(sg_sentence *s, const char *dir, sg_error *err); /* an adapter beside a decoder or a T5 */
+sg_status sg_sentence_adapt(sg_sentence *s, const char *dir,
+                            sg_error *err); /* an adapter beside a decoder or a T5 */
 struct sg_llama;
 const struct sg_llama *sg_sentence_decoder(const sg_sentence *s); /* NULL: another kind of model */
 struct sg_t5;

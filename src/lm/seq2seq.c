@@ -17,14 +17,40 @@ sg_param *sg_seq2seq_matrix(sg_seq2seq *d, bool decoder, int block, sg_t5_part p
 
     *low = NULL;
     switch (part) {
-    case SG_T5_Q: case SG_T5_CROSS_Q: w = h->q; *low = &h->q_low; break;
-    case SG_T5_K: case SG_T5_CROSS_K: w = h->k; *low = &h->k_low; break;
-    case SG_T5_V: case SG_T5_CROSS_V: w = h->v; *low = &h->v_low; break;
-    case SG_T5_O: case SG_T5_CROSS_O: w = h->o; *low = &h->o_low; break;
-    case SG_T5_GATE: w = b->w1; *low = &b->w1_low; break;
-    case SG_T5_UP: w = gated ? b->w3 : b->w1; *low = gated ? &b->w3_low : &b->w1_low; break;
-    case SG_T5_DOWN: w = b->w2; *low = &b->w2_low; break;
-    default: break;
+    case SG_T5_Q:
+    case SG_T5_CROSS_Q:
+        w = h->q;
+        *low = &h->q_low;
+        break;
+    case SG_T5_K:
+    case SG_T5_CROSS_K:
+        w = h->k;
+        *low = &h->k_low;
+        break;
+    case SG_T5_V:
+    case SG_T5_CROSS_V:
+        w = h->v;
+        *low = &h->v_low;
+        break;
+    case SG_T5_O:
+    case SG_T5_CROSS_O:
+        w = h->o;
+        *low = &h->o_low;
+        break;
+    case SG_T5_GATE:
+        w = b->w1;
+        *low = &b->w1_low;
+        break;
+    case SG_T5_UP:
+        w = gated ? b->w3 : b->w1;
+        *low = gated ? &b->w3_low : &b->w1_low;
+        break;
+    case SG_T5_DOWN:
+        w = b->w2;
+        *low = &b->w2_low;
+        break;
+    default:
+        break;
     }
     return w;
 }
@@ -43,16 +69,23 @@ static sg_status make_block(const maker *k, const sg_t5_stack *from, int i, bool
     const sg_t5_block *b = &from->block[i];
     sg_block *to = &s->block[i];
     sg_param **const matrix[SG_T5_MATRICES] = {
-        &to->self.q,  &to->self.k,  &to->self.v,  &to->self.o,
-        &to->cross.q, &to->cross.k, &to->cross.v, &to->cross.o,
-        &to->w1,      c->gated ? &to->w3 : &to->w1, &to->w2};
+        &to->self.q,  &to->self.k,  &to->self.v,  &to->self.o, &to->cross.q,
+        &to->cross.k, &to->cross.v, &to->cross.o, &to->w1,     c->gated ? &to->w3 : &to->w1,
+        &to->w2};
     sg_param **const vector[] = {&to->norm_self.w, &to->norm_cross.w, &to->norm_ffn.w, &s->bias};
     const sg_param *const vector_from[] = {b->norm_self, b->norm_cross, b->norm_ffn, from->bias};
     char name[96 + 8];
     sg_status st = SG_OK;
 
-    to->spec = (sg_block_spec){.dim = c->dim, .heads = c->heads, .head_dim = c->head_dim, .ffn = c->ffn, .act = c->act, .rms = true,
-                               .gated = c->gated, .cross = decoder, .eps = c->eps};
+    to->spec = (sg_block_spec){.dim = c->dim,
+                               .heads = c->heads,
+                               .head_dim = c->head_dim,
+                               .ffn = c->ffn,
+                               .act = c->act,
+                               .rms = true,
+                               .gated = c->gated,
+                               .cross = decoder,
+                               .eps = c->eps};
     to->norm_self.eps = to->norm_cross.eps = to->norm_ffn.eps = c->eps;
     for (int p = 0; p < SG_T5_PARTS && !st; p++) {
         if (!sg_t5_has(c, decoder, i, (sg_t5_part)p))
@@ -60,7 +93,8 @@ static sg_status make_block(const maker *k, const sg_t5_stack *from, int i, bool
         sg_t5_name(name, c, false, decoder, i, (sg_t5_part)p);
         strcat(name, ".weight");
         st = p < SG_T5_MATRICES ? sg_matrix_take(matrix[p], &b->w[p], name, &k->how, k->err)
-                                : sg_vector_take(vector[p - SG_T5_NORM_SELF], vector_from[p - SG_T5_NORM_SELF], name, &k->how, k->err);
+                                : sg_vector_take(vector[p - SG_T5_NORM_SELF],
+                                                 vector_from[p - SG_T5_NORM_SELF], name, &k->how, k->err);
     }
     return st;
 }
@@ -97,12 +131,14 @@ static sg_status make_words(maker *k, const sg_t5 *m)
         d->words = d->output;
         return st;
     }
-    if ((st = sg_words_take(&d->words, m->weights, m->words, d->config.vocab, d->config.dim, name, &how, k->err)))
+    if ((st = sg_words_take(&d->words, m->weights, m->words, d->config.vocab, d->config.dim, name, &how,
+                            k->err)))
         return st;
     return sg_matrix_take(&d->output, &m->output, "lm_head.weight", &how, k->err);
 }
 
-sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool, sg_error *err)
+sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool,
+                         sg_error *err)
 {
     sg_seq2seq *d = sg_alloc_zero(1, sizeof *d);
     maker k = {.d = d, .own_head = spec->own_head, .err = err};
@@ -115,7 +151,8 @@ sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec
     d->config = m->config;
     d->params.bare = true;
     if (!m->decoder.layers)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a decoder, found an encoder alone", sg_weights_name(m->weights));
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected a decoder, found an encoder alone",
+                     sg_weights_name(m->weights));
     else if (!(st = make_words(&k, m)) && !(st = make_stack(&k, &m->encoder, false)))
         st = make_stack(&k, &m->decoder, true);
     if (st) {
@@ -151,12 +188,13 @@ static sg_tensor *words(sg_graph *g, const sg_seq2seq *d, const int32_t *id, int
 {
     for (int t = 0; t < n; t++)
         if (id[t] < 0 || id[t] >= d->config.vocab)
-            return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t, d->config.vocab, (int)id[t]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", t,
+                                 d->config.vocab, (int)id[t]);
     return sg_embed(g, d->words, id, n);
 }
 
-static sg_attention_spec attention(const sg_seq2seq *d, int batch, const int32_t *offsets_q, const int32_t *offsets_k, sg_param *bias,
-                                   bool causal)
+static sg_attention_spec attention(const sg_seq2seq *d, int batch, const int32_t *offsets_q,
+                                   const int32_t *offsets_k, sg_param *bias, bool causal)
 {
     return (sg_attention_spec){.heads = d->config.heads,
                                .batch = batch,
@@ -186,8 +224,8 @@ static sg_tensor *layer_forward(sg_graph *g, sg_tensor *x, sg_tensor *memory, co
 }
 
 /* memory: what the encoder read; NULL: this is the encoder. */
-static sg_tensor *stack_forward(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_stack *stack, sg_tensor *x, sg_tensor *memory,
-                                const step *shared, bool recompute)
+static sg_tensor *stack_forward(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_stack *stack, sg_tensor *x,
+                                sg_tensor *memory, const step *shared, bool recompute)
 {
     step *s = sg_scratch(g, 1, sizeof *s);
     part_of_step *part = sg_scratch(g, (size_t)stack->layers, sizeof *part);
@@ -197,7 +235,8 @@ static sg_tensor *stack_forward(sg_graph *g, const sg_seq2seq *d, const sg_seq2s
     *s = *shared;
     for (int i = 0; i < stack->layers; i++) {
         part[i] = (part_of_step){s, &stack->block[i]};
-        x = recompute ? sg_recompute(g, x, memory, layer_forward, &part[i]) : layer_forward(g, x, memory, &part[i]);
+        x = recompute ? sg_recompute(g, x, memory, layer_forward, &part[i])
+                      : layer_forward(g, x, memory, &part[i]);
     }
     return sg_rmsnorm(g, x, stack->norm, d->config.eps);
 }
@@ -218,7 +257,8 @@ sg_tensor *sg_seq2seq_states(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_
     return stack_forward(g, d, &d->decoder, words(g, d, b->write, b->n_write), memory, &s, b->recompute);
 }
 
-sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target, float smooth)
+sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target,
+                           float smooth)
 {
     if (d->config.scaled)
         x = sg_scale(g, x, 1 / sqrtf((float)d->config.dim));

@@ -27,7 +27,8 @@ typedef struct sg_seq2seq_spec {
 } sg_seq2seq_spec;
 
 /* Over the weights of m, which must outlive it and have a decoder. */
-sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool, sg_error *err);
+sg_status sg_seq2seq_new(sg_seq2seq **out, const sg_t5 *m, const sg_seq2seq_spec *spec, sg_pool *pool,
+                         sg_error *err);
 void sg_seq2seq_free(sg_seq2seq *d);
 /* Puts the scale of the states before the output matrix, which must be a table of its own, into that: files of T5s with such a matrix
  * know no scale. */
@@ -36,17 +37,19 @@ void sg_seq2seq_unscale(sg_seq2seq *d);
 sg_param *sg_seq2seq_matrix(sg_seq2seq *d, bool decoder, int block, sg_t5_part part, sg_lora **low);
 
 typedef struct sg_seq2seq_batch {
-    int batch;                                      /* pairs of texts */
-    int n_read, n_write;                            /* tokens of all that is read, and of all that is written */
-    const int32_t *read, *read_offsets;             /* (n_read), (batch + 1) */
-    const int32_t *write, *write_offsets;           /* (n_write), (batch + 1): what the decoder has before it, from its first token on */
-    bool recompute; /* layers are made again on the way back */
+    int batch;                          /* pairs of texts */
+    int n_read, n_write;                /* tokens of all that is read, and of all that is written */
+    const int32_t *read, *read_offsets; /* (n_read), (batch + 1) */
+    const int32_t *write,
+        *write_offsets; /* (n_write), (batch + 1): what the decoder has before it, from its first token on */
+    bool recompute;     /* layers are made again on the way back */
 } sg_seq2seq_batch;
 
 /* States (n_read, dim) of the encoder; (n_write, dim) of the decoder. Both after their last norms. */
 sg_tensor *sg_seq2seq_encode(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b);
 sg_tensor *sg_seq2seq_states(sg_graph *g, const sg_seq2seq *d, const sg_seq2seq_batch *b);
 /* Mean of -log p(target) over the rows of x (states of the decoder) that have one (else -1). */
-sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target, float smooth);
+sg_tensor *sg_seq2seq_loss(sg_graph *g, const sg_seq2seq *d, sg_tensor *x, const int32_t *target,
+                           float smooth);
 
 #endif

@@ -29,8 +29,8 @@ bool sg_t5_is(const json_t *config)
 }
 
 /* otherwise -1: it has to be there */
-static sg_status read_int(int *out, const json_t *config, const char *key, int otherwise, int64_t least, int64_t most, const char *where,
-                          sg_error *err)
+static sg_status read_int(int *out, const json_t *config, const char *key, int otherwise, int64_t least,
+                          int64_t most, const char *where, sg_error *err)
 {
     int64_t x = otherwise;
     const json_t *value = json_object_get(config, key);
@@ -56,22 +56,28 @@ static sg_status read_form(sg_t5_config *c, const char *form, const char *where,
             c->act = forms[i].act;
             return SG_OK;
         }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: 'feed_forward_proj': expected relu, gated-gelu or gated-silu, found '%.100s'", where, form);
+    return sg_fail(err, SG_ERR_FORMAT,
+                   "%s: 'feed_forward_proj': expected relu, gated-gelu or gated-silu, found '%.100s'", where,
+                   form);
 }
 
 static sg_status check_sizes(const sg_t5_config *c, const char *where, sg_error *err)
 {
     if (!(c->eps >= 0 && c->eps < 1))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an epsilon of norms from 0 to 1, found %g", where, (double)c->eps);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an epsilon of norms from 0 to 1, found %g", where,
+                       (double)c->eps);
     if (c->buckets < 4 || c->buckets % 4 || c->distance <= c->buckets / 2)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a multiple of 4 buckets, and a distance above half of them, found %d and %d", where,
-                       c->buckets, c->distance);
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: expected a multiple of 4 buckets, and a distance above half of them, found %d and %d", where,
+            c->buckets, c->distance);
     return SG_OK;
 }
 
 sg_status sg_t5_config_read(sg_t5_config *out, const json_t *config, const char *where, sg_error *err)
 {
-    const json_t *tied = json_object_get(config, "tie_word_embeddings"), *scaled = json_object_get(config, "scale_decoder_outputs");
+    const json_t *tied = json_object_get(config, "tie_word_embeddings"),
+                 *scaled = json_object_get(config, "scale_decoder_outputs");
     const char *form = "relu";
     double eps = 1e-6;
     sg_t5_config *c = out;
@@ -89,13 +95,16 @@ sg_status sg_t5_config_read(sg_t5_config *out, const json_t *config, const char 
         (st = read_int(&c->vocab, config, "vocab_size", -1, 1, 1 << 24, where, err)) ||
         (st = read_int(&c->layers_decoder, config, "num_decoder_layers", c->layers, 1, 1000, where, err)) ||
         (st = read_int(&c->buckets, config, "relative_attention_num_buckets", 32, 1, 4096, where, err)) ||
-        (st = read_int(&c->distance, config, "relative_attention_max_distance", 128, 1, 1 << 20, where, err)) ||
+        (st = read_int(&c->distance, config, "relative_attention_max_distance", 128, 1, 1 << 20, where,
+                       err)) ||
         (st = read_int(&c->start, config, "decoder_start_token_id", 0, 0, c->vocab - 1, where, err)) ||
         (st = read_int(&c->end, config, "eos_token_id", 1, 0, c->vocab - 1, where, err)))
         return st;
-    if (json_object_get(config, "feed_forward_proj") && (st = sg_json_need_string(&form, config, "feed_forward_proj", where, err)))
+    if (json_object_get(config, "feed_forward_proj") &&
+        (st = sg_json_need_string(&form, config, "feed_forward_proj", where, err)))
         return st;
-    if (json_object_get(config, "layer_norm_epsilon") && (st = sg_json_need_real(&eps, config, "layer_norm_epsilon", where, err)))
+    if (json_object_get(config, "layer_norm_epsilon") &&
+        (st = sg_json_need_real(&eps, config, "layer_norm_epsilon", where, err)))
         return st;
     c->eps = (float)eps;
     if ((st = check_sizes(c, where, err)))
@@ -116,8 +125,8 @@ static const char *gguf_arch(const sg_gguf *file)
     return NULL;
 }
 
-static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const char *key, double otherwise, double least, double most,
-                          sg_error *err)
+static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const char *key, double otherwise,
+                          double least, double most, sg_error *err)
 {
     char name[160];
     double x;
@@ -125,8 +134,8 @@ static sg_status gguf_int(int *out, const sg_gguf *file, const char *arch, const
     snprintf(name, sizeof name, "%s%s%s", arch, *arch ? "." : "", key);
     x = sg_gguf_number_or(file, name, otherwise);
     if (!(x >= least && x <= most && x == floor(x)))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from %.0f to %.0f, found %g", sg_gguf_name(file), name, least, most,
-                       x);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an integer from %.0f to %.0f, found %g",
+                       sg_gguf_name(file), name, least, most, x);
     *out = (int)x;
     return SG_OK;
 }
@@ -143,14 +152,17 @@ sg_status sg_t5_config_gguf(sg_t5_config *out, const sg_gguf *file, sg_error *er
 
     *c = (sg_t5_config){.distance = 128};
     if (!a)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: 'general.architecture': expected t5 or t5encoder, found another one", sg_gguf_name(file));
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: 'general.architecture': expected t5 or t5encoder, found another one",
+                       sg_gguf_name(file));
     if ((st = gguf_int(&c->dim, file, a, "embedding_length", 0, 1, 1 << 16, err)) ||
         (st = gguf_int(&c->heads, file, a, "attention.head_count", 0, 1, 1 << 12, err)) ||
         (st = gguf_int(&c->head_dim, file, a, "attention.key_length", c->dim / c->heads, 1, 1 << 12, err)) ||
         (st = gguf_int(&c->layers, file, a, "block_count", 0, 1, 1000, err)) ||
         (st = gguf_int(&c->layers_decoder, file, a, "decoder_block_count", c->layers, 1, 1000, err)) ||
         (st = gguf_int(&c->ffn, file, a, "feed_forward_length", 0, 1, 1 << 20, err)) ||
-        (st = gguf_int(&c->vocab, file, a, "vocab_size", tokens ? (double)tokens->count : 0, 1, 1 << 24, err)) ||
+        (st = gguf_int(&c->vocab, file, a, "vocab_size", tokens ? (double)tokens->count : 0, 1, 1 << 24,
+                       err)) ||
         (st = gguf_int(&c->buckets, file, a, "attention.relative_buckets_count", 32, 1, 4096, err)) ||
         (st = gguf_int(&c->start, file, a, "decoder_start_token_id", 0, 0, c->vocab - 1, err)) ||
         (st = gguf_int(&c->end, file, "", "tokenizer.ggml.eos_token_id", 1, 0, c->vocab - 1, err)))
@@ -256,7 +268,9 @@ static sg_status load_stack(sg_t5 *m, bool decoder, sg_error *err)
         for (int p = 0; p < SG_T5_PARTS && !st; p++)
             if (sg_t5_has(&m->config, decoder, i, (sg_t5_part)p))
                 st = load_part(m, decoder, i, (sg_t5_part)p, err);
-    return st ? st : load_param(m, &s->norm, sg_t5_norm_name(sg_weights_gguf(m->weights) != NULL, decoder), m->config.dim, 0, err);
+    return st ? st
+              : load_param(m, &s->norm, sg_t5_norm_name(sg_weights_gguf(m->weights) != NULL, decoder),
+                           m->config.dim, 0, err);
 }
 
 /* Whether a tensor of a block is one that load_stack reads, or the bias of places that old files have in front of cross-attention, unused. */
@@ -294,14 +308,17 @@ static sg_status load_all(sg_t5 *m, sg_error *err)
     const char *output = gguf ? "output.weight" : "lm_head.weight";
     sg_status st;
 
-    m->words = gguf                                            ? "token_embd.weight"
+    m->words = gguf                                          ? "token_embd.weight"
                : sg_weights_has(m->weights, "shared.weight") ? "shared.weight"
-                                                               : "encoder.embed_tokens.weight";
-    if ((st = load_stack(m, false, err)) || (sg_weights_has(m->weights, sg_t5_norm_name(gguf, true)) && (st = load_stack(m, true, err))) ||
+                                                             : "encoder.embed_tokens.weight";
+    if ((st = load_stack(m, false, err)) ||
+        (sg_weights_has(m->weights, sg_t5_norm_name(gguf, true)) && (st = load_stack(m, true, err))) ||
         (st = sg_weights_check(m->weights, is_known, m, err)) || !m->decoder.layers)
         return st;
-    m->tied = c->scaled || !sg_weights_has(m->weights, output); /* files of v1.0 may hold the same table twice */
-    return sg_matrix_open(&m->output, &m->params, m->weights, m->tied ? m->words : output, c->vocab, c->dim, 0, err);
+    m->tied =
+        c->scaled || !sg_weights_has(m->weights, output); /* files of v1.0 may hold the same table twice */
+    return sg_matrix_open(&m->output, &m->params, m->weights, m->tied ? m->words : output, c->vocab, c->dim,
+                          0, err);
 }
 
 static void close_stack(sg_t5_stack *s)
@@ -331,7 +348,8 @@ static sg_status read_folder(sg_t5 *m, const char *dir, sg_error *err)
     json_t *root = NULL;
     sg_status st = path ? sg_json_read(&root, path, CONFIG_MOST, err) : sg_fail_memory(err, "path");
 
-    if (!st && !(st = sg_t5_config_read(&m->config, root, path, err)) && !(st = sg_weights_open(&m->weights, dir, err)))
+    if (!st && !(st = sg_t5_config_read(&m->config, root, path, err)) &&
+        !(st = sg_weights_open(&m->weights, dir, err)))
         st = sg_tokenizer_open(&m->tokenizer, dir, err);
     json_decref(root);
     sg_free(path);
@@ -358,8 +376,10 @@ sg_status sg_t5_open(sg_t5 **out, const char *path, sg_error *err)
     m->params.bare = true;
     if (!(st = sg_dir_exists(path) ? read_folder(m, path, err) : read_gguf(m, path, err))) {
         if (sg_tokenizer_size(m->tokenizer) > m->config.vocab)
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d", path,
-                         m->config.vocab, (int)sg_tokenizer_size(m->tokenizer));
+            st =
+                sg_fail(err, SG_ERR_FORMAT,
+                        "%s: expected at most %d tokens, the rows of the word table, found a tokenizer of %d",
+                        path, m->config.vocab, (int)sg_tokenizer_size(m->tokenizer));
         else
             st = load_all(m, err);
     }

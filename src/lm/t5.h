@@ -23,7 +23,7 @@ typedef struct sg_t5_config {
 /* config.json, where `where` begins what errors say; or the key-values of a GGUF file. */
 sg_status sg_t5_config_read(sg_t5_config *out, const json_t *config, const char *where, sg_error *err);
 sg_status sg_t5_config_gguf(sg_t5_config *out, const sg_gguf *file, sg_error *err);
-bool sg_t5_is(const json_t *config); /* model_type is t5 */
+bool sg_t5_is(const json_t *config);                              /* model_type is t5 */
 sg_status sg_t5_is_at(bool *is, const char *path, sg_error *err); /* a folder or a .gguf file with one */
 
 typedef struct sg_t5 sg_t5; /* read-only once open: any number of threads may use it */

@@ -34,8 +34,8 @@ typedef struct t5_desk {
     text *text; /* owned */
     size_t cap_text;
     int n_texts;
-    sg_t5_work *encoder, *work;   /* owned */
-    float *states, *logits;       /* owned: SG_DESK_LOGITS rows */
+    sg_t5_work *encoder, *work; /* owned */
+    float *states, *logits;     /* owned: SG_DESK_LOGITS rows */
     run run[CHUNK];
     int32_t place[CHUNK], seen[CHUNK]; /* of rows in their texts; keys that they see */
     int32_t none[CHUNK];               /* zeros */
@@ -66,7 +66,8 @@ static sg_status desk_open(sg_desk *desk, int *out, sg_error *err)
         d->text[d->n_texts++] = (text){0};
     }
     text *t = &d->text[at];
-    if ((!t->k && !(t->k = sg_alloc_array(past, sizeof *t->k))) || (!t->v && !(t->v = sg_alloc_array(past, sizeof *t->v))))
+    if ((!t->k && !(t->k = sg_alloc_array(past, sizeof *t->k))) ||
+        (!t->v && !(t->v = sg_alloc_array(past, sizeof *t->v))))
         return sg_fail_memory(err, "past of a text");
     t->open = true;
     *out = at;
@@ -101,7 +102,8 @@ static sg_status desk_fork(sg_desk *desk, int *out, int from, sg_error *err)
     text *t = &d->text[*out];
     const text *old = &d->text[from];
     for (size_t i = 0; i < (size_t)d->m->decoder.layers; i++) {
-        const size_t at = i * (size_t)desk->places * inner, bytes = (size_t)old->length * inner * sizeof *t->k;
+        const size_t at = i * (size_t)desk->places * inner,
+                     bytes = (size_t)old->length * inner * sizeof *t->k;
 
         memcpy(t->k + at, old->k + at, bytes);
         memcpy(t->v + at, old->v + at, bytes);
@@ -131,8 +133,10 @@ static sg_status encode_prompt(encoded **out, t5_desk *d, const int32_t *prompt,
         st = sg_fail_memory(err, "prompt");
     if (!st && !(st = sg_t5_encode(states, d->encoder, prompt, n, err)))
         for (int i = 0; i < m->decoder.layers; i++) {
-            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_K], states, e->k + (size_t)i * part);
-            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_V], states, e->v + (size_t)i * part);
+            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_K], states,
+                             e->k + (size_t)i * part);
+            sg_t5_rows_times(d->encoder, &m->decoder.block[i].w[SG_T5_CROSS_V], states,
+                             e->v + (size_t)i * part);
         }
     sg_free(states);
     if (st) {
@@ -181,7 +185,8 @@ static void desk_attend_body(void *ctx, size_t piece, size_t begin, size_t end, 
 {
     const t5_desk *d = ctx;
     const sg_t5_work *w = d->work;
-    const size_t width = (size_t)d->m->config.head_dim, ld = sg_t5_inner(d->m), heads = (size_t)d->m->config.heads;
+    const size_t width = (size_t)d->m->config.head_dim, ld = sg_t5_inner(d->m),
+                 heads = (size_t)d->m->config.heads;
 
     for (size_t i = begin; i < end; i++) {
         const run *r = &d->run[i / heads];
@@ -191,10 +196,22 @@ static void desk_attend_body(void *ctx, size_t piece, size_t begin, size_t end, 
         const size_t past = (size_t)d->layer * (size_t)(d->cross ? keys : d->desk.places) * ld + at;
         const float *k = d->cross ? t->prompt->k : t->k, *v = d->cross ? t->prompt->v : t->v;
 
-        sg_attend_head(&(sg_attend){.n_q = r->n, .n_k = keys, .dh = (int)width, .q = w->q + (size_t)r->first * ld + at, .k = k + past,
-                                    .v = v + past, .ld_q = ld, .ld_k = ld, .ld_v = ld, .out = w->a + (size_t)r->first * ld + at,
-                                    .ld_out = ld, .scale = 1, .lo = d->cross ? NULL : d->none, .hi = d->cross ? NULL : d->seen + r->first,
-                                    .bias = d->cross ? NULL : sg_t5_rows_bias(w, (int)h), .place = d->cross ? NULL : d->place + r->first},
+        sg_attend_head(&(sg_attend){.n_q = r->n,
+                                    .n_k = keys,
+                                    .dh = (int)width,
+                                    .q = w->q + (size_t)r->first * ld + at,
+                                    .k = k + past,
+                                    .v = v + past,
+                                    .ld_q = ld,
+                                    .ld_k = ld,
+                                    .ld_v = ld,
+                                    .out = w->a + (size_t)r->first * ld + at,
+                                    .ld_out = ld,
+                                    .scale = 1,
+                                    .lo = d->cross ? NULL : d->none,
+                                    .hi = d->cross ? NULL : d->seen + r->first,
+                                    .bias = d->cross ? NULL : sg_t5_rows_bias(w, (int)h),
+                                    .place = d->cross ? NULL : d->place + r->first},
                        true, w->scratch + (size_t)thread * w->scratch_floats);
     }
 }
@@ -206,8 +223,8 @@ static void keep_rows(t5_desk *d)
     for (int i = 0; i < d->n_runs; i++) {
         const run *r = &d->run[i];
         const text *t = &d->text[r->text];
-        const size_t to = ((size_t)d->layer * (size_t)d->desk.places + (size_t)d->place[r->first]) * ld, from = (size_t)r->first * ld,
-                     bytes = (size_t)r->n * ld * sizeof *t->k;
+        const size_t to = ((size_t)d->layer * (size_t)d->desk.places + (size_t)d->place[r->first]) * ld,
+                     from = (size_t)r->first * ld, bytes = (size_t)r->n * ld * sizeof *t->k;
 
         memcpy(t->k + to, d->work->k + from, bytes);
         memcpy(t->v + to, d->work->v + from, bytes);
@@ -290,7 +307,8 @@ static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error
             run_layer(d);
         sg_t5_rows_norm(w, d->m->decoder.norm);
         if (d->m->config.scaled)
-            sg_kernels_best()->scale(w->n_x, 1 / sqrtf((float)d->m->config.dim), w->n_x, (size_t)rows * (size_t)d->m->config.dim);
+            sg_kernels_best()->scale(w->n_x, 1 / sqrtf((float)d->m->config.dim), w->n_x,
+                                     (size_t)rows * (size_t)d->m->config.dim);
         sg_desk_answer(&out, piece, begin, w->n_x, rows);
     }
     for (int i = 0; i < n && !st; i++)
@@ -300,14 +318,16 @@ static sg_status desk_read(sg_desk *desk, const sg_piece *piece, int n, sg_error
 
 sg_status sg_t5_desk(sg_desk **out, const sg_t5 *m, int places, sg_pool *pool, sg_error *err)
 {
-    static const sg_desk_ops ops = {desk_open, desk_begin, desk_fork, desk_cut, desk_close, desk_read, desk_free};
+    static const sg_desk_ops ops = {desk_open,  desk_begin, desk_fork, desk_cut,
+                                    desk_close, desk_read,  desk_free};
     const sg_t5_config *c = &m->config;
     t5_desk *d;
     sg_status st;
 
     *out = NULL;
     if (!m->decoder.layers)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a decoder, found an encoder alone", sg_weights_name(m->weights));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a decoder, found an encoder alone",
+                       sg_weights_name(m->weights));
     if (!(d = sg_alloc_zero(1, sizeof *d)))
         return sg_fail_memory(err, "session");
     *d = (t5_desk){.desk = {&ops, c->vocab, places, {{c->end}, 1}, c->start}, .m = m, .pool = pool};

@@ -7,11 +7,21 @@
 
 /* The tensors of a block. */
 typedef enum sg_t5_part {
-    SG_T5_Q, SG_T5_K, SG_T5_V, SG_T5_O,
-    SG_T5_CROSS_Q, SG_T5_CROSS_K, SG_T5_CROSS_V, SG_T5_CROSS_O, /* of a decoder */
-    SG_T5_GATE, SG_T5_UP, SG_T5_DOWN,                           /* gate: v1.1 */
+    SG_T5_Q,
+    SG_T5_K,
+    SG_T5_V,
+    SG_T5_O,
+    SG_T5_CROSS_Q,
+    SG_T5_CROSS_K,
+    SG_T5_CROSS_V,
+    SG_T5_CROSS_O, /* of a decoder */
+    SG_T5_GATE,
+    SG_T5_UP,
+    SG_T5_DOWN, /* gate: v1.1 */
     SG_T5_MATRICES,
-    SG_T5_NORM_SELF = SG_T5_MATRICES, SG_T5_NORM_CROSS, SG_T5_NORM_FFN,
+    SG_T5_NORM_SELF = SG_T5_MATRICES,
+    SG_T5_NORM_CROSS,
+    SG_T5_NORM_FFN,
     SG_T5_BIAS, /* of the first block: (buckets, heads) */
     SG_T5_PARTS
 } sg_t5_part;
@@ -63,12 +73,15 @@ static inline size_t sg_t5_inner(const sg_t5 *m)
 }
 
 /* Room for n rows of a stack that look at up to `keys` keys, and its biases of distances up to `reach`. */
-sg_status sg_t5_rows_room(sg_t5_work *w, const sg_t5_stack *s, int n, int keys, int reach, bool both, sg_error *err);
-sg_status sg_t5_rows_words(sg_t5_work *w, const int32_t *id, int n, sg_error *err);       /* x: vectors of n words */
-void sg_t5_rows_norm(const sg_t5_work *w, const sg_param *p);                             /* n_x = norm of x */
+sg_status sg_t5_rows_room(sg_t5_work *w, const sg_t5_stack *s, int n, int keys, int reach, bool both,
+                          sg_error *err);
+sg_status sg_t5_rows_words(sg_t5_work *w, const int32_t *id, int n,
+                           sg_error *err);                    /* x: vectors of n words */
+void sg_t5_rows_norm(const sg_t5_work *w, const sg_param *p); /* n_x = norm of x */
 void sg_t5_rows_times(const sg_t5_work *w, const sg_matrix *m, const float *x, float *y); /* y = x m^T */
 void sg_t5_rows_add(const sg_t5_work *w);                                                 /* x += n_x */
 void sg_t5_rows_ffn(sg_t5_work *w, const sg_t5_block *b);
-const float *sg_t5_rows_bias(const sg_t5_work *w, int head); /* its bias[distance], for negative distances as well */
+const float *sg_t5_rows_bias(const sg_t5_work *w,
+                             int head); /* its bias[distance], for negative distances as well */
 
 #endif

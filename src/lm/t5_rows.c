@@ -35,7 +35,8 @@ static void fill_bias(sg_t5_work *w, const sg_t5_stack *s, bool both)
     const size_t row = 2 * (size_t)room + 1 + PAST;
 
     for (int d = -room; d <= room; d++) {
-        const float *from = s->bias->value + (size_t)sg_t5_bucket(d, both, c->buckets, c->distance) * (size_t)c->heads;
+        const float *from =
+            s->bias->value + (size_t)sg_t5_bucket(d, both, c->buckets, c->distance) * (size_t)c->heads;
 
         for (int h = 0; h < c->heads; h++)
             w->bias[(size_t)h * row + (size_t)(d + room)] = from[h];
@@ -49,14 +50,23 @@ const float *sg_t5_rows_bias(const sg_t5_work *w, int head)
     return w->bias + (size_t)head * (2 * (size_t)w->bias_room + 1 + PAST) + (size_t)w->bias_room;
 }
 
-sg_status sg_t5_rows_room(sg_t5_work *w, const sg_t5_stack *s, int n, int keys, int reach, bool both, sg_error *err)
+sg_status sg_t5_rows_room(sg_t5_work *w, const sg_t5_stack *s, int n, int keys, int reach, bool both,
+                          sg_error *err)
 {
     const sg_t5_config *c = &w->m->config;
     const size_t dim = (size_t)c->dim, inner = sg_t5_inner(w->m), rows = (size_t)n;
     /* what the encoder says goes through the decoder's cross-attention, too */
-    const size_t other = s == &w->m->decoder ? sg_matrix_floats(&w->m->output, SG_DESK_LOGITS) : most_sums(&w->m->decoder, n, 0);
-    const size_t parts[] = {rows * dim,   rows * dim,   rows * inner,          rows * inner,         rows * inner,
-                            rows * inner, rows * (size_t)c->ffn, rows * (size_t)c->ffn, most_sums(s, n, other)};
+    const size_t other = s == &w->m->decoder ? sg_matrix_floats(&w->m->output, SG_DESK_LOGITS)
+                                             : most_sums(&w->m->decoder, n, 0);
+    const size_t parts[] = {rows * dim,
+                            rows * dim,
+                            rows * inner,
+                            rows * inner,
+                            rows * inner,
+                            rows * inner,
+                            rows * (size_t)c->ffn,
+                            rows * (size_t)c->ffn,
+                            most_sums(s, n, other)};
     const size_t scratch = (sg_attend_head_floats(rows, (size_t)keys, (size_t)c->head_dim) + 15) / 16 * 16;
     float **const to[] = {&w->x, &w->n_x, &w->q, &w->k, &w->v, &w->a, &w->gate, &w->up, &w->sums};
     size_t all = 0;
@@ -118,7 +128,8 @@ sg_status sg_t5_rows_words(sg_t5_work *w, const int32_t *id, int n, sg_error *er
 
     w->n = n;
     for (int r = 0; r < n && !st; r++)
-        st = sg_weights_read(w->x + (size_t)r * dim, w->m->weights, w->m->words, (size_t)id[r] * dim, dim, err);
+        st = sg_weights_read(w->x + (size_t)r * dim, w->m->weights, w->m->words, (size_t)id[r] * dim, dim,
+                             err);
     return st;
 }
 
@@ -173,8 +184,18 @@ static void encode_body(void *ctx, size_t piece, size_t begin, size_t end, int t
     const size_t d = (size_t)w->m->config.head_dim, ld = sg_t5_inner(w->m);
 
     for (size_t h = begin; h < end; h++)
-        sg_attend_head(&(sg_attend){.n_q = w->n, .n_k = w->n, .dh = (int)d, .q = w->q + h * d, .k = w->k + h * d, .v = w->v + h * d,
-                                    .ld_q = ld, .ld_k = ld, .ld_v = ld, .out = w->a + h * d, .ld_out = ld, .scale = 1,
+        sg_attend_head(&(sg_attend){.n_q = w->n,
+                                    .n_k = w->n,
+                                    .dh = (int)d,
+                                    .q = w->q + h * d,
+                                    .k = w->k + h * d,
+                                    .v = w->v + h * d,
+                                    .ld_q = ld,
+                                    .ld_k = ld,
+                                    .ld_v = ld,
+                                    .out = w->a + h * d,
+                                    .ld_out = ld,
+                                    .scale = 1,
                                     .bias = sg_t5_rows_bias(w, (int)h)},
                        true, w->scratch + (size_t)thread * w->scratch_floats);
 }
@@ -192,7 +213,8 @@ sg_status sg_t5_hidden(float *states, sg_t5_work *w, const int32_t *id, int n, s
 
     for (int i = 0; i < n; i++)
         if (id[i] < 0 || id[i] >= m->config.vocab)
-            return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i, m->config.vocab, (int)id[i]);
+            return sg_fail(err, SG_ERR_USAGE, "token %d: expected a number below %d, found %d", i,
+                           m->config.vocab, (int)id[i]);
     if ((st = sg_t5_rows_room(w, &m->encoder, n, n, n, true, err)) || (st = sg_t5_rows_words(w, id, n, err)))
         return st;
     for (int i = 0; i < sg_depth_last(depth); i++) {

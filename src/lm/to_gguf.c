@@ -22,10 +22,16 @@ static void put_sizes(sg_gguf_out *o, const sg_llama_config *c, const char *arch
     const struct {
         const char *key;
         int value;
-    } sizes[] = {{"context_length", c->places},          {"embedding_length", c->dim},        {"block_count", c->layers},
-                 {"feed_forward_length", c->ffn},        {"attention.head_count", c->heads},  {"attention.head_count_kv", c->kv_heads},
-                 {"attention.key_length", c->head_dim},  {"attention.value_length", c->head_dim},
-                 {"rope.dimension_count", c->head_dim},  {"vocab_size", c->vocab}};
+    } sizes[] = {{"context_length", c->places},
+                 {"embedding_length", c->dim},
+                 {"block_count", c->layers},
+                 {"feed_forward_length", c->ffn},
+                 {"attention.head_count", c->heads},
+                 {"attention.head_count_kv", c->kv_heads},
+                 {"attention.key_length", c->head_dim},
+                 {"attention.value_length", c->head_dim},
+                 {"rope.dimension_count", c->head_dim},
+                 {"vocab_size", c->vocab}};
     char key[100];
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -54,7 +60,8 @@ static sg_status put_merges(sg_gguf_out *o, const json_t *merges, const char *wh
     sg_status st = list && end ? SG_OK : sg_fail_memory(err, where);
 
     for (size_t i = 0; i < n && !st; i++) {
-        const json_t *one = json_array_get(merges, i), *a = json_is_array(one) ? json_array_get(one, 0) : one, *b = json_array_get(one, 1);
+        const json_t *one = json_array_get(merges, i), *a = json_is_array(one) ? json_array_get(one, 0) : one,
+                     *b = json_array_get(one, 1);
 
         if (!json_is_string(a) || (json_is_array(one) && !json_is_string(b)))
             st = sg_fail(err, SG_ERR_FORMAT, "%s: merge %zu: expected two tokens", where, i);
@@ -82,18 +89,22 @@ static sg_status put_merges(sg_gguf_out *o, const json_t *merges, const char *wh
 /* tokenizer.json: the model's own, or an adapter's. */
 static sg_status read_tokenizer(json_t **out, const sg_llama *m, const char *path, sg_error *err)
 {
-    return m->tokenizer_json.size ? sg_json_parse(out, m->tokenizer_json, path, err) : sg_json_read(out, path, SG_GGUF_SOURCE_MOST, err);
+    return m->tokenizer_json.size ? sg_json_parse(out, m->tokenizer_json, path, err)
+                                  : sg_json_read(out, path, SG_GGUF_SOURCE_MOST, err);
 }
 
-static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model, const char *arch, sg_error *err)
+static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model, const char *arch,
+                            sg_error *err)
 {
     char *path = sg_path_join(model, "tokenizer.json"), *config_path = sg_path_join(model, "config.json");
     const char *family = NULL;
     json_t *root = NULL, *config = NULL, *part = NULL, *merges = NULL;
     sg_status st = path && config_path ? SG_OK : sg_fail_memory(err, "path");
 
-    if (st || (st = read_tokenizer(&root, m, path, err)) || (st = sg_json_read(&config, config_path, SG_GGUF_SOURCE_MOST, err)) ||
-        (st = sg_tokenizer_gguf_family(&family, root, path, err)) || (st = sg_json_need_object(&part, root, "model", path, err)) ||
+    if (st || (st = read_tokenizer(&root, m, path, err)) ||
+        (st = sg_json_read(&config, config_path, SG_GGUF_SOURCE_MOST, err)) ||
+        (st = sg_tokenizer_gguf_family(&family, root, path, err)) ||
+        (st = sg_json_need_object(&part, root, "model", path, err)) ||
         (st = sg_json_need_array(&merges, part, "merges", path, err)))
         goto done;
     sg_gguf_out_string(o, "general.architecture", text(arch));
@@ -101,7 +112,9 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
     put_sizes(o, &m->config, arch);
     sg_gguf_out_string(o, TOKENS "model", text("gpt2"));
     sg_gguf_out_string(o, TOKENS "pre", text(family));
-    if ((st = sg_gguf_put_tokens(o, m->tokenizer, m->config.vocab, json_object_get(root, "added_tokens"), -1, err)) || (st = put_merges(o, merges, path, err)))
+    if ((st = sg_gguf_put_tokens(o, m->tokenizer, m->config.vocab, json_object_get(root, "added_tokens"), -1,
+                                 err)) ||
+        (st = put_merges(o, merges, path, err)))
         goto done;
     const json_t *bos = json_object_get(config, "bos_token_id");
     if (json_is_integer(bos) && json_integer_value(bos) >= 0 && json_integer_value(bos) < m->config.vocab)
@@ -110,7 +123,8 @@ static sg_status put_folder(sg_gguf_out *o, const sg_llama *m, const char *model
         sg_gguf_out_u32(o, TOKENS "eos_token_id", (uint32_t)m->config.end);
     for (int i = 0, n = 0; i < m->config.ends.n && n < 2; i++) /* others: of a turn, of a message */
         if (m->config.ends.id[i] != m->config.end)
-            sg_gguf_out_u32(o, n++ ? TOKENS "eom_token_id" : TOKENS "eot_token_id", (uint32_t)m->config.ends.id[i]);
+            sg_gguf_out_u32(o, n++ ? TOKENS "eom_token_id" : TOKENS "eot_token_id",
+                            (uint32_t)m->config.ends.id[i]);
     sg_gguf_out_bool(o, TOKENS "add_bos_token", strcmp(family, "llama-bpe") == 0);
     if (m->chat.template)
         sg_gguf_out_string(o, "tokenizer.chat_template", text(m->chat.template));
@@ -125,10 +139,17 @@ done:
 /* ---- tensors ---------------------------------------------------------------------------------------------------------------- */
 static void gguf_name(char out[96], const char *name)
 {
-    static const char *const parts[][2] = {
-        {"self_attn.q_proj", "attn_q"},   {"self_attn.k_proj", "attn_k"},       {"self_attn.v_proj", "attn_v"}, {"self_attn.o_proj", "attn_output"},
-        {"mlp.gate_proj", "ffn_gate"},    {"mlp.up_proj", "ffn_up"},            {"mlp.down_proj", "ffn_down"},  {"input_layernorm", "attn_norm"},
-        {"post_attention_layernorm", "ffn_norm"}, {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"}};
+    static const char *const parts[][2] = {{"self_attn.q_proj", "attn_q"},
+                                           {"self_attn.k_proj", "attn_k"},
+                                           {"self_attn.v_proj", "attn_v"},
+                                           {"self_attn.o_proj", "attn_output"},
+                                           {"mlp.gate_proj", "ffn_gate"},
+                                           {"mlp.up_proj", "ffn_up"},
+                                           {"mlp.down_proj", "ffn_down"},
+                                           {"input_layernorm", "attn_norm"},
+                                           {"post_attention_layernorm", "ffn_norm"},
+                                           {"self_attn.q_norm", "attn_q_norm"},
+                                           {"self_attn.k_norm", "attn_k_norm"}};
     static const char *const whole[][2] = {{"model.embed_tokens.weight", "token_embd.weight"},
                                            {"model.norm.weight", "output_norm.weight"},
                                            {"lm_head.weight", "output.weight"}};
@@ -173,7 +194,8 @@ static sg_status put_slower(sg_gguf_out *o, const sg_llama *m, sg_error *err)
     return st;
 }
 
-sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char *model, const char *path, int type, sg_error *err)
+sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char *model, const char *path,
+                             int type, sg_error *err)
 {
     const sg_llama_config *c = &m->config;
     const sg_gguf *from = sg_weights_gguf(m->weights);
@@ -185,7 +207,10 @@ sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char 
     if (st)
         return st;
     if (from && m->tokenizer_json.size)
-        st = sg_fail(err, SG_ERR_USAGE, "%s: expected a model's folder, or one to write: a .gguf file's tokens are taken as they are", model);
+        st = sg_fail(
+            err, SG_ERR_USAGE,
+            "%s: expected a model's folder, or one to write: a .gguf file's tokens are taken as they are",
+            model);
     if (st)
         goto done;
     if (from)
@@ -201,7 +226,8 @@ sg_status sg_decoder_to_gguf(const sg_decoder *d, const sg_llama *m, const char 
         sg_gguf_describe(o, name, p, type);
     }
     if (slower)
-        sg_gguf_out_tensor(o, "rope_freqs.weight", SG_GGUF_F32_TYPE, 1, (const uint64_t[]){(uint64_t)c->head_dim / 2});
+        sg_gguf_out_tensor(o, "rope_freqs.weight", SG_GGUF_F32_TYPE, 1,
+                           (const uint64_t[]){(uint64_t)c->head_dim / 2});
     st = sg_gguf_out_begin(o, path, err);
     for (size_t i = 0; i < d->params.n && !st; i++)
         st = sg_gguf_put_numbers(o, d->params.list[i], interleaved ? interleaved_row : NULL, c, err);

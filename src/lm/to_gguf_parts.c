@@ -9,7 +9,8 @@
 enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3, TOKEN_USER = 4, TOKEN_UNUSED = 5 };
 
 /* Numbers that the tokenizer does not use get a name of their own: every row of the word table needs one. */
-sg_status sg_gguf_put_tokens(sg_gguf_out *o, const sg_tokenizer *t, int rows, const json_t *added, int unknown, sg_error *err)
+sg_status sg_gguf_put_tokens(sg_gguf_out *o, const sg_tokenizer *t, int rows, const json_t *added,
+                             int unknown, sg_error *err)
 {
     const size_t n = (size_t)rows, known = (size_t)sg_tokenizer_size(t);
     sg_bytes *token = sg_alloc_array(n, sizeof *token);
@@ -46,7 +47,8 @@ sg_status sg_gguf_put_tokens(sg_gguf_out *o, const sg_tokenizer *t, int rows, co
 
 void sg_gguf_put_file(sg_gguf_out *o, const sg_gguf *from)
 {
-    static const char *const own[] = {"general.alignment", "general.file_type", "general.quantization_version"};
+    static const char *const own[] = {"general.alignment", "general.file_type",
+                                      "general.quantization_version"};
 
     for (size_t i = 0; i < sg_gguf_values(from); i++) {
         const sg_gguf_value *v = sg_gguf_value_at(from, i);
@@ -64,7 +66,11 @@ void sg_gguf_put_type(sg_gguf_out *o, int type)
     static const struct {
         int type;
         uint32_t file;
-    } types[] = {{SG_GGUF_F32_TYPE, 0}, {SG_GGUF_F16_TYPE, 1}, {SG_GGUF_Q4_0_TYPE, 2}, {SG_GGUF_Q8_0_TYPE, 7}, {SG_GGUF_BF16_TYPE, 32}};
+    } types[] = {{SG_GGUF_F32_TYPE, 0},
+                 {SG_GGUF_F16_TYPE, 1},
+                 {SG_GGUF_Q4_0_TYPE, 2},
+                 {SG_GGUF_Q8_0_TYPE, 7},
+                 {SG_GGUF_BF16_TYPE, 32}};
 
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].type == type)
@@ -82,7 +88,8 @@ void sg_gguf_describe(sg_gguf_out *o, const char *name, const sg_param *p, int t
                            (const uint64_t[]){(uint64_t)p->dim[1], (uint64_t)p->dim[0]});
 }
 
-sg_status sg_gguf_put_numbers(sg_gguf_out *o, const sg_param *p, int (*row)(const void *ctx, const sg_param *p, int r), const void *ctx,
+sg_status sg_gguf_put_numbers(sg_gguf_out *o, const sg_param *p,
+                              int (*row)(const void *ctx, const sg_param *p, int r), const void *ctx,
                               sg_error *err)
 {
     const size_t in = p->rank == 2 ? (size_t)p->dim[1] : p->count;

@@ -61,15 +61,17 @@ static sg_status put_scores(sg_gguf_out *o, const json_t *vocab, int rows, const
     return st;
 }
 
-typedef struct cutting { /* what SentencePiece has as switches and tokenizer.json as steps */
+typedef struct cutting {  /* what SentencePiece has as switches and tokenizer.json as steps */
     const char *charsmap; /* base64, or NULL */
     bool few_spaces, dummy_prefix;
 } cutting;
 
 static bool look_at(cutting *c, const json_t *step)
 {
-    const char *type = json_string_value(json_object_get(step, "type")), *scheme = json_string_value(json_object_get(step, "prepend_scheme"));
-    const json_t *list = json_object_get(step, json_object_get(step, "normalizers") ? "normalizers" : "pretokenizers");
+    const char *type = json_string_value(json_object_get(step, "type")),
+               *scheme = json_string_value(json_object_get(step, "prepend_scheme"));
+    const json_t *list =
+        json_object_get(step, json_object_get(step, "normalizers") ? "normalizers" : "pretokenizers");
     bool known = true;
 
     if (!type)
@@ -84,7 +86,8 @@ static bool look_at(cutting *c, const json_t *step)
     else if (strcmp(type, "WhitespaceSplit") == 0)
         c->few_spaces = true;
     else if (strcmp(type, "Metaspace") == 0)
-        c->dummy_prefix = (!scheme || strcmp(scheme, "never") != 0) && !json_is_false(json_object_get(step, "add_prefix_space"));
+        c->dummy_prefix = (!scheme || strcmp(scheme, "never") != 0) &&
+                          !json_is_false(json_object_get(step, "add_prefix_space"));
     else
         return false;
     return true;
@@ -96,8 +99,12 @@ static sg_status put_cutting(sg_gguf_out *o, const json_t *root, const char *whe
     sg_buf map = {0};
     sg_status st = SG_OK;
 
-    if (!look_at(&c, json_object_get(root, "normalizer")) || !look_at(&c, json_object_get(root, "pre_tokenizer")))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tokenizer as SentencePiece has it (Precompiled, WhitespaceSplit, Metaspace)", where);
+    if (!look_at(&c, json_object_get(root, "normalizer")) ||
+        !look_at(&c, json_object_get(root, "pre_tokenizer")))
+        return sg_fail(
+            err, SG_ERR_FORMAT,
+            "%s: expected a tokenizer as SentencePiece has it (Precompiled, WhitespaceSplit, Metaspace)",
+            where);
     sg_gguf_out_bool(o, TOKENS "add_space_prefix", c.dummy_prefix);
     sg_gguf_out_bool(o, TOKENS "remove_extra_whitespaces", c.few_spaces);
     if (c.charsmap && !sg_base64_decode(&map, text(c.charsmap)))
@@ -117,7 +124,8 @@ static sg_status put_tokenizer(sg_gguf_out *o, const sg_t5 *m, const char *path,
     int64_t unknown = -1;
     sg_status st = sg_json_read(&root, path, SG_GGUF_SOURCE_MOST, err);
 
-    if (st || (st = sg_json_need_object(&part, root, "model", path, err)) || (st = sg_json_need_string(&type, part, "type", path, err)))
+    if (st || (st = sg_json_need_object(&part, root, "model", path, err)) ||
+        (st = sg_json_need_string(&type, part, "type", path, err)))
         goto done;
     if (strcmp(type, "Unigram") != 0) {
         st = sg_fail(err, SG_ERR_FORMAT, "%s: 'model': expected a Unigram, found '%.60s'", path, type);
@@ -152,7 +160,9 @@ static sg_status put_folder(sg_gguf_out *o, const sg_t5 *m, const char *model, s
 
     if (c->distance != DISTANCE || (c->gated && c->act != SG_GELU_TANH)) {
         sg_free(path);
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected what a .gguf file of a T5 can say: a distance of %d, gates by GELU", model, DISTANCE);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected what a .gguf file of a T5 can say: a distance of %d, gates by GELU",
+                       model, DISTANCE);
     }
     sg_gguf_out_string(o, "general.architecture", text("t5"));
     sg_gguf_out_string(o, "general.name", text(sg_path_base(model)));
@@ -166,7 +176,8 @@ static sg_status put_folder(sg_gguf_out *o, const sg_t5 *m, const char *model, s
 /* The name in the file of a weight by its name in a folder. */
 static void gguf_name(char out[96 + 8], const sg_t5_config *c, const char *name)
 {
-    static const char *const whole[][2] = {{"shared.weight", "token_embd.weight"}, {"lm_head.weight", "output.weight"}};
+    static const char *const whole[][2] = {{"shared.weight", "token_embd.weight"},
+                                           {"lm_head.weight", "output.weight"}};
     const bool decoder = strncmp(name, "decoder.", 8) == 0;
     int block = 0;
 
@@ -196,7 +207,8 @@ static bool needs_output(const sg_seq2seq *d)
     return d->output == d->words && !d->config.scaled;
 }
 
-sg_status sg_seq2seq_to_gguf(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *path, int type, sg_error *err)
+sg_status sg_seq2seq_to_gguf(const sg_seq2seq *d, const sg_t5 *m, const char *model, const char *path,
+                             int type, sg_error *err)
 {
     const sg_gguf *from = sg_weights_gguf(m->weights);
     sg_gguf_out *o;

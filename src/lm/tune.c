@@ -42,16 +42,16 @@ typedef struct loop {
     sg_pool *pool;
     const sg_progress *progress;
     sg_learner *learner;
-    sg_params learns;  /* the list alone is owned: weights that learn */
+    sg_params learns; /* the list alone is owned: weights that learn */
     sg_lessons lessons;
     uint32_t *train, *valid, *order; /* owned: lesson numbers; order: this epoch's permutation of train */
     size_t n_train, n_valid;
-    size_t *begin;         /* owned: (steps of this epoch + 1) places in order */
+    size_t *begin; /* owned: (steps of this epoch + 1) places in order */
     size_t n_begin, cap_begin;
-    int64_t epoch;         /* of order and begin; -1: none */
-    int64_t epoch_step;    /* steps before this epoch */
+    int64_t epoch;      /* of order and begin; -1: none */
+    int64_t epoch_step; /* steps before this epoch */
     int64_t total;
-    double per_epoch;      /* steps of an epoch, about */
+    double per_epoch; /* steps of an epoch, about */
     sg_graph *graph;
     sg_optim *optim;
     sg_precision precision;
@@ -157,7 +157,8 @@ static sg_status split_lessons(loop *l)
     const size_t n = l->lessons.n;
 
     if (n > UINT32_MAX)
-        return sg_fail(l->err, SG_ERR_USAGE, "%s: expected fewer than 2^32 examples, found %zu", l->job->data, n);
+        return sg_fail(l->err, SG_ERR_USAGE, "%s: expected fewer than 2^32 examples, found %zu", l->job->data,
+                       n);
     l->train = sg_alloc_array(n, sizeof *l->train);
     l->valid = sg_alloc_array(n, sizeof *l->valid);
     l->order = sg_alloc_array(n, sizeof *l->order);
@@ -170,7 +171,8 @@ static sg_status split_lessons(loop *l)
             l->train[l->n_train++] = (uint32_t)i;
     }
     if (l->n_train == 0)
-        return sg_fail(l->err, SG_ERR_USAGE, "%s: expected more examples than the %zu kept for validation", l->job->data, l->n_valid);
+        return sg_fail(l->err, SG_ERR_USAGE, "%s: expected more examples than the %zu kept for validation",
+                       l->job->data, l->n_valid);
     return SG_OK;
 }
 
@@ -223,9 +225,10 @@ static sg_status save_checkpoint(const loop *l, sg_error *err)
     sg_status st = describe(&file, l, err);
 
     snprintf(file.numbers, sizeof file.numbers,
-             "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a %a", l->s.step, l->s.best_step,
-             l->s.skipped, l->s.told, l->s.bad, l->s.loss_n, sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l),
-             l->s.tokens);
+             "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
+             " %a %a %a %a %a",
+             l->s.step, l->s.best_step, l->s.skipped, l->s.told, l->s.bad, l->s.loss_n,
+             sg_optim_steps(l->optim), l->s.best, l->s.first, l->s.loss_sum, elapsed(l), l->s.tokens);
     if (!st)
         st = sg_state_save(&file, l->s.log.data, l->job->out, err);
     sg_state_free(&file);
@@ -241,11 +244,13 @@ static sg_status load_checkpoint(loop *l)
 
     if (!st && !(st = sg_state_load(&file, &l->s.log, &found, l->job->out, l->err)) && found &&
         (sscanf(file.numbers,
-                "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la %la", &l->s.step,
-                &l->s.best_step, &l->s.skipped, &l->s.told, &l->s.bad, &l->s.loss_n, &steps, &l->s.best, &l->s.first, &l->s.loss_sum,
-                &l->s.seconds, &l->s.tokens) != 12 ||
+                "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64
+                " %la %la %la %la %la",
+                &l->s.step, &l->s.best_step, &l->s.skipped, &l->s.told, &l->s.bad, &l->s.loss_n, &steps,
+                &l->s.best, &l->s.first, &l->s.loss_sum, &l->s.seconds, &l->s.tokens) != 12 ||
          l->s.step < 0 || l->s.told > l->s.step || steps < 0))
-        st = sg_fail(l->err, SG_ERR_FORMAT, "%s/checkpoint: expected twelve counters, found '%.100s'", l->job->out, file.numbers);
+        st = sg_fail(l->err, SG_ERR_FORMAT, "%s/checkpoint: expected twelve counters, found '%.100s'",
+                     l->job->out, file.numbers);
     if (found && !st) {
         sg_optim_set_steps(l->optim, steps);
         for (size_t i = 0; i < l->learns.n; i++)
@@ -260,8 +265,9 @@ static sg_status load_checkpoint(loop *l)
 static sg_status check_unfinished(const loop *l)
 {
     if (sg_state_exists(l->job->out) && !l->job->resume)
-        return sg_fail(l->err, SG_ERR_USAGE, "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint", l->job->out,
-                       l->job->out);
+        return sg_fail(l->err, SG_ERR_USAGE,
+                       "%s: holds an unfinished run; go on with --resume, or remove %s/checkpoint",
+                       l->job->out, l->job->out);
     return SG_OK;
 }
 
@@ -297,14 +303,18 @@ static sg_status ask_valid(loop *l, double *out)
         to = fill(l, l->valid, l->n_valid, at);
         count_tokens(l, l->valid + at, to - at, &tokens, &counted);
         sg_graph_begin(l->graph, SG_INFER, (uint64_t)l->c->seed, 0);
-        const sg_tensor *loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->valid + at, to - at, 0); /* comparable, whatever was
+        const sg_tensor *loss = sg_learner_loss(l->learner, l->graph, &l->lessons, l->valid + at, to - at,
+                                                0); /* comparable, whatever was
                                                                                                                 learned */
 
         if (!(st = sg_graph_status(l->graph, l->err))) {
             sum += (double)loss->data[0] * (double)counted;
             n += (double)counted;
             st = sg_progress_tick(l->progress,
-                                  &(sg_progress_event){.stage = "validate", .unit = "texts", .done = (double)to, .total = (double)l->n_valid,
+                                  &(sg_progress_event){.stage = "validate",
+                                                       .unit = "texts",
+                                                       .done = (double)to,
+                                                       .total = (double)l->n_valid,
                                                        .loss = (double)NAN},
                                   l->err);
         }
@@ -324,9 +334,12 @@ static sg_status validate(loop *l)
     if (st)
         return st;
     if (l->n_valid && !isfinite(found) && l->s.step == 0)
-        return sg_fail(l->err, SG_ERR_NUMERIC, "the model's numbers are not finite: there is no validation loss");
+        return sg_fail(l->err, SG_ERR_NUMERIC,
+                       "the model's numbers are not finite: there is no validation loss");
     if (l->n_valid && !isfinite(found))
-        return sg_fail(l->err, SG_ERR_NUMERIC, "training diverged: no finite validation loss after %" PRId64 " steps; try a lower lr", l->s.step);
+        return sg_fail(l->err, SG_ERR_NUMERIC,
+                       "training diverged: no finite validation loss after %" PRId64 " steps; try a lower lr",
+                       l->s.step);
     if (l->s.step == 0)
         l->s.first = found;
     if (best) {
@@ -335,7 +348,8 @@ static sg_status validate(loop *l)
         for (size_t i = 0; i < l->learns.n; i++)
             memcpy(l->s.keep[i], l->learns.list[i]->value, l->learns.list[i]->count * sizeof(float));
     }
-    sg_buf_printf(&l->s.log, "{\"step\":%" PRId64 ",\"epoch\":%.4f", l->s.step, (double)l->s.step / l->per_epoch);
+    sg_buf_printf(&l->s.log, "{\"step\":%" PRId64 ",\"epoch\":%.4f", l->s.step,
+                  (double)l->s.step / l->per_epoch);
     if (l->s.loss_n)
         sg_buf_printf(&l->s.log, ",\"loss\":%.6f,\"lr\":%.6g", loss, sg_schedule_lr(&spec, l->s.step));
     if (l->n_valid)
@@ -349,9 +363,10 @@ static sg_status validate(loop *l)
     if (l->s.step == 0)
         return sg_progress_say(l->progress, l->err, "tune", "before: validation loss %.4f", found);
     if (!l->n_valid)
-        return sg_progress_say(l->progress, l->err, "tune", "step %" PRId64 ", epoch %.2f: loss %.4f", l->s.step,
-                               (double)l->s.step / l->per_epoch, loss);
-    return sg_progress_say(l->progress, l->err, "tune", "step %" PRId64 ", epoch %.2f: loss %.4f, validation loss %.4f%s", l->s.step,
+        return sg_progress_say(l->progress, l->err, "tune", "step %" PRId64 ", epoch %.2f: loss %.4f",
+                               l->s.step, (double)l->s.step / l->per_epoch, loss);
+    return sg_progress_say(l->progress, l->err, "tune",
+                           "step %" PRId64 ", epoch %.2f: loss %.4f, validation loss %.4f%s", l->s.step,
                            (double)l->s.step / l->per_epoch, loss, found, best ? " (best so far)" : "");
 }
 
@@ -374,8 +389,9 @@ static sg_status one_step(loop *l)
         sg_params_zero_grads(&l->learns);
     } else if (st == SG_ERR_NUMERIC) {
         return sg_fail(l->err, SG_ERR_NUMERIC,
-                       "training diverged: no finite gradient for %d steps before step %" PRId64 "; try a lower lr", BAD_STEPS_MAX,
-                       l->s.step + 1);
+                       "training diverged: no finite gradient for %d steps before step %" PRId64
+                       "; try a lower lr",
+                       BAD_STEPS_MAX, l->s.step + 1);
     } else if (st) {
         return st;
     } else {
@@ -407,7 +423,8 @@ static bool is_line_due(const loop *l)
 {
     if (l->s.told == l->s.step)
         return false;
-    return l->s.step ? l->s.step % steps_of(l, l->c->valid_every) == 0 || l->s.step >= l->total : l->n_valid > 0;
+    return l->s.step ? l->s.step % steps_of(l, l->c->valid_every) == 0 || l->s.step >= l->total
+                     : l->n_valid > 0;
 }
 
 static sg_status learn(loop *l)
@@ -431,7 +448,9 @@ static sg_status run(loop *l)
 
     /* steps are whole, and a validation that was not finished has left nothing */
     if (st == SG_ERR_CANCEL && save_checkpoint(l, &other))
-        return sg_fail(l->err, other.status, "stopped; what was learned since the last checkpoint could not be kept: %s", other.message);
+        return sg_fail(l->err, other.status,
+                       "stopped; what was learned since the last checkpoint could not be kept: %s",
+                       other.message);
     return st;
 }
 
@@ -463,16 +482,19 @@ static sg_status prepare(loop *l)
     sg_lessons_how how = {c->length, c->chat, c->prompt_counts};
     sg_status st;
 
-    l->precision = strcmp(c->precision, "auto") == 0 ? sg_precision_best() : strcmp(c->precision, "bf16") == 0 ? SG_BF16 : SG_F32;
+    l->precision = strcmp(c->precision, "auto") == 0   ? sg_precision_best()
+                   : strcmp(c->precision, "bf16") == 0 ? SG_BF16
+                                                       : SG_F32;
     if ((st = check_unfinished(l)) || (st = sg_learner_open(&l->learner, l->job, c, l->pool, l->err)) ||
         (st = sg_model_identify(l->model, l->job->model, NULL, l->err)) || (st = list_weights(l)))
         return st;
     how.most = c->length < l->learner->places ? c->length : l->learner->places;
-    if ((st = sg_lessons_read(&l->lessons, &l->learner->lessons, l->job->data, &how, l->progress, l->err)) || (st = split_lessons(l)) ||
-        (st = count_steps(l)))
+    if ((st = sg_lessons_read(&l->lessons, &l->learner->lessons, l->job->data, &how, l->progress, l->err)) ||
+        (st = split_lessons(l)) || (st = count_steps(l)))
         return st;
     const sg_optim_spec spec = optim_spec(l);
-    if ((st = sg_graph_new(&l->graph, l->pool, l->precision, l->err)) || (st = sg_optim_new(&l->optim, &l->learns, &spec, l->err)))
+    if ((st = sg_graph_new(&l->graph, l->pool, l->precision, l->err)) ||
+        (st = sg_optim_new(&l->optim, &l->learns, &spec, l->err)))
         return st;
     if (l->n_valid && !(l->s.keep = sg_alloc_zero(l->learns.n, sizeof *l->s.keep)))
         return sg_fail_memory(l->err, "best weights");
@@ -481,24 +503,29 @@ static sg_status prepare(loop *l)
             return sg_fail_memory(l->err, "best weights");
     if (l->job->resume && (st = load_checkpoint(l)))
         return st;
-    return sg_progress_say(l->progress, l->err, "tune",
-                           "%s: %zu of %zu weights learn, %zu examples (%zu kept for validation) of %zu tokens%s, %" PRId64 " steps%s", c->method,
-                           sg_params_count(&l->learns),
-                           sg_params_count(l->learner->weights) + (l->learner->adapter ? sg_params_count(&l->learner->adapter->params) : 0),
-                           l->lessons.n, l->n_valid, l->lessons.begin[l->lessons.n], l->lessons.cut ? ", some of them cut" : "", l->total,
-                           l->s.step ? ", resumed" : "");
+    return sg_progress_say(
+        l->progress, l->err, "tune",
+        "%s: %zu of %zu weights learn, %zu examples (%zu kept for validation) of %zu tokens%s, %" PRId64
+        " steps%s",
+        c->method, sg_params_count(&l->learns),
+        sg_params_count(l->learner->weights) +
+            (l->learner->adapter ? sg_params_count(&l->learner->adapter->params) : 0),
+        l->lessons.n, l->n_valid, l->lessons.begin[l->lessons.n], l->lessons.cut ? ", some of them cut" : "",
+        l->total, l->s.step ? ", resumed" : "");
 }
 
 static json_t *report_of(const loop *l)
 {
-    json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "method", l->c->method, "weights",
-                          (json_int_t)sg_params_count(&l->learns), "examples", (json_int_t)l->lessons.n, "examples_cut",
-                          (json_int_t)l->lessons.cut, "tokens_counted", (json_int_t)l->lessons.counted, "steps", (json_int_t)l->s.step,
-                          "skipped_steps", (json_int_t)l->s.skipped, "seconds", elapsed(l), "tokens_per_second", l->s.tokens / elapsed(l),
-                          "best_step", (json_int_t)l->s.best_step);
+    json_t *o = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "method", l->c->method, "weights",
+        (json_int_t)sg_params_count(&l->learns), "examples", (json_int_t)l->lessons.n, "examples_cut",
+        (json_int_t)l->lessons.cut, "tokens_counted", (json_int_t)l->lessons.counted, "steps",
+        (json_int_t)l->s.step, "skipped_steps", (json_int_t)l->s.skipped, "seconds", elapsed(l),
+        "tokens_per_second", l->s.tokens / elapsed(l), "best_step", (json_int_t)l->s.best_step);
 
     if (o && l->n_valid &&
-        (json_object_set_new(o, "loss_valid_before", json_real(l->s.first)) || json_object_set_new(o, "loss_valid", json_real(l->s.best)))) {
+        (json_object_set_new(o, "loss_valid_before", json_real(l->s.first)) ||
+         json_object_set_new(o, "loss_valid", json_real(l->s.best)))) {
         json_decref(o);
         return NULL;
     }
@@ -522,10 +549,11 @@ static void close_all(loop *l)
     sg_learner_free(l->learner);
 }
 
-sg_status sg_tune(const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,
-                  sg_error *err)
+sg_status sg_tune(const sg_tune_job *job, const sg_tune_config *c, sg_pool *pool, const sg_progress *progress,
+                  json_t **report, sg_error *err)
 {
-    loop l = {.job = job, .c = c, .pool = pool, .progress = progress, .epoch = -1, .started = sg_now(), .err = err};
+    loop l = {
+        .job = job, .c = c, .pool = pool, .progress = progress, .epoch = -1, .started = sg_now(), .err = err};
     sg_status st;
 
     *report = NULL;

@@ -190,8 +190,11 @@ sg_status sg_weights_check(const sg_weights *w, sg_weights_known *known, const v
             const char *name = w->gguf ? sg_gguf_at(w->gguf, i)->name : sg_tensors_at(w->file[f], i)->name;
 
             if (!known(ctx, name))
-                return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%.200s': expected no such weight in a model of this kind and size, which would leave "
-                               "it out", w->path, name);
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "%s: tensor '%.200s': expected no such weight in a model of this kind and "
+                               "size, which would leave "
+                               "it out",
+                               w->path, name);
         }
     return SG_OK;
 }

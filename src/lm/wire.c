@@ -166,8 +166,8 @@ static bool make_slot(sg_wire *w, slot *s, const char *ca)
            !curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)(l->total * 1000));
 }
 
-sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const char *ca, const sg_wire_limits *limits,
-                      sg_error *err)
+sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const char *ca,
+                      const sg_wire_limits *limits, sg_error *err)
 {
     sg_wire *w;
 
@@ -277,8 +277,9 @@ static void take_reply(sg_wire_reply *r, slot *s, CURLcode code)
     if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
         r->end = SG_WIRE_UNTRUSTED;
         snprintf(r->why, sizeof r->why, "%s: %.180s",
-                 code == CURLE_SSL_CACERT_BADFILE ? "expected PEM certificates in ca"
-                                                  : "its certificate is not trusted (ca names others to trust)",
+                 code == CURLE_SSL_CACERT_BADFILE
+                     ? "expected PEM certificates in ca"
+                     : "its certificate is not trusted (ca names others to trust)",
                  s->why[0] ? s->why : curl_easy_strerror(code));
         return;
     }
@@ -383,7 +384,8 @@ static sg_status check_parts(CURLU *u, const char *url, sg_error *err)
 sg_status sg_wire_check_url(const char *url, sg_error *err)
 {
     if (strlen(url) > SG_WIRE_URL_MOST)
-        return sg_fail(err, SG_ERR_USAGE, "expected an address of at most %d bytes, found %zu", SG_WIRE_URL_MOST, strlen(url));
+        return sg_fail(err, SG_ERR_USAGE, "expected an address of at most %d bytes, found %zu",
+                       SG_WIRE_URL_MOST, strlen(url));
     CURLU *u = curl_url();
     const sg_status st = u ? check_parts(u, url, err) : sg_fail_memory(err, "address");
 

@@ -18,11 +18,11 @@ typedef struct sg_wire_limits {
 } sg_wire_limits;
 
 typedef enum sg_wire_end {
-    SG_WIRE_ANSWER, /* a status and a body came */
-    SG_WIRE_BROKEN, /* no connection, or it was cut */
-    SG_WIRE_LATE,   /* one of the three limits */
+    SG_WIRE_ANSWER,    /* a status and a body came */
+    SG_WIRE_BROKEN,    /* no connection, or it was cut */
+    SG_WIRE_LATE,      /* one of the three limits */
     SG_WIRE_UNTRUSTED, /* its certificate: nothing was sent */
-    SG_WIRE_LONG,   /* more than bytes_max */
+    SG_WIRE_LONG,      /* more than bytes_max */
 } sg_wire_end;
 
 typedef struct sg_wire_reply {
@@ -38,8 +38,8 @@ typedef struct sg_wire_reply {
 typedef struct sg_wire sg_wire;
 /* secret: sent as "Authorization: Bearer SECRET"; "": none. It is copied, and overwritten when the wire is freed. ca: PEM file of the
  * certificates that are trusted; "": the system's. */
-sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const char *ca, const sg_wire_limits *limits,
-                      sg_error *err);
+sg_status sg_wire_new(sg_wire **out, size_t slots, const char *secret, const char *ca,
+                      const sg_wire_limits *limits, sg_error *err);
 void sg_wire_free(sg_wire *w); /* what is under way is cut */
 
 /* The body is the caller's until the reply came. The slot must be free. */

@@ -20,7 +20,8 @@ static void backward_body(void *ctx, size_t piece, size_t begin, size_t end, int
 {
     const work *w = ctx;
 
-    sg_kernels_best()->act_grad((int)w->act, w->y + begin, w->dy + begin, w->x + begin, w->value + begin, end - begin, w->add);
+    sg_kernels_best()->act_grad((int)w->act, w->y + begin, w->dy + begin, w->x + begin, w->value + begin,
+                                end - begin, w->add);
 }
 
 typedef struct saved_act {
@@ -46,7 +47,8 @@ sg_tensor *sg_activate(sg_graph *g, sg_tensor *x, sg_act act)
     if (!x || !(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_act){x, act};
-    sg_parallel_for(sg_graph_pool(g), x->count, SG_GRAIN, forward_body, &(work){act, y->data, NULL, x->data, NULL, false});
+    sg_parallel_for(sg_graph_pool(g), x->count, SG_GRAIN, forward_body,
+                    &(work){act, y->data, NULL, x->data, NULL, false});
     if (sg_wants(g, x))
         sg_tape(g, y, backward, s);
     return y;

@@ -47,7 +47,8 @@ static void forward_piece(void *ctx, size_t piece, size_t begin, size_t end, int
     float *z = p->work + (size_t)thread * (size_t)p->longest * p->d;
 
     for (size_t b = begin; b < end; b++) {
-        const float *k = p->k->data + (size_t)p->offsets_k[b] * p->d, *v = p->v->data + (size_t)p->offsets_k[b] * p->dv;
+        const float *k = p->k->data + (size_t)p->offsets_k[b] * p->d,
+                    *v = p->v->data + (size_t)p->offsets_k[b] * p->dv;
 
         for (int row = p->offsets_q[b]; row < p->offsets_q[b + 1]; row++) {
             const int n = visible(p, (int)b, row - p->offsets_q[b]);
@@ -75,7 +76,8 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
 
         for (int row = p->offsets_q[b]; row < p->offsets_q[b + 1]; row++) {
             const int n = visible(p, (int)b, row - p->offsets_q[b]);
-            const float *dout = p->out->grad + (size_t)row * p->dv, *a = p->a + (size_t)row * (size_t)p->longest;
+            const float *dout = p->out->grad + (size_t)row * p->dv,
+                        *a = p->a + (size_t)row * (size_t)p->longest;
 
             make_z(p, z, p->q->data + (size_t)row * d, p->k->data + key * d, n);
             for (int j = 0; j < n; j++) {
@@ -106,10 +108,11 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
     p->dk = sg_wants(g, p->k) ? sg_grad(g, p->k) : NULL;
     p->dv_ = sg_wants(g, p->v) ? sg_grad(g, p->v) : NULL;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    p->work = sg_scratch(g, 2 * (size_t)sg_pool_threads(sg_graph_pool(g)) * (size_t)p->longest * p->d, sizeof *p->work);
+    p->work = sg_scratch(g, 2 * (size_t)sg_pool_threads(sg_graph_pool(g)) * (size_t)p->longest * p->d,
+                         sizeof *p->work);
     p->dw = dw ? sg_scratch(g, pieces * p->d, sizeof *p->dw) : NULL;
-    if ((sg_wants(g, p->q) && !p->dq) || (sg_wants(g, p->k) && !p->dk) || (sg_wants(g, p->v) && !p->dv_) || !p->work ||
-        (dw && !p->dw))
+    if ((sg_wants(g, p->q) && !p->dq) || (sg_wants(g, p->k) && !p->dk) || (sg_wants(g, p->v) && !p->dv_) ||
+        !p->work || (dw && !p->dw))
         return;
     if (dw)
         memset(p->dw, 0, pieces * p->d * sizeof *p->dw);
@@ -129,11 +132,13 @@ static bool copy_offsets(sg_graph *g, plan *p, const int32_t *offsets_q, const i
     memcpy(q, offsets_q, n * sizeof *q);
     memcpy(k, offsets_k, n * sizeof *k);
     if (q[0] != 0 || k[0] != 0 || q[p->batch] != p->q->dim[0] || k[p->batch] != p->k->dim[0])
-        return sg_graph_fail(g, SG_ERR_USAGE, "additive attention: offsets do not cover %d queries and %d keys", p->q->dim[0],
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "additive attention: offsets do not cover %d queries and %d keys", p->q->dim[0],
                              p->k->dim[0]) != NULL;
     for (int b = 0; b < p->batch; b++) {
         if (q[b + 1] < q[b] || k[b + 1] < k[b])
-            return sg_graph_fail(g, SG_ERR_USAGE, "additive attention: offsets of sequence %d fall", b) != NULL;
+            return sg_graph_fail(g, SG_ERR_USAGE, "additive attention: offsets of sequence %d fall", b) !=
+                   NULL;
         p->longest = k[b + 1] - k[b] > p->longest ? k[b + 1] - k[b] : p->longest;
     }
     p->offsets_q = q;
@@ -141,18 +146,19 @@ static bool copy_offsets(sg_graph *g, plan *p, const int32_t *offsets_q, const i
     return true;
 }
 
-sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, sg_param *w, const int32_t *offsets_q,
-                                 const int32_t *offsets_k, int batch)
+sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, sg_param *w,
+                                 const int32_t *offsets_q, const int32_t *offsets_k, int batch)
 {
     plan *p;
 
     if (!q || !k || !v || !(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    if (q->rank != 2 || k->rank != 2 || v->rank != 2 || w->rank != 1 || q->dim[1] != w->dim[0] || k->dim[1] != w->dim[0] ||
-        v->dim[0] != k->dim[0] || batch < 0)
-        return sg_graph_fail(g, SG_ERR_USAGE, "additive attention: q %s, k %s, v %s and '%s' do not fit", sg_shape_of(q).s,
-                             sg_shape_of(k).s, sg_shape_of(v).s, w->name);
-    *p = (plan){.q = q, .k = k, .v = v, .w = w, .batch = batch, .d = (size_t)q->dim[1], .dv = (size_t)v->dim[1]};
+    if (q->rank != 2 || k->rank != 2 || v->rank != 2 || w->rank != 1 || q->dim[1] != w->dim[0] ||
+        k->dim[1] != w->dim[0] || v->dim[0] != k->dim[0] || batch < 0)
+        return sg_graph_fail(g, SG_ERR_USAGE, "additive attention: q %s, k %s, v %s and '%s' do not fit",
+                             sg_shape_of(q).s, sg_shape_of(k).s, sg_shape_of(v).s, w->name);
+    *p = (plan){
+        .q = q, .k = k, .v = v, .w = w, .batch = batch, .d = (size_t)q->dim[1], .dv = (size_t)v->dim[1]};
     p->grain = ((size_t)batch + 63) / 64; /* at most 64 partial sums of dw */
     p->grain = p->grain ? p->grain : 1;
     if (!copy_offsets(g, p, offsets_q, offsets_k))
@@ -162,7 +168,8 @@ sg_tensor *sg_additive_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_ten
     if (!p->out || !p->a)
         return NULL;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    p->work = sg_scratch(g, (size_t)sg_pool_threads(sg_graph_pool(g)) * (size_t)p->longest * p->d, sizeof *p->work);
+    p->work =
+        sg_scratch(g, (size_t)sg_pool_threads(sg_graph_pool(g)) * (size_t)p->longest * p->d, sizeof *p->work);
     if (!p->work)
         return NULL;
     sg_parallel_for(sg_graph_pool(g), (size_t)batch, p->grain, forward_piece, p);

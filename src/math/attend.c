@@ -14,7 +14,8 @@ bool sg_kept_add(sg_kept *kept, int width, const float *k, const float *v, int n
 
     assert(!kept->cap || kept->width == width);
     kept->width = width;
-    if (n > kept->cap - kept->n) { /* an eighth more than is needed now: a history grows by one event at a time */
+    if (n >
+        kept->cap - kept->n) { /* an eighth more than is needed now: a history grows by one event at a time */
         const int cap = kept->n + n + (kept->n + n) / 8 + 1;
         float *more_k = sg_realloc(kept->k, (size_t)cap * row), *more_v;
 
@@ -66,7 +67,8 @@ size_t sg_attend_head_floats(size_t n_q, size_t n_k, size_t dh)
 void sg_attend_head(const sg_attend *a, bool forward, float *work)
 {
     const sg_kernels *kernels = sg_kernels_best();
-    const size_t width = ((size_t)a->dh + PAD - 1) / PAD * PAD, q = (size_t)a->n_q * width, k = (size_t)a->n_k * width;
+    const size_t width = ((size_t)a->dh + PAD - 1) / PAD * PAD, q = (size_t)a->n_q * width,
+                 k = (size_t)a->n_k * width;
     sg_attend wide = *a;
     float *p = work;
 
@@ -87,7 +89,8 @@ void sg_attend_head(const sg_attend *a, bool forward, float *work)
     if (forward) {
         kernels->attend(&wide, p);
         for (int r = 0; r < a->n_q; r++)
-            memcpy(a->out + (size_t)r * a->ld_out, wide.out + (size_t)r * width, (size_t)a->dh * sizeof *a->out);
+            memcpy(a->out + (size_t)r * a->ld_out, wide.out + (size_t)r * width,
+                   (size_t)a->dh * sizeof *a->out);
         return;
     }
     copy_rows(wide.out, width, a->out, a->ld_out, a->n_q, a->dh, wide.dh);
@@ -107,8 +110,8 @@ void sg_attend_head(const sg_attend *a, bool forward, float *work)
         add_rows(a->dv, a->ld_v, wide.dv, width, a->n_k, a->dh);
 }
 
-void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
-                    const int32_t *row, int len, const float *bias)
+void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k,
+                    const float *v, const int32_t *row, int len, const float *bias)
 {
     sg_kernels_best()->attend_rows(out, q, n, heads, dh, scale, k, v, row, len, bias);
 }

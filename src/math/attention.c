@@ -20,15 +20,15 @@ enum { PAD = 16 }; /* keys past the end that kernels may look at */
 typedef struct plan {
     sg_attention_spec spec;
     sg_tensor *q, *k, *v, *out;
-    float *dq, *dk, *dv;       /* NULL: not wanted */
-    bool new_q, new_k, new_v;  /* the gradient array holds nothing yet */
-    int32_t *lo, *hi;  /* (tokens_q) visible keys of each row */
-    float *lse;        /* (heads, tokens_q) */
-    int reach;         /* bias_of has places for distances -reach .. reach - 1 */
-    int32_t *bucket;   /* (2 * reach) */
-    float *bias_of;    /* (heads, 2 * reach): the bias table by distance */
-    float *dbias_of;   /* (batch, heads, buckets): summed in sequence order */
-    float *work;       /* per thread: logits, gradients of logits, gradient of the bias by distance */
+    float *dq, *dk, *dv;      /* NULL: not wanted */
+    bool new_q, new_k, new_v; /* the gradient array holds nothing yet */
+    int32_t *lo, *hi;         /* (tokens_q) visible keys of each row */
+    float *lse;               /* (heads, tokens_q) */
+    int reach;                /* bias_of has places for distances -reach .. reach - 1 */
+    int32_t *bucket;          /* (2 * reach) */
+    float *bias_of;           /* (heads, 2 * reach): the bias table by distance */
+    float *dbias_of;          /* (batch, heads, buckets): summed in sequence order */
+    float *work;              /* per thread: logits, gradients of logits, gradient of the bias by distance */
     size_t work_floats;
     sg_drop drop;
     size_t drop_stride; /* mask numbers of a row */
@@ -53,7 +53,9 @@ int sg_t5_bucket(int distance, bool bidirectional, int buckets, int max_distance
     if (exact < 1 || max_distance <= exact || distance >= max_distance)
         return offset + buckets - 1;
     /* 1e-6: where the logarithm is a whole number, rounding must not fall below it */
-    bucket = exact + (int)(log((double)distance / exact) / log((double)max_distance / exact) * (buckets - exact) + 1e-6);
+    bucket =
+        exact +
+        (int)(log((double)distance / exact) / log((double)max_distance / exact) * (buckets - exact) + 1e-6);
     return offset + (bucket < buckets - 1 ? bucket : buckets - 1);
 }
 
@@ -67,7 +69,8 @@ static void visible_keys(plan *p)
         const int n_k = s->offsets_k[i + 1] - s->offsets_k[i];
 
         for (int r = 0; r < n_q; r++) {
-            const int place = s->place_q ? s->place_q[first + r] : r + n_k - n_q; /* of this query among the keys */
+            const int place =
+                s->place_q ? s->place_q[first + r] : r + n_k - n_q; /* of this query among the keys */
             int lo = 0, hi = n_k;
 
             if (s->mask == SG_MASK_CAUSAL)
@@ -92,7 +95,8 @@ static void spread_bias(plan *p)
     const int heads = p->spec.heads;
 
     for (int i = 0; i < 2 * p->reach; i++)
-        p->bucket[i] = sg_t5_bucket(i - p->reach, p->spec.bias_bidirectional, b->dim[0], p->spec.bias_max_distance);
+        p->bucket[i] =
+            sg_t5_bucket(i - p->reach, p->spec.bias_bidirectional, b->dim[0], p->spec.bias_max_distance);
     for (int h = 0; h < heads; h++)
         for (int i = 0; i < 2 * p->reach; i++)
             p->bias_of[(size_t)h * 2 * p->reach + i] = b->value[(size_t)p->bucket[i] * heads + h];
@@ -101,7 +105,8 @@ static void spread_bias(plan *p)
 static sg_attend one_head(const plan *p, int i, int h)
 {
     const sg_attention_spec *s = &p->spec;
-    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads, ld_k = s->kept ? dh * (size_t)(s->heads / p->share) : (size_t)p->k->dim[1];
+    const size_t ld = (size_t)p->q->dim[1], dh = ld / (size_t)s->heads,
+                 ld_k = s->kept ? dh * (size_t)(s->heads / p->share) : (size_t)p->k->dim[1];
     const int first = s->offsets_q[i], n_q = s->offsets_q[i + 1] - first;
     const int first_k = s->offsets_k[i], n_k = s->offsets_k[i + 1] - first_k;
     const size_t at_q = (size_t)first * ld + (size_t)h * dh, at_kv = (size_t)(h / p->share) * dh;
@@ -109,14 +114,29 @@ static sg_attend one_head(const plan *p, int i, int h)
     const float *k = s->kept ? s->kept[i]->k : p->k->data, *v = s->kept ? s->kept[i]->v : p->v->data;
 
     return (sg_attend){
-        .n_q = n_q, .n_k = n_k, .dh = (int)dh,
-        .q = p->q->data + at_q, .k = k + at_k, .v = v + at_k,
-        .ld_q = ld, .ld_k = ld_k, .ld_v = ld_k, .out = p->out->data + at_q, .ld_out = ld,
+        .n_q = n_q,
+        .n_k = n_k,
+        .dh = (int)dh,
+        .q = p->q->data + at_q,
+        .k = k + at_k,
+        .v = v + at_k,
+        .ld_q = ld,
+        .ld_k = ld_k,
+        .ld_v = ld_k,
+        .out = p->out->data + at_q,
+        .ld_out = ld,
         .lse = p->lse + (size_t)h * (size_t)p->q->dim[0] + first,
-        .lo = p->lo + first, .hi = p->hi + first, .scale = s->scale,
-        .bias = s->bias ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (s->place_q ? 0 : (size_t)(n_k - n_q))) : NULL,
+        .lo = p->lo + first,
+        .hi = p->hi + first,
+        .scale = s->scale,
+        .bias = s->bias
+                    ? p->bias_of + ((size_t)(2 * h + 1) * p->reach - (s->place_q ? 0 : (size_t)(n_k - n_q)))
+                    : NULL,
         .place = s->place_q ? s->place_q + first : NULL,
-        .drop = p->drop, .drop_stride = p->drop_stride, .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h, .drop_step = (uint64_t)s->heads,
+        .drop = p->drop,
+        .drop_stride = p->drop_stride,
+        .drop_row = (uint64_t)first * (uint64_t)s->heads + (uint64_t)h,
+        .drop_step = (uint64_t)s->heads,
         .dout = p->out->grad ? p->out->grad + at_q : NULL,
         .dq = p->dq ? p->dq + at_q : NULL,
         .dk = p->dk ? p->dk + at_k : NULL,
@@ -151,7 +171,8 @@ static void backward_head(const plan *p, const sg_attend *head, int i, int h, fl
     sg_attend a = *head;
 
     if (p->dbias_of) {
-        float *sum = p->dbias_of + ((size_t)i * (size_t)p->spec.heads + (size_t)h) * (size_t)p->spec.bias->dim[0];
+        float *sum =
+            p->dbias_of + ((size_t)i * (size_t)p->spec.heads + (size_t)h) * (size_t)p->spec.bias->dim[0];
         const int ahead = a.n_q > a.n_k ? a.n_q : a.n_k;
         const int least = p->reach - a.n_k, most = p->reach + ahead + PAD; /* distances of this sequence */
 
@@ -169,7 +190,8 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
 {
     const plan *p = ctx;
     const int kv_heads = p->spec.heads / p->share;
-    float *by_distance = p->work + (size_t)thread * p->work_floats, *work = by_distance + 2 * (size_t)p->reach;
+    float *by_distance = p->work + (size_t)thread * p->work_floats,
+          *work = by_distance + 2 * (size_t)p->reach;
 
     for (size_t at = begin; at < end; at++) {
         const int i = (int)(at / (size_t)kv_heads), first = (int)(at % (size_t)kv_heads) * p->share;
@@ -200,7 +222,8 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
 {
     plan *p = saved;
     const sg_param *b = p->spec.bias;
-    const size_t heads = (size_t)p->spec.heads, buckets = b ? (size_t)b->dim[0] : 0, n = (size_t)p->spec.batch * heads;
+    const size_t heads = (size_t)p->spec.heads, buckets = b ? (size_t)b->dim[0] : 0,
+                 n = (size_t)p->spec.batch * heads;
     float *dbias = sg_param_grad(g, p->spec.bias);
 
     const bool apart = p->q != p->k && p->k != p->v && p->v != p->q;
@@ -214,15 +237,16 @@ static void attention_backward(sg_graph *g, sg_tensor *out, void *saved)
             return;
         memset(p->dbias_of, 0, n * buckets * sizeof(float));
     }
-    sg_parallel_for(sg_graph_pool(g), n / (size_t)p->share, (p->grain - 1) / (size_t)p->share + 1, backward_piece, p);
+    sg_parallel_for(sg_graph_pool(g), n / (size_t)p->share, (p->grain - 1) / (size_t)p->share + 1,
+                    backward_piece, p);
     for (size_t i = 0; i < n && dbias; i++)
         for (size_t d = 0; d < buckets; d++)
             dbias[d * heads + i % heads] += p->dbias_of[i * buckets + d];
 }
 
 /* Adds k and v to what is kept, and counts it. */
-static bool take_kept(sg_graph *g, const sg_attention_spec *s, const sg_tensor *q, const sg_tensor *k, const sg_tensor *v,
-                      int32_t *offsets_k)
+static bool take_kept(sg_graph *g, const sg_attention_spec *s, const sg_tensor *q, const sg_tensor *k,
+                      const sg_tensor *v, int32_t *offsets_k)
 {
     const int width = q->dim[1];
 
@@ -251,21 +275,26 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
     const int kv_heads = s->kv_heads ? s->kv_heads : s->heads;
 
     if (s->heads < 1 || q->rank != 2 || q->dim[1] % s->heads || s->batch < 0)
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: width %d is no multiple of %d heads", q->dim[1], s->heads);
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: width %d is no multiple of %d heads", q->dim[1],
+                             s->heads);
     if (kv_heads < 1 || s->heads % kv_heads)
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected heads that share keys and values evenly, found %d heads for %d",
-                             s->heads, kv_heads);
-    if (!s->kept && (k->rank != 2 || v->rank != 2 || q->dim[1] / s->heads * kv_heads != k->dim[1] || k->dim[1] != v->dim[1] ||
-                     k->dim[0] != v->dim[0]))
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: expected q, k, v of one width and k, v of one length");
+        return sg_graph_fail(
+            g, SG_ERR_USAGE,
+            "attention: expected heads that share keys and values evenly, found %d heads for %d", s->heads,
+            kv_heads);
+    if (!s->kept && (k->rank != 2 || v->rank != 2 || q->dim[1] / s->heads * kv_heads != k->dim[1] ||
+                     k->dim[1] != v->dim[1] || k->dim[0] != v->dim[0]))
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "attention: expected q, k, v of one width and k, v of one length");
     if (s->dropout < 0 || s->dropout >= 1 || (s->mask == SG_MASK_BLOCK && s->block < 1) ||
         (s->mask == SG_MASK_LIMIT && !s->limit_q))
         return sg_graph_fail(g, SG_ERR_USAGE, "attention: dropout, block or limits out of range");
     if (s->bias && (s->bias->rank != 2 || s->bias->dim[1] != s->heads || s->bias->dim[0] < 2))
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: bias table '%s' is not (buckets, %d heads)", s->bias->name,
-                             s->heads);
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: bias table '%s' is not (buckets, %d heads)",
+                             s->bias->name, s->heads);
     offsets_q = sg_scratch(g, n_offsets, sizeof *offsets_q);
-    offsets_k = s->offsets_k == s->offsets_q && !s->kept ? offsets_q : sg_scratch(g, n_offsets, sizeof *offsets_k);
+    offsets_k =
+        s->offsets_k == s->offsets_q && !s->kept ? offsets_q : sg_scratch(g, n_offsets, sizeof *offsets_k);
     if (!p || !offsets_q || !offsets_k)
         return NULL;
     memcpy(offsets_q, s->offsets_q, n_offsets * sizeof *offsets_q);
@@ -276,8 +305,10 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
         return NULL;
     const int n_keys = s->kept ? offsets_k[s->batch] : k->dim[0];
 
-    if (offsets_q[0] != 0 || offsets_k[0] != 0 || offsets_q[s->batch] != q->dim[0] || offsets_k[s->batch] != n_keys)
-        return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets do not cover %d queries and %d keys", q->dim[0], n_keys);
+    if (offsets_q[0] != 0 || offsets_k[0] != 0 || offsets_q[s->batch] != q->dim[0] ||
+        offsets_k[s->batch] != n_keys)
+        return sg_graph_fail(g, SG_ERR_USAGE, "attention: offsets do not cover %d queries and %d keys",
+                             q->dim[0], n_keys);
     for (int i = 0; i < s->batch; i++) {
         const int n_q = offsets_q[i + 1] - offsets_q[i], n_k = offsets_k[i + 1] - offsets_k[i];
 
@@ -298,8 +329,9 @@ static plan *plan_new(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, con
         for (int i = 0; i < s->batch; i++)
             for (int r = offsets_q[i]; r < offsets_q[i + 1]; r++)
                 if (place[r] < 0 || place[r] > offsets_k[i + 1] - offsets_k[i])
-                    return sg_graph_fail(g, SG_ERR_USAGE, "attention: place %d of query %d is outside its %d keys", place[r], r,
-                                         offsets_k[i + 1] - offsets_k[i]);
+                    return sg_graph_fail(g, SG_ERR_USAGE,
+                                         "attention: place %d of query %d is outside its %d keys", place[r],
+                                         r, offsets_k[i + 1] - offsets_k[i]);
     }
     *p = (plan){.spec = *s, .q = q, .k = k, .v = v, .reach = longest + PAD, .share = s->heads / kv_heads};
     p->spec.offsets_q = offsets_q;
@@ -316,7 +348,8 @@ static size_t grain_of(const plan *p)
     double work = 0;
 
     for (int i = 0; i < s->batch; i++)
-        work += ((double)s->offsets_q[i + 1] - s->offsets_q[i]) * ((double)s->offsets_k[i + 1] - s->offsets_k[i] + 8);
+        work += ((double)s->offsets_q[i + 1] - s->offsets_q[i]) *
+                ((double)s->offsets_k[i + 1] - s->offsets_k[i] + 8);
     work *= (double)p->q->dim[1] / ((double)s->batch * s->heads);
     return work < 2e5 ? (size_t)(2e5 / (work + 1)) + 1 : 1;
 }
@@ -353,7 +386,8 @@ sg_tensor *sg_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor *v, c
     }
     p->grain = grain_of(p);
     sg_parallel_for(sg_graph_pool(g), (size_t)spec->batch * (size_t)spec->heads, p->grain, forward_piece, p);
-    if (sg_graph_training(g) && (q->needs_grad || k->needs_grad || v->needs_grad || sg_param_trains(g, spec->bias)))
+    if (sg_graph_training(g) &&
+        (q->needs_grad || k->needs_grad || v->needs_grad || sg_param_trains(g, spec->bias)))
         sg_tape(g, p->out, attention_backward, p);
     return p->out;
 }

@@ -15,13 +15,15 @@ typedef struct sg_attend {
     size_t ld_q, ld_k, ld_v; /* numbers from row to row */
     float *out;              /* (n_q, dh) */
     size_t ld_out;
-    float *lse;              /* (n_q) log of the sum of exp of the logits, for the gradient; NULL: not kept */
-    const int32_t *lo, *hi;  /* (n_q); NULL: every row sees every key */
+    float *lse;             /* (n_q) log of the sum of exp of the logits, for the gradient; NULL: not kept */
+    const int32_t *lo, *hi; /* (n_q); NULL: every row sees every key */
     float scale;
-    const float *bias;       /* added to the logit of query r and key c: bias[c - r], c up to 15 past the end; NULL: none */
-    const int32_t *place;    /* (n_q) bias[c - place[r]] instead; NULL: r */
-    sg_drop drop;            /* of the probabilities; below 0: none */
-    uint64_t drop_row, drop_step, drop_stride; /* key c of row r has number (drop_row + r drop_step) drop_stride + c */
+    const float
+        *bias; /* added to the logit of query r and key c: bias[c - r], c up to 15 past the end; NULL: none */
+    const int32_t *place; /* (n_q) bias[c - place[r]] instead; NULL: r */
+    sg_drop drop;         /* of the probabilities; below 0: none */
+    uint64_t drop_row, drop_step,
+        drop_stride; /* key c of row r has number (drop_row + r drop_step) drop_stride + c */
     /* gradients, added to; NULL: not wanted */
     const float *dout;
     float *dq, *dk, *dv, *dbias; /* dbias like bias */
@@ -51,7 +53,7 @@ static inline size_t sg_kept_bytes(const sg_kept *kept)
 /* Decoding: attention of row r to the `len` rows row[r * len] .. of k and v: a beam's own past, scattered over the cache
  * because beams are dropped and copied. bias (heads, len) or NULL is added to the logits. len up to SG_ATTEND_ROWS_MOST. */
 enum { SG_ATTEND_ROWS_MOST = 256 };
-void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k, const float *v,
-                    const int32_t *row, int len, const float *bias);
+void sg_attend_rows(float *out, const float *q, int n, int heads, int dh, float scale, const float *k,
+                    const float *v, const int32_t *row, int len, const float *bias);
 
 #endif

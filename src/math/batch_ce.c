@@ -17,8 +17,9 @@ typedef struct saved_batch {
     float *p;           /* (rows, n) probabilities */
     double *loss;       /* (rows) */
     const int32_t *own; /* (rows), -1: no loss; NULL: the row's number */
-    const int32_t *offsets, *out; /* candidates that do not count for row r: out[offsets[r]] .. ; NULL: all do */
-    size_t n_loss;      /* rows with one */
+    const int32_t *offsets,
+        *out;      /* candidates that do not count for row r: out[offsets[r]] .. ; NULL: all do */
+    size_t n_loss; /* rows with one */
     float scale;
 } saved_batch;
 
@@ -83,8 +84,8 @@ static sg_tensor *batch_ce(sg_graph *g, saved_batch *s)
     *y->data = 0;
     if (s->n_loss == 0)
         return y;
-    sg_gemm(sg_graph_pool(g), SG_F32, false, true, (int)rows, (int)n, (int)d, s->scale, s->q->data, (int)d, s->c->data, (int)d, 0, s->p,
-            (int)n);
+    sg_gemm(sg_graph_pool(g), SG_F32, false, true, (int)rows, (int)n, (int)d, s->scale, s->q->data, (int)d,
+            s->c->data, (int)d, 0, s->p, (int)n);
     sg_parallel_for(sg_graph_pool(g), rows, sg_row_grain(n), row_body, s);
     for (size_t r = 0; r < rows; r++)
         sum += s->loss[r];
@@ -102,8 +103,10 @@ sg_tensor *sg_batch_ce(sg_graph *g, sg_tensor *q, sg_tensor *c, float scale)
         return NULL;
     const size_t rows = sg_height(q);
     if (rows == 0 || sg_height(c) < rows || sg_width(c) != sg_width(q))
-        return sg_graph_fail(g, SG_ERR_USAGE, "batch_ce: expected at least as many candidates as queries, of one width, found %s and %s",
-                             sg_shape_of(q).s, sg_shape_of(c).s);
+        return sg_graph_fail(
+            g, SG_ERR_USAGE,
+            "batch_ce: expected at least as many candidates as queries, of one width, found %s and %s",
+            sg_shape_of(q).s, sg_shape_of(c).s);
     if (!(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_batch){.q = q, .c = c, .scale = scale};
@@ -127,11 +130,13 @@ sg_tensor *sg_batch_ce_among(sg_graph *g, sg_tensor *q, sg_tensor *c, const sg_a
         return NULL;
     const size_t rows = sg_height(q), n = sg_height(c);
     if (n == 0 || sg_width(c) != sg_width(q))
-        return sg_graph_fail(g, SG_ERR_USAGE, "batch_ce: expected queries and candidates of one width, found %s and %s", sg_shape_of(q).s,
-                             sg_shape_of(c).s);
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "batch_ce: expected queries and candidates of one width, found %s and %s",
+                             sg_shape_of(q).s, sg_shape_of(c).s);
     for (size_t r = 0; r < rows; r++)
         if (spec->own[r] < -1 || spec->own[r] >= (int32_t)n)
-            return sg_graph_fail(g, SG_ERR_USAGE, "batch_ce: expected an own candidate from -1 to %d, found %d", (int)n - 1,
+            return sg_graph_fail(g, SG_ERR_USAGE,
+                                 "batch_ce: expected an own candidate from -1 to %d, found %d", (int)n - 1,
                                  (int)spec->own[r]);
     if (!(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
@@ -143,6 +148,7 @@ sg_tensor *sg_batch_ce_among(sg_graph *g, sg_tensor *q, sg_tensor *c, const sg_a
         return NULL;
     for (int32_t i = 0; spec->offsets && i < spec->offsets[rows]; i++)
         if (s->out[i] < 0 || s->out[i] >= (int32_t)n)
-            return sg_graph_fail(g, SG_ERR_USAGE, "batch_ce: expected candidates from 0 to %d, found %d", (int)n - 1, (int)s->out[i]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "batch_ce: expected candidates from 0 to %d, found %d",
+                                 (int)n - 1, (int)s->out[i]);
     return batch_ce(g, s);
 }

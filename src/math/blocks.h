@@ -18,9 +18,9 @@
 enum { SG_BLOCK_COLS = 64 };
 
 typedef struct sg_blocks {
-    int out, in, bits, block; /* block is even and divides in */
-    unsigned char *q;         /* owned: (panels, in, SG_BLOCK_COLS) of `bits` bits */
-    float *scale, *least;     /* owned: (panels, in / block, SG_BLOCK_COLS); NULL at 16 bits, and ... */
+    int out, in, bits, block;    /* block is even and divides in */
+    unsigned char *q;            /* owned: (panels, in, SG_BLOCK_COLS) of `bits` bits */
+    float *scale, *least;        /* owned: (panels, in / block, SG_BLOCK_COLS); NULL at 16 bits, and ... */
     uint16_t *scale16, *least16; /* ... where they are these f16 numbers: owned, the same shape; else NULL */
 } sg_blocks;
 

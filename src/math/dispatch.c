@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BASE_DECLARE(type, name, args)   type sg_k_##name##_base args;
-#define AVX2_DECLARE(type, name, args)   type sg_k_##name##_avx2 args;
-#define AVX512_DECLARE(type, name, args) type sg_k_##name##_avx512 args;
+#define BASE_DECLARE(type, name, args)       type sg_k_##name##_base args;
+#define AVX2_DECLARE(type, name, args)       type sg_k_##name##_avx2 args;
+#define AVX512_DECLARE(type, name, args)     type sg_k_##name##_avx512 args;
 #define AVX512BF16_DECLARE(type, name, args) type sg_k_##name##_avx512bf16 args;
-#define BASE_ENTRY(type, name, args)     .name = sg_k_##name##_base,
-#define AVX2_ENTRY(type, name, args)     .name = sg_k_##name##_avx2,
-#define AVX512_ENTRY(type, name, args)   .name = sg_k_##name##_avx512,
-#define AVX512BF16_ENTRY(type, name, args) .name = sg_k_##name##_avx512bf16,
+#define BASE_ENTRY(type, name, args)         .name = sg_k_##name##_base,
+#define AVX2_ENTRY(type, name, args)         .name = sg_k_##name##_avx2,
+#define AVX512_ENTRY(type, name, args)       .name = sg_k_##name##_avx512,
+#define AVX512BF16_ENTRY(type, name, args)   .name = sg_k_##name##_avx512bf16,
 
 SG_KERNELS(BASE_DECLARE)
 static const sg_kernels base_kernels = {SG_KERNELS(BASE_ENTRY)};
@@ -32,8 +32,8 @@ static sg_isa isa_of_cpu(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         return __builtin_cpu_supports("avx512bf16") ? SG_ISA_AVX512BF16 : SG_ISA_AVX512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return SG_ISA_AVX2;

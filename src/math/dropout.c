@@ -16,8 +16,8 @@ static void body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const work *w = ctx;
 
-    sg_kernels_best()->dropout(w->y + begin, w->x + begin, w->residual ? w->residual + begin : NULL, begin, end - begin,
-                               w->drop);
+    sg_kernels_best()->dropout(w->y + begin, w->x + begin, w->residual ? w->residual + begin : NULL, begin,
+                               end - begin, w->drop);
 }
 
 static void run(sg_graph *g, float *y, const float *x, const float *residual, size_t n, const sg_drop *drop)

@@ -226,7 +226,8 @@ sg_tensor *sg_add_row(sg_graph *g, sg_tensor *x, sg_tensor *row)
         return NULL;
     const size_t d = sg_width(x);
     if (row->count != d)
-        return sg_graph_fail(g, SG_ERR_USAGE, "add_row: expected a row of %zu numbers, found %zu", d, row->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "add_row: expected a row of %zu numbers, found %zu", d,
+                             row->count);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (pair){x, row};

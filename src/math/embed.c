@@ -59,12 +59,14 @@ sg_tensor *sg_embed_bag(sg_graph *g, sg_param *table, const int32_t *ids, int n,
     sg_tensor *y;
 
     if (!table || table->rank < 2)
-        return table ? sg_graph_fail(g, SG_ERR_USAGE, "embed '%s': expected a table, found a vector", table->name) : NULL;
+        return table ? sg_graph_fail(g, SG_ERR_USAGE, "embed '%s': expected a table, found a vector",
+                                     table->name)
+                     : NULL;
     const size_t d = table->count / (size_t)(table->dim[0] ? table->dim[0] : 1);
     for (size_t i = 0; i < n_ids; i++)
         if (ids[i] < -1 || ids[i] >= table->dim[0])
-            return sg_graph_fail(g, SG_ERR_USAGE, "embed '%s': expected a row number from -1 to %d, found %d", table->name,
-                                 table->dim[0] - 1, ids[i]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "embed '%s': expected a row number from -1 to %d, found %d",
+                                 table->name, table->dim[0] - 1, ids[i]);
     if (!(y = sg_tensor_2d(g, n, (int)d)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_embed){table, NULL, (size_t)n, (size_t)k};

@@ -31,7 +31,8 @@ enum {
     LARGE_USES = 8,             /* products without a copy that cost about as much as making one */
     SCRATCH = SG_DNN_SUM * (TILE_ROWS + TILE_COLS),
 };
-_Static_assert((int)TILE_ROWS == (int)SG_DNN_ROWS && (int)TILE_COLS == (int)SG_DNN_COLS, "tiles are those of packed weights");
+_Static_assert((int)TILE_ROWS == (int)SG_DNN_ROWS && (int)TILE_COLS == (int)SG_DNN_COLS,
+               "tiles are those of packed weights");
 
 static int least(int a, int b)
 {
@@ -54,9 +55,10 @@ typedef struct gemm_work {
     sg_gemm_then *then;
     void *ctx;
     const sg_dnn_weights *bf16; /* b packed; NULL: f32. alpha is 1 then, beta 0 or 1 */
-    const float *panels;        /* b in panels, of `out` columns in all, its columns from `first` on; alpha is 1, beta 0 */
+    const float
+        *panels; /* b in panels, of `out` columns in all, its columns from `first` on; alpha is 1, beta 0 */
     int out, first;
-    const float *table;         /* instead of panels: (out, k), to be put into panels one at a time */
+    const float *table; /* instead of panels: (out, k), to be put into panels one at a time */
 } gemm_work;
 
 /* to (cols, rows) = from (rows, cols), or += */
@@ -90,7 +92,8 @@ static void tile_of_table(const gemm_work *w, const float *a, int m, float *c, i
 
         here = least(begin + whole, first + n) - col;
         make_panel(panel, w->table + at(begin, w->k, 0), whole, w->k);
-        sg_kernels_best()->panels(c + (col - first), (size_t)w->ldc, a, (size_t)w->lda, m, panel, w->k, whole, col - begin, here);
+        sg_kernels_best()->panels(c + (col - first), (size_t)w->ldc, a, (size_t)w->lda, m, panel, w->k, whole,
+                                  col - begin, here);
     }
 }
 
@@ -105,7 +108,8 @@ static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
     float *c = w->c + at(row, w->ldc, col);
 
     if (w->panels)
-        sg_kernels_best()->panels(c, (size_t)w->ldc, a, (size_t)w->lda, m, w->panels, w->k, w->out, w->first + col, n);
+        sg_kernels_best()->panels(c, (size_t)w->ldc, a, (size_t)w->lda, m, w->panels, w->k, w->out,
+                                  w->first + col, n);
     else if (w->table)
         tile_of_table(w, a, m, c, w->first + col, n);
     else if (!w->bf16 || !sg_dnn_tile_bf16(w->bf16, block, m, a, w->lda, w->beta != 0, c, w->ldc))
@@ -116,13 +120,15 @@ static void tile_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
 
 static void run(sg_pool *pool, gemm_work *w)
 {
-    sg_parallel_for(pool, sg_pieces((size_t)w->m, TILE_ROWS) * sg_pieces((size_t)w->n, TILE_COLS), 1, tile_body, w);
+    sg_parallel_for(pool, sg_pieces((size_t)w->m, TILE_ROWS) * sg_pieces((size_t)w->n, TILE_COLS), 1,
+                    tile_body, w);
 }
 
-void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha, const float *a,
-             int lda, const float *b, int ldb, float beta, float *c, int ldc)
+void sg_gemm(sg_pool *pool, sg_precision precision, bool ta, bool tb, int m, int n, int k, float alpha,
+             const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc)
 {
-    run(pool, &(gemm_work){ta, tb, m, n, k, lda, ldb, ldc, alpha, beta, a, b, c, NULL, NULL, NULL, NULL, 0, 0, NULL});
+    run(pool, &(gemm_work){ta, tb, m, n,    k,    lda,  ldb,  ldc, alpha, beta,
+                           a,  b,  c, NULL, NULL, NULL, NULL, 0,   0,     NULL});
 }
 
 /* ---- weights -------------------------------------------------------------------------------------------------- */
@@ -279,23 +285,28 @@ static const float *panels_of(sg_param *w)
     return p ? p->panels : NULL;
 }
 
-void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, float *y,
-                         int ldy, sg_gemm_then *then, void *ctx)
+void sg_gemm_linear_then(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx,
+                         sg_param *w, float *y, int ldy, sg_gemm_then *then, void *ctx)
 {
     const int out = w->dim[0], in = w->dim[1];
     const sg_dnn_weights *bf16 = bf16_of(w, precision, rows, FORWARD);
-    const float *panels = bf16 ? NULL : panels_of(w), *table = !bf16 && !panels && is_large(w) ? w->value : NULL;
+    const float *panels = bf16 ? NULL : panels_of(w),
+                *table = !bf16 && !panels && is_large(w) ? w->value : NULL;
 
-    run(pool, &(gemm_work){false, true, rows, out, in, ldx, in, ldy, 1, 0, x, w->value, y, then, ctx, bf16, panels, out, 0, table});
+    run(pool, &(gemm_work){false, true,     rows, out,  in,  ldx,  in,     ldy, 1, 0,
+                           x,     w->value, y,    then, ctx, bf16, panels, out, 0, table});
 }
 
-void sg_gemm_linear_range(sg_pool *pool, int rows, const float *x, int ldx, sg_param *w, int first, int n, float *y, int ldy)
+void sg_gemm_linear_range(sg_pool *pool, int rows, const float *x, int ldx, sg_param *w, int first, int n,
+                          float *y, int ldy)
 {
     const int in = w->dim[1];
     const float *panels = panels_of(w), *table = !panels && is_large(w) ? w->value : NULL;
 
-    run(pool, &(gemm_work){false, true, rows, n, in, ldx, in, ldy, 1, 0, x, w->value + at(first, in, 0), y, NULL, NULL, NULL,
-                           panels, w->dim[0], first, table});
+    run(pool, &(gemm_work){false, true, rows, n,    in,     ldx,
+                           in,    ldy,  1,    0,    x,      w->value + at(first, in, 0),
+                           y,     NULL, NULL, NULL, panels, w->dim[0],
+                           first, table});
 }
 
 typedef struct bias_work {
@@ -315,17 +326,21 @@ static void add_bias(void *ctx, int row, int rows, int col, int cols)
     }
 }
 
-void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w, const float *bias,
-                    float *y, int ldy)
+void sg_gemm_linear(sg_pool *pool, sg_precision precision, int rows, const float *x, int ldx, sg_param *w,
+                    const float *bias, float *y, int ldy)
 {
-    sg_gemm_linear_then(pool, precision, rows, x, ldx, w, y, ldy, bias ? add_bias : NULL, &(bias_work){y, ldy, bias});
+    sg_gemm_linear_then(pool, precision, rows, x, ldx, w, y, ldy, bias ? add_bias : NULL,
+                        &(bias_work){y, ldy, bias});
 }
 
-void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy, sg_param *w, float *dx,
-                       int lddx, bool add)
+void sg_gemm_linear_dx(sg_pool *pool, sg_precision precision, int rows, const float *dy, int lddy,
+                       sg_param *w, float *dx, int lddx, bool add)
 {
-    run(pool, &(gemm_work){false, false, rows, w->dim[1], w->dim[0], lddy, w->dim[1], lddx, 1, add ? 1 : 0, dy, w->value, dx,
-                           NULL, NULL, bf16_of(w, precision, rows, BACK), NULL, 0, 0, NULL});
+    run(pool, &(gemm_work){false,     false,       rows,      w->dim[1],
+                           w->dim[0], lddy,        w->dim[1], lddx,
+                           1,         add ? 1 : 0, dy,        w->value,
+                           dx,        NULL,        NULL,      bf16_of(w, precision, rows, BACK),
+                           NULL,      0,           0,         NULL});
 }
 
 /* ---- weight gradients ----------------------------------------------------------------------------------------- */
@@ -341,11 +356,12 @@ typedef struct dw_work {
 } dw_work;
 
 /* One tile of one chunk in bf16, SG_DNN_SUM rows at a time. */
-static bool sum_bf16(const dw_work *w, int m, int n, int rows, const float *a, const float *b, float *c, uint16_t *scratch)
+static bool sum_bf16(const dw_work *w, int m, int n, int rows, const float *a, const float *b, float *c,
+                     uint16_t *scratch)
 {
     for (int r = 0; r < rows; r += SG_DNN_SUM)
-        if (!sg_dnn_sum_bf16(m, n, least(SG_DNN_SUM, rows - r), a + at(r, w->lda, 0), w->lda, b + at(r, w->ldb, 0), w->ldb,
-                             r > 0, c, w->n, scratch))
+        if (!sg_dnn_sum_bf16(m, n, least(SG_DNN_SUM, rows - r), a + at(r, w->lda, 0), w->lda,
+                             b + at(r, w->ldb, 0), w->ldb, r > 0, c, w->n, scratch))
             return false;
     return true;
 }
@@ -353,9 +369,11 @@ static bool sum_bf16(const dw_work *w, int m, int n, int rows, const float *a, c
 static void chunk_body(void *ctx, size_t piece, size_t begin, size_t end, int thread)
 {
     const dw_work *w = ctx;
-    const int across = (w->n + TILE_COLS - 1) / TILE_COLS, chunk = (int)piece % w->chunks, tile = (int)piece / w->chunks;
+    const int across = (w->n + TILE_COLS - 1) / TILE_COLS, chunk = (int)piece % w->chunks,
+              tile = (int)piece / w->chunks;
     const int row = tile / across * TILE_ROWS, col = tile % across * TILE_COLS, first = chunk * w->chunk;
-    const int m = least(TILE_ROWS, w->m - row), n = least(TILE_COLS, w->n - col), rows = least(w->chunk, w->rows - first);
+    const int m = least(TILE_ROWS, w->m - row), n = least(TILE_COLS, w->n - col),
+              rows = least(w->chunk, w->rows - first);
     const float *a = w->a + at(first, w->lda, row), *b = w->b + at(first, w->ldb, col);
     float *c = w->part + at(chunk, w->m, row) * (size_t)w->n + (size_t)col;
 
@@ -371,7 +389,8 @@ static void join_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
         const float *part = w->part + at(c, w->m, 0) * (size_t)w->n;
 
         if (w->transposed)
-            transpose(w->dw + begin * (size_t)w->in, w->in, part + begin, w->n, w->m, (int)(end - begin), true);
+            transpose(w->dw + begin * (size_t)w->in, w->in, part + begin, w->n, w->m, (int)(end - begin),
+                      true);
         else
             sg_kernels_best()->add(w->dw + begin * (size_t)w->in, w->dw + begin * (size_t)w->in,
                                    part + begin * (size_t)w->in, (end - begin) * (size_t)w->in);
@@ -388,12 +407,13 @@ static int chunk_rows(int rows, int m, int n)
     return (int)(sg_pieces(sg_pieces((size_t)rows, chunks), BLOCK) * BLOCK);
 }
 
-bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, int rows, const float *dy, int lddy,
-                       const float *x, int ldx, int out, int in, float *dw)
+bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, int rows, const float *dy,
+                       int lddy, const float *x, int ldx, int out, int in, float *dw)
 {
     const sg_arena_mark mark = sg_arena_here(arena);
     const bool flip = out > in;
-    dw_work w = {.a = dy, .b = x, .m = out, .n = in, .lda = lddy, .ldb = ldx, .rows = rows, .dw = dw, .in = in};
+    dw_work w = {
+        .a = dy, .b = x, .m = out, .n = in, .lda = lddy, .ldb = ldx, .rows = rows, .dw = dw, .in = in};
 
     if (rows == 0 || in == 0 || out == 0)
         return true;
@@ -402,16 +422,20 @@ bool sg_gemm_linear_dw(sg_pool *pool, sg_arena *arena, sg_precision precision, i
         return true;
     }
     if (flip)
-        w = (dw_work){.a = x, .b = dy, .m = in, .n = out, .lda = ldx, .ldb = lddy, .rows = rows, .dw = dw, .in = in};
+        w = (dw_work){
+            .a = x, .b = dy, .m = in, .n = out, .lda = ldx, .ldb = lddy, .rows = rows, .dw = dw, .in = in};
     w.transposed = flip;
     w.chunk = chunk_rows(rows, w.m, w.n);
     w.chunks = (int)sg_pieces((size_t)rows, (size_t)w.chunk);
-    if (!(w.part = sg_arena_take_array(arena, (size_t)w.chunks * (size_t)w.m * (size_t)w.n, sizeof *w.part)) ||
+    if (!(w.part =
+              sg_arena_take_array(arena, (size_t)w.chunks * (size_t)w.m * (size_t)w.n, sizeof *w.part)) ||
         (precision == SG_BF16 && in >= PACK_ROWS && out >= PACK_ROWS &&
-         !(w.scratch = sg_arena_take_array(arena, (size_t)sg_pool_threads(pool) * SCRATCH, sizeof *w.scratch))))
+         !(w.scratch =
+               sg_arena_take_array(arena, (size_t)sg_pool_threads(pool) * SCRATCH, sizeof *w.scratch))))
         return false;
-    sg_parallel_for(pool, (size_t)w.chunks * sg_pieces((size_t)w.m, TILE_ROWS) * sg_pieces((size_t)w.n, TILE_COLS), 1,
-                    chunk_body, &w);
+    sg_parallel_for(pool,
+                    (size_t)w.chunks * sg_pieces((size_t)w.m, TILE_ROWS) * sg_pieces((size_t)w.n, TILE_COLS),
+                    1, chunk_body, &w);
     sg_parallel_for(pool, (size_t)out, 2 * BLOCK, join_body, &w);
     sg_arena_back(arena, mark);
     return true;

@@ -121,7 +121,9 @@ void *sg_scratch(sg_graph *g, size_t count, size_t each)
 {
     void *p = sg_arena_take_array(g->arena, count, each);
 
-    return p ? p : sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: step arena, %zu x %zu bytes more", count, each);
+    return p ? p
+             : sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: step arena, %zu x %zu bytes more", count,
+                             each);
 }
 
 sg_tensor *sg_tensor_new(sg_graph *g, int rank, const int *dim)
@@ -268,8 +270,8 @@ sg_tensor *sg_recompute(sg_graph *g, sg_tensor *x, sg_tensor *beside, sg_part_fn
     if (!(y = fn(g, x, beside, ctx)))
         return NULL;
     if (y->count != out->count)
-        return sg_graph_fail(g, SG_ERR_USAGE, "recompute: expected a part that keeps the shape %s, found %s", sg_shape_of(x).s,
-                             sg_shape_of(y).s);
+        return sg_graph_fail(g, SG_ERR_USAGE, "recompute: expected a part that keeps the shape %s, found %s",
+                             sg_shape_of(x).s, sg_shape_of(y).s);
     if (y->count)
         memcpy(out->data, y->data, y->count * sizeof *y->data);
     const bool learns = y->needs_grad;

@@ -75,7 +75,8 @@ void sg_hstu_copy_in(float *to, size_t width, const float *from, size_t ld, int 
 }
 
 /* Columns col .. col + d - 1 of rows of x, or SiLU of them. */
-static void read_rows(float *to, size_t width, const sg_tensor *x, int first, int col, int rows, int d, bool silu)
+static void read_rows(float *to, size_t width, const sg_tensor *x, int first, int col, int rows, int d,
+                      bool silu)
 {
     const size_t ld = (size_t)x->dim[1];
 
@@ -85,7 +86,8 @@ static void read_rows(float *to, size_t width, const sg_tensor *x, int first, in
 }
 
 /* The gradient of those, `from` (rows, width), into dx; NULL: not wanted. room: as much, where SiLU was applied, else NULL. */
-static void add_rows(float *dx, const sg_tensor *x, int first, int col, float *from, size_t width, int rows, int d, float *room)
+static void add_rows(float *dx, const sg_tensor *x, int first, int col, float *from, size_t width, int rows,
+                     int d, float *room)
 {
     const sg_kernels *k = sg_kernels_best();
     const size_t ld = (size_t)x->dim[1], n = (size_t)rows * width;
@@ -178,10 +180,12 @@ static void backward_piece(void *ctx, size_t piece, size_t begin, size_t end, in
         if (p->dtime)
             a.dtime = p->dtime + i * (size_t)a.buckets;
         sg_kernels_best()->hstu_grad(&a, a.dv + v);
-        float *q = p->work + (size_t)thread * p->work_floats, *k = q + qk, *values = k + qk; /* read no more: room */
+        float *q = p->work + (size_t)thread * p->work_floats, *k = q + qk,
+              *values = k + qk; /* read no more: room */
         add_rows(p->dq, p->q, first, s->at_q + h * s->d_qk, a.dq, p->w_qk, a.n, s->d_qk, s->silu ? q : NULL);
         add_rows(p->dk, p->k, first, s->at_k + h * s->d_qk, a.dk, p->w_qk, a.n, s->d_qk, s->silu ? k : NULL);
-        add_rows(p->dv, p->v, first, s->at_v + h * s->d_v, a.dv, p->w_v, a.n, s->d_v, s->silu ? values : NULL);
+        add_rows(p->dv, p->v, first, s->at_v + h * s->d_v, a.dv, p->w_v, a.n, s->d_v,
+                 s->silu ? values : NULL);
     }
 }
 
@@ -324,7 +328,8 @@ sg_tensor *sg_hstu_attention(sg_graph *g, sg_tensor *q, sg_tensor *k, sg_tensor 
 
     if (!q || !k || !v || !(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    if (!sg_hstu_check(g, q, "q", spec, spec->at_q, spec->d_qk) || !sg_hstu_check(g, k, "k", spec, spec->at_k, spec->d_qk) ||
+    if (!sg_hstu_check(g, q, "q", spec, spec->at_q, spec->d_qk) ||
+        !sg_hstu_check(g, k, "k", spec, spec->at_k, spec->d_qk) ||
         !sg_hstu_check(g, v, "v", spec, spec->at_v, spec->d_v))
         return NULL;
     if (q->dim[0] != k->dim[0] || k->dim[0] != v->dim[0] || spec->batch < 0 || !(spec->divisor > 0))

@@ -17,9 +17,10 @@ typedef struct sg_hstu_head {
     const float *q, *k, *v; /* (n, d_qk), (n_k, d_qk), (n_k, d_v) */
     float *out;             /* (n, d_v) */
     float scale, inv;       /* of the dot product; 1 / divisor */
-    const float *bias;      /* (n_k), readable 15 past the end: added to the logits of every row; NULL: none */
-    const float *position;  /* position[key - row's key] is added to the logit, readable up to 15 past 0; NULL: none */
-    const float *time;      /* (buckets); NULL: none */
+    const float *bias; /* (n_k), readable 15 past the end: added to the logits of every row; NULL: none */
+    const float
+        *position; /* position[key - row's key] is added to the logit, readable up to 15 past 0; NULL: none */
+    const float *time; /* (buckets); NULL: none */
     const int32_t
         *least; /* (buckets) smallest difference of each bucket, ascending, the first is INT32_MIN */
     int buckets;
@@ -64,10 +65,12 @@ typedef struct sg_hstu_past {
 
 sg_status sg_hstu_past_init(sg_hstu_past *p, int heads, int d_qk, int d_v, int cap, sg_error *err);
 void sg_hstu_past_fini(sg_hstu_past *p);
-sg_status sg_hstu_past_room(sg_hstu_past *p, int cap, sg_error *err); /* for so many rows; what is filled stays */
+sg_status sg_hstu_past_room(sg_hstu_past *p, int cap,
+                            sg_error *err); /* for so many rows; what is filled stays */
 static inline size_t sg_hstu_past_bytes(const sg_hstu_past *p)
 {
-    return sizeof(float) * (size_t)p->heads * (size_t)p->cap * (sg_hstu_width(p->d_qk) + sg_hstu_width(p->d_v));
+    return sizeof(float) * (size_t)p->heads * (size_t)p->cap *
+           (sg_hstu_width(p->d_qk) + sg_hstu_width(p->d_v));
 }
 
 /* Inference only. In `spec` batch and offsets are not looked at; time_k (rows filled + new ones, or rows filled).

@@ -27,9 +27,9 @@ typedef struct job {
     sg_hstu_head head; /* what all pieces share */
     float own;         /* bias of a candidate and itself */
     bool ask;
-    float *lse;   /* (rows, heads), softmax */
+    float *lse;    /* (rows, heads), softmax */
     size_t groups; /* pieces a head */
-    float *work;  /* per thread */
+    float *work;   /* per thread */
     size_t work_floats;
 } job;
 
@@ -68,8 +68,10 @@ sg_status sg_hstu_past_room(sg_hstu_past *p, int cap, sg_error *err)
         return st;
     }
     for (int h = 0; h < p->heads; h++) {
-        memcpy(head_rows(more.k, &more, h, w_qk), head_rows(p->k, p, h, w_qk), (size_t)p->n * w_qk * sizeof *p->k);
-        memcpy(head_rows(more.v, &more, h, w_v), head_rows(p->v, p, h, w_v), (size_t)p->n * w_v * sizeof *p->v);
+        memcpy(head_rows(more.k, &more, h, w_qk), head_rows(p->k, p, h, w_qk),
+               (size_t)p->n * w_qk * sizeof *p->k);
+        memcpy(head_rows(more.v, &more, h, w_v), head_rows(p->v, p, h, w_v),
+               (size_t)p->n * w_v * sizeof *p->v);
     }
     more.n = p->n;
     sg_hstu_past_fini(p);
@@ -113,7 +115,8 @@ static void piece(void *ctx, size_t number, size_t begin, size_t end, int thread
         float *q = j->work + (size_t)thread * j->work_floats, *out = q + GRAIN * w_qk;
         sg_hstu_head a = j->head;
 
-        sg_hstu_copy_in(q, w_qk, row_of(j->q, first, s->at_q + h * s->d_qk), (size_t)j->q->dim[1], n, s->d_qk);
+        sg_hstu_copy_in(q, w_qk, row_of(j->q, first, s->at_q + h * s->d_qk), (size_t)j->q->dim[1], n,
+                        s->d_qk);
         a.n = n;
         a.n_k = j->past->n + (j->ask ? 0 : first + n);
         a.q = q;
@@ -237,7 +240,8 @@ static bool fits(sg_graph *g, const job *j)
 
     assert(p->heads == s->heads && p->d_qk == s->d_qk && p->d_v == s->d_v);
     assert(!sg_graph_training(g) && j->q->dim[0] == j->k->dim[0] && j->k->dim[0] == j->v->dim[0]);
-    return sg_hstu_check(g, j->q, "q", s, s->at_q, s->d_qk) && sg_hstu_check(g, j->k, "k", s, s->at_k, s->d_qk) &&
+    return sg_hstu_check(g, j->q, "q", s, s->at_q, s->d_qk) &&
+           sg_hstu_check(g, j->k, "k", s, s->at_k, s->d_qk) &&
            sg_hstu_check(g, j->v, "v", s, s->at_v, s->d_v);
 }
 

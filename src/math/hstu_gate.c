@@ -81,7 +81,8 @@ static void backward(sg_graph *g, sg_tensor *out, void *saved)
     work w = {.s = s, .dy = out->grad, .d = sg_width(s->x)};
     bool fresh = true;
 
-    if ((sg_wants(g, s->x) && !(w.dx = sg_grad_fresh(g, s->x, &fresh))) || (sg_wants(g, s->z) && !(w.dz = sg_grad(g, s->z))))
+    if ((sg_wants(g, s->x) && !(w.dx = sg_grad_fresh(g, s->x, &fresh))) ||
+        (sg_wants(g, s->z) && !(w.dz = sg_grad(g, s->z))))
         return;
     w.add = !fresh;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
@@ -100,7 +101,8 @@ sg_tensor *sg_hstu_gate(sg_graph *g, sg_tensor *x, sg_tensor *z, int at, float e
     if (!x || !z || !sg_drop_make(g, &drop, "hstu_gate", dropout))
         return NULL;
     if (x->rank != 2 || z->rank != 2 || x->dim[0] != z->dim[0] || at < 0 || at > z->dim[1] - x->dim[1])
-        return sg_graph_fail(g, SG_ERR_USAGE, "hstu_gate: expected as many rows and columns from %d on as in %s, found %s", at,
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "hstu_gate: expected as many rows and columns from %d on as in %s, found %s", at,
                              sg_shape_of(x).s, sg_shape_of(z).s);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;

@@ -12,8 +12,9 @@ typedef struct saved_linear {
     sg_param *w, *b;
     bool has_act;
     sg_act act;
-    sg_drop drop;      /* below 0: none */
-    const float *kept; /* what the slope of act is worked out from: y where that is enough, else see keep_what */
+    sg_drop drop; /* below 0: none */
+    const float
+        *kept; /* what the slope of act is worked out from: y where that is enough, else see keep_what */
 } saved_linear;
 
 /* ---- weights in few bits -------------------------------------------------------------------------------------- */
@@ -136,18 +137,21 @@ static void linear_back(sg_graph *g, sg_tensor *out, void *saved)
         slope(g, s, out, grad);
     else if (grad)
         sg_sum_rows(g, grad, out->grad, (size_t)rows, (size_t)d_out);
-    if ((grad = sg_param_grad(g, s->w)) && !sg_gemm_linear_dw(sg_graph_pool(g), sg_graph_arena(g), sg_graph_precision(g), rows,
-                                                              out->grad, d_out, s->x->data, d_in, d_out, d_in, grad))
+    if ((grad = sg_param_grad(g, s->w)) &&
+        !sg_gemm_linear_dw(sg_graph_pool(g), sg_graph_arena(g), sg_graph_precision(g), rows, out->grad, d_out,
+                           s->x->data, d_in, d_out, d_in, grad))
         sg_graph_fail(g, SG_ERR_MEMORY, "out of memory: gradient of '%s'", s->w->name);
     if (sg_wants(g, s->x) && (grad = sg_grad_fresh(g, s->x, &fresh))) {
         sg_bits room;
         sg_param *w = sg_bits_of(g, &room, s->w);
 
         if (w)
-            sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, w, grad, d_in, !fresh);
+            sg_gemm_linear_dx(sg_graph_pool(g), sg_graph_precision(g), rows, out->grad, d_out, w, grad, d_in,
+                              !fresh);
         sg_bits_back(g, &room, s->w);
     }
-    if (sg_wants(g, s->onto) && !sg_grad_give(s->onto, out) && (grad = sg_grad_fresh(g, s->onto, &fresh))) /* out->grad is read no more */
+    if (sg_wants(g, s->onto) && !sg_grad_give(s->onto, out) &&
+        (grad = sg_grad_fresh(g, s->onto, &fresh))) /* out->grad is read no more */
         sg_add_to(g, grad, out->grad, out->count, fresh);
 }
 
@@ -179,7 +183,8 @@ static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
         return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected rows of %d numbers, found %zu", w->name,
                              w->rank == 2 ? w->dim[1] : 0, sg_width(x));
     if (b && b->count != t.d)
-        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a bias of %zu numbers, found %zu", w->name, t.d, b->count);
+        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a bias of %zu numbers, found %zu",
+                             w->name, t.d, b->count);
     memcpy(dim, x->dim, sizeof dim);
     dim[x->rank - 1] = w->dim[0];
     if (!(y = sg_tensor_new(g, x->rank, dim)) || !(s = sg_scratch(g, 1, sizeof *s)))
@@ -191,8 +196,8 @@ static sg_tensor *linear(sg_graph *g, sg_tensor *x, saved_linear spec)
     sg_bits room;
     sg_param *numbers = sg_bits_of(g, &room, w);
     if (numbers)
-        sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1], numbers, t.z, w->dim[0],
-                            b || s->has_act || s->onto ? tail : NULL, &t);
+        sg_gemm_linear_then(sg_graph_pool(g), sg_graph_precision(g), (int)sg_height(x), x->data, w->dim[1],
+                            numbers, t.z, w->dim[0], b || s->has_act || s->onto ? tail : NULL, &t);
     sg_bits_back(g, &room, w);
     if (!numbers)
         return NULL;
@@ -211,7 +216,8 @@ sg_tensor *sg_linear_onto(sg_graph *g, sg_tensor *r, sg_tensor *x, sg_param *w, 
     if (!r || !x || !w)
         return NULL;
     if (w->rank != 2 || sg_width(r) != (size_t)w->dim[0] || sg_height(r) != sg_height(x))
-        return sg_graph_fail(g, SG_ERR_USAGE, "linear '%s': expected a residual of %zu rows of %d numbers, found %s", w->name,
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "linear '%s': expected a residual of %zu rows of %d numbers, found %s", w->name,
                              sg_height(x), w->rank == 2 ? w->dim[0] : 0, sg_shape_of(r).s);
     return linear(g, x, (saved_linear){.x = x, .onto = r, .w = w, .b = b});
 }
@@ -241,13 +247,15 @@ static void matmul_back(sg_graph *g, sg_tensor *out, void *saved)
 
     /* y = a b: da = dy b^T, db = a^T dy; y = a b^T: da = dy b, db = dy^T a */
     if (sg_wants(g, s->a) && (grad = sg_grad_fresh(g, s->a, &fresh)))
-        sg_gemm(pool, precision, false, !s->transpose_b, m, k, n, 1, out->grad, n, s->b->data, s->b->dim[1], fresh ? 0 : 1,
-                grad, k);
+        sg_gemm(pool, precision, false, !s->transpose_b, m, k, n, 1, out->grad, n, s->b->data, s->b->dim[1],
+                fresh ? 0 : 1, grad, k);
     if (sg_wants(g, s->b) && (grad = sg_grad_fresh(g, s->b, &fresh))) {
         if (s->transpose_b)
-            sg_gemm(pool, precision, true, false, n, k, m, 1, out->grad, n, s->a->data, k, fresh ? 0 : 1, grad, k);
+            sg_gemm(pool, precision, true, false, n, k, m, 1, out->grad, n, s->a->data, k, fresh ? 0 : 1,
+                    grad, k);
         else
-            sg_gemm(pool, precision, true, false, k, n, m, 1, s->a->data, k, out->grad, n, fresh ? 0 : 1, grad, n);
+            sg_gemm(pool, precision, true, false, k, n, m, 1, s->a->data, k, out->grad, n, fresh ? 0 : 1,
+                    grad, n);
     }
 }
 
@@ -259,13 +267,14 @@ sg_tensor *sg_matmul(sg_graph *g, sg_tensor *a, sg_tensor *b, bool transpose_b)
     if (!a || !b)
         return NULL;
     if (a->rank != 2 || b->rank != 2 || a->dim[1] != b->dim[transpose_b ? 1 : 0])
-        return sg_graph_fail(g, SG_ERR_USAGE, "matmul: expected matrices that fit, found (%d, %d) and %s(%d, %d)", a->dim[0],
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "matmul: expected matrices that fit, found (%d, %d) and %s(%d, %d)", a->dim[0],
                              a->dim[1], transpose_b ? "transposed " : "", b->dim[0], b->dim[1]);
     if (!(y = sg_tensor_2d(g, a->dim[0], b->dim[transpose_b ? 0 : 1])) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_matmul){a, b, transpose_b};
-    sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, transpose_b, y->dim[0], y->dim[1], a->dim[1], 1, a->data,
-            a->dim[1], b->data, b->dim[1], 0, y->data, y->dim[1]);
+    sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, transpose_b, y->dim[0], y->dim[1], a->dim[1], 1,
+            a->data, a->dim[1], b->data, b->dim[1], 0, y->data, y->dim[1]);
     if (sg_wants(g, a) || sg_wants(g, b))
         sg_tape(g, y, matmul_back, s);
     return y;

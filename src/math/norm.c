@@ -76,7 +76,8 @@ static void backward_body(void *ctx, size_t piece, size_t begin, size_t end, int
 static void backward(sg_graph *g, sg_tensor *out, void *saved)
 {
     const saved_norm *s = saved;
-    const size_t d = sg_width(out), rows = sg_height(out), grain = sg_sum_grain(rows, d), pieces = sg_pieces(rows, grain);
+    const size_t d = sg_width(out), rows = sg_height(out), grain = sg_sum_grain(rows, d),
+                 pieces = sg_pieces(rows, grain);
     float *dw = sg_param_grad(g, s->w), *db = sg_param_grad(g, s->b);
     backward_work b = {.s = s, .dy = out->grad, .w = s->w ? s->w->value : NULL, .d = d};
     bool fresh = true;
@@ -85,7 +86,8 @@ static void backward(sg_graph *g, sg_tensor *out, void *saved)
         return;
     b.add = !fresh;
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(g));
-    if ((dw && !(b.dw = sg_scratch(g, pieces * d, sizeof *dw))) || (db && !(b.db = sg_scratch(g, pieces * d, sizeof *db))))
+    if ((dw && !(b.dw = sg_scratch(g, pieces * d, sizeof *dw))) ||
+        (db && !(b.db = sg_scratch(g, pieces * d, sizeof *db))))
         return;
     sg_parallel_for(sg_graph_pool(g), rows, grain, backward_body, &b);
     if (dw)
@@ -95,7 +97,8 @@ static void backward(sg_graph *g, sg_tensor *out, void *saved)
     sg_arena_back(sg_graph_arena(g), mark);
 }
 
-static sg_tensor *norm(sg_graph *g, const char *name, sg_tensor *x, sg_param *w, sg_param *b, float eps, bool centred)
+static sg_tensor *norm(sg_graph *g, const char *name, sg_tensor *x, sg_param *w, sg_param *b, float eps,
+                       bool centred)
 {
     saved_norm *s;
     sg_tensor *y;
@@ -109,7 +112,8 @@ static sg_tensor *norm(sg_graph *g, const char *name, sg_tensor *x, sg_param *w,
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_norm){.x = x, .w = w, .b = b, .centred = centred};
-    if (!(s->inv = sg_scratch(g, rows, sizeof *s->inv)) || (centred && !(s->mean = sg_scratch(g, rows, sizeof *s->mean))))
+    if (!(s->inv = sg_scratch(g, rows, sizeof *s->inv)) ||
+        (centred && !(s->mean = sg_scratch(g, rows, sizeof *s->mean))))
         return NULL;
     sg_parallel_for(sg_graph_pool(g), rows, sg_row_grain(d), forward_body,
                     &(forward_work){s, y->data, w ? w->value : NULL, b ? b->value : NULL, d, eps});

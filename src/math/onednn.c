@@ -56,8 +56,8 @@ static void threads_back(int before)
 
 /* ---- f32 ------------------------------------------------------------------------------------------------------ */
 
-void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                float beta, float *c, int ldc)
+void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+                int ldb, float beta, float *c, int ldc)
 {
     if (k > 0) {
         const int before = one_thread();
@@ -68,12 +68,18 @@ void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float 
     }
     for (int i = 0; i < m; i++)
         for (int j = 0; j < n; j++)
-            c[(size_t)i * (size_t)ldc + (size_t)j] = beta == 0 ? 0 : beta * c[(size_t)i * (size_t)ldc + (size_t)j];
+            c[(size_t)i * (size_t)ldc + (size_t)j] =
+                beta == 0 ? 0 : beta * c[(size_t)i * (size_t)ldc + (size_t)j];
 }
 
 /* ---- bf16: primitives ----------------------------------------------------------------------------------------- */
 
-enum { PRIMITIVES_MAX = 512, CALLS_KEPT = 16, ROWS_SMALL = 16, SCRATCH_MOST = 1 << 18 }; /* scratch: tiles take about 100 kB */
+enum {
+    PRIMITIVES_MAX = 512,
+    CALLS_KEPT = 16,
+    ROWS_SMALL = 16,
+    SCRATCH_MOST = 1 << 18
+}; /* scratch: tiles take about 100 kB */
 
 typedef struct shape {
     int m, n, k, ldc;
@@ -110,7 +116,8 @@ bool sg_dnn_bf16_fast(void)
 
 static bool same(const shape *a, const shape *b)
 {
-    return a->m == b->m && a->n == b->n && a->k == b->k && a->ldc == b->ldc && a->packed == b->packed && a->add == b->add;
+    return a->m == b->m && a->n == b->n && a->k == b->k && a->ldc == b->ldc && a->packed == b->packed &&
+           a->add == b->add;
 }
 
 static product *find(const shape *s)
@@ -128,7 +135,8 @@ static bool is_good(dnnl_primitive_desc_t pd)
 {
     const char *name = "ref";
 
-    return !dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name) && strncmp(name, "ref", 3) != 0;
+    return !dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&name) &&
+           strncmp(name, "ref", 3) != 0;
 }
 
 /* layout: of b, NULL: the library's choice */
@@ -139,7 +147,8 @@ static bool describe(product *p, const dnnl_memory_desc_t *layout)
 
     if (dnnl_memory_desc_init_by_strides(&p->a, 2, (dnnl_dims_t){s->m, k}, dnnl_bf16,
                                          s->packed ? (dnnl_dims_t){k, 1} : (dnnl_dims_t){1, s->m}) ||
-        dnnl_memory_desc_init_by_strides(&p->c, 2, (dnnl_dims_t){s->m, s->n}, dnnl_f32, (dnnl_dims_t){s->ldc, 1}))
+        dnnl_memory_desc_init_by_strides(&p->c, 2, (dnnl_dims_t){s->m, s->n}, dnnl_f32,
+                                         (dnnl_dims_t){s->ldc, 1}))
         return false;
     if (layout) {
         p->b = *layout;
@@ -158,7 +167,8 @@ static dnnl_primitive_attr_t attributes(bool add)
     if (dnnl_primitive_attr_create(&attr))
         return NULL;
     if (dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ||
-        (add && (dnnl_post_ops_create(&ops) || dnnl_post_ops_append_sum(ops, 1) || dnnl_primitive_attr_set_post_ops(attr, ops)))) {
+        (add && (dnnl_post_ops_create(&ops) || dnnl_post_ops_append_sum(ops, 1) ||
+                 dnnl_primitive_attr_set_post_ops(attr, ops)))) {
         dnnl_primitive_attr_destroy(attr);
         attr = NULL;
     }
@@ -241,7 +251,8 @@ static bool call_make(call *c, const product *p)
 {
     if (c->stream)
         return true;
-    if (!dnnl_memory_create(&c->a, &p->a, made.engine, NULL) && !dnnl_memory_create(&c->b, &p->b, made.engine, NULL) &&
+    if (!dnnl_memory_create(&c->a, &p->a, made.engine, NULL) &&
+        !dnnl_memory_create(&c->b, &p->b, made.engine, NULL) &&
         !dnnl_memory_create(&c->c, &p->c, made.engine, NULL) &&
         !dnnl_memory_create(&c->scratch, &p->scratch, made.engine, DNNL_MEMORY_ALLOCATE) &&
         !dnnl_stream_create(&c->stream, made.engine, dnnl_stream_default_flags))
@@ -265,10 +276,12 @@ static bool execute(product *p, const uint16_t *a, const uint16_t *b, float *c)
     call own = {.a = NULL}, *at = call_take(p, &own);
     bool ok = false;
 
-    if (call_make(at, p) && !dnnl_memory_set_data_handle(at->a, (void *)a) && !dnnl_memory_set_data_handle(at->b, (void *)b) &&
-        !dnnl_memory_set_data_handle(at->c, c)) {
-        const dnnl_exec_arg_t args[] = {
-            {DNNL_ARG_SRC, at->a}, {DNNL_ARG_WEIGHTS, at->b}, {DNNL_ARG_DST, at->c}, {DNNL_ARG_SCRATCHPAD, at->scratch}};
+    if (call_make(at, p) && !dnnl_memory_set_data_handle(at->a, (void *)a) &&
+        !dnnl_memory_set_data_handle(at->b, (void *)b) && !dnnl_memory_set_data_handle(at->c, c)) {
+        const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, at->a},
+                                        {DNNL_ARG_WEIGHTS, at->b},
+                                        {DNNL_ARG_DST, at->c},
+                                        {DNNL_ARG_SCRATCHPAD, at->scratch}};
 
         ok = !dnnl_primitive_execute(p->primitive, at->stream, 4, args) && !dnnl_stream_wait(at->stream);
     }
@@ -291,8 +304,9 @@ static void round_rows(uint16_t *y, const float *x, int ld, int rows, int cols, 
 
 struct sg_dnn_weights {
     int k, n;
-    uint16_t *data; /* owned: blocks of (SG_DNN_DEPTH, SG_DNN_COLS) or what is left, those of one column range together */
-    size_t *at;     /* owned: where each block begins, in numbers */
+    uint16_t *
+        data; /* owned: blocks of (SG_DNN_DEPTH, SG_DNN_COLS) or what is left, those of one column range together */
+    size_t *at; /* owned: where each block begins, in numbers */
 };
 
 static int least(int a, int b)
@@ -308,7 +322,8 @@ static int blocks(int n, int each)
 /* The primitive that fixes the layout of block (i, j). */
 static const product *leader_of(const sg_dnn_weights *w, int i, int j)
 {
-    const int k = least(SG_DNN_DEPTH, w->k - i * SG_DNN_DEPTH), n = least(SG_DNN_COLS, w->n - j * SG_DNN_COLS);
+    const int k = least(SG_DNN_DEPTH, w->k - i * SG_DNN_DEPTH),
+              n = least(SG_DNN_COLS, w->n - j * SG_DNN_COLS);
 
     return product_of((shape){SG_DNN_ROWS, n, k, n, true, false});
 }
@@ -349,7 +364,8 @@ failed:
     return NULL;
 }
 
-static bool reorder(const dnnl_memory_desc_t *to, uint16_t *data, const float *value, int stride_k, int stride_n)
+static bool reorder(const dnnl_memory_desc_t *to, uint16_t *data, const float *value, int stride_k,
+                    int stride_n)
 {
     dnnl_memory_desc_t from;
     dnnl_primitive_desc_t pd = NULL;
@@ -357,11 +373,12 @@ static bool reorder(const dnnl_memory_desc_t *to, uint16_t *data, const float *v
     dnnl_memory_t mf = NULL, mt = NULL;
     dnnl_stream_t stream = NULL;
     const int before = one_thread();
-    bool ok = !dnnl_memory_desc_init_by_strides(&from, 2, to->dims, dnnl_f32, (dnnl_dims_t){stride_k, stride_n}) &&
-              !dnnl_reorder_primitive_desc_create(&pd, &from, made.engine, to, made.engine, NULL) &&
-              !dnnl_primitive_create(&p, pd) && !dnnl_memory_create(&mf, &from, made.engine, (void *)value) &&
-              !dnnl_memory_create(&mt, to, made.engine, data) &&
-              !dnnl_stream_create(&stream, made.engine, dnnl_stream_default_flags);
+    bool ok =
+        !dnnl_memory_desc_init_by_strides(&from, 2, to->dims, dnnl_f32, (dnnl_dims_t){stride_k, stride_n}) &&
+        !dnnl_reorder_primitive_desc_create(&pd, &from, made.engine, to, made.engine, NULL) &&
+        !dnnl_primitive_create(&p, pd) && !dnnl_memory_create(&mf, &from, made.engine, (void *)value) &&
+        !dnnl_memory_create(&mt, to, made.engine, data) &&
+        !dnnl_stream_create(&stream, made.engine, dnnl_stream_default_flags);
 
     if (ok) {
         const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, mf}, {DNNL_ARG_TO, mt}};
@@ -391,7 +408,8 @@ bool sg_dnn_pack(sg_dnn_weights **out, const float *value, int k, int n, int str
     for (int j = 0; ok && j < wide; j++) {
         for (int i = 0; ok && i < deep; i++) {
             const product *p = leader_of(w, i, j);
-            const float *from = value + (size_t)i * SG_DNN_DEPTH * (size_t)stride_k + (size_t)j * SG_DNN_COLS * (size_t)stride_n;
+            const float *from = value + (size_t)i * SG_DNN_DEPTH * (size_t)stride_k +
+                                (size_t)j * SG_DNN_COLS * (size_t)stride_n;
 
             ok = p && reorder(&p->b, w->data + w->at[j * deep + i], from, stride_k, stride_n);
         }
@@ -404,9 +422,11 @@ bool sg_dnn_pack(sg_dnn_weights **out, const float *value, int k, int n, int str
 }
 
 /* rows of c (+)= rows of a times block (i, j); full: rows is 128 or 16, else the tile is padded to 16. */
-static bool block_product(const sg_dnn_weights *w, int i, int j, int rows, const uint16_t *a, bool add, float *c, int ldc)
+static bool block_product(const sg_dnn_weights *w, int i, int j, int rows, const uint16_t *a, bool add,
+                          float *c, int ldc)
 {
-    const int k = least(SG_DNN_DEPTH, w->k - i * SG_DNN_DEPTH), n = least(SG_DNN_COLS, w->n - j * SG_DNN_COLS);
+    const int k = least(SG_DNN_DEPTH, w->k - i * SG_DNN_DEPTH),
+              n = least(SG_DNN_COLS, w->n - j * SG_DNN_COLS);
     const bool whole = rows == SG_DNN_ROWS || rows == ROWS_SMALL;
     const uint16_t *b = w->data + w->at[j * blocks(w->k, SG_DNN_DEPTH) + i];
     product *p = product_of((shape){whole ? rows : ROWS_SMALL, n, k, whole ? ldc : n, true, whole && add});
@@ -428,7 +448,8 @@ static bool block_product(const sg_dnn_weights *w, int i, int j, int rows, const
     return true;
 }
 
-bool sg_dnn_tile_bf16(const sg_dnn_weights *w, int block, int m, const float *a, int lda, bool add, float *c, int ldc)
+bool sg_dnn_tile_bf16(const sg_dnn_weights *w, int block, int m, const float *a, int lda, bool add, float *c,
+                      int ldc)
 {
     uint16_t tile[SG_DNN_ROWS * SG_DNN_DEPTH];
 
@@ -446,8 +467,8 @@ bool sg_dnn_tile_bf16(const sg_dnn_weights *w, int block, int m, const float *a,
     return true;
 }
 
-bool sg_dnn_sum_bf16(int m, int n, int k, const float *a, int lda, const float *b, int ldb, bool add, float *c, int ldc,
-                     uint16_t *scratch)
+bool sg_dnn_sum_bf16(int m, int n, int k, const float *a, int lda, const float *b, int ldb, bool add,
+                     float *c, int ldc, uint16_t *scratch)
 {
     uint16_t *sa = scratch, *sb = scratch + (size_t)SG_DNN_SUM * (size_t)m;
     product *p = product_of((shape){m, n, SG_DNN_SUM, ldc, false, add});

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /* c (m, n) = alpha op(a) op(b) + beta c, row-major, f32, on the calling thread alone. */
-void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
-                float beta, float *c, int ldc);
+void sg_dnn_f32(bool ta, bool tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
+                int ldb, float beta, float *c, int ldc);
 
 bool sg_dnn_bf16_fast(void); /* the CPU multiplies bf16 faster than f32 */
 
@@ -28,10 +28,11 @@ typedef struct sg_dnn_weights sg_dnn_weights;
 bool sg_dnn_pack(sg_dnn_weights **w, const float *value, int k, int n, int stride_k, int stride_n);
 void sg_dnn_weights_free(sg_dnn_weights *w);
 /* c (m, columns of the block) (+)= a (m, k) b[:, block]; m <= SG_DNN_ROWS; the block begins at column block * SG_DNN_COLS. */
-bool sg_dnn_tile_bf16(const sg_dnn_weights *w, int block, int m, const float *a, int lda, bool add, float *c, int ldc);
+bool sg_dnn_tile_bf16(const sg_dnn_weights *w, int block, int m, const float *a, int lda, bool add, float *c,
+                      int ldc);
 
 /* c (m, n) (+)= a^T b, a (k, m), b (k, n), k <= SG_DNN_SUM. scratch: SG_DNN_SUM * (m + n) numbers. */
-bool sg_dnn_sum_bf16(int m, int n, int k, const float *a, int lda, const float *b, int ldb, bool add, float *c, int ldc,
-                     uint16_t *scratch);
+bool sg_dnn_sum_bf16(int m, int n, int k, const float *a, int lda, const float *b, int ldb, bool add,
+                     float *c, int ldc, uint16_t *scratch);
 
 #endif

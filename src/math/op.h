@@ -5,7 +5,9 @@
 #include "math/graph.h"
 #include "math/kernels.h"
 
-enum { SG_GRAIN = 16384 }; /* numbers a piece of row work: 64 KiB a stream, well above the cost of handing it out */
+enum {
+    SG_GRAIN = 16384
+}; /* numbers a piece of row work: 64 KiB a stream, well above the cost of handing it out */
 
 static inline size_t sg_width(const sg_tensor *x)
 {

@@ -14,11 +14,11 @@ enum {
 };
 
 typedef struct sg_paged {
-    int n, dh;             /* rows; width of a head */
+    int n, dh; /* rows; width of a head */
     float scale;
-    const float *const *q; /* (n) of dh numbers */
-    float *const *out;     /* (n) of dh numbers */
-    const int32_t *seen;   /* (n) >= 1: keys 0 .. seen - 1 */
+    const float *const *q;    /* (n) of dh numbers */
+    float *const *out;        /* (n) of dh numbers */
+    const int32_t *seen;      /* (n) >= 1: keys 0 .. seen - 1 */
     const float *const *page; /* the pages of the text; in each, ... */
     size_t k, v;              /* ... keys and values of this head begin at these numbers */
 } sg_paged;

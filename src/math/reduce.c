@@ -211,7 +211,11 @@ static void bce_back(sg_graph *g, sg_tensor *out, void *saved)
 {
     const saved_bce *s = saved;
     bool fresh;
-    work w = {.dx = sg_grad_fresh(g, s->x, &fresh), .x = s->x->data, .y = s->y, .weight = s->weight, .slope = s->slope};
+    work w = {.dx = sg_grad_fresh(g, s->x, &fresh),
+              .x = s->x->data,
+              .y = s->y,
+              .weight = s->weight,
+              .slope = s->slope};
 
     w.c = s->c * out->grad[0];
     w.add = !fresh;

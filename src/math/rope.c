@@ -82,7 +82,9 @@ sg_tensor *sg_rope(sg_graph *g, sg_tensor *x, int heads, const int32_t *position
     if (!x)
         return NULL;
     if (heads < 1 || d % (2 * (size_t)heads))
-        return sg_graph_fail(g, SG_ERR_USAGE, "rope: expected heads of an even width, found %zu numbers for %d heads", d, heads);
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "rope: expected heads of an even width, found %zu numbers for %d heads", d,
+                             heads);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_rope){.x = x, .heads = (size_t)heads, .dh = d / (size_t)heads};
@@ -157,7 +159,9 @@ sg_tensor *sg_rope_halves(sg_graph *g, sg_tensor *x, int heads, const float *tur
     if (!x)
         return NULL;
     if (heads < 1 || d % (2 * (size_t)heads))
-        return sg_graph_fail(g, SG_ERR_USAGE, "rope: expected heads of an even width, found %zu numbers for %d heads", d, heads);
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "rope: expected heads of an even width, found %zu numbers for %d heads", d,
+                             heads);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_halves){x, (size_t)heads, turn};

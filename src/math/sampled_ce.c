@@ -17,9 +17,13 @@
 #include <math.h>
 #include <string.h>
 
-enum { ROWS = 32 };           /* per piece */
-enum { PLACES = 128 };        /* of an id, handled at once */
-enum { BLOCK_ROWS = 256, ID_PLACES = 16, BLOCK_IDS = 256 }; /* a block: rows or places an id, whichever is more; ids a piece of it */
+enum { ROWS = 32 };    /* per piece */
+enum { PLACES = 128 }; /* of an id, handled at once */
+enum {
+    BLOCK_ROWS = 256,
+    ID_PLACES = 16,
+    BLOCK_IDS = 256
+};                              /* a block: rows or places an id, whichever is more; ids a piece of it */
 static const float EPS = 1e-6f; /* lengths below it count as it */
 
 typedef enum loss_kind { SOFTMAX, BINARY, BPR_MAX, TOP1_MAX } loss_kind;
@@ -28,25 +32,25 @@ typedef struct sampled {
     loss_kind kind;
     sg_tensor *x;
     sg_param *table;
-    const float *logq;   /* (ids.n) of the copied table rows, or NULL */
+    const float *logq; /* (ids.n) of the copied table rows, or NULL */
     float scale;
-    float extra;         /* BINARY: beta; BPR_MAX: reg */
+    float extra; /* BINARY: beta; BPR_MAX: reg */
     bool shared, l2;
     int d, n_rows, n_neg;
-    size_t ld;           /* numbers from row to row of the copies: d up to whole vectors, zeros after d */
-    int32_t *row;        /* (n_rows) row of x */
-    sg_id_groups ids;    /* places: 0 .. n_rows - 1 targets, then the negatives */
-    uint32_t *at;        /* (places) which copied table row, UINT32_MAX for id -1 */
-    float *w, *w_inv;    /* (ids.n, ld) copied table rows; 1 / length */
-    float *xs, *x_inv;   /* (n_rows, ld), (n_rows) */
-    float *neg;          /* shared: (n_neg, ld) */
-    float *l0;           /* (n_rows): logits of the targets, then their gradient */
-    float *l;            /* (n_rows, n_neg): logits, then their gradient */
-    double *loss;        /* (n_rows) */
-    float *work;         /* BPR_MAX, TOP1_MAX: per thread (2, n_neg) */
-    float *dxs, *dneg;   /* backward: (n_rows, ld), (n_neg, ld) */
+    size_t ld;         /* numbers from row to row of the copies: d up to whole vectors, zeros after d */
+    int32_t *row;      /* (n_rows) row of x */
+    sg_id_groups ids;  /* places: 0 .. n_rows - 1 targets, then the negatives */
+    uint32_t *at;      /* (places) which copied table row, UINT32_MAX for id -1 */
+    float *w, *w_inv;  /* (ids.n, ld) copied table rows; 1 / length */
+    float *xs, *x_inv; /* (n_rows, ld), (n_rows) */
+    float *neg;        /* shared: (n_neg, ld) */
+    float *l0;         /* (n_rows): logits of the targets, then their gradient */
+    float *l;          /* (n_rows, n_neg): logits, then their gradient */
+    double *loss;      /* (n_rows) */
+    float *work;       /* BPR_MAX, TOP1_MAX: per thread (2, n_neg) */
+    float *dxs, *dneg; /* backward: (n_rows, ld), (n_neg, ld) */
     float *dx;
-    float up;            /* of the loss, times scale */
+    float up; /* of the loss, times scale */
 } sampled;
 
 static void unit_row(const sampled *p, float *y, float *inv, const float *x)
@@ -288,16 +292,19 @@ static void add_block(void *ctx, size_t piece, size_t begin, size_t end, int thr
         }
         s->next[id] = i;
         if (i == last)
-            unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, sum, p->w + id * p->ld, p->w_inv[id], p->d, p->l2);
+            unit_row_grad(p->table->grad + (size_t)p->ids.id[id] * (size_t)p->d, sum, p->w + id * p->ld,
+                          p->w_inv[id], p->d, p->l2);
     }
 }
 
 static void backward_ids(sg_graph *g, const sampled *p)
 {
     sg_pool *pool = sg_graph_pool(g);
-    const size_t ids = p->ids.n, rows = (size_t)p->n_rows, each = (size_t)p->n_neg, places = rows + (p->shared ? each : rows * each);
+    const size_t ids = p->ids.n, rows = (size_t)p->n_rows, each = (size_t)p->n_neg,
+                 places = rows + (p->shared ? each : rows * each);
     const size_t block = each * BLOCK_ROWS > ids * ID_PLACES ? each * BLOCK_ROWS : ids * ID_PLACES;
-    scatter s = {.p = p, .sum = sg_scratch(g, ids * p->ld, sizeof *s.sum), .next = sg_scratch(g, ids, sizeof *s.next)};
+    scatter s = {
+        .p = p, .sum = sg_scratch(g, ids * p->ld, sizeof *s.sum), .next = sg_scratch(g, ids, sizeof *s.next)};
 
     if (!s.sum || !s.next)
         return;
@@ -324,14 +331,14 @@ static void sampled_backward(sg_graph *g, sg_tensor *out, void *saved)
     p->up = *dloss * p->scale / (float)p->n_rows;
     if (p->dx) {
         if (p->shared)
-            sg_gemm(pool, sg_graph_precision(g), false, false, p->n_rows, ld, p->n_neg, p->up, p->l, p->n_neg, p->neg, ld, 0,
-                    p->dxs, ld);
+            sg_gemm(pool, sg_graph_precision(g), false, false, p->n_rows, ld, p->n_neg, p->up, p->l, p->n_neg,
+                    p->neg, ld, 0, p->dxs, ld);
         sg_parallel_for(pool, rows, ROWS, backward_rows, p);
     }
     if (sg_param_trains(g, p->table) && sg_param_touch(g, p->table, p->ids.id, p->ids.n)) {
         if (p->shared)
-            sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, ld, p->n_rows, p->up, p->l, p->n_neg, p->xs, ld, 0,
-                    p->dneg, ld);
+            sg_gemm(pool, sg_graph_precision(g), true, false, p->n_neg, ld, p->n_rows, p->up, p->l, p->n_neg,
+                    p->xs, ld, 0, p->dneg, ld);
         backward_ids(g, p);
     }
 }
@@ -375,7 +382,8 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
         memcpy(ids + p->n_rows, spec->negatives, each * sizeof *ids);
     for (size_t i = 0; i < places; i++)
         if (ids[i] < -1 || ids[i] >= n)
-            return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: id %d outside a table of %d", ids[i], n) != NULL;
+            return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: id %d outside a table of %d", ids[i],
+                                 n) != NULL;
     if (!sg_group_ids(g, &p->ids, ids, places, p->at))
         return false;
     p->w = sg_scratch(g, p->ids.n * d, sizeof *p->w);
@@ -404,8 +412,8 @@ static bool gather(sg_graph *g, sampled *p, const sg_sampled_spec *spec, int row
     return true;
 }
 
-static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, loss_kind kind,
-                               float extra)
+static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec,
+                               loss_kind kind, float extra)
 {
     const int d = table->rank == 2 ? table->dim[1] : 0;
     double loss = 0;
@@ -415,11 +423,19 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     if (!x)
         return NULL;
     if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || spec->n_neg < 1)
-        return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: x and table '%s' do not fit, or no negatives", table->name);
+        return sg_graph_fail(g, SG_ERR_USAGE, "sampled softmax: x and table '%s' do not fit, or no negatives",
+                             table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (sampled){.kind = kind, .x = x, .table = table, .scale = spec->scale, .extra = extra, .d = d,
-                   .shared = spec->shared, .l2 = spec->l2, .n_neg = spec->n_neg,
+    *p = (sampled){.kind = kind,
+                   .x = x,
+                   .table = table,
+                   .scale = spec->scale,
+                   .extra = extra,
+                   .d = d,
+                   .shared = spec->shared,
+                   .l2 = spec->l2,
+                   .n_neg = spec->n_neg,
                    .ld = ((size_t)d + 15) / 16 * 16};
     if (!gather(g, p, spec, (int)(x->count / (size_t)d)))
         return NULL;
@@ -427,7 +443,8 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     p->l = sg_scratch(g, (size_t)p->n_rows * (size_t)p->n_neg, sizeof *p->l);
     p->loss = sg_scratch(g, (size_t)p->n_rows, sizeof *p->loss);
     if (kind == BPR_MAX || kind == TOP1_MAX) {
-        p->work = sg_scratch(g, 2 * (size_t)p->n_neg * (size_t)sg_pool_threads(sg_graph_pool(g)), sizeof *p->work);
+        p->work =
+            sg_scratch(g, 2 * (size_t)p->n_neg * (size_t)sg_pool_threads(sg_graph_pool(g)), sizeof *p->work);
         if (!p->work)
             return NULL;
     }
@@ -435,8 +452,8 @@ static sg_tensor *sampled_loss(sg_graph *g, sg_tensor *x, sg_param *table, const
     if (!p->l0 || !p->l || !p->loss || !out)
         return NULL;
     if (p->shared && p->n_rows > 0)
-        sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, p->n_rows, p->n_neg, d, p->scale, p->xs, (int)p->ld,
-                p->neg, (int)p->ld, 0, p->l, p->n_neg);
+        sg_gemm(sg_graph_pool(g), sg_graph_precision(g), false, true, p->n_rows, p->n_neg, d, p->scale, p->xs,
+                (int)p->ld, p->neg, (int)p->ld, 0, p->l, p->n_neg);
     sg_parallel_for(sg_graph_pool(g), (size_t)p->n_rows, ROWS, forward_rows, p);
     for (int r = 0; r < p->n_rows; r++)
         loss += p->loss[r];
@@ -456,7 +473,8 @@ sg_tensor *sg_sampled_bce(sg_graph *g, sg_tensor *x, sg_param *table, const sg_s
     return sampled_loss(g, x, table, spec, BINARY, beta);
 }
 
-sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec, float reg)
+sg_tensor *sg_sampled_bpr_max(sg_graph *g, sg_tensor *x, sg_param *table, const sg_sampled_spec *spec,
+                              float reg)
 {
     return sampled_loss(g, x, table, spec, BPR_MAX, reg);
 }

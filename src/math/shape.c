@@ -50,7 +50,8 @@ sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n)
     const size_t height = sg_height(x), d = sg_width(x);
     for (int i = 0; i < n; i++)
         if (rows[i] < -1 || (rows[i] >= 0 && (size_t)rows[i] >= height))
-            return sg_graph_fail(g, SG_ERR_USAGE, "rows: expected a row number below %zu, found %d", height, rows[i]);
+            return sg_graph_fail(g, SG_ERR_USAGE, "rows: expected a row number below %zu, found %d", height,
+                                 rows[i]);
     if (!(y = sg_tensor_2d(g, n, (int)d)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_rows){x, NULL, (size_t)n};
@@ -58,7 +59,8 @@ sg_tensor *sg_rows(sg_graph *g, sg_tensor *x, const int32_t *rows, int n)
         return NULL;
     if (n)
         memcpy(s->rows, rows, s->n * sizeof *rows);
-    sg_parallel_for(sg_graph_pool(g), s->n, sg_row_grain(d), rows_body, &(rows_work){y->data, x->data, s->rows, d});
+    sg_parallel_for(sg_graph_pool(g), s->n, sg_row_grain(d), rows_body,
+                    &(rows_work){y->data, x->data, s->rows, d});
     if (sg_wants(g, x))
         sg_tape(g, y, rows_back, s);
     return y;
@@ -90,8 +92,8 @@ sg_tensor *sg_reshape(sg_graph *g, sg_tensor *x, int rank, const int *dim)
     }
     y->count = count;
     if (count != x->count)
-        return sg_graph_fail(g, SG_ERR_USAGE, "reshape: expected a shape of the %zu numbers of %s, found %s", x->count,
-                             sg_shape_of(x).s, sg_shape_of(y).s);
+        return sg_graph_fail(g, SG_ERR_USAGE, "reshape: expected a shape of the %zu numbers of %s, found %s",
+                             x->count, sg_shape_of(x).s, sg_shape_of(y).s);
     if (sg_wants(g, x))
         sg_tape(g, y, reshape_back, x);
     return y;
@@ -177,12 +179,13 @@ sg_tensor *sg_concat_rows(sg_graph *g, sg_tensor *const *parts, int n)
         if (!parts[i])
             return NULL;
         if (sg_width(parts[i]) != sg_width(parts[0]))
-            return sg_graph_fail(g, SG_ERR_USAGE, "concat_rows: expected rows of %zu numbers, found %zu", sg_width(parts[0]),
-                                 sg_width(parts[i]));
+            return sg_graph_fail(g, SG_ERR_USAGE, "concat_rows: expected rows of %zu numbers, found %zu",
+                                 sg_width(parts[0]), sg_width(parts[i]));
         rows += sg_height(parts[i]);
     }
     if (n < 1 || rows > INT32_MAX)
-        return sg_graph_fail(g, SG_ERR_USAGE, "concat_rows: expected at least one part and fewer than 2^31 rows");
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "concat_rows: expected at least one part and fewer than 2^31 rows");
     if (!(y = sg_tensor_2d(g, (int)rows, (int)sg_width(parts[0]))) || !(s = keep_parts(g, parts, n)))
         return NULL;
     for (int i = 0; i < n; i++) {
@@ -220,12 +223,13 @@ sg_tensor *sg_concat_cols(sg_graph *g, sg_tensor *const *parts, int n)
         if (!parts[i])
             return NULL;
         if (sg_height(parts[i]) != sg_height(parts[0]))
-            return sg_graph_fail(g, SG_ERR_USAGE, "concat_cols: expected %zu rows, found %zu", sg_height(parts[0]),
-                                 sg_height(parts[i]));
+            return sg_graph_fail(g, SG_ERR_USAGE, "concat_cols: expected %zu rows, found %zu",
+                                 sg_height(parts[0]), sg_height(parts[i]));
         cols += sg_width(parts[i]);
     }
     if (n < 1 || cols > INT32_MAX)
-        return sg_graph_fail(g, SG_ERR_USAGE, "concat_cols: expected at least one part and fewer than 2^31 columns");
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "concat_cols: expected at least one part and fewer than 2^31 columns");
     if (!(y = sg_tensor_2d(g, (int)sg_height(parts[0]), (int)cols)) || !(s = keep_parts(g, parts, n)))
         return NULL;
     for (int i = 0; i < n; i++) {
@@ -263,7 +267,8 @@ sg_tensor *sg_slice_cols(sg_graph *g, sg_tensor *x, int begin, int end)
         return NULL;
     const size_t d = sg_width(x);
     if (begin < 0 || end < begin || (size_t)end > d)
-        return sg_graph_fail(g, SG_ERR_USAGE, "slice_cols: expected a range within %zu columns, found %d..%d", d, begin, end);
+        return sg_graph_fail(g, SG_ERR_USAGE, "slice_cols: expected a range within %zu columns, found %d..%d",
+                             d, begin, end);
     if (!(y = sg_tensor_2d(g, (int)sg_height(x), end - begin)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_slice){x, begin};
@@ -312,7 +317,8 @@ static void spread_body(void *ctx, size_t piece, size_t begin, size_t end, int t
         const int32_t from = w->offsets[i], to = w->offsets[i + 1];
 
         for (int32_t r = from; r < to; r++)
-            sg_kernels_best()->axpy(w->to + (size_t)r * w->d, 1.0f / (float)(to - from), w->from + i * w->d, w->d);
+            sg_kernels_best()->axpy(w->to + (size_t)r * w->d, 1.0f / (float)(to - from), w->from + i * w->d,
+                                    w->d);
     }
 }
 
@@ -335,7 +341,8 @@ sg_tensor *sg_segment_mean(sg_graph *g, sg_tensor *x, const int32_t *offsets, in
         return NULL;
     for (int i = 0; i < n; i++)
         if (offsets[i] < 0 || offsets[i + 1] < offsets[i] || (size_t)offsets[i + 1] > sg_height(x))
-            return sg_graph_fail(g, SG_ERR_USAGE, "segment_mean: segment %d: expected rows within %zu, found %d..%d", i,
+            return sg_graph_fail(g, SG_ERR_USAGE,
+                                 "segment_mean: segment %d: expected rows within %zu, found %d..%d", i,
                                  sg_height(x), offsets[i], offsets[i + 1]);
     if (!(y = sg_tensor_2d(g, n, (int)sg_width(x))) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
@@ -343,7 +350,8 @@ sg_tensor *sg_segment_mean(sg_graph *g, sg_tensor *x, const int32_t *offsets, in
     if (!(s->offsets = sg_scratch(g, (size_t)n + 1, sizeof *s->offsets)))
         return NULL;
     memcpy(s->offsets, offsets, ((size_t)n + 1) * sizeof *offsets);
-    sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, mean_body, &(segment_work){y->data, x->data, s->offsets, sg_width(x)});
+    sg_parallel_for(sg_graph_pool(g), (size_t)n, 16, mean_body,
+                    &(segment_work){y->data, x->data, s->offsets, sg_width(x)});
     if (sg_wants(g, x))
         sg_tape(g, y, segment_mean_back, s);
     return y;

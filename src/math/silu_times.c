@@ -13,9 +13,9 @@ typedef struct saved_gate {
 
 typedef struct work {
     const saved_gate *s;
-    float *y;              /* forward */
-    const float *dy;       /* backward */
-    float *dx, *du;        /* NULL: not wanted */
+    float *y;        /* forward */
+    const float *dy; /* backward */
+    float *dx, *du;  /* NULL: not wanted */
     bool new_dx, new_du;
 } work;
 
@@ -79,8 +79,9 @@ sg_tensor *sg_silu_times(sg_graph *g, sg_tensor *x, sg_tensor *u)
     if (!x || !u)
         return NULL;
     if (!sg_same_shape(x, u))
-        return sg_graph_fail(g, SG_ERR_USAGE, "silu_times: expected two tensors of one shape, found %s and %s", sg_shape_of(x).s,
-                             sg_shape_of(u).s);
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "silu_times: expected two tensors of one shape, found %s and %s",
+                             sg_shape_of(x).s, sg_shape_of(u).s);
     if (!(y = sg_like(g, x)) || !(s = sg_scratch(g, 1, sizeof *s)))
         return NULL;
     *s = (saved_gate){x, u};

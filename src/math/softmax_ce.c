@@ -26,13 +26,14 @@ enum { KEEP_F32 = 1 << 25, KEEP_BF16 = 1 << 26 };
 
 static void logits(const sg_ce *p, float *l, const sg_ce_group *g, int row, int n_rows, int item, int n_items)
 {
-    sg_gemm(NULL, p->precision, false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d, p->d,
-            p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, SG_CE_BLOCK);
+    sg_gemm(NULL, p->precision, false, true, n_rows, n_items, p->d, p->scale, p->xs + (size_t)row * p->d,
+            p->d, p->table->value + (size_t)(g->begin + item) * p->d, p->d, 0, l, SG_CE_BLOCK);
     if (p->low.z)
         sg_ce_low_logits(p, l, row, n_rows, item, n_items);
 }
 
-void sg_ce_finish(const sg_ce *p, const sg_ce_part *t, const float *most, const double *sum, const float *at_target)
+void sg_ce_finish(const sg_ce *p, const sg_ce_part *t, const float *most, const double *sum,
+                  const float *at_target)
 {
     const sg_ce_group *g = &p->groups[t->group];
     const int n_rows = t->end - t->begin, d = p->d;
@@ -130,8 +131,8 @@ static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, 
             const size_t at = sg_ce_kept_row(g, row + r, b->begin);
 
             if (kept)
-                k->ce_kept_row(lr, p->kept + at * SG_CE_BLOCK, (size_t)n_items, c * expf(p->kept_most[at] - lse),
-                               c * even);
+                k->ce_kept_row(lr, p->kept + at * SG_CE_BLOCK, (size_t)n_items,
+                               c * expf(p->kept_most[at] - lse), c * even);
             else
                 k->ce_grad_row(lr, (size_t)n_items, bias, p->scale, lse, c, even);
             if (target >= 0 && target < n_items)
@@ -142,8 +143,8 @@ static void block_backward(void *ctx, size_t n_piece, size_t begin, size_t end, 
         if (p->low.db)
             sg_ce_low_back(p, l, row, n_rows, item, n_items);
         if (p->dtable)
-            sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK, p->xs + (size_t)row * d, d, 1,
-                    p->dtable + (size_t)item * d, d);
+            sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK,
+                    p->xs + (size_t)row * d, d, 1, p->dtable + (size_t)item * d, d);
     }
 }
 
@@ -178,8 +179,8 @@ static void ce_backward(sg_graph *g, sg_tensor *out, void *saved)
             disjoint &= p->groups[i].begin + p->groups[i].size <= p->groups[j].begin ||
                         p->groups[j].begin + p->groups[j].size <= p->groups[i].begin;
     /* two ranges that share table rows: one after the other */
-    sg_parallel_for(disjoint ? sg_graph_pool(g) : NULL, (size_t)p->n_blocks, 1, p->bf16 ? sg_ce_bf16_backward : block_backward,
-                    p);
+    sg_parallel_for(disjoint ? sg_graph_pool(g) : NULL, (size_t)p->n_blocks, 1,
+                    p->bf16 ? sg_ce_bf16_backward : block_backward, p);
     sg_ce_low_back_close(g, p);
 }
 
@@ -217,7 +218,8 @@ static bool range_mean(sg_graph *g, const sg_ce *p, sg_ce_group *to)
 static bool cut(sg_graph *g, sg_ce *p)
 {
     size_t tiles = 0, blocks = 0;
-    int tile = (p->n_rows / 8 + TILE_LEAST - 1) / TILE_LEAST * TILE_LEAST; /* small batches still make some pieces */
+    int tile =
+        (p->n_rows / 8 + TILE_LEAST - 1) / TILE_LEAST * TILE_LEAST; /* small batches still make some pieces */
 
     tile = tile < TILE_LEAST ? TILE_LEAST : tile > SG_CE_TILE ? SG_CE_TILE : tile;
     for (int i = 0; i < p->n_groups; i++) {
@@ -235,14 +237,15 @@ static bool cut(sg_graph *g, sg_ce *p)
             p->tiles[p->n_tiles++] =
                 (sg_ce_part){i, r->first + at, r->first + (r->n_rows - at < tile ? r->n_rows : at + tile)};
         for (int at = 0; at < r->size; at += SG_CE_BLOCK)
-            p->blocks[p->n_blocks++] = (sg_ce_part){i, at, r->size - at < SG_CE_BLOCK ? r->size : at + SG_CE_BLOCK};
+            p->blocks[p->n_blocks++] =
+                (sg_ce_part){i, at, r->size - at < SG_CE_BLOCK ? r->size : at + SG_CE_BLOCK};
     }
     return true;
 }
 
 /* Gathers the rows that have a loss by range. begin NULL: the whole table. */
-static bool gather(sg_graph *g, sg_ce *p, int rows, const int32_t *begin, const int32_t *size, const int32_t *target,
-                   const float *weight)
+static bool gather(sg_graph *g, sg_ce *p, int rows, const int32_t *begin, const int32_t *size,
+                   const int32_t *target, const float *weight)
 {
     const int n = p->table->dim[0];
     int32_t *group_at = sg_scratch(g, (size_t)rows, sizeof *group_at);
@@ -259,7 +262,8 @@ static bool gather(sg_graph *g, sg_ce *p, int rows, const int32_t *begin, const 
         if (target[r] == -1 || (weight && weight[r] == 0))
             continue;
         if (from < 0 || many < 1 || many > n - from || target[r] < from || target[r] >= from + many)
-            return sg_graph_fail(g, SG_ERR_USAGE, "softmax: row %d: target %d outside rows %d..%d of a table of %d", r,
+            return sg_graph_fail(g, SG_ERR_USAGE,
+                                 "softmax: row %d: target %d outside rows %d..%d of a table of %d", r,
                                  target[r], from, from + many - 1, n) != NULL;
         last = group_at[r] = group_of(p, from, many, last);
         p->groups[last].n_rows++;
@@ -311,9 +315,9 @@ static bool keep_logits(sg_graph *g, sg_ce *p)
     return (p->kept = sg_scratch(g, rows * SG_CE_BLOCK, sizeof *p->kept)) && p->kept_most;
 }
 
-static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *begin,
-                                const int32_t *size, const int32_t *target, const float *weight, float scale,
-                                float smooth, const sg_ce_beside *beside)
+static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias,
+                                const int32_t *begin, const int32_t *size, const int32_t *target,
+                                const float *weight, float scale, float smooth, const sg_ce_beside *beside)
 {
     const size_t threads = (size_t)sg_pool_threads(sg_graph_pool(g));
     const int d = table && table->rank == 2 ? table->dim[1] : 0;
@@ -325,15 +329,24 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
         return NULL;
     if (d < 1 || x->rank < 1 || x->dim[x->rank - 1] != d || (bias && bias->count != (size_t)table->dim[0]) ||
         !(smooth >= 0 && smooth < 1))
-        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: x, table '%s' and bias do not fit, or label smoothing not in [0, 1)",
+        return sg_graph_fail(g, SG_ERR_USAGE,
+                             "softmax: x, table '%s' and bias do not fit, or label smoothing not in [0, 1)",
                              table->name);
     if (!(p = sg_scratch(g, 1, sizeof *p)))
         return NULL;
-    *p = (sg_ce){.x = x, .table = table, .bias = bias, .precision = sg_graph_precision(g), .d = d, .scale = scale, .smooth = smooth};
-    const bool items_learn = sg_param_trains(g, table) || sg_param_trains(g, bias) || sg_param_trains(g, beside->b);
+    *p = (sg_ce){.x = x,
+                 .table = table,
+                 .bias = bias,
+                 .precision = sg_graph_precision(g),
+                 .d = d,
+                 .scale = scale,
+                 .smooth = smooth};
+    const bool items_learn =
+        sg_param_trains(g, table) || sg_param_trains(g, bias) || sg_param_trains(g, beside->b);
     learns = items_learn || sg_wants(g, x) || sg_wants(g, beside->z) || sg_param_trains(g, beside->rows);
     if (!gather(g, p, (int)(x->count / (size_t)d), begin, size, target, weight) || !cut(g, p) ||
-        (beside->b && !sg_ce_low_open(g, p, beside->z, beside->b)) || (beside->rows && !sg_ce_rows_open(g, p, beside->rows, beside->id)))
+        (beside->b && !sg_ce_low_open(g, p, beside->z, beside->b)) ||
+        (beside->rows && !sg_ce_rows_open(g, p, beside->rows, beside->id)))
         return NULL;
     p->lse = sg_scratch(g, (size_t)p->n_rows, sizeof *p->lse);
     p->coef = sg_scratch(g, (size_t)p->n_rows, sizeof *p->coef);
@@ -360,17 +373,23 @@ static sg_tensor *cross_entropy(sg_graph *g, sg_tensor *x, sg_param *table, sg_p
 sg_tensor *sg_softmax_ce(sg_graph *g, sg_tensor *x, sg_param *table, sg_param *bias, const int32_t *target,
                          const float *weight, float scale, float label_smoothing)
 {
-    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
+    return cross_entropy(g, x, table, bias, NULL, NULL, target, weight, scale, label_smoothing,
+                         &(sg_ce_beside){0});
 }
 
-sg_tensor *sg_softmax_ce_beside(sg_graph *g, sg_tensor *x, sg_param *table, const sg_ce_beside *beside, const int32_t *target,
-                                const float *weight, float scale, float label_smoothing)
+sg_tensor *sg_softmax_ce_beside(sg_graph *g, sg_tensor *x, sg_param *table, const sg_ce_beside *beside,
+                                const int32_t *target, const float *weight, float scale,
+                                float label_smoothing)
 {
-    return beside->b && !beside->z ? NULL : cross_entropy(g, x, table, NULL, NULL, NULL, target, weight, scale, label_smoothing, beside);
+    return beside->b && !beside->z
+               ? NULL
+               : cross_entropy(g, x, table, NULL, NULL, NULL, target, weight, scale, label_smoothing, beside);
 }
 
-sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin, const int32_t *size,
-                               const int32_t *target, const float *weight, float scale, float label_smoothing)
+sg_tensor *sg_softmax_ce_range(sg_graph *g, sg_tensor *x, sg_param *table, const int32_t *begin,
+                               const int32_t *size, const int32_t *target, const float *weight, float scale,
+                               float label_smoothing)
 {
-    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing, &(sg_ce_beside){0});
+    return cross_entropy(g, x, table, NULL, begin, size, target, weight, scale, label_smoothing,
+                         &(sg_ce_beside){0});
 }

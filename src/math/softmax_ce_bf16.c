@@ -26,7 +26,8 @@ static int padded(int items)
 
 bool sg_ce_bf16_fits(const sg_ce *p)
 {
-    return p->precision == SG_BF16 && sg_isa_best() >= SG_ISA_AVX512BF16 && p->d % 32 == 0 && p->n_rows >= ROWS_LEAST;
+    return p->precision == SG_BF16 && sg_isa_best() >= SG_ISA_AVX512BF16 && p->d % 32 == 0 &&
+           p->n_rows >= ROWS_LEAST;
 }
 
 /* ---- the table packed ------------------------------------------------------------------------------------------- */
@@ -64,7 +65,8 @@ static void pack_block(void *ctx, size_t piece, size_t begin, size_t end, int th
 
 bool sg_ce_bf16_open(sg_graph *g, sg_ce *p)
 {
-    const size_t d = (size_t)p->d, threads = (size_t)sg_pool_threads(sg_graph_pool(g)), packed = (size_t)p->n_blocks * BLOCK * d / 2;
+    const size_t d = (size_t)p->d, threads = (size_t)sg_pool_threads(sg_graph_pool(g)),
+                 packed = (size_t)p->n_blocks * BLOCK * d / 2;
     size_t blocks = 0, pairs = 0;
 
     for (int i = 0; i < p->n_groups; i++) {
@@ -89,10 +91,18 @@ bool sg_ce_bf16_open(sg_graph *g, sg_ce *p)
 /* l (n_rows, BLOCK) = scale x w^T of rows `row`.. and a block of n_items, those from `item` on of its range */
 static void logits(const sg_ce *p, float *l, int row, int n_rows, size_t block, int item, int n_items)
 {
-    sg_kernels_best()->product_pairs(&(sg_pairs){.m = n_rows, .n = padded(n_items), .k = p->d / 2,
-                                                 .a = (const uint32_t *)(const void *)(p->x_bf16 + (size_t)row * (size_t)p->d),
-                                                 .a_row = (size_t)p->d / 2, .a_pair = 1, .b = across_of(p, block),
-                                                 .b_pair = BLOCK, .c = l, .c_row = BLOCK, .gain = p->scale});
+    sg_kernels_best()->product_pairs(
+        &(sg_pairs){.m = n_rows,
+                    .n = padded(n_items),
+                    .k = p->d / 2,
+                    .a = (const uint32_t *)(const void *)(p->x_bf16 + (size_t)row * (size_t)p->d),
+                    .a_row = (size_t)p->d / 2,
+                    .a_pair = 1,
+                    .b = across_of(p, block),
+                    .b_pair = BLOCK,
+                    .c = l,
+                    .c_row = BLOCK,
+                    .gain = p->scale});
     if (p->low.z)
         sg_ce_low_logits(p, l, row, n_rows, item, n_items);
 }
@@ -120,7 +130,8 @@ typedef struct sums { /* of the rows of a tile */
 } sums;
 
 /* Rows first .. first + n - 1 of a tile meet one block; e (n, BLOCK) takes exp(l - most). */
-static void strip_forward(const sg_ce *p, const sg_ce_part *t, sums *s, int first, int n, int item, uint16_t *e)
+static void strip_forward(const sg_ce *p, const sg_ce_part *t, sums *s, int first, int n, int item,
+                          uint16_t *e)
 {
     const sg_kernels *k = sg_kernels_best();
     const sg_ce_group *g = &p->groups[t->group];
@@ -142,10 +153,18 @@ static void strip_forward(const sg_ce *p, const sg_ce_part *t, sums *s, int firs
     if (p->low.dzs)
         sg_ce_low_sums(p, l, s->down + first, t->begin + first, n, item, n_items);
     if (p->dxs)
-        k->product_pairs(&(sg_pairs){.m = n, .n = d, .k = padded(n_items) / 2, .a = (const uint32_t *)(const void *)e,
-                                     .a_row = BLOCK / 2, .a_pair = 1, .b = along_of(p, block), .b_pair = (size_t)d,
-                                     .c = p->dxs + (size_t)(t->begin + first) * (size_t)d, .c_row = (size_t)d,
-                                     .keep = item > 0 ? s->down + first : NULL, .gain = 1});
+        k->product_pairs(&(sg_pairs){.m = n,
+                                     .n = d,
+                                     .k = padded(n_items) / 2,
+                                     .a = (const uint32_t *)(const void *)e,
+                                     .a_row = BLOCK / 2,
+                                     .a_pair = 1,
+                                     .b = along_of(p, block),
+                                     .b_pair = (size_t)d,
+                                     .c = p->dxs + (size_t)(t->begin + first) * (size_t)d,
+                                     .c_row = (size_t)d,
+                                     .keep = item > 0 ? s->down + first : NULL,
+                                     .gain = 1});
 }
 
 void sg_ce_bf16_forward(void *ctx, size_t piece, size_t begin, size_t end, int thread)
@@ -187,9 +206,11 @@ static void grad_row(const sg_ce *p, const sg_ce_part *b, int row, float *l)
     const size_t at = sg_ce_kept_row(g, row, b->begin);
 
     if (b->begin < p->kept_items)
-        k->ce_kept_bf16(l, p->kept_bf16 + at * BLOCK, (size_t)padded(n_items), c * expf(p->kept_most[at] - lse), c * even);
+        k->ce_kept_bf16(l, p->kept_bf16 + at * BLOCK, (size_t)padded(n_items),
+                        c * expf(p->kept_most[at] - lse), c * even);
     else
-        k->ce_grad_row(l, (size_t)n_items, p->bias ? p->bias->value + g->begin + b->begin : NULL, p->scale, lse, c, even);
+        k->ce_grad_row(l, (size_t)n_items, p->bias ? p->bias->value + g->begin + b->begin : NULL, p->scale,
+                       lse, c, even);
     if (target >= 0 && target < n_items)
         l[target] -= c * (1 - p->smooth);
     memset(l + n_items, 0, (size_t)(padded(n_items) - n_items) * sizeof *l);
@@ -208,7 +229,8 @@ void sg_ce_bf16_backward(void *ctx, size_t piece, size_t begin, size_t end, int 
     float ones[BLOCK];
     float *l = p->work + (size_t)thread * SG_CE_TILE * BLOCK; /* two rows; then pairs (CHUNK / 2, BLOCK) */
     uint32_t *pairs = (uint32_t *)(void *)(l + 2 * BLOCK);
-    float *all = l + (2 + CHUNK / 2) * BLOCK; /* (CHUNK, BLOCK), where a low-rank part wants them as numbers */
+    float *all =
+        l + (2 + CHUNK / 2) * BLOCK; /* (CHUNK, BLOCK), where a low-rank part wants them as numbers */
 
     for (int i = 0; i < BLOCK; i++)
         ones[i] = 1;
@@ -232,9 +254,17 @@ void sg_ce_bf16_backward(void *ctx, size_t piece, size_t begin, size_t end, int 
         if (p->low.db)
             sg_ce_low_back(p, all, g->first + first, n, b->begin, n_items);
         if (p->dtable)
-            k->product_pairs(&(sg_pairs){.m = n_items, .n = p->d, .k = (n + 1) / 2, .a = pairs, .a_row = 1, .a_pair = BLOCK,
-                                         .b = p->x_pairs + (g->first_pair + (size_t)first / 2) * d, .b_pair = d,
-                                         .c = p->dtable + (size_t)(g->begin + b->begin) * d, .c_row = d, .keep = ones,
+            k->product_pairs(&(sg_pairs){.m = n_items,
+                                         .n = p->d,
+                                         .k = (n + 1) / 2,
+                                         .a = pairs,
+                                         .a_row = 1,
+                                         .a_pair = BLOCK,
+                                         .b = p->x_pairs + (g->first_pair + (size_t)first / 2) * d,
+                                         .b_pair = d,
+                                         .c = p->dtable + (size_t)(g->begin + b->begin) * d,
+                                         .c_row = d,
+                                         .keep = ones,
                                          .gain = 1});
     }
 }

@@ -46,16 +46,19 @@ bool sg_ce_low_open(sg_graph *g, sg_ce *p, sg_tensor *z, sg_param *b)
     const int n = p->table->dim[0], r = b->rank == 2 ? b->dim[1] : 0;
 
     if (r < 1 || b->dim[0] != n || sg_width(z) != (size_t)r || sg_height(z) != sg_height(p->x))
-        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: table '%s' and its low-rank part '%s' do not fit", p->table->name, b->name) != NULL;
+        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: table '%s' and its low-rank part '%s' do not fit",
+                             p->table->name, b->name) != NULL;
     *low = (sg_ce_low){.z = z, .b = b, .r = r, .up = whole(r), .n_up = whole(n)};
     low->zs = sg_scratch(g, (size_t)p->n_rows * (size_t)low->up, sizeof *low->zs);
     low->b_wide = sg_scratch(g, (size_t)n * (size_t)low->up, sizeof *low->b_wide);
     low->b_turned = sg_scratch(g, (size_t)r * (size_t)low->n_up, sizeof *low->b_turned);
     if (!low->zs || !low->b_wide || !low->b_turned ||
-        (sg_wants(g, z) && !(low->dzs = sg_scratch(g, (size_t)p->n_rows * (size_t)low->up, sizeof *low->dzs))))
+        (sg_wants(g, z) &&
+         !(low->dzs = sg_scratch(g, (size_t)p->n_rows * (size_t)low->up, sizeof *low->dzs))))
         return false;
     for (int i = 0; i < p->n_rows; i++)
-        widen(low->zs + (size_t)i * (size_t)low->up, z->data + (size_t)p->row[i] * (size_t)r, 1, (size_t)r, (size_t)low->up);
+        widen(low->zs + (size_t)i * (size_t)low->up, z->data + (size_t)p->row[i] * (size_t)r, 1, (size_t)r,
+              (size_t)low->up);
     widen(low->b_wide, b->value, (size_t)n, (size_t)r, (size_t)low->up);
     memset(low->b_turned, 0, (size_t)r * (size_t)low->n_up * sizeof *low->b_turned);
     for (size_t j = 0; j < (size_t)n; j++)
@@ -74,12 +77,21 @@ void sg_ce_low_product(const sg_ce *p, const float *b, int b_row, float *l, int 
 {
     const sg_ce_low *low = &p->low;
 
-    sg_kernels_best()->product(&(sg_product){.m = n_rows, .n = whole(n_items), .k = low->r, .a = low->zs + (size_t)row * (size_t)low->up,
-                                             .b = b, .a_row = (size_t)low->up, .b_row = (size_t)b_row, .c_row = SG_CE_BLOCK, .c = l,
-                                             .add = true, .gain = p->scale});
+    sg_kernels_best()->product(&(sg_product){.m = n_rows,
+                                             .n = whole(n_items),
+                                             .k = low->r,
+                                             .a = low->zs + (size_t)row * (size_t)low->up,
+                                             .b = b,
+                                             .a_row = (size_t)low->up,
+                                             .b_row = (size_t)b_row,
+                                             .c_row = SG_CE_BLOCK,
+                                             .c = l,
+                                             .add = true,
+                                             .gain = p->scale});
 }
 
-void sg_ce_low_sums(const sg_ce *p, const float *e, const float *down, int row, int n_rows, int item, int n_items)
+void sg_ce_low_sums(const sg_ce *p, const float *e, const float *down, int row, int n_rows, int item,
+                    int n_items)
 {
     const sg_ce_low *low = &p->low;
     const sg_kernels *k = sg_kernels_best();
@@ -88,8 +100,17 @@ void sg_ce_low_sums(const sg_ce *p, const float *e, const float *down, int row, 
 
     for (int r = 0; r < n_rows && item > 0; r++)
         k->scale(dzs + (size_t)r * up, down[r], dzs + (size_t)r * up, up);
-    k->product(&(sg_product){.m = n_rows, .n = low->up, .k = n_items, .a = e, .b = low->b_wide + (size_t)item * up, .a_row = SG_CE_BLOCK,
-                             .b_row = up, .c_row = up, .c = dzs, .add = item > 0, .gain = 1});
+    k->product(&(sg_product){.m = n_rows,
+                             .n = low->up,
+                             .k = n_items,
+                             .a = e,
+                             .b = low->b_wide + (size_t)item * up,
+                             .a_row = SG_CE_BLOCK,
+                             .b_row = up,
+                             .c_row = up,
+                             .c = dzs,
+                             .add = item > 0,
+                             .gain = 1});
 }
 
 void sg_ce_low_finish(const sg_ce *p, int row, double sum)
@@ -112,7 +133,8 @@ bool sg_ce_low_back_open(sg_graph *g, sg_ce *p)
 
     if (!low->z)
         return true;
-    if (sg_param_grad(g, low->b) && !(low->db = sg_scratch(g, (size_t)p->table->dim[0] * up, sizeof *low->db)))
+    if (sg_param_grad(g, low->b) &&
+        !(low->db = sg_scratch(g, (size_t)p->table->dim[0] * up, sizeof *low->db)))
         return false;
     if (low->dzs && !(dz = sg_grad(g, low->z)))
         return false;
@@ -127,9 +149,18 @@ void sg_ce_low_back(const sg_ce *p, const float *dl, int row, int n_rows, int it
     const sg_ce_low *low = &p->low;
     const size_t up = (size_t)low->up;
 
-    sg_kernels_best()->product(&(sg_product){.m = n_items, .n = low->up, .k = n_rows, .a = dl, .b = low->zs + (size_t)row * up,
-                                             .a_row = SG_CE_BLOCK, .b_row = up, .c_row = up, .c = low->db + (size_t)item * up,
-                                             .turned = true, .add = row > 0, .gain = 1});
+    sg_kernels_best()->product(&(sg_product){.m = n_items,
+                                             .n = low->up,
+                                             .k = n_rows,
+                                             .a = dl,
+                                             .b = low->zs + (size_t)row * up,
+                                             .a_row = SG_CE_BLOCK,
+                                             .b_row = up,
+                                             .c_row = up,
+                                             .c = low->db + (size_t)item * up,
+                                             .turned = true,
+                                             .add = row > 0,
+                                             .gain = 1});
 }
 
 void sg_ce_low_back_close(sg_graph *g, sg_ce *p)

@@ -34,7 +34,8 @@ bool sg_ce_rows_open(sg_graph *g, sg_ce *p, sg_param *rows, const int32_t *id)
     for (int i = 0; good && i < n; i++)
         good = id[i] >= 0 && id[i] < p->table->dim[0] && (i == 0 || id[i - 1] < id[i]);
     if (!good)
-        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: '%s' are no rows of the frozen table '%s'", rows->name, p->table->name) != NULL;
+        return sg_graph_fail(g, SG_ERR_USAGE, "softmax: '%s' are no rows of the frozen table '%s'",
+                             rows->name, p->table->name) != NULL;
     *s = (sg_ce_rows){.rows = rows, .id = id, .n = n, .low_up = (n + 15) / 16 * 16};
     if (!(s->target = sg_scratch(g, (size_t)p->n_rows, sizeof *s->target)))
         return false;
@@ -70,7 +71,8 @@ static void block_body(void *ctx, size_t piece, size_t begin, size_t end, int th
         const int left = p->n_rows - row, n_rows = left < SG_CE_TILE ? left : SG_CE_TILE;
         const float *x = p->xs + (size_t)row * (size_t)d;
 
-        sg_gemm(NULL, p->precision, false, true, n_rows, n_items, d, p->scale, x, d, s->rows->value + begin * (size_t)d, d, 0, l, SG_CE_BLOCK);
+        sg_gemm(NULL, p->precision, false, true, n_rows, n_items, d, p->scale, x, d,
+                s->rows->value + begin * (size_t)d, d, 0, l, SG_CE_BLOCK);
         if (s->low)
             sg_ce_low_product(p, s->low + begin, s->low_up, l, row, n_rows, n_items);
         for (int r = 0; r < n_rows; r++) {
@@ -81,7 +83,8 @@ static void block_body(void *ctx, size_t piece, size_t begin, size_t end, int th
             if (target >= 0 && target < n_items)
                 lr[target] -= p->coef[row + r] * (1 - p->smooth);
         }
-        sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK, x, d, 1, w->grad + begin * (size_t)d, d);
+        sg_gemm(NULL, p->precision, true, false, n_items, d, n_rows, 1, l, SG_CE_BLOCK, x, d, 1,
+                w->grad + begin * (size_t)d, d);
     }
 }
 

@@ -20,10 +20,10 @@ typedef struct lists {
     sg_param *a, *b;
     sg_list_spec spec; /* ids, offsets and targets copied */
     size_t rows, d;
-    int32_t *row;   /* (candidates) whose list a candidate is in */
-    float *slope;   /* (candidates) d ce / d l */
-    double *ce;     /* (rows) */
-    float c;        /* backward: d loss / d ce times scale */
+    int32_t *row;               /* (candidates) whose list a candidate is in */
+    float *slope;               /* (candidates) d ce / d l */
+    double *ce;                 /* (rows) */
+    float c;                    /* backward: d loss / d ce times scale */
     const sg_id_groups *groups; /* backward: of the table at hand */
     float *grad;
 } lists;
@@ -139,15 +139,17 @@ static bool check(sg_graph *g, const lists *w)
 {
     const sg_list_spec *s = &w->spec;
 
-    if (w->a->rank != 2 || (size_t)w->a->dim[1] != w->d || (w->b && (w->b->rank != 2 || (size_t)w->b->dim[1] != w->d)) ||
+    if (w->a->rank != 2 || (size_t)w->a->dim[1] != w->d ||
+        (w->b && (w->b->rank != 2 || (size_t)w->b->dim[1] != w->d)) ||
         !(s->label_smoothing >= 0 && s->label_smoothing < 1)) {
-        sg_graph_fail(g, SG_ERR_USAGE, "softmax over lists: x %s and table '%s' do not fit", sg_shape_of(w->x).s, w->a->name);
+        sg_graph_fail(g, SG_ERR_USAGE, "softmax over lists: x %s and table '%s' do not fit",
+                      sg_shape_of(w->x).s, w->a->name);
         return false;
     }
     for (size_t r = 0; r < w->rows; r++)
         if (s->target[r] >= s->offsets[r + 1] - s->offsets[r]) {
-            sg_graph_fail(g, SG_ERR_USAGE, "softmax over lists: row %zu: target %d of a list of %d", r, s->target[r],
-                          s->offsets[r + 1] - s->offsets[r]);
+            sg_graph_fail(g, SG_ERR_USAGE, "softmax over lists: row %zu: target %d of a list of %d", r,
+                          s->target[r], s->offsets[r + 1] - s->offsets[r]);
             return false;
         }
     return true;
@@ -168,7 +170,8 @@ sg_tensor *sg_softmax_ce_list(sg_graph *g, sg_tensor *x, sg_param *a, sg_param *
     if (!check(g, w) || !(w->spec.offsets = keep(g, spec->offsets, rows + 1)) ||
         !(w->spec.id_a = keep(g, spec->id_a, n)) || (b && !(w->spec.id_b = keep(g, spec->id_b, n))) ||
         !(w->spec.target = keep(g, spec->target, rows)) || !(w->row = sg_scratch(g, n + 1, sizeof *w->row)) ||
-        !(w->slope = sg_scratch(g, n + 1, sizeof *w->slope)) || !(w->ce = sg_scratch(g, rows + 1, sizeof *w->ce)))
+        !(w->slope = sg_scratch(g, n + 1, sizeof *w->slope)) ||
+        !(w->ce = sg_scratch(g, rows + 1, sizeof *w->ce)))
         return NULL;
     for (size_t r = 0; r < rows; r++)
         for (int32_t j = spec->offsets[r]; j < spec->offsets[r + 1]; j++)

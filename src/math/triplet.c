@@ -5,7 +5,6 @@
  * Rows inside the margin give da = 2 (n - p), dp = 2 (p - a), dn = 2 (a - n), over rows; others nothing. */
 #include "math/op.h"
 
-
 typedef struct triplet {
     sg_tensor *a, *p, *n;
     bool *close; /* (rows) inside the margin */
@@ -69,8 +68,8 @@ sg_tensor *sg_triplet(sg_graph *g, sg_tensor *a, sg_tensor *p, sg_tensor *n, flo
     if (!a || !p || !n || !(t = sg_scratch(g, 1, sizeof *t)))
         return NULL;
     if (!sg_same_shape(a, p) || !sg_same_shape(a, n))
-        return sg_graph_fail(g, SG_ERR_USAGE, "triplet: %s, %s and %s are not of one shape", sg_shape_of(a).s, sg_shape_of(p).s,
-                             sg_shape_of(n).s);
+        return sg_graph_fail(g, SG_ERR_USAGE, "triplet: %s, %s and %s are not of one shape", sg_shape_of(a).s,
+                             sg_shape_of(p).s, sg_shape_of(n).s);
     const size_t rows = sg_height(a);
     *t = (triplet){.a = a, .p = p, .n = n, .margin = margin};
     t->close = sg_scratch(g, rows, sizeof *t->close);

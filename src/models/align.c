@@ -146,8 +146,10 @@ static sg_status make_pair(sg_pair *out, bool *made, writer *w, const sg_align *
     if (!((double)w->p[best * tasks + goal] - (double)w->p[worst * tasks + goal] > a->spec.gap))
         return SG_OK;
     if (a->spec.random) {
-        best = (int)sg_rng_below((uint64_t)n, key_of(a, DRAW_BEST), SG_RNG_SAMPLE, (uint64_t)e->user, (uint64_t)end);
-        worst = (int)sg_rng_below((uint64_t)n - 1, key_of(a, DRAW_WORST), SG_RNG_SAMPLE, (uint64_t)e->user, (uint64_t)end);
+        best = (int)sg_rng_below((uint64_t)n, key_of(a, DRAW_BEST), SG_RNG_SAMPLE, (uint64_t)e->user,
+                                 (uint64_t)end);
+        worst = (int)sg_rng_below((uint64_t)n - 1, key_of(a, DRAW_WORST), SG_RNG_SAMPLE, (uint64_t)e->user,
+                                  (uint64_t)end);
         worst += worst >= best;
     }
     out->end = end;
@@ -175,8 +177,8 @@ static sg_status make_pairs(sg_align *a, size_t n, const sg_model *judge, sg_err
         a->pair_of[i] = -1;
         if (!(sg_rng_double(key_of(a, DRAW_ASKED), SG_RNG_SAMPLE, i, 0) < a->spec.share))
             continue;
-        const int64_t end =
-            e->first + (int64_t)sg_rng_below((uint64_t)(e->last - e->first + 1), key_of(a, DRAW_PLACE), SG_RNG_SAMPLE, i, 0);
+        const int64_t end = e->first + (int64_t)sg_rng_below((uint64_t)(e->last - e->first + 1),
+                                                             key_of(a, DRAW_PLACE), SG_RNG_SAMPLE, i, 0);
 
         a->asked++;
         if ((st = make_pair(&pair, &made, &w, a, e, end, err)) || !made)

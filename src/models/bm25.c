@@ -75,13 +75,15 @@ static void document_text(void *ctx, size_t i, sg_buf *out)
     sg_lexicon_document(out, ctx, i);
 }
 
-static sg_status bm25_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status bm25_fit(sg_model *m, const sg_train_data *t, sg_pool *pool, const sg_progress *progress,
+                          sg_error *err)
 {
     const sg_word_form form = form_of(m->config);
     sg_lexicon *x = &((bm25 *)m->state)->lexicon;
     sg_status st;
 
-    if ((st = sg_lexicon_fit(m, INT32_MAX, &form, document_text, (void *)(uintptr_t)t->data, (size_t)t->data->n_items, err)) ||
+    if ((st = sg_lexicon_fit(m, INT32_MAX, &form, document_text, (void *)(uintptr_t)t->data,
+                             (size_t)t->data->n_items, err)) ||
         (st = sg_lexicon_need(x, m, INT32_MAX, 0, &form, err)))
         return st;
     return sg_postings_fit(m, t->data, x, pool, err);
@@ -113,7 +115,8 @@ static sg_status bm25_ready(sg_model *m, sg_error *err)
     sg_status st;
 
     bm25_fini(m);
-    if ((st = sg_lexicon_need(&s->lexicon, m, INT32_MAX, 0, &form, err)) || (st = sg_postings_need(&s->lists, &words, m, &s->lexicon, err)))
+    if ((st = sg_lexicon_need(&s->lexicon, m, INT32_MAX, 0, &form, err)) ||
+        (st = sg_postings_need(&s->lists, &words, m, &s->lexicon, err)))
         return st;
     s->norm = sg_alloc_array((size_t)m->n_items, sizeof *s->norm);
     s->idf = sg_alloc_array(s->lexicon.words.n, sizeof *s->idf);
@@ -310,7 +313,7 @@ static void narrow(desk *d, double rest, float least, double slack)
  * may have come within reach: it has to fall below a sum, and from one look to the next it loses half of what it lacked. */
 static void add_lists(desk *d, const bm25 *s, const sg_strings *ids, int32_t *item, float *score, size_t k)
 {
-    enum { KEPT = 256 };                                        /* steps through a list that cost what one more document of the heap does */
+    enum { KEPT = 256 }; /* steps through a list that cost what one more document of the heap does */
     const double slack = 1 + 1.2e-7 * (double)(d->n_terms + 1); /* of f32 sums of so many terms: 6e-8 each */
     double below = d->n_terms ? d->term[0].rest / 2 : 0;
     int64_t left = 0;
@@ -409,7 +412,8 @@ static sg_status open_desks(sg_session *session, int threads, sg_error *err)
         return sg_fail_memory(err, "session");
     for (int t = 0; t < threads; t++) {
         s->desk[t].sum = sg_alloc_zero(n, sizeof *s->desk[t].sum);
-        s->desk[t].found = sg_alloc_array(n + 1, sizeof *s->desk[t].found); /* one more is written, not kept */
+        s->desk[t].found =
+            sg_alloc_array(n + 1, sizeof *s->desk[t].found); /* one more is written, not kept */
         if (!s->desk[t].sum || !s->desk[t].found) {
             bm25_session_fini(session);
             return sg_fail_memory(err, "session");
@@ -418,7 +422,8 @@ static sg_status open_desks(sg_session *session, int threads, sg_error *err)
     return SG_OK;
 }
 
-static sg_status bm25_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item, float *score, sg_error *err)
+static sg_status bm25_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item,
+                               float *score, sg_error *err)
 {
     const int threads = sg_pool_threads(session->pool);
     bm25_session *s = session->state;

@@ -172,7 +172,9 @@ static sg_status keep_frame(sg_model *m, const sg_train_data *t, sg_error *err)
     double *frame;
     const sg_status st = sg_content_frame(&frame, t, c->text_dim, err);
 
-    return st ? st : sg_model_array_put(m, FRAME, SG_DT_F64, 1, (uint64_t[]){(uint64_t)c->text_dim + 1}, frame, err);
+    return st ? st
+              : sg_model_array_put(m, FRAME, SG_DT_F64, 1, (uint64_t[]){(uint64_t)c->text_dim + 1}, frame,
+                                   err);
 }
 
 static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
@@ -183,9 +185,12 @@ static sg_status cobra_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_status st;
 
     if (c->leave_unseen && strcmp(c->softmax, "legal") != 0)
-        return sg_fail(err, SG_ERR_USAGE, "cobra: leave_unseen: expected softmax=legal, found %s", c->softmax);
+        return sg_fail(err, SG_ERR_USAGE, "cobra: leave_unseen: expected softmax=legal, found %s",
+                       c->softmax);
     if (c->content > 0 && !c->prefix_vectors && !c->item_vectors)
-        return sg_fail(err, SG_ERR_USAGE, "cobra: content: expected prefix_vectors or item_vectors=true, which it is the start of");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "cobra: content: expected prefix_vectors or item_vectors=true, which it is the start of");
     if ((st = sg_content_add(s->text, t, 1, err)) || (st = keep_frame(m, t, err)) ||
         (spread > 0 && s->item && (st = sg_content_add(s->item, t, spread, err))) ||
         (spread > 0 && s->names.prefix && (st = sg_names_content(&s->names, t, s->shelf.id_of, spread, err))))
@@ -202,8 +207,9 @@ static sg_tensor *read_texts(const sg_model *m, sg_graph *g, sg_tensor *x)
     const cobra_config *c = m->config;
     const cobra *s = m->state;
 
-    return sg_plus(g, sg_linear(g, x, s->straight, NULL),
-                   sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
+    return sg_plus(
+        g, sg_linear(g, x, s->straight, NULL),
+        sg_linear(g, sg_linear_act(g, x, s->up, s->up_b, SG_GELU, (float)c->dropout), s->down, NULL));
 }
 
 sg_tensor *sg_cobra_items(const sg_model *m, sg_graph *g, const int32_t *item, int n)
@@ -274,8 +280,8 @@ sg_tensor *sg_cobra_codes(const sg_model *m, sg_graph *g, const int32_t *codes, 
     return sg_scale(g, x, sqrtf((float)c->dim));
 }
 
-sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v, const int32_t *place,
-                             int n)
+sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v,
+                               const int32_t *place, int n)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
@@ -296,7 +302,7 @@ sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_
 }
 
 sg_tensor *sg_cobra_states(const sg_model *m, sg_graph *g, sg_tensor *state, sg_tensor *before,
-                              const int32_t *depth, int n)
+                           const int32_t *depth, int n)
 {
     const cobra_config *c = m->config;
     const cobra *s = m->state;
@@ -461,12 +467,12 @@ static sg_tensor *cobra_loss(sg_model *m, sg_graph *g, const uint32_t *example, 
         offsets[b] = 2 * q.offsets[b];
 
     sg_tensor *v = sg_cobra_items(m, g, candidate, n_candidate);
-    sg_tensor *x =
-        sg_cobra_interleave(m, g, sg_cobra_ids(m, g, id, NULL, q.tokens), sg_rows(g, v, own, q.tokens), place, q.tokens);
+    sg_tensor *x = sg_cobra_interleave(m, g, sg_cobra_ids(m, g, id, NULL, q.tokens),
+                                       sg_rows(g, v, own, q.tokens), place, q.tokens);
     sg_tensor *h = sg_tower_forward(g, &s->tower, x, offsets, n, SG_MASK_CAUSAL, (float)c->dropout);
     const int rows = a.n * s->names.levels;
     sg_tensor *codes = sg_cobra_states(m, g, sg_rows(g, h, a.sparse_row, rows),
-                                   sg_cobra_ids(m, g, a.code_id, a.upto, rows), a.depth, rows);
+                                       sg_cobra_ids(m, g, a.code_id, a.upto, rows), a.depth, rows);
     sg_tensor *sparse = sparse_loss(m, g, codes, &a);
     sg_tensor *u = sg_cobra_dense(m, g, sg_rows(g, h, a.dense_row, a.n));
     sg_tensor *dense =
@@ -496,7 +502,8 @@ static const double *frame_of(const sg_model *m)
     const cobra_config *c = m->config;
     const sg_model_array *a;
 
-    return sg_model_array_need(&a, m, FRAME, SG_DT_F64, 1, (int64_t[]){c->text_dim + 1}, NULL) ? NULL : a->data;
+    return sg_model_array_need(&a, m, FRAME, SG_DT_F64, 1, (int64_t[]){c->text_dim + 1}, NULL) ? NULL
+                                                                                               : a->data;
 }
 
 /* STAR and vectors of items' own are of the items of the training alone. */
@@ -541,8 +548,8 @@ static void cobra_offer_free(void *own)
 static sg_status cobra_offer(void **out, const sg_model *m, const sg_offer *o, sg_error *err)
 {
     cobra_shelf *s = sg_alloc_zero(1, sizeof *s);
-    const sg_status st =
-        s ? shelf_init(s, o->catalogue, ((const cobra *)m->state)->names.levels, err) : sg_fail_memory(err, "IDs");
+    const sg_status st = s ? shelf_init(s, o->catalogue, ((const cobra *)m->state)->names.levels, err)
+                           : sg_fail_memory(err, "IDs");
 
     if (st) {
         cobra_offer_free(s);

@@ -62,18 +62,19 @@ typedef struct decoder {
     const sg_model *m;
     sg_session *session;
     const cobra_shelf *shelf; /* what is on offer */
-    const float *vectors; /* (the model's items, dim) */
-    int batch, cap;       /* users; IDs a level may have */
-    int32_t *tokens;      /* (batch + 1) of each user's history */
-    sg_tensor **k, **v;   /* (layers) of the history */
-    sg_tensor *state;     /* (batch, dim) after the last v */
-    int32_t *node[2];     /* (cap) node of each prefix, of this level and the one before */
-    float *before[2];     /* (cap, dim) sum of the vectors of its codes */
+    const float *vectors;     /* (the model's items, dim) */
+    int batch, cap;           /* users; IDs a level may have */
+    int32_t *tokens;          /* (batch + 1) of each user's history */
+    sg_tensor **k, **v;       /* (layers) of the history */
+    sg_tensor *state;         /* (batch, dim) after the last v */
+    int32_t *node[2];         /* (cap) node of each prefix, of this level and the one before */
+    float *before[2];         /* (cap, dim) sum of the vectors of its codes */
 } decoder;
 
 static const cobra_shelf *shelf_of(const sg_session *session)
 {
-    return session->offer && session->offer->own ? session->offer->own : &((const cobra *)session->model->state)->shelf;
+    return session->offer && session->offer->own ? session->offer->own
+                                                 : &((const cobra *)session->model->state)->shelf;
 }
 
 /* Of any item: one that came, or came back with other texts, has what was taken of these. */
@@ -123,7 +124,8 @@ static sg_status decoder_open(decoder *d, sg_session *session, const sg_historie
     if (sg_graph_status(g, err) || !sg_histories_pack(&q, g, h, c->history))
         return sg_graph_status(g, err);
     const size_t levels = (size_t)s->names.levels;
-    int32_t own[SG_CATALOGUE_LEVELS_MAX], *codes = sg_scratch(g, (size_t)q.tokens + 1, levels * sizeof *codes);
+    int32_t own[SG_CATALOGUE_LEVELS_MAX],
+        *codes = sg_scratch(g, (size_t)q.tokens + 1, levels * sizeof *codes);
     int32_t *place = sg_places_from_end(g, &q), *last = sg_scratch(g, (size_t)h->n, sizeof *last);
     sg_tensor *v = sg_tensor_2d(g, q.tokens, c->dim);
 
@@ -473,7 +475,8 @@ static sg_status star_prior(fusion *w, sg_prior *ids, sg_session *session, sg_er
     const sg_model *m = session->model;
     const cobra *s = m->state;
     const cobra_shelf *shelf = &s->shelf; /* with STAR there is no other */
-    const size_t n = (size_t)m->n_items, n_ids = (size_t)sg_catalogue_items(shelf->ids), batch = (size_t)w->h->n;
+    const size_t n = (size_t)m->n_items, n_ids = (size_t)sg_catalogue_items(shelf->ids),
+                 batch = (size_t)w->h->n;
     sg_graph *g = session->graph;
     float *score = sg_scratch(g, batch, n * sizeof *score),
           *best = sg_scratch(g, batch, n_ids * sizeof *best);
@@ -523,8 +526,8 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
     logp = sg_scratch(g, (size_t)h->n * (size_t)each, sizeof *logp);
     if (!id || !logp)
         return sg_graph_status(g, err);
-    if ((st = sg_beam_search(id, logp, d.shelf->ids, h->n, &spec, write_code, &d, session->pool, sg_graph_arena(g),
-                             err)))
+    if ((st = sg_beam_search(id, logp, d.shelf->ids, h->n, &spec, write_code, &d, session->pool,
+                             sg_graph_arena(g), err)))
         return st;
     const sg_tensor *u = vectors_after(&d, id, each);
     if ((st = sg_graph_status(g, err)))
@@ -543,7 +546,7 @@ static sg_status recommend_some(sg_session *session, const sg_histories *h, cons
 /* A list does not depend on how long it is asked to be: the beam is as wide as was said, and only where its IDs hold fewer than k
  * items, wider ones are searched, twice as wide each time, for what goes behind. */
 sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
-                                 int32_t *item, float *score, sg_error *err)
+                             int32_t *item, float *score, sg_error *err)
 {
     enum { ROWS = 512 }; /* IDs that are asked for their vectors together */
     const cobra_config *c = session->model->config;
@@ -583,8 +586,8 @@ sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const s
 }
 
 /* The codes of the ID; then, at the code that follows, which of the items of the ID by their vectors. */
-sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n,
-                            float *logp, sg_error *err)
+sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp,
+                        sg_error *err)
 {
     const sg_model *m = session->model;
     const cobra_config *c = m->config;
@@ -598,7 +601,8 @@ sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_
     if ((st = decoder_open(&d, session, h, n, err)))
         return st;
     int32_t *id = sg_scratch(g, (size_t)n, sizeof *id);
-    float *known = sg_scratch(g, (size_t)n, levels * sizeof *known), *cosine = sg_scratch(g, (size_t)d.shelf->n_items, sizeof *cosine);
+    float *known = sg_scratch(g, (size_t)n, levels * sizeof *known),
+          *cosine = sg_scratch(g, (size_t)d.shelf->n_items, sizeof *cosine);
     if (!id || !known || !cosine)
         return sg_graph_status(g, err);
     for (int i = 0; i < n; i++)

@@ -26,7 +26,7 @@
     X(choice, softmax, level, 0, 0,                                                                          \
       "level|legal: loss of an ID over all codes of a level (paper), or over codes that exist")              \
     X(bool, leave_unseen, false, 0, 1,                                                                       \
-      "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
+      "softmax=legal: codes that only items without a training event bear are not learned against, so that " \
       "these may be recommended")                                                                            \
     X(float, label_smoothing, 0, 0, 0.9, "share of the label spread over all codes")                         \
     X(float, sparse, 1, 0, 1000, "weight of the loss of IDs, the mean over their codes")                     \
@@ -49,7 +49,7 @@ typedef struct cobra_config {
 } cobra_config;
 
 typedef struct cobra_shelf { /* items by ID: of the model, or of what is on offer */
-    sg_catalogue *ids;   /* owned: IDs that exist; ID i is the i-th in order */
+    sg_catalogue *ids;       /* owned: IDs that exist; ID i is the i-th in order */
     int32_t n_items;
     int32_t *id_of;      /* owned (n_items); -1: not on offer */
     int32_t *id_offsets; /* owned (ids + 1) and the items of each ID, ascending */
@@ -85,18 +85,22 @@ sg_tensor *sg_cobra_ids(const sg_model *m, sg_graph *g, const int32_t *id, const
 /* The same of whole IDs by their codes (n, levels), which training need not have known; first code -1: zeros. */
 sg_tensor *sg_cobra_codes(const sg_model *m, sg_graph *g, const int32_t *codes, int n);
 /* e and v (n, dim) of n items one after the other, (2 n, dim): what the decoder reads. place (n): of each item. */
-sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v, const int32_t *place, int n);
+sg_tensor *sg_cobra_interleave(const sg_model *m, sg_graph *g, sg_tensor *e, sg_tensor *v,
+                               const int32_t *place, int n);
 /* What writes a code, from the decoder's state and the sum of the codes before it, (n, dim) each; depth (n): which code. */
-sg_tensor *sg_cobra_states(const sg_model *m, sg_graph *g, sg_tensor *state, sg_tensor *before, const int32_t *depth, int n);
+sg_tensor *sg_cobra_states(const sg_model *m, sg_graph *g, sg_tensor *state, sg_tensor *before,
+                           const int32_t *depth, int n);
 /* The vector that a state at e(ID) gives. */
 sg_tensor *sg_cobra_dense(const sg_model *m, sg_graph *g, sg_tensor *state);
 
 /* ---- cobra_fuse.c ---- */
 /* Vectors (n_items, dim) of all items, from sg_alloc. */
 sg_status sg_cobra_all_items(float **out, const sg_model *m, sg_graph *g, sg_error *err);
-sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score, sg_error *err);
+sg_status sg_cobra_recommend(sg_session *session, const sg_histories *h, const sg_filter *f, int k,
+                             int32_t *item, float *score, sg_error *err);
 /* The codes of the ID; then, at the code that follows, which of the items of the ID by their vectors. */
-sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp, sg_error *err);
+sg_status sg_cobra_path(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *logp,
+                        sg_error *err);
 void sg_cobra_session_fini(sg_session *session);
 
 #endif

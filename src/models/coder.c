@@ -198,12 +198,14 @@ sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_coder_source *in)
     in->tokens[in->batch] = n;
     if (n == 0 && in->kept) /* nothing new */
         return NULL;
-    return sg_coder_read(g, s, &(sg_read){in->batch, in->tokens, id, prefix, c->causal ? limit : NULL, in->kept});
+    return sg_coder_read(g, s,
+                         &(sg_read){in->batch, in->tokens, id, prefix, c->causal ? limit : NULL, in->kept});
 }
 
 /* ---- the decoder --------------------------------------------------------------------------------------- */
 
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_coder_written *w)
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
+                          const sg_coder_written *w)
 {
     const sg_coder_spec *c = &s->spec;
     const int n = w->rows[w->batch];
@@ -235,7 +237,8 @@ sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tenso
                                      .bias_max_distance = c->bucket_distance};
     x = sg_dropout(g, x, c->dropout);
     for (int i = 0; i < c->layers; i++)
-        x = sg_block_forward_counted(g, &s->dec[i], x, &self, memory, &cross, c->dropout, c->experts ? w->load : NULL);
+        x = sg_block_forward_counted(g, &s->dec[i], x, &self, memory, &cross, c->dropout,
+                                     c->experts ? w->load : NULL);
     return sg_dropout(g, sg_norm_forward(g, &s->norm_dec, x), c->dropout);
 }
 
@@ -272,7 +275,9 @@ static void follow(sg_coder_decoder *d, const sg_beam_rows *rows)
     const int32_t *above = d->here[(rows->level + 1) & 1];
 
     for (int r = 0; r < rows->n; r++)
-        here[r] = rows->level ? sg_catalogue_child(d->offered, rows->level - 1, above[rows->parent[r]], rows->code[r]) : 0;
+        here[r] = rows->level
+                      ? sg_catalogue_child(d->offered, rows->level - 1, above[rows->parent[r]], rows->code[r])
+                      : 0;
 }
 
 /* The items of the leaves by their weights. */
@@ -350,7 +355,8 @@ sg_status sg_coder_decoder_write(sg_coder_decoder *d, const int32_t *item, sg_er
 }
 
 /* The latest items of the histories, those that were not read before, into step memory. */
-static bool take_items(sg_coder_source *in, const sg_coder *s, const sg_session *session, sg_graph *g, const sg_histories *h)
+static bool take_items(sg_coder_source *in, const sg_coder *s, const sg_session *session, sg_graph *g,
+                       const sg_histories *h)
 {
     const sg_coder_spec *c = &s->spec;
     const size_t n = (size_t)h->n;
@@ -362,7 +368,8 @@ static bool take_items(sg_coder_source *in, const sg_coder *s, const sg_session 
         return false;
     for (int i = 0; i < h->n; i++) {
         const int64_t begin = sg_window_begin(h, i, c->history, c->step);
-        const int len = (int)(h->offsets[i + 1] - begin), read = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
+        const int len = (int)(h->offsets[i + 1] - begin),
+                  read = h->past ? sg_past_agree(h, i, begin, 0, len) : 0;
         int32_t own[SG_LEVELS_MAX];
 
         before[i] = read && c->user_tokens ? 1 : 0;
@@ -374,12 +381,18 @@ static bool take_items(sg_coder_source *in, const sg_coder *s, const sg_session 
         total += len - read;
     }
     offsets[h->n] = total;
-    *in = (sg_coder_source){.batch = h->n, .user = h->user, .item = item, .offsets = offsets, .before = before, .session = session};
+    *in = (sg_coder_source){.batch = h->n,
+                            .user = h->user,
+                            .item = item,
+                            .offsets = offsets,
+                            .before = before,
+                            .session = session};
     return true;
 }
 
-sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *s, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
-                           int n, int cap, int items, sg_error *err)
+sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *s, sg_graph *g, sg_tensor *memory,
+                                 const int32_t *tokens, sg_kept *const *kept, int n, int cap, int items,
+                                 sg_error *err)
 {
     const sg_stack_spec spec = {.block = s->dec,
                                 .layers = s->spec.layers,
@@ -397,8 +410,8 @@ sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *s, sg_grap
     return sg_stack_open(&d->stack, g, &spec, memory, tokens, n, cap, err);
 }
 
-sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *s, sg_session *session, const sg_histories *all,
-                          int first, int n, int cap, int items, sg_error *err)
+sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *s, sg_session *session,
+                                const sg_histories *all, int first, int n, int cap, int items, sg_error *err)
 {
     const sg_coder_spec *c = &s->spec;
     const sg_histories h = sg_histories_rows(all, first, n);
@@ -411,7 +424,9 @@ sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *s, sg_sessi
         return sg_graph_status(g, err);
     sg_tensor *memory = sg_coder_encode(g, s, &in);
 
-    if ((st = sg_coder_decoder_begin(d, s, g, memory, in.tokens, in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items, err)))
+    if ((st = sg_coder_decoder_begin(d, s, g, memory, in.tokens,
+                                     in.kept ? in.kept + (size_t)c->layers * (size_t)n : NULL, n, cap, items,
+                                     err)))
         return st;
     d->offered = sg_session_catalogue(session);
     for (int i = 0; i < 2 && s->spec.shared; i++)
@@ -437,15 +452,22 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
     enum {
         APART = 4
     }; /* groups, which nothing completes: on Beauty as probable, with the least diversity, as lists that are exact */
-    const int items = sg_session_items(session), groups = session->groups > 1 && session->diversity > 0 ? session->groups : 1;
+    const int items = sg_session_items(session),
+              groups = session->groups > 1 && session->diversity > 0 ? session->groups : 1;
     const bool drawn = session->temperature > 0;
-    const bool cold = session->offer && session->offer->cold && groups == 1 && sg_cold_quota(session->cold_share, k) > 0;
-    const bool by_length = s->spec.length_norm > 0 && !drawn && !cold; /* what is drawn keeps its order, the mix ranks itself */
+    const bool cold =
+        session->offer && session->offer->cold && groups == 1 && sg_cold_quota(session->cold_share, k) > 0;
+    const bool by_length =
+        s->spec.length_norm > 0 && !drawn && !cold; /* what is drawn keeps its order, the mix ranks itself */
     const int beam_asked = session->beam ? session->beam : beam_own;
-    const int block = groups > 1 || (session->as_wide && k > beam_asked) ? k : beam_asked; /* of items that are compared by length */
+    const int block = groups > 1 || (session->as_wide && k > beam_asked)
+                          ? k
+                          : beam_asked; /* of items that are compared by length */
     const int wanted = by_length ? (k + block - 1) / block * block : k;
     const int least = beam_asked > wanted ? beam_asked : wanted;
-    const int beam = groups > 1 && !session->plain && least < items ? (least < items / APART ? APART * least : items) : least;
+    const int beam = groups > 1 && !session->plain && least < items
+                         ? (least < items / APART ? APART * least : items)
+                         : least;
     const int rows = ROWS * sg_pool_threads(session->pool), users = beam < rows ? rows / beam : 1;
     const bool again = !session->plain && groups == 1 && !drawn && !(cold && s->spec.length_norm > 0);
     const int wide = !again ? beam : beam < items / WIDER ? WIDER * beam : items;
@@ -506,18 +528,20 @@ sg_status sg_coder_recommend(const sg_coder *s, sg_session *session, const sg_hi
 
         if (!found || !value)
             return sg_graph_status(session->graph, err);
-        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_coder_decoder_step, &d, session->pool,
-                                 sg_graph_arena(session->graph), err)))
+        if ((st = sg_beam_search(found, value, sg_session_catalogue(session), n, &spec, sg_coder_decoder_step,
+                                 &d, session->pool, sg_graph_arena(session->graph), err)))
             return st;
         for (size_t i = 0; by_length && i < (size_t)n; i++) {
-            sg_rank_by_length(found + i * (size_t)wanted, value + i * (size_t)wanted, wanted, k, block, sg_session_catalogue(session),
-                              s->spec.length_norm);
+            sg_rank_by_length(found + i * (size_t)wanted, value + i * (size_t)wanted, wanted, k, block,
+                              sg_session_catalogue(session), s->spec.length_norm);
             memcpy(item + here + i * (size_t)k, found + i * (size_t)wanted, (size_t)k * sizeof *item);
             memcpy(score + here + i * (size_t)k, value + i * (size_t)wanted, (size_t)k * sizeof *score);
         }
-        for (size_t i = here; drawn && !cold && s->spec.length_norm > 0 && i < here + (size_t)n * (size_t)k; i++)
+        for (size_t i = here; drawn && !cold && s->spec.length_norm > 0 && i < here + (size_t)n * (size_t)k;
+             i++)
             if (item[i] >= 0)
-                score[i] = sg_score_by_length(score[i], item[i], sg_session_catalogue(session), s->spec.length_norm);
+                score[i] =
+                    sg_score_by_length(score[i], item[i], sg_session_catalogue(session), s->spec.length_norm);
     }
     return SG_OK;
 }
@@ -533,10 +557,10 @@ sg_status sg_coder_score(const sg_coder *s, sg_session *session, const sg_histor
         const int n = h->n - first < USERS ? h->n - first : USERS;
 
         if ((st = sg_coder_decoder_open(&d, s, session, h, first, n, ROWS, 1, err)) ||
-            (st =
-                 sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
-                                 sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise, ROWS,
-                                 sg_coder_decoder_step, &d, session->pool, sg_graph_arena(session->graph), err)))
+            (st = sg_exact_scores(scores + (size_t)first * (size_t)sg_session_items(session),
+                                  sg_session_catalogue(session), n, s->spec.legal || s->spec.renormalise,
+                                  ROWS, sg_coder_decoder_step, &d, session->pool,
+                                  sg_graph_arena(session->graph), err)))
             return st;
     }
     return SG_OK;
@@ -556,7 +580,9 @@ sg_status sg_coder_path(const sg_coder *s, sg_session *session, const sg_histori
 
 int sg_coder_past_cut(const sg_coder *s, sg_past *p, int n)
 {
-    if (sg_catalogue_ends(s->names.catalogue)) /* how many tokens n events are is not known here: an item may have come later */
+    if (sg_catalogue_ends(
+            s->names
+                .catalogue)) /* how many tokens n events are is not known here: an item may have come later */
         n = 0;
     return sg_kept_past_cut(p, n, n ? (s->spec.user_tokens ? 1 : 0) + n * s->names.learned : 0);
 }

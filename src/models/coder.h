@@ -31,17 +31,20 @@ typedef struct sg_coder_spec {
     double init_sd;   /* of stored token vectors, which are read as vector / init_sd */
     bool legal;       /* softmax over codes that exist */
     bool renormalise; /* ... while decoding alone */
-    bool shared; /* the last code only tells items apart that share a leaf: it is not read and not learned, and in place of the decoder
+    bool
+        shared; /* the last code only tells items apart that share a leaf: it is not read and not learned, and in place of the decoder
                     `leaf` says how likely it is */
-    float length_norm; /* recommended items are ranked by log-probability over codes to this power; 0: as they are */
+    float
+        length_norm; /* recommended items are ranked by log-probability over codes to this power; 0: as they are */
 } sg_coder_spec;
 
 typedef struct sg_coder {
     sg_coder_spec spec;
     sg_names names;
     const int32_t *codes; /* borrowed: the model's */
-    const float *leaf;    /* borrowed (items): with spec.shared, log-weights of the items that share a leaf; others weigh 0. Set by the model */
-    int32_t bos, user0, own0; /* tokens; own0: the first of the model's own */
+    const float *
+        leaf; /* borrowed (items): with spec.shared, log-weights of the items that share a leaf; others weigh 0. Set by the model */
+    int32_t bos, user0, own0;                   /* tokens; own0: the first of the model's own */
     sg_param *bias_enc, *bias_dec, *bias_cross; /* (buckets, heads) */
     sg_block *enc, *dec;                        /* owned (layers) */
     sg_norm norm_enc, norm_dec;
@@ -57,10 +60,10 @@ sg_tensor *sg_coder_embed(sg_graph *g, const sg_coder *s, const int32_t *id, con
 /* Tokens to states of the encoder: sequence i is tokens offsets[i] .. offsets[i + 1] - 1. */
 typedef struct sg_read {
     int batch;
-    const int32_t *offsets; /* (batch + 1) */
+    const int32_t *offsets;     /* (batch + 1) */
     const int32_t *id, *prefix; /* as sg_coder_embed takes them */
-    const int32_t *limit;   /* how many tokens of its sequence each sees; NULL: all */
-    sg_kept *const *kept;   /* (layers, batch) of tokens that were read earlier; NULL: none */
+    const int32_t *limit;       /* how many tokens of its sequence each sees; NULL: all */
+    sg_kept *const *kept;       /* (layers, batch) of tokens that were read earlier; NULL: none */
 } sg_read;
 sg_tensor *sg_coder_read(sg_graph *g, const sg_coder *s, const sg_read *r);
 
@@ -75,7 +78,8 @@ typedef struct sg_coder_source {
     int32_t *tokens;           /* (batch + 1), token offsets: filled by encode */
     const sg_session *session; /* its items may have come after the training; NULL: training */
 } sg_coder_source;
-sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s, sg_coder_source *in); /* NULL also when nothing is new */
+sg_tensor *sg_coder_encode(sg_graph *g, const sg_coder *s,
+                           sg_coder_source *in); /* NULL also when nothing is new */
 /* Tokens that the encoder reads of an item that the training knew: its codes, without the end of an ID that ends early, without a last
  * one that is shared. */
 int sg_coder_length(const sg_coder *s, int32_t item);
@@ -88,13 +92,15 @@ typedef struct sg_coder_written {
     const int32_t *own, *rows, *limit, *tokens;
     sg_moe_load *load; /* NULL, or what the decoder's experts were asked is added to it */
 } sg_coder_written;
-sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory, const sg_coder_written *w);
+sg_tensor *sg_coder_write(sg_graph *g, const sg_coder *s, sg_tensor *x, sg_tensor *memory,
+                          const sg_coder_written *w);
 
 /* ---- decoding ---- */
 typedef struct sg_coder_decoder {
     const sg_coder *coder;
     const sg_catalogue *offered; /* that is searched */
-    int32_t *here[2];            /* with spec.shared: (cap) node of each prefix in it, of this level and the one before */
+    int32_t
+        *here[2]; /* with spec.shared: (cap) node of each prefix in it, of this level and the one before */
     sg_stack stack;
     int32_t *node
         [2]; /* (cap) node of each prefix in the catalogue of the training, whose prefixes have vectors, -1: it is not
@@ -104,11 +110,12 @@ typedef struct sg_coder_decoder {
 /* Encodes histories first .. first + n - 1 and prepares a decoder for at most cap prefixes a level, in a new step of the session's
  * graph. Pasts keep, of each encoder block, keys and values of the tokens, and after these, of each decoder block, those of the
  * memory. items: how many each may write one after the other; above 1, sg_coder_decoder_write puts them in front of a search. */
-sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *coder, sg_session *session, const sg_histories *all,
-                          int first, int n, int cap, int items, sg_error *err);
+sg_status sg_coder_decoder_open(sg_coder_decoder *d, const sg_coder *coder, sg_session *session,
+                                const sg_histories *all, int first, int n, int cap, int items, sg_error *err);
 /* The same after any memory: sequence i has rows tokens[i] .. tokens[i + 1] - 1. kept: (layers, n) of it; NULL: the memory is all there is. */
-sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *coder, sg_graph *g, sg_tensor *memory, const int32_t *tokens, sg_kept *const *kept,
-                           int n, int cap, int items, sg_error *err);
+sg_status sg_coder_decoder_begin(sg_coder_decoder *d, const sg_coder *coder, sg_graph *g, sg_tensor *memory,
+                                 const int32_t *tokens, sg_kept *const *kept, int n, int cap, int items,
+                                 sg_error *err);
 sg_status sg_coder_decoder_step(void *decoder, const sg_beam_rows *rows, sg_error *err); /* sg_beam_step */
 
 /* BOS and all codes of item[i] for start i of the stack's (decode/stack.h: sg_stack_starts). */

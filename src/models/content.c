@@ -87,8 +87,8 @@ sg_status sg_content_frame(double **frame, const sg_train_data *t, int dim, sg_e
     if (!v)
         return sg_fail(err, SG_ERR_MISSING, "content needs item vectors: run `sedge embed DATA` first");
     const int have = v->dim < dim ? v->dim : dim;
-    s = (sums){sg_alloc_zero((size_t)v->n * (size_t)have, sizeof *s.mean), sg_alloc_zero((size_t)dim, sizeof *s.centre),
-               sg_alloc_zero((size_t)v->n, sizeof *s.count)};
+    s = (sums){sg_alloc_zero((size_t)v->n * (size_t)have, sizeof *s.mean),
+               sg_alloc_zero((size_t)dim, sizeof *s.centre), sg_alloc_zero((size_t)v->n, sizeof *s.count)};
     row = sg_alloc_array((size_t)v->n, sizeof *row);
     if (s.mean && s.centre && s.count && row && (*frame = sg_alloc_zero((size_t)dim + 1, sizeof **frame))) {
         for (int32_t i = 0; i < v->n; i++)

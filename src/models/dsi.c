@@ -137,10 +137,14 @@ static sg_status dsi_init(sg_model *m, const sg_train_data *t, sg_error *err)
 
     if (!*c->queries && !strcmp(c->document, "none"))
         return sg_fail(err, SG_ERR_USAGE,
-                       "dsi: document=none: expected queries=FILE or queries=sentences beside it: nothing else would say "
+                       "dsi: document=none: expected queries=FILE or queries=sentences beside it: nothing "
+                       "else would say "
                        "what is in a document");
-    if (!*c->queries && !sg_option_is_initial(c, sg_options_find(dsi_options, sizeof dsi_options / sizeof *dsi_options, "overlap")))
-        return sg_fail(err, SG_ERR_USAGE, "dsi: overlap: expected queries=FILE or queries=sentences beside it");
+    if (!*c->queries &&
+        !sg_option_is_initial(
+            c, sg_options_find(dsi_options, sizeof dsi_options / sizeof *dsi_options, "overlap")))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "dsi: overlap: expected queries=FILE or queries=sentences beside it");
 
     if (!t->collection)
         return sg_fail(
@@ -216,8 +220,8 @@ static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, s
     int words = 0, k = 0;
 
     if (!s->coder.names.prefix)
-        return sg_softmax_ce_range(g, x, s->coder.names.head, l->begin, l->size, l->target, NULL, s->coder.names.scale,
-                                   smoothing);
+        return sg_softmax_ce_range(g, x, s->coder.names.head, l->begin, l->size, l->target, NULL,
+                                   s->coder.names.scale, smoothing);
     if (!(row = sg_scratch(g, (size_t)codes + 1, sizeof *row)))
         return NULL;
     for (int i = 0; i < l->n_ids; i++)
@@ -227,9 +231,9 @@ static sg_tensor *say_loss(sg_graph *g, const dsi *s, const sg_dsi_lessons *l, s
         }
     for (int i = 0; i < l->n_dec; i++)
         words += l->target[i] >= 0;
-    sg_tensor *of_codes =
-        codes ? sg_names_loss_legal(g, &s->coder.names, sg_rows(g, x, row, codes), l->id_doc, l->n_ids, smoothing)
-              : NULL;
+    sg_tensor *of_codes = codes ? sg_names_loss_legal(g, &s->coder.names, sg_rows(g, x, row, codes),
+                                                      l->id_doc, l->n_ids, smoothing)
+                                : NULL;
     if (codes && !words)
         return of_codes;
     sg_tensor *of_words = sg_softmax_ce_range(g, x, s->coder.names.head, l->begin, l->size, l->target, NULL,
@@ -263,8 +267,9 @@ static sg_tensor *dsi_loss(sg_model *m, sg_graph *g, const uint32_t *example, in
         sg_dsi_teach(&l, example[i]);
 
     sg_tensor *memory = sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = l.enc_at, .id = l.enc});
-    sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, l.dec, l.prefix, l.n_dec), memory,
-                                  &(sg_coder_written){.targets = n, .batch = n, .own = l.dec_at, .rows = l.dec_at, .tokens = l.enc_at});
+    sg_tensor *x = sg_coder_write(
+        g, &s->coder, sg_coder_embed(g, &s->coder, l.dec, l.prefix, l.n_dec), memory,
+        &(sg_coder_written){.targets = n, .batch = n, .own = l.dec_at, .rows = l.dec_at, .tokens = l.enc_at});
 
     return say_loss(g, s, &l, x, (float)c->label_smoothing);
 }
@@ -298,8 +303,9 @@ static sg_status decoder_open(sg_coder_decoder *d, sg_session *session, const sg
             at[w] += s->tokens.word;
         offsets[i + 1] = offsets[i] + 1 + (int32_t)words;
     }
-    return sg_coder_decoder_begin(d, &s->coder, g, sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = offsets, .id = id}), offsets,
-                            NULL, n, cap, 1, err);
+    return sg_coder_decoder_begin(
+        d, &s->coder, g, sg_coder_read(g, &s->coder, &(sg_read){.batch = n, .offsets = offsets, .id = id}),
+        offsets, NULL, n, cap, 1, err);
 }
 
 static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n, int k, int32_t *item,
@@ -324,8 +330,8 @@ static sg_status dsi_retrieve(sg_session *session, const sg_bytes *query, int n,
                                       session->model->catalogue, some, most, k, sg_coder_decoder_step, &d,
                                       sg_graph_arena(session->graph), err)
                      : sg_beam_search(item + (size_t)first * (size_t)k, score + (size_t)first * (size_t)k,
-                                      session->model->catalogue, some, &spec, sg_coder_decoder_step, &d, session->pool,
-                                      sg_graph_arena(session->graph), err);
+                                      session->model->catalogue, some, &spec, sg_coder_decoder_step, &d,
+                                      session->pool, sg_graph_arena(session->graph), err);
     }
     sg_lexicon_room_free(&room);
     return st;

@@ -37,8 +37,8 @@ static void variants_free(variants *v)
     sg_free(v->score);
 }
 
-static sg_status variants_new(variants *v, const sg_explanation *x, const sg_session *s, const sg_histories *h,
-                              const int32_t *item, sg_error *err)
+static sg_status variants_new(variants *v, const sg_explanation *x, const sg_session *s,
+                              const sg_histories *h, const int32_t *item, sg_error *err)
 {
     const int64_t begin = h->offsets[0], have = h->offsets[1] - begin;
     const size_t rows = (size_t)x->n_events + 1;
@@ -170,7 +170,8 @@ static sg_status check_request(const sg_session *s, const sg_histories *h, const
             return sg_fail(err, SG_ERR_USAGE, "history: expected item numbers from 0 to %d, found %d",
                            (int)n_items - 1, (int)h->item[e]);
     for (int i = 0; i < n; i++)
-        if (item[i] < 0 || item[i] >= n_items || (s->offer && s->offer->catalogue && sg_catalogue_leaf(s->offer->catalogue, item[i]) < 0))
+        if (item[i] < 0 || item[i] >= n_items ||
+            (s->offer && s->offer->catalogue && sg_catalogue_leaf(s->offer->catalogue, item[i]) < 0))
             return sg_fail(err, SG_ERR_USAGE, "explanation: expected item numbers from 0 to %d, found %d",
                            (int)n_items - 1, (int)item[i]);
     return SG_OK;

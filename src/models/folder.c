@@ -75,7 +75,8 @@ static sg_status write_items(const sg_model *m, const char *path, sg_error *err)
          .data = ids->bytes},
     };
 
-    const sg_status st = index ? sg_tensors_write(path, list, 3, NULL, 0, err) : sg_fail_memory(err, "index of ids");
+    const sg_status st =
+        index ? sg_tensors_write(path, list, 3, NULL, 0, err) : sg_fail_memory(err, "index of ids");
 
     sg_free(index);
     return st;
@@ -308,7 +309,8 @@ static sg_status open_index(sg_model *m, const char *path, sg_error *err)
     if ((st = sg_tensors_need(&t, m->items_file, "id.index", SG_DT_I32, 1, (const int64_t[]){-1}, err)))
         return st;
     if (t->count < (size_t)m->n_items || (t->count & (t->count - 1)))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: tensor 'id.index': expected a power of two of at least %d slots, found %zu", path,
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: tensor 'id.index': expected a power of two of at least %d slots, found %zu", path,
                        (int)m->n_items, t->count);
     m->item_index = t->data;
     m->n_item_index = t->count;
@@ -424,7 +426,8 @@ static sg_status change_options(sg_model *m, const char *text, sg_error *err)
         const size_t size = strcspn(text, ","), to = strcspn(text, "=");
 
         if (to == 0 || to >= size || to >= sizeof key || size - to > sizeof value)
-            return sg_fail(err, SG_ERR_USAGE, "options of the model: expected key=value, found '%.*s'", (int)(size < 80 ? size : 80), text);
+            return sg_fail(err, SG_ERR_USAGE, "options of the model: expected key=value, found '%.*s'",
+                           (int)(size < 80 ? size : 80), text);
         snprintf(key, sizeof key, "%.*s", (int)to, text);
         snprintf(value, sizeof value, "%.*s", (int)(size - to - 1), text + to + 1);
         st = sg_options_set(m->config, m->class->options, m->class->n_options, key, value, err);
@@ -452,9 +455,9 @@ sg_status sg_model_open_with(sg_model **out, const char *dir, const char *option
         st = sg_fail(err, SG_ERR_MISSING, "%s: no such model folder", dir);
     else if (!st && !sg_file_exists(path[0]))
         st = sg_fail(err, SG_ERR_MISSING, "%s: holds no config.json: not a model folder", dir);
-    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) || (st = change_options(m, options, err)) ||
-        (st = open_items(m, path[2], err)) || (st = open_catalogue(m, path[3], err)) ||
-        (st = open_weights(m, path[1], err)))
+    if (st || (st = read_config(&m, path[0], err)) || (st = check_manifest(m, dir, path[5], err)) ||
+        (st = change_options(m, options, err)) || (st = open_items(m, path[2], err)) ||
+        (st = open_catalogue(m, path[3], err)) || (st = open_weights(m, path[1], err)))
         goto done;
     if (!(m->dir = sg_strdup(dir))) {
         st = sg_fail_memory(err, "path");

@@ -22,7 +22,8 @@
     X(int, layers, 1, 1, 16, "recurrent layers")                                                             \
     X(int, length, 50, 1, 8192, "events of the history that are read, the latest")                           \
     X(int, step, 1, 1, 8192,                                                                                 \
-      "events by which the window moves when a history is longer; above 1, a server reads it anew that much "\
+      "events by which the window moves when a history is longer; above 1, a server reads it anew that "     \
+      "much "                                                                                                \
       "more seldom")                                                                                         \
     X(float, dropout, 0.3, 0, 0.9, "share of the states' numbers dropped while training")                    \
     X(float, dropout_input, 0.3, 0, 0.9, "share of the input vectors' numbers dropped while training")       \
@@ -236,7 +237,8 @@ static sg_status gru4rec_score(sg_session *session, const sg_histories *h, float
     if (!sg_histories_resume(&q, g, h, c->length, c->step, false))
         return sg_graph_status(g, err);
     sg_tensor *x = h->past ? resume(m, g, &q, h) : encode(m, g, &q);
-    const sg_status st = sg_item_scores(session, sg_rows(g, x, q.last, h->n), s->item, NULL, false, scores, err);
+    const sg_status st =
+        sg_item_scores(session, sg_rows(g, x, q.last, h->n), s->item, NULL, false, scores, err);
 
     return (st || sg_histories_note(g, h, c->length, c->step)) ? st : sg_graph_status(g, err);
 }

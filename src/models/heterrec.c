@@ -63,13 +63,13 @@ typedef struct bag { /* values of one column: rows of s->value, those of item i 
 } bag;
 
 typedef struct heterrec {
-    int columns, features;       /* features: with the item's own vector */
-    sg_param *item, *value;      /* (n_items, dim), (columns * values, dim) */
-    sg_param *map, *map_bias;    /* of item vectors (dim, dim), (dim) */
-    sg_param *type, *position;   /* (features, dim), (length, dim) */
-    sg_param *join, *join_bias;  /* (dim, features dim), (dim) */
+    int columns, features;         /* features: with the item's own vector */
+    sg_param *item, *value;        /* (n_items, dim), (columns * values, dim) */
+    sg_param *map, *map_bias;      /* of item vectors (dim, dim), (dim) */
+    sg_param *type, *position;     /* (features, dim), (length, dim) */
+    sg_param *join, *join_bias;    /* (dim, features dim), (dim) */
     sg_param *guess[FEATURES_MAX]; /* W_f */
-    mlp target, step[STEPS_MAX]; /* step[0] is none */
+    mlp target, step[STEPS_MAX];   /* step[0] is none */
     sg_tower token, whole;
     bag bag[COLUMNS_MAX];
     const float *vector; /* (n_items, dim) item vectors cut or filled to dim */
@@ -89,7 +89,8 @@ static mlp declare_mlp(sg_params *ps, uint64_t seed, const char *name, int in, i
 {
     return (mlp){sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, inner, in, "%s.w1.weight", name),
                  sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, inner, 0, "%s.w1.bias", name),
-                 sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 0.1f, 0, out, inner, "%s.w2.weight", name), /* next to nothing */
+                 sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 0.1f, 0, out, inner, "%s.w2.weight",
+                              name), /* next to nothing */
                  sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, out, 0, "%s.w2.bias", name)};
 }
 
@@ -98,29 +99,34 @@ static sg_status heterrec_weights(sg_model *m, uint64_t seed, sg_error *err)
     const heterrec_config *c = m->config;
     heterrec *s = m->state;
     sg_params *ps = &m->params;
-    const sg_block_spec spec = {.dim = c->dim, .heads = c->heads, .ffn = c->ffn, .bias = true, .eps = 1e-8f, .act = SG_GELU};
+    const sg_block_spec spec = {
+        .dim = c->dim, .heads = c->heads, .ffn = c->ffn, .bias = true, .eps = 1e-8f, .act = SG_GELU};
     const float sd = (float)c->init_sd;
     sg_status st;
 
     s->columns = columns_of(c);
     s->features = 1 + s->columns + c->vectors;
     if (s->columns > COLUMNS_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "columns: expected at most %d names, found %d", COLUMNS_MAX, s->columns);
+        return sg_fail(err, SG_ERR_USAGE, "columns: expected at most %d names, found %d", COLUMNS_MAX,
+                       s->columns);
     s->item = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, m->n_items, c->dim, "item.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, c->length, c->dim, "position.weight");
     if (s->columns)
-        s->value = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, s->columns * c->values, c->dim, "value.weight");
+        s->value =
+            sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, s->columns * c->values, c->dim, "value.weight");
     if (c->vectors) {
         s->map = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "vector.weight");
         s->map_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "vector.bias");
     }
     if (s->features > 1) {
         s->type = sg_param_add(ps, seed, SG_INIT_NORMAL, sd, 0, s->features, c->dim, "type.weight");
-        s->join = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, s->features * c->dim, "join.weight");
+        s->join =
+            sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, s->features * c->dim, "join.weight");
         s->join_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->dim, 0, "join.bias");
         s->target = declare_mlp(ps, seed, "target", s->features * c->dim, c->ffn, c->dim);
         for (int f = 0; c->tokens && c->token_loss > 0 && f < s->features; f++)
-            s->guess[f] = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "guess.%d.weight", f);
+            s->guess[f] =
+                sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->dim, c->dim, "guess.%d.weight", f);
         if (c->tokens && (st = sg_tower_declare(&s->token, ps, seed, c->token_layers, &spec, "token.", err)))
             return st;
     }
@@ -146,8 +152,10 @@ static sg_status put_column(sg_model *m, const sg_dataset *d, int column, const 
     if (st)
         return st;
     if (a.n == 0)
-        st = sg_fail(err, SG_ERR_MISSING, "heterrec: column%s%s: expected values that items share, found none; values=0 goes without",
-                     names[0] ? " " : "s", names[0] ? names : "");
+        st = sg_fail(
+            err, SG_ERR_MISSING,
+            "heterrec: column%s%s: expected values that items share, found none; values=0 goes without",
+            names[0] ? " " : "s", names[0] ? names : "");
     for (int64_t i = 0; !st && i < a.offsets[n]; i++)
         a.id[i] += column * c->values;
     if (!st) {
@@ -205,15 +213,17 @@ static sg_status find_features(sg_model *m, sg_error *err)
         count = a->count;
         for (size_t i = 0; i < count; i++)
             if (s->bag[k].id[i] < 0 || s->bag[k].id[i] >= s->columns * c->values)
-                return sg_fail(err, SG_ERR_FORMAT, "heterrec: array '%s': expected rows below %d, found %d", name,
-                               s->columns * c->values, (int)s->bag[k].id[i]);
+                return sg_fail(err, SG_ERR_FORMAT, "heterrec: array '%s': expected rows below %d, found %d",
+                               name, s->columns * c->values, (int)s->bag[k].id[i]);
         snprintf(name, sizeof name, "column.%d.offsets", k);
         if ((st = sg_model_array_need(&a, m, name, SG_DT_I64, 1, (int64_t[]){m->n_items + 1}, err)))
             return st;
         s->bag[k].offsets = a->data;
         for (int32_t i = 0; i <= m->n_items; i++)
-            if (s->bag[k].offsets[i] < (i ? s->bag[k].offsets[i - 1] : 0) || s->bag[k].offsets[i] > (int64_t)count)
-                return sg_fail(err, SG_ERR_FORMAT, "heterrec: array '%s': expected ascending numbers up to %zu, found %lld", name,
+            if (s->bag[k].offsets[i] < (i ? s->bag[k].offsets[i - 1] : 0) ||
+                s->bag[k].offsets[i] > (int64_t)count)
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "heterrec: array '%s': expected ascending numbers up to %zu, found %lld", name,
                                count, (long long)s->bag[k].offsets[i]);
     }
     return SG_OK;
@@ -284,7 +294,8 @@ static sg_tensor *values_of(sg_graph *g, const heterrec *s, int k, const int32_t
     if (!(id = sg_scratch(g, (size_t)total + 1, sizeof *id)))
         return NULL;
     for (int i = 0; i < n; i++)
-        memcpy(id + offsets[i], b->id + b->offsets[item[i]], (size_t)(offsets[i + 1] - offsets[i]) * sizeof *id);
+        memcpy(id + offsets[i], b->id + b->offsets[item[i]],
+               (size_t)(offsets[i + 1] - offsets[i]) * sizeof *id);
     return sg_segment_mean(g, sg_embed(g, s->value, id, total), offsets, n);
 }
 
@@ -313,17 +324,20 @@ static void features_of(sg_tensor **e, sg_graph *g, const heterrec *s, const int
 /* The vectors that items are guessed by: (n, dim). */
 static sg_tensor *targets_of(sg_graph *g, const heterrec *s, sg_tensor *const *e, float dropout)
 {
-    return s->features == 1 ? e[0]
-                            : sg_plus(g, e[0], mlp_forward(g, &s->target, sg_concat_cols(g, e, s->features), dropout));
+    return s->features == 1
+               ? e[0]
+               : sg_plus(g, e[0], mlp_forward(g, &s->target, sg_concat_cols(g, e, s->features), dropout));
 }
 
 /* Tokens of all items, item by item: (tokens * features, dim), through their blocks. h: where token f of all items is, for each f. */
-static bool token_states(sg_tensor **h, sg_graph *g, const sg_model *m, sg_tensor *const *e, const sg_sequences *q)
+static bool token_states(sg_tensor **h, sg_graph *g, const sg_model *m, sg_tensor *const *e,
+                         const sg_sequences *q)
 {
     const heterrec_config *c = m->config;
     const heterrec *s = m->state;
     const int n = q->tokens, f = s->features;
-    int32_t *row = sg_scratch(g, (size_t)n * (size_t)f, sizeof *row), *type = sg_scratch(g, (size_t)n * (size_t)f, sizeof *type);
+    int32_t *row = sg_scratch(g, (size_t)n * (size_t)f, sizeof *row),
+            *type = sg_scratch(g, (size_t)n * (size_t)f, sizeof *type);
     int32_t *offsets = sg_scratch(g, (size_t)q->n + 1, sizeof *offsets);
     sg_tensor *x;
 
@@ -359,7 +373,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
     features_of(e, g, s, q->item, q->tokens);
     p = sg_embed(g, s->position, place, q->tokens);
     for (int f = 0; f < s->features; f++)
-        e[f] = sg_dropout(g, sg_plus(g, sg_scale(g, e[f], f == 0 ? sqrtf((float)c->dim) : 1), p), (float)c->dropout_input);
+        e[f] = sg_dropout(g, sg_plus(g, sg_scale(g, e[f], f == 0 ? sqrtf((float)c->dim) : 1), p),
+                          (float)c->dropout_input);
     if (s->features == 1)
         x = e[0];
     else if (!c->tokens)
@@ -374,8 +389,8 @@ static sg_tensor *encode(const sg_model *m, sg_graph *g, const sg_sequences *q, 
 /* ---- training ------------------------------------------------------------------------------------------------------- */
 
 /* Items that are compared, and where each stands among them (slot, -1: nowhere). */
-static bool take_candidates(int32_t **item, int *n, int32_t **slot, sg_graph *g, const sg_model *m, const sg_sequences *q,
-                            uint64_t seed, uint64_t step)
+static bool take_candidates(int32_t **item, int *n, int32_t **slot, sg_graph *g, const sg_model *m,
+                            const sg_sequences *q, uint64_t seed, uint64_t step)
 {
     const heterrec_config *c = m->config;
     const int32_t all = m->n_items;
@@ -388,9 +403,10 @@ static bool take_candidates(int32_t **item, int *n, int32_t **slot, sg_graph *g,
         return false;
     memset(*slot, 0xff, (size_t)all * sizeof **slot);
     for (size_t i = 0; i < most; i++) {
-        const int32_t one = !c->negatives             ? (int32_t)i
-                            : i < (size_t)q->tokens ? q->target[i]
-                                                    : (int32_t)sg_rng_below((uint64_t)all, seed, SG_RNG_NEGATIVE, step, i);
+        const int32_t one = !c->negatives ? (int32_t)i
+                            : i < (size_t)q->tokens
+                                ? q->target[i]
+                                : (int32_t)sg_rng_below((uint64_t)all, seed, SG_RNG_NEGATIVE, step, i);
 
         if (one >= 0 && (*slot)[one] < 0) {
             (*slot)[one] = *n;
@@ -414,7 +430,8 @@ static const int32_t *ahead(sg_graph *g, const sg_sequences *q, const int32_t *s
     return to;
 }
 
-static sg_tensor *heterrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *heterrec_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                                uint64_t step)
 {
     const heterrec_config *c = m->config;
     const heterrec *s = m->state;
@@ -451,8 +468,9 @@ static sg_tensor *heterrec_loss(sg_model *m, sg_graph *g, const uint32_t *exampl
 
         if (!to || !of)
             return NULL;
-        loss = sg_plus(g, loss, sg_scale(g, sg_softmax_ce(g, h[f], of, NULL, to, NULL, scale, 0),
-                                         (float)c->token_loss / (float)s->features));
+        loss = sg_plus(g, loss,
+                       sg_scale(g, sg_softmax_ce(g, h[f], of, NULL, to, NULL, scale, 0),
+                                (float)c->token_loss / (float)s->features));
     }
     return loss;
 }
@@ -523,8 +541,8 @@ static sg_status heterrec_score(sg_session *session, const sg_histories *h, floa
     z = sg_rows(g, encode(m, g, &q, state), q.last, h->n);
     if ((st = sg_graph_status(g, err)))
         return st;
-    sg_gemm(session->pool, sg_graph_precision(g), false, true, h->n, m->n_items, c->dim, 1, z->data, c->dim, r->target, c->dim, 0,
-            scores, m->n_items);
+    sg_gemm(session->pool, sg_graph_precision(g), false, true, h->n, m->n_items, c->dim, 1, z->data, c->dim,
+            r->target, c->dim, 0, scores, m->n_items);
     return SG_OK;
 }
 

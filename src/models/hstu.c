@@ -25,7 +25,8 @@
     X(int, dv, 50, 1, 1024, "width of values of a head")                                                     \
     X(int, length, 200, 1, 32768, "events of the history that are read, the latest")                         \
     X(int, step, 1, 1, 32768,                                                                                \
-      "events by which the window moves when a history is longer; above 1, a server reads it anew that much "\
+      "events by which the window moves when a history is longer; above 1, a server reads it anew that "     \
+      "much "                                                                                                \
       "more seldom")                                                                                         \
     X(choice, bias, both, 0, 0,                                                                              \
       "both|position|time|none: what attention knows of distance; times where there are any")                \
@@ -88,7 +89,8 @@ static sg_status hstu_weights(sg_model *m, uint64_t seed, sg_error *err)
                            m->n_items, c->dim, "item.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, sd, 0, tokens, c->dim, "position.weight");
     if (c->series)
-        s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series, c->dim, "series.weight");
+        s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series,
+                                c->dim, "series.weight");
     return sg_hstu_declare(&s->stack, ps, seed, &shape, err);
 }
 
@@ -108,7 +110,9 @@ static sg_status hstu_init(sg_model *m, const sg_train_data *t, sg_error *err)
     if (!c->series)
         return SG_OK;
     if (!t->data->series.offsets)
-        return sg_fail(err, SG_ERR_USAGE, "hstu: series=%d: nothing is known of the users of %s beside their events; import with --user-series",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "hstu: series=%d: nothing is known of the users of %s beside their events; import "
+                       "with --user-series",
                        c->series, t->data->name);
     st = sg_slow_put(m, t->data, err);
     return st ? st : hstu_ready(m, err); /* validation asks before training ends */
@@ -155,7 +159,8 @@ static bool add_series(sg_sequences *q, int32_t **slow, const sg_model *m, sg_gr
 }
 
 /* (n, dim) what goes into the blocks for tokens first .. first + n - 1; slow: rows of series (tokens), or NULL */
-static sg_tensor *embed(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow, int first, int n)
+static sg_tensor *embed(const sg_model *m, sg_graph *g, const sg_sequences *q, const int32_t *slow, int first,
+                        int n)
 {
     const hstu_config *c = m->config;
     const hstu *s = m->state;
@@ -167,7 +172,8 @@ static sg_tensor *embed(const sg_model *m, sg_graph *g, const sg_sequences *q, c
     x = sg_scale(g, sg_embed(g, s->item, q->item + first, n), sqrtf((float)c->dim));
     if (slow)
         x = sg_plus(g, x, sg_embed(g, s->value, slow + first, n));
-    return sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position + first, n)), (float)c->dropout_input);
+    return sg_dropout(g, sg_plus(g, x, sg_embed(g, s->position, position + first, n)),
+                      (float)c->dropout_input);
 }
 
 static sg_tensor *finish(const sg_model *m, sg_graph *g, sg_tensor *x)
@@ -223,8 +229,8 @@ static sg_tensor *append(const sg_model *m, sg_graph *g, const sg_sequences *q, 
                      : sg_hstu_cache_new(cache, &s->stack, need, &err))
         return sg_graph_fail(g, SG_ERR_MEMORY, "%s", err.message);
     return sg_rows(g,
-                   sg_hstu_cache_append(g, cache, embed(m, g, q, NULL, first, n), q->time ? q->time + first : NULL,
-                                        q->next ? q->next + first : NULL),
+                   sg_hstu_cache_append(g, cache, embed(m, g, q, NULL, first, n),
+                                        q->time ? q->time + first : NULL, q->next ? q->next + first : NULL),
                    &last, 1);
 }
 

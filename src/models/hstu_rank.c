@@ -85,7 +85,8 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     hstu_rank *s = m->state;
     sg_params *ps = &m->params;
     const bool both = !strcmp(c->bias, "both");
-    const int tasks = sg_hstu_rank_tasks(m), own = 2 * c->length + 1, tokens = own + (c->series ? SG_SLOW_MOST : 0);
+    const int tasks = sg_hstu_rank_tasks(m), own = 2 * c->length + 1,
+              tokens = own + (c->series ? SG_SLOW_MOST : 0);
     const sg_hstu_shape shape = {.dim = c->dim,
                                  .blocks = c->blocks,
                                  .heads = c->heads,
@@ -103,18 +104,21 @@ static sg_status hstu_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     if (st)
         return st;
     s->scale = c->item_scale > 0 ? (float)c->item_scale : sqrtf((float)c->dim);
-    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items, c->dim, "item.weight");
+    s->item = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, (float)c->item_sd, SG_PARAM_SPARSE, m->n_items,
+                           c->dim, "item.weight");
     s->action = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0,
                              sg_hstu_rank_shown(c) + 1, c->dim, "action.weight");
     s->position = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL,
-                               c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim), 0, tokens, c->dim,
-                               "position.weight");
+                               c->position_sd > 0 ? (float)c->position_sd : 1 / sqrtf((float)c->dim), 0,
+                               tokens, c->dim, "position.weight");
     if (c->series)
-        s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series, c->dim, "series.weight");
+        s->value = sg_param_add(ps, seed, SG_INIT_TRUNC_NORMAL, 1 / sqrtf((float)c->dim), 0, c->series,
+                                c->dim, "series.weight");
     s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->dim, "head.inner.weight");
     if (c->prior > 0)
         s->doubt = sg_param_add(ps, seed, SG_INIT_ZERO, 0, 0, c->hidden, tasks, "head.doubt.weight");
-    s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
+    s->inner_bias =
+        sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks, c->hidden, "head.out.weight");
     s->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks, 0, "head.out.bias");
     return sg_hstu_declare(&s->stack, ps, seed, &shape, err);
@@ -140,12 +144,14 @@ static sg_status hstu_rank_ready(sg_model *m, sg_error *err)
         return st;
     if (c->prior <= 0)
         return SG_OK;
-    if ((st = sg_model_array_need(&a, m, "prior", SG_DT_F32, 3, (int64_t[]){m->n_items, sg_hstu_rank_tasks(m), SG_RATE}, err)))
+    if ((st = sg_model_array_need(&a, m, "prior", SG_DT_F32, 3,
+                                  (int64_t[]){m->n_items, sg_hstu_rank_tasks(m), SG_RATE}, err)))
         return st;
     s->prior = a->data;
     for (size_t i = 0; i < a->count; i++)
         if (!isfinite(s->prior[i]))
-            return sg_fail(err, SG_ERR_FORMAT, "hstu-rank: array 'prior': expected finite numbers, found %g at %zu",
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "hstu-rank: array 'prior': expected finite numbers, found %g at %zu",
                            (double)s->prior[i], i);
     return SG_OK;
 }
@@ -160,8 +166,9 @@ static sg_status hstu_rank_init(sg_model *m, const sg_train_data *t, sg_error *e
         return SG_OK;
     if (!t->data->series.offsets)
         return sg_fail(err, SG_ERR_USAGE,
-                       "hstu-rank: series=%d: nothing is known of the users of %s beside their events; import with --user-series", c->series,
-                       t->data->name);
+                       "hstu-rank: series=%d: nothing is known of the users of %s beside their events; "
+                       "import with --user-series",
+                       c->series, t->data->name);
     st = sg_slow_put(m, t->data, err);
     return st ? st : sg_slow_need(&s->series, m, err); /* validation asks before training ends */
 }
@@ -181,15 +188,16 @@ static sg_status count_rates(sg_model *m, const sg_train_data *t, sg_error *err)
     after = s->rates.after;
     s->rates.after = NULL; /* the model's */
     if ((st = sg_model_array_put(m, "prior", SG_DT_F32, 3,
-                                 (uint64_t[]){(uint64_t)m->n_items, (uint64_t)s->rates.tasks, SG_RATE}, after, err)))
+                                 (uint64_t[]){(uint64_t)m->n_items, (uint64_t)s->rates.tasks, SG_RATE}, after,
+                                 err)))
         return st;
     return hstu_rank_ready(m, err);
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------- */
 
-sg_tensor *sg_hstu_rank_embed(sg_graph *g, const hstu_rank *s, const int32_t *item, const int32_t *action, const int32_t *slow,
-                              const int32_t *place, int n)
+sg_tensor *sg_hstu_rank_embed(sg_graph *g, const hstu_rank *s, const int32_t *item, const int32_t *action,
+                              const int32_t *slow, const int32_t *place, int n)
 {
     sg_tensor *x = sg_scale(g, sg_embed(g, s->item, item, n), s->scale);
 
@@ -214,7 +222,8 @@ void sg_hstu_rank_priors_set(hstu_rank_priors *p, size_t row, size_t tasks, cons
     }
 }
 
-sg_tensor *sg_hstu_rank_logits(sg_graph *g, const sg_model *m, sg_tensor *h, const int32_t *item, int n, const hstu_rank_priors *p)
+sg_tensor *sg_hstu_rank_logits(sg_graph *g, const sg_model *m, sg_tensor *h, const int32_t *item, int n,
+                               const hstu_rank_priors *p)
 {
     const hstu_rank_config *c = m->config;
     const hstu_rank *s = m->state;
@@ -224,7 +233,8 @@ sg_tensor *sg_hstu_rank_logits(sg_graph *g, const sg_model *m, sg_tensor *h, con
         x = sg_times(g, x, sg_scale(g, sg_embed(g, s->item, item, n), s->scale));
     inner = sg_linear(g, x, s->inner, s->inner_bias);
     if (inner && s->doubt)
-        inner = sg_linear_onto(g, inner, sg_input(g, p->doubt, 2, (int[]){inner->dim[0], s->doubt->dim[1]}), s->doubt, NULL);
+        inner = sg_linear_onto(g, inner, sg_input(g, p->doubt, 2, (int[]){inner->dim[0], s->doubt->dim[1]}),
+                               s->doubt, NULL);
     y = sg_linear(g, sg_activate(g, inner, SG_SILU), s->out, s->bias);
     return y && s->doubt ? sg_plus(g, y, sg_input(g, p->logit, 2, y->dim)) : y;
 }
@@ -250,14 +260,15 @@ static sg_status hstu_rank_examples(sg_model *m, const sg_train_data *t, size_t 
 
 typedef struct batch {
     int n, tokens, events;
-    int32_t *offsets;               /* (n + 1) */
+    int32_t *offsets;                      /* (n + 1) */
     int32_t *item, *action, *slow, *place; /* (tokens) */
-    int64_t *time;                  /* (tokens) */
-    int32_t *next;                  /* (tokens) the item after an action, where that event is positive; else -1 */
-    int32_t *row, *before, *shown;  /* (events) token of the item, the one of the action before it (-1: none), the item */
-    int acted;                      /* token of the last action of the sequence at hand, -1: none */
-    float *y, *weight;              /* (events, tasks) */
-    hstu_rank_priors prior;         /* of the events */
+    int64_t *time;                         /* (tokens) */
+    int32_t *next; /* (tokens) the item after an action, where that event is positive; else -1 */
+    int32_t *row, *before,
+        *shown;        /* (events) token of the item, the one of the action before it (-1: none), the item */
+    int acted;         /* token of the last action of the sequence at hand, -1: none */
+    float *y, *weight; /* (events, tasks) */
+    hstu_rank_priors prior; /* of the events */
 } batch;
 
 static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
@@ -275,8 +286,8 @@ static bool take_batch(batch *b, sg_graph *g, int most, int tasks)
     b->shown = sg_scratch(g, events, sizeof *b->shown);
     b->y = sg_scratch(g, events, (size_t)tasks * sizeof *b->y);
     b->weight = sg_scratch(g, events, (size_t)tasks * sizeof *b->weight);
-    return b->item && b->action && b->slow && b->place && b->time && b->next && b->row && b->before && b->shown && b->y && b->weight &&
-           sg_hstu_rank_priors_take(&b->prior, g, events, (size_t)tasks);
+    return b->item && b->action && b->slow && b->place && b->time && b->next && b->row && b->before &&
+           b->shown && b->y && b->weight && sg_hstu_rank_priors_take(&b->prior, g, events, (size_t)tasks);
 }
 
 static void add_token(batch *b, int first, int32_t item, int32_t action, int32_t next, int64_t time)
@@ -297,8 +308,8 @@ static void add_slow(batch *b, int first, int32_t value, int64_t time)
 }
 
 /* Event e of a sequence that began at token `first`; the last one's action is not read. Those before `fresh` are no labels. */
-static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, int64_t fresh, bool learns,
-                      bool last)
+static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t e, int first, int64_t fresh,
+                      bool learns, bool last)
 {
     const hstu_rank_config *c = m->config;
     const hstu_rank *s = m->state;
@@ -313,7 +324,7 @@ static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t 
         b->weight[b->events * tasks + i] = (float)(learns && e >= fresh);
     }
     sg_hstu_rank_priors_set(&b->prior, (size_t)b->events, (size_t)tasks,
-              s->rates.before ? s->rates.before + (size_t)(e * tasks) * SG_RATE : NULL);
+                            s->rates.before ? s->rates.before + (size_t)(e * tasks) * SG_RATE : NULL);
     b->events++;
     add_token(b, first, d->item[e], sg_hstu_rank_shown(c), -1, time);
     if (!last) {
@@ -324,24 +335,28 @@ static void add_event(batch *b, const sg_model *m, const sg_dataset *d, int64_t 
 }
 
 /* The runs of a step. An event that two runs share is learned where it has a history: in the earlier one. */
-static bool pack(batch *b, sg_graph *g, const sg_model *m, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static bool pack(batch *b, sg_graph *g, const sg_model *m, const uint32_t *example, int n, uint64_t seed,
+                 uint64_t step)
 {
     const hstu_rank_config *c = m->config;
     const hstu_rank *s = m->state;
     const sg_runs *r = &s->runs;
     const sg_dataset *d = r->data;
-    int32_t *place = sg_scratch(g, (size_t)r->length + 1, sizeof *place), value[SG_SLOW_MOST], slot[SG_SLOW_MOST];
+    int32_t *place = sg_scratch(g, (size_t)r->length + 1, sizeof *place), value[SG_SLOW_MOST],
+            slot[SG_SLOW_MOST];
     int64_t *time = sg_scratch(g, (size_t)r->length + 1, sizeof *time);
     float *key = sg_scratch(g, 2 * (size_t)r->length, sizeof *key);
 
     *b = (batch){.n = n, .offsets = sg_scratch(g, (size_t)n + 1, sizeof *b->offsets)};
-    if (!b->offsets || !place || !time || !key || !take_batch(b, g, n * (r->length + 1), sg_hstu_rank_tasks(m)))
+    if (!b->offsets || !place || !time || !key ||
+        !take_batch(b, g, n * (r->length + 1), sg_hstu_rank_tasks(m)))
         return false;
     for (int i = 0; i < n; i++) {
         const int64_t begin = d->user_offsets[r->user[example[i]]], end = r->end[example[i]];
         const int all = (int)(end - begin - 1 < r->length ? end - begin - 1 : r->length);
         const int64_t first = end - all - 1;
-        const int keep = sg_thin_length(all, r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
+        const int keep =
+            sg_thin_length(all, r->length, r->alpha, sg_rng_double(seed, SG_RNG_SAMPLE, step, example[i]));
         const int at = b->offsets[i] = b->tokens;
         const int64_t fresh = r->learned ? r->learned[r->user[example[i]]] : 0;
 
@@ -367,7 +382,8 @@ static bool pack(batch *b, sg_graph *g, const sg_model *m, const uint32_t *examp
     return true;
 }
 
-static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                                 uint64_t step)
 {
     const hstu_rank_config *c = m->config;
     const hstu_rank *s = m->state;
@@ -378,11 +394,13 @@ static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *examp
 
     if (!pack(&b, g, m, example, n, seed, step))
         return NULL;
-    x = sg_dropout(g, sg_hstu_rank_embed(g, s, b.item, b.action, b.slow, b.place, b.tokens), (float)c->dropout_input);
+    x = sg_dropout(g, sg_hstu_rank_embed(g, s, b.item, b.action, b.slow, b.place, b.tokens),
+                   (float)c->dropout_input);
     const bool timed = s->runs.data->timestamp != NULL;
     h = sg_hstu_forward(g, &s->stack, x,
                         &(sg_hstu_tokens){b.n, b.offsets, timed ? b.time : NULL, timed ? b.time : NULL});
-    y = sg_hstu_rank_logits(g, m, sg_rows(g, h, c->target_aware ? b.row : b.before, b.events), b.shown, b.events, &b.prior);
+    y = sg_hstu_rank_logits(g, m, sg_rows(g, h, c->target_aware ? b.row : b.before, b.events), b.shown,
+                            b.events, &b.prior);
     loss = sg_bce_logits(g, y, b.y, b.weight);
     if (c->retrieval > 0)
         loss = sg_plus(g, loss,
@@ -393,7 +411,8 @@ static sg_tensor *hstu_rank_loss(sg_model *m, sg_graph *g, const uint32_t *examp
 
 const sg_model_class sg_model_hstu_rank = {
     .name = "hstu-rank",
-    .summary = "ranks candidates: HSTU over items and the actions on them, many candidates at the price of few",
+    .summary =
+        "ranks candidates: HSTU over items and the actions on them, many candidates at the price of few",
     .paper = "Zhai et al., ICML 2024, arXiv:2402.17152",
     .options = hstu_rank_options,
     .n_options = sizeof hstu_rank_options / sizeof *hstu_rank_options,

@@ -41,13 +41,15 @@ static sg_status start_reading(sg_session *session, sg_error *err)
     r->item = sg_alloc_array((size_t)c->length, sizeof *r->item);
     r->action = sg_alloc_array((size_t)c->length, sizeof *r->action);
     r->time = sg_alloc_array((size_t)c->length + 1, sizeof *r->time);
-    if (!r->at || !r->item || !r->action || !r->time || !(r->last = sg_alloc_zero((size_t)c->dim, sizeof *r->last)))
+    if (!r->at || !r->item || !r->action || !r->time ||
+        !(r->last = sg_alloc_zero((size_t)c->dim, sizeof *r->last)))
         return sg_fail_memory(err, "history of the session");
     return SG_OK;
 }
 
 /* How many events of the history, from event `begin`, the cache holds already. */
-static int kept(const hstu_rank_reader *r, const hstu_rank_config *c, const sg_histories *h, int64_t begin, int n)
+static int kept(const hstu_rank_reader *r, const hstu_rank_config *c, const sg_histories *h, int64_t begin,
+                int n)
 {
     int i = 0;
 
@@ -55,8 +57,8 @@ static int kept(const hstu_rank_reader *r, const hstu_rank_config *c, const sg_h
         const int64_t time = h->timestamp ? h->timestamp[begin + i] : 0;
 
         last = i && time < last ? last : time; /* times that fall are raised to the one before */
-        if (r->item[i] != h->item[begin + i] || r->action[i] != sg_hstu_rank_action(c, h->action, h->rating, begin + i) ||
-            r->time[i] != last)
+        if (r->item[i] != h->item[begin + i] ||
+            r->action[i] != sg_hstu_rank_action(c, h->action, h->rating, begin + i) || r->time[i] != last)
             break;
     }
     return i;
@@ -69,7 +71,8 @@ typedef struct fresh {
     int n, acted;
 } fresh;
 
-static void put_token(fresh *f, const hstu_rank_reader *r, int32_t item, int32_t action, int32_t slow, int64_t time)
+static void put_token(fresh *f, const hstu_rank_reader *r, int32_t item, int32_t action, int32_t slow,
+                      int64_t time)
 {
     f->item[f->n] = item;
     f->action[f->n] = action;
@@ -119,7 +122,8 @@ static sg_status append(sg_session *session, const sg_histories *h, int64_t begi
         r->n = n;
         return SG_OK;
     }
-    const sg_tensor *x = sg_hstu_cache_append(g, &r->cache, sg_hstu_rank_embed(g, s, f.item, f.action, f.slow, f.place, f.n), f.time, NULL);
+    const sg_tensor *x = sg_hstu_cache_append(
+        g, &r->cache, sg_hstu_rank_embed(g, s, f.item, f.action, f.slow, f.place, f.n), f.time, NULL);
     if ((st = sg_graph_status(g, err))) {
         sg_hstu_cache_cut(&r->cache, r->n = 0); /* r->last is not that of the events that were left */
         r->slow.n = 0;
@@ -156,9 +160,10 @@ static int know(sg_session *session, const sg_histories *h, int row, int n, int 
 
     if (!c->series)
         return same;
-    r->slow.n = sg_slow_merge(r->slow.value, r->slow.before, &s->series, session->model->n_users, h->user ? h->user[row] : -1,
-                              h->timestamp ? r->time : NULL, n + 1);
-    while (i < old.n && i < r->slow.n && old.value[i] == r->slow.value[i] && old.before[i] == r->slow.before[i])
+    r->slow.n = sg_slow_merge(r->slow.value, r->slow.before, &s->series, session->model->n_users,
+                              h->user ? h->user[row] : -1, h->timestamp ? r->time : NULL, n + 1);
+    while (i < old.n && i < r->slow.n && old.value[i] == r->slow.value[i] &&
+           old.before[i] == r->slow.before[i])
         i++;
     if (i < old.n && old.before[i] < same)
         same = old.before[i];
@@ -187,7 +192,8 @@ static sg_status read_history(sg_session *session, const sg_histories *h, int i,
     same = know(session, h, i, n, same);
     if (same == n && r->n > n && n > 0)
         same--; /* only the state of the last action of all is kept */
-    sg_hstu_cache_cut(&r->cache, r->at[same]); /* what stood before the candidates, too: they may come at another time */
+    sg_hstu_cache_cut(&r->cache,
+                      r->at[same]); /* what stood before the candidates, too: they may come at another time */
     r->n = same;
     if (n == 0)
         memset(r->last, 0, (size_t)c->dim * sizeof *r->last);
@@ -213,10 +219,13 @@ static sg_tensor *ask(sg_session *session, const int32_t *item, int n, int64_t n
     for (int i = 0; i < n; i++) {
         place[i] = c->target_aware ? r->cache.n : 0;
         kind[i] = sg_hstu_rank_shown(c);
-        sg_hstu_rank_priors_set(&prior, (size_t)i, tasks, s->prior ? s->prior + (size_t)item[i] * tasks * SG_RATE : NULL);
+        sg_hstu_rank_priors_set(&prior, (size_t)i, tasks,
+                                s->prior ? s->prior + (size_t)item[i] * tasks * SG_RATE : NULL);
     }
-    sg_tensor *at = c->target_aware ? sg_hstu_cache_ask(g, &r->cache, sg_hstu_rank_embed(g, s, item, kind, NULL, place, n), now)
-                                    : sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n);
+    sg_tensor *at =
+        c->target_aware
+            ? sg_hstu_cache_ask(g, &r->cache, sg_hstu_rank_embed(g, s, item, kind, NULL, place, n), now)
+            : sg_rows(g, sg_input(g, r->last, 2, (int[]){1, c->dim}), place, n);
 
     return sg_hstu_rank_logits(g, session->model, at, item, n, &prior);
 }
@@ -228,7 +237,8 @@ static int64_t request_time(const hstu_rank_reader *r, const sg_histories *h, in
     return h->now ? h->now[i] : last;
 }
 
-sg_status sg_hstu_rank_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err)
+sg_status sg_hstu_rank_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p,
+                            sg_error *err)
 {
     const size_t tasks = (size_t)sg_hstu_rank_tasks(session->model);
     sg_status st = read_history(session, h, 0, err);
@@ -281,7 +291,8 @@ sg_status sg_hstu_rank_score(sg_session *session, const sg_histories *h, float *
             break;
         if (c->retrieval > 0) {
             sg_graph_begin(g, SG_INFER, 0, 0);
-            st = sg_item_scores(session, sg_input(g, r->last, 2, (int[]){1, c->dim}), s->item, NULL, true, scores, err);
+            st = sg_item_scores(session, sg_input(g, r->last, 2, (int[]){1, c->dim}), s->item, NULL, true,
+                                scores, err);
         } else {
             st = score_by_goal(session, request_time(r, h, i), scores, err);
         }

@@ -99,7 +99,8 @@ static sg_status itemknn_score(sg_session *s, const sg_histories *h, float *scor
 {
     const itemknn_config *c = s->model->config;
     const itemknn *knn = s->model->state;
-    const sg_sparse_vote vote = {.share = knn->share, .rows = &knn->near, .latest = c->last, .decay = 1, .weight = 1};
+    const sg_sparse_vote vote = {
+        .share = knn->share, .rows = &knn->near, .latest = c->last, .decay = 1, .weight = 1};
 
     return sg_sparse_score(s, h, &vote, scores);
 }

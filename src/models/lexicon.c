@@ -54,7 +54,8 @@ static int by_bytes(const void *key, const void *entry)
 
 static bool says_nothing(const sg_buf *word)
 {
-    return bsearch(word, stop_words, sizeof stop_words / sizeof *stop_words, sizeof *stop_words, by_bytes) != NULL;
+    return bsearch(word, stop_words, sizeof stop_words / sizeof *stop_words, sizeof *stop_words, by_bytes) !=
+           NULL;
 }
 
 /* Word i of the text that r holds, in its form, into r->word; *kept: whether it has one. */
@@ -90,8 +91,8 @@ static int more_texts(const void *a, const void *b)
     return (x->word > y->word) - (x->word < y->word);
 }
 
-static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r, const sg_word_form *form,
-                            sg_bytes text, uint32_t number, sg_error *err)
+static sg_status count_text(counted **list, size_t *cap, sg_vocab *v, sg_lexicon_room *r,
+                            const sg_word_form *form, sg_bytes text, uint32_t number, sg_error *err)
 {
     sg_status st = sg_words_split(&r->split, text, err);
 
@@ -148,8 +149,8 @@ static sg_status keep_words(sg_model *m, const sg_vocab *v, const counted *list,
     return sg_model_array_put(m, "lexicon.offsets", SG_DT_I64, 1, &(uint64_t){n + 1}, offsets, err);
 }
 
-sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg_lexicon_text *text, void *ctx, size_t n,
-                         sg_error *err)
+sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg_lexicon_text *text,
+                         void *ctx, size_t n, sg_error *err)
 {
     const sg_word_form plain = {0};
     sg_lexicon_room r = {0};
@@ -163,8 +164,8 @@ sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg
         all.size = 0;
         text(ctx, i, &all);
         st = all.failed ? sg_fail_memory(err, "texts")
-                        : count_text(&list, &cap, v, &r, form ? form : &plain, (sg_bytes){all.data ? all.data : "", all.size},
-                                     (uint32_t)i, err);
+                        : count_text(&list, &cap, v, &r, form ? form : &plain,
+                                     (sg_bytes){all.data ? all.data : "", all.size}, (uint32_t)i, err);
     }
     if (!st && (words = (size_t)sg_vocab_count(v)) == 0)
         st = sg_fail(err, SG_ERR_USAGE, "%s: expected texts with words, found none", m->class->name);
@@ -204,8 +205,8 @@ static sg_status check_words(sg_lexicon *x, const sg_model *m, int32_t most, sg_
     return SG_OK;
 }
 
-sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed, const sg_word_form *form,
-                          sg_error *err)
+sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed,
+                          const sg_word_form *form, sg_error *err)
 {
     sg_status st;
 

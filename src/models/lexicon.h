@@ -9,8 +9,8 @@
 #include "text/stem.h"
 
 typedef struct sg_word_form { /* which words are taken, and how; zeroed, or NULL: all, as they are */
-    bool drop_stop;      /* those that say nothing of what a text is about ("the", "of") are left out */
-    const char *stemmer; /* borrowed: algorithm of text/stem.h; NULL: none */
+    bool drop_stop;           /* those that say nothing of what a text is about ("the", "of") are left out */
+    const char *stemmer;      /* borrowed: algorithm of text/stem.h; NULL: none */
 } sg_word_form;
 
 typedef struct sg_lexicon {
@@ -25,18 +25,18 @@ typedef struct sg_lexicon_room { /* one thread's scratch */
     sg_words split;
     sg_buf word;
     sg_stemmer *stemmer; /* owned; made with the first word */
-    int32_t *id; /* owned: of the last text that was read to its end */
+    int32_t *id;         /* owned: of the last text that was read to its end */
     size_t cap_id;
 } sg_lexicon_room;
 void sg_lexicon_room_free(sg_lexicon_room *r);
 
 /* From texts number 0 .. n - 1, which text(ctx, i, out) appends: words by the number of texts that hold them, at most `most`. */
 typedef void sg_lexicon_text(void *ctx, size_t i, sg_buf *out);
-sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg_lexicon_text *text, void *ctx, size_t n,
-                         sg_error *err);
+sg_status sg_lexicon_fit(sg_model *m, int32_t most, const sg_word_form *form, sg_lexicon_text *text,
+                         void *ctx, size_t n, sg_error *err);
 /* From the arrays of the model, checked. form: that of sg_lexicon_fit. */
-sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed, const sg_word_form *form,
-                          sg_error *err);
+sg_status sg_lexicon_need(sg_lexicon *x, const sg_model *m, int32_t most, int32_t hashed,
+                          const sg_word_form *form, sg_error *err);
 void sg_lexicon_free(sg_lexicon *x); /* a zeroed one is fine */
 
 /* All columns of a document, for a lexicon. */

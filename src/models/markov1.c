@@ -79,7 +79,8 @@ static sg_status markov1_score(sg_session *s, const sg_histories *h, float *scor
     const markov1 *c = s->model->state;
 
     return sg_sparse_score(
-        s, h, &(sg_sparse_vote){.share = c->share, .rows = &c->next, .latest = 1, .decay = 1, .weight = 1}, scores);
+        s, h, &(sg_sparse_vote){.share = c->share, .rows = &c->next, .latest = 1, .decay = 1, .weight = 1},
+        scores);
 }
 
 const sg_model_class sg_model_markov1 = {

@@ -115,8 +115,10 @@ sg_status sg_model_build(sg_model *m, const sg_train_data *t, uint64_t seed, sg_
     if (d->n_items < 1)
         return sg_fail(err, SG_ERR_USAGE, "%s: the dataset has no items", d->name);
     if (d->n_events == 0 && !m->class->retrieve)
-        return sg_fail(err, SG_ERR_USAGE, "%s learns from events, and %s holds documents and queries: expected a model that retrieves",
-                       m->class->name, d->name);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "%s learns from events, and %s holds documents and queries: expected a model that retrieves",
+            m->class->name, d->name);
     if (m->class->needs_vectors && !t->vectors)
         return sg_fail(err, SG_ERR_MISSING, "%s needs item vectors: run `sedge embed DATA` first",
                        m->class->name);

@@ -9,7 +9,8 @@
 
 void sg_names_init(sg_names *s, const sg_catalogue *c)
 {
-    *s = (sg_names){.catalogue = c, .levels = sg_catalogue_levels(c), .learned = sg_catalogue_levels(c), .scale = 1};
+    *s = (sg_names){
+        .catalogue = c, .levels = sg_catalogue_levels(c), .learned = sg_catalogue_levels(c), .scale = 1};
     for (int l = 0; l < s->levels; l++) {
         s->first[l] = s->tokens;
         s->size[l] = sg_catalogue_size(c, l);
@@ -128,7 +129,8 @@ static int32_t list_answers(const sg_names *s, const int32_t *name, int n, int32
     for (int t = 0; t < n; t++) {
         sg_catalogue_codes(s->catalogue, name[t], codes);
 
-        const int whole = sg_catalogue_length(s->catalogue, codes), length = whole < s->learned ? whole : s->learned;
+        const int whole = sg_catalogue_length(s->catalogue, codes),
+                  length = whole < s->learned ? whole : s->learned;
 
         for (int32_t l = 0, node = 0; l < length; l++, r++) {
             const sg_children next = sg_catalogue_children(s->catalogue, l, node);

@@ -11,7 +11,8 @@
 
 typedef struct sg_names {
     const sg_catalogue *catalogue; /* borrowed */
-    int levels, learned; /* codes of a name; those that the loss below asks for, the first: all unless the model says otherwise */
+    int levels,
+        learned; /* codes of a name; those that the loss below asks for, the first: all unless the model says otherwise */
     int32_t first[SG_LEVELS_MAX], size[SG_LEVELS_MAX]; /* token range of each level */
     int32_t tokens;                                    /* of all levels */
     sg_param *token, *head; /* (tokens or more, dim): read, written; set by the model */

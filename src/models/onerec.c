@@ -78,7 +78,8 @@ typedef struct onerec {
     const sg_train_data *train; /* training: borrowed */
     sg_align_example *examples; /* owned */
     size_t n;
-    uint64_t draws; /* seed of a round: the training's and the weights it begins with, so that the next round asks others */
+    uint64_t
+        draws; /* seed of a round: the training's and the weights it begins with, so that the next round asks others */
     sg_align align;
 } onerec;
 
@@ -94,7 +95,8 @@ static sg_status onerec_weights(sg_model *m, uint64_t seed, sg_error *err)
         return sg_fail(err, SG_ERR_USAGE, "onerec: top: expected at most experts=%d, found %d", c->experts,
                        c->top);
     if (m->catalogue && sg_catalogue_ends(m->catalogue))
-        return sg_fail(err, SG_ERR_USAGE, "onerec: expected IDs of one length, found IDs that end early (alit)");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec: expected IDs of one length, found IDs that end early (alit)");
     return sg_coder_declare(&s->coder, m, seed,
                             &(sg_coder_spec){.dim = c->dim,
                                              .layers = c->layers,
@@ -133,16 +135,19 @@ static sg_status check_alignment(const onerec_config *c, sg_error *err)
                        "onerec: reward: expected init=DIR beside it, the model that is aligned");
     for (size_t i = 0; !c->reward[0] && i < sizeof of / sizeof *of; i++)
         if (!sg_option_is_initial(c, option_of(of[i])))
-            return sg_fail(err, SG_ERR_USAGE, "onerec: %s: expected reward=DIR beside it, the judge of an alignment",
-                           of[i]);
+            return sg_fail(err, SG_ERR_USAGE,
+                           "onerec: %s: expected reward=DIR beside it, the judge of an alignment", of[i]);
     return SG_OK;
 }
 
 /* Options that say what the weights are and what they were trained to write; those of training and of lists may differ. */
-static sg_status check_options(const onerec_config *here, const onerec_config *there, const char *dir, sg_error *err)
+static sg_status check_options(const onerec_config *here, const onerec_config *there, const char *dir,
+                               sg_error *err)
 {
-    static const char *const same[] = {"dim", "layers", "heads", "head_dim", "ffn", "act", "gated", "experts", "top", "history",
-                                       "items", "prefix_vectors", "cross_bias", "buckets", "bucket_distance", "tied", "init_sd"};
+    static const char *const same[] = {"dim",   "layers",         "heads",      "head_dim", "ffn",
+                                       "act",   "gated",          "experts",    "top",      "history",
+                                       "items", "prefix_vectors", "cross_bias", "buckets",  "bucket_distance",
+                                       "tied",  "init_sd"};
     sg_status st = SG_OK;
 
     for (size_t i = 0; !st && i < sizeof same / sizeof *same; i++) {
@@ -153,7 +158,8 @@ static sg_status check_options(const onerec_config *here, const onerec_config *t
         if (own.failed || start.failed)
             st = sg_fail_memory(err, "options");
         else if (strcmp(own.data, start.data) != 0)
-            st = sg_fail(err, SG_ERR_USAGE, "onerec: %s=%s: expected %s as init=%s has it", same[i], own.data, start.data, dir);
+            st = sg_fail(err, SG_ERR_USAGE, "onerec: %s=%s: expected %s as init=%s has it", same[i], own.data,
+                         start.data, dir);
         sg_buf_free(&own);
         sg_buf_free(&start);
     }
@@ -196,7 +202,8 @@ static sg_status onerec_init(sg_model *m, const sg_train_data *t, sg_error *err)
     if (st)
         return st;
     if (c->content > 0 && !c->prefix_vectors)
-        return sg_fail(err, SG_ERR_USAGE, "onerec: content: expected prefix_vectors=true, which it is the start of");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec: content: expected prefix_vectors=true, which it is the start of");
     if (!c->init[0])
         return s->coder.names.prefix && c->content > 0
                    ? sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)
@@ -351,7 +358,8 @@ static sg_status onerec_notes(sg_model *m, const sg_train_data *t, sg_pool *pool
         return SG_OK;
     if (s->align.n && (st = sg_align_notes(&s->align, pool, notes, err)))
         return st;
-    if (c->experts && !(load.asked = sg_alloc_zero((size_t)c->layers * (size_t)c->experts, sizeof *load.asked)))
+    if (c->experts &&
+        !(load.asked = sg_alloc_zero((size_t)c->layers * (size_t)c->experts, sizeof *load.asked)))
         return sg_fail_memory(err, "training notes");
     if ((st = sg_graph_new(&g, pool, SG_F32, err))) {
         sg_free(load.asked);
@@ -446,7 +454,8 @@ static void append_next(int32_t *item, float *score, int k, const int32_t *next,
 }
 
 /* Lists that the slates do not fill: the rest as list=next has it, whose lists do not depend on their length either. */
-static sg_status fill_up(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score, sg_error *err)
+static sg_status fill_up(sg_session *session, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
+                         float *score, sg_error *err)
 {
     const onerec_config *c = session->model->config;
     const onerec *s = session->model->state;
@@ -462,7 +471,8 @@ static sg_status fill_up(sg_session *session, const sg_histories *h, const sg_fi
         return SG_OK;
     next = sg_alloc_array(all, sizeof *next);
     logp = sg_alloc_array(all, sizeof *logp);
-    st = next && logp ? sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, next, logp, err) : sg_fail_memory(err, "lists");
+    st = next && logp ? sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, next, logp, err)
+                      : sg_fail_memory(err, "lists");
     for (size_t at = 0; !st && at < all; at += length)
         append_next(item + at, score + at, k, next + at, logp + at);
     sg_free(next);
@@ -526,7 +536,9 @@ static sg_status onerec_recommend(sg_session *session, const sg_histories *h, co
     if (!lists_slates(session))
         return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, NULL, item, score, err);
     if (session->groups > 1 || session->temperature > 0)
-        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); expected list=next");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); "
+                       "expected list=next");
     return list_slates(session, h, f, k, item, score, err);
 }
 
@@ -535,7 +547,9 @@ static sg_status onerec_score(sg_session *session, const sg_histories *h, float 
     const onerec *s = session->model->state;
 
     if (lists_slates(session))
-        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
     return sg_coder_score(&s->coder, session, h, scores, err);
 }
 
@@ -545,7 +559,9 @@ static sg_status onerec_path(sg_session *session, const sg_histories *h, const i
     const onerec *s = session->model->state;
 
     if (lists_slates(session))
-        return sg_fail(err, SG_ERR_USAGE, "onerec: list=slates: slates give an item its score, no path of codes does: expected list=next to explain");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "onerec: list=slates: slates give an item its score, no path of codes does: expected "
+                       "list=next to explain");
     return sg_coder_path(&s->coder, session, h, item, n, logp, err);
 }
 

@@ -40,9 +40,11 @@ static sg_status read_document(const job *j, worker *w, piece *p, size_t doc, in
     w->text.size = 0;
     if (sg_lexicon_document(&w->text, j->data, doc))
         return sg_fail_memory(&w->err, "documents");
-    if ((st = sg_lexicon_read_all(&n, j->words, &w->room, (sg_bytes){w->text.data ? w->text.data : "", w->text.size}, &w->err)))
+    if ((st = sg_lexicon_read_all(&n, j->words, &w->room,
+                                  (sg_bytes){w->text.data ? w->text.data : "", w->text.size}, &w->err)))
         return st;
-    if (!sg_grow(&p->word, &p->cap_word, p->n + n, sizeof *p->word) || !sg_grow(&p->count, &p->cap_count, p->n + n, sizeof *p->count))
+    if (!sg_grow(&p->word, &p->cap_word, p->n + n, sizeof *p->word) ||
+        !sg_grow(&p->count, &p->cap_count, p->n + n, sizeof *p->count))
         return sg_fail_memory(&w->err, "documents");
     for (size_t i = 0; i < n; i++) {
         const int32_t id = w->room.id[i]; /* the lexicon has every word */
@@ -194,8 +196,10 @@ static sg_status check_lengths(const int32_t *length, int32_t n, int64_t *words,
     *words = 0;
     for (int32_t i = 0; i < n; *words += length[i++])
         if (length[i] < 0)
-            return sg_fail(err, SG_ERR_FORMAT, "array 'lengths': expected numbers from 0, found %d at %d", (int)length[i], (int)i);
-    return *words ? SG_OK : sg_fail(err, SG_ERR_FORMAT, "array 'lengths': expected documents with words, found none");
+            return sg_fail(err, SG_ERR_FORMAT, "array 'lengths': expected numbers from 0, found %d at %d",
+                           (int)length[i], (int)i);
+    return *words ? SG_OK
+                  : sg_fail(err, SG_ERR_FORMAT, "array 'lengths': expected documents with words, found none");
 }
 
 static sg_status check_list(const sg_postings *p, size_t word, int32_t n_items, sg_error *err)
@@ -204,33 +208,40 @@ static sg_status check_list(const sg_postings *p, size_t word, int32_t n_items, 
 
     for (int64_t i = p->offsets[word]; i < p->offsets[word + 1]; last = p->doc[i++]) {
         if (p->doc[i] <= last || p->doc[i] >= n_items)
-            return sg_fail(err, SG_ERR_FORMAT, "array 'postings.doc': expected ascending numbers below %d for word %zu, found %d",
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "array 'postings.doc': expected ascending numbers below %d for word %zu, found %d",
                            (int)n_items, word, (int)p->doc[i]);
         if (p->count[i] == 0)
-            return sg_fail(err, SG_ERR_FORMAT, "array 'postings.count': expected numbers from 1, found 0 at %lld", (long long)i);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "array 'postings.count': expected numbers from 1, found 0 at %lld", (long long)i);
     }
     return SG_OK;
 }
 
-sg_status sg_postings_need(sg_postings *out, int64_t *words, const sg_model *m, const sg_lexicon *x, sg_error *err)
+sg_status sg_postings_need(sg_postings *out, int64_t *words, const sg_model *m, const sg_lexicon *x,
+                           sg_error *err)
 {
     const sg_model_array *length, *offsets, *doc, *count;
     sg_status st;
 
     if ((st = sg_model_array_need(&length, m, "lengths", SG_DT_I32, 1, &(int64_t){m->n_items}, err)) ||
-        (st = sg_model_array_need(&offsets, m, "postings.offsets", SG_DT_I64, 1, &(int64_t){(int64_t)x->words.n + 1}, err)) ||
+        (st = sg_model_array_need(&offsets, m, "postings.offsets", SG_DT_I64, 1,
+                                  &(int64_t){(int64_t)x->words.n + 1}, err)) ||
         (st = sg_model_array_need(&doc, m, "postings.doc", SG_DT_I32, 1, &(int64_t){-1}, err)) ||
-        (st = sg_model_array_need(&count, m, "postings.count", SG_DT_U16, 1, &(int64_t){(int64_t)doc->count}, err)))
+        (st = sg_model_array_need(&count, m, "postings.count", SG_DT_U16, 1, &(int64_t){(int64_t)doc->count},
+                                  err)))
         return st;
     *out = (sg_postings){length->data, offsets->data, doc->data, count->data};
     if ((st = check_lengths(out->length, m->n_items, words, err)))
         return st;
     if (out->offsets[0] != 0 || out->offsets[x->words.n] != (int64_t)doc->count)
-        return sg_fail(err, SG_ERR_FORMAT, "array 'postings.offsets': expected 0 to %zu, found %lld to %lld", doc->count,
-                       (long long)out->offsets[0], (long long)out->offsets[x->words.n]);
+        return sg_fail(err, SG_ERR_FORMAT, "array 'postings.offsets': expected 0 to %zu, found %lld to %lld",
+                       doc->count, (long long)out->offsets[0], (long long)out->offsets[x->words.n]);
     for (size_t w = 0; w < x->words.n; w++)
         if (out->offsets[w] > out->offsets[w + 1])
-            return sg_fail(err, SG_ERR_FORMAT, "array 'postings.offsets': expected ascending numbers, found a step back at %zu", w);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "array 'postings.offsets': expected ascending numbers, found a step back at %zu",
+                           w);
     for (size_t w = 0; !st && w < x->words.n; w++)
         st = check_list(out, w, m->n_items, err);
     return st;

@@ -16,8 +16,10 @@ typedef struct sg_postings {
 
 /* Of all columns of all documents; words that the lexicon leaves out are none of the lengths either. Same bytes for any number of
  * threads. */
-sg_status sg_postings_fit(sg_model *m, const sg_dataset *d, const sg_lexicon *x, sg_pool *pool, sg_error *err);
+sg_status sg_postings_fit(sg_model *m, const sg_dataset *d, const sg_lexicon *x, sg_pool *pool,
+                          sg_error *err);
 /* From the arrays of the model, every number checked; *words: of all documents together, at least 1. */
-sg_status sg_postings_need(sg_postings *out, int64_t *words, const sg_model *m, const sg_lexicon *x, sg_error *err);
+sg_status sg_postings_need(sg_postings *out, int64_t *words, const sg_model *m, const sg_lexicon *x,
+                           sg_error *err);
 
 #endif

@@ -14,7 +14,8 @@ static int by_time(const void *a, const void *b)
 {
     const moment *x = a, *y = b;
 
-    return x->time != y->time ? (x->time > y->time) - (x->time < y->time) : (x->event > y->event) - (x->event < y->event);
+    return x->time != y->time ? (x->time > y->time) - (x->time < y->time)
+                              : (x->event > y->event) - (x->event < y->event);
 }
 
 /* *order (*n): the training events as they happened. */
@@ -52,7 +53,8 @@ static double logit_of(const share *s)
 static void learn(effect *user, effect *item, double base, bool yes)
 {
     static const double LEAST = 0.02; /* answers are never taken as more certain than that */
-    const double p = 1 / (1 + exp(-base - user->mean - item->mean)), slope = p * (1 - p) > LEAST ? p * (1 - p) : LEAST;
+    const double p = 1 / (1 + exp(-base - user->mean - item->mean)),
+                 slope = p * (1 - p) > LEAST ? p * (1 - p) : LEAST;
     const double doubt = user->variance + item->variance + 1 / slope, surprise = ((double)yes - p) / slope;
     effect *const both[] = {user, item};
 
@@ -70,11 +72,13 @@ static void put(float *to, double base, const effect *item)
     to[1] = (float)item->variance;
 }
 
-sg_status sg_rates_filter(sg_rates *out, const sg_model *m, const sg_train_data *t, double variance, sg_error *err)
+sg_status sg_rates_filter(sg_rates *out, const sg_model *m, const sg_train_data *t, double variance,
+                          sg_error *err)
 {
     const sg_dataset *d = t->data;
     const int tasks = m->class->tasks(m);
-    const size_t width = (size_t)tasks, n_items = (size_t)d->n_items * width, n_users = (size_t)d->n_users * width;
+    const size_t width = (size_t)tasks, n_items = (size_t)d->n_items * width,
+                 n_users = (size_t)d->n_users * width;
     effect *item = sg_alloc_array(n_items, sizeof *item), *user = sg_alloc_array(n_users, sizeof *user);
     share *every = sg_alloc_zero(width, sizeof *every);
     int32_t *who = sg_alloc_array((size_t)d->n_events, sizeof *who);

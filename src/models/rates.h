@@ -14,12 +14,14 @@ enum { SG_RATE = 2 }; /* numbers of one: the logit m + b, and the variance of b 
 
 typedef struct sg_rates {
     int tasks;
-    float *before; /* owned (n_events, tasks, SG_RATE): of the item of each training event, just before it; of others 0 */
-    float *after;  /* owned (n_items, tasks, SG_RATE): of each item after all training events */
+    float *
+        before; /* owned (n_events, tasks, SG_RATE): of the item of each training event, just before it; of others 0 */
+    float *after; /* owned (n_items, tasks, SG_RATE): of each item after all training events */
 } sg_rates;
 
 /* Events come in the order of their times; without times, and at the same time, in that of the dataset. */
-sg_status sg_rates_filter(sg_rates *out, const sg_model *m, const sg_train_data *t, double variance, sg_error *err);
+sg_status sg_rates_filter(sg_rates *out, const sg_model *m, const sg_train_data *t, double variance,
+                          sg_error *err);
 void sg_rates_free(sg_rates *r);
 
 #endif

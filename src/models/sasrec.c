@@ -45,7 +45,8 @@
     X(float, init_sd, 0.02, 0.000001, 10, "standard deviation of the vectors at the start")                  \
     X(float, content, 0, 0, 100,                                                                             \
       "item vectors of this many times init_sd are added to the vectors at the start (0: none)")             \
-    X(float, star, 0, 0, 10000, "scores of STAR times this are added to the logits when items are recommended (0: none)") \
+    X(float, star, 0, 0, 10000,                                                                              \
+      "scores of STAR times this are added to the logits when items are recommended (0: none)")              \
     X(float, star_text, 0.5, 0, 1, "star: share of item similarity by text; the rest is co-occurrence")      \
     X(bool, cosine, false, 0, 1, "loss=sampled: both sides to unit length")                                  \
     X(bool, tied, true, 0, 1, "output table = input table")                                                  \
@@ -134,7 +135,8 @@ static sg_status sasrec_examples(sg_model *m, const sg_train_data *t, size_t *n,
     sg_status st;
 
     if (t->learned && c->star > 0)
-        return sg_fail(err, SG_ERR_USAGE, "sasrec: star counts all events beforehand, which a stream must not know");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "sasrec: star counts all events beforehand, which a stream must not know");
     st = sg_runs_new(&s->runs, t, c->length, false, 2, err);
     *n = s->runs.n;
     return st ? st : sg_sampler_new(&s->from, t, c->negatives_alpha, err);
@@ -195,8 +197,8 @@ static sg_status sasrec_score(sg_session *session, const sg_histories *h, float 
     if (!sg_histories_resume(&q, g, h, c->length, c->step, false) ||
         (h->past && !(kept = sg_pasts_kept(g, h, s->tower.n))))
         return sg_graph_status(g, err);
-    const sg_status st = sg_item_scores(session, sg_rows(g, encode(m, g, &q, kept), q.last, h->n), s->out, NULL,
-                                        c->cosine, scores, err);
+    const sg_status st = sg_item_scores(session, sg_rows(g, encode(m, g, &q, kept), q.last, h->n), s->out,
+                                        NULL, c->cosine, scores, err);
     if (!st && !sg_histories_note(g, h, c->length, c->step))
         return sg_graph_status(g, err);
     return st || c->star == 0 ? st : sg_sparse_score(session, h, &s->star.vote, scores);

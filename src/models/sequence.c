@@ -21,7 +21,8 @@ sg_status sg_runs_new(sg_runs *out, const sg_train_data *t, int length, bool lat
     for (int32_t u = 0; u < t->data->n_users; u++) {
         const int64_t begin = t->data->user_offsets[u], fresh = t->learned ? t->learned[u] : begin;
 
-        for (int64_t end = t->split->train_end[u]; end - begin >= 2 && end > fresh; end = latest ? begin : end - length) {
+        for (int64_t end = t->split->train_end[u]; end - begin >= 2 && end > fresh;
+             end = latest ? begin : end - length) {
             if (!sg_grow(&out->user, &cap_user, out->n + 1, sizeof *out->user) ||
                 !sg_grow(&out->end, &cap_end, out->n + 1, sizeof *out->end))
                 return sg_fail_memory(err, "training examples");
@@ -52,11 +53,13 @@ static bool take_tokens(sg_sequences *out, sg_graph *g, bool timed)
 
 static bool is_label(const sg_runs *r, int32_t user, int64_t event)
 {
-    return (!r->learned || event >= r->learned[user]) && (r->like <= 0 || (double)r->data->rating[event] >= r->like);
+    return (!r->learned || event >= r->learned[user]) &&
+           (r->like <= 0 || (double)r->data->rating[event] >= r->like);
 }
 
 /* n inputs of a run of a user that begins at event `first`, all or those at `place`, each with the event after it. */
-static void pack_run(sg_sequences *out, const sg_runs *r, int at, int32_t user, int64_t first, const int32_t *place, int n)
+static void pack_run(sg_sequences *out, const sg_runs *r, int at, int32_t user, int64_t first,
+                     const int32_t *place, int n)
 {
     const sg_dataset *d = r->data;
 
@@ -152,7 +155,8 @@ static void pack_times(sg_sequences *out, const sg_histories *h, int i, int64_t 
         out->next[end - 1] = h->now ? h->now[i] : out->time[end - 1];
 }
 
-bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step, bool timed)
+bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step,
+                         bool timed)
 {
     *out = (sg_sequences){.n = h->n,
                           .offsets = sg_scratch(g, (size_t)h->n + 1, sizeof *out->offsets),

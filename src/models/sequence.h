@@ -29,11 +29,11 @@ typedef struct sg_sequences {
     int n, tokens;
     int32_t *offsets; /* (n + 1) */
     int32_t *item;    /* (tokens) */
-    int32_t *target;  /* (tokens) the next item, whether or not it is read; -1: no label; NULL: of histories */
-    int32_t *last;    /* (n) last token of each, -1: empty; NULL: of runs */
-    int64_t *time;    /* (tokens) NULL: no timestamps */
-    int64_t *next;    /* (tokens) time of the next event; at the end of a history: of the request */
-    int32_t *before;  /* (n) tokens of the history that come before these and were read earlier; NULL: none */
+    int32_t *target; /* (tokens) the next item, whether or not it is read; -1: no label; NULL: of histories */
+    int32_t *last;   /* (n) last token of each, -1: empty; NULL: of runs */
+    int64_t *time;   /* (tokens) NULL: no timestamps */
+    int64_t *next;   /* (tokens) time of the next event; at the end of a history: of the request */
+    int32_t *before; /* (n) tokens of the history that come before these and were read earlier; NULL: none */
 } sg_sequences;
 
 /* The runs of a training step. False: out of memory, the graph's error says so. */
@@ -46,7 +46,8 @@ bool sg_histories_pack(sg_sequences *out, sg_graph *g, const sg_histories *h, in
 /* The same for models that keep pasts: the window moves by `step` events, and where h has pasts these are cut down to what
  * is still good, all but the last event at most, and what comes after is packed. timed: how an event is read depends on
  * the time of the next. sg_histories_note when it was read. */
-bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step, bool timed);
+bool sg_histories_resume(sg_sequences *out, sg_graph *g, const sg_histories *h, int length, int step,
+                         bool timed);
 bool sg_histories_note(sg_graph *g, const sg_histories *h, int length, int step);
 /* One more token, without item (-1), at the end of every sequence; no times. */
 bool sg_sequences_append(sg_sequences *out, sg_graph *g, const sg_sequences *q);

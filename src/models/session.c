@@ -120,8 +120,8 @@ static void topk_rows(void *ctx, size_t piece, size_t begin, size_t end, int thr
     }
 }
 
-static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
-                           sg_error *err)
+static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item,
+                           float *score, sg_error *err)
 {
     const sg_model *m = s->model;
     const size_t n_items = (size_t)sg_session_items(s);
@@ -129,7 +129,8 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
     size_t rows = SCORES_MAX / n_items ? SCORES_MAX / n_items : 1;
     sg_status st;
 
-    if (s->offer && s->offer->allow && !(f && f->allow)) { /* a filter of the request allows nothing that is not on offer */
+    if (s->offer && s->offer->allow &&
+        !(f && f->allow)) { /* a filter of the request allows nothing that is not on offer */
         narrowed = (sg_filter){.seen = f && f->seen, .allow = s->offer->allow};
         f = &narrowed;
     }
@@ -163,8 +164,8 @@ static sg_status recommend(sg_session *s, const sg_histories *h, const sg_filter
 }
 
 /* The lists of k out of lists of POOL k, or of all items. */
-static sg_status recommend_apart(sg_session *s, const sg_histories *h, const sg_filter *f, int k, int32_t *item, float *score,
-                                 sg_error *err)
+static sg_status recommend_apart(sg_session *s, const sg_histories *h, const sg_filter *f, int k,
+                                 int32_t *item, float *score, sg_error *err)
 {
     const sg_model *m = s->model;
     const int n = k < m->n_items / POOL ? POOL * k : m->n_items > k ? m->n_items : k;
@@ -203,17 +204,21 @@ sg_status sg_session_recommend(sg_session *s, const sg_histories *h, const sg_fi
     if (!s->model->class->recommend && !s->model->class->score)
         return sg_fail(err, SG_ERR_USAGE, "%s answers queries, not histories", s->model->class->name);
     if ((s->groups > 1 || s->temperature > 0) && !s->model->class->recommend)
-        return sg_fail(err, SG_ERR_USAGE, "%s scores every item: its lists cannot be spread (groups) or drawn (temperature)",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s scores every item: its lists cannot be spread (groups) or drawn (temperature)",
                        s->model->class->name);
     if (s->apart > 0 && !s->model->codes)
-        return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s", s->model->class->name);
+        return sg_fail(err, SG_ERR_USAGE, "mmr: expected a model with semantic IDs, found %s",
+                       s->model->class->name);
     if (s->apart > 0 && s->temperature > 0)
-        return sg_fail(err, SG_ERR_USAGE, "mmr: expected lists by probability, found some that are drawn (temperature)");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "mmr: expected lists by probability, found some that are drawn (temperature)");
     if (s->apart > 0 && s->offer)
         return sg_fail(err, SG_ERR_USAGE, "mmr: expected a catalogue that stays as it is");
     if (h->n < 1)
         return SG_OK;
     if ((st = check_histories(s, h, err)))
         return st;
-    return s->apart > 0 ? recommend_apart(s, h, f, k, item, score, err) : recommend(s, h, f, k, item, score, err);
+    return s->apart > 0 ? recommend_apart(s, h, f, k, item, score, err)
+                        : recommend(s, h, f, k, item, score, err);
 }

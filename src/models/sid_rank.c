@@ -41,14 +41,15 @@ enum { MICROBATCH = 512, SCAN = 8 }; /* SCAN: events looked at for each positive
 static const char *const kinds[] = {"item", "hash", "unigrams", "tuple", "bigrams", "prefix", "pieces"};
 
 typedef struct sid_rank {
-    sg_param *table;                           /* (rows of keys [+ n_items], dim) */
-    sg_param *inner, *inner_bias, *out, *bias; /* (hidden, dim or 3 dim), (hidden), (tasks, hidden), (tasks) */
-    int32_t size[SG_CATALOGUE_LEVELS_MAX];     /* codes of the levels */
-    int each;                                  /* rows of an item */
-    const int32_t *key;                        /* (n_items, each), -1: none; of the model's arrays */
-    const sg_dataset *data;                    /* training */
-    int64_t *event;                            /* owned (examples) */
-    int32_t *user;                             /* owned (examples) */
+    sg_param *table; /* (rows of keys [+ n_items], dim) */
+    sg_param *inner, *inner_bias, *out,
+        *bias;                             /* (hidden, dim or 3 dim), (hidden), (tasks, hidden), (tasks) */
+    int32_t size[SG_CATALOGUE_LEVELS_MAX]; /* codes of the levels */
+    int each;                              /* rows of an item */
+    const int32_t *key;                    /* (n_items, each), -1: none; of the model's arrays */
+    const sg_dataset *data;                /* training */
+    int64_t *event;                        /* owned (examples) */
+    int32_t *user;                         /* owned (examples) */
 } sid_rank;
 
 static sg_tasks tasks_of(const sg_model *m)
@@ -90,14 +91,19 @@ static sg_status sid_rank_weights(sg_model *m, uint64_t seed, sg_error *err)
     if (st)
         return st;
     if (c->depth > keys.levels)
-        return sg_fail(err, SG_ERR_USAGE, "depth: expected at most the %d codes of an ID, found %d", keys.levels, c->depth);
+        return sg_fail(err, SG_ERR_USAGE, "depth: expected at most the %d codes of an ID, found %d",
+                       keys.levels, c->depth);
     const int64_t rows = sg_keys_rows(&keys) + (c->with_item ? m->n_items : 0);
     if (rows > INT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "rows: expected a table of at most %d rows, found %lld", INT32_MAX, (long long)rows);
+        return sg_fail(err, SG_ERR_USAGE, "rows: expected a table of at most %d rows, found %lld", INT32_MAX,
+                       (long long)rows);
     s->each = sg_keys_each(&keys) + c->with_item;
-    s->table = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.1f / sqrtf((float)s->each), SG_PARAM_SPARSE, (int)rows, c->dim, "key.weight");
-    s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden, c->history ? 3 * c->dim : c->dim, "head.inner.weight");
-    s->inner_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
+    s->table = sg_param_add(ps, seed, SG_INIT_NORMAL, 0.1f / sqrtf((float)s->each), SG_PARAM_SPARSE,
+                            (int)rows, c->dim, "key.weight");
+    s->inner = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, c->hidden,
+                            c->history ? 3 * c->dim : c->dim, "head.inner.weight");
+    s->inner_bias =
+        sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, c->hidden, 0, "head.inner.bias");
     s->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, tasks, c->hidden, "head.out.weight");
     s->bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, tasks, 0, "head.out.bias");
     return SG_OK;
@@ -137,15 +143,16 @@ static sg_status sid_rank_ready(sg_model *m, sg_error *err)
 {
     sid_rank *s = m->state;
     const sg_model_array *a;
-    const sg_status st = sg_model_array_need(&a, m, "key", SG_DT_I32, 2, (int64_t[]){m->n_items, s->each}, err);
+    const sg_status st =
+        sg_model_array_need(&a, m, "key", SG_DT_I32, 2, (int64_t[]){m->n_items, s->each}, err);
 
     if (st)
         return st;
     s->key = a->data;
     for (size_t i = 0; i < a->count; i++)
         if (s->key[i] < -1 || s->key[i] >= s->table->dim[0])
-            return sg_fail(err, SG_ERR_FORMAT, "sid-rank: array 'key': expected rows from -1 to %d, found %d", s->table->dim[0] - 1,
-                           (int)s->key[i]);
+            return sg_fail(err, SG_ERR_FORMAT, "sid-rank: array 'key': expected rows from -1 to %d, found %d",
+                           s->table->dim[0] - 1, (int)s->key[i]);
     return SG_OK;
 }
 
@@ -177,7 +184,8 @@ static sg_tensor *logits(sg_graph *g, const sid_rank *s, sg_tensor *v, sg_tensor
 {
     sg_tensor *x = u ? sg_concat_cols(g, (sg_tensor *[]){v, u, sg_times(g, v, u)}, 3) : v;
 
-    return sg_linear(g, sg_linear_act(g, sg_dropout(g, x, dropout), s->inner, s->inner_bias, SG_SILU, 0), s->out, s->bias);
+    return sg_linear(g, sg_linear_act(g, sg_dropout(g, x, dropout), s->inner, s->inner_bias, SG_SILU, 0),
+                     s->out, s->bias);
 }
 
 /* ---- training ----------------------------------------------------------------------------------------- */
@@ -209,7 +217,8 @@ static sg_status sid_rank_examples(sg_model *m, const sg_train_data *t, size_t *
 }
 
 /* The latest positive events of begin .. end - 1, at most `most`, into item; the latest first. */
-static int positives(int32_t *item, int most, const sg_dataset *d, sg_tasks tasks, int goal, int64_t begin, int64_t end)
+static int positives(int32_t *item, int most, const sg_dataset *d, sg_tasks tasks, int goal, int64_t begin,
+                     int64_t end)
 {
     int n = 0;
 
@@ -219,14 +228,16 @@ static int positives(int32_t *item, int most, const sg_dataset *d, sg_tasks task
     return n;
 }
 
-static sg_tensor *sid_rank_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed, uint64_t step)
+static sg_tensor *sid_rank_loss(sg_model *m, sg_graph *g, const uint32_t *example, int n, uint64_t seed,
+                                uint64_t step)
 {
     const sid_rank_config *c = m->config;
     const sid_rank *s = m->state;
     const sg_dataset *d = s->data;
     const sg_tasks tasks = SG_TASKS_OF(c);
     const size_t n_tasks = (size_t)sg_tasks_count(tasks);
-    int32_t *item = sg_scratch(g, (size_t)n, sizeof *item), *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
+    int32_t *item = sg_scratch(g, (size_t)n, sizeof *item),
+            *offsets = sg_scratch(g, (size_t)n + 1, sizeof *offsets);
     int32_t *past = sg_scratch(g, (size_t)n * (size_t)c->history + 1, sizeof *past);
     float *y = sg_scratch(g, (size_t)n, n_tasks * sizeof *y);
     int total = 0;
@@ -240,15 +251,18 @@ static sg_tensor *sid_rank_loss(sg_model *m, sg_graph *g, const uint32_t *exampl
 
         item[i] = d->item[e];
         offsets[i] = total;
-        total += positives(past + total, c->history, d, tasks, c->goal, d->user_offsets[s->user[example[i]]], e);
+        total +=
+            positives(past + total, c->history, d, tasks, c->goal, d->user_offsets[s->user[example[i]]], e);
         for (size_t t = 0; t < n_tasks; t++)
             y[(size_t)i * n_tasks + t] = (float)(sg_task_label(tasks, d, e, (int)t) == 1);
     }
     offsets[n] = total;
-    return sg_bce_logits(g,
-                         logits(g, s, vectors(g, s, item, n),
-                                c->history ? sg_segment_mean(g, vectors(g, s, past, total), offsets, n) : NULL, (float)c->dropout),
-                         y, NULL);
+    return sg_bce_logits(
+        g,
+        logits(g, s, vectors(g, s, item, n),
+               c->history ? sg_segment_mean(g, vectors(g, s, past, total), offsets, n) : NULL,
+               (float)c->dropout),
+        y, NULL);
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------- */
@@ -271,7 +285,8 @@ static sg_tensor *ask(sg_session *session, const sg_histories *h, int i, const i
 
     sg_graph_begin(g, SG_INFER, 0, 0);
     if (c->history) {
-        int32_t *past = sg_scratch(g, (size_t)c->history, sizeof *past), *same = sg_scratch(g, (size_t)n, sizeof *same);
+        int32_t *past = sg_scratch(g, (size_t)c->history, sizeof *past),
+                *same = sg_scratch(g, (size_t)n, sizeof *same);
 
         if (!past || !same)
             return NULL;
@@ -282,7 +297,8 @@ static sg_tensor *ask(sg_session *session, const sg_histories *h, int i, const i
     return logits(g, s, vectors(g, s, item, n), u, 0);
 }
 
-static sg_status sid_rank_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n, float *p, sg_error *err)
+static sg_status sid_rank_rank(sg_session *session, const sg_histories *h, const int32_t *item, int n,
+                               float *p, sg_error *err)
 {
     const size_t tasks = (size_t)sg_tasks_count(tasks_of(session->model));
 
@@ -348,7 +364,8 @@ static int sid_rank_label(const sg_model *m, const sg_dataset *d, int64_t e, int
 
 const sg_model_class sg_model_sid_rank = {
     .name = "sid-rank",
-    .summary = "ranks candidates: semantic IDs as keys of the embedding table, so that new items start from their kin",
+    .summary = "ranks candidates: semantic IDs as keys of the embedding table, so that new items start from "
+               "their kin",
     .paper = "Singh et al., RecSys 2024, arXiv:2306.08121; Zheng et al. 2025, arXiv:2504.02137",
     .options = sid_rank_options,
     .n_options = sizeof sid_rank_options / sizeof *sid_rank_options,

@@ -77,12 +77,12 @@ sg_tensor *sg_slate_rows_forward(sg_graph *g, const sg_coder *s, sg_slate_rows *
 
     return sg_coder_write(g, s, sg_coder_embed(g, s, b->id, b->prefix, b->n), memory,
                           &(sg_coder_written){.targets = b->slates,
-                                        .batch = b->in.batch,
-                                        .own = b->own,
-                                        .rows = b->rows,
-                                        .limit = b->limit,
-                                        .tokens = b->in.tokens,
-                                        .load = b->load});
+                                              .batch = b->in.batch,
+                                              .own = b->own,
+                                              .rows = b->rows,
+                                              .limit = b->limit,
+                                              .tokens = b->in.tokens,
+                                              .load = b->load});
 }
 
 /* ---- answers ------------------------------------------------------------------------------------------- */
@@ -263,8 +263,9 @@ sg_status sg_slates_find(int32_t *item, float *logp, int32_t *lead, float *lead_
                            .deny = h.item};
     const sg_arena_mark mark = sg_arena_here(sg_graph_arena(session->graph));
 
-    if ((st = sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_coder_decoder_step,
-                             &f.decoder, session->pool, sg_graph_arena(session->graph), err)))
+    if ((st =
+             sg_beam_search(lead, lead_logp, sg_session_catalogue(session), n, &search, sg_coder_decoder_step,
+                            &f.decoder, session->pool, sg_graph_arena(session->graph), err)))
         return st;
     sg_arena_back(sg_graph_arena(session->graph), mark);
     for (size_t i = 0; i < (size_t)n * (size_t)spec->beams * (size_t)spec->items; i++)

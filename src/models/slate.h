@@ -11,9 +11,9 @@ typedef struct sg_slate_rows {
     int32_t *user, *item, *items; /* histories; items (batch + 1) */
     int n, slates;                /* decoder rows, slates so far */
     int32_t *id, *prefix, *limit, *begin, *size,
-        *target;   /* (n): token read, what it sees, the question and its answer (-1: none) */
-    int32_t *own;  /* (slates + 1) rows of each slate */
-    int32_t *rows; /* (batch + 1) rows of each example */
+        *target;       /* (n): token read, what it sees, the question and its answer (-1: none) */
+    int32_t *own;      /* (slates + 1) rows of each slate */
+    int32_t *rows;     /* (batch + 1) rows of each example */
     sg_moe_load *load; /* borrowed: what the experts are asked is added to it; NULL: not counted */
 } sg_slate_rows;
 

@@ -28,8 +28,8 @@ static void take_out(int32_t *value, int32_t *before, int *n, int i)
     (*n)--;
 }
 
-int sg_slow_merge(int32_t value[SG_SLOW_MOST], int32_t before[SG_SLOW_MOST], const sg_series *s, int32_t n_users, int32_t user,
-                  const int64_t *time, int n)
+int sg_slow_merge(int32_t value[SG_SLOW_MOST], int32_t before[SG_SLOW_MOST], const sg_series *s,
+                  int32_t n_users, int32_t user, const int64_t *time, int n)
 {
     int k = 0;
 
@@ -39,7 +39,7 @@ int sg_slow_merge(int32_t value[SG_SLOW_MOST], int32_t before[SG_SLOW_MOST], con
         const int at = s->time[i] == INT64_MIN ? 0 : time ? first_after(time, n, s->time[i]) : n;
 
         if (at == n)
-            continue; /* nothing comes after it */
+            continue;                               /* nothing comes after it */
         for (int j = k - 1; j >= 0 && at == 0; j--) /* in front only the latest of each */
             if (s->of[value[j]] == s->of[s->value[i]])
                 take_out(value, before, &k, j);
@@ -53,7 +53,8 @@ int sg_slow_merge(int32_t value[SG_SLOW_MOST], int32_t before[SG_SLOW_MOST], con
 
 /* ---- with the model ---------------------------------------------------------------------------------------- */
 
-static sg_status put(sg_model *m, const char *name, sg_dtype dtype, const void *from, size_t n, size_t each, sg_error *err)
+static sg_status put(sg_model *m, const char *name, sg_dtype dtype, const void *from, size_t n, size_t each,
+                     sg_error *err)
 {
     void *copy = sg_alloc_array(n, each);
 
@@ -68,7 +69,8 @@ sg_status sg_slow_put(sg_model *m, const sg_dataset *d, sg_error *err)
     const sg_series *s = &d->series;
     sg_status st;
 
-    if ((st = put(m, "series.offsets", SG_DT_I64, s->offsets, (size_t)d->n_users + 1, sizeof *s->offsets, err)) ||
+    if ((st = put(m, "series.offsets", SG_DT_I64, s->offsets, (size_t)d->n_users + 1, sizeof *s->offsets,
+                  err)) ||
         (st = put(m, "series.time", SG_DT_I64, s->time, (size_t)s->n, sizeof *s->time, err)) ||
         (st = put(m, "series.value", SG_DT_I32, s->value, (size_t)s->n, sizeof *s->value, err)))
         return st;
@@ -80,9 +82,11 @@ sg_status sg_slow_need(sg_series *out, const sg_model *m, sg_error *err)
     const sg_model_array *offsets, *time, *value, *of;
     sg_status st;
 
-    if ((st = sg_model_array_need(&offsets, m, "series.offsets", SG_DT_I64, 1, &(int64_t){(int64_t)m->n_users + 1}, err)) ||
+    if ((st = sg_model_array_need(&offsets, m, "series.offsets", SG_DT_I64, 1,
+                                  &(int64_t){(int64_t)m->n_users + 1}, err)) ||
         (st = sg_model_array_need(&time, m, "series.time", SG_DT_I64, 1, &(int64_t){-1}, err)) ||
-        (st = sg_model_array_need(&value, m, "series.value", SG_DT_I32, 1, &(int64_t){(int64_t)time->count}, err)) ||
+        (st = sg_model_array_need(&value, m, "series.value", SG_DT_I32, 1, &(int64_t){(int64_t)time->count},
+                                  err)) ||
         (st = sg_model_array_need(&of, m, "series.of", SG_DT_I32, 1, &(int64_t){-1}, err)))
         return st;
     *out = (sg_series){.n = (int64_t)time->count,
@@ -107,12 +111,13 @@ static bool take_tokens(sg_sequences *out, int32_t **slow, sg_graph *g, const sg
     out->last = q->last ? sg_scratch(g, (size_t)q->n, sizeof *out->last) : NULL;
     out->time = q->time ? sg_scratch(g, tokens, sizeof *out->time) : NULL;
     out->next = q->next ? sg_scratch(g, tokens, sizeof *out->next) : NULL;
-    return out->item && *slow && (out->target || !q->target) && (out->last || !q->last) && (out->time || !q->time) &&
-           (out->next || !q->next);
+    return out->item && *slow && (out->target || !q->target) && (out->last || !q->last) &&
+           (out->time || !q->time) && (out->next || !q->next);
 }
 
 /* Event `from` of q, or (value >= 0) a value before it, as token `to`. */
-static void set_token(sg_sequences *out, int32_t *slow, int to, const sg_sequences *q, int from, int32_t value)
+static void set_token(sg_sequences *out, int32_t *slow, int to, const sg_sequences *q, int from,
+                      int32_t value)
 {
     slow[to] = value;
     out->item[to] = value < 0 ? q->item[from] : -1;
@@ -124,19 +129,20 @@ static void set_token(sg_sequences *out, int32_t *slow, int to, const sg_sequenc
         out->next[to] = value < 0 ? q->next[from] : q->time[from];
 }
 
-bool sg_slow_add(sg_sequences *out, int32_t **slow, sg_graph *g, const sg_sequences *q, const sg_series *s, int32_t n_users,
-                 const int32_t *users, int rows)
+bool sg_slow_add(sg_sequences *out, int32_t **slow, sg_graph *g, const sg_sequences *q, const sg_series *s,
+                 int32_t n_users, const int32_t *users, int rows)
 {
     int32_t(*value)[SG_SLOW_MOST] = sg_scratch(g, (size_t)q->n, sizeof *value);
     int32_t(*before)[SG_SLOW_MOST] = sg_scratch(g, (size_t)q->n, sizeof *before);
     int32_t *k = sg_scratch(g, (size_t)q->n, sizeof *k);
 
-    *out = (sg_sequences){.n = q->n, .tokens = q->tokens, .offsets = sg_scratch(g, (size_t)q->n + 1, sizeof *out->offsets)};
+    *out = (sg_sequences){
+        .n = q->n, .tokens = q->tokens, .offsets = sg_scratch(g, (size_t)q->n + 1, sizeof *out->offsets)};
     if (!value || !before || !k || !out->offsets)
         return false;
     for (int i = 0; i < q->n; i++) {
-        k[i] = sg_slow_merge(value[i], before[i], s, n_users, users ? users[i] : -1, q->time ? q->time + q->offsets[i] : NULL,
-                             q->offsets[i + 1] - q->offsets[i]);
+        k[i] = sg_slow_merge(value[i], before[i], s, n_users, users ? users[i] : -1,
+                             q->time ? q->time + q->offsets[i] : NULL, q->offsets[i + 1] - q->offsets[i]);
         out->offsets[i] = q->offsets[i] + out->tokens - q->tokens;
         out->tokens += k[i];
     }

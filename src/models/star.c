@@ -268,7 +268,8 @@ static void near_row(void *ctx, int32_t i, sg_accumulator *a)
         }
 }
 
-static sg_status build(sg_model *m, const star_config *c, const sg_train_data *t, sg_pool *pool, sg_error *err)
+static sg_status build(sg_model *m, const star_config *c, const sg_train_data *t, sg_pool *pool,
+                       sg_error *err)
 {
     const uint64_t dim = (uint64_t)m->n_items;
     star_job j = {.config = c, .data = t->data, .n_items = m->n_items, .threads = sg_pool_threads(pool)};
@@ -321,9 +322,11 @@ sg_status sg_star_need(sg_star *out, const sg_model *m, double weight, sg_error 
 
     sg_options_init(&c, star_options, sizeof star_options / sizeof *star_options);
     if (!sg_model_array_has(m, "near.offsets"))
-        return sg_fail(err, SG_ERR_USAGE, "%s: star=%g: expected a model that was trained with star above 0, found one without",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: star=%g: expected a model that was trained with star above 0, found one without",
                        m->class->name, weight);
-    out->vote = (sg_sparse_vote){.rows = &out->near, .latest = c.n, .decay = c.decay, .mean = true, .weight = weight};
+    out->vote =
+        (sg_sparse_vote){.rows = &out->near, .latest = c.n, .decay = c.decay, .mean = true, .weight = weight};
     return sg_sparse_need(&out->near, m, "near", err);
 }
 

@@ -28,7 +28,8 @@ sg_status sg_tasks_check_goal(sg_tasks t, int goal, const char *model, sg_error 
 {
     return goal < sg_tasks_count(t)
                ? SG_OK
-               : sg_fail(err, SG_ERR_USAGE, "%s: goal: expected a task from 0 to %d, found %d", model, sg_tasks_count(t) - 1, goal);
+               : sg_fail(err, SG_ERR_USAGE, "%s: goal: expected a task from 0 to %d, found %d", model,
+                         sg_tasks_count(t) - 1, goal);
 }
 
 sg_status sg_tasks_check_data(sg_tasks t, const sg_dataset *d, const char *model, sg_error *err)
@@ -36,10 +37,11 @@ sg_status sg_tasks_check_data(sg_tasks t, const sg_dataset *d, const char *model
     const char *label = t.rating ? "rating" : "action";
 
     if (t.rating ? !d->rating : !d->action)
-        return sg_fail(err, SG_ERR_USAGE, "%s: label=%s needs %ss, %s has none", model, label, label, d->name);
+        return sg_fail(err, SG_ERR_USAGE, "%s: label=%s needs %ss, %s has none", model, label, label,
+                       d->name);
     for (int64_t e = 0; !t.rating && e < d->n_events; e++)
         if (d->action[e] < 0 || d->action[e] >= t.actions)
-            return sg_fail(err, SG_ERR_USAGE, "%s: actions=%d: event %lld has action %d", model, t.actions, (long long)e,
-                           (int)d->action[e]);
+            return sg_fail(err, SG_ERR_USAGE, "%s: actions=%d: event %lld has action %d", model, t.actions,
+                           (long long)e, (int)d->action[e]);
     return SG_OK;
 }

@@ -53,7 +53,8 @@
     X(float, dropout, 0.1, 0, 0.9, "share of activations dropped while training")                            \
     X(int, history, 20, 1, 2048, "items of the history that are read, the latest")                           \
     X(int, step, 1, 1, 2048,                                                                                 \
-      "events by which the window moves when a history is longer; with augment=user, above 1, a server reads "\
+      "events by which the window moves when a history is longer; with augment=user, above 1, a server "     \
+      "reads "                                                                                               \
       "it anew that much more seldom")                                                                       \
     X(choice, augment, user, 0, 0,                                                                           \
       "user|prefix: all targets of a user in one pass, or every prefix an example (paper)")                  \
@@ -73,7 +74,7 @@
     X(choice, softmax, level, 0, 0,                                                                          \
       "level|legal: loss over all codes of the level (paper), or over codes that exist")                     \
     X(bool, leave_unseen, false, 0, 1,                                                                       \
-      "softmax=legal: codes that only items without a training event bear are not learned against, so that "\
+      "softmax=legal: codes that only items without a training event bear are not learned against, so that " \
       "these may be recommended")                                                                            \
     X(bool, renormalise, false, 0, 1, "softmax=level, decoding: probabilities over codes that exist")        \
     X(choice, leaf, own, 0, 0,                                                                               \
@@ -110,8 +111,10 @@ static sg_status tiger_weights(sg_model *m, uint64_t seed, sg_error *err)
     const tiger_config *c = m->config;
     tiger *s = m->state;
 
-    if (!strcmp(c->leaf, "shared") && m->catalogue && (sg_catalogue_ends(m->catalogue) || sg_catalogue_levels(m->catalogue) < 2))
-        return sg_fail(err, SG_ERR_USAGE, "tiger: leaf=shared: expected IDs of one length with a digit behind their codes");
+    if (!strcmp(c->leaf, "shared") && m->catalogue &&
+        (sg_catalogue_ends(m->catalogue) || sg_catalogue_levels(m->catalogue) < 2))
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tiger: leaf=shared: expected IDs of one length with a digit behind their codes");
     return sg_coder_declare(&s->coder, m, seed,
                             &(sg_coder_spec){.dim = c->dim,
                                              .layers = c->layers,
@@ -147,14 +150,17 @@ static sg_status count_events(sg_model *m, const sg_train_data *t, sg_error *err
     sg_status st;
 
     if (!digit || strcmp(digit, "true") != 0)
-        return sg_fail(err, SG_ERR_USAGE, "tiger: leaf=shared: expected IDs with a digit behind their codes, found IDs without one");
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "tiger: leaf=shared: expected IDs with a digit behind their codes, found IDs without one");
     if ((st = sg_count_items(&count, t, false, err)))
         return st;
     if ((weight = sg_alloc_array((size_t)m->n_items, sizeof *weight)))
         for (int32_t i = 0; i < m->n_items; i++)
             weight[i] = logf((float)count[i] + 1);
     sg_free(count);
-    return weight ? sg_model_array_put(m, "leaf.weight", SG_DT_F32, 1, (uint64_t[]){(uint64_t)m->n_items}, weight, err)
+    return weight ? sg_model_array_put(m, "leaf.weight", SG_DT_F32, 1, (uint64_t[]){(uint64_t)m->n_items},
+                                       weight, err)
                   : sg_fail_memory(err, "events of items");
 }
 
@@ -162,14 +168,16 @@ static sg_status need_leaves(sg_model *m, sg_error *err)
 {
     const sg_model_array *a;
     tiger *s = m->state;
-    const sg_status st = sg_model_array_need(&a, m, "leaf.weight", SG_DT_F32, 1, (int64_t[]){m->n_items}, err);
+    const sg_status st =
+        sg_model_array_need(&a, m, "leaf.weight", SG_DT_F32, 1, (int64_t[]){m->n_items}, err);
 
     if (st)
         return st;
     s->coder.leaf = a->data;
     for (int32_t i = 0; i < m->n_items; i++)
         if (!(s->coder.leaf[i] >= 0 && s->coder.leaf[i] < 100))
-            return sg_fail(err, SG_ERR_FORMAT, "array 'leaf.weight': expected the logarithms of numbers of events");
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "array 'leaf.weight': expected the logarithms of numbers of events");
     return SG_OK;
 }
 
@@ -191,13 +199,16 @@ static sg_status tiger_init(sg_model *m, const sg_train_data *t, sg_error *err)
     sg_status st = SG_OK;
 
     if (c->leave_unseen && !s->coder.spec.legal)
-        return sg_fail(err, SG_ERR_USAGE, "tiger: leave_unseen: expected softmax=legal, found %s", c->softmax);
+        return sg_fail(err, SG_ERR_USAGE, "tiger: leave_unseen: expected softmax=legal, found %s",
+                       c->softmax);
     if (c->content > 0 && !c->prefix_vectors)
-        return sg_fail(err, SG_ERR_USAGE, "tiger: content: expected prefix_vectors=true, which it is the start of");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tiger: content: expected prefix_vectors=true, which it is the start of");
     if (s->coder.names.prefix && c->content > 0 &&
         (st = sg_names_content(&s->coder.names, t, NULL, c->content * c->init_sd, err)))
         return st;
-    if ((s->coder.spec.shared && (st = count_events(m, t, err))) || (c->star > 0 && (st = sg_star_fit(m, c->star_text, t, err))))
+    if ((s->coder.spec.shared && (st = count_events(m, t, err))) ||
+        (c->star > 0 && (st = sg_star_fit(m, c->star_text, t, err))))
         return st;
     return tiger_ready(m, err); /* validation asks before training ends */
 }
@@ -323,8 +334,10 @@ static sg_tensor *tiger_loss(sg_model *m, sg_graph *g, const uint32_t *example_n
 
     sg_coder_source in = {.batch = n, .user = user, .item = item, .offsets = offsets};
     sg_tensor *memory = sg_coder_encode(g, &s->coder, &in);
-    sg_tensor *x = sg_coder_write(g, &s->coder, sg_coder_embed(g, &s->coder, id, prefix, R), memory,
-                                  &(sg_coder_written){.targets = targets, .batch = n, .own = own, .rows = rows, .limit = limit, .tokens = in.tokens});
+    sg_tensor *x = sg_coder_write(
+        g, &s->coder, sg_coder_embed(g, &s->coder, id, prefix, R), memory,
+        &(sg_coder_written){
+            .targets = targets, .batch = n, .own = own, .rows = rows, .limit = limit, .tokens = in.tokens});
     if (!strcmp(c->softmax, "legal"))
         return sg_names_loss_legal(g, w, x, target_item, targets, (float)c->label_smoothing);
     return sg_softmax_ce_range(g, x, w->head, begin, size, target, NULL, w->scale, (float)c->label_smoothing);
@@ -361,8 +374,10 @@ static sg_status tiger_recommend(sg_session *session, const sg_histories *h, con
         return sg_fail(err, SG_ERR_USAGE,
                        "tiger: lists with STAR's scores cannot be spread (groups) or drawn (temperature)");
     if (c->star > 0 && c->length_norm > 0)
-        return sg_fail(err, SG_ERR_USAGE, "tiger: scores with STAR's are not per code: length_norm or star has to be 0");
-    return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, c->star > 0 ? star_prior : NULL, item, score, err);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "tiger: scores with STAR's are not per code: length_norm or star has to be 0");
+    return sg_coder_recommend(&s->coder, session, h, f, k, c->beam, c->star > 0 ? star_prior : NULL, item,
+                              score, err);
 }
 
 /* Scores (n, items) by the number of codes. */

@@ -204,8 +204,9 @@ static sg_status check_stage(const vqrec_config *c, sg_error *err)
 
     for (size_t i = 0; i < sizeof of / sizeof *of; i++)
         if (strcmp(c->stage, of[i].stage) != 0 &&
-            !sg_option_is_initial(c, sg_options_find(vqrec_options, sizeof vqrec_options / sizeof *vqrec_options,
-                                                     of[i].option)))
+            !sg_option_is_initial(
+                c,
+                sg_options_find(vqrec_options, sizeof vqrec_options / sizeof *vqrec_options, of[i].option)))
             return sg_fail(err, SG_ERR_USAGE, "vqrec: %s: expected stage=%s, found stage=%s", of[i].option,
                            of[i].stage, c->stage);
     return SG_OK;

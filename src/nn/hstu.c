@@ -17,12 +17,14 @@ sg_status sg_hstu_declare(sg_hstu *s, sg_params *ps, uint64_t seed, const sg_hst
     for (int i = 0; i < shape->blocks; i++) {
         sg_hstu_block *b = &s->block[i];
 
-        b->uvqk = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, 0, 2 * (inner + keys), dim, "block.%d.uvqk.weight", i);
+        b->uvqk =
+            sg_param_add(ps, seed, SG_INIT_NORMAL, SD, 0, 2 * (inner + keys), dim, "block.%d.uvqk.weight", i);
         b->out = sg_param_add(ps, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, dim, inner, "block.%d.out.weight", i);
-        b->out_bias = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, dim, 0, "block.%d.out.bias", i);
+        b->out_bias =
+            sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, dim, 0, "block.%d.out.bias", i);
         if (shape->position)
-            b->position = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, SG_PARAM_NO_DECAY, 2 * shape->length - 1, 0,
-                                       "block.%d.bias.position", i);
+            b->position = sg_param_add(ps, seed, SG_INIT_NORMAL, SD, SG_PARAM_NO_DECAY, 2 * shape->length - 1,
+                                       0, "block.%d.bias.position", i);
         if (shape->time)
             b->time = sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, SG_HSTU_BUCKETS, 0,
                                    "block.%d.bias.time", i);
@@ -73,8 +75,8 @@ static sg_tensor *project(sg_graph *g, const sg_hstu_block *b, sg_tensor *x)
     return sg_linear(g, sg_layernorm(g, x, NULL, NULL, EPS), b->uvqk, NULL);
 }
 
-static sg_tensor *gate(sg_graph *g, const sg_hstu_shape *c, const sg_hstu_block *b, sg_tensor *x, sg_tensor *uvqk,
-                       sg_tensor *attended)
+static sg_tensor *gate(sg_graph *g, const sg_hstu_shape *c, const sg_hstu_block *b, sg_tensor *x,
+                       sg_tensor *uvqk, sg_tensor *attended)
 {
     return sg_linear_onto(g, x, sg_hstu_gate(g, attended, uvqk, 0, EPS, c->dropout), b->out, b->out_bias);
 }
@@ -152,7 +154,8 @@ void sg_hstu_cache_cut(sg_hstu_cache *c, int n)
         c->past[i].n = c->n;
 }
 
-sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time, const int64_t *asked)
+sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time,
+                                const int64_t *asked)
 {
     const sg_hstu *s = c->stack;
     const int n = x ? x->dim[0] : 0;

@@ -34,7 +34,8 @@ typedef struct sg_hstu {
 } sg_hstu;
 
 /* Names: block.0.uvqk.weight, block.0.bias.position, ... */
-sg_status sg_hstu_declare(sg_hstu *s, sg_params *ps, uint64_t seed, const sg_hstu_shape *shape, sg_error *err);
+sg_status sg_hstu_declare(sg_hstu *s, sg_params *ps, uint64_t seed, const sg_hstu_shape *shape,
+                          sg_error *err);
 void sg_hstu_fini(sg_hstu *s);
 /* Whether time biases have learned anything: they start at zero and stay there on data without timestamps. */
 bool sg_hstu_knows_time(const sg_hstu *s);
@@ -62,7 +63,8 @@ sg_status sg_hstu_cache_room(sg_hstu_cache *c, int cap, sg_error *err); /* for s
 size_t sg_hstu_cache_bytes(const sg_hstu_cache *c);
 /* x (new tokens, dim) with their times (NULL: all 0), and those they are asked at (NULL: their own) -> their last states.
  * On failure the cache is as before. */
-sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time, const int64_t *asked);
+sg_tensor *sg_hstu_cache_append(sg_graph *g, sg_hstu_cache *c, sg_tensor *x, const int64_t *time,
+                                const int64_t *asked);
 /* x (candidates, dim), each alone after what is cached, at time `now` -> their last states. */
 sg_tensor *sg_hstu_cache_ask(sg_graph *g, const sg_hstu_cache *c, sg_tensor *x, int64_t now);
 

@@ -17,12 +17,13 @@ typedef struct sg_lora {
 /* PREFIX.lora_A.weight, uniform up to in^-1/2, and PREFIX.lora_B.weight, zeros: at first the layer is as it was. */
 void sg_lora_declare(sg_lora *l, sg_params *ps, uint64_t seed, int out, int in, int r, const char *prefix);
 /* Behind the layer: PREFIX.adapter_down.weight, uniform up to out^-1/2, PREFIX.adapter_up.weight, zeros, and biases of both, zeros. */
-void sg_bottleneck_declare(sg_lora *l, sg_params *ps, uint64_t seed, int out, int r, sg_act act, const char *prefix);
+void sg_bottleneck_declare(sg_lora *l, sg_params *ps, uint64_t seed, int out, int r, sg_act act,
+                           const char *prefix);
 /* x w^T + bias, and what the adapter adds. */
 sg_tensor *sg_lora_linear(sg_graph *g, sg_tensor *x, sg_param *w, sg_param *bias, const sg_lora *l);
 /* sg_softmax_ce against the rows of w, an output matrix, and what the adapter adds to them (never one that is behind); of w the rows id
  * learn, if it does not, in a table of their own (NULL: none), as sg_softmax_ce_beside says. */
-sg_tensor *sg_lora_ce(sg_graph *g, sg_tensor *x, sg_param *w, const sg_lora *l, sg_param *rows, const int32_t *id, const int32_t *target,
-                      const float *weight, float smooth);
+sg_tensor *sg_lora_ce(sg_graph *g, sg_tensor *x, sg_param *w, const sg_lora *l, sg_param *rows,
+                      const int32_t *id, const int32_t *target, const float *weight, float smooth);
 
 #endif

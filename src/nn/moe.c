@@ -116,7 +116,8 @@ sg_tensor *sg_moe_forward(sg_graph *g, const sg_moe *m, sg_tensor *x, float drop
     return parts ? sg_mix_rows(g, sg_concat_rows(g, part, parts), p, r->slot, r->expert, s->top) : x;
 }
 
-sg_tensor *sg_moe_forward_counted(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout, sg_moe_load *load)
+sg_tensor *sg_moe_forward_counted(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout,
+                                  sg_moe_load *load)
 {
     const int experts = m->spec.experts;
     sg_moe_route r = {0};

@@ -52,6 +52,7 @@ void sg_moe_declare(sg_moe *m, sg_params *ps, uint64_t seed, const sg_moe_spec *
 /* x (rows, dim) -> (rows, dim), without residual. route: NULL, or who was asked. */
 sg_tensor *sg_moe_forward(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout, sg_moe_route *route);
 /* Counts the next block. load: NULL, or what its experts were asked is added to it. */
-sg_tensor *sg_moe_forward_counted(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout, sg_moe_load *load);
+sg_tensor *sg_moe_forward_counted(sg_graph *g, const sg_moe *m, sg_tensor *x, float dropout,
+                                  sg_moe_load *load);
 
 #endif

@@ -47,8 +47,8 @@ typedef struct rule {
     float b1, c1; /* c1 = 1 - b1 */
     float b2, c2; /* c2 = 1 - b2 */
     float lr;
-    float step;  /* AdamW: lr / (1 - b1^t) */
-    float root;  /* AdamW: 1 / sqrt(1 - b2^t) */
+    float step; /* AdamW: lr / (1 - b1^t) */
+    float root; /* AdamW: 1 / sqrt(1 - b2^t) */
     float eps;
     float decay; /* lr * weight_decay */
 } rule;
@@ -143,13 +143,21 @@ static inline float flush(float x)
 
 static void adamw(const rule *r, float *w, float *g, float *m, float *v, size_t n, float decay)
 {
-    const sg_adamw a = {.clip = r->clip, .beta1 = r->b1, .rest1 = r->c1, .beta2 = r->b2, .rest2 = r->c2, .step = r->step,
-                        .root = r->root, .eps = r->eps, .keep = 1 - decay};
+    const sg_adamw a = {.clip = r->clip,
+                        .beta1 = r->b1,
+                        .rest1 = r->c1,
+                        .beta2 = r->b2,
+                        .rest2 = r->c2,
+                        .step = r->step,
+                        .root = r->root,
+                        .eps = r->eps,
+                        .keep = 1 - decay};
 
     sg_kernels_best()->adamw(w, m, v, g, n, &a);
 }
 
-static void adagrad(const rule *r, float *restrict w, float *restrict g, float *restrict v, size_t n, float decay)
+static void adagrad(const rule *r, float *restrict w, float *restrict g, float *restrict v, size_t n,
+                    float decay)
 {
     const float clip = r->clip, lr = r->lr, eps = r->eps, keep = 1 - decay;
 
@@ -179,8 +187,8 @@ static void sgd(const rule *r, float *restrict w, float *restrict g, float *rest
 }
 
 /* one row of a sparse table whose second moment is one number */
-static void update_row(const rule *r, float *restrict w, float *restrict g, float *restrict m, float *v, size_t n,
-                       float decay)
+static void update_row(const rule *r, float *restrict w, float *restrict g, float *restrict m, float *v,
+                       size_t n, float decay)
 {
     const float mean = (float)(sg_sum_sq(g, n) * (double)r->clip * (double)r->clip / (double)n);
     const float keep = 1 - decay;
@@ -283,8 +291,8 @@ static sg_status not_finite(const sg_optim *o, sg_error *err)
     for (size_t i = o->n_pieces; i-- > 0;)
         if (!isfinite(o->pieces[i].sum_sq))
             name = o->pieces[i].slot->param->name;
-    return sg_fail(err, SG_ERR_NUMERIC, "step %lld: gradient of '%s' is not a finite number", (long long)o->steps + 1,
-                   name);
+    return sg_fail(err, SG_ERR_NUMERIC, "step %lld: gradient of '%s' is not a finite number",
+                   (long long)o->steps + 1, name);
 }
 
 static rule rule_of(const sg_optim *o, double norm)
@@ -343,7 +351,8 @@ void sg_optim_set_steps(sg_optim *o, int64_t steps)
     o->steps = steps;
 }
 
-static void add_slot(sg_optim_slot *out, size_t cap, size_t *n, char moment, const sg_param *p, float *data, size_t count)
+static void add_slot(sg_optim_slot *out, size_t cap, size_t *n, char moment, const sg_param *p, float *data,
+                     size_t count)
 {
     if (!data)
         return;

@@ -5,7 +5,12 @@
 #include "nn/param.h"
 
 typedef enum sg_optim_kind { SG_OPTIM_ADAMW, SG_OPTIM_ADAGRAD, SG_OPTIM_SGD } sg_optim_kind;
-typedef enum sg_schedule { SG_SCHEDULE_CONSTANT, SG_SCHEDULE_LINEAR, SG_SCHEDULE_COSINE, SG_SCHEDULE_INVSQRT } sg_schedule;
+typedef enum sg_schedule {
+    SG_SCHEDULE_CONSTANT,
+    SG_SCHEDULE_LINEAR,
+    SG_SCHEDULE_COSINE,
+    SG_SCHEDULE_INVSQRT
+} sg_schedule;
 
 typedef struct sg_optim_spec {
     sg_optim_kind kind;
@@ -16,7 +21,7 @@ typedef struct sg_optim_spec {
     int64_t hold;    /* steps at the full rate after the rise, before the fall */
     int64_t total;   /* LINEAR, COSINE: steps until the floor, rise and hold included */
     double lr_floor; /* LINEAR, COSINE: share of lr at the end */
-    bool row_wise;   /* sparse tables: one second moment per row (mean of squares) instead of one per number */
+    bool row_wise; /* sparse tables: one second moment per row (mean of squares) instead of one per number */
     double accumulator; /* ADAGRAD: second moment before the first step */
 } sg_optim_spec;
 

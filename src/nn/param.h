@@ -16,8 +16,9 @@ typedef enum sg_init {
 typedef struct sg_params {
     sg_param **list; /* owned, in order of declaration */
     size_t n, cap;
-    bool failed;     /* a declaration ran out of memory: sticky */
-    bool bare;       /* set before declaring: values are neither taken nor initialised, sg_param_map will give them */
+    bool failed; /* a declaration ran out of memory: sticky */
+    bool
+        bare; /* set before declaring: values are neither taken nor initialised, sg_param_map will give them */
 } sg_params;
 
 /* BALL: with SPARSE, rows stay within the unit ball. */
@@ -32,11 +33,12 @@ sg_param *sg_param_add(sg_params *ps, uint64_t seed, sg_init init, float scale, 
 void sg_param_map(sg_param *p, const float *value);
 void sg_params_free(sg_params *ps);
 sg_param *sg_params_find(const sg_params *ps, const char *name); /* NULL when absent */
-sg_status sg_params_need_grads(sg_params *ps, sg_error *err);    /* allocates gradients of all that are not frozen */
-void sg_params_zero_grads(sg_params *ps);                        /* sparse ones: only touched rows */
-uint64_t sg_params_version(const sg_params *ps);                 /* above 0; changes whenever a value does */
-size_t sg_params_count(const sg_params *ps);                     /* numbers in all */
-double sg_params_grad_norm(const sg_params *ps);                 /* sqrt of the sum of squares, in double */
+sg_status sg_params_need_grads(sg_params *ps,
+                               sg_error *err);   /* allocates gradients of all that are not frozen */
+void sg_params_zero_grads(sg_params *ps);        /* sparse ones: only touched rows */
+uint64_t sg_params_version(const sg_params *ps); /* above 0; changes whenever a value does */
+size_t sg_params_count(const sg_params *ps);     /* numbers in all */
+double sg_params_grad_norm(const sg_params *ps); /* sqrt of the sum of squares, in double */
 void sg_params_scale_grads(sg_params *ps, float c);
 
 #endif

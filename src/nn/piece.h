@@ -17,7 +17,8 @@ static inline size_t sg_param_piece_rows(const sg_param *p)
 
 static inline size_t sg_param_pieces(const sg_param *p)
 {
-    return p->sparse ? sg_pieces((size_t)p->n_touched, sg_param_piece_rows(p)) : sg_pieces(p->count, SG_PARAM_PIECE);
+    return p->sparse ? sg_pieces((size_t)p->n_touched, sg_param_piece_rows(p))
+                     : sg_pieces(p->count, SG_PARAM_PIECE);
 }
 
 /* Sum of squares in eight lanes of double, joined in a fixed order. */

@@ -36,12 +36,13 @@ static void declare_linear(sg_param **w, sg_param **b, sg_params *ps, uint64_t s
     *w = sg_param_add(ps, seed, l->sd > 0 ? SG_INIT_NORMAL : SG_INIT_XAVIER_UNIFORM, l->sd > 0 ? l->sd : 1, 0,
                       l->out, l->in, "%s.%s.weight", l->prefix, l->name);
     if (b)
-        *b = l->bias ? sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, l->out, 0, "%s.%s.bias", l->prefix,
-                                    l->name)
+        *b = l->bias ? sg_param_add(ps, seed, SG_INIT_ZERO, 0, SG_PARAM_NO_DECAY, l->out, 0, "%s.%s.bias",
+                                    l->prefix, l->name)
                      : NULL;
 }
 
-static void declare_heads(sg_heads *h, sg_params *ps, uint64_t seed, const sg_block_spec *s, const char *prefix)
+static void declare_heads(sg_heads *h, sg_params *ps, uint64_t seed, const sg_block_spec *s,
+                          const char *prefix)
 {
     const int inner = s->heads * s->head_dim;
     const float d = (float)s->dim;
@@ -54,7 +55,8 @@ static void declare_heads(sg_heads *h, sg_params *ps, uint64_t seed, const sg_bl
     declare_linear(&h->v, &h->vb, ps, seed, &(linear_spec){prefix, "v", inner, s->dim, s->bias, sd_in});
     declare_linear(&h->o, &h->ob, ps, seed, &(linear_spec){prefix, "o", s->dim, inner, s->bias, sd_out});
     if (s->gate)
-        declare_linear(&h->gate, &h->gateb, ps, seed, &(linear_spec){prefix, "gate", s->dim, s->dim, true, 0});
+        declare_linear(&h->gate, &h->gateb, ps, seed,
+                       &(linear_spec){prefix, "gate", s->dim, s->dim, true, 0});
 }
 
 void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_spec *s, const char *prefix)
@@ -99,7 +101,8 @@ void sg_block_declare(sg_block *b, sg_params *ps, uint64_t seed, const sg_block_
 }
 
 /* x + drop(y), y through the gate when there is one */
-static sg_tensor *add_to(sg_graph *g, sg_tensor *x, sg_tensor *y, sg_param *gate, sg_param *gateb, float dropout)
+static sg_tensor *add_to(sg_graph *g, sg_tensor *x, sg_tensor *y, sg_param *gate, sg_param *gateb,
+                         float dropout)
 {
     if (gate)
         y = sg_times(g, y, sg_linear_act(g, x, gate, gateb, SG_SIGMOID, 0));
@@ -116,12 +119,13 @@ static sg_tensor *value_of(sg_graph *g, const sg_heads *h, sg_tensor *x)
     return sg_lora_linear(g, x, h->v, h->vb, &h->v_low);
 }
 
-sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k, sg_tensor *v,
-                           const sg_attention_spec *spec, float dropout)
+sg_tensor *sg_heads_attend(sg_graph *g, const sg_heads *h, sg_tensor *x, sg_tensor *normed, sg_tensor *k,
+                           sg_tensor *v, const sg_attention_spec *spec, float dropout)
 {
     sg_tensor *q = sg_lora_linear(g, normed, h->q, h->qb, &h->q_low);
 
-    return add_to(g, x, sg_lora_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob, &h->o_low), h->gate, h->gateb, dropout);
+    return add_to(g, x, sg_lora_linear(g, sg_attention(g, q, k, v, spec), h->o, h->ob, &h->o_low), h->gate,
+                  h->gateb, dropout);
 }
 
 static sg_tensor *feed_forward(sg_graph *g, const sg_block *b, sg_tensor *x, float dropout, sg_moe_load *load)
@@ -143,15 +147,17 @@ sg_tensor *sg_block_ffn(sg_graph *g, const sg_block *b, sg_tensor *x, float drop
     return feed_forward(g, b, x, dropout, NULL);
 }
 
-sg_tensor *sg_block_forward_counted(sg_graph *g, const sg_block *b, sg_tensor *x, const sg_attention_spec *self,
-                                    sg_tensor *memory, const sg_attention_spec *cross, float dropout, sg_moe_load *load)
+sg_tensor *sg_block_forward_counted(sg_graph *g, const sg_block *b, sg_tensor *x,
+                                    const sg_attention_spec *self, sg_tensor *memory,
+                                    const sg_attention_spec *cross, float dropout, sg_moe_load *load)
 {
     sg_tensor *n = sg_norm_forward(g, &b->norm_self, x);
 
     x = sg_heads_attend(g, &b->self, x, n, key_of(g, &b->self, n), value_of(g, &b->self, n), self, dropout);
     if (b->spec.cross) {
         n = sg_norm_forward(g, &b->norm_cross, x);
-        x = sg_heads_attend(g, &b->cross, x, n, key_of(g, &b->cross, memory), value_of(g, &b->cross, memory), cross, dropout);
+        x = sg_heads_attend(g, &b->cross, x, n, key_of(g, &b->cross, memory), value_of(g, &b->cross, memory),
+                            cross, dropout);
     }
     return feed_forward(g, b, x, dropout, load);
 }
@@ -162,14 +168,15 @@ sg_tensor *sg_block_forward(sg_graph *g, const sg_block *b, sg_tensor *x, const 
     return sg_block_forward_counted(g, b, x, self, memory, cross, dropout, NULL);
 }
 
-sg_status sg_tower_declare(sg_tower *s, sg_params *ps, uint64_t seed, int layers, const sg_block_spec *spec, const char *prefix,
-                           sg_error *err)
+sg_status sg_tower_declare(sg_tower *s, sg_params *ps, uint64_t seed, int layers, const sg_block_spec *spec,
+                           const char *prefix, sg_error *err)
 {
     sg_block_spec each = *spec;
     char name[64];
 
     if (spec->dim % spec->heads)
-        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", spec->dim, spec->heads);
+        return sg_fail(err, SG_ERR_USAGE, "heads: expected a divisor of dim %d, found %d", spec->dim,
+                       spec->heads);
     each.head_dim = spec->dim / spec->heads;
     if (layers && !(s->block = sg_alloc_zero((size_t)layers, sizeof *s->block)))
         return sg_fail_memory(err, "transformer blocks");
@@ -189,8 +196,8 @@ void sg_tower_free(sg_tower *s)
     *s = (sg_tower){0};
 }
 
-static sg_tensor *run(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
-                      float dropout, sg_kept *const *kept)
+static sg_tensor *run(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch,
+                      sg_mask mask, float dropout, sg_kept *const *kept)
 {
     for (int i = 0; i < s->n; i++) {
         const sg_block_spec *b = &s->block[i].spec;
@@ -208,8 +215,8 @@ static sg_tensor *run(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_
     return sg_norm_forward(g, &s->norm, x);
 }
 
-sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch, sg_mask mask,
-                            float dropout)
+sg_tensor *sg_tower_forward(sg_graph *g, const sg_tower *s, sg_tensor *x, const int32_t *offsets, int batch,
+                            sg_mask mask, float dropout)
 {
     return run(g, s, x, offsets, batch, mask, dropout, NULL);
 }

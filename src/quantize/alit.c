@@ -30,9 +30,14 @@ static bool growing_init(growing *g, const sg_quantize_data *d)
 {
     const size_t n = (size_t)d->n, dim = (size_t)d->dim;
 
-    *g = (growing){.n = n, .dim = dim, .item = sg_alloc_array(n, sizeof *g->item), .left = sg_alloc_array(n, dim * sizeof *g->left),
-                   .whole = sg_alloc_array(n, sizeof *g->whole), .teaches = sg_alloc_zero(n, sizeof *g->teaches),
-                   .code = sg_alloc_array(n, sizeof *g->code), .order = sg_alloc_array(n, sizeof *g->order),
+    *g = (growing){.n = n,
+                   .dim = dim,
+                   .item = sg_alloc_array(n, sizeof *g->item),
+                   .left = sg_alloc_array(n, dim * sizeof *g->left),
+                   .whole = sg_alloc_array(n, sizeof *g->whole),
+                   .teaches = sg_alloc_zero(n, sizeof *g->teaches),
+                   .code = sg_alloc_array(n, sizeof *g->code),
+                   .order = sg_alloc_array(n, sizeof *g->order),
                    .alone = sg_alloc_array(n, sizeof *g->alone)};
     if (d->fit) {
         g->fit = sg_alloc_array((size_t)d->n_fit, dim * sizeof *g->fit);
@@ -84,7 +89,8 @@ static sg_status fit_level(growing *g, bool *taught, float *centre, const sg_kme
     if ((st = sg_kmeans(centre, g->fit_code, &stats, g->fit, n, (int)g->dim, spec, pool, progress, err)) ||
         (st = sg_assign(g->code, NULL, g->left, g->n, (int)g->dim, centre, spec->codes, pool, err)))
         return st;
-    for (size_t i = 0, k = 0; spec->balanced && i < g->n; i++) /* those that teach keep the codes they taught with */
+    for (size_t i = 0, k = 0; spec->balanced && i < g->n;
+         i++) /* those that teach keep the codes they taught with */
         if (g->teaches[i])
             g->code[i] = g->fit_code[k++];
     return SG_OK;
@@ -133,7 +139,8 @@ static double let_end(growing *g, float tau)
 static void drop_levels(sg_codes *c, int levels)
 {
     for (size_t i = 0; i < (size_t)c->n; i++)
-        memmove(c->codes + i * (size_t)levels, c->codes + i * (size_t)c->levels, (size_t)levels * sizeof *c->codes);
+        memmove(c->codes + i * (size_t)levels, c->codes + i * (size_t)c->levels,
+                (size_t)levels * sizeof *c->codes);
     c->levels = c->book_levels = levels;
 }
 
@@ -148,7 +155,9 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
     sg_status st = SG_OK;
 
     if (c->codes >= 65536)
-        return sg_fail(err, SG_ERR_USAGE, "alit: expected at most 65535 codes, so that one is left for the end, found %d", c->codes);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "alit: expected at most 65535 codes, so that one is left for the end, found %d",
+                       c->codes);
     out->book = sg_alloc_array((size_t)c->cap * each, sizeof *out->book);
     if (!growing_init(&g, d) || !out->book) {
         st = sg_fail_memory(err, "residual k-means");
@@ -162,8 +171,12 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
     for (size_t i = 0; i < (size_t)d->n * (size_t)c->cap; i++)
         out->codes[i] = c->codes;
     for (; level < c->cap && g.n; level++) {
-        const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
+        const sg_kmeans_spec spec = {.codes = c->codes,
+                                     .iterations = c->iterations,
+                                     .restarts = c->restarts,
+                                     .random_init = !c->kmeans_init,
+                                     .balanced = c->balanced,
+                                     .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)level};
         float *centre = out->book + (size_t)level * each;
         const size_t n = g.n;
@@ -181,8 +194,9 @@ sg_status sg_alit(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_co
             goto done;
         out->error[level] = total > 0 ? (ended + sg_energy(g.left, n, g.dim, pool)) / total : 0;
         ended += let_end(&g, (float)c->tau);
-        if ((st = sg_progress_say(progress, err, "tokenize", "level %d: %zu items, %.1f %% of the variance left, %zu go on", level + 1, n,
-                                  100 * out->error[level], g.n)))
+        if ((st = sg_progress_say(progress, err, "tokenize",
+                                  "level %d: %zu items, %.1f %% of the variance left, %zu go on", level + 1,
+                                  n, 100 * out->error[level], g.n)))
             goto done;
     }
     drop_levels(out, level);

@@ -65,7 +65,8 @@ void sg_norms(float *norm, const float *x, size_t n, size_t dim, sg_pool *pool)
 }
 
 /* Among the centres that rounding leaves in question the nearest by f32: far (codes) and index (codes + 16) are scratch. */
-static size_t settle(const assignment *w, const float *x, float square, const float *dot, float *least, float *far, uint32_t *index)
+static size_t settle(const assignment *w, const float *x, float square, const float *dot, float *least,
+                     float *far, uint32_t *index)
 {
     const sg_kernels *kernels = sg_kernels_best();
     const sg_assigner *a = w->a;
@@ -78,7 +79,9 @@ static size_t settle(const assignment *w, const float *x, float square, const fl
     *least = INFINITY;
     for (size_t i = 0; i < n; i++) {
         const size_t k = index[i];
-        const float d = n == 1 && !w->distance ? -far[k] : a->norm[k] - 2 * kernels->dot(x, w->centre + k * a->dim, a->dim);
+        const float d = n == 1 && !w->distance
+                            ? -far[k]
+                            : a->norm[k] - 2 * kernels->dot(x, w->centre + k * a->dim, a->dim);
 
         if (d < *least) {
             *least = d;
@@ -97,9 +100,11 @@ static void assign_body(void *ctx, size_t piece, size_t begin, size_t end, int t
     float *dot = a->scratch + (size_t)thread * a->each, *far = dot + TILE * a->codes;
 
     if (a->packed)
-        sg_gemm_linear(NULL, a->bf16 ? SG_BF16 : SG_F32, rows, w->x + begin * a->dim, dim, &a->centres, NULL, dot, codes);
+        sg_gemm_linear(NULL, a->bf16 ? SG_BF16 : SG_F32, rows, w->x + begin * a->dim, dim, &a->centres, NULL,
+                       dot, codes);
     else
-        sg_gemm(NULL, SG_F32, false, true, rows, codes, dim, 1, w->x + begin * a->dim, dim, w->centre, dim, 0, dot, codes);
+        sg_gemm(NULL, SG_F32, false, true, rows, codes, dim, 1, w->x + begin * a->dim, dim, w->centre, dim, 0,
+                dot, codes);
     for (size_t i = begin; i < end; i++) {
         const float *x = w->x + i * a->dim, *row = dot + (i - begin) * a->codes;
         float square = w->x_norm ? w->x_norm[i] : 0, least;
@@ -125,9 +130,15 @@ sg_status sg_assigner_new(sg_assigner **out, size_t n, size_t dim, size_t codes,
         *a = (sg_assigner){.dim = dim, .codes = codes, .packed = n >= MANY};
         a->bf16 = a->packed && codes >= CODES_LEAST && dim >= DIM_LEAST && sg_precision_best() == SG_BF16;
         a->each = (TILE + 2) * codes + 16; /* products, and where settle works */
-        a->centres = (sg_param){.name = "centres", .rank = 2, .dim = {(int)codes, (int)dim}, .count = codes * dim, .mapped = true};
+        a->centres = (sg_param){.name = "centres",
+                                .rank = 2,
+                                .dim = {(int)codes, (int)dim},
+                                .count = codes * dim,
+                                .mapped = true};
         a->norm = sg_alloc_array(codes, sizeof *a->norm);
-        a->scratch = sg_mul(&all, a->each, (size_t)sg_pool_threads(pool)) ? sg_alloc_array(all, sizeof *a->scratch) : NULL;
+        a->scratch = sg_mul(&all, a->each, (size_t)sg_pool_threads(pool))
+                         ? sg_alloc_array(all, sizeof *a->scratch)
+                         : NULL;
     }
     if (!a || !a->norm || !a->scratch) {
         sg_assigner_free(a);
@@ -147,8 +158,8 @@ void sg_assigner_free(sg_assigner *a)
     sg_free(a);
 }
 
-void sg_assigner_run(sg_assigner *a, int32_t *code, float *distance, const float *x, const float *x_norm, size_t n,
-                     const float *centre, sg_pool *pool)
+void sg_assigner_run(sg_assigner *a, int32_t *code, float *distance, const float *x, const float *x_norm,
+                     size_t n, const float *centre, sg_pool *pool)
 {
     assignment w = {a, x, x_norm, centre, code, distance, 0};
 
@@ -161,8 +172,8 @@ void sg_assigner_run(sg_assigner *a, int32_t *code, float *distance, const float
     sg_parallel_for(pool, n, TILE, assign_body, &w);
 }
 
-sg_status sg_assign(int32_t *code, float *distance, const float *x, size_t n, int dim, const float *centre, int codes,
-                    sg_pool *pool, sg_error *err)
+sg_status sg_assign(int32_t *code, float *distance, const float *x, size_t n, int dim, const float *centre,
+                    int codes, sg_pool *pool, sg_error *err)
 {
     sg_assigner *a;
     const sg_status st = sg_assigner_new(&a, n, (size_t)dim, (size_t)codes, pool, err);

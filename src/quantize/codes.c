@@ -42,8 +42,8 @@ void sg_codes_fini(sg_codes *c)
     *c = (sg_codes){0};
 }
 
-static void add_tensor(sg_tensor_desc *list, size_t *n, const char *name, sg_dtype dtype, int rank, const int64_t *dim,
-                       const void *data)
+static void add_tensor(sg_tensor_desc *list, size_t *n, const char *name, sg_dtype dtype, int rank,
+                       const int64_t *dim, const void *data)
 {
     if (!data)
         return;
@@ -53,8 +53,8 @@ static void add_tensor(sg_tensor_desc *list, size_t *n, const char *name, sg_dty
     ++*n;
 }
 
-sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const char *method, const char *options,
-                        const json_t *report, sg_error *err)
+sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const char *method,
+                        const char *options, const json_t *report, sg_error *err)
 {
     sg_tensor_desc *list = sg_alloc_array(c->network.n + 6, sizeof *list);
     char *path = sg_path_join(d->dir, SG_DATASET_IDS);
@@ -67,11 +67,16 @@ sg_status sg_codes_save(const sg_dataset *d, const sg_codes *c, int dim, const c
         st = sg_fail_memory(err, "semantic IDs");
         goto done;
     }
-    const sg_meta meta[] = {{"dataset", d->sha256}, {"method", method}, {"options", options}, {"report", text.data},
-                            {"collision_digit", c->digit ? "true" : "false"}, {"ends", "true"}};
+    const sg_meta meta[] = {{"dataset", d->sha256},
+                            {"method", method},
+                            {"options", options},
+                            {"report", text.data},
+                            {"collision_digit", c->digit ? "true" : "false"},
+                            {"ends", "true"}};
     add_tensor(list, &n, "codes", SG_DT_I32, 2, (int64_t[]){c->n, c->levels}, c->codes);
     add_tensor(list, &n, "sizes", SG_DT_I32, 1, (int64_t[]){c->levels}, c->size);
-    add_tensor(list, &n, "codebooks", SG_DT_F32, 3, (int64_t[]){c->book_levels, c->book_codes, c->book_dim}, c->book);
+    add_tensor(list, &n, "codebooks", SG_DT_F32, 3, (int64_t[]){c->book_levels, c->book_codes, c->book_dim},
+               c->book);
     add_tensor(list, &n, "rotation", SG_DT_F32, 2, (int64_t[]){dim, dim}, c->rotation);
     add_tensor(list, &n, "shift", SG_DT_F32, 1, (int64_t[]){dim}, c->shift);
     add_tensor(list, &n, "scale", SG_DT_F32, 1, (int64_t[]){dim}, c->scale);

@@ -17,7 +17,8 @@
 #include <string.h>
 
 /* Counting sort by each level, the last level first: stable, so equal rows stay in order of their numbers. */
-sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size, sg_error *err)
+sg_status sg_codes_order(uint32_t *order, const int32_t *codes, int32_t n, int levels, const int32_t *size,
+                         sg_error *err)
 {
     int32_t most = 1;
     uint32_t *scratch = sg_alloc_array((size_t)n, sizeof *scratch), *at;
@@ -127,10 +128,14 @@ static sg_status number_equals(sg_codes *c, const int32_t *wanted, int32_t size,
     codes = (int64_t)most + 1 + spare + c->ends;
     codes = codes > size ? codes : size;
     if (codes > DIGITS) {
-        st = spare ? sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes and %d digits are to be spare: expected at most 65536 together",
+        st = spare ? sg_fail(err, SG_ERR_USAGE,
+                             "%d items share one tuple of codes and %d digits are to be spare: expected at "
+                             "most 65536 together",
                              (int)most + 1, (int)spare)
-                   : sg_fail(err, SG_ERR_USAGE, "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
-                             (int)most + 1);
+                   : sg_fail(
+                         err, SG_ERR_USAGE,
+                         "%d items share one tuple of codes: expected at most 65536 (are all vectors alike?)",
+                         (int)most + 1);
         goto done;
     }
     for (int32_t i = 0; c->ends && i < c->n; i++)
@@ -180,13 +185,13 @@ static int by_distance(const void *a, const void *b)
 typedef struct reassigning {
     pair *pairs; /* owned */
     size_t cap;
-    uint8_t *taken; /* owned: (codes of the last level) */
+    uint8_t *taken;  /* owned: (codes of the last level) */
     uint8_t *placed; /* owned: (n) */
 } reassigning;
 
 /* Items item[0 .. n-1] share a prefix. */
-static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, size_t n, const float *left, const float *book,
-                          int dim, sg_error *err)
+static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, size_t n, const float *left,
+                          const float *book, int dim, sg_error *err)
 {
     const size_t width = (size_t)c->levels, codes = last_codes(c);
     size_t pairs, used = 0;
@@ -195,8 +200,9 @@ static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, siz
         return sg_fail_memory(err, "free codes");
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < codes; k++)
-            w->pairs[i * codes + k] = (pair){sg_dist2(left + item[i] * (size_t)dim, book + k * (size_t)dim, (size_t)dim),
-                                             item[i], (int32_t)k};
+            w->pairs[i * codes + k] =
+                (pair){sg_dist2(left + item[i] * (size_t)dim, book + k * (size_t)dim, (size_t)dim), item[i],
+                       (int32_t)k};
     qsort(w->pairs, pairs, sizeof *w->pairs, by_distance);
     memset(w->taken, 0, codes);
     for (size_t p = 0; p < pairs && used < n && used < codes; p++) {
@@ -211,7 +217,8 @@ static sg_status reassign(sg_codes *c, reassigning *w, const uint32_t *item, siz
     return SG_OK;
 }
 
-sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, int32_t spare, sg_error *err)
+sg_status sg_collisions_next(sg_codes *c, const float *left, const float *book, int dim, int32_t spare,
+                             sg_error *err)
 {
     uint32_t *order = sg_alloc_array((size_t)c->n, sizeof *order);
     reassigning w = {.taken = sg_alloc_array(last_codes(c), 1), .placed = sg_alloc_zero((size_t)c->n, 1)};

@@ -7,8 +7,8 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 
-sg_status sg_random_codes(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                          const sg_progress *progress, sg_error *err)
+sg_status sg_random_codes(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c,
+                          sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     for (size_t i = 0; i < (size_t)out->n * (size_t)out->levels; i++)
         out->codes[i] = (int32_t)sg_rng_below((uint64_t)c->codes, (uint64_t)c->seed, SG_RNG_KMEANS, i, 0);
@@ -36,11 +36,12 @@ static sg_status spell(sg_codes *out, int levels, int32_t base, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_atomic_codes(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                          const sg_progress *progress, sg_error *err)
+sg_status sg_atomic_codes(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c,
+                          sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     if (out->n > 65536)
-        return sg_fail(err, SG_ERR_USAGE, "atomic: expected at most 65536 items, the most codes of a level, found %d", out->n);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "atomic: expected at most 65536 items, the most codes of a level, found %d", out->n);
     return spell(out, 1, out->n, err);
 }
 

@@ -14,9 +14,11 @@ int sg_encoder_dim(const sg_encoder *e);    /* of an item's vector */
 int sg_encoder_levels(const sg_encoder *e); /* codes before the collision digit */
 
 /* Codes of vectors x (n, dim) before anything makes them unique: (n, levels). */
-sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, size_t n, sg_pool *pool, sg_error *err);
+sg_status sg_encoder_codes(const sg_encoder *e, int32_t *codes, const float *x, size_t n, sg_pool *pool,
+                           sg_error *err);
 /* The ID of one new item in c: its codes with the least collision digit that is free; with the policy `next`, or where no
  * digit is left, the nearest last code that is. codes (levels of c). SG_ERR_USAGE when nothing behind its prefix is free. */
-sg_status sg_encoder_place(const sg_encoder *e, int32_t *codes, const float *x, const sg_catalogue *c, sg_error *err);
+sg_status sg_encoder_place(const sg_encoder *e, int32_t *codes, const float *x, const sg_catalogue *c,
+                           sg_error *err);
 
 #endif

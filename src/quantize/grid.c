@@ -27,7 +27,8 @@ sg_status sg_grid_init(sg_grid *grid, const sg_tokenize_config *c, sg_error *err
             grid->codes *= 2;
         }
         if (grid->codes != c->codes)
-            return sg_fail(err, SG_ERR_USAGE, "lfq: expected codes to be a power of 2 up to 16384, found %d", c->codes);
+            return sg_fail(err, SG_ERR_USAGE, "lfq: expected codes to be a power of 2 up to 16384, found %d",
+                           c->codes);
         return SG_OK;
     }
     while (*at) {
@@ -36,8 +37,10 @@ sg_status sg_grid_init(sg_grid *grid, const sg_tokenize_config *c, sg_error *err
 
         if (end == at || step < 2 || step > 256 || (*end && *end != ',') || (*end == ',' && !end[1]) ||
             grid->numbers == SG_GRID_NUMBERS_MAX || (long)grid->codes * step > 65536)
-            return sg_fail(err, SG_ERR_USAGE, "grid: expected steps like 8,6,5 of 2 to 256 with a product up to 65536, found '%s'",
-                           c->grid);
+            return sg_fail(
+                err, SG_ERR_USAGE,
+                "grid: expected steps like 8,6,5 of 2 to 256 with a product up to 65536, found '%s'",
+                c->grid);
         grid->step[grid->numbers++] = (int)step;
         grid->codes *= (int)step;
         at = *end ? end + 1 : end;
@@ -97,7 +100,8 @@ void sg_grid_codes(int32_t *codes, float *z, size_t n, int levels, const sg_grid
         codes[i] = 0;
         for (int k = 0; k < grid->numbers; k++, z++) {
             const bound b = bound_of(grid->step[k]);
-            const int32_t place = grid->signs ? *z > 0 : (int32_t)lrintf(round_number(*z, &b) * b.unit) + grid->step[k] / 2;
+            const int32_t place =
+                grid->signs ? *z > 0 : (int32_t)lrintf(round_number(*z, &b) * b.unit) + grid->step[k] / 2;
 
             *z = grid->signs ? (*z > 0 ? 1 : -1) : round_number(*z, &b);
             codes[i] += place * digit;
@@ -172,12 +176,14 @@ static void entropy_back(sg_graph *g, sg_tensor *out, void *saved)
         const float *p = e->p + (size_t)r * (size_t)e->codes;
         double own = 0, all = 0;
 
-        for (int k = 0; k < e->codes; k++) { /* slopes of both entropies by p, less their mean: by the logits */
+        for (int k = 0; k < e->codes;
+             k++) { /* slopes of both entropies by p, less their mean: by the logits */
             own -= (double)p[k] * surprise((double)p[k]);
             all += (double)p[k] * surprise((double)e->mean[k]);
         }
         for (int k = 0; k < e->codes; k++) {
-            const double slope = (double)p[k] * (surprise((double)e->mean[k]) - all - surprise((double)p[k]) - own) / rows;
+            const double slope =
+                (double)p[k] * (surprise((double)e->mean[k]) - all - surprise((double)p[k]) - own) / rows;
 
             for (int b = 0; b < bits; b++)
                 dz[r * bits + b] += out->grad[0] * (float)slope * 2 * e->sharpness * sign_of(k, b);
@@ -240,9 +246,11 @@ static void add_term(sg_graph *g, sg_tensor **loss, sg_tensor *term, double weig
     *loss = *loss ? sg_plus(g, *loss, term) : term;
 }
 
-static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim, const sg_tokenize_config *c, sg_tensor **loss)
+static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int dim,
+                             const sg_tokenize_config *c, sg_tensor **loss)
 {
-    const double commitment = c->beta * dim / (c->levels * grid->numbers), entropy = c->entropy * dim / c->levels;
+    const double commitment = c->beta * dim / (c->levels * grid->numbers),
+                 entropy = c->entropy * dim / c->levels;
     sg_tensor *left = z, *sum = signs_of(g, z, 1), *signs = sum;
     float unit = 1;
 
@@ -258,13 +266,18 @@ static sg_tensor *take_signs(sg_graph *g, sg_tensor *z, const sg_grid *grid, int
         }
         if (c->entropy > 0)
             add_term(g, loss,
-                     sg_sign_entropy(g, grid->residual ? left : sg_slice_cols(g, z, l * grid->numbers, (l + 1) * grid->numbers),
-                                     (float)c->sharpness / unit), entropy);
+                     sg_sign_entropy(g,
+                                     grid->residual
+                                         ? left
+                                         : sg_slice_cols(g, z, l * grid->numbers, (l + 1) * grid->numbers),
+                                     (float)c->sharpness / unit),
+                     entropy);
     }
     return sum ? sg_straight_through(g, sum, z) : NULL;
 }
 
-sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, int dim, const sg_tokenize_config *c, sg_tensor **loss)
+sg_tensor *sg_grid_quantise(sg_graph *g, const sg_grid *grid, sg_tensor *z, int dim,
+                            const sg_tokenize_config *c, sg_tensor **loss)
 {
     return grid->signs ? take_signs(g, z, grid, dim, c, loss) : round_latent(g, grid, z);
 }

@@ -24,7 +24,7 @@ typedef struct tree {
     int32_t *path;           /* owned: (n, SG_LEVELS_MAX) */
     cluster *open;           /* owned: clusters to look at, the newest first */
     size_t n_open, cap;
-    int depth;               /* of the deepest leaf */
+    int depth; /* of the deepest leaf */
     uint64_t splits;
 } tree;
 
@@ -38,7 +38,8 @@ static bool tree_init(tree *t)
     t->centre = sg_alloc_array((size_t)t->c->branch, dim * sizeof *t->centre);
     t->code = sg_alloc_array(n, sizeof *t->code);
     t->path = sg_alloc_zero(n, SG_LEVELS_MAX * sizeof *t->path);
-    return t->order && t->spare && t->x && t->centre && t->code && t->path && sg_grow(&t->open, &t->cap, 1, sizeof *t->open);
+    return t->order && t->spare && t->x && t->centre && t->code && t->path &&
+           sg_grow(&t->open, &t->cap, 1, sizeof *t->open);
 }
 
 static void tree_fini(tree *t)
@@ -53,10 +54,15 @@ static void tree_fini(tree *t)
 }
 
 /* Splits k, whose parts become open clusters; *split false: its vectors are all alike. */
-static sg_status split(tree *t, cluster k, bool *split, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status split(tree *t, cluster k, bool *split, sg_pool *pool, const sg_progress *progress,
+                       sg_error *err)
 {
-    const sg_kmeans_spec spec = {.codes = t->c->branch, .iterations = t->c->iterations, .restarts = t->c->restarts,
-                                 .random_init = !t->c->kmeans_init, .balanced = t->c->balanced, .sample = t->c->sample,
+    const sg_kmeans_spec spec = {.codes = t->c->branch,
+                                 .iterations = t->c->iterations,
+                                 .restarts = t->c->restarts,
+                                 .random_init = !t->c->kmeans_init,
+                                 .balanced = t->c->balanced,
+                                 .sample = t->c->sample,
                                  .seed = (uint64_t)t->c->seed * 1000003 + t->splits++};
     const size_t n = k.end - k.begin, dim = (size_t)t->d->dim;
     uint32_t at = k.begin;
@@ -116,7 +122,8 @@ sg_status sg_hkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
     sg_status st;
 
     if (d->fit)
-        return sg_fail(err, SG_ERR_USAGE, "hkmeans keeps no centres to encode other items with: text_only_train has to be off");
+        return sg_fail(err, SG_ERR_USAGE,
+                       "hkmeans keeps no centres to encode other items with: text_only_train has to be off");
     if (!tree_init(&t))
         st = sg_fail_memory(err, "hierarchical k-means");
     else if ((st = grow(&t, pool, progress, err)) == SG_OK) {
@@ -129,7 +136,8 @@ sg_status sg_hkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
             for (int l = 0; l < out->levels; l++)
                 out->size[l] = c->branch;
             for (size_t i = 0; i < (size_t)d->n; i++)
-                memcpy(codes + i * (size_t)out->levels, t.path + i * SG_LEVELS_MAX, (size_t)out->levels * sizeof *codes);
+                memcpy(codes + i * (size_t)out->levels, t.path + i * SG_LEVELS_MAX,
+                       (size_t)out->levels * sizeof *codes);
             sg_free(out->codes);
             out->codes = codes;
         }

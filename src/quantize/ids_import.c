@@ -58,30 +58,37 @@ static int32_t find_item(const sg_vocab *ids, const char *key, int key_base)
     return sg_vocab_find(ids, (sg_bytes){number, (size_t)n});
 }
 
-static sg_status read_tuple(sg_codes *c, int32_t item, const char *key, const json_t *tuple, const char *path, sg_error *err)
+static sg_status read_tuple(sg_codes *c, int32_t item, const char *key, const json_t *tuple, const char *path,
+                            sg_error *err)
 {
     char found[64], letter;
 
     if (!json_is_array(tuple) || json_array_size(tuple) != (size_t)c->levels)
-        return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': expected an array of %d codes, found %s of %zu", path, sg_json_line_of(path, key, -1), key,
-                       c->levels, json_is_array(tuple) ? "one" : "something else", json_array_size(tuple));
+        return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': expected an array of %d codes, found %s of %zu",
+                       path, sg_json_line_of(path, key, -1), key, c->levels,
+                       json_is_array(tuple) ? "one" : "something else", json_array_size(tuple));
     for (int l = 0; l < c->levels; l++) {
         const json_t *token = json_array_get(tuple, (size_t)l);
         const int64_t code = code_of(&letter, token);
 
         if (code < 0 || code >= CODES_MAX)
-            return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': code %d: expected \"<%c_17>\" or a number below %d, found %s", path,
-                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, CODES_MAX, sg_json_describe(token, found));
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s:%zu: '%s': code %d: expected \"<%c_17>\" or a number below %d, found %s", path,
+                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, CODES_MAX,
+                           sg_json_describe(token, found));
         if (letter && letter != 'a' + l)
-            return sg_fail(err, SG_ERR_FORMAT, "%s:%zu: '%s': code %d: expected \"<%c_%d>\" at this place, found %s", path,
-                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, (int)code, sg_json_describe(token, found));
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s:%zu: '%s': code %d: expected \"<%c_%d>\" at this place, found %s", path,
+                           sg_json_line_of(path, key, l), key, l + 1, 'a' + l, (int)code,
+                           sg_json_describe(token, found));
         c->codes[(size_t)item * (size_t)c->levels + (size_t)l] = (int32_t)code;
         c->size[l] = (int32_t)code + 1 > c->size[l] ? (int32_t)code + 1 : c->size[l];
     }
     return SG_OK;
 }
 
-static sg_status read_all(sg_codes *c, const json_t *index, const sg_dataset *d, const char *path, int key_base, sg_error *err)
+static sg_status read_all(sg_codes *c, const json_t *index, const sg_dataset *d, const char *path,
+                          int key_base, sg_error *err)
 {
     sg_vocab *ids = NULL;
     uint8_t *seen = sg_alloc_zero((size_t)d->n_items, 1);
@@ -107,8 +114,10 @@ static sg_status read_all(sg_codes *c, const json_t *index, const sg_dataset *d,
         if (!seen[i]) {
             const sg_bytes id = sg_strings_at(&d->item_ids, (size_t)i);
 
-            st = sg_fail(err, SG_ERR_MISSING, "%s: item '%.*s' has no codes (%d of %d items have none; keys are item ids less "
-                         "key base %d)", path, (int)(id.size < 200 ? id.size : 200), id.data, (int)(d->n_items - found),
+            st = sg_fail(err, SG_ERR_MISSING,
+                         "%s: item '%.*s' has no codes (%d of %d items have none; keys are item ids less "
+                         "key base %d)",
+                         path, (int)(id.size < 200 ? id.size : 200), id.data, (int)(d->n_items - found),
                          (int)d->n_items, key_base);
             break;
         }
@@ -130,12 +139,14 @@ sg_status sg_ids_import(const sg_dataset *d, const char *path, int key_base, sg_
         return st;
     levels = json_array_size(json_object_iter_value(json_object_iter(index)));
     if (levels < 1 || levels > SG_LEVELS_MAX - 1) {
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected an object {\"item\": [\"<a_1>\", ...]} with 1 to %d codes an item", path,
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: expected an object {\"item\": [\"<a_1>\", ...]} with 1 to %d codes an item", path,
                      SG_LEVELS_MAX - 1);
         goto done;
     }
     snprintf(options, sizeof options, "{\"key_base\":\"%d\"}", key_base);
-    if ((st = sg_codes_init(&c, d->n_items, (int)levels, 0, err)) || (st = read_all(&c, index, d, path, key_base, err)) ||
+    if ((st = sg_codes_init(&c, d->n_items, (int)levels, 0, err)) ||
+        (st = read_all(&c, index, d, path, key_base, err)) ||
         (st = sg_doctor(&report, &c, "import", NULL, 0, err)) || (st = sg_collisions_append(&c, 0, err)))
         goto done;
     json_object_set_new(report, "method", json_string("import"));

@@ -40,7 +40,7 @@ typedef struct reporter {
     facts *list; /* owned */
     int n_facts;
     const sg_text_column *title;
-    int64_t *events; /* owned: (n) */
+    int64_t *events;  /* owned: (n) */
     int32_t *touched; /* owned: numbers with here > 0 */
     size_t cap_touched;
     uint32_t *order; /* owned: items by codes */
@@ -73,7 +73,8 @@ static sg_status add_words(facts *f, int64_t first, sg_bytes cell, sg_words *w, 
             continue; /* single letters say little */
         text->size = 0;
         sg_words_print(text, w, i);
-        st = text->failed ? sg_fail_memory(err, "item facts") : add_fact(f, first, (sg_bytes){text->data, text->size}, err);
+        st = text->failed ? sg_fail_memory(err, "item facts")
+                          : add_fact(f, first, (sg_bytes){text->data, text->size}, err);
     }
     return st;
 }
@@ -97,7 +98,8 @@ static sg_status add_paths(facts *f, int64_t first, sg_bytes cell, sg_error *err
     return st;
 }
 
-static sg_status gather(facts *f, const reporter *r, const sg_text_plan *plan, const sg_column_plan *only, sg_error *err)
+static sg_status gather(facts *f, const reporter *r, const sg_text_plan *plan, const sg_column_plan *only,
+                        sg_error *err)
 {
     sg_words w = {0};
     sg_buf text = {0};
@@ -110,7 +112,8 @@ static sg_status gather(facts *f, const reporter *r, const sg_text_plan *plan, c
 
         for (int k = 0; f->words && st == SG_OK && k < plan->n; k++)
             if (plan->list[k].kind == SG_COLUMN_TEXT || plan->list[k].kind == SG_COLUMN_PATH)
-                st = add_words(f, first, sg_strings_at(&plan->list[k].column->text, (size_t)i), &w, &text, err);
+                st = add_words(f, first, sg_strings_at(&plan->list[k].column->text, (size_t)i), &w, &text,
+                               err);
         if (!f->words && st == SG_OK) {
             assert(only);
             const sg_bytes cell = sg_strings_at(&only->column->text, (size_t)i);
@@ -183,7 +186,8 @@ static int by_score(const void *a, const void *b)
 
 static double log_odds(double y, double n, double z, double m, double share)
 {
-    const double a = share * PRIOR, d = log((y + a) / (n + PRIOR - y - a)) - log((z + a) / (m + PRIOR - z - a));
+    const double a = share * PRIOR,
+                 d = log((y + a) / (n + PRIOR - y - a)) - log((z + a) / (m + PRIOR - z - a));
 
     return d / sqrt(1 / (y + a) + 1 / (z + a));
 }
@@ -205,7 +209,8 @@ static int path_depth(sg_bytes s)
 }
 
 /* Words by log-odds; values by count; of paths first the deepest one that half the items share. */
-static sg_status describe_facts(json_t *out, reporter *r, facts *f, const uint32_t *item, int32_t n, sg_error *err)
+static sg_status describe_facts(json_t *out, reporter *r, facts *f, const uint32_t *item, int32_t n,
+                                sg_error *err)
 {
     json_t *list = json_array();
     ranked *rank;
@@ -262,13 +267,14 @@ static json_t *examples(const reporter *r, const uint32_t *item, int32_t n)
             const int64_t e = r->events[item[i]];
             const bool after = e < bound_events || (e == bound_events && item[i] > bound_item);
 
-            if (after && (best < 0 || e > r->events[item[best]] || (e == r->events[item[best]] && item[i] < item[best])))
+            if (after && (best < 0 || e > r->events[item[best]] ||
+                          (e == r->events[item[best]] && item[i] < item[best])))
                 best = i;
         }
         bound_events = r->events[item[best]];
         bound_item = item[best];
-        json_t *one = json_pack("{s:o, s:I}", "item", text_of(sg_strings_at(&r->data->item_ids, bound_item)), "events",
-                                (json_int_t)bound_events);
+        json_t *one = json_pack("{s:o, s:I}", "item", text_of(sg_strings_at(&r->data->item_ids, bound_item)),
+                                "events", (json_int_t)bound_events);
         if (r->title)
             json_object_set_new(one, r->title->name, text_of(sg_strings_at(&r->title->text, bound_item)));
         json_array_append_new(list, one);
@@ -276,7 +282,8 @@ static json_t *examples(const reporter *r, const uint32_t *item, int32_t n)
     return list;
 }
 
-static sg_status describe_prefix(json_t *list, reporter *r, const uint32_t *item, int32_t n, int depth, sg_error *err)
+static sg_status describe_prefix(json_t *list, reporter *r, const uint32_t *item, int32_t n, int depth,
+                                 sg_error *err)
 {
     const int32_t *codes = r->ids->codes + (size_t)item[0] * (size_t)r->ids->levels;
     json_t *prefix = json_array(), *out = json_pack("{s:o, s:i}", "prefix", prefix, "items", (int)n);
@@ -311,8 +318,8 @@ static sg_status describe_all(json_t *report, reporter *r, int depth, sg_error *
         for (int32_t i = 0, end; i < r->n && st == SG_OK; i = end) {
             const size_t width = (size_t)r->ids->levels, bytes = (size_t)length * sizeof *r->ids->codes;
 
-            for (end = i + 1; end < r->n && memcmp(r->ids->codes + r->order[i] * width, r->ids->codes + r->order[end] * width,
-                                                   bytes) == 0;)
+            for (end = i + 1; end < r->n && memcmp(r->ids->codes + r->order[i] * width,
+                                                   r->ids->codes + r->order[end] * width, bytes) == 0;)
                 end++;
             if (has_ended(r->ids, r->order[i], length))
                 continue; /* the item stands there with its last code */
@@ -326,8 +333,13 @@ static sg_status describe_all(json_t *report, reporter *r, int depth, sg_error *
 /* The report kept with the IDs, or a fresh look at IDs that came without one. */
 static sg_status health_of(json_t **out, const sg_ids *ids, sg_error *err)
 {
-    const char *kept = sg_tensors_meta(ids->file, "report"), *digit = sg_tensors_meta(ids->file, "collision_digit");
-    sg_codes c = {.n = ids->n, .levels = ids->levels, .codes = (int32_t *)(uintptr_t)ids->codes, .reconstruction = NAN, .ends = ids->ends,
+    const char *kept = sg_tensors_meta(ids->file, "report"),
+               *digit = sg_tensors_meta(ids->file, "collision_digit");
+    sg_codes c = {.n = ids->n,
+                  .levels = ids->levels,
+                  .codes = (int32_t *)(uintptr_t)ids->codes,
+                  .reconstruction = NAN,
+                  .ends = ids->ends,
                   .digit = digit && strcmp(digit, "true") == 0};
 
     if (kept)
@@ -372,7 +384,8 @@ sg_status sg_ids_report(json_t **out, const sg_dataset *d, int depth, int top, s
         }
         for (int64_t e = 0; e < d->n_events; e++)
             r.events[d->item[e]]++;
-        if ((st = sg_codes_order(r.order, ids.codes, ids.n, ids.levels, ids.size, err)) || (st = gather_all(&r, err)))
+        if ((st = sg_codes_order(r.order, ids.codes, ids.n, ids.levels, ids.size, err)) ||
+            (st = gather_all(&r, err)))
             goto done;
         st = describe_all(*out, &r, depth, err);
     }

@@ -143,7 +143,8 @@ static bool seed(pieces *p)
     for (int32_t i = 0; i < s->n; i++)
         for (int b = 0; s->times[i] > 0 && b < s->depth; b++)
             for (int e = b + 2; e <= s->depth; e++)
-                longer[n++] = (piece){.key = key_of(s, s->codes + (size_t)i * (size_t)s->levels, b, e), .count = (double)s->times[i]};
+                longer[n++] = (piece){.key = key_of(s, s->codes + (size_t)i * (size_t)s->levels, b, e),
+                                      .count = (double)s->times[i]};
     qsort(longer, n, sizeof *longer, by_key);
     for (size_t i = 0, next; i < n; i = next) {
         double count = 0;
@@ -212,7 +213,8 @@ static void expect(pieces *p, double *count)
                 const int32_t at = span[span_of(p, b, e)];
 
                 if (at >= 0)
-                    count[at] += (double)s->times[i] * exp(ahead[b] + p->list[at].logp + behind[e] - ahead[s->depth]);
+                    count[at] +=
+                        (double)s->times[i] * exp(ahead[b] + p->list[at].logp + behind[e] - ahead[s->depth]);
             }
     }
 }
@@ -238,7 +240,7 @@ static double best_cut(const pieces *p, const int32_t *span, int from, int to, i
         for (int b = from; b < e; b++) {
             const int32_t at = span[span_of(p, b, e)];
 
-            if (at >= 0 && at != not && best[b] + p->list[at].logp > best[e]) {
+            if (at >= 0 && at != not &&best[b] + p->list[at].logp > best[e]) {
                 best[e] = best[b] + p->list[at].logp;
                 cut[e] = b;
             }
@@ -265,7 +267,8 @@ static void weigh(pieces *p)
             const int32_t at = span[span_of(p, cut[e], e)];
 
             if (at >= p->singles)
-                p->list[at].need += (double)s->times[i] * (p->list[at].logp - best_cut(p, span, cut[e], e, at, other));
+                p->list[at].need +=
+                    (double)s->times[i] * (p->list[at].logp - best_cut(p, span, cut[e], e, at, other));
         }
     }
 }
@@ -321,16 +324,20 @@ static void cut_items(int32_t *row, const pieces *p)
 
 static sg_status make_pieces(int32_t *row, const sg_keys_spec *s, sg_error *err)
 {
-    pieces p = {.spec = s, .spans = s->depth * (s->depth + 1) / 2, .singles = (int32_t)codes_of_all_levels(s)};
+    pieces p = {
+        .spec = s, .spans = s->depth * (s->depth + 1) / 2, .singles = (int32_t)codes_of_all_levels(s)};
     double space = 1, *count = NULL;
     sg_status st = SG_OK;
 
     for (int l = 0; l < s->depth; l++)
         space *= s->size[l];
     if (space > 0x1p56)
-        return sg_fail(err, SG_ERR_USAGE, "keys: pieces of %d codes: expected at most 2^56 different IDs, found %.3g", s->depth, space);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "keys: pieces of %d codes: expected at most 2^56 different IDs, found %.3g", s->depth,
+                       space);
     if (s->rows < p.singles)
-        return sg_fail(err, SG_ERR_USAGE, "keys: expected at least %d rows, one for each code, found %d", (int)p.singles, (int)s->rows);
+        return sg_fail(err, SG_ERR_USAGE, "keys: expected at least %d rows, one for each code, found %d",
+                       (int)p.singles, (int)s->rows);
     p.span = sg_alloc_array((size_t)s->n, (size_t)p.spans * sizeof *p.span);
     if (p.span && seed(&p) && (count = sg_alloc_array(p.n, sizeof *count))) {
         learn(&p, count);

@@ -29,7 +29,8 @@ typedef struct sg_keys_spec {
     const int32_t *codes; /* (n, levels) */
     const int32_t *size;  /* (levels): codes of level l are below size[l] */
     int levels, depth;    /* depth: codes that are read, from the first on, at most levels */
-    int32_t rows;         /* of the table; of no meaning for item and unigrams, whose tables have the size they need */
+    int32_t
+        rows; /* of the table; of no meaning for item and unigrams, whose tables have the size they need */
     const int64_t *times; /* (n) how often items were shown in training; pieces only */
 } sg_keys_spec;
 

@@ -17,9 +17,10 @@
 #include <string.h>
 
 enum {
-    TILE = 256,          /* vectors a piece of work */
-    COLUMNS = 32,        /* of a piece of a mean */
-    SEEDS_LEAST = 16384, /* k-means++ looks at this many vectors, or at SEEDS_EACH for each centre, at most; of a sample at the latter */
+    TILE = 256,   /* vectors a piece of work */
+    COLUMNS = 32, /* of a piece of a mean */
+    SEEDS_LEAST =
+        16384, /* k-means++ looks at this many vectors, or at SEEDS_EACH for each centre, at most; of a sample at the latter */
     SEEDS_EACH = 16,
     SEEDS_CODES = 4096, /* with more centres than this they start on random vectors: k-means++ is quadratic */
     RUN = 64,           /* members summed in f32 before they go into the double sum */
@@ -32,14 +33,14 @@ typedef struct run {
     const float *x; /* (n, dim), mean 0 */
     float *x_norm;  /* (n) */
     size_t n, dim, codes;
-    float *centre;  /* (codes, dim) */
-    int32_t *code;  /* (n) */
-    float *distance; /* (n) */
+    float *centre;         /* (codes, dim) */
+    int32_t *code;         /* (n) */
+    float *distance;       /* (n) */
     sg_assigner *assigner; /* owned */
-    double *sums;   /* (threads, dim) */
-    size_t *start;  /* (codes + 1): members of centre k are member[start[k]] .. member[start[k + 1]] */
-    uint32_t *member; /* (n), ascending inside a centre */
-    size_t seeds; /* vectors that k-means++ looks at, at least */
+    double *sums;          /* (threads, dim) */
+    size_t *start;         /* (codes + 1): members of centre k are member[start[k]] .. member[start[k + 1]] */
+    uint32_t *member;      /* (n), ascending inside a centre */
+    size_t seeds;          /* vectors that k-means++ looks at, at least */
     uint64_t seed;
     sg_pool *pool;
 } run;
@@ -176,7 +177,9 @@ static sg_status seed_centres(run *r, bool random_init, sg_error *err)
     const bool plain = random_init || r->codes > SEEDS_CODES;
 
     m = m < r->n ? m : r->n;
-    seeding s = {.r = r, .sample = sample, .distance = sg_alloc_array(m, sizeof(float)),
+    seeding s = {.r = r,
+                 .sample = sample,
+                 .distance = sg_alloc_array(m, sizeof(float)),
                  .sums = sg_alloc_array(sg_pieces(m, TILE), sizeof(double))};
     if (!sample || !s.distance || !s.sums) {
         sg_free(sample);
@@ -222,7 +225,12 @@ static void select_nearest(near *list, size_t n, size_t take)
 
     while (end - begin > 1) {
         const near a = list[begin], b = list[begin + (end - begin) / 2], c = list[end - 1];
-        const near pivot = nearer(a, b) ? (nearer(b, c) ? b : nearer(a, c) ? c : a) : (nearer(a, c) ? a : nearer(b, c) ? c : b);
+        const near pivot = nearer(a, b) ? (nearer(b, c)   ? b
+                                           : nearer(a, c) ? c
+                                                          : a)
+                                        : (nearer(a, c)   ? a
+                                           : nearer(b, c) ? c
+                                                          : b);
         size_t i = begin, j = end - 1;
 
         for (;;) {
@@ -256,7 +264,8 @@ static void near_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
     const nearing *w = ctx;
 
     for (size_t i = begin; i < end; i++)
-        w->list[i] = (near){sg_kernels_best()->dist2(w->r->x + w->open[i] * w->r->dim, w->centre, w->r->dim), w->open[i]};
+        w->list[i] = (near){sg_kernels_best()->dist2(w->r->x + w->open[i] * w->r->dim, w->centre, w->r->dim),
+                            w->open[i]};
 }
 
 /* Centres in random order each take their nearest vectors that are still free, n / codes of them.   [OneRec 2025, alg. 1] */
@@ -299,13 +308,18 @@ static sg_status assign_balanced(run *r, uint64_t iteration, sg_error *err)
 
 static sg_status tick(const run *r, const sg_progress *progress, int done, int total, sg_error *err)
 {
-    return sg_progress_tick(progress, &(sg_progress_event){.stage = "tokenize", .unit = "iterations", .done = done,
-                                                           .total = total, .loss = done ? objective(r) : NAN}, err);
+    return sg_progress_tick(progress,
+                            &(sg_progress_event){.stage = "tokenize",
+                                                 .unit = "iterations",
+                                                 .done = done,
+                                                 .total = total,
+                                                 .loss = done ? objective(r) : NAN},
+                            err);
 }
 
 /* From the centres that are there. */
-static sg_status lloyd(run *r, int32_t *before, const sg_kmeans_spec *spec, sg_kmeans_stats *stats, const sg_progress *progress,
-                       sg_error *err)
+static sg_status lloyd(run *r, int32_t *before, const sg_kmeans_spec *spec, sg_kmeans_stats *stats,
+                       const sg_progress *progress, sg_error *err)
 {
     sg_status st;
 
@@ -335,7 +349,8 @@ static sg_status lloyd(run *r, int32_t *before, const sg_kmeans_spec *spec, sg_k
     return SG_OK;
 }
 
-static sg_status run_init(run *r, const float *x, size_t n, int dim, int codes, sg_pool *pool, int32_t **before, sg_error *err)
+static sg_status run_init(run *r, const float *x, size_t n, int dim, int codes, sg_pool *pool,
+                          int32_t **before, sg_error *err)
 {
     *r = (run){.x = x, .n = n, .dim = (size_t)dim, .codes = (size_t)codes, .pool = pool};
     r->x_norm = sg_alloc_array(r->n, sizeof *r->x_norm);
@@ -346,7 +361,8 @@ static sg_status run_init(run *r, const float *x, size_t n, int dim, int codes, 
     r->start = sg_alloc_array(r->codes + 1, sizeof *r->start);
     r->member = sg_alloc_array(r->n, sizeof *r->member);
     *before = sg_alloc_array(r->n, sizeof **before);
-    if (!r->x_norm || !r->centre || !r->code || !r->distance || !r->sums || !r->start || !r->member || !*before)
+    if (!r->x_norm || !r->centre || !r->code || !r->distance || !r->sums || !r->start || !r->member ||
+        !*before)
         return sg_fail_memory(err, "k-means");
     sg_norms(r->x_norm, x, n, r->dim, pool);
     return sg_assigner_new(&r->assigner, n, r->dim, r->codes, pool, err);
@@ -392,7 +408,8 @@ static void shift_rows(void *ctx, size_t piece, size_t begin, size_t end, int th
 }
 
 /* x without its mean; mean (dim) in double. Both owned by the caller. */
-static sg_status centred(float **out, double **mean, const float *x, size_t n, size_t dim, sg_pool *pool, sg_error *err)
+static sg_status centred(float **out, double **mean, const float *x, size_t n, size_t dim, sg_pool *pool,
+                         sg_error *err)
 {
     *out = sg_alloc_array(n * dim, sizeof **out);
     *mean = sg_alloc_zero(dim, sizeof **mean);
@@ -415,8 +432,9 @@ static sg_status start_centres(run *r, const sg_kmeans_spec *spec, const double 
     return SG_OK;
 }
 
-static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim, size_t seeds,
-                       const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n,
+                       int dim, size_t seeds, const sg_kmeans_spec *spec, sg_pool *pool,
+                       const sg_progress *progress, sg_error *err)
 {
     run r = {0};
     float *moved = NULL;
@@ -424,7 +442,8 @@ static sg_status whole(float *centre, int32_t *code, sg_kmeans_stats *stats, con
     int32_t *before = NULL;
     sg_status st;
 
-    if ((st = centred(&moved, &mean, x, n, (size_t)dim, pool, err)) || (st = run_init(&r, moved, n, dim, spec->codes, pool, &before, err)))
+    if ((st = centred(&moved, &mean, x, n, (size_t)dim, pool, err)) ||
+        (st = run_init(&r, moved, n, dim, spec->codes, pool, &before, err)))
         goto done;
     for (int i = 0; i < (spec->restarts > 1 ? spec->restarts : 1); i++) {
         sg_kmeans_stats now;
@@ -451,14 +470,16 @@ done:
 /* ---- many vectors --------------------------------------------------------------------------------------------- */
 
 /* m different rows of x, ascending, as a matrix of their own. */
-static sg_status draw_sample(float **out, size_t m, const float *x, size_t n, size_t dim, uint64_t seed, sg_error *err)
+static sg_status draw_sample(float **out, size_t m, const float *x, size_t n, size_t dim, uint64_t seed,
+                             sg_error *err)
 {
     float *sample = sg_alloc_array(m, dim * sizeof *sample);
     size_t taken = 0;
 
     if (!(*out = sample))
         return sg_fail_memory(err, "k-means sample");
-    for (size_t i = 0; i < n && taken < m; i++) /* each set of m rows with the same chance   [Knuth 1969, algorithm S] */
+    for (size_t i = 0; i < n && taken < m;
+         i++) /* each set of m rows with the same chance   [Knuth 1969, algorithm S] */
         if (sg_rng_double(seed, SG_RNG_KMEANS, 3, i) * (double)(n - i) < (double)(m - taken))
             memcpy(sample + taken++ * dim, x + i * dim, dim * sizeof *sample);
     return SG_OK;
@@ -477,8 +498,9 @@ static bool is_off_centre(const float *x, size_t n, size_t dim, const double *me
 }
 
 /* All iterations but one on a sample, then one on all. Residuals have a mean near 0: moving them all would be a copy for nothing. */
-static sg_status sampled(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n, int dim,
-                         const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status sampled(float *centre, int32_t *code, sg_kmeans_stats *stats, const float *x, size_t n,
+                         int dim, const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress,
+                         sg_error *err)
 {
     const size_t m = (size_t)spec->sample * (size_t)spec->codes, width = (size_t)dim;
     sg_kmeans_spec part = *spec;
@@ -497,14 +519,16 @@ static sg_status sampled(float *centre, int32_t *code, sg_kmeans_stats *stats, c
     if ((st = draw_sample(&sample, m, x, n, width, spec->seed, err)) ||
         (st = whole(centre, code, &small, sample, m, dim, 0, &part, pool, progress, err)))
         goto done;
-    sg_parallel_for(pool, width, COLUMNS, mean_columns, &(shifting){.x = sample, .mean = mean, .n = m, .dim = width});
+    sg_parallel_for(pool, width, COLUMNS, mean_columns,
+                    &(shifting){.x = sample, .mean = mean, .n = m, .dim = width});
     if (!is_off_centre(sample, m, width, mean)) {
         memset(mean, 0, width * sizeof *mean);
     } else if (!(moved = sg_alloc_array(n, width * sizeof *moved))) {
         st = sg_fail_memory(err, "k-means");
         goto done;
     } else {
-        sg_parallel_for(pool, n, TILE, shift_rows, &(shifting){.x = x, .out = moved, .mean = mean, .n = n, .dim = width});
+        sg_parallel_for(pool, n, TILE, shift_rows,
+                        &(shifting){.x = x, .out = moved, .mean = mean, .n = n, .dim = width});
     }
     if ((st = run_init(&r, moved ? moved : x, n, dim, spec->codes, pool, &before, err)))
         goto done;
@@ -532,7 +556,8 @@ sg_status sg_kmeans(float *centre, int32_t *code, sg_kmeans_stats *stats, const 
 {
     if (n > UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "k-means: expected at most %u vectors, found %zu", UINT32_MAX, n);
-    if (spec->sample > 0 && !spec->balanced && spec->iterations > 1 && n / (size_t)spec->codes >= 2 * (size_t)spec->sample)
+    if (spec->sample > 0 && !spec->balanced && spec->iterations > 1 &&
+        n / (size_t)spec->codes >= 2 * (size_t)spec->sample)
         return sampled(centre, code, stats, x, n, dim, spec, pool, progress, err);
     return whole(centre, code, stats, x, n, dim, SEEDS_LEAST, spec, pool, progress, err);
 }

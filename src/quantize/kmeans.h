@@ -12,12 +12,12 @@
 
 typedef struct sg_kmeans_spec {
     int codes;
-    int iterations; /* at most; it stops when no vector changes its centre */
-    int restarts;   /* runs with other seeds, the best is kept; at least 1 */
+    int iterations;     /* at most; it stops when no vector changes its centre */
+    int restarts;       /* runs with other seeds, the best is kept; at least 1 */
     const float *start; /* (codes, dim) where centres start; NULL: at vectors, as the next line says */
-    bool random_init; /* centres start on random vectors instead of k-means++ */
-    bool balanced;  /* every centre gets floor(n / codes) or ceil(n / codes) vectors */
-    int sample;     /* vectors a centre that all iterations but the last look at, when there are twice as many or more (0: all) */
+    bool random_init;   /* centres start on random vectors instead of k-means++ */
+    bool balanced;      /* every centre gets floor(n / codes) or ceil(n / codes) vectors */
+    int sample; /* vectors a centre that all iterations but the last look at, when there are twice as many or more (0: all) */
     uint64_t seed;
 } sg_kmeans_spec;
 
@@ -33,7 +33,7 @@ sg_status sg_kmeans(float *centre, int32_t *code, sg_kmeans_stats *stats, const 
                     const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err);
 
 /* The nearest centre of every vector, ties by lower number; distance (n) or NULL: |x - centre|^2, >= 0. */
-sg_status sg_assign(int32_t *code, float *distance, const float *x, size_t n, int dim, const float *centre, int codes,
-                    sg_pool *pool, sg_error *err);
+sg_status sg_assign(int32_t *code, float *distance, const float *x, size_t n, int dim, const float *centre,
+                    int codes, sg_pool *pool, sg_error *err);
 
 #endif

@@ -21,11 +21,11 @@ enum { POLAR_STEPS = 60 };
 
 typedef struct parts {
     size_t n, dim, levels, codes, part;
-    float *slice;   /* owned: (n, part) */
-    float *decoded; /* owned: (n, dim) */
-    int32_t *code;  /* owned: (n) */
+    float *slice;      /* owned: (n, part) */
+    float *decoded;    /* owned: (n, dim) */
+    int32_t *code;     /* owned: (n) */
     uint32_t *members; /* owned: (codes) */
-    double *sum;    /* owned: (codes, part) */
+    double *sum;       /* owned: (codes, part) */
 } parts;
 
 static void cut(const parts *p, const float *x, size_t level)
@@ -41,7 +41,8 @@ static void put_level(parts *p, sg_codes *out, size_t level)
 
     for (size_t i = 0; i < p->n; i++) {
         out->codes[i * p->levels + level] = p->code[i];
-        memcpy(p->decoded + i * p->dim + level * p->part, book + (size_t)p->code[i] * p->part, p->part * sizeof *book);
+        memcpy(p->decoded + i * p->dim + level * p->part, book + (size_t)p->code[i] * p->part,
+               p->part * sizeof *book);
     }
 }
 
@@ -86,7 +87,8 @@ static void parts_fini(parts *p)
 }
 
 /* The nearest centres of x; move: then the centres go to the means of what they got. */
-static sg_status assign_parts(parts *p, sg_codes *out, const float *x, bool move, sg_pool *pool, sg_error *err)
+static sg_status assign_parts(parts *p, sg_codes *out, const float *x, bool move, sg_pool *pool,
+                              sg_error *err)
 {
     for (size_t l = 0; l < p->levels; l++) {
         float *book = out->book + l * p->codes * p->part;
@@ -156,8 +158,9 @@ static void turn(const parts *p, float *rotation, float *turned, const float *x,
 }
 
 /* From the centres of pq; turned (n, dim) begins as x. */
-static sg_status learn_rotation(parts *p, sg_codes *out, float *turned, const float *x, const sg_tokenize_config *c,
-                                sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status learn_rotation(parts *p, sg_codes *out, float *turned, const float *x,
+                                const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
+                                sg_error *err)
 {
     const size_t square = p->dim * p->dim;
     float *work = sg_alloc_array(square, 4 * sizeof *work);
@@ -166,38 +169,50 @@ static sg_status learn_rotation(parts *p, sg_codes *out, float *turned, const fl
     for (int i = 0; st == SG_OK && i < c->rotations; i++) {
         turn(p, out->rotation, turned, x, work);
         if ((st = assign_parts(p, out, turned, true, pool, err)) == SG_OK)
-            st = sg_progress_tick(progress, &(sg_progress_event){.stage = "tokenize", .unit = "rotations", .done = i + 1,
-                                                                 .total = c->rotations, .loss = lost(p, turned) / (double)p->n},
+            st = sg_progress_tick(progress,
+                                  &(sg_progress_event){.stage = "tokenize",
+                                                       .unit = "rotations",
+                                                       .done = i + 1,
+                                                       .total = c->rotations,
+                                                       .loss = lost(p, turned) / (double)p->n},
                                   err);
     }
     sg_free(work);
     return st;
 }
 
-static sg_status fit_parts(parts *p, sg_codes *out, const float *x, const sg_tokenize_config *c, sg_pool *pool,
-                           const sg_progress *progress, sg_error *err)
+static sg_status fit_parts(parts *p, sg_codes *out, const float *x, const sg_tokenize_config *c,
+                           sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     for (size_t l = 0; l < p->levels; l++) {
-        const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
+        const sg_kmeans_spec spec = {.codes = c->codes,
+                                     .iterations = c->iterations,
+                                     .restarts = c->restarts,
+                                     .random_init = !c->kmeans_init,
+                                     .balanced = c->balanced,
+                                     .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         sg_kmeans_stats stats;
         sg_status st;
 
         cut(p, x, l);
-        if ((st = sg_kmeans(out->book + l * p->codes * p->part, p->code, &stats, p->slice, p->n, (int)p->part, &spec, pool,
-                            progress, err)))
+        if ((st = sg_kmeans(out->book + l * p->codes * p->part, p->code, &stats, p->slice, p->n, (int)p->part,
+                            &spec, pool, progress, err)))
             return st;
         put_level(p, out, l);
     }
     return SG_OK;
 }
 
-static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                          const sg_progress *progress, sg_error *err)
+static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d, const sg_tokenize_config *c,
+                          sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const size_t dim = (size_t)d->dim, levels = (size_t)c->levels, n = (size_t)d->n;
-    parts fit = {.n = d->fit ? d->n_fit : n, .dim = dim, .levels = levels, .codes = (size_t)c->codes, .part = dim / levels};
+    parts fit = {.n = d->fit ? d->n_fit : n,
+                 .dim = dim,
+                 .levels = levels,
+                 .codes = (size_t)c->codes,
+                 .part = dim / levels};
     parts all = fit;
     sg_codes learnt = {.codes = NULL};
     float *x = NULL, *turned = NULL;
@@ -206,7 +221,8 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
 
     all.n = n;
     if (dim % levels)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected levels that divide the %d numbers of a vector, found %d", c->method,
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected levels that divide the %d numbers of a vector, found %d", c->method,
                        d->dim, c->levels);
     out->product = true;
     out->book_levels = c->levels;
@@ -237,8 +253,8 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
     if (rotate && (st = learn_rotation(&fit, &learnt, turned, d->fit ? x : d->x, c, pool, progress, err)))
         goto done;
     if (rotate)
-        sg_gemm(NULL, SG_F32, false, false, (int)n, (int)dim, (int)dim, 1, d->x, (int)dim, out->rotation, (int)dim, 0,
-                out->latent, (int)dim);
+        sg_gemm(NULL, SG_F32, false, false, (int)n, (int)dim, (int)dim, 1, d->x, (int)dim, out->rotation,
+                (int)dim, 0, out->latent, (int)dim);
     else
         memcpy(out->latent, d->x, n * dim * sizeof *out->latent);
     if (d->fit || rotate) { /* to the centres as they are now */
@@ -246,11 +262,13 @@ static sg_status quantise(sg_codes *out, bool rotate, const sg_quantize_data *d,
         if (st)
             goto done;
     }
-    for (size_t i = 0; d->fit && c->balanced && i < fit.n; i++) { /* those that teach keep the codes they taught with */
+    for (size_t i = 0; d->fit && c->balanced && i < fit.n;
+         i++) { /* those that teach keep the codes they taught with */
         memcpy(out->codes + d->fit[i] * levels, learnt.codes + i * levels, levels * sizeof *out->codes);
         memcpy(all.decoded + d->fit[i] * dim, fit.decoded + i * dim, dim * sizeof *all.decoded);
     }
-    for (size_t l = 0; l < levels; l++) { /* after l + 1 parts the others are still unknown: their variance is left */
+    for (size_t l = 0; l < levels;
+         l++) { /* after l + 1 parts the others are still unknown: their variance is left */
         const parts *p = d->fit ? &all : &fit;
         double left = 0;
 
@@ -275,8 +293,8 @@ done:
     return st;
 }
 
-sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_dim, const float *book, int levels, int book_codes,
-                           sg_pool *pool, sg_error *err)
+sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_dim, const float *book,
+                           int levels, int book_codes, sg_pool *pool, sg_error *err)
 {
     const size_t part = (size_t)book_dim, n_levels = (size_t)levels;
     float *slice = sg_alloc_array(n, part * sizeof *slice);
@@ -286,7 +304,8 @@ sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_di
     for (size_t l = 0; !st && l < n_levels; l++) {
         for (size_t i = 0; i < n; i++)
             memcpy(slice + i * part, z + (i * n_levels + l) * part, part * sizeof *slice);
-        if ((st = sg_assign(code, NULL, slice, n, book_dim, book + l * (size_t)book_codes * part, book_codes, pool, err)))
+        if ((st = sg_assign(code, NULL, slice, n, book_dim, book + l * (size_t)book_codes * part, book_codes,
+                            pool, err)))
             break;
         for (size_t i = 0; i < n; i++)
             codes[i * n_levels + l] = code[i];
@@ -296,8 +315,8 @@ sg_status sg_product_codes(int32_t *codes, const float *z, size_t n, int book_di
     return st;
 }
 
-sg_status sg_pq(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
-                sg_error *err)
+sg_status sg_pq(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
+                const sg_progress *progress, sg_error *err)
 {
     return quantise(out, false, d, c, pool, progress, err);
 }

@@ -19,38 +19,49 @@ static sg_status check_book(sg_former *f, const sg_tokenize_config *c, int dim, 
     sg_status st;
 
     if (!method || strcmp(method, "rkmeans") != 0)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected IDs of rkmeans, found %s", name, method ? method : "others");
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected IDs of rkmeans, found %s", name,
+                       method ? method : "others");
     if (sg_tensors_find(f->ids.file, "shift"))
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected IDs of vectors as they are, found standardised ones", name);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected IDs of vectors as they are, found standardised ones",
+                       name);
     if ((st = sg_tensors_need(&book, f->ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){-1, -1, -1}, err)))
         return st;
     if (book->dim[0] != (uint64_t)c->levels || book->dim[1] != (uint64_t)c->codes)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected %d levels of %d codes (options levels, codes), found %llu of %llu", name, c->levels,
-                       c->codes, (unsigned long long)book->dim[0], (unsigned long long)book->dim[1]);
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected %d levels of %d codes (options levels, codes), found %llu of %llu", name,
+                       c->levels, c->codes, (unsigned long long)book->dim[0],
+                       (unsigned long long)book->dim[1]);
     if (book->dim[2] != (uint64_t)dim)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected codebooks %d wide as the item vectors are, found %llu (sedge embed --encoder)", name, dim,
-                       (unsigned long long)book->dim[2]);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "%s: expected codebooks %d wide as the item vectors are, found %llu (sedge embed --encoder)",
+            name, dim, (unsigned long long)book->dim[2]);
     f->digit = f->ids.levels > c->levels;
     if (f->ids.levels > c->levels + 1)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d levels with the digit, found %d", name, c->levels + 1, f->ids.levels);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d levels with the digit, found %d", name,
+                       c->levels + 1, f->ids.levels);
     for (int l = 0; l < c->levels; l++)
         if (f->ids.size[l] != c->codes)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: expected %d codes at level %d, found %d", name, c->codes, l + 1, (int)f->ids.size[l]);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: expected %d codes at level %d, found %d", name, c->codes,
+                           l + 1, (int)f->ids.size[l]);
     f->book = book->data;
     return SG_OK;
 }
 
-sg_status sg_former_open(sg_former *f, const char *dir, const sg_dataset *d, const sg_tokenize_config *c, int dim, sg_error *err)
+sg_status sg_former_open(sg_former *f, const char *dir, const sg_dataset *d, const sg_tokenize_config *c,
+                         int dim, sg_error *err)
 {
     sg_dataset *old = NULL;
     sg_status st;
 
     *f = (sg_former){0};
-    if (strcmp(c->method, "rkmeans") != 0 || c->standardise || c->balanced || strcmp(c->last, "nearest") != 0 ||
-        strcmp(c->collision, "append") != 0 || c->text_only_train)
+    if (strcmp(c->method, "rkmeans") != 0 || c->standardise || c->balanced ||
+        strcmp(c->last, "nearest") != 0 || strcmp(c->collision, "append") != 0 || c->text_only_train)
         return sg_fail(err, SG_ERR_USAGE,
-                       "refresh: expected method=rkmeans, last=nearest, collision=append, not balanced, standardise or text_only_train");
-    if ((st = sg_dataset_open(&old, dir, err)) || (st = sg_ids_open(&f->ids, old, err)) || (st = check_book(f, c, dim, err)))
+                       "refresh: expected method=rkmeans, last=nearest, collision=append, not balanced, "
+                       "standardise or text_only_train");
+    if ((st = sg_dataset_open(&old, dir, err)) || (st = sg_ids_open(&f->ids, old, err)) ||
+        (st = check_book(f, c, dim, err)))
         goto done;
     f->n = d->n_items;
     f->gone = old->n_items;
@@ -100,26 +111,39 @@ static void keep_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
         const int32_t old = k->same[i] ? k->f->was[i][k->level] : -1;
 
         if (old >= 0 && old != k->code[i] &&
-            sg_dist2(k->left + i * k->dim, k->centre + (size_t)old * k->dim, k->dim) <= k->slack * k->nearest[i])
+            sg_dist2(k->left + i * k->dim, k->centre + (size_t)old * k->dim, k->dim) <=
+                k->slack * k->nearest[i])
             k->code[i] = old;
         k->same[i] = old >= 0 && old == k->code[i];
     }
 }
 
-static sg_status level(float *left, const sg_former *f, sg_codes *out, int32_t *code, float *nearest, uint8_t *same, int l,
-                       const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status level(float *left, const sg_former *f, sg_codes *out, int32_t *code, float *nearest,
+                       uint8_t *same, int l, const sg_quantize_data *d, const sg_tokenize_config *c,
+                       sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const size_t n = (size_t)d->n, dim = (size_t)d->dim, each = (size_t)c->codes * dim;
     float *centre = out->book + (size_t)l * each;
-    const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = 1, .sample = c->sample,
-                                 .start = f->book + (size_t)l * each, .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
+    const sg_kmeans_spec spec = {.codes = c->codes,
+                                 .iterations = c->iterations,
+                                 .restarts = 1,
+                                 .sample = c->sample,
+                                 .start = f->book + (size_t)l * each,
+                                 .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
     sg_kmeans_stats stats;
     sg_status st;
 
     if ((st = sg_kmeans(centre, code, &stats, left, n, d->dim, &spec, pool, progress, err)) ||
         (st = sg_assign(code, nearest, left, n, d->dim, centre, c->codes, pool, err)))
         return st;
-    keeping k = {.f = f, .left = left, .centre = centre, .nearest = nearest, .code = code, .same = same, .dim = dim, .level = l,
+    keeping k = {.f = f,
+                 .left = left,
+                 .centre = centre,
+                 .nearest = nearest,
+                 .code = code,
+                 .same = same,
+                 .dim = dim,
+                 .level = l,
                  .slack = 1 + (float)c->keep};
 
     sg_parallel_for(pool, n, 256, keep_body, &k);
@@ -130,8 +154,8 @@ static sg_status level(float *left, const sg_former *f, sg_codes *out, int32_t *
     return SG_OK;
 }
 
-sg_status sg_refresh(sg_codes *out, const sg_former *f, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
-                     const sg_progress *progress, sg_error *err)
+sg_status sg_refresh(sg_codes *out, const sg_former *f, const sg_quantize_data *d,
+                     const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const size_t n = (size_t)d->n, dim = (size_t)d->dim;
     const double total = sg_variance(d->x, n, dim, pool);
@@ -190,7 +214,8 @@ json_t *sg_former_report(const sg_former *f, const sg_codes *c, const char *dir)
     }
     for (int l = 0; l < c->book_levels; l++)
         json_array_append_new(prefixes, json_real(f->known ? (double)same[l] / (double)f->known : 0));
-    out = json_pack("{s:s, s:i, s:i, s:i, s:f, s:o}", "from", dir, "items", (int)f->known, "new", (int)(f->n - f->known), "gone",
-                    (int)f->gone, "kept", f->known ? (double)whole / (double)f->known : 0, "kept_prefixes", prefixes);
+    out = json_pack("{s:s, s:i, s:i, s:i, s:f, s:o}", "from", dir, "items", (int)f->known, "new",
+                    (int)(f->n - f->known), "gone", (int)f->gone, "kept",
+                    f->known ? (double)whole / (double)f->known : 0, "kept_prefixes", prefixes);
     return out;
 }

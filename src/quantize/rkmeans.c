@@ -47,13 +47,15 @@ static void vary_columns(void *ctx, size_t piece, size_t begin, size_t end, int 
 {
     summing *s = ctx;
 
-    for (; begin + COLUMNS <= end; begin += COLUMNS) /* a width that is known makes it a loop over registers */
+    for (; begin + COLUMNS <= end;
+         begin += COLUMNS) /* a width that is known makes it a loop over registers */
         s->sums[piece] += vary_block(s->x + begin, s->n, s->dim, COLUMNS);
     if (begin < end)
         s->sums[piece] += vary_block(s->x + begin, s->n, s->dim, end - begin);
 }
 
-static double sum_pieces(const float *x, size_t n, size_t dim, size_t count, size_t least, sg_body *body, sg_pool *pool)
+static double sum_pieces(const float *x, size_t n, size_t dim, size_t count, size_t least, sg_body *body,
+                         sg_pool *pool)
 {
     summing s = {.x = x, .n = n, .dim = dim};
     const size_t grain = (count + PIECES - 1) / PIECES;
@@ -98,7 +100,8 @@ static void subtract_body(void *ctx, size_t piece, size_t begin, size_t end, int
 }
 
 /* left = from less the centres; they may be the same. Returns the energy of what is left. */
-static double subtract(float *left, const float *from, const int32_t *code, size_t n, size_t dim, const float *centre, sg_pool *pool)
+static double subtract(float *left, const float *from, const int32_t *code, size_t n, size_t dim,
+                       const float *centre, sg_pool *pool)
 {
     subtracting s = {.left = left, .from = from, .centre = centre, .code = code, .dim = dim};
     double sum = 0;
@@ -109,8 +112,8 @@ static double subtract(float *left, const float *from, const int32_t *code, size
     return sum;
 }
 
-sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book, int levels,
-                            int book_codes, sg_pool *pool, sg_error *err)
+sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, int dim, const float *book,
+                            int levels, int book_codes, sg_pool *pool, sg_error *err)
 {
     int32_t *level = sg_alloc_array(n, sizeof *level);
     sg_status st = level ? SG_OK : sg_fail_memory(err, "codes");
@@ -132,9 +135,9 @@ sg_status sg_residual_codes(int32_t *codes, double *error, float *z, size_t n, i
 }
 
 typedef struct levels_work {
-    float *left; /* (n, dim): what is left of all items, once a level has taken its part */
+    float *left;      /* (n, dim): what is left of all items, once a level has taken its part */
     const float *now; /* the same, at first the vectors themselves */
-    float *fit;  /* (n_fit, dim): what is left of those that teach; NULL: all do */
+    float *fit;       /* (n_fit, dim): what is left of those that teach; NULL: all do */
     int32_t *code, *fit_code;
 } levels_work;
 
@@ -166,7 +169,8 @@ static void keep_fitted(levels_work *w, const sg_quantize_data *d)
 }
 
 static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quantize_data *d, float *centre,
-                           const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress, sg_error *err)
+                           const sg_kmeans_spec *spec, sg_pool *pool, const sg_progress *progress,
+                           sg_error *err)
 {
     sg_status st;
 
@@ -182,8 +186,8 @@ static sg_status fit_level(levels_work *w, sg_kmeans_stats *stats, const sg_quan
 }
 
 /* The codes of the last level, evenly among the items that teach. */
-static sg_status even_out(levels_work *w, const sg_quantize_data *d, const float *centre, const sg_tokenize_config *c,
-                          const sg_progress *progress, sg_error *err)
+static sg_status even_out(levels_work *w, const sg_quantize_data *d, const float *centre,
+                          const sg_tokenize_config *c, const sg_progress *progress, sg_error *err)
 {
     const size_t dim = (size_t)d->dim;
     double worst;
@@ -191,14 +195,18 @@ static sg_status even_out(levels_work *w, const sg_quantize_data *d, const float
 
     for (size_t i = 0; d->fit && i < d->n_fit; i++)
         memcpy(w->fit + i * dim, w->now + d->fit[i] * dim, dim * sizeof *w->fit);
-    if ((st = d->fit ? sg_sinkhorn(w->fit_code, &worst, w->fit, d->n_fit, d->dim, centre, c->codes, c->epsilon, err)
-                     : sg_sinkhorn(w->code, &worst, w->now, (size_t)d->n, d->dim, centre, c->codes, c->epsilon, err)))
+    if ((st = d->fit ? sg_sinkhorn(w->fit_code, &worst, w->fit, d->n_fit, d->dim, centre, c->codes,
+                                   c->epsilon, err)
+                     : sg_sinkhorn(w->code, &worst, w->now, (size_t)d->n, d->dim, centre, c->codes,
+                                   c->epsilon, err)))
         return st;
     if (d->fit)
         keep_fitted(w, d);
     return sg_progress_say(progress, err, "tokenize",
-                           worst > 0.01 ? "sinkhorn: codes are even, the plan only within %.2g %% (a larger epsilon would move fewer items)"
-                                        : "sinkhorn: codes are even, the plan within %.2g %%", 100 * worst);
+                           worst > 0.01 ? "sinkhorn: codes are even, the plan only within %.2g %% (a larger "
+                                          "epsilon would move fewer items)"
+                                        : "sinkhorn: codes are even, the plan within %.2g %%",
+                           100 * worst);
 }
 
 static int used(const int32_t *code, int32_t n, uint8_t *seen, int32_t codes)
@@ -232,15 +240,20 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
     out->book_dim = d->dim;
     total = sg_variance(d->x, n, (size_t)d->dim, pool);
     for (int l = 0; l < c->levels; l++) {
-        const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = c->restarts,
-                                     .random_init = !c->kmeans_init, .balanced = c->balanced, .sample = c->sample,
+        const sg_kmeans_spec spec = {.codes = c->codes,
+                                     .iterations = c->iterations,
+                                     .restarts = c->restarts,
+                                     .random_init = !c->kmeans_init,
+                                     .balanced = c->balanced,
+                                     .sample = c->sample,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         float *centre = out->book + (size_t)l * each;
         sg_kmeans_stats stats;
 
         if ((st = fit_level(&w, &stats, d, centre, &spec, pool, progress, err)))
             goto done;
-        if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0 && (st = even_out(&w, d, centre, c, progress, err)))
+        if (l + 1 == c->levels && strcmp(c->last, "sinkhorn") == 0 &&
+            (st = even_out(&w, d, centre, c, progress, err)))
             goto done;
         for (size_t i = 0; i < n; i++)
             out->codes[i * (size_t)out->levels + (size_t)l] = w.code[i];
@@ -248,8 +261,10 @@ sg_status sg_rkmeans(sg_codes *out, const sg_quantize_data *d, const sg_tokenize
 
         w.now = w.left;
         out->error[l] = total > 0 ? energy / total : 0;
-        if ((st = sg_progress_say(progress, err, "tokenize", "level %d: %d of %d codes used, %.1f %% of the variance left, %d "
-                                  "iterations", l + 1, used(w.code, d->n, seen, c->codes), c->codes, 100 * out->error[l],
+        if ((st = sg_progress_say(progress, err, "tokenize",
+                                  "level %d: %d of %d codes used, %.1f %% of the variance left, %d "
+                                  "iterations",
+                                  l + 1, used(w.code, d->n, seen, c->codes), c->codes, 100 * out->error[l],
                                   stats.iterations)))
             goto done;
     }

@@ -56,14 +56,15 @@ typedef struct trainer {
     float *batch;    /* (batch, dim) */
     int32_t *code;   /* (levels, batch) */
     float *residual; /* (levels, batch, latent): what each level was given; of the last batch */
-    float *fuller;   /* the same of the batch before it, when the last one of an epoch has too few items to restart codes from */
-    int in_batch;    /* items of the last batch */
-    int in_fuller;   /* 0: the last batch will do */
-    uint8_t *taken;  /* (batch) items a code of this level was put on */
-    int64_t *used;   /* (levels, codes): of this epoch */
-    float *weight;   /* (levels, codes): N of ema */
-    float *mean;     /* (levels, codes, latent): m of ema */
-    float *sum;      /* (codes, latent) */
+    float *
+        fuller; /* the same of the batch before it, when the last one of an epoch has too few items to restart codes from */
+    int in_batch;      /* items of the last batch */
+    int in_fuller;     /* 0: the last batch will do */
+    uint8_t *taken;    /* (batch) items a code of this level was put on */
+    int64_t *used;     /* (levels, codes): of this epoch */
+    float *weight;     /* (levels, codes): N of ema */
+    float *mean;       /* (levels, codes, latent): m of ema */
+    float *sum;        /* (codes, latent) */
     double loss, lost; /* of this epoch: L and |x - x'|^2, mean over items */
 } trainer;
 
@@ -78,8 +79,10 @@ static sg_status parse_widths(net *m, int dim, int latent, const sg_tokenize_con
         char *end;
         const long width = strtol(at, &end, 10);
 
-        if (end == at || width < 1 || width > 65536 || (*end && *end != ',') || (*end == ',' && !end[1]) || m->n == WIDTHS_MAX)
-            return sg_fail(err, SG_ERR_USAGE, "hidden: expected at most %d widths like 512,256,128, found '%s'", WIDTHS_MAX,
+        if (end == at || width < 1 || width > 65536 || (*end && *end != ',') || (*end == ',' && !end[1]) ||
+            m->n == WIDTHS_MAX)
+            return sg_fail(err, SG_ERR_USAGE,
+                           "hidden: expected at most %d widths like 512,256,128, found '%s'", WIDTHS_MAX,
                            c->hidden);
         m->widths[++m->n] = (int)width;
         at = *end ? end + 1 : end;
@@ -97,19 +100,23 @@ static void declare(trainer *t)
     for (int i = 0; i < t->net.n; i++) {
         const int j = t->net.n - 1 - i; /* decoder.i mirrors encoder.j */
 
-        t->net.enc_w[i] = sg_param_add(t->params, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, w[i + 1], w[i], "encoder.%d.weight", i);
-        t->net.enc_b[i] = sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, w[i + 1], 0, "encoder.%d.bias", i);
-        t->net.dec_w[i] = sg_param_add(t->params, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, w[j], w[j + 1], "decoder.%d.weight", i);
+        t->net.enc_w[i] = sg_param_add(t->params, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, w[i + 1], w[i],
+                                       "encoder.%d.weight", i);
+        t->net.enc_b[i] =
+            sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, w[i + 1], 0, "encoder.%d.bias", i);
+        t->net.dec_w[i] = sg_param_add(t->params, seed, SG_INIT_XAVIER_UNIFORM, 1, 0, w[j], w[j + 1],
+                                       "decoder.%d.weight", i);
         t->net.dec_b[i] = sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, w[j], 0, "decoder.%d.bias", i);
     }
     for (int l = 0; !t->grid.numbers && l < t->levels; l++) {
         const bool fixed = c->simvq || strcmp(c->codebook, "ema") == 0;
 
-        t->net.book[l] = sg_param_add(t->params, seed, SG_INIT_NORMAL, 1 / (float)c->codes, fixed ? SG_PARAM_FROZEN : 0, c->codes,
-                                      c->latent, "codebook.%d", l);
+        t->net.book[l] = sg_param_add(t->params, seed, SG_INIT_NORMAL, 1 / (float)c->codes,
+                                      fixed ? SG_PARAM_FROZEN : 0, c->codes, c->latent, "codebook.%d", l);
         if (!c->simvq)
             continue;
-        t->net.map[l] = sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, c->latent, c->latent, "codebook.%d.map", l);
+        t->net.map[l] =
+            sg_param_add(t->params, seed, SG_INIT_ZERO, 0, 0, c->latent, c->latent, "codebook.%d.map", l);
         for (int i = 0; t->net.map[l] && i < c->latent; i++) /* from the identity on */
             t->net.map[l]->value[i * c->latent + i] = 1;
     }
@@ -166,7 +173,8 @@ static const float *row_of(const trainer *t, uint32_t i)
 static sg_status init_books(trainer *t, sg_error *err)
 {
     const sg_tokenize_config *c = t->config;
-    const size_t dim = (size_t)t->data->dim, latent = (size_t)c->latent, most = (size_t)c->codes * 64 + (size_t)c->batch;
+    const size_t dim = (size_t)t->data->dim, latent = (size_t)c->latent,
+                 most = (size_t)c->codes * 64 + (size_t)c->batch;
     const size_t n = t->n < most ? t->n : most;
     float *x = sg_alloc_array(n, dim * sizeof *x), *z = sg_alloc_array(n, latent * sizeof *z);
     int32_t *code = sg_alloc_array(n, sizeof *code);
@@ -177,7 +185,9 @@ static sg_status init_books(trainer *t, sg_error *err)
     if (st == SG_OK)
         st = infer(t, z, x, n, false, err);
     for (int l = 0; st == SG_OK && l < t->levels; l++) {
-        const sg_kmeans_spec spec = {.codes = c->codes, .iterations = c->iterations, .restarts = 1,
+        const sg_kmeans_spec spec = {.codes = c->codes,
+                                     .iterations = c->iterations,
+                                     .restarts = 1,
                                      .seed = (uint64_t)c->seed * 1000 + (uint64_t)l};
         float *centre = t->net.book[l]->value;
         sg_kmeans_stats stats;
@@ -235,7 +245,8 @@ static void move_means(trainer *t, int l)
  * the items wait for the next epoch. */
 static void restart_dead(trainer *t, int epoch)
 {
-    const size_t codes = (size_t)t->config->codes, latent = (size_t)t->config->latent, rows = (size_t)t->config->batch;
+    const size_t codes = (size_t)t->config->codes, latent = (size_t)t->config->latent,
+                 rows = (size_t)t->config->batch;
     const float *from = t->in_fuller ? t->fuller : t->residual;
     const size_t n = (size_t)(t->in_fuller ? t->in_fuller : t->in_batch);
 
@@ -253,7 +264,8 @@ static void restart_dead(trainer *t, int epoch)
                 i = (i + 1) % n;
             t->taken[i] = 1;
             free--;
-            memcpy(t->net.book[l]->value + k * latent, from + ((size_t)l * rows + i) * latent, latent * sizeof(float));
+            memcpy(t->net.book[l]->value + k * latent, from + ((size_t)l * rows + i) * latent,
+                   latent * sizeof(float));
             t->net.book[l]->version++;
             start_means(t, l, k);
         }
@@ -294,10 +306,12 @@ static sg_tensor *quantise(trainer *t, sg_tensor *z, sg_tensor **loss, sg_error 
 
         if (c->simvq && !(book = sg_linear(g, sg_leaf(g, t->net.book[l]), t->net.map[l], NULL)))
             return NULL;
-        memcpy(t->residual + (size_t)l * rows * latent, r->data, (size_t)t->in_batch * latent * sizeof(float));
-        if (sg_assign(code, NULL, r->data, (size_t)t->in_batch, t->latent, book ? book->data : t->net.book[l]->value, c->codes,
-                      t->pool, err))
-            return sg_graph_fail(g, err ? err->status : SG_ERR_MEMORY, "%s", err ? err->message : "out of memory: codes");
+        memcpy(t->residual + (size_t)l * rows * latent, r->data,
+               (size_t)t->in_batch * latent * sizeof(float));
+        if (sg_assign(code, NULL, r->data, (size_t)t->in_batch, t->latent,
+                      book ? book->data : t->net.book[l]->value, c->codes, t->pool, err))
+            return sg_graph_fail(g, err ? err->status : SG_ERR_MEMORY, "%s",
+                                 err ? err->message : "out of memory: codes");
         for (int i = 0; i < t->in_batch; i++)
             t->used[(size_t)l * (size_t)c->codes + (size_t)code[i]]++;
         e = book ? sg_rows(g, book, code, t->in_batch) : sg_embed(g, t->net.book[l], code, t->in_batch);
@@ -310,7 +324,8 @@ static sg_tensor *quantise(trainer *t, sg_tensor *z, sg_tensor **loss, sg_error 
     }
     if (!sum)
         return NULL;
-    return strcmp(c->gradient, "rotation") == 0 ? sg_rotate_through(g, sum, z) : sg_straight_through(g, sum, z);
+    return strcmp(c->gradient, "rotation") == 0 ? sg_rotate_through(g, sum, z)
+                                                : sg_straight_through(g, sum, z);
 }
 
 /* The same on a grid. */
@@ -385,14 +400,20 @@ static sg_status report_epoch(const trainer *t, int epoch, double variance, sg_e
 {
     const int every = t->config->epochs > 20 ? t->config->epochs / 20 : 1;
     char usage[320];
-    sg_status st = sg_progress_tick(t->progress, &(sg_progress_event){.stage = "tokenize", .unit = "epochs", .done = epoch + 1,
-                                                                      .total = t->config->epochs, .loss = t->loss}, err);
+    sg_status st = sg_progress_tick(t->progress,
+                                    &(sg_progress_event){.stage = "tokenize",
+                                                         .unit = "epochs",
+                                                         .done = epoch + 1,
+                                                         .total = t->config->epochs,
+                                                         .loss = t->loss},
+                                    err);
 
     if (st || ((epoch + 1) % every && epoch > 0 && epoch + 1 < t->config->epochs))
         return st;
     describe_usage(t, usage);
-    return sg_progress_say(t->progress, err, "tokenize", "epoch %d: loss %.4g, reconstruction error %.1f %%, %s", epoch + 1,
-                           t->loss, variance > 0 ? 100 * t->lost / variance : 0.0, usage);
+    return sg_progress_say(t->progress, err, "tokenize",
+                           "epoch %d: loss %.4g, reconstruction error %.1f %%, %s", epoch + 1, t->loss,
+                           variance > 0 ? 100 * t->lost / variance : 0.0, usage);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------------------ */
@@ -447,12 +468,13 @@ static sg_status encode_by_books(trainer *t, sg_codes *out, float *left, sg_erro
         float *book = out->book + (size_t)l * each;
 
         if (c->simvq)
-            sg_gemm(NULL, SG_F32, false, true, c->codes, t->latent, t->latent, 1, t->net.book[l]->value, t->latent,
-                    t->net.map[l]->value, t->latent, 0, book, t->latent);
+            sg_gemm(NULL, SG_F32, false, true, c->codes, t->latent, t->latent, 1, t->net.book[l]->value,
+                    t->latent, t->net.map[l]->value, t->latent, 0, book, t->latent);
         else
             memcpy(book, t->net.book[l]->value, each * sizeof *book);
     }
-    if ((st = sg_residual_codes(out->codes, out->error, left, n, t->latent, out->book, t->levels, c->codes, t->pool, err)))
+    if ((st = sg_residual_codes(out->codes, out->error, left, n, t->latent, out->book, t->levels, c->codes,
+                                t->pool, err)))
         return st;
     for (int l = 0; l < t->levels; l++)
         out->error[l] = before > 0 ? out->error[l] / before : 0;
@@ -497,11 +519,19 @@ static sg_status trainer_init(trainer *t, sg_error *err)
 {
     const sg_tokenize_config *c = t->config;
     const size_t rows = (size_t)c->batch, levels = (size_t)t->levels, latent = (size_t)t->latent;
-    const size_t codes = (size_t)(t->grid.numbers ? t->grid.codes : c->codes), books = t->grid.numbers ? 0 : codes;
+    const size_t codes = (size_t)(t->grid.numbers ? t->grid.codes : c->codes),
+                 books = t->grid.numbers ? 0 : codes;
     const uint32_t steps = (t->n + (uint32_t)c->batch - 1) / (uint32_t)c->batch;
-    const sg_optim_spec spec = {.kind = strcmp(c->optimizer, "adagrad") == 0 ? SG_OPTIM_ADAGRAD : SG_OPTIM_ADAMW,
-                                .lr = c->lr, .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .accumulator = 0.1,
-                                .schedule = SG_SCHEDULE_COSINE, .total = (int64_t)steps * c->epochs, .lr_floor = 0.05};
+    const sg_optim_spec spec = {.kind =
+                                    strcmp(c->optimizer, "adagrad") == 0 ? SG_OPTIM_ADAGRAD : SG_OPTIM_ADAMW,
+                                .lr = c->lr,
+                                .beta1 = 0.9,
+                                .beta2 = 0.999,
+                                .eps = 1e-8,
+                                .accumulator = 0.1,
+                                .schedule = SG_SCHEDULE_COSINE,
+                                .total = (int64_t)steps * c->epochs,
+                                .lr_floor = 0.05};
     sg_status st;
 
     if ((st = parse_widths(&t->net, t->data->dim, t->latent, c, err)))
@@ -517,7 +547,8 @@ static sg_status trainer_init(trainer *t, sg_error *err)
     t->weight = sg_alloc_array(levels * books, sizeof *t->weight);
     t->mean = sg_alloc_array(levels * books, latent * sizeof *t->mean);
     t->sum = sg_alloc_array(books, latent * sizeof *t->sum);
-    if (!t->order || !t->batch || !t->code || !t->residual || !t->fuller || !t->taken || !t->used || !t->weight || !t->mean || !t->sum)
+    if (!t->order || !t->batch || !t->code || !t->residual || !t->fuller || !t->taken || !t->used ||
+        !t->weight || !t->mean || !t->sum)
         return sg_fail_memory(err, c->method);
     if ((st = sg_optim_new(&t->optim, t->params, &spec, err)))
         return st;
@@ -527,8 +558,13 @@ static sg_status trainer_init(trainer *t, sg_error *err)
 sg_status sg_autoencode(sg_codes *out, const sg_quantize_data *d, const sg_tokenize_config *c, sg_pool *pool,
                         const sg_progress *progress, sg_error *err)
 {
-    trainer t = {.data = d, .config = c, .pool = pool, .progress = progress, .params = &out->network,
-                 .n = d->fit ? d->n_fit : (uint32_t)d->n, .levels = strcmp(c->method, "vqvae") == 0 ? 1 : c->levels,
+    trainer t = {.data = d,
+                 .config = c,
+                 .pool = pool,
+                 .progress = progress,
+                 .params = &out->network,
+                 .n = d->fit ? d->n_fit : (uint32_t)d->n,
+                 .levels = strcmp(c->method, "vqvae") == 0 ? 1 : c->levels,
                  .latent = c->latent};
     sg_status st = SG_OK;
 

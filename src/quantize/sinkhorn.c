@@ -42,8 +42,10 @@ static double scale_rounds(double *q, size_t n, size_t codes, double *column, do
 {
     double worst = add_columns(column, q, n, codes);
 
-    for (int round = 0; round < ROUNDS_MAX && (round == 0 || worst > EVEN); round++) { /* rows have no sum before the first */
-        for (size_t k = 0; k < codes; k++) { /* 0: so far from all items that exp gave 0; the plan has none for it */
+    for (int round = 0; round < ROUNDS_MAX && (round == 0 || worst > EVEN);
+         round++) { /* rows have no sum before the first */
+        for (size_t k = 0; k < codes;
+             k++) { /* 0: so far from all items that exp gave 0; the plan has none for it */
             column[k] = column[k] > 0 ? 1 / (column[k] * (double)codes) : 0;
             log_a[k] += column[k] > 0 ? log(column[k]) : 0;
         }
@@ -71,7 +73,8 @@ static int by_loss(const void *a, const void *b)
 {
     const move *x = a, *y = b;
 
-    return x->loss != y->loss ? (x->loss > y->loss) - (x->loss < y->loss) : (x->item > y->item) - (x->item < y->item);
+    return x->loss != y->loss ? (x->loss > y->loss) - (x->loss < y->loss)
+                              : (x->item > y->item) - (x->item < y->item);
 }
 
 typedef struct load {
@@ -121,7 +124,8 @@ static void even_out(int32_t *code, const double *cost, size_t n, size_t codes, 
             if (room[code[i]] < 0) {
                 const int32_t to = cheapest(cost + i * codes, codes, room);
 
-                moves[n_moves++] = (move){cost[i * codes + (size_t)to] - cost[i * codes + (size_t)code[i]], (uint32_t)i, to};
+                moves[n_moves++] =
+                    (move){cost[i * codes + (size_t)to] - cost[i * codes + (size_t)code[i]], (uint32_t)i, to};
             }
         qsort(moves, n_moves, sizeof *moves, by_loss);
         for (size_t m = 0; m < n_moves; m++) {
@@ -141,7 +145,8 @@ static void even_out(int32_t *code, const double *cost, size_t n, size_t codes, 
 }
 
 /* Distances in units of epsilon, each row from its least. */
-static void relative_costs(double *cost, const float *x, size_t n, size_t width, const float *centre, size_t codes, double epsilon)
+static void relative_costs(double *cost, const float *x, size_t n, size_t width, const float *centre,
+                           size_t codes, double epsilon)
 {
     double least = INFINITY, most = 0;
 
@@ -159,8 +164,8 @@ static void relative_costs(double *cost, const float *x, size_t n, size_t width,
     }
 }
 
-sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre, int codes,
-                      double epsilon, sg_error *err)
+sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, int dim, const float *centre,
+                      int codes, double epsilon, sg_error *err)
 {
     const size_t width = (size_t)dim, k_codes = (size_t)codes;
     double *q = NULL, *column = NULL, *log_a = NULL;
@@ -170,7 +175,8 @@ sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, in
     sg_status st = SG_OK;
 
     if (n * k_codes > CELLS_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "sinkhorn: %zu items times %d codes are more than %d", n, codes, CELLS_MAX);
+        return sg_fail(err, SG_ERR_USAGE, "sinkhorn: %zu items times %d codes are more than %d", n, codes,
+                       CELLS_MAX);
     q = sg_alloc_array(n * k_codes, sizeof *q);
     column = sg_alloc_array(k_codes, sizeof *column);
     log_a = sg_alloc_zero(k_codes, sizeof *log_a);
@@ -185,7 +191,8 @@ sg_status sg_sinkhorn(int32_t *code, double *worst, const float *x, size_t n, in
     for (size_t i = 0; i < n * k_codes; i++)
         q[i] = exp(-q[i]);
     *worst = scale_rounds(q, n, k_codes, column, log_a);
-    relative_costs(q, x, n, width, centre, k_codes, epsilon); /* again, where exp was: a second table would be as large */
+    relative_costs(q, x, n, width, centre, k_codes,
+                   epsilon); /* again, where exp was: a second table would be as large */
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < k_codes; k++)
             q[i * k_codes + k] -= log_a[k];

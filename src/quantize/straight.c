@@ -21,7 +21,8 @@ static void turn_back(float *dz, const float *dq, const float *z, const float *q
         qg += (double)q[i] * (double)dq[i];
     }
 
-    const double nz = sqrt(zz), nq = sqrt(qq), sum = nz > 0 && nq > 0 ? 2 + 2 * zq / (nz * nq) : 0; /* |z0 + q0|^2 */
+    const double nz = sqrt(zz), nq = sqrt(qq),
+                 sum = nz > 0 && nq > 0 ? 2 + 2 * zq / (nz * nq) : 0; /* |z0 + q0|^2 */
 
     if (sum < 1e-6) {
         for (size_t i = 0; i < d; i++)
@@ -31,7 +32,8 @@ static void turn_back(float *dz, const float *dq, const float *z, const float *q
     for (size_t i = 0; i < d; i++) {
         const double z0 = (double)z[i] / nz, q0 = (double)q[i] / nq;
 
-        dz[i] += (float)(nq / nz * ((double)dq[i] - 2 * (z0 + q0) * (zg / nz + qg / nq) / sum + 2 * z0 * qg / nq));
+        dz[i] +=
+            (float)(nq / nz * ((double)dq[i] - 2 * (z0 + q0) * (zg / nz + qg / nq) / sum + 2 * z0 * qg / nq));
     }
 }
 

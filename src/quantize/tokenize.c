@@ -89,10 +89,12 @@ static sg_status reassign_clashes(sg_codes *c, const float *x, int dim, int32_t 
     if (!left)
         return sg_fail_memory(err, "free codes");
     for (size_t i = 0; i < (size_t)c->n; i++)
-        memcpy(left + i * width, z + (c->product ? ((i + 1) * (size_t)c->levels - 1) * width : i * width), width * sizeof *left);
+        memcpy(left + i * width, z + (c->product ? ((i + 1) * (size_t)c->levels - 1) * width : i * width),
+               width * sizeof *left);
     for (size_t i = 0; !c->product && i < (size_t)c->n; i++)
         for (int l = 0; l + 1 < c->levels && l < sg_codes_length(c, i); l++)
-            sg_axpy(left + i * width, -1, c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
+            sg_axpy(left + i * width, -1,
+                    c->book + (size_t)l * each + (size_t)c->codes[i * (size_t)c->levels + (size_t)l] * width,
                     width);
     st = sg_collisions_next(c, left, c->book + (size_t)(c->levels - 1) * each, c->book_dim, spare, err);
     sg_free(left);
@@ -114,15 +116,17 @@ static void print_options(sg_buf *out, const sg_tokenize_config *c)
     json_decref(options);
 }
 
-#define KMEANS "iterations sample restarts kmeans_init balanced standardise text_only_train "
+#define KMEANS  "iterations sample restarts kmeans_init balanced standardise text_only_train "
 #define LEARNED "epochs batch lr optimizer hidden standardise text_only_train "
-#define BOOKS "codes latent iterations kmeans_init gradient simvq beta codebook ema_decay restart_dead collision spare "
+#define BOOKS                                                                                                \
+    "codes latent iterations kmeans_init gradient simvq beta codebook ema_decay restart_dead collision "     \
+    "spare "
 
 static const struct method {
     const char *name;
     sg_quantizer *run;
-    bool scaled; /* inputs come with mean 0 and variance 1 */
-    bool blind;  /* does not look at them */
+    bool scaled;       /* inputs come with mean 0 and variance 1 */
+    bool blind;        /* does not look at them */
     const char *reads; /* options, beside method, seed and refresh (which says itself what it needs) */
 } methods[] = {
     {"rkmeans", sg_rkmeans, false, false, "levels codes last epsilon collision spare keep " KMEANS},
@@ -132,7 +136,9 @@ static const struct method {
     {"fsq", sg_autoencode, true, false, "levels grid " LEARNED},
     {"lfq", sg_autoencode, true, false, "levels codes beta entropy sharpness residual " LEARNED},
     {"pq", sg_pq, false, false, "levels codes collision spare " KMEANS},
-    {"opq", sg_opq, false, false, "levels codes collision spare rotations iterations sample restarts kmeans_init standardise text_only_train"},
+    {"opq", sg_opq, false, false,
+     "levels codes collision spare rotations iterations sample restarts kmeans_init standardise "
+     "text_only_train"},
     {"hkmeans", sg_hkmeans, false, false, "branch leaf " KMEANS},
     {"atomic", sg_atomic_codes, false, true, ""},
     {"naive", sg_naive_codes, false, true, ""},
@@ -164,14 +170,16 @@ static const sg_option *option_of(const char *name)
 }
 
 /* "NAME=VALUE: WHO SAYS" */
-static sg_status refuse(const sg_tokenize_config *c, const sg_option *row, const char *who, const char *says, sg_error *err)
+static sg_status refuse(const sg_tokenize_config *c, const sg_option *row, const char *who, const char *says,
+                        sg_error *err)
 {
     sg_buf value = {0};
     sg_status st;
 
     sg_options_print(&value, c, row);
     st = value.failed ? sg_fail_memory(err, "options")
-                      : sg_fail(err, SG_ERR_USAGE, "%s=%.*s: %s %s", row->name, (int)value.size, value.data ? value.data : "", who, says);
+                      : sg_fail(err, SG_ERR_USAGE, "%s=%.*s: %s %s", row->name, (int)value.size,
+                                value.data ? value.data : "", who, says);
     sg_buf_free(&value);
     return st;
 }
@@ -206,8 +214,10 @@ static sg_status check_options(const sg_tokenize_config *c, sg_error *err)
 {
     const struct method *m = method_of(c);
 
-    for (const sg_option *row = sg_tokenize_options; row < sg_tokenize_options + sg_n_tokenize_options; row++) {
-        if (has_word("method seed refresh", row->name) || has_word(m->reads, row->name) || sg_option_is_initial(c, row))
+    for (const sg_option *row = sg_tokenize_options; row < sg_tokenize_options + sg_n_tokenize_options;
+         row++) {
+        if (has_word("method seed refresh", row->name) || has_word(m->reads, row->name) ||
+            sg_option_is_initial(c, row))
             continue;
         return strcmp(row->name, "collision") == 0
                    ? refuse(c, row, m->name, "has no codebook whose nearest free code could be taken", err)
@@ -217,8 +227,9 @@ static sg_status check_options(const sg_tokenize_config *c, sg_error *err)
 }
 
 /* Quantises and makes unique; *report: the doctor's view of the codes as the method gave them. */
-static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_quantize_data *d, const sg_tokenize_config *c,
-                            sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_quantize_data *d,
+                            const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
+                            sg_error *err)
 {
     const struct method *m = method_of(c);
     sg_codes plain;
@@ -236,8 +247,9 @@ static sg_status make_codes(sg_codes *out, json_t **report, float *x, const sg_q
 }
 
 /* The codes of before where they still fit. */
-static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *set, const sg_quantize_data *d, const sg_tokenize_config *c,
-                             sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *set, const sg_quantize_data *d,
+                             const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
+                             sg_error *err)
 {
     int32_t *digit = sg_alloc_array((size_t)d->n, sizeof *digit);
     json_t *renewed = NULL;
@@ -249,7 +261,8 @@ static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *s
         st = sg_fail_memory(err, "collision digits");
         goto done;
     }
-    if ((st = sg_former_open(&f, c->refresh, set, c, d->dim, err)) || (st = sg_refresh(out, &f, d, c, pool, progress, err)))
+    if ((st = sg_former_open(&f, c->refresh, set, c, d->dim, err)) ||
+        (st = sg_refresh(out, &f, d, c, pool, progress, err)))
         goto done;
     plain = *out;
     if ((st = sg_doctor(report, &plain, c->method, d->x, d->dim, err)))
@@ -257,8 +270,9 @@ static sg_status renew_codes(sg_codes *out, json_t **report, const sg_dataset *s
     for (size_t i = 0; i < (size_t)d->n; i++)
         digit[i] = sg_former_digit(&f, out, i);
     if (!(st = f.digit ? sg_collisions_keep(out, digit, f.ids.size[c->levels], c->spare, err)
-                     : sg_collisions_append(out, c->spare, err)) &&
-        (!(renewed = sg_former_report(&f, out, c->refresh)) || json_object_set_new(*report, "refresh", renewed)))
+                       : sg_collisions_append(out, c->spare, err)) &&
+        (!(renewed = sg_former_report(&f, out, c->refresh)) ||
+         json_object_set_new(*report, "refresh", renewed)))
         st = sg_fail_memory(err, "report");
 done:
     sg_free(digit);
@@ -275,8 +289,8 @@ static void complete_report(json_t *report, const sg_codes *c, const sg_tokenize
     json_object_set_new(report, "method", json_string(config->method));
 }
 
-sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool, const sg_progress *progress,
-                      json_t **report, sg_error *err)
+sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool *pool,
+                      const sg_progress *progress, json_t **report, sg_error *err)
 {
     const double start = sg_now();
     sg_vectors v = {0};
@@ -290,7 +304,8 @@ sg_status sg_tokenize(const sg_dataset *d, const sg_tokenize_config *c, sg_pool 
     *report = NULL;
     v.n = d->n_items;
     if ((st = check_options(c, err)) || (!method_of(c)->blind && (st = sg_vectors_open(&v, d, err))) ||
-        (st = sg_codes_init(&codes, d->n_items, strcmp(c->method, "alit") == 0 ? c->cap : c->levels, c->codes, err)) ||
+        (st = sg_codes_init(&codes, d->n_items, strcmp(c->method, "alit") == 0 ? c->cap : c->levels, c->codes,
+                            err)) ||
         (c->text_only_train && (st = trained_items(&fit, &n_fit, d, err))))
         goto done;
     if (v.data && !(x = sg_alloc_array((size_t)v.n, (size_t)v.dim * sizeof *x))) {

@@ -120,7 +120,8 @@ static bool check_list(sg_exchange *x, const char *param, const sg_field *f, con
     size_t i;
 
     if (!json_is_array(v))
-        return wrong_type(x, param, f->type == SG_FIELD_OBJECTS ? "a list of objects" : "a list of strings", v);
+        return wrong_type(x, param, f->type == SG_FIELD_OBJECTS ? "a list of objects" : "a list of strings",
+                          v);
     if (json_array_size(v) > (size_t)limit(f, c)) {
         sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param,
                        limit(f, c), json_array_size(v));
@@ -154,7 +155,8 @@ static bool check_int(sg_exchange *x, const char *param, const sg_field *f, cons
     return true;
 }
 
-static bool check_ints(sg_exchange *x, const char *param, const sg_field *f, const json_t *v, const sg_serve_config *c)
+static bool check_ints(sg_exchange *x, const char *param, const sg_field *f, const json_t *v,
+                       const sg_serve_config *c)
 {
     const sg_field each = {.least = f->least};
     char name[PARAM_MAX];
@@ -164,7 +166,8 @@ static bool check_ints(sg_exchange *x, const char *param, const sg_field *f, con
     if (!json_is_array(v))
         return wrong_type(x, param, "a list of integers", v);
     if (json_array_size(v) > (size_t)limit(f, c)) {
-        sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param, limit(f, c), json_array_size(v));
+        sg_reply_error(x, 400, "out_of_range", param, "'%s': expected at most %d, found %zu", param,
+                       limit(f, c), json_array_size(v));
         return false;
     }
     json_array_foreach(v, i, one)
@@ -299,8 +302,8 @@ static json_t *schema_of(const sg_field *f, const sg_serve_config *c)
         return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
                          text_schema(f, c));
     case SG_FIELD_INTS:
-        return json_pack("{s:s, s:i, s:{s:s, s:I}}", "type", "array", "maxItems", limit(f, c), "items", "type", "integer", "minimum",
-                         f->least);
+        return json_pack("{s:s, s:i, s:{s:s, s:I}}", "type", "array", "maxItems", limit(f, c), "items",
+                         "type", "integer", "minimum", f->least);
     case SG_FIELD_OBJECTS:
         return json_pack("{s:s, s:i, s:o}", "type", "array", "maxItems", limit(f, c), "items",
                          sg_fields_schema(f->inner, c));

@@ -25,7 +25,7 @@ typedef struct sg_field {
     size_t most;      /* place of the limit in sg_serve_config: length of a list, largest integer; 0: none */
     json_int_t least; /* INT without a place: any from here on */
     size_t longest;   /* place of the limit: bytes of a text; 0: id_max */
-    const char *choices; /* TEXT: "float|base64"; NULL: any */
+    const char *choices;          /* TEXT: "float|base64"; NULL: any */
     const struct sg_field *inner; /* OBJECTS: fields of each */
     const char *meaning;
 } sg_field; /* a table ends with a field without a name */

@@ -51,10 +51,12 @@ bool sg_handle_embeddings(sg_server *s, sg_job *j)
     find_encoder(s, NULL, any);
     j->work = SG_WORK_TEXTS;
     if (!any[0])
-        sg_reply_error(j->x, 501, "no_encoder", NULL,
-                       "the model folder keeps no encoder of texts, and the server was started without --encoder");
+        sg_reply_error(
+            j->x, 501, "no_encoder", NULL,
+            "the model folder keeps no encoder of texts, and the server was started without --encoder");
     else if (model < 0)
-        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", any, wanted);
+        sg_reply_error(j->x, 404, "model_not_found", "model", "'model': expected '%s', found '%s'", any,
+                       wanted);
     else if (json_is_array(input) && json_array_size(input) == 0)
         sg_reply_error(j->x, 400, "out_of_range", "input", "'input': expected at least one text, found none");
     else

@@ -370,8 +370,11 @@ static sg_status follow(sg_loaded *l, const sg_job *j, sg_error *err)
 
     for (size_t i = 0; !st && i < json_array_size(items); i++) {
         const json_t *item = json_array_get(items, i);
-        json_t *texts = json_object_get(item, "texts"), *given = json_is_object(texts) ? json_incref(texts) : json_object();
-        sg_arrival a = {.id = text_of(json_object_get(item, "id")), .texts = given, .expires = expiry_of(item),
+        json_t *texts = json_object_get(item, "texts"),
+               *given = json_is_object(texts) ? json_incref(texts) : json_object();
+        sg_arrival a = {.id = text_of(json_object_get(item, "id")),
+                        .texts = given,
+                        .expires = expiry_of(item),
                         .dim = sg_tower_item_dim(l->tower)};
         const sg_added *added;
 
@@ -421,7 +424,8 @@ sg_status sg_items_remove(sg_server *s, sg_loaded **l, sg_job *j, sg_error *err)
     }
     if (!(st = sg_store_remove_item(s->store_write, id, err))) {
         atomic_fetch_add(&s->metrics.items_removed, 1);
-        sg_reply(j->x, 200, json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
+        sg_reply(j->x, 200,
+                 json_pack("{s:s, s:s, s:b}", "object", "item.removed", "item", j->id, "removed", 1));
     }
     return st;
 }

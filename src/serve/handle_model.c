@@ -48,8 +48,8 @@ bool sg_take_model(sg_server *s, sg_job *j)
     double ms = s->config->deadline;
 
     if (json_is_string(model) && (j->model = sg_server_find(s, text_of(model))) < 0) {
-        sg_reply_error(j->x, 404, "model_not_found", "model", "no model is named '%.200s'; GET /v1/models lists them",
-                       json_string_value(model));
+        sg_reply_error(j->x, 404, "model_not_found", "model",
+                       "no model is named '%.200s'; GET /v1/models lists them", json_string_value(model));
         return false;
     }
     if (json_is_integer(wait) && (ms <= 0 || (double)json_integer_value(wait) < ms))
@@ -77,7 +77,8 @@ bool sg_take_history(sg_server *s, sg_job *j)
         return false;
     }
     if (json_is_array(times) && json_array_size(times) != json_array_size(history)) {
-        sg_reply_error(j->x, 400, "out_of_range", "times", "'times': expected one for each of %zu items of the history, found %zu",
+        sg_reply_error(j->x, 400, "out_of_range", "times",
+                       "'times': expected one for each of %zu items of the history, found %zu",
                        json_array_size(history), json_array_size(times));
         return false;
     }
@@ -109,9 +110,8 @@ bool sg_recommend_alike(void *server, const void *a, const void *b)
     const sg_job *x = a, *y = b;
 
     (void)server;
-    return !x->work && !y->work && x->model == y->model && x->k == y->k && x->beam == y->beam && x->keep_seen == y->keep_seen &&
-           !x->filtered &&
-           !y->filtered && !x->explain && !y->explain;
+    return !x->work && !y->work && x->model == y->model && x->k == y->k && x->beam == y->beam &&
+           x->keep_seen == y->keep_seen && !x->filtered && !y->filtered && !x->explain && !y->explain;
 }
 
 /* ---- a request in numbers --------------------------------------------------------------------------- */
@@ -203,12 +203,10 @@ static sg_status build(sg_query *q, sg_worker *w, const sg_serve_config *c, cons
     sg_status st;
 
     sg_query_start(q, j->k, j->beam, j->keep_seen);
-    if ((st = json_is_string(user)
-                  ? add_user(q, w, c, text_of(user), err)
-                  : add_history(q, &w->source, j->body, err)))
+    if ((st = json_is_string(user) ? add_user(q, w, c, text_of(user), err)
+                                   : add_history(q, &w->source, j->body, err)))
         return st;
-    return j->items ? sg_rank_filter(q, &w->source, j->items, err)
-                    : add_filter(q, &w->source, j->body, err);
+    return j->items ? sg_rank_filter(q, &w->source, j->items, err) : add_filter(q, &w->source, j->body, err);
 }
 
 /* ---- workers ---------------------------------------------------------------------------------------- */
@@ -216,7 +214,8 @@ sg_status sg_worker_init(sg_worker *w, sg_server *s, sg_error *err)
 {
     const size_t batch = (size_t)s->config->batch;
 
-    if (!(w->query = sg_alloc_zero(batch, sizeof *w->query)) || !(w->key = sg_alloc_zero(batch, sizeof *w->key)) ||
+    if (!(w->query = sg_alloc_zero(batch, sizeof *w->query)) ||
+        !(w->key = sg_alloc_zero(batch, sizeof *w->key)) ||
         !(w->model = sg_alloc_zero((size_t)s->n_models, sizeof *w->model)))
         return sg_fail_memory(err, "workers");
     return s->spec->store ? sg_store_open(&w->store, s->spec->store, s->config->store_ms, err) : SG_OK;
@@ -281,8 +280,8 @@ static void answer(sg_server *s, sg_worker *w, sg_job *j, const sg_query *q)
     const sg_source *source = &w->source;
     const json_t *user = json_object_get(j->body, "user");
     json_t *o = json_pack("{s:s, s:s, s:i, s:i}", "object", j->items ? "ranking" : "recommendation", "model",
-                          sg_server_name(s, j->model, w->loaded), "history_length", (int)q->n_history, "unknown",
-                          (int)q->n_unknown);
+                          sg_server_name(s, j->model, w->loaded), "history_length", (int)q->n_history,
+                          "unknown", (int)q->n_unknown);
     sg_error e;
     sg_status st;
 
@@ -321,13 +320,14 @@ static void take_pasts(sg_worker *w, sg_job **job, sg_query **q, int n)
 {
     sg_recall *r = w->loaded->recall;
 
-    if (w->source.view && w->source.view->recoded) /* a past knows items by their numbers, not by their codes */
+    if (w->source.view &&
+        w->source.view->recoded) /* a past knows items by their numbers, not by their codes */
         return;
     for (int i = 0; r && i < n; i++) {
         const json_t *user = json_object_get(job[i]->body, "user");
 
-        q[i]->past = sg_recall_take(r, json_is_string(user) ? sg_recall_user(text_of(user)) : 0, q[i]->history,
-                                    q[i]->n_history, &w->key[i]);
+        q[i]->past = sg_recall_take(r, json_is_string(user) ? sg_recall_user(text_of(user)) : 0,
+                                    q[i]->history, q[i]->n_history, &w->key[i]);
         if (q[i]->past)
             continue;
         for (; i >= 0; i--) { /* out of memory: read from the beginning */
@@ -356,7 +356,8 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
     sg_error e;
     sg_status st;
 
-    w->session->cold_share = job[0]->items ? 0 : (float)s->config->new_share; /* given items are scored, not mixed */
+    w->session->cold_share =
+        job[0]->items ? 0 : (float)s->config->new_share; /* given items are scored, not mixed */
     w->session->cold_prefix = s->config->new_prefix;
     if (job[0]->items && has_role_rank(w)) {
         st = sg_rank_run(q[0], w, job[0], &e);
@@ -379,7 +380,8 @@ static void run_alike(sg_server *s, sg_worker *w, sg_job **job, sg_query **q, in
     atomic_store(&s->service_us, old ? (7 * old + us) / 8 : us);
 }
 
-static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status none, const sg_error *none_error)
+static void run_lists(sg_server *s, sg_worker *w, void **jobs, int n, sg_status none,
+                      const sg_error *none_error)
 {
     sg_job *live[SG_SERVE_BATCH_MAX], *group[SG_SERVE_BATCH_MAX];
     sg_query *query[SG_SERVE_BATCH_MAX];
@@ -494,8 +496,8 @@ static json_t *roles_json(const sg_loaded *l)
 /* The encoder of texts, under the name that POST /v1/embeddings knows it by. */
 static json_t *encoder_json(const sg_loaded *l)
 {
-    json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:[s]}", "id", sg_tower_name(l->tower), "object", "model", "created",
-                          (json_int_t)l->when, "owned_by", "sedge", "roles", "embed");
+    json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:[s]}", "id", sg_tower_name(l->tower), "object", "model",
+                          "created", (json_int_t)l->when, "owned_by", "sedge", "roles", "embed");
 
     if (o && sg_tower_dim(l->tower))
         json_object_set_new(o, "dimensions", json_integer(sg_tower_dim(l->tower)));
@@ -512,7 +514,8 @@ static json_t *served_json(const sg_server *s, int i, const sg_loaded *l, const 
     json_object_set_new(model, "created", json_integer((json_int_t)l->when));
     json_object_set_new(model, "owned_by", json_string("sedge"));
     json_object_set_new(model, "roles", roles_json(l));
-    json_object_set_new(model, "items_on_offer", json_integer(source->view ? source->view->n_items : source->model->n_items));
+    json_object_set_new(model, "items_on_offer",
+                        json_integer(source->view ? source->view->n_items : source->model->n_items));
     json_object_set_new(model, "sha256", json_string(source->model->sha256));
     if (source->data)
         json_object_set_new(model, "dataset",
@@ -528,7 +531,8 @@ static bool is_listed(const json_t *list, const char *id)
     const json_t *one;
     size_t i;
 
-    json_array_foreach(list, i, one) if (strcmp(json_string_value(json_object_get(one, "id")), id) == 0) return true;
+    json_array_foreach(list, i,
+                       one) if (strcmp(json_string_value(json_object_get(one, "id")), id) == 0) return true;
     return false;
 }
 
@@ -602,7 +606,8 @@ static json_t *prefix_json(const sg_source *s, int32_t *codes, int depth, int32_
 {
     const sg_catalogue *c = sg_source_catalogue(s);
     const int32_t n = sg_source_below(s, depth, node);
-    json_t *o = depth ? sg_source_child_json(s, codes, depth, node) : json_pack("{s:i, s:i}", "level", 0, "items", (int)n);
+    json_t *o = depth ? sg_source_child_json(s, codes, depth, node)
+                      : json_pack("{s:i, s:i}", "level", 0, "items", (int)n);
     json_t *children = json_array(), *items = json_array(), *path = json_array();
     int32_t first, last;
 
@@ -633,7 +638,8 @@ bool sg_handle_prefix(sg_server *s, sg_job *j)
     for (int i = 0; c && i < depth && node >= 0; i++)
         node = sg_catalogue_child(c, i, node, codes[i]);
     if (!c)
-        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs", look.source.model->class->name);
+        sg_reply_error(j->x, 404, "not_found", NULL, "%s has no semantic IDs",
+                       look.source.model->class->name);
     else if (depth < 0)
         sg_reply_error(j->x, 400, "invalid_request", "id", "id: expected up to %d codes such as 12,3",
                        sg_catalogue_levels(c));

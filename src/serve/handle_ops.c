@@ -76,7 +76,8 @@ static void print_recalls(sg_server *s, sg_buf *b)
         {"sedge_past_hits_total", "counter", "Requests of whose history a part had been read and kept."},
         {"sedge_past_misses_total", "counter", "Requests whose history was read from the beginning."},
         {"sedge_past_evictions_total", "counter", "Histories let go of for want of room."},
-        {"sedge_past_forgotten_total", "counter", "Histories let go of because they were erased, too old, or an error befell them."},
+        {"sedge_past_forgotten_total", "counter",
+         "Histories let go of because they were erased, too old, or an error befell them."},
         {"sedge_pasts", "gauge", "Histories that are kept."},
         {"sedge_past_bytes", "gauge", "Bytes of the histories that are kept."},
     };
@@ -123,8 +124,10 @@ bool sg_handle_metrics(sg_server *s, sg_job *j)
     sg_metrics_family(b, "sedge_model_info", "gauge", "The model that is served.");
     sg_buf_printf(b, "sedge_model_info{model=\"%s\",sha256=\"%s\",version=\"%s\"} 1\n", m->class->name,
                   m->sha256, SEDGE_VERSION);
-    gauge(b, "sedge_model_verified", "1: every byte of the model folder was compared with its checksum, -1: and one is wrong; 0: not yet.",
-          atomic_load(&l->verified));
+    gauge(
+        b, "sedge_model_verified",
+        "1: every byte of the model folder was compared with its checksum, -1: and one is wrong; 0: not yet.",
+        atomic_load(&l->verified));
     gauge(b, "sedge_model_load_time_seconds", "When the model was opened, in seconds since 1970.",
           (double)l->when);
     sg_look_end(&look);
@@ -150,7 +153,8 @@ static void verify(sg_server *s, sg_loaded *l)
 
     atomic_store(&l->verified, st ? -1 : 1);
     if (st)
-        sg_server_log(s, "error", "the model folder is not what was written", json_pack("{s:s}", "error", e.message));
+        sg_server_log(s, "error", "the model folder is not what was written",
+                      json_pack("{s:s}", "error", e.message));
 }
 
 /* After the first answer of a model: what need not be waited for. */

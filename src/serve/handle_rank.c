@@ -12,11 +12,11 @@
 
 #define WHOM                                                                                                 \
     {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},                           \
-        {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                         \
+        {"user", SG_FIELD_TEXT, .meaning = "a user of the dataset or of stored events"},                     \
         {"history", SG_FIELD_TEXTS, .most = offsetof(sg_serve_config, history_max),                          \
          .meaning = "or any history: item ids, oldest first"},                                               \
-    {"times", SG_FIELD_INTS, .most = offsetof(sg_serve_config, history_max),                                 \
-     .meaning = "when each of the history was, in seconds since 1970; for models that read times"},          \
+        {"times", SG_FIELD_INTS, .most = offsetof(sg_serve_config, history_max),                             \
+         .meaning = "when each of the history was, in seconds since 1970; for models that read times"},      \
     {                                                                                                        \
         "items", SG_FIELD_TEXTS, .needed = true, .most = offsetof(sg_serve_config, rank_max),                \
                                  .meaning = "the items to score; those of the history may be among them"     \
@@ -134,7 +134,8 @@ sg_status sg_rank_run(sg_query *q, sg_worker *w, const sg_job *j, sg_error *err)
     sg_status st;
 
     q->n = 0;
-    if (!sg_grow(&q->item, &q->cap_item, given, sizeof *q->item) || !sg_grow(&q->score, &q->cap_score, given, sizeof *q->score) ||
+    if (!sg_grow(&q->item, &q->cap_item, given, sizeof *q->item) ||
+        !sg_grow(&q->score, &q->cap_score, given, sizeof *q->score) ||
         !sg_grow(&w->p, &w->cap_p, (given + 1) * tasks, sizeof *w->p)) /* one row more, to sort with */
         return sg_fail_memory(err, "items to rank");
     for (size_t i = 0; i < given; i++) {
@@ -176,13 +177,16 @@ static size_t place_of(const sg_query *q, int32_t item)
     return r;
 }
 
-static void add_probabilities(json_t *into, const sg_source *s, const sg_query *q, const float *p, size_t place)
+static void add_probabilities(json_t *into, const sg_source *s, const sg_query *q, const float *p,
+                              size_t place)
 {
     if (p && place < q->n)
-        json_object_set_new(into, "probabilities", probabilities_json(s, p + place * (size_t)s->model->class->tasks(s->model)));
+        json_object_set_new(into, "probabilities",
+                            probabilities_json(s, p + place * (size_t)s->model->class->tasks(s->model)));
 }
 
-static json_t *given_json(const sg_source *s, const sg_query *q, const float *p, const json_t *id, int32_t item)
+static json_t *given_json(const sg_source *s, const sg_query *q, const float *p, const json_t *id,
+                          int32_t item)
 {
     const size_t place = item >= 0 ? place_of(q, item) : q->n;
     json_t *o = item >= 0 ? sg_source_item_json(s, item) : json_pack("{s:O}", "item", id);
@@ -193,7 +197,8 @@ static json_t *given_json(const sg_source *s, const sg_query *q, const float *p,
     return o;
 }
 
-static json_t *result_json(const sg_source *s, const sg_query *q, const float *p, size_t index, int32_t item, size_t place)
+static json_t *result_json(const sg_source *s, const sg_query *q, const float *p, size_t index, int32_t item,
+                           size_t place)
 {
     json_t *o = json_pack("{s:I}", "index", (json_int_t)index);
 
@@ -203,7 +208,8 @@ static json_t *result_json(const sg_source *s, const sg_query *q, const float *p
     return o;
 }
 
-sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const float *p, const sg_job *j, sg_error *err)
+sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const float *p, const sg_job *j,
+                         sg_error *err)
 {
     const size_t n = json_array_size(j->items);
     const json_t *top = json_object_get(j->body, "top_n");

@@ -9,8 +9,10 @@
 
 const sg_field sg_retrieve_fields[] = {
     {"model", SG_FIELD_TEXT, .meaning = "which of the served models (the first)"},
-    {"query", SG_FIELD_TEXT, .needed = true, .longest = offsetof(sg_serve_config, text_max), .meaning = "what is looked for, in words"},
-    {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1, .meaning = "length of the list (10)"},
+    {"query", SG_FIELD_TEXT, .needed = true, .longest = offsetof(sg_serve_config, text_max),
+     .meaning = "what is looked for, in words"},
+    {"k", SG_FIELD_INT, .most = offsetof(sg_serve_config, k_max), .least = 1,
+     .meaning = "length of the list (10)"},
     {"beam", SG_FIELD_INT, .most = offsetof(sg_serve_config, beam_max), .least = 1,
      .meaning = "prefixes kept while decoding semantic IDs (the model's own)"},
     {"deadline_ms", SG_FIELD_INT, .least = 1, .meaning = "answered 504 when it has waited longer"},
@@ -55,7 +57,8 @@ void sg_retrieve_run(sg_server *s, sg_worker *w, sg_job *j)
     const sg_model *m = source->model;
     const json_t *text = json_object_get(j->body, "query");
     const sg_bytes query = {json_string_value(text), json_string_length(text)};
-    const int gone = source->view && source->view->n_items < m->n_items ? m->n_items - source->view->n_items : 0;
+    const int gone =
+        source->view && source->view->n_items < m->n_items ? m->n_items - source->view->n_items : 0;
     const int n = j->k + gone < m->n_items ? j->k + gone : m->n_items;
     int32_t *item = sg_alloc_array((size_t)n, sizeof *item);
     float *score = sg_alloc_array((size_t)n, sizeof *score);
@@ -72,8 +75,9 @@ void sg_retrieve_run(sg_server *s, sg_worker *w, sg_job *j)
         sg_reply_status(j->x, st, &e);
     else
         sg_reply(j->x, 200,
-                 json_pack("{s:s, s:s, s:O, s:o}", "object", "retrieval", "model", sg_server_name(s, j->model, w->loaded), "query", text,
-                           "items", hits_json(source, item, score, n, j->k)));
+                 json_pack("{s:s, s:s, s:O, s:o}", "object", "retrieval", "model",
+                           sg_server_name(s, j->model, w->loaded), "query", text, "items",
+                           hits_json(source, item, score, n, j->k)));
     sg_free(item);
     sg_free(score);
 }

@@ -40,8 +40,7 @@ bool sg_no_store(const sg_server *s, sg_job *j)
 {
     if (s->store_write)
         return false;
-    sg_reply_error(j->x, 501, "no_store", NULL,
-                   "this server keeps nothing; it was started without --store");
+    sg_reply_error(j->x, 501, "no_store", NULL, "this server keeps nothing; it was started without --store");
     return true;
 }
 
@@ -249,7 +248,8 @@ static sg_status change_items(sg_server *s, sg_loaded **l, sg_job **job, int n, 
     if (st)
         return st;
     for (int i = 0; !st && i < n; i++)
-        st = job[i]->work == SG_WORK_ITEMS ? sg_items_add(s, l, job[i], err) : sg_items_remove(s, l, job[i], err);
+        st = job[i]->work == SG_WORK_ITEMS ? sg_items_add(s, l, job[i], err)
+                                           : sg_items_remove(s, l, job[i], err);
     if (!st)
         st = sg_store_commit(s->store_write, err);
     if (st) {

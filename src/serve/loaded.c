@@ -151,8 +151,10 @@ sg_status sg_loaded_open(sg_loaded **out, const char *model_dir, const char *dat
     atomic_init(&l->held, 1);
     atomic_init(&l->used, false);
     atomic_init(&l->verified, verify);
-    if ((st = sg_source_meanings(&l->source, err)) || (st = sg_tower_open(&l->tower, model_dir, encoder, err)) ||
-        (st = sg_stock_new(&l->stock, l->source.model, l->tower, err)) || (verify && (st = try_request(&l->source, err))))
+    if ((st = sg_source_meanings(&l->source, err)) ||
+        (st = sg_tower_open(&l->tower, model_dir, encoder, err)) ||
+        (st = sg_stock_new(&l->stock, l->source.model, l->tower, err)) ||
+        (verify && (st = try_request(&l->source, err))))
         goto done;
     *out = l;
     l = NULL;

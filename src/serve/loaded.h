@@ -11,10 +11,10 @@
 
 typedef struct sg_loaded {
     sg_source source;
-    sg_tower *tower;  /* owned: texts to vectors to semantic IDs, as far as the folder has what it takes */
-    sg_stock *stock;  /* owned: items on offer */
-    time_t when;      /* opened */
-    json_t *training; /* owned: {"report", "curve"}, what the folder keeps of the training */
+    sg_tower *tower;   /* owned: texts to vectors to semantic IDs, as far as the folder has what it takes */
+    sg_stock *stock;   /* owned: items on offer */
+    time_t when;       /* opened */
+    json_t *training;  /* owned: {"report", "curve"}, what the folder keeps of the training */
     sg_recall *recall; /* owned: pasts of histories; NULL: none are kept */
     atomic_int held;
     atomic_bool used;    /* a request was answered */

@@ -20,7 +20,7 @@ typedef struct word {
 } word;
 
 typedef struct words { /* open addressing, at most half full */
-    word *slot; /* owned */
+    word *slot;        /* owned */
     size_t n, cap;
 } words;
 

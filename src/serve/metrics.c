@@ -115,12 +115,14 @@ void sg_metrics_print(sg_buf *out, const sg_metrics *m, const sg_route_name *nam
         (unsigned long long)atomic_load(&m->reloads_good), (unsigned long long)atomic_load(&m->reloads_bad));
     sg_metrics_family(out, "sedge_events_total", "counter", "Events stored.");
     sg_buf_printf(out, "sedge_events_total %llu\n", (unsigned long long)atomic_load(&m->events));
-    sg_metrics_family(out, "sedge_item_changes_total", "counter", "Items that came and went, by what happened.");
-    sg_buf_printf(out,
-                  "sedge_item_changes_total{change=\"added\"} %llu\nsedge_item_changes_total{change=\"removed\"} %llu\n"
-                  "sedge_item_changes_total{change=\"expired\"} %llu\n",
-                  (unsigned long long)atomic_load(&m->items_added), (unsigned long long)atomic_load(&m->items_removed),
-                  (unsigned long long)atomic_load(&m->items_expired));
+    sg_metrics_family(out, "sedge_item_changes_total", "counter",
+                      "Items that came and went, by what happened.");
+    sg_buf_printf(
+        out,
+        "sedge_item_changes_total{change=\"added\"} %llu\nsedge_item_changes_total{change=\"removed\"} %llu\n"
+        "sedge_item_changes_total{change=\"expired\"} %llu\n",
+        (unsigned long long)atomic_load(&m->items_added), (unsigned long long)atomic_load(&m->items_removed),
+        (unsigned long long)atomic_load(&m->items_expired));
     sg_metrics_family(out, "sedge_embeddings_total", "counter", "Texts embedded.");
     sg_buf_printf(out, "sedge_embeddings_total %llu\n", (unsigned long long)atomic_load(&m->embeddings));
 }

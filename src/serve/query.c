@@ -156,7 +156,8 @@ sg_status sg_query_run(sg_query *q, sg_session *session, sg_error *err)
 bool sg_query_alike(const sg_query *a, const sg_query *b)
 {
     return a->k == b->k && a->beam == b->beam && a->keep_seen == b->keep_seen && a->has_time == b->has_time &&
-           !a->past == !b->past && !a->has_allow && !b->has_allow && !a->action && !b->action && !a->rating && !b->rating;
+           !a->past == !b->past && !a->has_allow && !b->has_allow && !a->action && !b->action && !a->rating &&
+           !b->rating;
 }
 
 void sg_batch_free(sg_batch *b)

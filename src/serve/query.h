@@ -12,12 +12,13 @@ typedef struct sg_query {
     int64_t *time;    /* owned (n_history); valid when has_time */
     size_t n_history, cap_history, cap_time;
     bool has_time;
-    const int32_t *action; /* (n_history) borrowed from the dataset, for models that rank by what was done; NULL: unknown */
-    const float *rating;   /* the same */
-    int32_t user;     /* number of the model's user, -1: unknown */
-    sg_past *past;    /* borrowed: of this history, to be continued; NULL: it is read from the beginning */
-    size_t n_unknown; /* items of the history that the model does not know: left out */
-    uint8_t *allow;   /* owned (n_items); valid when has_allow */
+    const int32_t *
+        action; /* (n_history) borrowed from the dataset, for models that rank by what was done; NULL: unknown */
+    const float *rating; /* the same */
+    int32_t user;        /* number of the model's user, -1: unknown */
+    sg_past *past;       /* borrowed: of this history, to be continued; NULL: it is read from the beginning */
+    size_t n_unknown;    /* items of the history that the model does not know: left out */
+    uint8_t *allow;      /* owned (n_items); valid when has_allow */
     size_t cap_allow;
     bool has_allow;
     /* found, best first */

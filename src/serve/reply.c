@@ -69,8 +69,8 @@ void sg_reply_status(sg_exchange *x, sg_status st, const sg_error *err)
         return;
     case SG_ERR_AWAY: /* where the store is, is told to the log only */
         x->retry_after = 1;
-        sg_reply_error(x, 503, "store_unavailable", NULL, "the store of users does not answer; try again in %d s",
-                       x->retry_after);
+        sg_reply_error(x, 503, "store_unavailable", NULL,
+                       "the store of users does not answer; try again in %d s", x->retry_after);
         return;
     default:
         sg_reply_error(x, 500, "internal", NULL, "%s", err->message);

@@ -76,16 +76,18 @@ static void log_request(sg_server *s, const sg_job *j, bool sent, double seconds
     if (strcmp(s->config->log, "off") == 0 ||
         (strcmp(s->config->log, "errors") == 0 && x->status < 400 && sent))
         return;
-    if (x->status == 429) { /* a line each would be one more thing to do for a server that has too much to do */
+    if (x->status ==
+        429) { /* a line each would be one more thing to do for a server that has too much to do */
         s->refused++;
         return;
     }
     print_time(time);
-    sg_buf_printf(&line,
-                  "{\"time\": \"%s\", \"level\": \"%s\", \"message\": \"request\", \"method\": \"%s\", \"route\": "
-                  "\"%s\", \"status\": %d, \"ms\": %.3f, \"bytes_in\": %zu, \"bytes_out\": %zu",
-                  time, error ? "error" : "info", j->route ? j->route->method : "-", j->route ? j->route->path : "-",
-                  x->status, seconds * 1e3, x->body.size, x->answer.size);
+    sg_buf_printf(
+        &line,
+        "{\"time\": \"%s\", \"level\": \"%s\", \"message\": \"request\", \"method\": \"%s\", \"route\": "
+        "\"%s\", \"status\": %d, \"ms\": %.3f, \"bytes_in\": %zu, \"bytes_out\": %zu",
+        time, error ? "error" : "info", j->route ? j->route->method : "-", j->route ? j->route->path : "-",
+        x->status, seconds * 1e3, x->body.size, x->answer.size);
     if (!sent)
         sg_buf_puts(&line, ", \"sent\": false");
     if (j->trace[0])
@@ -102,7 +104,8 @@ static void log_refused(sg_server *s, bool now)
 
     if (!s->refused || (!now && time - s->refused_told < 1))
         return;
-    sg_server_log(s, "info", "overloaded", json_pack("{s:i, s:I}", "status", 429, "requests", (json_int_t)s->refused));
+    sg_server_log(s, "info", "overloaded",
+                  json_pack("{s:i, s:I}", "status", 429, "requests", (json_int_t)s->refused));
     s->refused = 0;
     s->refused_told = time;
 }
@@ -181,7 +184,8 @@ static sg_status open_model(sg_loaded **out, const sg_server *s, int i, bool ver
     const sg_serve_config *c = s->config;
     sg_status st = sg_loaded_open(out, s->served[i].dir, s->spec->data, s->spec->encoder, verify, err);
 
-    if (!st && (st = sg_recall_new(&(*out)->recall, (*out)->source.model, (size_t)c->cache << 20, c->cache_seconds, err))) {
+    if (!st && (st = sg_recall_new(&(*out)->recall, (*out)->source.model, (size_t)c->cache << 20,
+                                   c->cache_seconds, err))) {
         sg_loaded_release(*out);
         *out = NULL;
     }
@@ -195,8 +199,9 @@ static sg_status take_name(sg_served *to, const char *text, sg_error *err)
     const size_t n = strspn(text, fits);
 
     if (n == 0 || n > 64 || text[n] != '=' || !text[n + 1])
-        return sg_fail(err, SG_ERR_USAGE, "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found '%.200s'",
-                       text);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "also: expected NAME=DIR, the name of letters, digits, '.', '_' and '-', found '%.200s'", text);
     to->dir = text + n + 1;
     if (!(to->name = sg_alloc(n + 1)))
         return sg_fail_memory(err, "models");
@@ -216,7 +221,8 @@ static sg_status open_models(sg_server *s, sg_error *err)
     for (size_t i = 0; i <= spec->n_also; i++) {
         sg_served *one = &s->served[i];
 
-        if ((i && (st = take_name(one, spec->also[i - 1], err))) || (st = open_model(&one->loaded, s, (int)i, false, err)))
+        if ((i && (st = take_name(one, spec->also[i - 1], err))) ||
+            (st = open_model(&one->loaded, s, (int)i, false, err)))
             return st;
         if (i && sg_server_find(s, (sg_bytes){one->name, strlen(one->name)}) >= 0)
             return sg_fail(err, SG_ERR_USAGE, "also: a model is named '%s' already", one->name);
@@ -491,7 +497,8 @@ static bool on_request(void *ctx, sg_exchange *x)
         sg_reply_error(x, 503, "draining", NULL, "the server is stopping");
         return true;
     }
-    if (j->route->lane == SG_LANE_MODEL && !has_room(s, j)) { /* before the body is looked at: that costs more than the answer */
+    if (j->route->lane == SG_LANE_MODEL &&
+        !has_room(s, j)) { /* before the body is looked at: that costs more than the answer */
         refuse(s, x);
         return true;
     }
@@ -534,16 +541,24 @@ static sg_status start_lanes(sg_server *s, sg_error *err)
                                 .alike = sg_recommend_alike,
                                 .run = sg_recommend_run,
                                 .refresh = sg_recommend_refresh};
-    const sg_lane_spec store = {
-        .threads = 1, .cap = c->queue, .batch = SG_STORE_BATCH, .ctx = s, .run = sg_store_run, .refresh = sg_store_refresh};
+    const sg_lane_spec store = {.threads = 1,
+                                .cap = c->queue,
+                                .batch = SG_STORE_BATCH,
+                                .ctx = s,
+                                .run = sg_store_run,
+                                .refresh = sg_store_refresh};
     const sg_lane_spec users = {.threads = 1,
                                 .cap = c->queue,
                                 .batch = 1,
                                 .ctx = s,
                                 .run = sg_users_run,
                                 .refresh = sg_users_refresh};
-    const sg_lane_spec admin = {
-        .threads = 1, .cap = RELOADS_WAITING, .batch = 1, .ctx = s, .run = sg_admin_run, .refresh = sg_admin_refresh};
+    const sg_lane_spec admin = {.threads = 1,
+                                .cap = RELOADS_WAITING,
+                                .batch = 1,
+                                .ctx = s,
+                                .run = sg_admin_run,
+                                .refresh = sg_admin_refresh};
     sg_status st;
 
     if (!(s->worker = sg_alloc_zero((size_t)s->n_workers, sizeof *s->worker)))
@@ -609,7 +624,8 @@ static sg_status start(sg_server *s, sg_error *err)
                        "strangers out",
                        s->config->address);
     if ((spec->key_file && (st = sg_keys_open(&s->keys, spec->key_file, err))) ||
-        (st = open_models(s, err)) || (st = open_store(s, err)) || (s->store_read && (st = fill_items(s, s->store_read, NULL, err))) ||
+        (st = open_models(s, err)) || (st = open_store(s, err)) ||
+        (s->store_read && (st = fill_items(s, s->store_read, NULL, err))) ||
         (st = sg_metrics_init(&s->metrics, sg_n_routes, err)) || (st = start_lanes(s, err)))
         return st;
     s->keyless_local = !s->keys && !spec->insecure;
@@ -731,9 +747,10 @@ sg_status sg_serve(const sg_serve_spec *spec, sg_error *err)
     if (!(st = start(&s, err))) {
         sg_server_log(&s, "info", "listening",
                       json_pack("{s:s, s:i, s:s, s:i, s:b, s:i, s:f}", "address", s.config->address, "port",
-                                sg_http_port(s.http), "model", s.served[0].loaded->source.model->class->name, "items",
-                                (int)s.served[0].loaded->source.model->n_items, "keys", s.keys != NULL, "workers",
-                                s.n_workers, "start_ms", (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
+                                sg_http_port(s.http), "model", s.served[0].loaded->source.model->class->name,
+                                "items", (int)s.served[0].loaded->source.model->n_items, "keys",
+                                s.keys != NULL, "workers", s.n_workers, "start_ms",
+                                (double)(int64_t)((sg_now() - begun) * 1e6) / 1000));
         st = run(&s, err);
         sg_server_log(&s, "info", "stopped", NULL);
     }

@@ -15,11 +15,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-typedef enum sg_work { /* what the model lane does for it */
-    SG_WORK_LIST, /* recommend, rank, rerank */
-    SG_WORK_TEXTS,
-    SG_WORK_QUERY,
-    SG_WORK_ITEMS /* then it is the store lane's */
+typedef enum sg_work {               /* what the model lane does for it */
+                       SG_WORK_LIST, /* recommend, rank, rerank */
+                       SG_WORK_TEXTS,
+                       SG_WORK_QUERY,
+                       SG_WORK_ITEMS /* then it is the store lane's */
 } sg_work;
 
 enum { SG_STORE_BATCH = 256 /* requests that share a commit */ };
@@ -31,7 +31,7 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     char *id;                 /* owned: of the path, unescaped */
     json_t *body;             /* owned: checked against the route's fields */
     double deadline;          /* sg_now() after which it is not computed any more; 0: none */
-    int model;       /* which of the server's */
+    int model;                /* which of the server's */
     int k, beam;
     bool keep_seen, filtered, explain;
     const json_t *
@@ -40,8 +40,8 @@ typedef struct sg_job { /* a request on its way; hangs on its exchange */
     sg_work work;
     sg_loaded *loaded; /* held: whose tower made the vectors; NULL: nobody's */
     float *x_items;    /* owned: vectors of the items in the body */
-    int n_unknown;   /* events of items that the model does not know */
-    char trace[33];  /* trace id of the traceparent header; empty: none */
+    int n_unknown;     /* events of items that the model does not know */
+    char trace[33];    /* trace id of the traceparent header; empty: none */
 } sg_job;
 
 typedef struct sg_worker_model {
@@ -49,23 +49,23 @@ typedef struct sg_worker_model {
     sg_session *session; /* owned */
 } sg_worker_model;
 
-typedef struct sg_worker { /* of the model lane; its thread's own */
+typedef struct sg_worker {  /* of the model lane; its thread's own */
     sg_worker_model *model; /* owned (n_models) */
     sg_loaded *loaded;      /* of the model at hand */
     sg_session *session;
-    sg_source source;       /* loaded's, with the items on offer while requests are at hand */
-    uint64_t *key; /* owned (batch): what pasts are put back under */
-    sg_store *store;       /* owned; NULL: there is none */
-    sg_query *query;       /* owned (batch) */
-    float *p;              /* owned (items, tasks): what the role rank said of the hits of the query at hand */
+    sg_source source; /* loaded's, with the items on offer while requests are at hand */
+    uint64_t *key;    /* owned (batch): what pasts are put back under */
+    sg_store *store;  /* owned; NULL: there is none */
+    sg_query *query;  /* owned (batch) */
+    float *p;         /* owned (items, tasks): what the role rank said of the hits of the query at hand */
     size_t cap_p;
     sg_batch batch;
 } sg_worker;
 
 typedef struct sg_served { /* a model under its name */
-    char *name;        /* owned; NULL: the first one, named as its class is */
-    const char *dir;   /* borrowed from the spec */
-    sg_loaded *loaded; /* held */
+    char *name;            /* owned; NULL: the first one, named as its class is */
+    const char *dir;       /* borrowed from the spec */
+    sg_loaded *loaded;     /* held */
 } sg_served;
 
 typedef struct sg_server {
@@ -76,8 +76,8 @@ typedef struct sg_server {
     sg_worker *worker;         /* owned (n_workers) */
     int n_workers;
     sg_store *store_read, *store_write; /* the users lane's, the store lane's; NULL: there is none */
-    atomic_bool store_away;             /* it did not answer lately: nobody waits for it until it does again */
-    double store_checked;               /* sg_now() of the last time that it was asked; the HTTP thread's */
+    atomic_bool store_away; /* it did not answer lately: nobody waits for it until it does again */
+    double store_checked;   /* sg_now() of the last time that it was asked; the HTTP thread's */
     sg_metrics metrics;
     time_t started;
     int active;                   /* requests between headers and done; the HTTP thread's */
@@ -88,10 +88,10 @@ typedef struct sg_server {
     atomic_int service_us;        /* time of a request in the model lane, smoothed */
     pthread_mutex_t items_lock;   /* of edits of stocks, and of the change to other ones */
     int n_models;
-    double swept;                 /* when pasts that nobody asks for were last let go of; the HTTP thread's */
-    pthread_mutex_t lock;         /* of what the two below hold */
-    sg_served *served;            /* owned (n_models) */
-    sg_keys *keys;                /* owned; NULL: everybody may do everything */
+    double swept;         /* when pasts that nobody asks for were last let go of; the HTTP thread's */
+    pthread_mutex_t lock; /* of what the two below hold */
+    sg_served *served;    /* owned (n_models) */
+    sg_keys *keys;        /* owned; NULL: everybody may do everything */
     pthread_mutex_t log_lock;
 } sg_server;
 
@@ -143,14 +143,16 @@ bool sg_take_history(sg_server *s, sg_job *j);
 sg_status sg_rank_filter(sg_query *q, const sg_source *s, const json_t *items,
                          sg_error *err); /* nothing but the items */
 /* p (q->n, tasks): probabilities of the hits, NULL: they have none. */
-sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const float *p, const sg_job *j, sg_error *err);
+sg_status sg_rank_answer(json_t *into, const sg_source *s, const sg_query *q, const float *p, const sg_job *j,
+                         sg_error *err);
 /* The items' probabilities by the role rank; hits: all of them, by the task that recommending goes by. */
 sg_status sg_rank_run(sg_query *q, sg_worker *w, const sg_job *j, sg_error *err);
 
 /* Does the server keep nothing? Then x holds the error. */
 bool sg_no_store(const sg_server *s, sg_job *j);
 /* What was added and removed according to the store, onto a stock that is new; then published. */
-sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, bool first, sg_error *err); /* first: of the models */
+sg_status sg_items_fill(sg_server *s, sg_loaded *l, sg_store *store, bool first,
+                        sg_error *err); /* first: of the models */
 /* In the store lane, for all models l (n_models): the first one decides, the others follow as far as they can. SG_OK with an answer
  * in x, whatever it says; else the store failed. */
 sg_status sg_items_add(sg_server *s, sg_loaded **l, sg_job *j, sg_error *err);

@@ -70,8 +70,10 @@ bool sg_same_items(const sg_model *m, const sg_dataset *d)
 
     if (m->n_items != d->n_items || a->n != b->n)
         return false;
-    if (a->offsets[0] == b->offsets[0] && memcmp(a->offsets, b->offsets, (a->n + 1) * sizeof *a->offsets) == 0)
-        return memcmp(a->bytes + a->offsets[0], b->bytes + b->offsets[0], (size_t)(a->offsets[a->n] - a->offsets[0])) == 0;
+    if (a->offsets[0] == b->offsets[0] &&
+        memcmp(a->offsets, b->offsets, (a->n + 1) * sizeof *a->offsets) == 0)
+        return memcmp(a->bytes + a->offsets[0], b->bytes + b->offsets[0],
+                      (size_t)(a->offsets[a->n] - a->offsets[0])) == 0;
     for (size_t i = 0; i < a->n; i++) {
         const sg_bytes x = sg_strings_at(a, i), y = sg_strings_at(b, i);
 
@@ -131,7 +133,9 @@ const sg_added *sg_source_added(const sg_source *s, int32_t item)
 {
     if (item >= s->model->n_items)
         return s->view->later[item - s->model->n_items];
-    return s->view && s->view->n_added ? sg_view_find(s->view, sg_strings_at(&s->model->item_ids, (size_t)item)) : NULL;
+    return s->view && s->view->n_added
+               ? sg_view_find(s->view, sg_strings_at(&s->model->item_ids, (size_t)item))
+               : NULL;
 }
 
 int32_t sg_source_data_item(const sg_source *s, int32_t item)
@@ -151,7 +155,8 @@ json_t *sg_source_item_json(const sg_source *s, int32_t item)
         json_object_set_new(o, "added", json_true());
     if (a && a->title.size)
         json_object_set_new(o, "title", json_stringn(a->title.data, a->title.size));
-    else if (o && (!a || !sg_added_has_texts(a)) && (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
+    else if (o && (!a || !sg_added_has_texts(a)) &&
+             (title = s->data ? sg_item_title(s->data, sg_source_data_item(s, item)) : NULL))
         json_object_set_new(o, "title", title);
     return o;
 }

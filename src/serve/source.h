@@ -17,8 +17,8 @@ typedef struct sg_source {
     bool same_items; /* item numbers of data and model are the same */
     bool same_users; /* data is what the model was trained on: user numbers mean the same */
     bool has_meanings;
-    json_t *prefixes;  /* owned: what prefixes mean, by the model folder; or else ... */
-    sg_meaning *words; /* owned: ... by the texts of the dataset; or NULL, both */
+    json_t *prefixes;    /* owned: what prefixes mean, by the model folder; or else ... */
+    sg_meaning *words;   /* owned: ... by the texts of the dataset; or NULL, both */
     const sg_view *view; /* borrowed, in copies for requests: items on offer; NULL: the model's own */
 } sg_source;
 
@@ -38,13 +38,17 @@ json_t *sg_item_title(const sg_dataset *d, int32_t item);
 /* What a model is: class, counts, options, receipt, size of the catalogue; NULL: out of memory. */
 json_t *sg_model_json(const sg_model *m);
 
-int32_t sg_source_item(const sg_source *s, sg_bytes id);       /* -1: unknown; one that was removed is known to histories */
-int32_t sg_source_offered(const sg_source *s, sg_bytes id);    /* -1: not on offer */
-int32_t sg_source_items(const sg_source *s);                   /* item numbers on offer are below it */
-const sg_catalogue *sg_source_catalogue(const sg_source *s);   /* has every item on offer; NULL: the model has no semantic IDs */
-int32_t sg_source_below(const sg_source *s, int depth, int32_t node); /* items on offer below a node of that catalogue */
+int32_t sg_source_item(const sg_source *s,
+                       sg_bytes id); /* -1: unknown; one that was removed is known to histories */
+int32_t sg_source_offered(const sg_source *s, sg_bytes id); /* -1: not on offer */
+int32_t sg_source_items(const sg_source *s);                /* item numbers on offer are below it */
+const sg_catalogue *
+sg_source_catalogue(const sg_source *s); /* has every item on offer; NULL: the model has no semantic IDs */
+int32_t sg_source_below(const sg_source *s, int depth,
+                        int32_t node); /* items on offer below a node of that catalogue */
 bool sg_source_offers(const sg_source *s, int32_t item);
-const sg_added *sg_source_added(const sg_source *s, int32_t item); /* what is known of an item that was added; NULL: it was not */
+const sg_added *sg_source_added(const sg_source *s,
+                                int32_t item); /* what is known of an item that was added; NULL: it was not */
 int32_t sg_source_data_item(const sg_source *s,
                             int32_t item); /* the dataset's number of the model's item, or -1 */
 /* {"item", "title"}, and "added": true where it came after the training; NULL: out of memory */

@@ -208,7 +208,8 @@ static sg_bytes put_bytes(char **at, sg_bytes from)
 }
 
 /* taken: NULL, or what the class took. */
-static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, const int32_t *codes, const float *taken)
+static sg_added *new_record(sg_stock *s, const sg_arrival *a, int32_t number, const int32_t *codes,
+                            const float *taken)
 {
     enum { FLAGS = JSON_COMPACT | JSON_SORT_KEYS };
     const size_t codes_bytes = (size_t)s->levels * sizeof *codes;
@@ -276,7 +277,8 @@ static sg_status choose_codes(int32_t *codes, const sg_stock *s, const sg_arriva
 static void set_offer(sg_stock *s, int32_t item, bool on)
 {
     const sg_catalogue *c = s->model->catalogue;
-    const int32_t leaf = c ? sg_catalogue_leaf(c, item) : 0, at = c ? place_of_leaf(s->gone, s->n_gone, leaf) : 0;
+    const int32_t leaf = c ? sg_catalogue_leaf(c, item) : 0,
+                  at = c ? place_of_leaf(s->gone, s->n_gone, leaf) : 0;
 
     s->allow[item] = on;
     if (c && on)
@@ -318,9 +320,10 @@ static sg_status put(sg_stock *s, const sg_arrival *a, int32_t number, int32_t *
 /* Has the item had other codes? */
 static bool is_recoded(const sg_stock *s, const sg_added *before, int32_t number, const int32_t *codes)
 {
-    const int32_t *old = before                                       ? before->codes
-                         : number < s->model->n_items && s->levels > 0 ? s->model->codes + (size_t)number * (size_t)s->levels
-                                                                       : NULL;
+    const int32_t *old = before ? before->codes
+                         : number < s->model->n_items && s->levels > 0
+                             ? s->model->codes + (size_t)number * (size_t)s->levels
+                             : NULL;
 
     return old && s->levels && memcmp(old, codes, (size_t)s->levels * sizeof *codes) != 0;
 }
@@ -517,13 +520,15 @@ static sg_view *new_view(const sg_stock *s)
     const sg_added **by_id = sg_alloc_array(s->n_by_id, sizeof *by_id),
                    **later = sg_alloc_array(s->n_later, sizeof *later);
     const int32_t **codes = sg_alloc_array(s->n_later, sizeof *codes);
-    const float **taken =
-        s->living && sg_stock_reads_vectors(s) ? sg_alloc_zero((size_t)s->model->n_items + s->n_later, sizeof *taken) : NULL;
+    const float **taken = s->living && sg_stock_reads_vectors(s)
+                              ? sg_alloc_zero((size_t)s->model->n_items + s->n_later, sizeof *taken)
+                              : NULL;
     uint8_t *allow = s->n_gone ? sg_alloc((size_t)s->model->n_items) : NULL;
     const int32_t n_gone = s->model->catalogue ? s->n_gone : 0;
     int32_t *gone = sg_alloc_array((size_t)n_gone, sizeof *gone);
 
-    if (!v || !by_id || !later || !codes || !gone || (s->n_gone && !allow) || (!taken && s->living && sg_stock_reads_vectors(s))) {
+    if (!v || !by_id || !later || !codes || !gone || (s->n_gone && !allow) ||
+        (!taken && s->living && sg_stock_reads_vectors(s))) {
         sg_free(v);
         sg_free(by_id);
         sg_free(later);
@@ -673,7 +678,8 @@ sg_status sg_stock_publish(sg_stock *s, sg_error *err)
         assert(!cold || v->offer.n_items == n_items);
         v->offer.cold = cold;
         v->n_items = sg_catalogue_nodes(v->offer.catalogue, s->levels);
-        if (s->model->class->offer && (st = s->model->class->offer(&v->offer.own, s->model, &v->offer, err))) {
+        if (s->model->class->offer &&
+            (st = s->model->class->offer(&v->offer.own, s->model, &v->offer, err))) {
             view_free(s, v);
             return st;
         }

@@ -30,12 +30,18 @@ static const sg_pg_statement sql[N_STATEMENTS] = {
     [IS_ERASED] = {"is_erased", "SELECT 1 FROM sedge_erased WHERE user_id = $1::text"},
     [ERASE] = {"erase", "DELETE FROM sedge_events WHERE user_id = $1::text"},
     [REMEMBER] = {"remember", "INSERT INTO sedge_erased (user_id) VALUES ($1::text) ON CONFLICT DO NOTHING"},
-    [PUT_ITEM] = {"put_item", "INSERT INTO sedge_items (id, gone, texts, tower, codes, expires) VALUES ($1::text, false, $2::text, "
-                              "$3::text, $4::text, $5::bigint) ON CONFLICT (id) DO UPDATE SET number = DEFAULT, gone = false, "
-                              "texts = excluded.texts, tower = excluded.tower, codes = excluded.codes, expires = excluded.expires"},
+    [PUT_ITEM] =
+        {"put_item",
+         "INSERT INTO sedge_items (id, gone, texts, tower, codes, expires) VALUES ($1::text, false, "
+         "$2::text, "
+         "$3::text, $4::text, $5::bigint) ON CONFLICT (id) DO UPDATE SET number = DEFAULT, gone = false, "
+         "texts = excluded.texts, tower = excluded.tower, codes = excluded.codes, expires = "
+         "excluded.expires"},
     [REMOVE_ITEM] = {"remove_item", "INSERT INTO sedge_items (id, gone) VALUES ($1::text, true) "
                                     "ON CONFLICT (id) DO UPDATE SET gone = true"},
-    [ITEMS] = {"items", "SELECT id, texts, tower, codes, expires FROM sedge_items WHERE gone = $1::boolean ORDER BY number"},
+    [ITEMS] =
+        {"items",
+         "SELECT id, texts, tower, codes, expires FROM sedge_items WHERE gone = $1::boolean ORDER BY number"},
     [CHECK] = {"ready", "SELECT 1"},
 };
 _Static_assert((int)N_STATEMENTS <= (int)SG_PG_STATEMENTS_MAX, "room for what is prepared");
@@ -48,7 +54,8 @@ static const char *const steps[] = {
     "\"C\" NOT NULL, item text NOT NULL, time bigint NOT NULL, action text, id text COLLATE \"C\" UNIQUE);"
     "CREATE INDEX sedge_events_by_user ON sedge_events (user_id, time, number);"
     "CREATE TABLE sedge_erased (user_id text COLLATE \"C\" PRIMARY KEY);",
-    "CREATE TABLE sedge_items (number bigint GENERATED ALWAYS AS IDENTITY, id text COLLATE \"C\" PRIMARY KEY, gone boolean NOT NULL, "
+    "CREATE TABLE sedge_items (number bigint GENERATED ALWAYS AS IDENTITY, id text COLLATE \"C\" PRIMARY "
+    "KEY, gone boolean NOT NULL, "
     "texts text, tower text, codes text, expires bigint);",
 };
 enum { VERSION = sizeof steps / sizeof *steps };

@@ -346,7 +346,10 @@ static sg_status ask_once(sg_pg *p, int which, const sg_pg_params *q, PGresult *
 
     *out = NULL;
     return st ? st
-              : answer(p, PQsendQueryPrepared(p->db, p->spec->statement[which].name, q->n, q->value, q->size, q->binary, 0), out, err);
+              : answer(p,
+                       PQsendQueryPrepared(p->db, p->spec->statement[which].name, q->n, q->value, q->size,
+                                           q->binary, 0),
+                       out, err);
 }
 
 /* Not again after a long silence: that would be the second one for whoever waits. */

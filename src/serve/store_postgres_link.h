@@ -16,7 +16,8 @@ typedef struct sg_pg_statement {
 } sg_pg_statement;
 
 typedef struct sg_pg_spec {
-    const sg_pg_statement *statement; /* at most SG_PG_STATEMENTS_MAX; prepared when they are asked for the first time */
+    const sg_pg_statement
+        *statement; /* at most SG_PG_STATEMENTS_MAX; prepared when they are asked for the first time */
     sg_status (*ready)(sg_pg *p, sg_error *err); /* what a new connection has to find; an error drops it */
 } sg_pg_spec;
 

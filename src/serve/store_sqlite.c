@@ -32,7 +32,8 @@ static const char *const sql[N_STATEMENTS] = {
     [IS_ERASED] = "SELECT 1 FROM erased WHERE user = ?",
     [ERASE] = "DELETE FROM events WHERE user = ?",
     [REMEMBER] = "INSERT OR IGNORE INTO erased (user) VALUES (?)",
-    [PUT_ITEM] = "INSERT OR REPLACE INTO items (id, gone, texts, tower, codes, expires) VALUES (?, 0, ?, ?, ?, ?)",
+    [PUT_ITEM] =
+        "INSERT OR REPLACE INTO items (id, gone, texts, tower, codes, expires) VALUES (?, 0, ?, ?, ?, ?)",
     [REMOVE_ITEM] = "INSERT INTO items (id, gone) VALUES (?, 1) ON CONFLICT (id) DO UPDATE SET gone = 1",
     [ITEMS] = "SELECT id, texts, tower, codes, expires FROM items WHERE gone = ? ORDER BY number",
     [CHECK] = "SELECT 1",
@@ -44,15 +45,14 @@ static const char *const steps[] = {
     "time INTEGER NOT NULL, action TEXT, id TEXT UNIQUE);"
     "CREATE INDEX IF NOT EXISTS events_by_user ON events (user, time, number);"
     "CREATE TABLE IF NOT EXISTS erased (user TEXT PRIMARY KEY) WITHOUT ROWID;",
-    "CREATE TABLE IF NOT EXISTS items (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, gone INTEGER NOT NULL, "
+    "CREATE TABLE IF NOT EXISTS items (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, gone INTEGER NOT "
+    "NULL, "
     "texts TEXT, tower TEXT, codes TEXT, expires INTEGER);",
 };
-static const sg_sqlite_spec spec = {"store",
-                                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON",
-                                    steps,
-                                    sizeof steps / sizeof *steps,
-                                    sql,
-                                    N_STATEMENTS};
+static const sg_sqlite_spec spec = {
+    "store", "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON",
+    steps,   sizeof steps / sizeof *steps,
+    sql,     N_STATEMENTS};
 
 typedef struct store {
     sg_store base;
@@ -219,9 +219,10 @@ static sg_status put_item(sg_store *base, const sg_store_item *item, sg_error *e
     if (st)
         return st;
     return sg_sqlite_finish(s, PUT_ITEM,
-                  bind_text(q, 1, item->id) | bind_text(q, 2, item->texts) | bind_text(q, 3, item->tower) |
-                      bind_text(q, 4, item->codes) | sqlite3_bind_int64(q, 5, item->expires),
-                  err);
+                            bind_text(q, 1, item->id) | bind_text(q, 2, item->texts) |
+                                bind_text(q, 3, item->tower) | bind_text(q, 4, item->codes) |
+                                sqlite3_bind_int64(q, 5, item->expires),
+                            err);
 }
 
 static sg_status remove_item(sg_store *base, sg_bytes id, sg_error *err)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct sg_symbol {
-    int32_t id;         /* NO_SYMBOL: merged into the one before */
+    int32_t id;          /* NO_SYMBOL: merged into the one before */
     uint32_t prev, next; /* NONE at the ends */
 } symbol;
 
@@ -16,14 +16,15 @@ typedef struct sg_candidate {
 } candidate;
 
 enum { NO_SYMBOL = -1 };
-#define NONE UINT32_MAX
+#define NONE  UINT32_MAX
 #define EMPTY UINT64_MAX
 /* Symbols that take part in no merge carry their id with this bit. */
 #define FIXED (1 << 30)
 
 static size_t slot_of(const sg_bpe *b, uint64_t pair)
 {
-    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> 36) & (b->size - 1); /* upper bits: they depend on both halves */
+    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> 36) &
+           (b->size - 1); /* upper bits: they depend on both halves */
 }
 
 static uint64_t pair_of(int32_t left, int32_t right)

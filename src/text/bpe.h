@@ -21,21 +21,21 @@ typedef struct sg_merge {
 } sg_merge;
 
 typedef struct sg_bpe {
-    bool bytes;           /* symbols are bytes */
-    bool whole_first;     /* a piece that is a token is not taken apart */
-    bool fuse_unknown;    /* neighbouring unknown characters are one token */
-    bool fall_back;       /* an unknown character becomes its bytes' tokens, where all exist */
-    int32_t unknown;      /* -1: unknown characters are left out */
-    int32_t byte_id[256]; /* of one-byte tokens (bytes) or of <0xXX>; -1: none */
-    const sg_trie *token; /* borrowed: all tokens; value: id */
-    sg_trie fixed;        /* owned: tokens cut out first, which nothing merges with; without nodes: none */
+    bool bytes;            /* symbols are bytes */
+    bool whole_first;      /* a piece that is a token is not taken apart */
+    bool fuse_unknown;     /* neighbouring unknown characters are one token */
+    bool fall_back;        /* an unknown character becomes its bytes' tokens, where all exist */
+    int32_t unknown;       /* -1: unknown characters are left out */
+    int32_t byte_id[256];  /* of one-byte tokens (bytes) or of <0xXX>; -1: none */
+    const sg_trie *token;  /* borrowed: all tokens; value: id */
+    sg_trie fixed;         /* owned: tokens cut out first, which nothing merges with; without nodes: none */
     sg_buf prefix, suffix; /* owned: in front of symbols but the first; behind the last */
     sg_merge *merge;       /* owned: open addressing */
     size_t size;           /* a power of two */
 } sg_bpe;
 
 typedef struct sg_bpe_scratch {
-    struct sg_symbol *symbol; /* owned */
+    struct sg_symbol *symbol;  /* owned */
     struct sg_candidate *heap; /* owned */
     size_t cap_symbol, cap_heap;
     sg_buf key;

@@ -18,7 +18,8 @@ sg_status sg_charsmap_parse(sg_charsmap *out, sg_bytes file, sg_error *err)
         return sg_fail(err, SG_ERR_FORMAT, "charsmap: expected at least 4 bytes, found %zu", file.size);
     bytes = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
     if (bytes > file.size - 4 || bytes % 4 || bytes < 4)
-        return sg_fail(err, SG_ERR_FORMAT, "charsmap: expected a trie of at most %zu bytes, found %u", file.size - 4, (unsigned)bytes);
+        return sg_fail(err, SG_ERR_FORMAT, "charsmap: expected a trie of at most %zu bytes, found %u",
+                       file.size - 4, (unsigned)bytes);
     out->n = bytes / 4;
     out->size = file.size - 4 - bytes;
     if (!sg_utf8_valid(file.data + 4 + bytes, out->size))
@@ -104,7 +105,8 @@ void sg_charsmap_apply(sg_buf *out, const sg_charsmap *m, const char *s, size_t 
     while (s < end) {
         const char *p = s;
 
-        while (p < end && (unsigned char)*p < 0x80 && !m->changes[(unsigned char)*p] && (p + 1 == end || (unsigned char)p[1] < 0x80))
+        while (p < end && (unsigned char)*p < 0x80 && !m->changes[(unsigned char)*p] &&
+               (p + 1 == end || (unsigned char)p[1] < 0x80))
             p++;
         sg_buf_add(out, s, (size_t)(p - s));
         if ((s = p) == end)

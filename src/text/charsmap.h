@@ -14,7 +14,7 @@
 typedef struct sg_charsmap {
     uint32_t *unit; /* owned */
     size_t n;
-    char *text;     /* owned: valid UTF-8, ends with a 0 byte */
+    char *text; /* owned: valid UTF-8, ends with a 0 byte */
     size_t size;
     bool changes[128]; /* this ASCII character may be replaced */
 } sg_charsmap;

@@ -13,7 +13,12 @@
 
 #include "data/dataset.h"
 
-typedef enum sg_column_kind { SG_COLUMN_SKIPPED, SG_COLUMN_TEXT, SG_COLUMN_PATH, SG_COLUMN_CATEGORY } sg_column_kind;
+typedef enum sg_column_kind {
+    SG_COLUMN_SKIPPED,
+    SG_COLUMN_TEXT,
+    SG_COLUMN_PATH,
+    SG_COLUMN_CATEGORY
+} sg_column_kind;
 
 typedef struct sg_column_plan {
     const sg_text_column *column; /* borrowed from the dataset */

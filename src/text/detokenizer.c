@@ -116,13 +116,15 @@ static void replace_all(sg_buf *out, sg_bytes s, sg_bytes find, sg_bytes put)
 static void clean_up(sg_buf *text)
 {
     static const char *const change[][2] = {
-        {" .", "."},     {" ?", "?"},     {" !", "!"},          {" ,", ","},    {" ' ", "'"},  {" n't", "n't"},
-        {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+        {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+        {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+        {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
     };
     sg_buf other = {0};
 
     for (size_t i = 0; i < sizeof change / sizeof *change; i++) {
-        const sg_bytes find = {change[i][0], strlen(change[i][0])}, put = {change[i][1], strlen(change[i][1])};
+        const sg_bytes find = {change[i][0], strlen(change[i][0])},
+                       put = {change[i][1], strlen(change[i][1])};
 
         if (!text->size || !memmem(text->data, text->size, find.data, find.size))
             continue;
@@ -141,7 +143,8 @@ static void wordpiece(strings *to, const sg_decode_step *step, const strings *fr
 
     for (size_t i = 0; i < from->n; i++) {
         const sg_bytes s = string_at(from, i);
-        const bool inside = step->find.size && s.size >= step->find.size && memcmp(s.data, step->find.data, step->find.size) == 0;
+        const bool inside = step->find.size && s.size >= step->find.size &&
+                            memcmp(s.data, step->find.data, step->find.size) == 0;
 
         word.size = 0;
         if (i && inside) {
@@ -167,7 +170,10 @@ int sg_byte_token(sg_bytes s)
         return -1;
     for (int i = 3; i < 5; i++) {
         const char c = s.data[i];
-        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        const int digit = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                                 : -1;
 
         if (digit < 0)
             return -1;
@@ -216,7 +222,9 @@ static void meta(sg_buf *out, const sg_decode_step *step, sg_bytes s, bool first
 
 static void strip(sg_buf *out, const sg_decode_step *step, sg_bytes s)
 {
-    for (size_t i = 0; i < step->start && s.size >= step->find.size && memcmp(s.data, step->find.data, step->find.size) == 0; i++) {
+    for (size_t i = 0; i < step->start && s.size >= step->find.size &&
+                       memcmp(s.data, step->find.data, step->find.size) == 0;
+         i++) {
         s.data += step->find.size;
         s.size -= step->find.size;
     }
@@ -227,7 +235,8 @@ static void strip(sg_buf *out, const sg_decode_step *step, sg_bytes s)
     sg_buf_add(out, s.data, s.size);
 }
 
-static sg_status replace(sg_buf *out, const sg_decode_step *step, sg_matcher *matcher, sg_bytes s, sg_error *err)
+static sg_status replace(sg_buf *out, const sg_decode_step *step, sg_matcher *matcher, sg_bytes s,
+                         sg_error *err)
 {
     const sg_bytes find = {step->find.data, step->find.size}, put = {step->put.data, step->put.size};
     size_t at = 0;
@@ -259,7 +268,8 @@ static sg_status replace(sg_buf *out, const sg_decode_step *step, sg_matcher *ma
     return SG_OK;
 }
 
-static sg_status run_step(strings *to, const sg_decode_step *step, const strings *from, sg_matcher *matcher, sg_error *err)
+static sg_status run_step(strings *to, const sg_decode_step *step, const strings *from, sg_matcher *matcher,
+                          sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -291,7 +301,8 @@ static sg_status run_step(strings *to, const sg_decode_step *step, const strings
 }
 
 /* SentencePiece looks at the kinds of tokens, not only at their text, so its one step begins from the numbers. */
-static void spiece(sg_buf *out, const sg_tokenizer *t, const sg_decode_step *step, const int32_t *id, size_t n)
+static void spiece(sg_buf *out, const sg_tokenizer *t, const sg_decode_step *step, const int32_t *id,
+                   size_t n)
 {
     static const sg_bytes meta_space = {"\xe2\x96\x81", 3};
     bool begun = false;
@@ -318,7 +329,8 @@ static void spiece(sg_buf *out, const sg_tokenizer *t, const sg_decode_step *ste
             begun = true;
             continue;
         }
-        if (!begun && (step->strip_one || step->strip_all) && s.size >= 3 && memcmp(s.data, meta_space.data, 3) == 0) {
+        if (!begun && (step->strip_one || step->strip_all) && s.size >= 3 &&
+            memcmp(s.data, meta_space.data, 3) == 0) {
             s.data += 3;
             s.size -= 3;
             begun = !step->strip_all;
@@ -349,14 +361,16 @@ bool sg_tokenizer_raw(sg_buf *out, const sg_tokenizer *t, int32_t id)
         return true;
     }
     for (size_t i = 0; i < t->n_decode && byte >= 0; i++)
-        if (t->decode[i].kind == SG_DECODE_FALLBACK || (t->decode[i].kind == SG_DECODE_SPIECE && t->kind[id] == SG_TOKEN_BYTE)) {
+        if (t->decode[i].kind == SG_DECODE_FALLBACK ||
+            (t->decode[i].kind == SG_DECODE_SPIECE && t->kind[id] == SG_TOKEN_BYTE)) {
             sg_buf_putc(out, (char)byte);
             return true;
         }
     return false;
 }
 
-sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n, bool skip_special, sg_error *err)
+sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n,
+                              bool skip_special, sg_error *err)
 {
     strings a = {0}, b = {0};
     sg_matcher *matcher = NULL;

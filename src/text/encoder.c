@@ -177,8 +177,8 @@ static bool is_said(const uint8_t *said, size_t from, size_t to)
 
 /* The next added token; said: sg_encode_how's, or NULL; *scan: where the search goes on; taken: the end of the one before, with the spaces
  * behind it that it took: a token that begins among these is found all the same. */
-static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from, sg_bytes text, size_t *scan, size_t taken, bool literal,
-                     const uint8_t *said)
+static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from, sg_bytes text, size_t *scan,
+                     size_t taken, bool literal, const uint8_t *said)
 {
     for (size_t at = *scan; at < text.size; at++) {
         const unsigned char c = (unsigned char)text.data[at];
@@ -187,7 +187,8 @@ static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from,
 
         if (from->starts[c])
             i = sg_trie_longest(&from->trie, text.data + at, text.size - at, &bytes);
-        if (i < 0 && said && t->normal.starts[c] && (i = sg_trie_longest(&t->normal.trie, text.data + at, text.size - at, &bytes)) >= 0 &&
+        if (i < 0 && said && t->normal.starts[c] &&
+            (i = sg_trie_longest(&t->normal.trie, text.data + at, text.size - at, &bytes)) >= 0 &&
             !t->added[i].special)
             i = -1; /* in normalised text, later */
         if (i < 0)
@@ -201,7 +202,8 @@ static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from,
             continue;
         }
         *scan = end;
-        *out = (hit){a->left ? spaces_begin(text, at, taken) : at, a->right ? spaces_end(text, end) : end, a->id};
+        *out = (hit){a->left ? spaces_begin(text, at, taken) : at, a->right ? spaces_end(text, end) : end,
+                     a->id};
         return true;
     }
     *scan = text.size;
@@ -209,7 +211,8 @@ static bool next_hit(hit *out, const sg_tokenizer *t, const sg_added_trie *from,
 }
 
 /* ---- the text between them ----------------------------------------------------------------------------------------------- */
-static sg_status encode_plain(sg_encoder *e, sg_token_ids *to, sg_bytes text, bool first, bool literal, sg_error *err)
+static sg_status encode_plain(sg_encoder *e, sg_token_ids *to, sg_bytes text, bool first, bool literal,
+                              sg_error *err)
 {
     const sg_status st = sg_pretokenizer_run(&e->pieces, &e->t->pre, text, first, err);
 
@@ -222,7 +225,8 @@ static sg_status encode_plain(sg_encoder *e, sg_token_ids *to, sg_bytes text, bo
     return st;
 }
 
-static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, bool first, bool literal, sg_error *err)
+static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, bool first, bool literal,
+                                sg_error *err)
 {
     size_t scan = 0, taken = 0;
     sg_bytes text;
@@ -236,18 +240,21 @@ static sg_status encode_section(sg_encoder *e, sg_token_ids *to, sg_bytes raw, b
     if (text.size >= UINT32_MAX)
         return sg_fail(err, SG_ERR_USAGE, "expected a text that stays below 4 GiB");
     while (next_hit(&h, e->t, &e->t->normal, text, &scan, taken, literal, NULL)) {
-        if (h.start > taken && (st = encode_plain(e, to, (sg_bytes){text.data + taken, h.start - taken}, first && taken == 0, literal, err)))
+        if (h.start > taken && (st = encode_plain(e, to, (sg_bytes){text.data + taken, h.start - taken},
+                                                  first && taken == 0, literal, err)))
             return st;
         if (!sg_token_ids_add(to, h.id))
             return sg_fail_memory(err, "tokens");
         taken = h.end;
     }
     if (taken < text.size)
-        st = encode_plain(e, to, (sg_bytes){text.data + taken, text.size - taken}, first && taken == 0, literal, err);
+        st = encode_plain(e, to, (sg_bytes){text.data + taken, text.size - taken}, first && taken == 0,
+                          literal, err);
     return st;
 }
 
-static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, const sg_encode_how *how, sg_error *err)
+static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, const sg_encode_how *how,
+                             sg_error *err)
 {
     const uint8_t *said = how->said;
     size_t scan = 0, taken = 0;
@@ -265,8 +272,9 @@ static sg_status encode_text(sg_encoder *e, sg_token_ids *to, sg_bytes text, con
         text = (sg_bytes){e->clean.data, e->clean.size};
     }
     while (next_hit(&h, e->t, &e->t->raw, text, &scan, taken, how->literal, said)) {
-        if (h.start > taken && (st = encode_section(e, to, (sg_bytes){text.data + taken, h.start - taken}, taken == 0,
-                                                    how->literal || is_said(said, taken, h.start), err)))
+        if (h.start > taken &&
+            (st = encode_section(e, to, (sg_bytes){text.data + taken, h.start - taken}, taken == 0,
+                                 how->literal || is_said(said, taken, h.start), err)))
             return st;
         if (!sg_token_ids_add(to, h.id))
             return sg_fail_memory(err, "tokens");
@@ -337,7 +345,8 @@ static size_t room(const sg_encode_how *how, const sg_template *t)
 
 static const sg_encode_how as_the_file_says;
 
-sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes text, const sg_encode_how *how, sg_error *err)
+sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes text,
+                         const sg_encode_how *how, sg_error *err)
 {
     sg_status st;
 
@@ -352,8 +361,8 @@ sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes 
     return SG_OK;
 }
 
-sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, sg_encoder *e, sg_bytes a, sg_bytes b,
-                          const sg_encode_how *how, sg_error *err)
+sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, sg_encoder *e, sg_bytes a,
+                          sg_bytes b, const sg_encode_how *how, sg_error *err)
 {
     sg_status st;
 

@@ -42,7 +42,8 @@ void sg_jinja_need(sg_jinja *j, sg_jinja_type type, const char *what)
     const sg_jinja_token *t = here(j);
 
     if (!j->st && (t->type != type || (type == SG_J_OP && !sg_jinja_is(t->s, what))))
-        (void)sg_jinja_fail(j, "expected %s, found '%.*s'", what, (int)(t->s.size < 60 ? t->s.size : 60), t->s.data);
+        (void)sg_jinja_fail(j, "expected %s, found '%.*s'", what, (int)(t->s.size < 60 ? t->s.size : 60),
+                            t->s.data);
     j->at += !j->st;
 }
 
@@ -109,8 +110,8 @@ void sg_jinja_assign(sg_jinja *j, sg_bytes name, sg_jinja_value value)
 static void read_args(sg_jinja *j, sg_jinja_args *a)
 {
     while (!j->st && !sg_jinja_take_op(j, ")")) {
-        const bool named = here(j)->type == SG_J_NAME && j->at + 1 < j->n_tokens && j->token[j->at + 1].type == SG_J_OP &&
-                           sg_jinja_is(j->token[j->at + 1].s, "=");
+        const bool named = here(j)->type == SG_J_NAME && j->at + 1 < j->n_tokens &&
+                           j->token[j->at + 1].type == SG_J_OP && sg_jinja_is(j->token[j->at + 1].s, "=");
 
         if (a->n + a->n_named == SG_JINJA_ARGS) {
             (void)sg_jinja_fail(j, "expected at most %d arguments", SG_JINJA_ARGS);
@@ -162,7 +163,8 @@ static void bind(sg_jinja *j, const sg_jinja_args *a)
 /* A macro sees its arguments and what is set outside of all loops. */
 static sg_jinja_value call_macro(sg_jinja *j, sg_jinja_value macro, const sg_jinja_args *a)
 {
-    const size_t back = j->at, frame = j->frame, floor = j->floor, n = j->n_variables, block = (size_t)macro.n;
+    const size_t back = j->at, frame = j->frame, floor = j->floor, n = j->n_variables,
+                 block = (size_t)macro.n;
     sg_jinja_value out = {0};
 
     j->at = block + 3;
@@ -185,9 +187,11 @@ static sg_jinja_value call(sg_jinja *j, sg_jinja_value what, const sg_jinja_args
     if (what.kind == SG_J_MACRO)
         return call_macro(j, what, a);
     if (what.kind != SG_J_GLOBAL)
-        return sg_jinja_fail(j, "'%.*s' cannot be called", (int)(what.s.size < 60 ? what.s.size : 60), what.s.size ? what.s.data : "");
+        return sg_jinja_fail(j, "'%.*s' cannot be called", (int)(what.s.size < 60 ? what.s.size : 60),
+                             what.s.size ? what.s.data : "");
     if (what.n == RAISE)
-        return sg_jinja_fail(j, "the template refuses: %.*s", a->n ? (int)(a->item[0].s.size < 200 ? a->item[0].s.size : 200) : 0,
+        return sg_jinja_fail(j, "the template refuses: %.*s",
+                             a->n ? (int)(a->item[0].s.size < 200 ? a->item[0].s.size : 200) : 0,
                              a->n && a->item[0].s.size ? a->item[0].s.data : "");
     if (what.n == RANGE)
         return range_of(j, a);
@@ -269,7 +273,8 @@ static sg_jinja_value primary(sg_jinja *j)
             out = sg_jinja_cat(j, out, (sg_jinja_value){.kind = SG_J_STR, .s = here(j)->s});
         return out;
     case SG_J_NAME:
-        if (sg_jinja_is(t->s, "true") || sg_jinja_is(t->s, "True") || sg_jinja_is(t->s, "false") || sg_jinja_is(t->s, "False"))
+        if (sg_jinja_is(t->s, "true") || sg_jinja_is(t->s, "True") || sg_jinja_is(t->s, "false") ||
+            sg_jinja_is(t->s, "False"))
             return sg_jinja_bool(t->s.size == 4);
         if (sg_jinja_is(t->s, "none") || sg_jinja_is(t->s, "None"))
             return (sg_jinja_value){.kind = SG_J_NONE};
@@ -284,7 +289,8 @@ static sg_jinja_value primary(sg_jinja *j)
         break;
     }
     j->at--;
-    return sg_jinja_fail(j, "expected a value, found '%.*s'", (int)(t->s.size < 60 ? t->s.size : 60), t->s.data);
+    return sg_jinja_fail(j, "expected a value, found '%.*s'", (int)(t->s.size < 60 ? t->s.size : 60),
+                         t->s.data);
 }
 
 /* Behind "[": an index, or a slice. */
@@ -340,7 +346,8 @@ static sg_jinja_value member(sg_jinja *j, sg_jinja_value v)
     sg_jinja_args a = {0};
 
     if (!sg_jinja_take_op(j, "("))
-        return j->dead || j->st ? (sg_jinja_value){0} : sg_jinja_index(j, v, (sg_jinja_value){.kind = SG_J_STR, .s = name});
+        return j->dead || j->st ? (sg_jinja_value){0}
+                                : sg_jinja_index(j, v, (sg_jinja_value){.kind = SG_J_STR, .s = name});
     read_args(j, &a);
     return j->dead || j->st ? (sg_jinja_value){0} : sg_jinja_method(j, name, v, &a);
 }
@@ -406,14 +413,16 @@ static sg_jinja_value arithmetic(sg_jinja *j, sg_bytes op, sg_jinja_value a, sg_
     if (a.kind == SG_J_UNDEFINED || b.kind == SG_J_UNDEFINED)
         return sg_jinja_index(j, a.kind == SG_J_UNDEFINED ? a : b, sg_jinja_text(""));
     const int64_t most = (int64_t)1 << 31;
-    if (a.kind != SG_J_NUMBER || b.kind != SG_J_NUMBER || a.n > most || a.n < -most || b.n > most || b.n < -most)
+    if (a.kind != SG_J_NUMBER || b.kind != SG_J_NUMBER || a.n > most || a.n < -most || b.n > most ||
+        b.n < -most)
         return sg_jinja_fail(j, "expected two strings or two numbers around %.*s", (int)op.size, op.data);
     if (sg_jinja_is(op, "+") || sg_jinja_is(op, "-"))
         return sg_jinja_number(*op.data == '+' ? a.n + b.n : a.n - b.n);
     if (sg_jinja_is(op, "*"))
         return sg_jinja_number(a.n * b.n);
     if ((!sg_jinja_is(op, "%") && !sg_jinja_is(op, "//")) || b.n == 0)
-        return sg_jinja_fail(j, "expected +, -, *, // or %% of whole numbers, not by 0, found %.*s", (int)op.size, op.data);
+        return sg_jinja_fail(j, "expected +, -, *, // or %% of whole numbers, not by 0, found %.*s",
+                             (int)op.size, op.data);
     const int64_t rest = (a.n % b.n + b.n) % b.n; /* as Python has it: of the divisor's sign */
     return sg_jinja_number(*op.data == '%' ? rest : (a.n - rest) / b.n);
 }
@@ -446,7 +455,10 @@ static bool compared(sg_jinja *j, sg_bytes op, sg_jinja_value a, sg_jinja_value 
         return sg_jinja_equal(a, b) == (*op.data == '=');
     if (a.kind != SG_J_NUMBER || b.kind != SG_J_NUMBER)
         (void)sg_jinja_fail(j, "expected two numbers around %.*s", (int)op.size, op.data);
-    return sg_jinja_is(op, "<") ? a.n < b.n : sg_jinja_is(op, "<=") ? a.n <= b.n : sg_jinja_is(op, ">") ? a.n > b.n : a.n >= b.n;
+    return sg_jinja_is(op, "<")    ? a.n < b.n
+           : sg_jinja_is(op, "<=") ? a.n <= b.n
+           : sg_jinja_is(op, ">")  ? a.n > b.n
+                                   : a.n >= b.n;
 }
 
 static sg_jinja_value comparison(sg_jinja *j)
@@ -463,7 +475,7 @@ static sg_jinja_value comparison(sg_jinja *j)
 
         if (sg_jinja_take_word(j, "in")) {
             b = sums(j, 0);
-            yes = !j->dead && !j->st && sg_jinja_in(j, a, b) != not;
+            yes = !j->dead && !j->st && sg_jinja_in(j, a, b) != not ;
         } else {
             j->at = begin;
             for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
@@ -486,11 +498,11 @@ static sg_jinja_value negation(sg_jinja *j)
     bool not = false, any = false;
 
     while (sg_jinja_take_word(j, "not")) {
-        not = !not;
+        not = !not ;
         any = true;
     }
     const sg_jinja_value v = comparison(j);
-    return any ? sg_jinja_bool(sg_jinja_truth(v) != not) : v;
+    return any ? sg_jinja_bool(sg_jinja_truth(v) != not ) : v;
 }
 
 /* `and` of rank 1 in `or` of rank 0: the value that decides. */
@@ -533,7 +545,8 @@ sg_jinja_value sg_jinja_expression(sg_jinja *j)
         const bool yes = sg_jinja_truth(condition);
 
         j->dead += yes;
-        v = sg_jinja_take_word(j, "else") ? sg_jinja_expression(j) : (sg_jinja_value){.s = {"the condition", 13}};
+        v = sg_jinja_take_word(j, "else") ? sg_jinja_expression(j)
+                                          : (sg_jinja_value){.s = {"the condition", 13}};
         j->dead -= yes;
         end = j->at;
         if (yes && !j->dead && !j->st) {

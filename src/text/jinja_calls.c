@@ -100,7 +100,8 @@ static sg_jinja_value split(sg_jinja *j, sg_jinja_value v, const sg_jinja_args *
         sg_jinja_append(j, out, sg_jinja_part(rest, 0, end));
         at = (size_t)(rest.s.data - v.s.data) + end;
     }
-    for (size_t to; !j->st && most != 0 && (to = find(v, a->item[0].s, at)) < v.s.size; at = to + a->item[0].s.size, most--)
+    for (size_t to; !j->st && most != 0 && (to = find(v, a->item[0].s, at)) < v.s.size;
+         at = to + a->item[0].s.size, most--)
         sg_jinja_append(j, out, sg_jinja_part(v, at, to));
     sg_jinja_append(j, out, sg_jinja_part(v, at, v.s.size));
     return out;
@@ -167,7 +168,8 @@ static sg_jinja_value pairs(sg_jinja *j, sg_jinja_value dict)
 
 static sg_jinja_value unknown(sg_jinja *j, const char *what, sg_bytes name)
 {
-    return sg_jinja_fail(j, "the %s %.*s is not known", what, (int)(name.size < 60 ? name.size : 60), name.data);
+    return sg_jinja_fail(j, "the %s %.*s is not known", what, (int)(name.size < 60 ? name.size : 60),
+                         name.data);
 }
 
 /* ---- filters ---------------------------------------------------------------------------------------------------------------- */
@@ -177,8 +179,10 @@ static sg_jinja_value choose(sg_jinja *j, sg_jinja_value v, const sg_jinja_args 
     const sg_jinja_value out = sg_jinja_new_list(j, SG_J_LIST);
     sg_jinja_args more = {0};
 
-    if (v.kind != SG_J_LIST || a->n < 1 || a->n > 3 || a->item[0].kind != SG_J_STR || (a->n > 1 && a->item[1].kind != SG_J_STR))
-        return sg_jinja_fail(j, "selectattr, rejectattr: expected a list, the name of a member and of a test");
+    if (v.kind != SG_J_LIST || a->n < 1 || a->n > 3 || a->item[0].kind != SG_J_STR ||
+        (a->n > 1 && a->item[1].kind != SG_J_STR))
+        return sg_jinja_fail(j,
+                             "selectattr, rejectattr: expected a list, the name of a member and of a test");
     more.n = a->n == 3;
     more.item[0] = a->item[2];
     for (size_t i = 0; i < v.list->n && !j->st; i++) {
@@ -215,9 +219,11 @@ sg_jinja_value sg_jinja_filter(sg_jinja *j, sg_bytes name, sg_jinja_value v, con
     static const sg_bytes none = {0};
 
     if (a->n_named)
-        return sg_jinja_fail(j, "the filter %.*s: expected no arguments with names", (int)(name.size < 60 ? name.size : 60), name.data);
+        return sg_jinja_fail(j, "the filter %.*s: expected no arguments with names",
+                             (int)(name.size < 60 ? name.size : 60), name.data);
     if (sg_jinja_is(name, "default") || sg_jinja_is(name, "d")) {
-        const bool missing = v.kind == SG_J_UNDEFINED || (a->n > 1 && sg_jinja_truth(a->item[1]) && !sg_jinja_truth(v));
+        const bool missing =
+            v.kind == SG_J_UNDEFINED || (a->n > 1 && sg_jinja_truth(a->item[1]) && !sg_jinja_truth(v));
 
         return !missing ? v : a->n ? a->item[0] : sg_jinja_text("");
     }
@@ -254,7 +260,8 @@ sg_jinja_value sg_jinja_filter(sg_jinja *j, sg_bytes name, sg_jinja_value v, con
 /* ---- tests ------------------------------------------------------------------------------------------------------------------ */
 sg_jinja_value sg_jinja_test(sg_jinja *j, sg_bytes name, sg_jinja_value v, const sg_jinja_args *a)
 {
-    const bool number = v.kind == SG_J_NUMBER || v.kind == SG_J_BOOL, listed = v.kind == SG_J_LIST || v.kind == SG_J_DICT || v.kind == SG_J_STR;
+    const bool number = v.kind == SG_J_NUMBER || v.kind == SG_J_BOOL,
+               listed = v.kind == SG_J_LIST || v.kind == SG_J_DICT || v.kind == SG_J_STR;
 
     if (sg_jinja_is(name, "defined"))
         return sg_jinja_bool(v.kind != SG_J_UNDEFINED);

@@ -110,7 +110,8 @@ static void read_string(lexer *x)
 
     while (end < x->size && x->s[end] != quote)
         end += x->s[end] == '\\' ? 2 : 1;
-    to = sg_jinja_take(x->j, (end < x->size ? end : x->size) - i + 4, 1); /* no escape is shorter than what it stands for */
+    to = sg_jinja_take(x->j, (end < x->size ? end : x->size) - i + 4,
+                       1); /* no escape is shorter than what it stands for */
     while (to && !x->j->st && i < x->size && x->s[i] != quote) {
         if (x->s[i] == '\\' && i + 1 < x->size) {
             i++;
@@ -254,7 +255,8 @@ static void read_all(lexer *x)
     while (!x->j->st && x->at < x->size) {
         size_t to = x->at;
 
-        while (to < x->size && !(x->s[to] == '{' && to + 1 < x->size && x->s[to + 1] && strchr("{%#", x->s[to + 1])))
+        while (to < x->size &&
+               !(x->s[to] == '{' && to + 1 < x->size && x->s[to + 1] && strchr("{%#", x->s[to + 1])))
             to++;
         add_text(x, to);
         if (to >= x->size)
@@ -288,7 +290,9 @@ static bool has_body(const sg_jinja *j, size_t i)
 /* Where the clauses of a block go on, and where it ends. */
 static void link_blocks(lexer *x)
 {
-    static const char *const opens[] = {"if", "for", "macro", "set"}, *const closes[] = {"endif", "endfor", "endmacro", "endset"};
+    static const char *const opens[] = {"if", "for", "macro", "set"}, *const closes[] = {"endif", "endfor",
+                                                                                         "endmacro",
+                                                                                         "endset"};
     sg_jinja *j = x->j;
     struct {
         size_t first, last;

@@ -25,9 +25,10 @@ typedef enum sg_jinja_type {
 typedef struct sg_jinja_token {
     sg_jinja_type type;
     int line;
-    sg_bytes s;     /* TEXT and STRING: as it reads; NAME, OP: as it is written */
-    int64_t n;      /* INT */
-    uint32_t next;  /* OPEN_BLOCK of if, elif, else, for, macro, set: that of the clause after it, or of the end */
+    sg_bytes s; /* TEXT and STRING: as it reads; NAME, OP: as it is written */
+    int64_t n;  /* INT */
+    uint32_t
+        next; /* OPEN_BLOCK of if, elif, else, for, macro, set: that of the clause after it, or of the end */
     uint32_t close; /* OPEN_BLOCK of if, for, macro, set: that of the end */
 } sg_jinja_token;
 
@@ -82,7 +83,8 @@ typedef struct sg_jinja {
     int64_t steps;
     sg_jinja_variable *variable; /* owned: innermost last */
     size_t n_variables, cap_variables;
-    size_t frame, floor, root; /* first of the innermost scope; of those that a macro sees besides the first `root` */
+    size_t frame, floor,
+        root; /* first of the innermost scope; of those that a macro sees besides the first `root` */
     sg_jinja_flow flow;
     sg_jinja_out *out;
     sg_status st; /* the first failure; nothing is done after it */
@@ -99,19 +101,20 @@ bool sg_jinja_is(sg_bytes s, const char *word);
 bool sg_jinja_same(sg_bytes a, sg_bytes b);
 sg_jinja_value sg_jinja_bool(bool yes);
 sg_jinja_value sg_jinja_number(int64_t n);
-sg_jinja_value sg_jinja_text(const char *s); /* borrowed, the template's */
+sg_jinja_value sg_jinja_text(const char *s);                       /* borrowed, the template's */
 sg_jinja_value sg_jinja_new_list(sg_jinja *j, sg_jinja_kind kind); /* LIST or DICT */
 void sg_jinja_append(sg_jinja *j, sg_jinja_value to, sg_jinja_value item);
 void sg_jinja_put(sg_jinja *j, sg_jinja_value to, sg_jinja_value key, sg_jinja_value item); /* replaces */
-const sg_jinja_value *sg_jinja_get(sg_jinja_value of, sg_bytes key); /* NULL: none */
+const sg_jinja_value *sg_jinja_get(sg_jinja_value of, sg_bytes key);                        /* NULL: none */
 bool sg_jinja_truth(sg_jinja_value v);
 bool sg_jinja_equal(sg_jinja_value a, sg_jinja_value b);
 bool sg_jinja_in(sg_jinja *j, sg_jinja_value what, sg_jinja_value of);
 sg_jinja_value sg_jinja_str(sg_jinja *j, sg_jinja_value v); /* as it prints */
 sg_jinja_value sg_jinja_cat(sg_jinja *j, sg_jinja_value a, sg_jinja_value b);
 sg_jinja_value sg_jinja_part(sg_jinja_value v, size_t from, size_t to); /* bytes of a string */
-sg_jinja_value sg_jinja_items(sg_jinja *j, sg_jinja_value v); /* what a loop goes over, as a LIST */
-sg_jinja_value sg_jinja_slice(sg_jinja *j, sg_jinja_value v, const int64_t *from, const int64_t *to, int64_t step); /* NULL: the end */
+sg_jinja_value sg_jinja_items(sg_jinja *j, sg_jinja_value v);           /* what a loop goes over, as a LIST */
+sg_jinja_value sg_jinja_slice(sg_jinja *j, sg_jinja_value v, const int64_t *from, const int64_t *to,
+                              int64_t step); /* NULL: the end */
 sg_jinja_value sg_jinja_index(sg_jinja *j, sg_jinja_value v, sg_jinja_value at);
 
 /* jinja.c: the token at hand and what stands from it on */
@@ -119,14 +122,14 @@ bool sg_jinja_take_op(sg_jinja *j, const char *op); /* false: another one, still
 bool sg_jinja_take_word(sg_jinja *j, const char *word);
 void sg_jinja_need(sg_jinja *j, sg_jinja_type type, const char *what);
 sg_bytes sg_jinja_need_name(sg_jinja *j);
-bool sg_jinja_step(sg_jinja *j); /* counts; false: stop */
-sg_jinja_value *sg_jinja_find(sg_jinja *j, sg_bytes name); /* a variable; NULL: none */
+bool sg_jinja_step(sg_jinja *j);                                        /* counts; false: stop */
+sg_jinja_value *sg_jinja_find(sg_jinja *j, sg_bytes name);              /* a variable; NULL: none */
 void sg_jinja_assign(sg_jinja *j, sg_bytes name, sg_jinja_value value); /* in the innermost scope */
 sg_jinja_value sg_jinja_expression(sg_jinja *j);
 sg_jinja_value sg_jinja_plain(sg_jinja *j); /* without a condition behind it */
 
 /* jinja_run.c */
-void sg_jinja_run(sg_jinja *j, size_t from, size_t to); /* tokens */
+void sg_jinja_run(sg_jinja *j, size_t from, size_t to);               /* tokens */
 sg_jinja_value sg_jinja_capture(sg_jinja *j, size_t from, size_t to); /* what they write, as a string */
 
 /* jinja_calls.c */

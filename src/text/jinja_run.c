@@ -112,7 +112,8 @@ static sg_jinja_value chosen(sg_jinja *j, sg_jinja_value items, const sg_bytes *
 
 static void run_for(sg_jinja *j, size_t block)
 {
-    const size_t next = j->token[block].next, close = j->token[block].close, frame = j->frame, top = j->n_variables;
+    const size_t next = j->token[block].next, close = j->token[block].close, frame = j->frame,
+                 top = j->n_variables;
     sg_bytes name[SG_JINJA_ARGS];
     sg_jinja_value items;
     size_t n = 0, body;
@@ -134,7 +135,8 @@ static void run_for(sg_jinja *j, size_t block)
     for (size_t i = 0; !j->st && i < items.list->n && sg_jinja_step(j); i++) {
         j->frame = j->n_variables = top;
         assign_each(j, name, n, items.list->item[i]);
-        sg_jinja_assign(j, (sg_bytes){"loop", 4}, (sg_jinja_value){.kind = SG_J_LOOP, .n = (int64_t)i, .list = items.list});
+        sg_jinja_assign(j, (sg_bytes){"loop", 4},
+                        (sg_jinja_value){.kind = SG_J_LOOP, .n = (int64_t)i, .list = items.list});
         sg_jinja_run(j, body, next);
         const bool leaves = j->flow == SG_J_BREAK;
         j->flow = SG_J_ON;
@@ -200,7 +202,8 @@ static void run_block(sg_jinja *j)
         need_end(j);
         j->flow = *name.data == 'b' ? SG_J_BREAK : SG_J_CONTINUE;
     } else {
-        (void)sg_jinja_fail(j, "the tag %.*s is not known", (int)(name.size < 60 ? name.size : 60), name.data);
+        (void)sg_jinja_fail(j, "the tag %.*s is not known", (int)(name.size < 60 ? name.size : 60),
+                            name.data);
     }
 }
 
@@ -237,8 +240,9 @@ static sg_jinja_value turns_of(sg_jinja *j, const sg_jinja_vars *v)
             break;
         memset(said, (int)(1 + i % 255), text.size);
         sg_jinja_put(j, turn, sg_jinja_text("role"), sg_jinja_text(v->turn[i].role));
-        sg_jinja_put(j, turn, sg_jinja_text("content"),
-                     (sg_jinja_value){.kind = SG_J_STR, .s = {text.size ? text.data : "", text.size}, .said = said});
+        sg_jinja_put(
+            j, turn, sg_jinja_text("content"),
+            (sg_jinja_value){.kind = SG_J_STR, .s = {text.size ? text.data : "", text.size}, .said = said});
         sg_jinja_append(j, list, turn);
     }
     return list;

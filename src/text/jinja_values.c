@@ -18,7 +18,8 @@ sg_jinja_value sg_jinja_fail(sg_jinja *j, const char *format, ...)
         va_end(args);
         for (char *c = text; *c; c++)
             *c = (unsigned char)*c < ' ' ? ' ' : *c;
-        j->st = sg_fail(j->err, SG_ERR_FORMAT, "chat template, line %d: %s", j->n_tokens ? j->token[j->at < last ? j->at : last].line : 1, text);
+        j->st = sg_fail(j->err, SG_ERR_FORMAT, "chat template, line %d: %s",
+                        j->n_tokens ? j->token[j->at < last ? j->at : last].line : 1, text);
     }
     return (sg_jinja_value){0};
 }
@@ -79,7 +80,8 @@ static bool grow(sg_jinja *j, sg_jinja_list *l, bool keys)
 
     if (l->n < l->cap)
         return true;
-    if (!(item = sg_jinja_take(j, cap, sizeof *item)) || (keys && !(key = sg_jinja_take(j, cap, sizeof *key))))
+    if (!(item = sg_jinja_take(j, cap, sizeof *item)) ||
+        (keys && !(key = sg_jinja_take(j, cap, sizeof *key))))
         return false;
     if (l->n)
         memcpy(item, l->item, l->n * sizeof *item);
@@ -221,7 +223,8 @@ sg_jinja_value sg_jinja_str(sg_jinja *j, sg_jinja_value v)
         snprintf(digits, 24, "%lld", (long long)v.n);
         return sg_jinja_text(digits);
     default:
-        return sg_jinja_fail(j, "expected a string, a number or a truth to write, found a list, a dict or what is called");
+        return sg_jinja_fail(
+            j, "expected a string, a number or a truth to write, found a list, a dict or what is called");
     }
 }
 
@@ -252,7 +255,8 @@ sg_jinja_value sg_jinja_cat(sg_jinja *j, sg_jinja_value a, sg_jinja_value b)
 
 sg_jinja_value sg_jinja_part(sg_jinja_value v, size_t from, size_t to)
 {
-    return (sg_jinja_value){.kind = SG_J_STR, .s = {v.s.data + from, to - from}, .said = v.said ? v.said + from : NULL};
+    return (sg_jinja_value){
+        .kind = SG_J_STR, .s = {v.s.data + from, to - from}, .said = v.said ? v.said + from : NULL};
 }
 
 /* ---- slices ----------------------------------------------------------------------------------------------------------------- */
@@ -283,7 +287,8 @@ static int64_t bound(const int64_t *at, int64_t otherwise, int64_t n, int64_t le
     return x < least ? least : x > most ? most : x;
 }
 
-sg_jinja_value sg_jinja_slice(sg_jinja *j, sg_jinja_value v, const int64_t *from, const int64_t *to, int64_t step)
+sg_jinja_value sg_jinja_slice(sg_jinja *j, sg_jinja_value v, const int64_t *from, const int64_t *to,
+                              int64_t step)
 {
     sg_jinja_value out;
 
@@ -293,7 +298,9 @@ sg_jinja_value sg_jinja_slice(sg_jinja *j, sg_jinja_value v, const int64_t *from
         return sg_jinja_fail(j, "expected a step of 1 or -1");
     const int64_t n = (int64_t)length_of(v);
     const int64_t a = step > 0 ? bound(from, 0, n, 0, n) : bound(from, n - 1, n, -1, n - 1),
-                  b = step > 0 ? bound(to, n, n, 0, n) : to ? bound(to, 0, n, -1, n - 1) : -1;
+                  b = step > 0 ? bound(to, n, n, 0, n)
+                      : to     ? bound(to, 0, n, -1, n - 1)
+                               : -1;
     if (v.kind == SG_J_STR) {
         const size_t first = byte_of(v, (size_t)a), last = a < b ? byte_of(v, (size_t)b) : first;
 
@@ -331,7 +338,8 @@ sg_jinja_value sg_jinja_index(sg_jinja *j, sg_jinja_value v, sg_jinja_value at)
     const sg_jinja_value *found;
 
     if (v.kind == SG_J_UNDEFINED)
-        return sg_jinja_fail(j, "'%.*s' is not defined", (int)(v.s.size < 60 ? v.s.size : 60), v.s.size ? v.s.data : "");
+        return sg_jinja_fail(j, "'%.*s' is not defined", (int)(v.s.size < 60 ? v.s.size : 60),
+                             v.s.size ? v.s.data : "");
     if (at.kind == SG_J_STR && v.kind == SG_J_LOOP)
         return of_loop(v, at.s);
     if (at.kind == SG_J_STR)
@@ -341,7 +349,8 @@ sg_jinja_value sg_jinja_index(sg_jinja *j, sg_jinja_value v, sg_jinja_value at)
 
         if (i < 0 || i >= n)
             return (sg_jinja_value){0};
-        return v.kind == SG_J_LIST ? v.list->item[i] : sg_jinja_part(v, byte_of(v, (size_t)i), byte_of(v, (size_t)i + 1));
+        return v.kind == SG_J_LIST ? v.list->item[i]
+                                   : sg_jinja_part(v, byte_of(v, (size_t)i), byte_of(v, (size_t)i + 1));
     }
     return (sg_jinja_value){0};
 }

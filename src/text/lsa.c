@@ -52,8 +52,8 @@ static sg_status sample_rows(sg_tfidf *out, const sg_tfidf *a, int32_t m, uint64
     return SG_OK;
 }
 
-static sg_status fit(sg_svd *svd, const sg_tfidf *a, const sg_lsa_config *c, sg_pool *pool, const sg_progress *progress,
-                     sg_error *err)
+static sg_status fit(sg_svd *svd, const sg_tfidf *a, const sg_lsa_config *c, sg_pool *pool,
+                     const sg_progress *progress, sg_error *err)
 {
     sg_tfidf sample = {0};
     sg_status st;
@@ -91,12 +91,13 @@ static sg_status make_report(json_t **out, const sg_dataset *d, const sg_lsa_con
         return st;
     }
     for (int i = 0; i < plan.n; i++)
-        json_object_set_new(columns, plan.list[i].column->name, json_string(sg_column_kind_name(plan.list[i].kind)));
+        json_object_set_new(columns, plan.list[i].column->name,
+                            json_string(sg_column_kind_name(plan.list[i].kind)));
     sg_text_plan_free(&plan);
     for (int32_t i = 0; i < a->n; i++)
         empty += a->offsets[i] == a->offsets[i + 1];
-    *out = json_pack("{s:s, s:i, s:i, s:i, s:i, s:I, s:o, s:f, s:f}", "encoder", "lsa", "items", (int)a->n, "dim", svd->dim,
-                     "items_without_text", empty, "features", (int)a->features, "values",
+    *out = json_pack("{s:s, s:i, s:i, s:i, s:i, s:I, s:o, s:f, s:f}", "encoder", "lsa", "items", (int)a->n,
+                     "dim", svd->dim, "items_without_text", empty, "features", (int)a->features, "values",
                      (json_int_t)a->offsets[a->n], "columns", columns, "energy_kept",
                      svd->total > 0 ? svd->energy / svd->total : 0.0, "seconds", seconds);
     return *out ? SG_OK : sg_fail_memory(err, "report");
@@ -114,7 +115,8 @@ void sg_lsa_fit_free(sg_lsa_fit *f)
 /* Takes what it needs out of a and svd. */
 static sg_status take_fit(sg_lsa_fit *out, sg_tfidf *a, sg_svd *svd, double power, sg_error *err)
 {
-    *out = (sg_lsa_fit){.features = a->features, .dim = svd->dim, .hash = a->hash, .idf = a->idf, .right = svd->right};
+    *out = (sg_lsa_fit){
+        .features = a->features, .dim = svd->dim, .hash = a->hash, .idf = a->idf, .right = svd->right};
     a->hash = NULL;
     a->idf = NULL;
     svd->right = NULL;
@@ -125,8 +127,9 @@ static sg_status take_fit(sg_lsa_fit *out, sg_tfidf *a, sg_svd *svd, double powe
     return SG_OK;
 }
 
-sg_status sg_lsa_encode(float **vectors, int32_t *dim, sg_lsa_fit *keep, const sg_dataset *d, const sg_lsa_config *c,
-                        sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_lsa_encode(float **vectors, int32_t *dim, sg_lsa_fit *keep, const sg_dataset *d,
+                        const sg_lsa_config *c, sg_pool *pool, const sg_progress *progress, json_t **report,
+                        sg_error *err)
 {
     const double start = sg_now();
     sg_tfidf a = {0};

@@ -36,7 +36,8 @@ static bool word_grams(sg_grams *g, size_t first, int longest)
 static bool char_grams(sg_grams *g, size_t word, size_t least, size_t most)
 {
     const uint32_t *code = g->words.code + g->words.start[word];
-    const size_t n = g->words.start[word + 1] - g->words.start[word]; /* padded: position 0 and n + 1 are spaces */
+    const size_t n =
+        g->words.start[word + 1] - g->words.start[word]; /* padded: position 0 and n + 1 are spaces */
 
     if (!sg_grow(&g->raw, &g->cap_raw, g->n_raw + (n + 2) * most, sizeof *g->raw))
         return false;
@@ -106,7 +107,8 @@ static sg_status add_paths(sg_grams *g, sg_bytes cell, const sg_ngram_spec *spec
     return SG_OK;
 }
 
-static sg_status add_category(sg_grams *g, const sg_column_plan *p, sg_bytes cell, const sg_ngram_spec *spec, sg_error *err)
+static sg_status add_category(sg_grams *g, const sg_column_plan *p, sg_bytes cell, const sg_ngram_spec *spec,
+                              sg_error *err)
 {
     static const sg_ngram_spec no_words = {0};
     const sg_status st = add_words(g, cell, p->numbers ? &no_words : spec, err);
@@ -146,7 +148,8 @@ static sg_status count_grams(sg_grams *g, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_grams_of_item(sg_grams *g, const sg_text_plan *plan, const sg_ngram_spec *spec, size_t item, sg_error *err)
+sg_status sg_grams_of_item(sg_grams *g, const sg_text_plan *plan, const sg_ngram_spec *spec, size_t item,
+                           sg_error *err)
 {
     sg_status st = SG_OK;
 

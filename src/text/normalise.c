@@ -81,7 +81,8 @@ static sg_status clean_utf8(sg_words *w, sg_bytes text, sg_error *err)
 /* Code points in NFKC, case folded, into w->wide. */
 static sg_status fold_unicode(sg_words *w, size_t *n, sg_bytes text, sg_error *err)
 {
-    const utf8proc_option_t how = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE;
+    const utf8proc_option_t how =
+        UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE;
     utf8proc_ssize_t got;
     sg_status st;
 
@@ -125,7 +126,8 @@ sg_status sg_words_split(sg_words *w, sg_bytes text, sg_error *err)
     w->n = 0;
     if (st)
         return st;
-    if (!sg_grow(&w->code, &w->cap_code, n, sizeof *w->code) || !sg_grow(&w->start, &w->cap_start, n + 1, sizeof *w->start))
+    if (!sg_grow(&w->code, &w->cap_code, n, sizeof *w->code) ||
+        !sg_grow(&w->start, &w->cap_start, n + 1, sizeof *w->start))
         return sg_fail_memory(err, "text");
     w->start[0] = 0;
     for (size_t i = 0; i < n; i++) {

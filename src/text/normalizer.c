@@ -76,7 +76,8 @@ static void strip(sg_buf *out, bool *moved, const sg_norm_step *step, sg_bytes t
     sg_buf_add(out, s, (size_t)(end - s));
 }
 
-static sg_status replace(sg_buf *out, bool *moved, const sg_norm_step *step, sg_matcher *matcher, sg_bytes text, sg_error *err)
+static sg_status replace(sg_buf *out, bool *moved, const sg_norm_step *step, sg_matcher *matcher,
+                         sg_bytes text, sg_error *err)
 {
     size_t at = 0, from = 0; /* from: where the search goes on, past an empty match */
 
@@ -243,11 +244,13 @@ static void spiece(sg_buf *out, const sg_norm_step *step, sg_bytes text)
         if (put.size)
             after_space = step->few_spaces && put.data[put.size - 1] == ' ';
     }
-    while (step->few_spaces && out->size >= space.size && memcmp(out->data + out->size - space.size, space.data, space.size) == 0)
+    while (step->few_spaces && out->size >= space.size &&
+           memcmp(out->data + out->size - space.size, space.data, space.size) == 0)
         out->size -= space.size;
 }
 
-sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err)
+sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch,
+                            sg_bytes text, sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -295,8 +298,10 @@ sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, 
             break;
         }
         if (b->failed)
-            st = b->most && b->cap >= b->most ? sg_fail(err, SG_ERR_FORMAT, "expected a normalized text of at most %zu bytes, found more", b->most)
-                                              : sg_fail_memory(err, "text");
+            st = b->most && b->cap >= b->most
+                     ? sg_fail(err, SG_ERR_FORMAT,
+                               "expected a normalized text of at most %zu bytes, found more", b->most)
+                     : sg_fail_memory(err, "text");
         *out = (sg_bytes){b->data, b->size};
     }
     return st;

@@ -13,29 +13,30 @@
 #include <stddef.h>
 
 typedef enum sg_norm_kind {
-    SG_NORM_FORM,     /* NFC, NFD, NFKC, NFKD */
+    SG_NORM_FORM, /* NFC, NFD, NFKC, NFKD */
     SG_NORM_LOWER,
-    SG_NORM_MARKS,    /* marks away */
-    SG_NORM_STRIP,    /* white space away at the ends */
-    SG_NORM_REPLACE,  /* of a string or a pattern */
-    SG_NORM_PREPEND,  /* to text that is not empty */
+    SG_NORM_MARKS,   /* marks away */
+    SG_NORM_STRIP,   /* white space away at the ends */
+    SG_NORM_REPLACE, /* of a string or a pattern */
+    SG_NORM_PREPEND, /* to text that is not empty */
     SG_NORM_BERT,
     SG_NORM_CHARSMAP,
-    SG_NORM_BYTES,    /* GPT-2's letters for the bytes */
-    SG_NORM_SPIECE,   /* all that SentencePiece does, with its own options */
+    SG_NORM_BYTES,  /* GPT-2's letters for the bytes */
+    SG_NORM_SPIECE, /* all that SentencePiece does, with its own options */
 } sg_norm_kind;
 
 typedef struct sg_norm_step {
     sg_norm_kind kind;
     sg_form form;
-    bool left, right;                     /* STRIP */
-    bool clean, han, accents, lower;      /* BERT: accents true: away with them */
-    bool dummy_prefix, few_spaces, escape; /* SPIECE: a space in front, runs of spaces to one, spaces as U+2581 */
-    bool has_map;                         /* SPIECE */
-    sg_charsmap map;                      /* CHARSMAP, SPIECE */
-    sg_trie keep;                         /* SPIECE: pieces that go through untouched; without nodes: none */
-    sg_pattern *pattern;                  /* REPLACE, owned; NULL: the string `find` */
-    sg_buf find, put;                     /* REPLACE, PREPEND */
+    bool left, right;                /* STRIP */
+    bool clean, han, accents, lower; /* BERT: accents true: away with them */
+    bool dummy_prefix, few_spaces,
+        escape;          /* SPIECE: a space in front, runs of spaces to one, spaces as U+2581 */
+    bool has_map;        /* SPIECE */
+    sg_charsmap map;     /* CHARSMAP, SPIECE */
+    sg_trie keep;        /* SPIECE: pieces that go through untouched; without nodes: none */
+    sg_pattern *pattern; /* REPLACE, owned; NULL: the string `find` */
+    sg_buf find, put;    /* REPLACE, PREPEND */
 } sg_norm_step;
 
 typedef struct sg_normalizer {
@@ -54,7 +55,8 @@ sg_norm_step *sg_normalizer_add(sg_normalizer *n);
 void sg_normalizer_free(sg_normalizer *n);
 /* *out lies in `text` or in the scratch; text is valid UTF-8. *moved: what *out begins with stood behind something in the text
  * that is gone, by the library's account of places: there a Replace moves its result to the last character it took. */
-sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch, sg_bytes text, sg_error *err);
+sg_status sg_normalizer_run(sg_bytes *out, bool *moved, const sg_normalizer *n, sg_norm_scratch *scratch,
+                            sg_bytes text, sg_error *err);
 void sg_norm_scratch_free(sg_norm_scratch *s);
 
 #endif

@@ -61,7 +61,8 @@ static bool take_number(header *h, uint64_t *out)
     skip_space(h);
     *out = 0;
     for (first = h->at; h->at < h->end && *h->at >= '0' && *h->at <= '9'; h->at++)
-        if (__builtin_mul_overflow(*out, 10u, out) || __builtin_add_overflow(*out, (uint64_t)(*h->at - '0'), out))
+        if (__builtin_mul_overflow(*out, 10u, out) ||
+            __builtin_add_overflow(*out, (uint64_t)(*h->at - '0'), out))
             return false;
     if (h->at == first)
         return false;
@@ -94,7 +95,8 @@ static sg_status parse_header(header *h, const char *name, sg_error *err)
 
         if (good && strcmp(key, "descr") == 0) {
             if (take(h, "["))
-                return sg_fail(err, SG_ERR_FORMAT, "%s: expected an array of floats, found a structured array", name);
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "%s: expected an array of floats, found a structured array", name);
             good = h->has_descr = take_string(h, h->descr, sizeof h->descr);
         } else if (good && strcmp(key, "fortran_order") == 0) {
             h->fortran = take(h, "True");
@@ -105,8 +107,10 @@ static sg_status parse_header(header *h, const char *name, sg_error *err)
             good = false;
         }
         if (!good)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: header: expected 'descr', 'fortran_order' and 'shape' as np.save writes "
-                           "them", name);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: header: expected 'descr', 'fortran_order' and 'shape' as np.save writes "
+                           "them",
+                           name);
         if (!take(h, ",")) {
             if (take(h, "}"))
                 break;
@@ -115,7 +119,8 @@ static sg_status parse_header(header *h, const char *name, sg_error *err)
     }
     skip_space(h);
     if (h->at != h->end || !h->has_descr || !h->has_order || !h->has_shape)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: header: expected 'descr', 'fortran_order' and 'shape', and nothing after", name);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: header: expected 'descr', 'fortran_order' and 'shape', and nothing after", name);
     return SG_OK;
 }
 
@@ -124,11 +129,14 @@ static sg_status read_descr(sg_npy *out, const char *descr, const char *name, sg
     const char order = descr[0];
 
     if (strchr(descr, 'O'))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an array of floats, found pickled Python objects, which could run "
-                       "code: save a plain array with np.save(file, array.astype('f4'))", name);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected an array of floats, found pickled Python objects, which could run "
+                       "code: save a plain array with np.save(file, array.astype('f4'))",
+                       name);
     if ((order != '<' && order != '>' && order != '=' && order != '|') || descr[1] != 'f' ||
         (strcmp(descr + 2, "2") != 0 && strcmp(descr + 2, "4") != 0 && strcmp(descr + 2, "8") != 0))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected floats of 2, 4 or 8 bytes, found dtype '%s'", name, descr);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected floats of 2, 4 or 8 bytes, found dtype '%s'", name,
+                       descr);
     out->big_endian = order == '>';
     out->bytes = descr[2] - '0';
     return SG_OK;
@@ -157,14 +165,16 @@ sg_status sg_npy_parse(sg_npy *out, sg_bytes file, const char *name, sg_error *e
     if ((st = parse_header(&h, name, err)) || (st = read_descr(out, h.descr, name, err)))
         return st;
     if (h.rank != 1 && h.rank != 2)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an array (items, dim), found %d dimensions", name, h.rank);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected an array (items, dim), found %d dimensions", name,
+                       h.rank);
     out->rows = h.dim[0];
     out->cols = h.rank == 2 ? h.dim[1] : 1;
     out->fortran = h.fortran;
     out->data = h.end;
     if (!sg_mul(&need, out->rows, out->cols) || !sg_mul(&need, need, (size_t)out->bytes) ||
         need != file.size - start - length)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected (%llu, %llu) numbers of %d bytes, found %zu bytes of data", name,
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected (%llu, %llu) numbers of %d bytes, found %zu bytes of data", name,
                        (unsigned long long)out->rows, (unsigned long long)out->cols, out->bytes,
                        file.size - start - length);
     return SG_OK;

@@ -21,7 +21,8 @@ typedef struct sg_npy {
     const char *data; /* borrowed: rows * cols * bytes */
 } sg_npy;
 
-sg_status sg_npy_parse(sg_npy *out, sg_bytes file, const char *name, sg_error *err); /* name begins every message */
+sg_status sg_npy_parse(sg_npy *out, sg_bytes file, const char *name,
+                       sg_error *err); /* name begins every message */
 float sg_npy_at(const sg_npy *a, uint64_t row, uint64_t col);
 
 #endif

@@ -30,9 +30,10 @@ static void give(void *p, void *unused)
     sg_free(p);
 }
 
-#define SPACES "\\t-\\r\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define SPACES                                                                                               \
+    "\\t-\\r\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 #define NUMBERS "\\p{N}\\x{1d2c0}-\\x{1d2d3}" /* Kaktovik numerals, which PCRE2 10.42 does not know */
-#define WORDS "\\p{L}\\p{M}" NUMBERS "\\p{Pc}"
+#define WORDS   "\\p{L}\\p{M}" NUMBERS "\\p{Pc}"
 
 /* Spells out \s \S \w \W \p{N}; inside [...] the negated ones stay, a class cannot hold the complement of another. */
 static void spell_out(sg_buf *out, sg_bytes regex)
@@ -76,21 +77,24 @@ sg_status sg_pattern_new(sg_pattern **out, sg_bytes regex, sg_error *err)
 
     *out = NULL;
     if (regex.size > REGEX_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "expected a pattern of at most %d bytes, found %zu", REGEX_MAX, regex.size);
+        return sg_fail(err, SG_ERR_FORMAT, "expected a pattern of at most %d bytes, found %zu", REGEX_MAX,
+                       regex.size);
     spell_out(&text, regex);
-    if (text.failed || !(p = sg_alloc_zero(1, sizeof *p)) || !(memory = pcre2_general_context_create(take, give, NULL)) ||
+    if (text.failed || !(p = sg_alloc_zero(1, sizeof *p)) ||
+        !(memory = pcre2_general_context_create(take, give, NULL)) ||
         !(context = pcre2_compile_context_create(memory))) {
         st = sg_fail_memory(err, "pattern");
         goto done;
     }
-    p->code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.size, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &where,
-                            context);
+    p->code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.size,
+                            PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &where, context);
     if (!p->code) {
         char why[120] = "";
 
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
-        st = code == PCRE2_ERROR_HEAP_FAILED ? sg_fail_memory(err, "pattern")
-                                             : sg_fail(err, SG_ERR_FORMAT, "pattern '%.100s': %s", text.data ? text.data : "", why);
+        st = code == PCRE2_ERROR_HEAP_FAILED
+                 ? sg_fail_memory(err, "pattern")
+                 : sg_fail(err, SG_ERR_FORMAT, "pattern '%.100s': %s", text.data ? text.data : "", why);
         goto done;
     }
     pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* where it cannot, the interpreter matches */
@@ -153,10 +157,11 @@ void sg_matcher_free(sg_matcher *m)
     sg_free(m);
 }
 
-sg_status sg_pattern_next(const sg_pattern *p, sg_matcher *m, sg_bytes text, size_t at, size_t *start, size_t *end, bool *found,
-                          sg_error *err)
+sg_status sg_pattern_next(const sg_pattern *p, sg_matcher *m, sg_bytes text, size_t at, size_t *start,
+                          size_t *end, bool *found, sg_error *err)
 {
-    const int n = pcre2_match(p->code, (PCRE2_SPTR)text.data, text.size, at, PCRE2_NO_UTF_CHECK, m->data, m->context);
+    const int n =
+        pcre2_match(p->code, (PCRE2_SPTR)text.data, text.size, at, PCRE2_NO_UTF_CHECK, m->data, m->context);
     const size_t *place = pcre2_get_ovector_pointer(m->data);
 
     *found = n >= 0;
@@ -166,7 +171,8 @@ sg_status sg_pattern_next(const sg_pattern *p, sg_matcher *m, sg_bytes text, siz
     if (n == PCRE2_ERROR_NOMEMORY)
         return sg_fail_memory(err, "pattern");
     if (n < 0)
-        return sg_fail(err, SG_ERR_FORMAT, "a pattern of the tokenizer gives up on this text (PCRE2 error %d)", n);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "a pattern of the tokenizer gives up on this text (PCRE2 error %d)", n);
     *start = place[0];
     *end = place[1];
     if (*end < *start || *end < at) /* \K can do this */

@@ -21,7 +21,7 @@ sg_matcher *sg_matcher_new(void);     /* NULL: out of memory */
 void sg_matcher_free(sg_matcher *m);
 
 /* The next match at or after `at` of valid UTF-8; *found false: none. It may be empty. */
-sg_status sg_pattern_next(const sg_pattern *p, sg_matcher *m, sg_bytes text, size_t at, size_t *start, size_t *end, bool *found,
-                          sg_error *err);
+sg_status sg_pattern_next(const sg_pattern *p, sg_matcher *m, sg_bytes text, size_t at, size_t *start,
+                          size_t *end, bool *found, sg_error *err);
 
 #endif

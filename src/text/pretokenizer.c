@@ -88,7 +88,8 @@ static void add_between(sink *s, size_t start, size_t end, bool match)
         add_part(s, start, end, match);
 }
 
-static sg_status cut_pattern(sink *out, const sg_pre_step *step, sg_matcher *matcher, sg_bytes text, sg_span span, sg_error *err)
+static sg_status cut_pattern(sink *out, const sg_pre_step *step, sg_matcher *matcher, sg_bytes text,
+                             sg_span span, sg_error *err)
 {
     /* the piece is all the pattern may see: what is around it is another piece */
     const sg_bytes piece = {text.data + span.start, span.end - span.start};
@@ -174,7 +175,8 @@ static bool begins_with(const char *text, sg_span span, const sg_buf *with)
 }
 
 /* The text of every span anew, into `to`. */
-static void rewrite(sink *out, sg_buf *to, const sg_pre_step *step, const char *text, sg_span span, bool first)
+static void rewrite(sink *out, sg_buf *to, const sg_pre_step *step, const char *text, sg_span span,
+                    bool first)
 {
     const bool meta = step->kind == SG_PRE_META;
     const size_t start = to->size;
@@ -187,8 +189,8 @@ static void rewrite(sink *out, sg_buf *to, const sg_pre_step *step, const char *
         push(out, start, to->size);
         return;
     }
-    if ((step->prefix == SG_META_ALWAYS || (step->prefix == SG_META_FIRST && first)) && text[span.start] != ' ' &&
-        !begins_with(text, span, &step->text))
+    if ((step->prefix == SG_META_ALWAYS || (step->prefix == SG_META_FIRST && first)) &&
+        text[span.start] != ' ' && !begins_with(text, span, &step->text))
         sg_buf_add(to, step->text.data, step->text.size);
     for (size_t i = span.start, from = i; i <= span.end; i++)
         if (i == span.end || text[i] == ' ') {
@@ -208,7 +210,8 @@ static void rewrite(sink *out, sg_buf *to, const sg_pre_step *step, const char *
     }
 }
 
-static sg_status run_step(sink *out, sg_buf *to, const sg_pre_step *step, const sg_pieces *in, bool first, sg_error *err)
+static sg_status run_step(sink *out, sg_buf *to, const sg_pre_step *step, const sg_pieces *in, bool first,
+                          sg_error *err)
 {
     sg_status st = SG_OK;
 
@@ -243,7 +246,8 @@ static sg_status run_step(sink *out, sg_buf *to, const sg_pre_step *step, const 
     return st;
 }
 
-sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes text, bool first, sg_error *err)
+sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes text, bool first,
+                              sg_error *err)
 {
     int which = 0;
 
@@ -256,7 +260,8 @@ sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes
     for (size_t i = 0; i < p->n; i++) {
         const sg_pre_step *step = &p->step[i];
         const bool rewrites = step->kind == SG_PRE_PREFIX || step->kind == SG_PRE_META;
-        sg_buf *to = &out->buffer[out->text == out->buffer[0].data]; /* the one that the text does not lie in */
+        sg_buf *to =
+            &out->buffer[out->text == out->buffer[0].data]; /* the one that the text does not lie in */
 
         which ^= 1;
         sink s = {.list = &out->list[which], .cap = &out->cap[which]};

@@ -11,16 +11,22 @@
 #include <stdint.h>
 
 /* What becomes of a match. */
-typedef enum sg_cut { SG_CUT_REMOVED, SG_CUT_ISOLATED, SG_CUT_PREVIOUS, SG_CUT_NEXT, SG_CUT_CONTIGUOUS } sg_cut;
+typedef enum sg_cut {
+    SG_CUT_REMOVED,
+    SG_CUT_ISOLATED,
+    SG_CUT_PREVIOUS,
+    SG_CUT_NEXT,
+    SG_CUT_CONTIGUOUS
+} sg_cut;
 
 typedef enum sg_pre_kind {
     SG_PRE_PATTERN, /* matches of a pattern or of a string, cut as `cut` says */
     SG_PRE_DIGITS,
     SG_PRE_SPACES,
     SG_PRE_PUNCT,
-    SG_PRE_WORDS,   /* runs of word characters and runs of what is neither word nor space */
-    SG_PRE_PREFIX,  /* a space in front of each piece that has none */
-    SG_PRE_META,    /* spaces become U+2581 */
+    SG_PRE_WORDS,  /* runs of word characters and runs of what is neither word nor space */
+    SG_PRE_PREFIX, /* a space in front of each piece that has none */
+    SG_PRE_META,   /* spaces become U+2581 */
 } sg_pre_kind;
 
 typedef enum sg_meta_prefix { SG_META_ALWAYS, SG_META_FIRST, SG_META_NEVER } sg_meta_prefix;
@@ -48,7 +54,7 @@ typedef struct sg_pieces { /* what comes out, and scratch */
     const char *text;      /* borrowed, or one of the buffers */
     sg_span *span;         /* one of the lists: not empty, in order, not overlapping */
     size_t n;
-    sg_span *list[2];      /* owned */
+    sg_span *list[2]; /* owned */
     size_t cap[2];
     sg_buf buffer[2];
     sg_matcher *matcher; /* borrowed */
@@ -57,7 +63,8 @@ typedef struct sg_pieces { /* what comes out, and scratch */
 sg_pre_step *sg_pretokenizer_add(sg_pretokenizer *p); /* zeroed; NULL: out of memory */
 void sg_pretokenizer_free(sg_pretokenizer *p);
 /* first: the text is where the input begins. Text of less than 4 GiB. */
-sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes text, bool first, sg_error *err);
+sg_status sg_pretokenizer_run(sg_pieces *out, const sg_pretokenizer *p, sg_bytes text, bool first,
+                              sg_error *err);
 void sg_pieces_free(sg_pieces *p);
 
 #endif

@@ -45,7 +45,8 @@ static size_t each_pair(sg_tokenizer *t, const float *score, const float *sorted
 
         if (t->kind[i] != SG_TOKEN_NORMAL && t->kind[i] != SG_TOKEN_USER)
             continue;
-        for (size_t cut = s.size ? sg_utf8_bytes(*s.data) : 0; cut < s.size; cut += sg_utf8_bytes(s.data[cut])) {
+        for (size_t cut = s.size ? sg_utf8_bytes(*s.data) : 0; cut < s.size;
+             cut += sg_utf8_bytes(s.data[cut])) {
             const int32_t a = sg_trie_find(&t->trie, s.data, cut);
             const int32_t b = a < 0 ? -1 : sg_trie_find(&t->trie, s.data + cut, s.size - cut);
 
@@ -70,7 +71,9 @@ static sg_status set_bpe(sg_tokenizer *t, const float *score, sg_error *err)
     qsort(sorted, t->n, sizeof *sorted, by_score_falling);
     const size_t n = each_pair(t, score, sorted, true);
     if (t->nodes_max && n > t->nodes_max)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: expected tokens that are put together in at most %zu ways, found %zu", t->name, t->nodes_max, n);
+        st = sg_fail(err, SG_ERR_FORMAT,
+                     "%s: expected tokens that are put together in at most %zu ways, found %zu", t->name,
+                     t->nodes_max, n);
     else if (!(st = sg_bpe_reserve(&t->bpe, n, err)))
         each_pair(t, score, sorted, false);
     t->bpe.fuse_unknown = true;
@@ -106,7 +109,8 @@ static sg_status set_unigram(sg_tokenizer *t, const float *score, sg_error *err)
 }
 
 /* Tokens of one kind, as keys: the others are empty. */
-static sg_status build_kind(sg_trie *out, const sg_tokenizer *t, const sg_spiece *s, int kind, int or_kind, sg_error *err)
+static sg_status build_kind(sg_trie *out, const sg_tokenizer *t, const sg_spiece *s, int kind, int or_kind,
+                            sg_error *err)
 {
     sg_bytes *key = sg_alloc_array(s->n, sizeof *key);
     sg_status st;
@@ -145,14 +149,18 @@ sg_status sg_tokenizer_set_spiece(sg_tokenizer *t, const sg_spiece *s, sg_error 
 
     if (!decode)
         return sg_fail_memory(err, t->name);
-    *decode = (sg_decode_step){.kind = SG_DECODE_SPIECE, .strip_one = s->dummy_prefix, .strip_all = s->few_spaces};
+    *decode =
+        (sg_decode_step){.kind = SG_DECODE_SPIECE, .strip_one = s->dummy_prefix, .strip_all = s->few_spaces};
     for (size_t i = 0; i < s->n; i++) {
         if (s->kind[i] < SG_TOKEN_NORMAL || s->kind[i] > SG_TOKEN_BYTE)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a kind from 1 to 6, found %d", t->name, i, s->kind[i]);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a kind from 1 to 6, found %d",
+                           t->name, i, s->kind[i]);
         if (!isfinite(s->score[i]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a finite number as score", t->name, i);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: expected a finite number as score", t->name,
+                           i);
         if (s->bpe && s->kind[i] == SG_TOKEN_UNUSED)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: token %zu: unused tokens of a BPE model are not supported", t->name, i);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: token %zu: unused tokens of a BPE model are not supported", t->name, i);
         if (s->kind[i] == SG_TOKEN_UNKNOWN)
             unknown = (int32_t)i;
         any_fixed = any_fixed || s->kind[i] == SG_TOKEN_USER;
@@ -160,7 +168,8 @@ sg_status sg_tokenizer_set_spiece(sg_tokenizer *t, const sg_spiece *s, sg_error 
     if (unknown < 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected a token for what is unknown, found none", t->name);
     if ((st = sg_tokenizer_set_tokens(t, s->token, s->kind, s->n, err)) ||
-        (st = build_kind(&t->trie, t, s, SG_TOKEN_NORMAL, SG_TOKEN_USER, err)) || (st = set_normalizer(t, s, any_fixed, err)))
+        (st = build_kind(&t->trie, t, s, SG_TOKEN_NORMAL, SG_TOKEN_USER, err)) ||
+        (st = set_normalizer(t, s, any_fixed, err)))
         return st;
     if (s->bpe) {
         t->bpe.unknown = unknown;
@@ -236,7 +245,7 @@ static bool take_field(cursor *c, field *f, bool *bad)
 }
 
 typedef struct model { /* what the file says, while it is read */
-    sg_bytes *token; /* owned lists */
+    sg_bytes *token;   /* owned lists */
     uint8_t *kind;
     float *score;
     size_t n, cap_token, cap_kind, cap_score;
@@ -247,7 +256,8 @@ typedef struct model { /* what the file says, while it is read */
 
 static sg_bytes text_of(const field *f)
 {
-    return f->wire == 2 ? (sg_bytes){(const char *)f->in.p, (size_t)(f->in.end - f->in.p)} : (sg_bytes){"", 0};
+    return f->wire == 2 ? (sg_bytes){(const char *)f->in.p, (size_t)(f->in.end - f->in.p)}
+                        : (sg_bytes){"", 0};
 }
 
 static bool read_piece(model *m, cursor c, bool *bad)
@@ -268,7 +278,8 @@ static bool read_piece(model *m, cursor c, bool *bad)
             kind = f.value;
         }
     *bad = *bad || !token.size;
-    if (!sg_grow(&m->token, &m->cap_token, m->n + 1, sizeof *m->token) || !sg_grow(&m->kind, &m->cap_kind, m->n + 1, 1) ||
+    if (!sg_grow(&m->token, &m->cap_token, m->n + 1, sizeof *m->token) ||
+        !sg_grow(&m->kind, &m->cap_kind, m->n + 1, 1) ||
         !sg_grow(&m->score, &m->cap_score, m->n + 1, sizeof *m->score))
         return false;
     m->token[m->n] = token;
@@ -327,7 +338,8 @@ static sg_status read_model(model *m, sg_bytes file, const char *name, sg_error 
         return sg_fail(err, SG_ERR_FORMAT, "%s: byte %zu: expected a field of a SentencePiece model", name,
                        (size_t)((const char *)c.p - file.data));
     if (m->type != 1 && m->type != 2)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a Unigram or BPE model, found type %llu", name, (unsigned long long)m->type);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a Unigram or BPE model, found type %llu", name,
+                       (unsigned long long)m->type);
     if (m->suffix)
         return sg_fail(err, SG_ERR_FORMAT, "%s: spaces behind words are not supported", name);
     if (!m->n)

@@ -29,8 +29,9 @@ sg_status sg_stemmer_new(sg_stemmer **out, const char *algorithm, sg_error *err)
     }
     for (known = sb_stemmer_list(); *known; known++)
         sg_buf_printf(&list, "%s%s", list.size ? ", " : "", *known);
-    st = list.failed ? sg_fail_memory(err, "stemmer")
-                     : sg_fail(err, SG_ERR_USAGE, "stemmer: expected one of %s; found '%s'", list.data, algorithm);
+    st = list.failed
+             ? sg_fail_memory(err, "stemmer")
+             : sg_fail(err, SG_ERR_USAGE, "stemmer: expected one of %s; found '%s'", list.data, algorithm);
     sg_buf_free(&list);
     return st;
 }
@@ -58,7 +59,10 @@ sg_status sg_stem(sg_stemmer *s, sg_buf *word, sg_error *err)
 sg_status sg_stemmer_new(sg_stemmer **out, const char *algorithm, sg_error *err)
 {
     *out = NULL;
-    return sg_fail(err, SG_ERR_MISSING, "stemmer %s: this build has no libstemmer: expected one made with it (Debian: libstemmer-dev)", algorithm);
+    return sg_fail(
+        err, SG_ERR_MISSING,
+        "stemmer %s: this build has no libstemmer: expected one made with it (Debian: libstemmer-dev)",
+        algorithm);
 }
 
 void sg_stemmer_free(sg_stemmer *s)

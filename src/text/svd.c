@@ -51,14 +51,16 @@ static void product_body(void *ctx, size_t piece, size_t begin, size_t end, int 
     for (size_t r = begin; r < end; r++) {
         const int64_t at = p->a->offsets[r];
 
-        kernels->gather_sum(sum, p->x, p->a->index + at, p->a->value + at, (size_t)(p->a->offsets[r + 1] - at));
+        kernels->gather_sum(sum, p->x, p->a->index + at, p->a->value + at,
+                            (size_t)(p->a->offsets[r + 1] - at));
         memcpy(p->y + r * p->stride, sum, p->width * sizeof *sum);
     }
 }
 
 /* y (a->n, dim) = a x, x (x_rows, dim) in panels, y in panels too or row-major. Panel by panel: gathering whole rows of
  * x would miss every cache. */
-static void multiply(sg_pool *pool, float *y, bool y_panels, const sparse *a, const float *x, size_t x_rows, size_t dim)
+static void multiply(sg_pool *pool, float *y, bool y_panels, const sparse *a, const float *x, size_t x_rows,
+                     size_t dim)
 {
     for (size_t k = 0; k < panels_of(dim); k++) {
         product p = {a, x + k * x_rows * SG_PANEL, y + k * SG_PANEL, dim, SG_PANEL};
@@ -101,7 +103,8 @@ static void pack(sg_pool *pool, float *to, const float *from, size_t rows, size_
 }
 
 /* Rows of the transpose, each in ascending order. The three arrays are owned by the caller. */
-static sg_status transpose(int64_t **offsets, int32_t **index, float **value, const sg_tfidf *a, sg_error *err)
+static sg_status transpose(int64_t **offsets, int32_t **index, float **value, const sg_tfidf *a,
+                           sg_error *err)
 {
     const size_t n = (size_t)a->offsets[a->n];
 
@@ -148,8 +151,8 @@ static void gram_body(void *ctx, size_t piece, size_t begin, size_t end, int thr
         for (size_t r = g * w->group; r < last; r += ROWS) {
             const float *y = w->y + r * (size_t)w->l;
 
-            sg_gemm(NULL, SG_F32, true, false, w->l, w->l, (int)(last - r < ROWS ? last - r : ROWS), 1, y, w->l, y, w->l,
-                    0, part, w->l);
+            sg_gemm(NULL, SG_F32, true, false, w->l, w->l, (int)(last - r < ROWS ? last - r : ROWS), 1, y,
+                    w->l, y, w->l, 0, part, w->l);
             for (size_t i = 0; i < square; i++)
                 sum[i] += (double)part[i];
         }
@@ -218,7 +221,8 @@ typedef struct workspace {
     float *copy;     /* (n, l), in panels or not */
 } workspace;
 
-static sg_status orthonormalise(float *y, size_t rows, int l, int times, workspace *w, sg_pool *pool, sg_error *err)
+static sg_status orthonormalise(float *y, size_t rows, int l, int times, workspace *w, sg_pool *pool,
+                                sg_error *err)
 {
     for (int i = 0; i < times; i++) {
         const sg_status st = gram(w->gram, y, rows, l, pool, err);
@@ -254,10 +258,12 @@ static sg_status finish(sg_svd *out, const float *b, int l, workspace *w, sg_poo
     double *value = w->column;
     sg_status st;
 
-    if ((st = gram(w->gram, b, (size_t)out->features, l, pool, err)) || (st = sg_eigen(w->gram, value, l, err)))
+    if ((st = gram(w->gram, b, (size_t)out->features, l, pool, err)) ||
+        (st = sg_eigen(w->gram, value, l, err)))
         return st;
     int dim = 0;
-    while (dim < out->dim && value[dim] > 1e-6 * value[0] && value[dim] > 1e-12) /* singular values over 1e-3 of the first */
+    while (dim < out->dim && value[dim] > 1e-6 * value[0] &&
+           value[dim] > 1e-12) /* singular values over 1e-3 of the first */
         dim++;
     out->dim = dim;
     out->value = sg_alloc_array((size_t)dim, sizeof *out->value);
@@ -293,13 +299,15 @@ static void settle_signs(sg_svd *s, float *most)
 
 static sg_status tick(const sg_progress *p, int done, int total, sg_error *err)
 {
-    return sg_progress_tick(p, &(sg_progress_event){.stage = "embed", .unit = "passes", .done = done, .total = total,
-                                                    .loss = NAN}, err);
+    return sg_progress_tick(
+        p,
+        &(sg_progress_event){.stage = "embed", .unit = "passes", .done = done, .total = total, .loss = NAN},
+        err);
 }
 
 /* q (rows->n, l) row-major and b (columns->n, l): in panels on the way, row-major at the end = A' Q */
-static sg_status iterate(float *q, float *b, const sparse *rows, const sparse *columns, int l, int iterations, workspace *w,
-                         sg_pool *pool, const sg_progress *progress, sg_error *err)
+static sg_status iterate(float *q, float *b, const sparse *rows, const sparse *columns, int l, int iterations,
+                         workspace *w, sg_pool *pool, const sg_progress *progress, sg_error *err)
 {
     const size_t width = (size_t)l;
 
@@ -345,8 +353,8 @@ sg_status sg_svd_new(sg_svd *out, const sg_tfidf *a, int dim, int iterations, ui
         goto done;
     }
     sg_parallel_for(pool, features * wide, 65536, random_body, &(random_work){b, seed});
-    if ((st = iterate(q, b, &(sparse){n, a->offsets, a->index, a->value}, &(sparse){features, offsets, index, value}, l,
-                      iterations, &w, pool, progress, err)) ||
+    if ((st = iterate(q, b, &(sparse){n, a->offsets, a->index, a->value},
+                      &(sparse){features, offsets, index, value}, l, iterations, &w, pool, progress, err)) ||
         (st = finish(out, b, l, &w, pool, err)))
         goto done;
     settle_signs(out, w.triangle);
@@ -374,7 +382,8 @@ void sg_svd_free(sg_svd *s)
     *s = (sg_svd){0};
 }
 
-sg_status sg_svd_project(float *y, const sg_svd *s, const sg_tfidf *a, double power, sg_pool *pool, sg_error *err)
+sg_status sg_svd_project(float *y, const sg_svd *s, const sg_tfidf *a, double power, sg_pool *pool,
+                         sg_error *err)
 {
     const sparse rows = {(size_t)a->n, a->offsets, a->index, a->value};
     const size_t dim = (size_t)s->dim, features = (size_t)s->features;

@@ -156,7 +156,8 @@ static sg_status check_whole(const sg_template_parser *p)
     if (!t->n_turns)
         return SG_TEMPLATE_FAIL(p, "expected a turn such as [user], found the end of the file");
     if (strcmp(t->role[t->n_turns - 1], "user") != 0)
-        return SG_TEMPLATE_FAIL(p, "expected the last turn to be [user], found [%s]", t->role[t->n_turns - 1]);
+        return SG_TEMPLATE_FAIL(p, "expected the last turn to be [user], found [%s]",
+                                t->role[t->n_turns - 1]);
     for (size_t i = 0; i < t->n_slots; i++)
         if (!t->slot[i].used)
             return sg_template_fail(t, t->slot[i].line, p->err, "slot '%s' is in no turn", t->slot[i].name);
@@ -285,7 +286,7 @@ sg_status sg_template_bind(size_t *to, const sg_template *t, const char *const *
             sg_buf_printf(&all, k ? ", %s" : "%s", known[k]);
         st = all.failed ? sg_fail_memory(err, "slots")
                         : sg_template_fail(t, s->line, err, "unknown slot '%s': expected one of %s", s->name,
-                                  all.data ? all.data : "none");
+                                           all.data ? all.data : "none");
         sg_buf_free(&all);
         return st;
     }

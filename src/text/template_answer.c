@@ -70,8 +70,9 @@ static sg_status answer_json(sg_buf *out, const sg_template *t, sg_bytes answer,
 
     for (size_t i = 0, tries = 0; i < answer.size && tries < 16; i++)
         if (answer.data[i] == '{' || answer.data[i] == '[') {
-            json_t *value = json_loadb(answer.data + i, answer.size - i,
-                                       JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+            json_t *value =
+                json_loadb(answer.data + i, answer.size - i,
+                           JSON_DISABLE_EOF_CHECK | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
             const bool good = value && has_keys(value, t->keys);
 
             tries++;

@@ -19,7 +19,8 @@ sg_status sg_template_fail(const sg_template *t, int line, sg_error *err, const 
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return sg_fail(err, SG_ERR_FORMAT, "%s:%d: %s", t->file, line > 0 ? line : 1, text); /* a file without a line */
+    return sg_fail(err, SG_ERR_FORMAT, "%s:%d: %s", t->file, line > 0 ? line : 1,
+                   text); /* a file without a line */
 }
 
 bool sg_template_line(sg_template_parser *p)
@@ -120,10 +121,13 @@ static sg_status need_end(sg_template_parser *p)
     bool found;
     const sg_status st = sg_template_word(p, &found);
 
-    return st ? st : found ? SG_TEMPLATE_FAIL(p, "expected the end of the line, found '%s'", p->value.data) : SG_OK;
+    return st      ? st
+           : found ? SG_TEMPLATE_FAIL(p, "expected the end of the line, found '%s'", p->value.data)
+                   : SG_OK;
 }
 
-static sg_status read_number(const sg_template_parser *p, const char *text, long most, const char *what, long *out)
+static sg_status read_number(const sg_template_parser *p, const char *text, long most, const char *what,
+                             long *out)
 {
     char *end;
 
@@ -156,8 +160,9 @@ sg_status sg_template_hole_add(sg_template_parser *p, sg_bytes name, sg_template
     sg_template_hole *s = &t->slot[t->n_slots];
 
     if (!sg_template_name_is_good(name.data, name.size))
-        return SG_TEMPLATE_FAIL(p, "expected the name of a slot (letters, digits, '_', '-', '.'), found '%.*s'",
-                    (int)(name.size < 60 ? name.size : 60), name.data);
+        return SG_TEMPLATE_FAIL(p,
+                                "expected the name of a slot (letters, digits, '_', '-', '.'), found '%.*s'",
+                                (int)(name.size < 60 ? name.size : 60), name.data);
     if (t->n_slots == SG_TEMPLATE_SLOTS_MAX)
         return SG_TEMPLATE_FAIL(p, "expected at most %d slots", SG_TEMPLATE_SLOTS_MAX);
     if (!(s->name = sg_strndup(name.data, name.size)))
@@ -201,9 +206,10 @@ static sg_status set_attribute(sg_template_parser *p, sg_template_hole *s, const
     } else {
         near = sg_nearest(name, known, sizeof known / sizeof *known);
         return SG_TEMPLATE_FAIL(p,
-                    near && strcmp(near, name) != 0 ? "unknown attribute '%s' (did you mean '%s'?)"
-                                                    : "unknown attribute '%s'",
-                    word, near);
+                                near && strcmp(near, name) != 0
+                                    ? "unknown attribute '%s' (did you mean '%s'?)"
+                                    : "unknown attribute '%s'",
+                                word, near);
     }
     if (text) {
         sg_free(*text);
@@ -245,7 +251,8 @@ static sg_status read_guard(sg_template_parser *p)
     if ((st = need_word(p, &t->guard[t->n_guards - 1], "a text that no value may spell")))
         return st;
     if (strpbrk(t->guard[t->n_guards - 1], " \t\r\n")) /* a space is what breaks a guard, see put_guarded */
-        return SG_TEMPLATE_FAIL(p, "guard: expected a text without spaces, found '%s'", t->guard[t->n_guards - 1]);
+        return SG_TEMPLATE_FAIL(p, "guard: expected a text without spaces, found '%s'",
+                                t->guard[t->n_guards - 1]);
     return need_end(p);
 }
 
@@ -267,8 +274,9 @@ static sg_status read_keys(sg_template_parser *p, sg_bytes list)
             end--;
         if (end == at || end - at > SG_TEMPLATE_KEY_MOST) {
             sg_buf_free(&keys);
-            return SG_TEMPLATE_FAIL(p, "answer json: expected keys of 1 to %d bytes with commas between, found one of %zu",
-                                    SG_TEMPLATE_KEY_MOST, end - at);
+            return SG_TEMPLATE_FAIL(
+                p, "answer json: expected keys of 1 to %d bytes with commas between, found one of %zu",
+                SG_TEMPLATE_KEY_MOST, end - at);
         }
         if (keys.size)
             sg_buf_putc(&keys, ',');
@@ -298,7 +306,8 @@ static sg_status read_answer_kind(sg_template_parser *p)
         if (strcmp(p->value.data, kinds[i]) == 0)
             kind = i;
     if (kind < 0)
-        return SG_TEMPLATE_FAIL(p, "answer: expected text, line, json or match, found '%s'", found ? p->value.data : "");
+        return SG_TEMPLATE_FAIL(p, "answer: expected text, line, json or match, found '%s'",
+                                found ? p->value.data : "");
     t->answer = (sg_answer_kind)kind;
     rest = rest_of_line(p);
     if (t->answer == SG_ANSWER_JSON && rest.size) {
@@ -306,7 +315,7 @@ static sg_status read_answer_kind(sg_template_parser *p)
     }
     if (t->answer != SG_ANSWER_MATCH)
         return rest.size ? SG_TEMPLATE_FAIL(p, "expected the end of the line, found '%.*s'",
-                                (int)(rest.size < 60 ? rest.size : 60), rest.data)
+                                            (int)(rest.size < 60 ? rest.size : 60), rest.data)
                          : SG_OK;
     if (!rest.size)
         return SG_TEMPLATE_FAIL(p, "answer match: expected a regular expression, found nothing");
@@ -326,7 +335,8 @@ static sg_status read_count(sg_template_parser *p, const char *what, long most, 
     bool found;
     sg_status st;
 
-    if ((st = sg_template_word(p, &found)) || (st = read_number(p, found ? p->value.data : "", most, what, out)))
+    if ((st = sg_template_word(p, &found)) ||
+        (st = read_number(p, found ? p->value.data : "", most, what, out)))
         return st;
     return need_end(p);
 }
@@ -340,8 +350,8 @@ static sg_status read_fallback(sg_template_parser *p)
 
 sg_status sg_template_directive(sg_template_parser *p, const char *word)
 {
-    static const char *const known[] = {"template", "slot",    "guard",   "budget",
-                                        "answer",   "whole",   "repairs", "fallback"};
+    static const char *const known[] = {"template", "slot",  "guard",   "budget",
+                                        "answer",   "whole", "repairs", "fallback"};
     sg_template *t = p->t;
     const char *near;
     long n = 0;
@@ -382,7 +392,8 @@ sg_status sg_template_directive(sg_template_parser *p, const char *word)
     near = sg_nearest(word, known, sizeof known / sizeof *known);
     return near ? SG_TEMPLATE_FAIL(p, "unknown word '%s' (did you mean '%s'?)", word, near)
                 : SG_TEMPLATE_FAIL(p,
-                       "unknown word '%s': expected slot, guard, budget, answer, whole, repairs, fallback or a turn "
-                       "such as [user]",
-                       word);
+                                   "unknown word '%s': expected slot, guard, budget, answer, whole, repairs, "
+                                   "fallback or a turn "
+                                   "such as [user]",
+                                   word);
 }

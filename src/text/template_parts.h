@@ -8,8 +8,8 @@
 enum { SG_TEMPLATE_GUARDS_MAX = 64, SG_TEMPLATE_KEY_MOST = 120 /* bytes of a key of JSON */ };
 
 typedef struct sg_template_hole { /* a slot */
-    char *name; /* owned */
-    int line;   /* that first names it */
+    char *name;                   /* owned */
+    int line;                     /* that first names it */
     bool declared, used;
     bool keep_end, list, number, lines, json;
     size_t tokens;               /* at most; 0: any number */
@@ -23,7 +23,12 @@ typedef struct sg_template_piece {
     size_t size;
 } sg_template_piece;
 
-typedef enum sg_answer_kind { SG_ANSWER_TEXT, SG_ANSWER_LINE, SG_ANSWER_JSON, SG_ANSWER_MATCH } sg_answer_kind;
+typedef enum sg_answer_kind {
+    SG_ANSWER_TEXT,
+    SG_ANSWER_LINE,
+    SG_ANSWER_JSON,
+    SG_ANSWER_MATCH
+} sg_answer_kind;
 
 struct sg_template {
     char *file, *name, *version, *origin; /* owned */
@@ -40,7 +45,7 @@ struct sg_template {
     char *keys;          /* owned: SG_ANSWER_JSON, separated by commas; NULL: any */
     char *regex;         /* owned */
     sg_pattern *pattern; /* owned */
-    bool whole; /* an answer that its length has cut is none */
+    bool whole;          /* an answer that its length has cut is none */
     int repairs;
     char *fallback; /* owned; NULL: none */
 };
@@ -69,6 +74,7 @@ void sg_template_skip(sg_template_parser *p);
 sg_status sg_template_word(sg_template_parser *p, bool *found); /* the next word of the line into p->value */
 sg_template_hole *sg_template_hole_find(sg_template *t, sg_bytes name); /* NULL: there is none */
 sg_status sg_template_hole_add(sg_template_parser *p, sg_bytes name, sg_template_hole **out);
-sg_status sg_template_directive(sg_template_parser *p, const char *word); /* a line of the head that begins with word */
+sg_status sg_template_directive(sg_template_parser *p,
+                                const char *word); /* a line of the head that begins with word */
 
 #endif

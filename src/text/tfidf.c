@@ -131,8 +131,8 @@ static int by_frequency(const void *a, const void *b)
 }
 
 /* Joins the threads' tables, cuts by document frequency and numbers what stays. */
-static sg_status choose_features(job *j, int threads, size_t n_items, const char *dir, const sg_lsa_config *c, sg_tfidf *out,
-                                 sg_error *err)
+static sg_status choose_features(job *j, int threads, size_t n_items, const char *dir, const sg_lsa_config *c,
+                                 sg_tfidf *out, sg_error *err)
 {
     table *all = &j->workers[0].df;
     const double most = c->df_most * (double)n_items;
@@ -142,7 +142,8 @@ static sg_status choose_features(job *j, int threads, size_t n_items, const char
 
     for (int t = 1; t < threads; t++)
         for (size_t i = 0; i < j->workers[t].df.size; i++)
-            if (j->workers[t].df.list[i].hash && !table_add(all, j->workers[t].df.list[i].hash, j->workers[t].df.list[i].df))
+            if (j->workers[t].df.list[i].hash &&
+                !table_add(all, j->workers[t].df.list[i].hash, j->workers[t].df.list[i].df))
                 return sg_fail_memory(err, "n-gram counts");
     if (!(list = sg_alloc_array(all->n, sizeof *list)))
         return sg_fail_memory(err, "n-gram counts");
@@ -155,9 +156,14 @@ static sg_status choose_features(job *j, int threads, size_t n_items, const char
     }
     if (n == 0) {
         sg_free(list);
-        return often ? sg_fail(err, SG_ERR_MISSING, "%s: every n-gram of the item text that occurs in %d items or more (df_least) occurs in a "
-                               "larger share of them than %g (df_most), and is dropped: try a larger df_most", dir, c->df_least, c->df_most)
-                     : sg_fail(err, SG_ERR_MISSING, "%s: no n-gram of the item text occurs in %d items or more (df_least)", dir, c->df_least);
+        return often ? sg_fail(err, SG_ERR_MISSING,
+                               "%s: every n-gram of the item text that occurs in %d items or more (df_least) "
+                               "occurs in a "
+                               "larger share of them than %g (df_most), and is dropped: try a larger df_most",
+                               dir, c->df_least, c->df_most)
+                     : sg_fail(err, SG_ERR_MISSING,
+                               "%s: no n-gram of the item text occurs in %d items or more (df_least)", dir,
+                               c->df_least);
     }
     qsort(list, n, sizeof *list, by_frequency);
     if (n > (size_t)c->features)
@@ -286,16 +292,18 @@ static void job_free(job *j, int threads, size_t n_pieces)
 static sg_status check_config(const sg_dataset *d, const sg_lsa_config *c, sg_error *err)
 {
     if (!d->n_columns)
-        return sg_fail(err, SG_ERR_MISSING, "%s: the items have no text columns: import with --item-text FILE", d->dir);
+        return sg_fail(err, SG_ERR_MISSING,
+                       "%s: the items have no text columns: import with --item-text FILE", d->dir);
     if (c->chars_most && c->chars_most < c->chars_least)
-        return sg_fail(err, SG_ERR_USAGE, "chars_most: expected at least chars_least = %d, found %d", c->chars_least,
-                       c->chars_most);
+        return sg_fail(err, SG_ERR_USAGE, "chars_most: expected at least chars_least = %d, found %d",
+                       c->chars_least, c->chars_most);
     if (!c->words && !c->chars_most)
         return sg_fail(err, SG_ERR_USAGE, "words and chars_most are both 0: no n-grams are left");
     return SG_OK;
 }
 
-sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *c, sg_pool *pool, sg_error *err)
+sg_status sg_tfidf_new(sg_tfidf *out, const sg_dataset *d, const sg_lsa_config *c, sg_pool *pool,
+                       sg_error *err)
 {
     const int threads = sg_pool_threads(pool);
     const size_t n_pieces = sg_pieces((size_t)d->n_items, GRAIN);

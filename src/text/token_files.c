@@ -7,7 +7,10 @@
 
 #include <string.h>
 
-enum { CONFIG_MAX = 20 << 20 /* bytes that tokenizer_config.json takes as JSON; its added tokens are copied from it */ };
+enum {
+    CONFIG_MAX =
+        20 << 20 /* bytes that tokenizer_config.json takes as JSON; its added tokens are copied from it */
+};
 
 /* ---- vocab.json, merges.txt, tokenizer_config.json ---------------------------------------------------------------------------- */
 /* Written as the one file would be, and read by its reader: one path. */
@@ -16,7 +19,8 @@ static json_t *added_tokens(const json_t *config)
     const json_t *by_id = json_object_get(config, "added_tokens_decoder");
     json_t *list = json_array();
 
-    for (void *it = json_object_iter((json_t *)(uintptr_t)by_id); it; it = json_object_iter_next((json_t *)(uintptr_t)by_id, it)) {
+    for (void *it = json_object_iter((json_t *)(uintptr_t)by_id); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)by_id, it)) {
         json_t *o = json_copy(json_object_iter_value(it)); /* shared members */
         const char *key = json_object_iter_key(it);
         json_int_t id = 0;
@@ -51,8 +55,9 @@ static json_t *cutting(const json_t *config)
 
     if (!class || strncmp(class, "Qwen2Tokenizer", 14) != 0)
         return json_pack("{s:s, s:b}", "type", "ByteLevel", "add_prefix_space", prefix);
-    return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s, s:b, s:b}]}", "type", "Sequence", "pretokenizers", "type", "Split", "pattern",
-                     "Regex", sg_qwen2_regex, "behavior", "Isolated", "type", "ByteLevel", "add_prefix_space", prefix, "use_regex", 0);
+    return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s, s:b, s:b}]}", "type", "Sequence", "pretokenizers",
+                     "type", "Split", "pattern", "Regex", sg_qwen2_regex, "behavior", "Isolated", "type",
+                     "ByteLevel", "add_prefix_space", prefix, "use_regex", 0);
 }
 
 /* All but vocabulary and merges, as tokenizer.json has it: *root, and the added tokens, printed. */
@@ -68,7 +73,8 @@ static sg_status read_config(json_t **root, sg_buf *added, sg_bytes config, cons
     list = added_tokens(c);
     if (list)
         sg_json_print_compact(added, list);
-    *root = json_pack("{s:o?, s:{s:s}, s:{s:s}}", "pre_tokenizer", cutting(c), "decoder", "type", "ByteLevel", "model", "type", "BPE");
+    *root = json_pack("{s:o?, s:{s:s}, s:{s:s}}", "pre_tokenizer", cutting(c), "decoder", "type", "ByteLevel",
+                      "model", "type", "BPE");
     if (*root && class && strncmp(class, "Qwen2Tokenizer", 14) == 0)
         json_object_set_new(*root, "normalizer", json_pack("{s:s}", "type", "NFC"));
     st = *root && list && !added->failed ? SG_OK : sg_fail_memory(err, name);
@@ -77,14 +83,16 @@ static sg_status read_config(json_t **root, sg_buf *added, sg_bytes config, cons
     return st;
 }
 
-sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config, const char *name, sg_error *err)
+sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config,
+                                 const char *name, sg_error *err)
 {
     sg_token_source s = {.lines = true};
     sg_buf added = {0};
     sg_status st;
 
     *out = NULL;
-    if (!(st = sg_token_list_read(&s.vocab, vocab, name, err)) && !(st = count_merges(&s.merges, merges, name, err)) &&
+    if (!(st = sg_token_list_read(&s.vocab, vocab, name, err)) &&
+        !(st = count_merges(&s.merges, merges, name, err)) &&
         !(st = read_config(&s.root, &added, config, name, err)) &&
         !(st = sg_token_list_read(&s.added, (sg_bytes){added.data, added.size}, name, err))) {
         s.taken = added.size;
@@ -142,7 +150,8 @@ static sg_status open_pair(sg_tokenizer **out, const char *dir, sg_error *err)
     if (!(st = read_in(&vocab, dir, "vocab.json", err)) && !(st = read_in(&merges, dir, "merges.txt", err))) {
         st = read_in(&config, dir, "tokenizer_config.json", err);
         if (!st || st == SG_ERR_MISSING)
-            st = sg_tokenizer_from_pair(out, view(&vocab), view(&merges), st ? (sg_bytes){0} : view(&config), dir, err);
+            st = sg_tokenizer_from_pair(out, view(&vocab), view(&merges), st ? (sg_bytes){0} : view(&config),
+                                        dir, err);
     }
     sg_buf_free(&vocab);
     sg_buf_free(&merges);
@@ -174,7 +183,8 @@ static sg_status open_file(sg_tokenizer **out, const char *path, sg_error *err)
 
 sg_status sg_tokenizer_open(sg_tokenizer **out, const char *path, sg_error *err)
 {
-    static const char *const single[] = {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"};
+    static const char *const single[] = {"tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model",
+                                         "sentencepiece.bpe.model"};
     sg_status st;
 
     *out = NULL;
@@ -191,5 +201,7 @@ sg_status sg_tokenizer_open(sg_tokenizer **out, const char *path, sg_error *err)
         sg_free(file);
         return st;
     }
-    return sg_fail(err, SG_ERR_MISSING, "%s: expected tokenizer.json, vocab.json with merges.txt, or a SentencePiece .model", path);
+    return sg_fail(err, SG_ERR_MISSING,
+                   "%s: expected tokenizer.json, vocab.json with merges.txt, or a SentencePiece .model",
+                   path);
 }

@@ -10,7 +10,13 @@
 #include <string.h>
 
 /* More than the largest known, of 262,000 tokens or of 446,000 merges: opening a file takes its size and 64 MiB, at most. */
-enum { TOKENS_MAX = 400000, ADDED_MAX = 100000, MERGES_MAX = 1 << 19, TEXT_MAX = 4 << 20 /* bytes of all tokens */, NODES_MAX = 1 << 20 };
+enum {
+    TOKENS_MAX = 400000,
+    ADDED_MAX = 100000,
+    MERGES_MAX = 1 << 19,
+    TEXT_MAX = 4 << 20 /* bytes of all tokens */,
+    NODES_MAX = 1 << 20
+};
 
 #define KEY(x) SG_GGUF_TOKENIZER x
 
@@ -21,14 +27,17 @@ sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
     double x;
 
     if (!token || !token->array || token->kind != SG_GGUF_STRING || !token->count)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("tokens"));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g),
+                       KEY("tokens"));
     if (token->count > TOKENS_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", sg_gguf_name(g), KEY("tokens"), TOKENS_MAX, token->count);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", sg_gguf_name(g),
+                       KEY("tokens"), TOKENS_MAX, token->count);
     if (token->bytes - 8 * token->count > TEXT_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d bytes, found %zu", sg_gguf_name(g), KEY("tokens"), TEXT_MAX,
-                       token->bytes - 8 * token->count);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d bytes, found %zu", sg_gguf_name(g),
+                       KEY("tokens"), TEXT_MAX, token->bytes - 8 * token->count);
     if ((kind && kind->count != token->count) || (score && score->count != token->count))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected as many types and scores as tokens, %zu", sg_gguf_name(g), token->count);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected as many types and scores as tokens, %zu",
+                       sg_gguf_name(g), token->count);
     l->n = token->count;
     l->token = sg_alloc_array(l->n, sizeof *l->token);
     l->kind = sg_alloc_array(l->n, 1);
@@ -36,17 +45,20 @@ sg_status sg_gguf_lists_read(sg_gguf_lists *l, const sg_gguf *g, sg_error *err)
     if (!l->token || !l->kind || !l->score)
         return sg_fail_memory(err, sg_gguf_name(g));
     if (!sg_gguf_strings(l->token, l->n, token))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g), KEY("tokens"));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected an array of strings", sg_gguf_name(g),
+                       KEY("tokens"));
     size_t added = 0;
     for (size_t i = 0; i < l->n; i++) {
         l->kind[i] = kind && sg_gguf_number(&x, kind, i) && x >= 1 && x <= 6 ? (uint8_t)x : SG_TOKEN_NORMAL;
         l->score[i] = score && sg_gguf_number(&x, score, i) ? (float)x : 0;
         if (!isfinite(l->score[i]))
-            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': token %zu: expected a finite number", sg_gguf_name(g), KEY("scores"), i);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': token %zu: expected a finite number",
+                           sg_gguf_name(g), KEY("scores"), i);
         added += l->kind[i] == SG_TOKEN_CONTROL || l->kind[i] == SG_TOKEN_USER;
     }
     if (added > ADDED_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens beside the model's own, found %zu", sg_gguf_name(g), ADDED_MAX, added);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d tokens beside the model's own, found %zu",
+                       sg_gguf_name(g), ADDED_MAX, added);
     return SG_OK;
 }
 
@@ -71,7 +83,8 @@ static int32_t id_of(const sg_gguf *g, const sg_tokenizer *t, const char *key)
     return x >= 0 && x < (double)t->n && floor(x) == x ? (int32_t)x : -1;
 }
 
-static sg_status add_around(sg_tokenizer *t, const sg_gguf *g, bool bos, bool eos, const char *bos_key, const char *eos_key, sg_error *err)
+static sg_status add_around(sg_tokenizer *t, const sg_gguf *g, bool bos, bool eos, const char *bos_key,
+                            const char *eos_key, sg_error *err)
 {
     const int32_t first = bos ? id_of(g, t, bos_key) : -1, last = eos ? id_of(g, t, eos_key) : -1;
     bool done = true;
@@ -118,12 +131,13 @@ sg_status sg_gguf_family_find(const sg_gguf_family **out, const sg_gguf *g, sg_e
     const sg_bytes name = sg_gguf_string(g, KEY("pre"));
 
     for (size_t i = 0; i < sizeof sg_gguf_families / sizeof *sg_gguf_families; i++)
-        if (strlen(sg_gguf_families[i].name) == name.size && memcmp(sg_gguf_families[i].name, name.data, name.size) == 0) {
+        if (strlen(sg_gguf_families[i].name) == name.size &&
+            memcmp(sg_gguf_families[i].name, name.data, name.size) == 0) {
             *out = &sg_gguf_families[i];
             return SG_OK;
         }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the family '%.*s' is not supported", sg_gguf_name(g), KEY("pre"),
-                   name.size > 60 ? 60 : (int)name.size, name.data);
+    return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the family '%.*s' is not supported", sg_gguf_name(g),
+                   KEY("pre"), name.size > 60 ? 60 : (int)name.size, name.data);
 }
 
 static sg_status set_family(sg_tokenizer *t, const sg_gguf_family *f, sg_error *err)
@@ -151,7 +165,8 @@ static sg_status read_merges(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
     sg_status st;
 
     if (n > MERGES_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", t->name, KEY("merges"), MERGES_MAX, n);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: '%s': expected at most %d, found %zu", t->name, KEY("merges"),
+                       MERGES_MAX, n);
     if (!(list = sg_alloc_array(n, sizeof *list)))
         return sg_fail_memory(err, t->name);
     if (!n || n >= UINT32_MAX || !sg_gguf_strings(list, n, merges))
@@ -165,7 +180,8 @@ static sg_status read_merges(sg_tokenizer *t, const sg_gguf *g, sg_error *err)
         if (!at || at + 1 == list[i].size)
             st = sg_fail(err, SG_ERR_FORMAT, "%s: merge %zu: expected two tokens", t->name, i);
         else
-            st = sg_tokenizer_add_merge(t, (sg_bytes){list[i].data, at}, (sg_bytes){space + 1, list[i].size - at - 1}, (uint32_t)i, err);
+            st = sg_tokenizer_add_merge(t, (sg_bytes){list[i].data, at},
+                                        (sg_bytes){space + 1, list[i].size - at - 1}, (uint32_t)i, err);
     }
     sg_free(list);
     return st;
@@ -180,19 +196,28 @@ static sg_status read_byte_bpe(sg_tokenizer *t, const sg_gguf *g, const sg_gguf_
     if (!decode)
         return sg_fail_memory(err, t->name);
     decode->kind = SG_DECODE_BYTES;
-    if ((st = sg_gguf_family_find(&f, g, err)) || (st = sg_tokenizer_set_tokens(t, l->token, l->kind, l->n, err)) || (st = set_family(t, f, err)) ||
+    if ((st = sg_gguf_family_find(&f, g, err)) ||
+        (st = sg_tokenizer_set_tokens(t, l->token, l->kind, l->n, err)) || (st = set_family(t, f, err)) ||
         (st = sg_tokenizer_set_byte_bpe(t, l->n, err)) || (st = read_merges(t, g, err)))
         return st;
     t->model = SG_MODEL_BPE;
-    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), f->begins), sg_gguf_flag(g, KEY("add_eos_token"), false), KEY("bos_token_id"),
-                      KEY("eos_token_id"), err);
+    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), f->begins),
+                      sg_gguf_flag(g, KEY("add_eos_token"), false), KEY("bos_token_id"), KEY("eos_token_id"),
+                      err);
 }
 
 /* ---- llama, t5: SentencePiece ------------------------------------------------------------------------------------------------------ */
-static sg_status read_scored(sg_tokenizer *t, const sg_gguf *g, const sg_gguf_lists *l, bool bpe, sg_error *err)
+static sg_status read_scored(sg_tokenizer *t, const sg_gguf *g, const sg_gguf_lists *l, bool bpe,
+                             sg_error *err)
 {
     const sg_gguf_value *map = sg_gguf_find(g, KEY("precompiled_charsmap"));
-    sg_spiece s = {.token = l->token, .kind = l->kind, .score = l->score, .n = l->n, .bpe = bpe, .escape = true, .fall_back = true};
+    sg_spiece s = {.token = l->token,
+                   .kind = l->kind,
+                   .score = l->score,
+                   .n = l->n,
+                   .bpe = bpe,
+                   .escape = true,
+                   .fall_back = true};
     sg_status st;
 
     s.dummy_prefix = sg_gguf_flag(g, KEY("add_space_prefix"), true);
@@ -201,8 +226,9 @@ static sg_status read_scored(sg_tokenizer *t, const sg_gguf *g, const sg_gguf_li
         s.charsmap = (sg_bytes){map->data, map->bytes};
     if ((st = sg_tokenizer_set_spiece(t, &s, err)))
         return st;
-    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), bpe), sg_gguf_flag(g, KEY("add_eos_token"), !bpe), KEY("bos_token_id"),
-                      KEY("eos_token_id"), err);
+    return add_around(t, g, sg_gguf_flag(g, KEY("add_bos_token"), bpe),
+                      sg_gguf_flag(g, KEY("add_eos_token"), !bpe), KEY("bos_token_id"), KEY("eos_token_id"),
+                      err);
 }
 
 /* ---- bert: WordPiece --------------------------------------------------------------------------------------------------------------- */
@@ -250,7 +276,8 @@ static sg_status read_wordpiece(sg_tokenizer *t, const sg_gguf *g, const sg_gguf
         st = sg_fail_memory(err, t->name);
         goto done;
     }
-    if ((st = sg_tokenizer_set_tokens(t, token, l->kind, l->n, err)) || (st = sg_tokenizer_set_trie(t, NULL, l->n, err)))
+    if ((st = sg_tokenizer_set_tokens(t, token, l->kind, l->n, err)) ||
+        (st = sg_tokenizer_set_trie(t, NULL, l->n, err)))
         goto done;
     sg_wordpiece *w = &t->wordpiece;
     w->most = 100;
@@ -264,8 +291,9 @@ static sg_status read_wordpiece(sg_tokenizer *t, const sg_gguf *g, const sg_gguf
     w->inside = w->inside ? sg_trie_step(&t->trie, w->inside, '#') : 0;
     w->goes_on = w->inside;
     t->model = SG_MODEL_WORDPIECE;
-    st = add_around(t, g, true, true, sg_gguf_find(g, KEY("cls_token_id")) ? KEY("cls_token_id") : KEY("bos_token_id"),
-                    sg_gguf_find(g, KEY("seperator_token_id")) ? KEY("seperator_token_id") : KEY("eos_token_id"), err);
+    st = add_around(
+        t, g, true, true, sg_gguf_find(g, KEY("cls_token_id")) ? KEY("cls_token_id") : KEY("bos_token_id"),
+        sg_gguf_find(g, KEY("seperator_token_id")) ? KEY("seperator_token_id") : KEY("eos_token_id"), err);
 done:
     sg_buf_free(&block);
     sg_free(token);
@@ -292,8 +320,8 @@ sg_status sg_tokenizer_from_gguf(sg_tokenizer **out, const sg_gguf *g, sg_error 
     else if (model.size == 2 && memcmp(model.data, "t5", 2) == 0)
         st = read_scored(t, g, &l, false, err);
     else
-        st = sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the kind '%.*s' is not supported", sg_gguf_name(g), KEY("model"),
-                     model.size > 60 ? 60 : (int)model.size, model.data);
+        st = sg_fail(err, SG_ERR_FORMAT, "%s: '%s': the kind '%.*s' is not supported", sg_gguf_name(g),
+                     KEY("model"), model.size > 60 ? 60 : (int)model.size, model.data);
     if (st || (st = set_added(t, &l, err)))
         goto done;
     *out = t;

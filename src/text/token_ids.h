@@ -9,7 +9,15 @@
 #include <stdint.h>
 
 /* Kinds of tokens, numbered as SentencePiece and GGUF do. */
-enum { SG_TOKEN_ABSENT = 0, SG_TOKEN_NORMAL, SG_TOKEN_UNKNOWN, SG_TOKEN_CONTROL, SG_TOKEN_USER, SG_TOKEN_UNUSED, SG_TOKEN_BYTE };
+enum {
+    SG_TOKEN_ABSENT = 0,
+    SG_TOKEN_NORMAL,
+    SG_TOKEN_UNKNOWN,
+    SG_TOKEN_CONTROL,
+    SG_TOKEN_USER,
+    SG_TOKEN_UNUSED,
+    SG_TOKEN_BYTE
+};
 /* May a model make this token from text? kind (by id): of text that is never to be a control token; NULL: any. */
 static inline bool sg_token_may_be(const uint8_t *kind, int32_t id)
 {

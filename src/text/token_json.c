@@ -8,7 +8,11 @@
 
 #include <string.h>
 
-enum { NESTED_MAX = 8, TEMPLATE_MAX = 4096, STEP_BYTES = 4096 /* that a step takes, at most, while their list grows */ };
+enum {
+    NESTED_MAX = 8,
+    TEMPLATE_MAX = 4096,
+    STEP_BYTES = 4096 /* that a step takes, at most, while their list grows */
+};
 
 static const char *type_of(const json_t *o)
 {
@@ -34,10 +38,12 @@ static sg_status unknown_part(const sg_tokenizer *t, const char *part, const jso
     const char *type = json_string_value(json_object_get(found, "type"));
     char text[64];
 
-    return sg_fail(err, SG_ERR_FORMAT, "%s: %s of type %.60s is not supported", t->name, part, type ? type : sg_json_describe(found, text));
+    return sg_fail(err, SG_ERR_FORMAT, "%s: %s of type %.60s is not supported", t->name, part,
+                   type ? type : sg_json_describe(found, text));
 }
 
-static sg_status keep_string(sg_buf *out, const sg_tokenizer *t, const json_t *v, const char *what, bool may_be_empty, sg_error *err)
+static sg_status keep_string(sg_buf *out, const sg_tokenizer *t, const json_t *v, const char *what,
+                             bool may_be_empty, sg_error *err)
 {
     const sg_bytes s = string_of(v);
 
@@ -48,19 +54,22 @@ static sg_status keep_string(sg_buf *out, const sg_tokenizer *t, const json_t *v
 }
 
 /* A "pattern" is {"String": s} or {"Regex": r}. */
-static sg_status read_pattern(sg_pattern **regex, sg_buf *text, sg_tokenizer *t, const json_t *v, sg_error *err)
+static sg_status read_pattern(sg_pattern **regex, sg_buf *text, sg_tokenizer *t, const json_t *v,
+                              sg_error *err)
 {
     const json_t *r = json_object_get(v, "Regex");
 
     if (!json_is_string(r))
-        return keep_string(text, t, json_is_string(v) ? v : json_object_get(v, "String"), "pattern", false, err);
+        return keep_string(text, t, json_is_string(v) ? v : json_object_get(v, "String"), "pattern", false,
+                           err);
     return sg_tokenizer_set_pattern(t, regex, string_of(r), err);
 }
 
 /* A Sequence is its members, one after the other; anything else is one. */
 typedef sg_status read_part(sg_tokenizer *t, const json_t *o, sg_error *err);
 
-static sg_status each_part(sg_tokenizer *t, const json_t *o, const char *members, read_part *read, int depth, sg_error *err)
+static sg_status each_part(sg_tokenizer *t, const json_t *o, const char *members, read_part *read, int depth,
+                           sg_error *err)
 {
     const json_t *list = json_object_get(o, members);
     sg_status st = SG_OK;
@@ -70,7 +79,8 @@ static sg_status each_part(sg_tokenizer *t, const json_t *o, const char *members
     if (strcmp(type_of(o), "Sequence") != 0)
         return (st = sg_tokenizer_take(t, 1, STEP_BYTES, members, err)) ? st : read(t, o, err);
     if (depth == NESTED_MAX || !json_is_array(list))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected '%s' of a Sequence, nested at most %d deep", t->name, members, NESTED_MAX);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected '%s' of a Sequence, nested at most %d deep", t->name,
+                       members, NESTED_MAX);
     for (size_t i = 0; i < json_array_size(list) && !st; i++)
         st = each_part(t, json_array_get(list, i), members, read, depth + 1, err);
     return st;
@@ -94,7 +104,8 @@ static sg_status read_charsmap(sg_charsmap *out, const sg_tokenizer *t, const js
 
 static sg_status read_normalizer(sg_tokenizer *t, const json_t *o, sg_error *err)
 {
-    static const char *const forms[] = {[SG_FORM_NFC] = "NFC", [SG_FORM_NFD] = "NFD", [SG_FORM_NFKC] = "NFKC", [SG_FORM_NFKD] = "NFKD"};
+    static const char *const forms[] = {
+        [SG_FORM_NFC] = "NFC", [SG_FORM_NFD] = "NFD", [SG_FORM_NFKC] = "NFKC", [SG_FORM_NFKD] = "NFKD"};
     const char *type = type_of(o);
     sg_norm_step *s = sg_normalizer_add(&t->normalizer);
 
@@ -140,9 +151,11 @@ static sg_status read_normalizer(sg_tokenizer *t, const json_t *o, sg_error *err
 }
 
 /* ---- pre-tokenizer ----------------------------------------------------------------------------------------------------------- */
-static sg_status read_cut(sg_cut *out, const sg_tokenizer *t, const json_t *v, sg_cut otherwise, sg_error *err)
+static sg_status read_cut(sg_cut *out, const sg_tokenizer *t, const json_t *v, sg_cut otherwise,
+                          sg_error *err)
 {
-    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                        "Contiguous"};
     char text[64];
 
     *out = otherwise;
@@ -153,7 +166,8 @@ static sg_status read_cut(sg_cut *out, const sg_tokenizer *t, const json_t *v, s
             *out = (sg_cut)i;
             return SG_OK;
         }
-    return sg_fail(err, SG_ERR_FORMAT, "%s: expected a known 'behavior', found %s", t->name, sg_json_describe(v, text));
+    return sg_fail(err, SG_ERR_FORMAT, "%s: expected a known 'behavior', found %s", t->name,
+                   sg_json_describe(v, text));
 }
 
 static sg_meta_prefix meta_prefix(const json_t *o)
@@ -162,7 +176,9 @@ static sg_meta_prefix meta_prefix(const json_t *o)
 
     if (!scheme)
         return is_true(o, "add_prefix_space", true) ? SG_META_ALWAYS : SG_META_NEVER;
-    return strcmp(scheme, "first") == 0 ? SG_META_FIRST : strcmp(scheme, "never") == 0 ? SG_META_NEVER : SG_META_ALWAYS;
+    return strcmp(scheme, "first") == 0   ? SG_META_FIRST
+           : strcmp(scheme, "never") == 0 ? SG_META_NEVER
+                                          : SG_META_ALWAYS;
 }
 
 static sg_status read_pretokenizer(sg_tokenizer *t, const json_t *o, sg_error *err)
@@ -171,7 +187,9 @@ static sg_status read_pretokenizer(sg_tokenizer *t, const json_t *o, sg_error *e
     sg_pre_step *s;
 
     if (t->bpe.bytes)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected ByteLevel as the last pre-tokenizer, found %.60s behind it", t->name, type);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected ByteLevel as the last pre-tokenizer, found %.60s behind it", t->name,
+                       type);
     if (strcmp(type, "ByteLevel") == 0) {
         t->bpe.bytes = true;
         if (is_true(o, "add_prefix_space", true)) {
@@ -179,7 +197,8 @@ static sg_status read_pretokenizer(sg_tokenizer *t, const json_t *o, sg_error *e
                 return sg_fail_memory(err, t->name);
             s->kind = SG_PRE_PREFIX;
         }
-        return is_true(o, "use_regex", true) ? sg_tokenizer_cut_at(t, sg_gpt2_regex, SG_CUT_ISOLATED, err) : SG_OK;
+        return is_true(o, "use_regex", true) ? sg_tokenizer_cut_at(t, sg_gpt2_regex, SG_CUT_ISOLATED, err)
+                                             : SG_OK;
     }
     if (!(s = sg_pretokenizer_add(&t->pre)))
         return sg_fail_memory(err, t->name);
@@ -225,12 +244,14 @@ static int32_t find_token(const sg_tokenizer *t, const json_t *spelling)
 }
 
 /* ---- model ---------------------------------------------------------------------------------------------------------------------- */
-static sg_status optional_string(sg_buf *out, const sg_tokenizer *t, const json_t *v, const char *what, sg_error *err)
+static sg_status optional_string(sg_buf *out, const sg_tokenizer *t, const json_t *v, const char *what,
+                                 sg_error *err)
 {
     return !v || json_is_null(v) ? SG_OK : keep_string(out, t, v, what, true, err);
 }
 
-static sg_status read_bpe(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab, sg_error *err)
+static sg_status read_bpe(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab,
+                          sg_error *err)
 {
     const json_t *dropout = json_object_get(m, "dropout");
     sg_bpe *b = &t->bpe;
@@ -238,12 +259,16 @@ static sg_status read_bpe(sg_tokenizer *t, const sg_token_source *s, const json_
 
     if (json_is_number(dropout) && json_number_value(dropout) > 0)
         return sg_fail(err, SG_ERR_FORMAT, "%s: a model with dropout is not supported", t->name);
-    if ((st = optional_string(&b->prefix, t, json_object_get(m, "continuing_subword_prefix"), "'continuing_subword_prefix'", err)) ||
-        (st = optional_string(&b->suffix, t, json_object_get(m, "end_of_word_suffix"), "'end_of_word_suffix'", err)))
+    if ((st = optional_string(&b->prefix, t, json_object_get(m, "continuing_subword_prefix"),
+                              "'continuing_subword_prefix'", err)) ||
+        (st = optional_string(&b->suffix, t, json_object_get(m, "end_of_word_suffix"), "'end_of_word_suffix'",
+                              err)))
         return st;
     if (b->bytes && (b->prefix.size || b->suffix.size))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: a byte-level model with a prefix or suffix of words is not supported", t->name);
-    if ((st = b->bytes ? sg_tokenizer_set_byte_bpe(t, n_vocab, err) : sg_tokenizer_set_trie(t, NULL, n_vocab, err)))
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: a byte-level model with a prefix or suffix of words is not supported", t->name);
+    if ((st = b->bytes ? sg_tokenizer_set_byte_bpe(t, n_vocab, err)
+                       : sg_tokenizer_set_trie(t, NULL, n_vocab, err)))
         return st;
     if (!b->bytes)
         sg_tokenizer_byte_tokens(b->byte_id, t);
@@ -258,7 +283,8 @@ static sg_status read_bpe(sg_tokenizer *t, const sg_token_source *s, const json_
 
 static sg_status read_wordpiece(sg_tokenizer *t, const json_t *m, size_t n_vocab, bool whole, sg_error *err)
 {
-    const json_t *most = json_object_get(m, "max_input_chars_per_word"), *prefix = json_object_get(m, "continuing_subword_prefix");
+    const json_t *most = json_object_get(m, "max_input_chars_per_word"),
+                 *prefix = json_object_get(m, "continuing_subword_prefix");
     const sg_bytes mark = prefix ? string_of(prefix) : (sg_bytes){"##", 2};
     sg_wordpiece *w = &t->wordpiece;
     const sg_status st = sg_tokenizer_set_trie(t, NULL, n_vocab, err);
@@ -284,7 +310,8 @@ static sg_status read_unigram(sg_tokenizer *t, const json_t *m, size_t n, sg_err
     double least = 0;
     sg_status st;
 
-    if (!json_is_integer(unknown) || json_integer_value(unknown) < 0 || (uint64_t)json_integer_value(unknown) >= n)
+    if (!json_is_integer(unknown) || json_integer_value(unknown) < 0 ||
+        (uint64_t)json_integer_value(unknown) >= n)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected 'unk_id' to be a token", t->name);
     if ((st = sg_tokenizer_set_trie(t, NULL, n, err)))
         return st;
@@ -309,13 +336,15 @@ static const char *model_type(const json_t *m)
                                                             : "WordLevel";
 }
 
-static sg_status read_model(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab, sg_error *err)
+static sg_status read_model(sg_tokenizer *t, const sg_token_source *s, const json_t *m, size_t n_vocab,
+                            sg_error *err)
 {
     const bool pieces = *s->vocab.text.data == '[';
     const char *type = model_type(m);
 
     if (t->bpe.bytes && strcmp(type, "BPE") != 0)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: ByteLevel before a model of type %.60s is not supported", t->name, type);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: ByteLevel before a model of type %.60s is not supported",
+                       t->name, type);
     if (strcmp(type, "Unigram") == 0 && pieces)
         return read_unigram(t, m, n_vocab, err);
     if (pieces)
@@ -328,41 +357,51 @@ static sg_status read_model(sg_tokenizer *t, const sg_token_source *s, const jso
 }
 
 /* ---- template ----------------------------------------------------------------------------------------------------------------- */
-static sg_status add_special(sg_template *to, const sg_tokenizer *t, const json_t *specials, const json_t *name, int type, sg_error *err)
+static sg_status add_special(sg_template *to, const sg_tokenizer *t, const json_t *specials,
+                             const json_t *name, int type, sg_error *err)
 {
-    const json_t *ids = json_object_get(json_object_get(specials, json_is_string(name) ? json_string_value(name) : ""), "ids");
+    const json_t *ids = json_object_get(
+        json_object_get(specials, json_is_string(name) ? json_string_value(name) : ""), "ids");
     char text[64];
 
     if (!json_array_size(ids))
-        return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected the numbers of token %s", t->name, sg_json_describe(name, text));
+        return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected the numbers of token %s", t->name,
+                       sg_json_describe(name, text));
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const json_t *id = json_array_get(ids, i);
 
         if (!json_is_integer(id) || json_integer_value(id) < 0 || (uint64_t)json_integer_value(id) >= t->n)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected a token, found %s", t->name, sg_json_describe(id, text));
+            return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected a token, found %s", t->name,
+                           sg_json_describe(id, text));
         if (to->n == TEMPLATE_MAX)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected at most %d tokens, found more", t->name, TEMPLATE_MAX);
+            return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected at most %d tokens, found more",
+                           t->name, TEMPLATE_MAX);
         if (!sg_template_add(to, 2, (int32_t)json_integer_value(id), type))
             return sg_fail_memory(err, t->name);
     }
     return SG_OK;
 }
 
-static sg_status read_template(sg_template *to, const sg_tokenizer *t, const json_t *items, const json_t *specials, sg_error *err)
+static sg_status read_template(sg_template *to, const sg_tokenizer *t, const json_t *items,
+                               const json_t *specials, sg_error *err)
 {
     sg_status st = SG_OK;
 
     if (!json_is_array(items))
         return sg_fail(err, SG_ERR_FORMAT, "%s: template: expected an array", t->name);
     for (size_t i = 0; i < json_array_size(items) && !st; i++) {
-        const json_t *o = json_array_get(items, i), *sequence = json_object_get(o, "Sequence"), *token = json_object_get(o, "SpecialToken");
+        const json_t *o = json_array_get(items, i), *sequence = json_object_get(o, "Sequence"),
+                     *token = json_object_get(o, "SpecialToken");
         const json_t *type = json_object_get(sequence ? sequence : token, "type_id");
         const char *id = json_string_value(json_object_get(sequence, "id"));
 
-        if (json_integer_value(type) < 0 || json_integer_value(type) > 255 || (sequence && !id) || (!sequence && !token))
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: template: item %zu: expected a Sequence or a SpecialToken", t->name, i);
+        if (json_integer_value(type) < 0 || json_integer_value(type) > 255 || (sequence && !id) ||
+            (!sequence && !token))
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: template: item %zu: expected a Sequence or a SpecialToken",
+                         t->name, i);
         else if (token)
-            st = add_special(to, t, specials, json_object_get(token, "id"), (int)json_integer_value(type), err);
+            st = add_special(to, t, specials, json_object_get(token, "id"), (int)json_integer_value(type),
+                             err);
         else if (!sg_template_add(to, strcmp(id, "B") == 0, 0, (int)json_integer_value(type)))
             st = sg_fail_memory(err, t->name);
     }
@@ -372,17 +411,20 @@ static sg_status read_template(sg_template *to, const sg_tokenizer *t, const jso
 /* [CLS] and [SEP] as BERT and RoBERTa put them; `twice`: RoBERTa's two separators between texts, types all 0. */
 static sg_status read_cls_sep(sg_tokenizer *t, const json_t *o, bool twice, sg_error *err)
 {
-    const json_t *cls = json_array_get(json_object_get(o, "cls"), 1), *sep = json_array_get(json_object_get(o, "sep"), 1);
+    const json_t *cls = json_array_get(json_object_get(o, "cls"), 1),
+                 *sep = json_array_get(json_object_get(o, "sep"), 1);
     const json_int_t c = json_integer_value(cls), s = json_integer_value(sep);
     const int second = twice ? 0 : 1;
 
-    if (!json_is_integer(cls) || !json_is_integer(sep) || c < 0 || s < 0 || (uint64_t)c >= t->n || (uint64_t)s >= t->n)
+    if (!json_is_integer(cls) || !json_is_integer(sep) || c < 0 || s < 0 || (uint64_t)c >= t->n ||
+        (uint64_t)s >= t->n)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected 'cls' and 'sep' as [token, number]", t->name);
-    const bool done = sg_template_add(&t->single, 2, (int32_t)c, 0) && sg_template_add(&t->single, 0, 0, 0) &&
-                      sg_template_add(&t->single, 2, (int32_t)s, 0) && sg_template_add(&t->pair, 2, (int32_t)c, 0) &&
-                      sg_template_add(&t->pair, 0, 0, 0) && sg_template_add(&t->pair, 2, (int32_t)s, 0) &&
-                      (!twice || sg_template_add(&t->pair, 2, (int32_t)s, 0)) && sg_template_add(&t->pair, 1, 0, second) &&
-                      sg_template_add(&t->pair, 2, (int32_t)s, second);
+    const bool done =
+        sg_template_add(&t->single, 2, (int32_t)c, 0) && sg_template_add(&t->single, 0, 0, 0) &&
+        sg_template_add(&t->single, 2, (int32_t)s, 0) && sg_template_add(&t->pair, 2, (int32_t)c, 0) &&
+        sg_template_add(&t->pair, 0, 0, 0) && sg_template_add(&t->pair, 2, (int32_t)s, 0) &&
+        (!twice || sg_template_add(&t->pair, 2, (int32_t)s, 0)) && sg_template_add(&t->pair, 1, 0, second) &&
+        sg_template_add(&t->pair, 2, (int32_t)s, second);
     return done ? SG_OK : sg_fail_memory(err, t->name);
 }
 
@@ -458,8 +500,10 @@ static sg_status read_all(sg_tokenizer *t, const sg_token_source *s, sg_error *e
     if (!json_is_object(model))
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected an object as 'model'", t->name);
     if ((st = each_part(t, json_object_get(root, "normalizer"), "normalizers", read_normalizer, 0, err)) ||
-        (st = each_part(t, json_object_get(root, "pre_tokenizer"), "pretokenizers", read_pretokenizer, 0, err)) ||
-        (st = sg_tokenizer_read_tokens(t, &n_vocab, &added, &n_added, s, err)) || (st = read_model(t, s, model, n_vocab, err)) ||
+        (st = each_part(t, json_object_get(root, "pre_tokenizer"), "pretokenizers", read_pretokenizer, 0,
+                        err)) ||
+        (st = sg_tokenizer_read_tokens(t, &n_vocab, &added, &n_added, s, err)) ||
+        (st = read_model(t, s, model, n_vocab, err)) ||
         (st = sg_tokenizer_set_added(t, added, n_added, err)) ||
         (st = each_part(t, json_object_get(root, "post_processor"), "processors", read_processor, 0, err)))
         goto done;
@@ -469,7 +513,8 @@ done:
     return st;
 }
 
-sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name, sg_error *err)
+sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name,
+                                   sg_error *err)
 {
     sg_tokenizer *t = NULL;
     sg_status st;

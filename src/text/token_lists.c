@@ -38,8 +38,9 @@ static sg_token_list *list_here(sg_token_source *s, const sg_json_reader *r, boo
 static sg_status keep_rest(sg_buf *rest, sg_bytes piece, const char *name, sg_error *err)
 {
     if (piece.size > SG_TOKENIZER_REST_MAX - rest->size)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %zu MiB beside vocabulary, merges and added tokens, found more", name,
-                       SG_TOKENIZER_REST_MAX >> 20);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected at most %zu MiB beside vocabulary, merges and added tokens, found more",
+                       name, SG_TOKENIZER_REST_MAX >> 20);
     sg_buf_add(rest, piece.data, piece.size);
     return rest->failed ? sg_fail_memory(err, name) : SG_OK;
 }
@@ -54,14 +55,16 @@ static sg_status split(sg_token_source *s, sg_buf *rest, sg_json_reader *r, sg_e
     do {
         if ((st = sg_json_reader_next(r, err)))
             return st;
-        if (r->depth == (r->step == SG_JSON_STEP_OBJECT ? 2 : 1)) /* a member of the whole begins, or has ended */
+        if (r->depth ==
+            (r->step == SG_JSON_STEP_OBJECT ? 2 : 1)) /* a member of the whole begins, or has ended */
             in_model = r->step == SG_JSON_STEP_OBJECT && is(r->key, "model");
         sg_token_list *list = list_here(s, r, in_model);
         if (!list)
             continue;
         const bool array = r->step == SG_JSON_STEP_ARRAY;
         if ((st = keep_rest(rest, (sg_bytes){r->text.data + from, r->begin - from}, r->name, err)) ||
-            (st = sg_json_reader_skip(r, &list->n, err)) || (st = keep_rest(rest, (sg_bytes){array ? "[]" : "{}", 2}, r->name, err)))
+            (st = sg_json_reader_skip(r, &list->n, err)) ||
+            (st = keep_rest(rest, (sg_bytes){array ? "[]" : "{}", 2}, r->name, err)))
             return st;
         list->text = (sg_bytes){r->text.data + r->begin, r->at - r->begin};
         from = r->at;
@@ -81,7 +84,8 @@ sg_status sg_token_source_read(sg_token_source *s, sg_bytes file, const char *na
     sg_json_reader_fini(&r);
     s->taken = sg_json_weight((sg_bytes){rest.data, rest.size});
     if (!st)
-        st = sg_json_parse_light(&s->root, (sg_bytes){rest.data, rest.size}, SG_TOKENIZER_REST_MAX, name, err);
+        st =
+            sg_json_parse_light(&s->root, (sg_bytes){rest.data, rest.size}, SG_TOKENIZER_REST_MAX, name, err);
     sg_buf_free(&rest);
     return st;
 }
@@ -126,7 +130,8 @@ sg_status sg_tokenizer_take(sg_tokenizer *t, size_t count, size_t each, const ch
     size_t bytes;
 
     if (!sg_mul(&bytes, count, each) || bytes > t->room)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected a tokenizer that takes at most %zu MiB, found more with its %s", t->name,
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected a tokenizer that takes at most %zu MiB, found more with its %s", t->name,
                        SG_TOKENIZER_ROOM >> 20, what);
     t->room -= bytes;
     return SG_OK;
@@ -144,7 +149,8 @@ static sg_status put_spelling(spellings *list, sg_tokenizer *t, size_t i, sg_byt
     sg_status st;
 
     if ((st = sg_tokenizer_take(t, s.size, 1, "tokens", err)) ||
-        (i >= list->n && (st = sg_tokenizer_take(t, i + 1 - list->n, sizeof *t->token + sizeof *t->kind, "tokens", err))))
+        (i >= list->n &&
+         (st = sg_tokenizer_take(t, i + 1 - list->n, sizeof *t->token + sizeof *t->kind, "tokens", err))))
         return st;
     for (; list->n <= i; list->n++)
         list->token[list->n] = (sg_bytes){"", 0};
@@ -155,8 +161,8 @@ static sg_status put_spelling(spellings *list, sg_tokenizer *t, size_t i, sg_byt
 
 static sg_status fail_number(const sg_tokenizer *t, sg_bytes s, size_t most, const char *found, sg_error *err)
 {
-    return sg_fail(err, SG_ERR_FORMAT, "%s: token '%.*s': expected a number below %zu, found %s", t->name, s.size < 60 ? (int)s.size : 60, s.data,
-                   most, found);
+    return sg_fail(err, SG_ERR_FORMAT, "%s: token '%.*s': expected a number below %zu, found %s", t->name,
+                   s.size < 60 ? (int)s.size : 60, s.data, most, found);
 }
 
 static bool is_id(int64_t id, size_t most)
@@ -196,7 +202,8 @@ static double as_serde_reads(sg_bytes s)
             behind = true;
             continue;
         }
-        full = full || __builtin_mul_overflow(digits, 10, &more) || __builtin_add_overflow(more, (uint64_t)(s.data[i] - '0'), &more);
+        full = full || __builtin_mul_overflow(digits, 10, &more) ||
+               __builtin_add_overflow(more, (uint64_t)(s.data[i] - '0'), &more);
         digits = full ? digits : more;
         power += full ? !behind : -behind;
     }
@@ -228,7 +235,9 @@ static sg_status read_piece(spellings *list, sg_tokenizer *t, sg_json_reader *r,
     }
     if (st)
         return st;
-    return spelled && scored ? SG_OK : sg_fail(err, SG_ERR_FORMAT, "%s: vocab: entry %zu: expected [string, number]", t->name, i);
+    return spelled && scored
+               ? SG_OK
+               : sg_fail(err, SG_ERR_FORMAT, "%s: vocab: entry %zu: expected [string, number]", t->name, i);
 }
 
 static sg_status read_vocab(spellings *list, sg_tokenizer *t, const sg_token_source *s, sg_error *err)
@@ -262,7 +271,8 @@ static bool is_true(const json_t *o, const char *key, bool otherwise)
 }
 
 /* One added token, which joins the spellings; without a spelling it is none. */
-static sg_status read_added_token(sg_added *out, size_t *n, spellings *list, sg_tokenizer *t, size_t most, const json_t *o, sg_error *err)
+static sg_status read_added_token(sg_added *out, size_t *n, spellings *list, sg_tokenizer *t, size_t most,
+                                  const json_t *o, sg_error *err)
 {
     const json_t *content = json_object_get(o, "content"), *id = json_object_get(o, "id");
     const sg_bytes s = {json_string_value(content), json_string_length(content)};
@@ -286,14 +296,16 @@ static sg_status read_added_token(sg_added *out, size_t *n, spellings *list, sg_
 }
 
 /* Each is an object of a few members, so a json_t at a time will do. */
-static sg_status read_added(sg_added **out, size_t *n, spellings *list, sg_tokenizer *t, const sg_token_source *s, sg_error *err)
+static sg_status read_added(sg_added **out, size_t *n, spellings *list, sg_tokenizer *t,
+                            const sg_token_source *s, sg_error *err)
 {
     const size_t count = s->added.n, most = list->n + count + SPARE_IDS;
     sg_json_reader r;
     sg_status st;
 
     if (count > ADDED_MAX)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d added tokens, found %zu", t->name, ADDED_MAX, count);
+        return sg_fail(err, SG_ERR_FORMAT, "%s: expected at most %d added tokens, found %zu", t->name,
+                       ADDED_MAX, count);
     if ((st = sg_tokenizer_take(t, count, sizeof **out, "added tokens", err)))
         return st;
     if (!(*out = sg_alloc_array(count, sizeof **out)))
@@ -305,7 +317,8 @@ static sg_status read_added(sg_added **out, size_t *n, spellings *list, sg_token
         json_t *o = NULL;
 
         if (!(st = sg_json_reader_next(&r, err)) && !(st = sg_json_reader_skip(&r, NULL, err)) &&
-            !(st = sg_json_parse_light(&o, (sg_bytes){r.text.data + r.begin, r.at - r.begin}, SG_TOKENIZER_REST_MAX, t->name, err)))
+            !(st = sg_json_parse_light(&o, (sg_bytes){r.text.data + r.begin, r.at - r.begin},
+                                       SG_TOKENIZER_REST_MAX, t->name, err)))
             st = read_added_token(*out, n, list, t, most, o, err);
         json_decref(o);
     }
@@ -327,16 +340,19 @@ static sg_status keep_tokens(sg_tokenizer *t, spellings *list, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_tokenizer_read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added, const sg_token_source *s, sg_error *err)
+sg_status sg_tokenizer_read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added,
+                                   const sg_token_source *s, sg_error *err)
 {
-    const size_t tokens = s->vocab.n + s->added.n + 2 * SPARE_IDS, bytes = s->vocab.text.size + s->added.text.size + 1;
+    const size_t tokens = s->vocab.n + s->added.n + 2 * SPARE_IDS,
+                 bytes = s->vocab.text.size + s->added.text.size + 1;
     spellings list = {0};
     sg_status st;
 
     *added = NULL;
     *n_added = 0;
     /* room for all: what is not written to is not there, and nothing moves */
-    if (!sg_grow(&list.block.data, &list.block.cap, bytes, 1) || !sg_grow(&list.token, &list.cap, tokens, sizeof *list.token))
+    if (!sg_grow(&list.block.data, &list.block.cap, bytes, 1) ||
+        !sg_grow(&list.token, &list.cap, tokens, sizeof *list.token))
         st = sg_fail_memory(err, t->name);
     else if (!(st = read_vocab(&list, t, s, err))) {
         *n_vocab = list.n;
@@ -368,7 +384,8 @@ static sg_status read_merge(sg_bytes side[2], sg_buf kept[2], sg_json_reader *r,
     side[0] = side[1] = (sg_bytes){"", 0};
     if (r->step == SG_JSON_STEP_STRING)
         cut_at_space(side, r->string);
-    for (size_t k = 0; array && !st && !(st = sg_json_reader_next(r, err)) && r->step != SG_JSON_STEP_CLOSE; k++) {
+    for (size_t k = 0; array && !st && !(st = sg_json_reader_next(r, err)) && r->step != SG_JSON_STEP_CLOSE;
+         k++) {
         if (k < 2 && r->step == SG_JSON_STEP_STRING) {
             kept[k].size = 0;
             sg_buf_add(&kept[k], r->string.data, r->string.size);
@@ -408,8 +425,9 @@ static sg_status add_json_merges(sg_tokenizer *t, const sg_token_list *list, sg_
     for (size_t i = 0; i < list->n && !st; i++) {
         if ((st = sg_json_reader_next(&r, err)) || (st = read_merge(side, kept, &r, err)))
             break;
-        st = side[0].size && side[1].size ? sg_tokenizer_add_merge(t, side[0], side[1], (uint32_t)i, err)
-                                          : sg_fail(err, SG_ERR_FORMAT, "%s: merge %zu: expected two tokens", t->name, i);
+        st = side[0].size && side[1].size
+                 ? sg_tokenizer_add_merge(t, side[0], side[1], (uint32_t)i, err)
+                 : sg_fail(err, SG_ERR_FORMAT, "%s: merge %zu: expected two tokens", t->name, i);
     }
     sg_json_reader_fini(&r);
     sg_buf_free(&kept[0]);

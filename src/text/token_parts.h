@@ -34,24 +34,24 @@ typedef struct sg_template {
 } sg_template;
 
 typedef enum sg_decode_kind {
-    SG_DECODE_BYTES,     /* GPT-2's letters for bytes */
+    SG_DECODE_BYTES, /* GPT-2's letters for bytes */
     SG_DECODE_WORDPIECE,
     SG_DECODE_META,
-    SG_DECODE_FALLBACK,  /* <0xXX> */
+    SG_DECODE_FALLBACK, /* <0xXX> */
     SG_DECODE_FUSE,
     SG_DECODE_STRIP,
     SG_DECODE_REPLACE,
-    SG_DECODE_SUFFIX,    /* BPEDecoder */
+    SG_DECODE_SUFFIX, /* BPEDecoder */
     SG_DECODE_SPIECE,
 } sg_decode_kind;
 
 typedef struct sg_decode_step {
     sg_decode_kind kind;
-    bool cleanup, keep_first; /* WORDPIECE; META: the first token keeps its space */
+    bool cleanup, keep_first;  /* WORDPIECE; META: the first token keeps its space */
     bool strip_one, strip_all; /* SPIECE: the space in front of the text */
-    size_t start, stop;       /* STRIP */
+    size_t start, stop;        /* STRIP */
     sg_buf find, put;
-    sg_pattern *pattern;      /* REPLACE, owned; NULL: the string `find` */
+    sg_pattern *pattern; /* REPLACE, owned; NULL: the string `find` */
 } sg_decode_step;
 
 struct sg_tokenizer {
@@ -60,9 +60,10 @@ struct sg_tokenizer {
     sg_bytes *token; /* owned: (n), in the block */
     uint8_t *kind;   /* owned: (n) */
     size_t n;
-    sg_trie trie;    /* what the model may produce from text; value: id */
-    size_t room;     /* bytes that what is read may still take; SIZE_MAX: any number */
-    size_t nodes_max; /* of it, and ways in which a SentencePiece BPE puts its tokens together; 0: any number */
+    sg_trie trie; /* what the model may produce from text; value: id */
+    size_t room;  /* bytes that what is read may still take; SIZE_MAX: any number */
+    size_t
+        nodes_max; /* of it, and ways in which a SentencePiece BPE puts its tokens together; 0: any number */
     sg_added *added; /* owned */
     size_t n_added;
     sg_added_trie raw, normal;
@@ -90,13 +91,17 @@ typedef struct sg_token_source {
     size_t taken;                       /* bytes that root takes, and what of the lists is no file */
 } sg_token_source;
 
-sg_status sg_token_source_read(sg_token_source *s, sg_bytes file, const char *name, sg_error *err); /* file must outlive it */
+sg_status sg_token_source_read(sg_token_source *s, sg_bytes file, const char *name,
+                               sg_error *err); /* file must outlive it */
 void sg_token_source_free(sg_token_source *s);
-sg_status sg_token_list_read(sg_token_list *list, sg_bytes text, const char *name, sg_error *err); /* of a text that is nothing else */
-sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name, sg_error *err);
+sg_status sg_token_list_read(sg_token_list *list, sg_bytes text, const char *name,
+                             sg_error *err); /* of a text that is nothing else */
+sg_status sg_tokenizer_from_source(sg_tokenizer **out, const sg_token_source *s, const char *name,
+                                   sg_error *err);
 /* Tokens: those of the vocabulary, below *n_vocab, then the added ones (*added is owned by the caller, also after an error). A Unigram's
  * scores are set, too. */
-sg_status sg_tokenizer_read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added, const sg_token_source *s, sg_error *err);
+sg_status sg_tokenizer_read_tokens(sg_tokenizer *t, size_t *n_vocab, sg_added **added, size_t *n_added,
+                                   const sg_token_source *s, sg_error *err);
 sg_status sg_tokenizer_read_merges(sg_tokenizer *t, const sg_token_source *s, sg_error *err);
 /* The sides of the next merge of merges.txt, both empty: it has none; *text moves behind it. False: there is no other. */
 bool sg_merge_line(sg_bytes side[2], sg_bytes *text, size_t *line);
@@ -104,15 +109,17 @@ bool sg_merge_line(sg_bytes side[2], sg_bytes *text, size_t *line);
 sg_status sg_tokenizer_take(sg_tokenizer *t, size_t count, size_t each, const char *what, sg_error *err);
 sg_status sg_tokenizer_new(sg_tokenizer **out, const char *name, sg_error *err);
 /* Copies the spellings; those that are empty are not in use. kind NULL: all normal. */
-sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n, sg_error *err);
+sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n,
+                                  sg_error *err);
 /* Copies the list, whose texts may lie anywhere; the normalizer must be complete. */
 sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t n, sg_error *err);
 /* The tries of what the model produces: raw[id], empty: not from text. NULL: the spellings of all tokens below n. */
 sg_status sg_tokenizer_set_trie(sg_tokenizer *t, const sg_bytes *raw, size_t n, sg_error *err);
 int sg_byte_token(sg_bytes spelling); /* the byte of <0xXX>, -1: not of that form */
-void sg_tokenizer_byte_tokens(int32_t byte_id[256], const sg_tokenizer *t); /* their numbers; -1 where there is none */
+void sg_tokenizer_byte_tokens(int32_t byte_id[256],
+                              const sg_tokenizer *t); /* their numbers; -1 where there is none */
 bool sg_template_add(sg_template *t, int what, int32_t id, int type); /* false: out of memory */
-sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t);            /* zeroed; NULL: out of memory */
+sg_decode_step *sg_tokenizer_add_decode(sg_tokenizer *t);             /* zeroed; NULL: out of memory */
 
 /* GPT-2's way to write bytes as letters: the byte that one stands for, -1: none; bytes of a token's spelling, appended; false: some letter
  * stands for none. */
@@ -122,7 +129,8 @@ void sg_byte_letters_write(sg_buf *out, const char *s, size_t size); /* the lett
 /* Byte-level BPE over t->token, whose spellings are in those letters, up to n: trie and bytes. */
 sg_status sg_tokenizer_set_byte_bpe(sg_tokenizer *t, size_t n, sg_error *err);
 /* The merge of two tokens by spelling, ranks in the order of calls. */
-sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right, uint32_t rank, sg_error *err);
+sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right, uint32_t rank,
+                                 sg_error *err);
 
 /* All of a tokenizer as SentencePiece describes one. */
 typedef struct sg_spiece {

@@ -8,11 +8,14 @@
 
 enum { ADDED_BYTES_MAX = 1 << 16 }; /* of an added token, also as it is normalised */
 
-const char sg_gpt2_regex[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-const char sg_qwen2_regex[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-                              "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const char sg_llama3_regex[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-                               "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char sg_gpt2_regex[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char sg_qwen2_regex[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char sg_llama3_regex[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 sg_status sg_tokenizer_new(sg_tokenizer **out, const char *name, sg_error *err)
 {
@@ -80,7 +83,8 @@ bool sg_tokenizer_is_special(const sg_tokenizer *t, int32_t id)
     return id >= 0 && (size_t)id < t->n && t->kind[id] == SG_TOKEN_CONTROL;
 }
 
-sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n, sg_error *err)
+sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const uint8_t *kind, size_t n,
+                                  sg_error *err)
 {
     size_t at = 0;
 
@@ -102,9 +106,11 @@ sg_status sg_tokenizer_set_tokens(sg_tokenizer *t, const sg_bytes *token, const 
 }
 
 /* A trie of n keys, of as many nodes as there is room for, and nodes_max. */
-static sg_status build_trie(sg_trie *out, sg_tokenizer *t, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err)
+static sg_status build_trie(sg_trie *out, sg_tokenizer *t, const sg_bytes *key, size_t n, size_t nodes_max,
+                            sg_error *err)
 {
-    const size_t sorting = n * SG_TRIE_KEY, room = t->room > sorting ? (t->room - sorting) / SG_TRIE_NODE + 1 : 1;
+    const size_t sorting = n * SG_TRIE_KEY,
+                 room = t->room > sorting ? (t->room - sorting) / SG_TRIE_NODE + 1 : 1;
     const sg_status st = sg_trie_build_within(out, key, n, room < nodes_max ? room : nodes_max, err);
 
     if (!st)
@@ -155,8 +161,8 @@ sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t 
         if (added[i].special)
             t->kind[added[i].id] = SG_TOKEN_CONTROL;
         if (t->added[i].text.size > ADDED_BYTES_MAX) {
-            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected added tokens of at most %d bytes, found %zu", t->name, ADDED_BYTES_MAX,
-                         t->added[i].text.size);
+            st = sg_fail(err, SG_ERR_FORMAT, "%s: expected added tokens of at most %d bytes, found %zu",
+                         t->name, ADDED_BYTES_MAX, t->added[i].text.size);
             goto done;
         }
         key[i] = added[i].normalized ? (sg_bytes){"", 0} : t->added[i].text;
@@ -167,7 +173,8 @@ sg_status sg_tokenizer_set_added(sg_tokenizer *t, const sg_added *added, size_t 
         sg_bytes text = {"", 0};
         bool moved;
 
-        if (added[i].normalized && (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err))) {
+        if (added[i].normalized &&
+            (st = sg_normalizer_run(&text, &moved, &t->normalizer, &scratch, t->added[i].text, err))) {
             sg_error_prefix(err, t->name);
             goto done;
         }
@@ -211,7 +218,8 @@ sg_status sg_tokenizer_set_pattern(sg_tokenizer *t, sg_pattern **out, sg_bytes r
 {
     const sg_status st = sg_pattern_new(out, regex, err);
 
-    return st ? sg_error_prefix(err, t->name) : sg_tokenizer_take(t, sg_pattern_bytes(*out), 1, "patterns", err);
+    return st ? sg_error_prefix(err, t->name)
+              : sg_tokenizer_take(t, sg_pattern_bytes(*out), 1, "patterns", err);
 }
 
 sg_status sg_tokenizer_cut_at(sg_tokenizer *t, const char *regex, sg_cut cut, sg_error *err)
@@ -252,7 +260,8 @@ sg_status sg_tokenizer_set_byte_bpe(sg_tokenizer *t, size_t n, sg_error *err)
     sg_buf block = {0};
     sg_status st;
 
-    if ((st = sg_tokenizer_take(t, n, sizeof *raw, "tokens", err)) || (st = sg_tokenizer_take(t, t->block.size, 1, "tokens", err)))
+    if ((st = sg_tokenizer_take(t, n, sizeof *raw, "tokens", err)) ||
+        (st = sg_tokenizer_take(t, t->block.size, 1, "tokens", err)))
         return st;
     const size_t taken = room - t->room;
     if (!(raw = sg_alloc_array(n, sizeof *raw)) || !sg_grow(&block.data, &block.cap, t->block.size + 1, 1)) {
@@ -277,7 +286,8 @@ static void walk(uint32_t *node, const sg_tokenizer *t, sg_bytes spelling)
     bool found = true;
 
     while (s < end && found) {
-        const bool cut = t->bpe.bytes && (size_t)(end - s) < sg_utf8_bytes(*s); /* that of a GGUF file may be no UTF-8 */
+        const bool cut =
+            t->bpe.bytes && (size_t)(end - s) < sg_utf8_bytes(*s); /* that of a GGUF file may be no UTF-8 */
         const int byte = cut ? -1 : t->bpe.bytes ? sg_letter_byte(sg_utf8_next(&s)) : (unsigned char)*s++;
 
         found = byte >= 0 && (*node = sg_trie_step(&t->trie, *node, (uint8_t)byte)) != 0;
@@ -300,9 +310,11 @@ sg_status sg_tokenizer_add_merge(sg_tokenizer *t, sg_bytes left, sg_bytes right,
         sg_bpe_add(&t->bpe, id[0], id[1], rank, id[2]);
         return SG_OK;
     }
-    const sg_bytes first = id[0] < 0 || id[1] >= 0 ? left : right, second = id[0] >= 0 && id[1] >= 0 ? more : (sg_bytes){"", 0};
-    return sg_fail(err, SG_ERR_FORMAT, "%s: merge %u: expected '%.*s%.*s' to be a token", t->name, (unsigned)rank,
-                   first.size < 80 ? (int)first.size : 80, first.data, second.size < 80 ? (int)second.size : 80, second.data);
+    const sg_bytes first = id[0] < 0 || id[1] >= 0 ? left : right,
+                   second = id[0] >= 0 && id[1] >= 0 ? more : (sg_bytes){"", 0};
+    return sg_fail(err, SG_ERR_FORMAT, "%s: merge %u: expected '%.*s%.*s' to be a token", t->name,
+                   (unsigned)rank, first.size < 80 ? (int)first.size : 80, first.data,
+                   second.size < 80 ? (int)second.size : 80, second.data);
 }
 
 sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)
@@ -311,11 +323,13 @@ sg_status sg_tokenizer_cut_words(sg_tokenizer *t, sg_error *err)
     const sg_bpe *b = &t->bpe;
 
     /* U+2581 must be a symbol: unknown ones are joined to their neighbours */
-    if (t->pre.n || b->bytes || b->whole_first || b->prefix.size || b->suffix.size || sg_trie_find(&t->trie, word, 3) < 0)
+    if (t->pre.n || b->bytes || b->whole_first || b->prefix.size || b->suffix.size ||
+        sg_trie_find(&t->trie, word, 3) < 0)
         return SG_OK;
     for (size_t i = 0; i < t->n; i++)
         for (size_t at = 1; at + 3 <= t->token[i].size; at++)
-            if (memcmp(t->token[i].data + at, word, 3) == 0 && (at < 3 || memcmp(t->token[i].data + at - 3, word, 3) != 0))
+            if (memcmp(t->token[i].data + at, word, 3) == 0 &&
+                (at < 3 || memcmp(t->token[i].data + at - 3, word, 3) != 0))
                 return SG_OK;
     return sg_tokenizer_cut_at(t, word, SG_CUT_ISOLATED, err);
 }

@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 #define SG_TOKENIZER_BYTES_MAX ((size_t)256 << 20) /* of a tokenizer's file */
-#define SG_TOKENIZER_ROOM ((size_t)60 << 20)        /* that a tokenizer.json may ask for, beside its text */
-#define SG_TOKENIZER_REST_MAX ((size_t)8 << 20)     /* of that, JSON (sg_json_weight) beside its long lists */
+#define SG_TOKENIZER_ROOM      ((size_t)60 << 20)  /* that a tokenizer.json may ask for, beside its text */
+#define SG_TOKENIZER_REST_MAX  ((size_t)8 << 20)   /* of that, JSON (sg_json_weight) beside its long lists */
 
 typedef struct sg_tokenizer sg_tokenizer; /* read-only once open: any number of threads may use it */
 
@@ -35,33 +35,37 @@ sg_status sg_tokenizer_gguf_json(json_t **out, const sg_gguf *file, sg_error *er
 /* What such a file calls the cutting of a tokenizer.json ("smollm"); an error where it has no name. `where` begins it. */
 sg_status sg_tokenizer_gguf_family(const char **out, const json_t *root, const char *where, sg_error *err);
 /* config: tokenizer_config.json, NULL: none. Its class says how to cut: Qwen2Tokenizer, otherwise as GPT-2 does. */
-sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config, const char *name, sg_error *err);
+sg_status sg_tokenizer_from_pair(sg_tokenizer **out, sg_bytes vocab, sg_bytes merges, sg_bytes config,
+                                 const char *name, sg_error *err);
 
-int32_t sg_tokenizer_size(const sg_tokenizer *t);                 /* numbers are below it; not all need be in use */
-sg_bytes sg_tokenizer_token(const sg_tokenizer *t, int32_t id);   /* as the file spells it; empty: not in use */
+int32_t sg_tokenizer_size(const sg_tokenizer *t); /* numbers are below it; not all need be in use */
+sg_bytes sg_tokenizer_token(const sg_tokenizer *t, int32_t id); /* as the file spells it; empty: not in use */
 int32_t sg_tokenizer_find(const sg_tokenizer *t, sg_bytes token); /* by that spelling; -1: none */
 bool sg_tokenizer_is_special(const sg_tokenizer *t, int32_t id);
 
 typedef struct sg_encode_how {
     bool bare;    /* without the tokens that the tokenizer puts around a text ([CLS], </s>) */
     bool literal; /* special tokens that the text spells are text: for what users wrote */
-    const uint8_t *said; /* for each byte of one text in UTF-8, or NULL: what has a byte that is not 0 is literal, the rest is as the file says */
-    size_t most;  /* at most this many tokens, those around included; 0: all */
+    const uint8_t *
+        said; /* for each byte of one text in UTF-8, or NULL: what has a byte that is not 0 is literal, the rest is as the file says */
+    size_t most;   /* at most this many tokens, those around included; 0: all */
     bool keep_end; /* what is too long loses its beginning */
 } sg_encode_how;
 
-typedef struct sg_encoder sg_encoder; /* one thread's scratch */
+typedef struct sg_encoder sg_encoder;                                             /* one thread's scratch */
 sg_status sg_encoder_new(sg_encoder **out, const sg_tokenizer *t, sg_error *err); /* t must outlive it */
 void sg_encoder_free(sg_encoder *e);
 /* *id: (*n), valid until the next call. how NULL: as the file says. */
-sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes text, const sg_encode_how *how, sg_error *err);
+sg_status sg_encoder_run(const int32_t **id, size_t *n, sg_encoder *e, sg_bytes text,
+                         const sg_encode_how *how, sg_error *err);
 /* Two texts, as the tokenizer's template joins them; *type: (*n), the segment of each token. What is too long is taken from
  * the longer one. */
-sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, sg_encoder *e, sg_bytes a, sg_bytes b,
-                          const sg_encode_how *how, sg_error *err);
+sg_status sg_encoder_pair(const int32_t **id, const uint8_t **type, size_t *n, sg_encoder *e, sg_bytes a,
+                          sg_bytes b, const sg_encode_how *how, sg_error *err);
 
 /* Appends the text of tokens. Numbers that are not in use have none. */
-sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n, bool skip_special, sg_error *err);
+sg_status sg_tokenizer_decode(sg_buf *out, const sg_tokenizer *t, const int32_t *id, size_t n,
+                              bool skip_special, sg_error *err);
 
 /* A token that stands for bytes, of a part of a character perhaps: appends them; false: it stands for characters. */
 bool sg_tokenizer_raw(sg_buf *out, const sg_tokenizer *t, int32_t id);

@@ -40,7 +40,9 @@ static void sort(uint32_t *list, size_t n, const sg_bytes *key, size_t depth)
         struct {
             uint32_t *list;
             size_t n, depth;
-        } part[] = {{list, less, depth}, {list + less, middle < 0 ? 0 : more - less, depth + 1}, {list + more, n - more, depth}};
+        } part[] = {{list, less, depth},
+                    {list + less, middle < 0 ? 0 : more - less, depth + 1},
+                    {list + more, n - more, depth}};
         size_t most = 0;
 
         for (size_t k = 1; k < 3; k++)
@@ -84,7 +86,8 @@ static void put_node(sg_trie *t, uint32_t lo, uint32_t hi, uint8_t label)
     t->label[t->nodes++] = label;
 }
 
-static sg_status grow_all(sg_trie *t, const sg_bytes *key, const uint32_t *list, size_t nodes_max, sg_error *err)
+static sg_status grow_all(sg_trie *t, const sg_bytes *key, const uint32_t *list, size_t nodes_max,
+                          sg_error *err)
 {
     uint32_t level_end = 1; /* first node of the next depth */
 
@@ -108,7 +111,9 @@ static sg_status grow_all(sg_trie *t, const sg_bytes *key, const uint32_t *list,
             while (end < hi && byte_at(key[list[end]], depth) == byte)
                 end++;
             if (t->nodes == nodes_max)
-                return sg_fail(err, SG_ERR_FORMAT, "expected tokens with at most %zu different beginnings, found more", nodes_max);
+                return sg_fail(err, SG_ERR_FORMAT,
+                               "expected tokens with at most %zu different beginnings, found more",
+                               nodes_max);
             if (i == 0)
                 t->root[byte] = t->nodes;
             put_node(t, lo, end, (uint8_t)byte);
@@ -129,11 +134,13 @@ sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size
     if (n >= INT32_MAX)
         return sg_fail(err, SG_ERR_FORMAT, "expected at most 2147483646 pieces, found %zu", n);
     list = sorted(&m, &bytes, key, n);
-    room = bytes < nodes_max ? bytes : nodes_max; /* a node a byte: what is not written to is not there, and nothing is copied */
+    room = bytes < nodes_max
+               ? bytes
+               : nodes_max; /* a node a byte: what is not written to is not there, and nothing is copied */
     if (list && bytes >= UINT32_MAX) {
         st = sg_fail(err, SG_ERR_FORMAT, "expected at most 4294967294 bytes of pieces, found %zu", bytes);
-    } else if (!list || !(out->first = sg_alloc_array(room + 1, sizeof *out->first)) || !(out->label = sg_alloc(room)) ||
-               !(out->value = sg_alloc_array(room, sizeof *out->value))) {
+    } else if (!list || !(out->first = sg_alloc_array(room + 1, sizeof *out->first)) ||
+               !(out->label = sg_alloc(room)) || !(out->value = sg_alloc_array(room, sizeof *out->value))) {
         st = sg_fail_memory(err, "pieces");
     } else {
         put_node(out, 0, (uint32_t)m, 0);

@@ -13,16 +13,17 @@
 enum { SG_TRIE_NODE = 9, SG_TRIE_KEY = 4 }; /* bytes: of a node; of a key while a trie is built */
 
 typedef struct sg_trie {
-    uint32_t *first;     /* (nodes + 1), owned: children of node i are first[i] .. first[i + 1] */
-    uint8_t *label;      /* (nodes), owned: the byte that leads here */
-    int32_t *value;      /* (nodes), owned: of the key that ends here, or -1 */
-    uint32_t root[256];  /* child of node 0, which has most of them; 0: none */
+    uint32_t *first;    /* (nodes + 1), owned: children of node i are first[i] .. first[i + 1] */
+    uint8_t *label;     /* (nodes), owned: the byte that leads here */
+    int32_t *value;     /* (nodes), owned: of the key that ends here, or -1 */
+    uint32_t root[256]; /* child of node 0, which has most of them; 0: none */
     uint32_t nodes;
 } sg_trie;
 
 /* Key i has value i; keys without a byte are left out, of equal keys the first counts. */
 sg_status sg_trie_build(sg_trie *out, const sg_bytes *key, size_t n, sg_error *err);
-sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max, sg_error *err); /* more: SG_ERR_FORMAT */
+sg_status sg_trie_build_within(sg_trie *out, const sg_bytes *key, size_t n, size_t nodes_max,
+                               sg_error *err); /* more: SG_ERR_FORMAT */
 void sg_trie_free(sg_trie *t);
 
 /* The child of `node` by `byte`, 0: none. Node 0 is the root. */

@@ -31,8 +31,8 @@ bool sg_char_is_space(uint32_t c)
 {
     if (c < 0x80)
         return c == ' ' || (c >= 9 && c <= 13);
-    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
+    return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 bool sg_char_is_numeric(uint32_t c)
@@ -72,22 +72,23 @@ bool sg_char_is_word(uint32_t c)
 bool sg_char_is_han(uint32_t c)
 {
     return (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x20000 && c <= 0x2a6df) ||
-           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
-           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
+           (c >= 0x2a700 && c <= 0x2b73f) || (c >= 0x2b740 && c <= 0x2b81f) ||
+           (c >= 0x2b920 && c <= 0x2ceaf) || (c >= 0xf900 && c <= 0xfaff) || (c >= 0x2f800 && c <= 0x2fa1f);
 }
 
 bool sg_char_begins_cluster(uint32_t before, uint32_t c, int32_t *state)
 {
     /* those that utf8proc does not know count as one it knows */
-    return utf8proc_grapheme_break_stateful((int32_t)before, IN(joining_ranges, c) ? 0x300 : (int32_t)c, state);
+    return utf8proc_grapheme_break_stateful((int32_t)before, IN(joining_ranges, c) ? 0x300 : (int32_t)c,
+                                            state);
 }
 
 /* True for characters that NFC never touches, whatever stands beside them: Latin, ideographs, kana, signs, emoji. */
 static bool never_changes(uint32_t c)
 {
-    return c < 0x300 || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3000 && c <= 0x30ff && c != 0x3099 && c != 0x309a &&
-           !(c >= 0x302a && c <= 0x302f)) || (c >= 0x2002 && c <= 0x20cf) || (c >= 0xff00 && c <= 0xffef) ||
-           (c >= 0x1f300 && c <= 0x1faff);
+    return c < 0x300 || (c >= 0x4e00 && c <= 0x9fff) ||
+           (c >= 0x3000 && c <= 0x30ff && c != 0x3099 && c != 0x309a && !(c >= 0x302a && c <= 0x302f)) ||
+           (c >= 0x2002 && c <= 0x20cf) || (c >= 0xff00 && c <= 0xffef) || (c >= 0x1f300 && c <= 0x1faff);
 }
 
 static bool is_plain(const char *s, size_t size, sg_form form)

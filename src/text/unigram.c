@@ -47,7 +47,8 @@ static void forward(best *b, const sg_unigram *u, const char *s, size_t size, co
             i++;
             if (!sg_token_may_be(kind, id))
                 continue;
-            const double score = u->fixed && u->fixed[id] ? (double)(i - at) * u->fixed_score - 0.1 : u->score[id];
+            const double score =
+                u->fixed && u->fixed[id] ? (double)(i - at) * u->fixed_score - 0.1 : u->score[id];
             reach(&b[i], u, score + here, at, id);
             covered = covered || i == next;
         }
@@ -56,7 +57,8 @@ static void forward(best *b, const sg_unigram *u, const char *s, size_t size, co
     }
 }
 
-static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, size_t start, size_t end, const uint8_t *kind)
+static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, size_t start, size_t end,
+                        const uint8_t *kind)
 {
     bool all = u->fall_back;
     const int32_t id = u->single ? -1 : sg_trie_find(u->token, s + start, end - start);
@@ -73,7 +75,8 @@ static bool add_unknown(sg_token_ids *back, const sg_unigram *u, const char *s, 
     return true;
 }
 
-bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s, size_t size, const uint8_t *kind)
+bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s,
+                       size_t size, const uint8_t *kind)
 {
     best *b;
 

@@ -31,7 +31,8 @@ typedef struct sg_unigram_scratch {
 } sg_unigram_scratch;
 
 /* Appends the tokens of a piece of valid UTF-8, those that sg_token_may_be; false: out of memory. */
-bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s, size_t size, const uint8_t *kind);
+bool sg_unigram_encode(sg_token_ids *out, const sg_unigram *u, sg_unigram_scratch *scratch, const char *s,
+                       size_t size, const uint8_t *kind);
 void sg_unigram_free(sg_unigram *u);
 void sg_unigram_scratch_free(sg_unigram_scratch *s);
 

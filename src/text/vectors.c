@@ -10,13 +10,15 @@
 #include <math.h>
 #include <string.h>
 
-sg_status sg_vectors_save(const sg_dataset *d, const float *vectors, int32_t n, int32_t dim, const char *encoder,
-                          const char *options_json, sg_error *err)
+sg_status sg_vectors_save(const sg_dataset *d, const float *vectors, int32_t n, int32_t dim,
+                          const char *encoder, const char *options_json, sg_error *err)
 {
     const sg_tensor_desc tensor = {"vectors", SG_DT_F32, 2, {(uint64_t)n, (uint64_t)dim}, vectors};
-    const sg_meta meta[] = {{"dataset", d->sha256}, {"encoder", encoder}, {"options", options_json ? options_json : "{}"}};
+    const sg_meta meta[] = {
+        {"dataset", d->sha256}, {"encoder", encoder}, {"options", options_json ? options_json : "{}"}};
     char *path = sg_path_join(d->dir, SG_DATASET_VECTORS);
-    const sg_status st = path ? sg_tensors_write(path, &tensor, 1, meta, 3, err) : sg_fail_memory(err, "path");
+    const sg_status st =
+        path ? sg_tensors_write(path, &tensor, 1, meta, 3, err) : sg_fail_memory(err, "path");
 
     sg_free(path);
     return st;
@@ -66,8 +68,9 @@ static sg_status open_tensor(source *s, const char *path, const char *name, sg_e
         if (!(t = sg_tensors_find(s->file, name)))
             return sg_fail(err, SG_ERR_MISSING, "%s: no tensor '%s'", path, name);
         if (!is_float(t->dtype) || t->rank != 2)
-            return sg_fail(err, SG_ERR_FORMAT, "%s: tensor '%s': expected floats (items, dim), found %s with %d dimensions",
-                           path, name, sg_dtype_name(t->dtype), t->rank);
+            return sg_fail(err, SG_ERR_FORMAT,
+                           "%s: tensor '%s': expected floats (items, dim), found %s with %d dimensions", path,
+                           name, sg_dtype_name(t->dtype), t->rank);
     }
     for (size_t i = 0; !t && i < sg_tensors_count(s->file); i++) {
         const sg_file_tensor *x = sg_tensors_at(s->file, i);
@@ -110,8 +113,8 @@ static void close_source(source *s)
 
 /* ---- which row is which item --------------------------------------------------------------------------------- */
 
-static sg_status read_lines(int64_t *row_of_item, const sg_vocab *ids, uint64_t rows, const char *path, sg_reader *r,
-                            sg_error *err)
+static sg_status read_lines(int64_t *row_of_item, const sg_vocab *ids, uint64_t rows, const char *path,
+                            sg_reader *r, sg_error *err)
 {
     uint64_t row = 0;
 
@@ -139,7 +142,8 @@ static sg_status read_lines(int64_t *row_of_item, const sg_vocab *ids, uint64_t 
     return SG_OK;
 }
 
-static sg_status map_rows(int64_t *row_of_item, const sg_dataset *d, uint64_t rows, const char *path, sg_error *err)
+static sg_status map_rows(int64_t *row_of_item, const sg_dataset *d, uint64_t rows, const char *path,
+                          sg_error *err)
 {
     sg_vocab *ids = NULL;
     sg_reader *r = NULL;
@@ -148,7 +152,8 @@ static sg_status map_rows(int64_t *row_of_item, const sg_dataset *d, uint64_t ro
 
     for (int32_t i = 0; i < d->n_items; i++)
         row_of_item[i] = -1;
-    if ((st = sg_vocab_over(&ids, &d->item_ids, err)) == SG_OK && (st = sg_reader_open(&r, path, err)) == SG_OK)
+    if ((st = sg_vocab_over(&ids, &d->item_ids, err)) == SG_OK &&
+        (st = sg_reader_open(&r, path, err)) == SG_OK)
         st = read_lines(row_of_item, ids, rows, path, r, err);
     sg_reader_close(r);
     sg_vocab_free(ids);
@@ -164,16 +169,19 @@ static sg_status map_rows(int64_t *row_of_item, const sg_dataset *d, uint64_t ro
     return st;
 }
 
-static sg_status copy_rows(float *to, const source *s, const int64_t *row_of_item, int32_t n, const char *path, sg_error *err)
+static sg_status copy_rows(float *to, const source *s, const int64_t *row_of_item, int32_t n,
+                           const char *path, sg_error *err)
 {
     for (int32_t i = 0; i < n; i++) {
         const uint64_t row = row_of_item ? (uint64_t)row_of_item[i] : (uint64_t)i;
 
         for (uint64_t k = 0; k < s->cols; k++) {
-            const float x = s->tensor ? tensor_at(s->tensor, (size_t)(row * s->cols + k)) : sg_npy_at(&s->npy, row, k);
+            const float x =
+                s->tensor ? tensor_at(s->tensor, (size_t)(row * s->cols + k)) : sg_npy_at(&s->npy, row, k);
 
             if (!isfinite(x))
-                return sg_fail(err, SG_ERR_NUMERIC, "%s: row %llu, column %llu: expected a finite number, found %g", path,
+                return sg_fail(err, SG_ERR_NUMERIC,
+                               "%s: row %llu, column %llu: expected a finite number, found %g", path,
                                (unsigned long long)row, (unsigned long long)k, (double)x);
             to[(size_t)i * s->cols + k] = x;
         }
@@ -181,18 +189,22 @@ static sg_status copy_rows(float *to, const source *s, const int64_t *row_of_ite
     return SG_OK;
 }
 
-static sg_status check_shape(const source *s, const sg_dataset *d, const char *path, const char *ids, sg_error *err)
+static sg_status check_shape(const source *s, const sg_dataset *d, const char *path, const char *ids,
+                             sg_error *err)
 {
     if (s->cols < 1 || s->cols > 65536)
         return sg_fail(err, SG_ERR_FORMAT, "%s: expected vectors of 1 to 65536 numbers, found %llu", path,
                        (unsigned long long)s->cols);
     if (!ids && s->rows != (uint64_t)d->n_items)
-        return sg_fail(err, SG_ERR_FORMAT, "%s: expected %d rows, one for each item, found %llu: a file with one item id a "
-                       "line can say which row is which", path, (int)d->n_items, (unsigned long long)s->rows);
+        return sg_fail(err, SG_ERR_FORMAT,
+                       "%s: expected %d rows, one for each item, found %llu: a file with one item id a "
+                       "line can say which row is which",
+                       path, (int)d->n_items, (unsigned long long)s->rows);
     return SG_OK;
 }
 
-sg_status sg_vectors_import(const sg_dataset *d, const char *path, const char *tensor, const char *ids, sg_error *err)
+sg_status sg_vectors_import(const sg_dataset *d, const char *path, const char *tensor, const char *ids,
+                            sg_error *err)
 {
     json_t *options = json_pack("{s:s, s:s}", "file", sg_path_base(path), "tensor", tensor ? tensor : "");
     sg_buf text = {0};

@@ -10,7 +10,8 @@ static size_t characters(const char *s, size_t size)
     return n;
 }
 
-bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size, const uint8_t *kind)
+bool sg_wordpiece_encode(sg_token_ids *out, const sg_wordpiece *w, const char *s, size_t size,
+                         const uint8_t *kind)
 {
     const size_t before = out->n;
 

@@ -45,8 +45,8 @@ void sg_train_state_fini(sg_train_state *s, const sg_params *ps)
 /* What must be equal for a resume to continue the same run, as one text. */
 static void identity(sg_buf *out, const sg_model *m, const sg_train_spec *spec)
 {
-    sg_buf_printf(out, "model=%s items=%d seed=%" PRIu64 " precision=%d", m->class->name, m->n_items, spec->seed,
-                  (int)spec->precision);
+    sg_buf_printf(out, "model=%s items=%d seed=%" PRIu64 " precision=%d", m->class->name, m->n_items,
+                  spec->seed, (int)spec->precision);
     for (size_t i = 0; i < m->class->n_options; i++) {
         sg_buf_printf(out, " %s=", m->class->options[i].name);
         sg_options_print(out, m->config, &m->class->options[i]);
@@ -58,7 +58,8 @@ static void identity(sg_buf *out, const sg_model *m, const sg_train_spec *spec)
 }
 
 /* The file's form of a run, for saving and for loading alike. */
-static sg_status describe(sg_state *out, const sg_model *m, const sg_optim *o, const sg_train_state *s, const sg_train_spec *spec, sg_error *err)
+static sg_status describe(sg_state *out, const sg_model *m, const sg_optim *o, const sg_train_state *s,
+                          const sg_train_spec *spec, sg_error *err)
 {
     const sg_params *ps = &m->params;
     const size_t slots = sg_optim_slots(o, NULL, 0);
@@ -90,16 +91,17 @@ sg_status sg_checkpoint_save(const char *dir, const sg_model *m, const sg_optim 
     sg_status st = describe(&file, m, o, s, spec, err);
 
     snprintf(file.numbers, sizeof file.numbers,
-             "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a", s->step, s->best_step,
-             s->since_best, s->skipped, s->loss_n, sg_optim_steps(o), s->best_metric[0], s->best_metric[1], s->loss_sum, s->seconds);
+             "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %a %a %a %a", s->step,
+             s->best_step, s->since_best, s->skipped, s->loss_n, sg_optim_steps(o), s->best_metric[0],
+             s->best_metric[1], s->loss_sum, s->seconds);
     if (!st)
         st = sg_state_save(&file, s->log.data, dir, err);
     sg_state_free(&file);
     return st;
 }
 
-sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s, const sg_train_spec *spec,
-                             sg_error *err)
+sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s,
+                             const sg_train_spec *spec, sg_error *err)
 {
     sg_state file;
     int64_t steps;
@@ -107,10 +109,12 @@ sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train
     sg_status st = describe(&file, m, o, s, spec, err);
 
     if (!st && !(st = sg_state_load(&file, &s->log, &found, dir, err)) && found &&
-        sscanf(file.numbers, "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la", &s->step,
-               &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_metric[0], &s->best_metric[1], &s->loss_sum,
-               &s->seconds) != 10)
-        st = sg_fail(err, SG_ERR_FORMAT, "%s/checkpoint: expected ten counters, found '%.100s'", dir, file.numbers);
+        sscanf(file.numbers,
+               "%" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %la %la %la %la",
+               &s->step, &s->best_step, &s->since_best, &s->skipped, &s->loss_n, &steps, &s->best_metric[0],
+               &s->best_metric[1], &s->loss_sum, &s->seconds) != 10)
+        st = sg_fail(err, SG_ERR_FORMAT, "%s/checkpoint: expected ten counters, found '%.100s'", dir,
+                     file.numbers);
     if (found && !st) {
         sg_optim_set_steps(o, steps);
         for (size_t i = 0; i < m->params.n; i++)

@@ -6,13 +6,13 @@
 #include "train/train.h"
 
 typedef struct sg_train_state {
-    int64_t step;       /* optimizer steps tried */
-    int64_t resumed_at; /* not saved */
-    int64_t best_step;  /* -1: none yet */
-    int64_t since_best; /* validations */
-    int64_t skipped;    /* steps without a finite gradient */
+    int64_t step;          /* optimizer steps tried */
+    int64_t resumed_at;    /* not saved */
+    int64_t best_step;     /* -1: none yet */
+    int64_t since_best;    /* validations */
+    int64_t skipped;       /* steps without a finite gradient */
     double best_metric[2]; /* as sg_eval_select gave them */
-    double loss_sum; /* since the last validation */
+    double loss_sum;       /* since the last validation */
     int64_t loss_n;
     double seconds;
     float **best;    /* owned: a copy of each weight at best_step */
@@ -27,7 +27,7 @@ void sg_train_state_fini(sg_train_state *s, const sg_params *ps);
  * model, data or options is refused with what differs. */
 sg_status sg_checkpoint_save(const char *dir, const sg_model *m, const sg_optim *o, const sg_train_state *s,
                              const sg_train_spec *spec, sg_error *err);
-sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s, const sg_train_spec *spec,
-                             sg_error *err);
+sg_status sg_checkpoint_load(const char *dir, sg_model *m, sg_optim *o, sg_train_state *s,
+                             const sg_train_spec *spec, sg_error *err);
 
 #endif

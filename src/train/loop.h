@@ -30,13 +30,15 @@ typedef struct sg_loop {
 sg_status sg_loop_step(sg_loop *l, int64_t pass, int64_t first, sg_error *err);
 bool sg_loop_over(const sg_loop *l); /* no step is left, or no time */
 sg_status sg_loop_checkpoint(sg_loop *l, sg_error *err);
-sg_status sg_loop_stopped(sg_loop *l, sg_status st); /* leaves a checkpoint after a cancelled step; returns st */
+sg_status sg_loop_stopped(sg_loop *l,
+                          sg_status st); /* leaves a checkpoint after a cancelled step; returns st */
 void sg_loop_remember(sg_loop *l, const double metric[2]);
 typedef struct sg_loop_text {
     char text[32];
 } sg_loop_text;
 
-sg_loop_text sg_loop_number(double x, int digits, const char *none); /* none: for NaN, what could not be measured */
+sg_loop_text sg_loop_number(double x, int digits,
+                            const char *none); /* none: for NaN, what could not be measured */
 double sg_loop_seconds(const sg_loop *l);
 double sg_loop_rate(const sg_loop *l); /* learning rate of the next step */
 

@@ -79,9 +79,11 @@ static sg_status cut_windows(sg_stream *s, const sg_train_data *t, int wanted, s
 
     if (st || n == 0 || !(s->window = sg_alloc_zero((size_t)wanted, sizeof *s->window))) {
         sg_free(time);
-        return st      ? st
-               : n == 0 ? sg_fail(err, SG_ERR_USAGE, "%s: expected training events, found none (is the split right?)", t->data->dir)
-                        : sg_fail_memory(err, "windows");
+        return st ? st
+               : n == 0
+                   ? sg_fail(err, SG_ERR_USAGE,
+                             "%s: expected training events, found none (is the split right?)", t->data->dir)
+                   : sg_fail_memory(err, "windows");
     }
     for (int w = 0; w < wanted; w++) {
         size_t end = (size_t)((double)n * (w + 1) / wanted);
@@ -91,8 +93,9 @@ static sg_status cut_windows(sg_stream *s, const sg_train_data *t, int wanted, s
             end++;
         if (end <= begin)
             continue;
-        s->window[s->n++] = (window){
-            .from = time[begin], .until = end < n ? time[end] : time[n - 1] + 1, .events = (int64_t)(end - begin)};
+        s->window[s->n++] = (window){.from = time[begin],
+                                     .until = end < n ? time[end] : time[n - 1] + 1,
+                                     .events = (int64_t)(end - begin)};
         begin = end;
     }
     sg_free(time);
@@ -131,7 +134,8 @@ static sg_status ask_window(sg_stream *s, const sg_train_data *t, const window *
 
         for (int64_t e = s->split.train_end[u]; e < until; e++)
             if (e > begin)
-                s->split.test[n++] = (sg_case){.user = u, .begin = begin, .end = e, .target_begin = e, .target_end = e + 1};
+                s->split.test[n++] =
+                    (sg_case){.user = u, .begin = begin, .end = e, .target_begin = e, .target_end = e + 1};
     }
     s->split.n_test = n;
     s->data.learned = NULL;
@@ -157,7 +161,8 @@ static sg_status examples_of(sg_loop *l, const window *w, sg_error *err)
     if ((st = l->m->class->examples(l->m, &l->stream->data, &l->n, err)))
         return st;
     if (l->n > UINT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected at most 2^32 - 1 examples in a window, found %zu", l->data->data->dir, l->n);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected at most 2^32 - 1 examples in a window, found %zu",
+                       l->data->data->dir, l->n);
     l->n_most = l->n > l->n_most ? l->n : l->n_most;
     l->per_epoch = (int64_t)sg_pieces(l->n, (size_t)l->spec->config.batch);
     return SG_OK;
@@ -188,7 +193,8 @@ sg_status sg_stream_plan(sg_loop *l, sg_error *err)
         l->total += l->per_epoch;
     }
     if (l->total == 0)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected users with at least two training events, found none", t->data->dir);
+        return sg_fail(err, SG_ERR_USAGE, "%s: expected users with at least two training events, found none",
+                       t->data->dir);
     return SG_OK;
 }
 
@@ -222,19 +228,23 @@ static sg_status predict(sg_loop *l, int i, sg_error *err)
     sg_status st;
 
     if ((st = ask_window(s, l->data, w, err)) ||
-        (st = l->m->class->examples(l->m, &s->data, &unused, err))) /* what a model counts beside its weights is of the past, too */
+        (st = l->m->class->examples(l->m, &s->data, &unused,
+                                    err))) /* what a model counts beside its weights is of the past, too */
         return st;
-    line = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "step", (json_int_t)l->state.step, "window", (json_int_t)i, "from",
-                     (json_int_t)w->from, "until", (json_int_t)w->until, "events", (json_int_t)w->events, "asked",
-                     (json_int_t)s->split.n_test, "loss", mean_loss(l), "lr", sg_loop_rate(l));
+    line = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "step", (json_int_t)l->state.step, "window",
+                     (json_int_t)i, "from", (json_int_t)w->from, "until", (json_int_t)w->until, "events",
+                     (json_int_t)w->events, "asked", (json_int_t)s->split.n_test, "loss", mean_loss(l), "lr",
+                     sg_loop_rate(l));
     if (!line) {
         st = sg_fail_memory(err, "training log");
         goto done;
     }
-    if (s->split.n_test && (st = sg_eval_window(line, main, l->m, &s->data, l->spec->config.valid_users, l->spec->seed, l->pool, err)))
+    if (s->split.n_test && (st = sg_eval_window(line, main, l->m, &s->data, l->spec->config.valid_users,
+                                                l->spec->seed, l->pool, err)))
         goto done;
-    if (s->split.n_test && ((st = sg_receipt_put(line, rank ? "auc" : "ndcg10", sg_receipt_number(main[0]), err)) ||
-                            (st = sg_receipt_put(line, rank ? "ne" : "recall10", sg_receipt_number(main[1]), err))))
+    if (s->split.n_test &&
+        ((st = sg_receipt_put(line, rank ? "auc" : "ndcg10", sg_receipt_number(main[0]), err)) ||
+         (st = sg_receipt_put(line, rank ? "ne" : "recall10", sg_receipt_number(main[1]), err))))
         goto done;
     if ((st = sg_receipt_put(line, "seconds", json_real(round(sg_loop_seconds(l) * 100) / 100), err)))
         goto done;
@@ -244,8 +254,9 @@ static sg_status predict(sg_loop *l, int i, sg_error *err)
         st = sg_fail_memory(err, "training log");
         goto done;
     }
-    st = sg_progress_say(l->progress, err, "train", "window %d of %d: %zu asked, %s %s, %s %s", i + 1, s->n, s->split.n_test,
-                         name[0], sg_loop_number(main[0], 4, "-").text, name[1], sg_loop_number(main[1], 4, "-").text);
+    st = sg_progress_say(l->progress, err, "train", "window %d of %d: %zu asked, %s %s, %s %s", i + 1, s->n,
+                         s->split.n_test, name[0], sg_loop_number(main[0], 4, "-").text, name[1],
+                         sg_loop_number(main[1], 4, "-").text);
 done:
     free(text);
     json_decref(line);
@@ -289,7 +300,8 @@ static int add_numbers(json_t *sum, const json_t *x, double weight)
             }
             failed |= !have || add_numbers(have, value, weight);
         } else if (json_is_number(value)) {
-            failed |= json_object_set_new(sum, key, json_real(json_number_value(have) + weight * json_number_value(value)));
+            failed |= json_object_set_new(
+                sum, key, json_real(json_number_value(have) + weight * json_number_value(value)));
         }
     }
     return failed;
@@ -304,8 +316,7 @@ static sg_status put_mean(json_t *out, const json_t *windows, sg_error *err)
     size_t i;
     sg_status st;
 
-    json_array_foreach(windows, i, w)
-        all += i ? json_number_value(json_object_get(w, "asked")) : 0;
+    json_array_foreach(windows, i, w) all += i ? json_number_value(json_object_get(w, "asked")) : 0;
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         json_t *mean;
 
@@ -313,9 +324,10 @@ static sg_status put_mean(json_t *out, const json_t *windows, sg_error *err)
             continue;
         if ((st = sg_receipt_object(&mean, out, parts[p], err)))
             return st;
-        json_array_foreach(windows, i, w)
-            if (i && add_numbers(mean, json_object_get(w, parts[p]), json_number_value(json_object_get(w, "asked")) / all))
-                return sg_fail_memory(err, "training report");
+        json_array_foreach(windows, i,
+                           w) if (i && add_numbers(mean, json_object_get(w, parts[p]),
+                                                   json_number_value(json_object_get(w, "asked")) /
+                                                       all)) return sg_fail_memory(err, "training report");
     }
     return SG_OK;
 }
@@ -339,8 +351,8 @@ static sg_status windows_of(json_t **windows, json_t *out, const sg_loop *l, sg_
     json_t *mean;
     sg_status st;
 
-    if ((st = sg_receipt_put(out, "windows", *windows = json_array(), err)) || (st = read_lines(*windows, &l->state.log, err)) ||
-        (st = sg_receipt_object(&mean, out, "mean", err)))
+    if ((st = sg_receipt_put(out, "windows", *windows = json_array(), err)) ||
+        (st = read_lines(*windows, &l->state.log, err)) || (st = sg_receipt_object(&mean, out, "mean", err)))
         return st;
     return put_mean(mean, *windows, err);
 }
@@ -368,7 +380,8 @@ static sg_status put_receipt(sg_loop *l, sg_error *err)
     size_t i;
     sg_status st;
 
-    if ((st = sg_receipt_object(&all, l->m->receipt, "stream", err)) || (st = windows_of(&windows, all, l, err)))
+    if ((st = sg_receipt_object(&all, l->m->receipt, "stream", err)) ||
+        (st = windows_of(&windows, all, l, err)))
         return st;
     json_array_foreach(windows, i, line)
     {
@@ -390,8 +403,10 @@ sg_status sg_stream_run(sg_loop *l, sg_error *err)
     const int n = l->stream->n, asked = count_lines(&l->state.log);
     sg_status st = SG_OK;
 
-    for (int i = asked > 0 ? asked - 1 : 0; i < n && !sg_loop_over(l); i++) { /* a run that was stopped was in the window it had asked */
-        if ((i >= asked && (st = predict(l, i, err))) || (st = learn(l, i, err)) || (st = sg_loop_checkpoint(l, err)))
+    for (int i = asked > 0 ? asked - 1 : 0; i < n && !sg_loop_over(l);
+         i++) { /* a run that was stopped was in the window it had asked */
+        if ((i >= asked && (st = predict(l, i, err))) || (st = learn(l, i, err)) ||
+            (st = sg_loop_checkpoint(l, err)))
             return st;
     }
     sg_loop_remember(l, (const double[]){0, 0}); /* what is kept is what has learned everything */

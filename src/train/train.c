@@ -187,8 +187,8 @@ static sg_status validate(loop *l, sg_error *err)
                   "{\"step\":%lld,\"epoch\":%.4f,\"loss\":%.6f,\"lr\":%.6g,\"%s\":%s,\"%s\":%s,\"best\":%s,"
                   "\"seconds\":%.2f",
                   (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss,
-                  sg_loop_rate(l), log_key(name[0]).text, sg_loop_number(found[0], 6, "null").text, log_key(name[1]).text,
-                  sg_loop_number(found[1], 6, "null").text,
+                  sg_loop_rate(l), log_key(name[0]).text, sg_loop_number(found[0], 6, "null").text,
+                  log_key(name[1]).text, sg_loop_number(found[1], 6, "null").text,
                   l->state.since_best ? "false" : "true", elapsed(l));
     if ((st = log_notes(l, err)))
         return st;
@@ -197,12 +197,13 @@ static sg_status validate(loop *l, sg_error *err)
         return sg_fail_memory(err, "training log");
     l->state.loss_sum = 0;
     l->state.loss_n = 0;
-    return sg_progress_say(l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation %s %s, %s %s%s",
-                           (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, name[0],
-                           sg_loop_number(found[0], 4, "-").text, name[1], sg_loop_number(found[1], 4, "-").text,
-                           isnan(found[0])       ? " (every answer is the same: there is nothing to choose by)"
-                           : l->state.since_best ? ""
-                                                 : " (best so far)");
+    return sg_progress_say(
+        l->progress, err, "train", "step %lld, epoch %.2f: loss %.4f, validation %s %s, %s %s%s",
+        (long long)l->state.step, (double)l->state.step / (double)l->per_epoch, loss, name[0],
+        sg_loop_number(found[0], 4, "-").text, name[1], sg_loop_number(found[1], 4, "-").text,
+        isnan(found[0])       ? " (every answer is the same: there is nothing to choose by)"
+        : l->state.since_best ? ""
+                              : " (best so far)");
 }
 
 sg_status sg_loop_step(sg_loop *l, int64_t pass, int64_t first, sg_error *err)
@@ -228,7 +229,8 @@ sg_status sg_loop_step(sg_loop *l, int64_t pass, int64_t first, sg_error *err)
         l->state.skipped++; /* the optimizer left everything as it was; another batch may be fine */
         sg_params_zero_grads(&l->m->params);
     } else if (st == SG_ERR_NUMERIC) {
-        return sg_fail(err, SG_ERR_NUMERIC, "training diverged: no finite gradient for %d steps before step %lld; try a lower lr",
+        return sg_fail(err, SG_ERR_NUMERIC,
+                       "training diverged: no finite gradient for %d steps before step %lld; try a lower lr",
                        BAD_STEPS_MAX, (long long)l->state.step + 1);
     } else if (st) {
         return st;
@@ -283,7 +285,8 @@ sg_status sg_loop_stopped(sg_loop *l, sg_status st)
 static sg_status run(loop *l, sg_error *err)
 {
     const sg_train_config *c = &l->spec->config;
-    const int64_t every_valid = steps_of(l, c->valid_every), every_checkpoint = steps_of(l, c->checkpoint_every);
+    const int64_t every_valid = steps_of(l, c->valid_every),
+                  every_checkpoint = steps_of(l, c->checkpoint_every);
     sg_status st;
 
     while (!finished(l)) {
@@ -317,21 +320,22 @@ static sg_status finish(loop *l, sg_error *err)
         memcpy(p->value, l->state.best[i], p->count * sizeof(float));
         p->version++;
     }
-    if (!(st = l->m->class->ready ? l->m->class->ready(l->m, err) : SG_OK) && !(st = sg_model_save(l->m, l->dir, err)) &&
+    if (!(st = l->m->class->ready ? l->m->class->ready(l->m, err) : SG_OK) &&
+        !(st = sg_model_save(l->m, l->dir, err)) &&
         !(st = sg_file_write(log, l->state.log.data ? l->state.log.data : "", l->state.log.size, err)))
         st = sg_state_remove(l->dir, err);
     sg_free(log);
     return st;
 }
 
-static sg_status fit_at_once(sg_model *m, const sg_train_data *t, const char *dir, sg_pool *pool, const sg_progress *progress,
-                             json_t **report, sg_error *err)
+static sg_status fit_at_once(sg_model *m, const sg_train_data *t, const char *dir, sg_pool *pool,
+                             const sg_progress *progress, json_t **report, sg_error *err)
 {
     const double start = sg_now();
     sg_status st;
 
-    if ((st = m->class->fit(m, t, pool, progress, err)) || (m->class->ready && (st = m->class->ready(m, err))) ||
-        (st = sg_model_save(m, dir, err)))
+    if ((st = m->class->fit(m, t, pool, progress, err)) ||
+        (m->class->ready && (st = m->class->ready(m, err))) || (st = sg_model_save(m, dir, err)))
         return st;
     *report = json_pack("{s:s, s:f}", "model", m->class->name, "seconds", sg_now() - start);
     return *report ? SG_OK : sg_fail_memory(err, "training report");
@@ -347,7 +351,8 @@ static sg_status count_steps(loop *l, sg_error *err)
     if ((st = l->m->class->examples(l->m, l->data, &l->n, err)))
         return st;
     if (l->n == 0 || l->n > UINT32_MAX)
-        return sg_fail(err, SG_ERR_USAGE, "%s: expected training examples from 1 to 2^32 - 1, found %zu (is the split right?)",
+        return sg_fail(err, SG_ERR_USAGE,
+                       "%s: expected training examples from 1 to 2^32 - 1, found %zu (is the split right?)",
                        l->data->data->dir, l->n);
     l->per_epoch = (int64_t)sg_pieces(l->n, (size_t)c->batch);
     l->pretrain = l->m->class->pretrain ? l->m->class->pretrain(l->m) * l->per_epoch : 0;
@@ -356,18 +361,21 @@ static sg_status count_steps(loop *l, sg_error *err)
     return SG_OK;
 }
 
-sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const sg_train_spec *spec, sg_pool *pool,
-                   const sg_progress *progress, json_t **report, sg_error *err)
+sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const sg_train_spec *spec,
+                   sg_pool *pool, const sg_progress *progress, json_t **report, sg_error *err)
 {
-    loop l = {.m = m, .data = t, .spec = spec, .pool = pool, .progress = progress, .dir = dir, .started = sg_now()};
+    loop l = {
+        .m = m, .data = t, .spec = spec, .pool = pool, .progress = progress, .dir = dir, .started = sg_now()};
     const sg_train_config *c = &spec->config;
     json_t *notes = NULL;
     sg_status st;
 
     *report = NULL;
     if (c->stream && !m->class->streams)
-        return sg_fail(err, SG_ERR_USAGE, "stream: %s cannot learn as time goes by; hstu, hstu-rank, sasrec, gru4rec and narm can",
-                       m->class->name);
+        return sg_fail(
+            err, SG_ERR_USAGE,
+            "stream: %s cannot learn as time goes by; hstu, hstu-rank, sasrec, gru4rec and narm can",
+            m->class->name);
     if (m->class->fit)
         return fit_at_once(m, t, dir, pool, progress, report, err);
     if ((st = count_steps(&l, err)))
@@ -379,7 +387,8 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
         st = sg_fail_memory(err, "training order");
         goto done;
     }
-    if ((st = sg_params_need_grads(&m->params, err)) || (st = sg_graph_new(&l.graph, pool, spec->precision, err)) ||
+    if ((st = sg_params_need_grads(&m->params, err)) ||
+        (st = sg_graph_new(&l.graph, pool, spec->precision, err)) ||
         (st = sg_optim_new(&l.optim, &m->params, &how, err)) ||
         (st = sg_train_state_init(&l.state, &m->params, c->ema > 0, err)))
         goto done;
@@ -387,18 +396,19 @@ sg_status sg_train(sg_model *m, const sg_train_data *t, const char *dir, const s
         goto done;
     l.state.resumed_at = l.state.step;
     l.seconds_before = l.state.seconds;
-    if ((st = sg_progress_say(progress, err, "train", "%s: %zu weights, %zu examples, %lld steps an epoch%s", m->class->name,
-                              sg_params_count(&m->params), l.n, (long long)l.per_epoch,
+    if ((st = sg_progress_say(progress, err, "train", "%s: %zu weights, %zu examples, %lld steps an epoch%s",
+                              m->class->name, sg_params_count(&m->params), l.n, (long long)l.per_epoch,
                               l.state.step ? ", resumed" : "")) ||
         (st = c->stream ? sg_stream_run(&l, err) : run(&l, err)) || (st = finish(&l, err)))
         goto done;
     const char *const *names = sg_eval_select_names(m);
-    *report = json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:o, s:o}, s:I, s:f}", "model", m->class->name, "weights",
-                        (json_int_t)sg_params_count(&m->params), "steps", (json_int_t)l.state.step, "epochs",
-                        (double)l.state.step / (double)l.per_epoch, "best_step", (json_int_t)l.state.best_step, "best_valid",
-                        names[0], sg_receipt_number(l.state.best_metric[0]), names[1],
-                        sg_receipt_number(l.state.best_metric[1]), "skipped_steps",
-                        (json_int_t)l.state.skipped, "seconds", elapsed(&l));
+    *report =
+        json_pack("{s:s, s:I, s:I, s:f, s:I, s:{s:o, s:o}, s:I, s:f}", "model", m->class->name, "weights",
+                  (json_int_t)sg_params_count(&m->params), "steps", (json_int_t)l.state.step, "epochs",
+                  (double)l.state.step / (double)l.per_epoch, "best_step", (json_int_t)l.state.best_step,
+                  "best_valid", names[0], sg_receipt_number(l.state.best_metric[0]), names[1],
+                  sg_receipt_number(l.state.best_metric[1]), "skipped_steps", (json_int_t)l.state.skipped,
+                  "seconds", elapsed(&l));
     st = *report ? sg_stream_report(&l, *report, err) : sg_fail_memory(err, "training report");
     if (!st && !(st = take_notes(&notes, &l, err)) && notes && json_object_set(*report, "notes", notes))
         st = sg_fail_memory(err, "training report");

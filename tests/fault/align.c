@@ -25,8 +25,9 @@ static sg_status new_model(sg_model **out, parts *p, const char *const *options,
     return st ? st : sg_model_build(*out, &p->t.train, 3, err);
 }
 
-static const char *const small[] = {"dim=8",     "layers=1",  "heads=1", "head_dim=8", "ffn=8",       "experts=2",
-                                    "history=4", "dropout=0", "items=2", "branch=2",   "list=slates", NULL};
+static const char *const small[] = {"dim=8",   "layers=1",  "heads=1",     "head_dim=8",
+                                    "ffn=8",   "experts=2", "history=4",   "dropout=0",
+                                    "items=2", "branch=2",  "list=slates", NULL};
 
 static sg_status align(void *ctx, sg_error *err)
 {

@@ -19,8 +19,13 @@ static char dir[64], shop[96], run[96], page[96];
 static int make_model(void **state)
 {
     static const char *const size[] = {"users=40", "items=24", "seed=5"}, *const lsa[] = {"dim=8"},
-                             *const ids[] = {"codes=4", "levels=2"},
-                             *const tiger[] = {"dim=8", "layers=1", "heads=1", "head_dim=8", "ffn=8", "epochs=1", "beam=8"};
+                             *const ids[] = {"codes=4", "levels=2"}, *const tiger[] = {"dim=8",
+                                                                                       "layers=1",
+                                                                                       "heads=1",
+                                                                                       "head_dim=8",
+                                                                                       "ffn=8",
+                                                                                       "epochs=1",
+                                                                                       "beam=8"};
     sedge_error err;
     char *json = NULL, path[128];
 
@@ -30,12 +35,25 @@ static int make_model(void **state)
     snprintf(shop, sizeof shop, "%s/shop", dir);
     snprintf(run, sizeof run, "%s/run", dir);
     snprintf(page, sizeof page, "%s/page.html", dir);
-    if (sedge_synth(&(sedge_synth_params){.size = sizeof(sedge_synth_params), .out = shop, .set = size, .n_set = 3}, NULL, &err) ||
-        sedge_embed(&(sedge_embed_params){.size = sizeof(sedge_embed_params), .data = shop, .set = lsa, .n_set = 1}, NULL, &err) ||
-        sedge_tokenize(&(sedge_tokenize_params){.size = sizeof(sedge_tokenize_params), .data = shop, .set = ids, .n_set = 2}, NULL, &err) ||
-        sedge_train(&(sedge_train_params){.size = sizeof(sedge_train_params), .model = "tiger", .data = shop, .out = run, .set = tiger, .n_set = 7},
+    if (sedge_synth(
+            &(sedge_synth_params){.size = sizeof(sedge_synth_params), .out = shop, .set = size, .n_set = 3},
+            NULL, &err) ||
+        sedge_embed(
+            &(sedge_embed_params){.size = sizeof(sedge_embed_params), .data = shop, .set = lsa, .n_set = 1},
+            NULL, &err) ||
+        sedge_tokenize(
+            &(sedge_tokenize_params){
+                .size = sizeof(sedge_tokenize_params), .data = shop, .set = ids, .n_set = 2},
+            NULL, &err) ||
+        sedge_train(&(sedge_train_params){.size = sizeof(sedge_train_params),
+                                          .model = "tiger",
+                                          .data = shop,
+                                          .out = run,
+                                          .set = tiger,
+                                          .n_set = 7},
                     NULL, &err) ||
-        sedge_eval(&(sedge_eval_params){.size = sizeof(sedge_eval_params), .model = run, .data = shop}, &json, &err)) {
+        sedge_eval(&(sedge_eval_params){.size = sizeof(sedge_eval_params), .model = run, .data = shop}, &json,
+                   &err)) {
         fprintf(stderr, "%s\n", err.message);
         return -1;
     }
@@ -56,17 +74,22 @@ typedef int verb(char **json, sedge_error *err);
 
 static int recommend(char **json, sedge_error *err)
 {
-    return sedge_recommend(&(sedge_recommend_params){.size = sizeof(sedge_recommend_params), .model = run, .user = "u3", .explain = 1}, json, err);
+    return sedge_recommend(
+        &(sedge_recommend_params){
+            .size = sizeof(sedge_recommend_params), .model = run, .user = "u3", .explain = 1},
+        json, err);
 }
 
 static int inspect_model(char **json, sedge_error *err)
 {
-    return sedge_inspect(&(sedge_inspect_params){.size = sizeof(sedge_inspect_params), .path = run}, json, err);
+    return sedge_inspect(&(sedge_inspect_params){.size = sizeof(sedge_inspect_params), .path = run}, json,
+                         err);
 }
 
 static int inspect_data(char **json, sedge_error *err)
 {
-    return sedge_inspect(&(sedge_inspect_params){.size = sizeof(sedge_inspect_params), .path = shop}, json, err);
+    return sedge_inspect(&(sedge_inspect_params){.size = sizeof(sedge_inspect_params), .path = shop}, json,
+                         err);
 }
 
 static int stats(char **json, sedge_error *err)
@@ -76,7 +99,8 @@ static int stats(char **json, sedge_error *err)
 
 static int report(char **json, sedge_error *err)
 {
-    return sedge_report(&(sedge_report_params){.size = sizeof(sedge_report_params), .model = run, .out = page}, json, err);
+    return sedge_report(
+        &(sedge_report_params){.size = sizeof(sedge_report_params), .model = run, .out = page}, json, err);
 }
 
 static void survive(verb *call, uint64_t step)

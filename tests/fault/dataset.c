@@ -21,13 +21,22 @@ static int make_dir(void **state)
 
 static sg_status write_named(const char *name, sg_error *err)
 {
-    static const sg_dataset_event events[] = {{.user = 0, .item = 1, .timestamp = 5}, {.user = 1, .item = 0, .timestamp = 6},
-                                              {.user = 1, .item = 1, .timestamp = 7}, {.user = 1, .item = 0, .timestamp = 7}};
+    static const sg_dataset_event events[] = {{.user = 0, .item = 1, .timestamp = 5},
+                                              {.user = 1, .item = 0, .timestamp = 6},
+                                              {.user = 1, .item = 1, .timestamp = 7},
+                                              {.user = 1, .item = 0, .timestamp = 7}};
     static const int64_t offsets[] = {0, 3, 7};
     static const sg_strings title = {2, "redblue", offsets};
     static const char *const columns[] = {"title"}, *const actions[] = {"buy"};
-    const sg_dataset_spec spec = {.name = name, .n_users = 2, .n_items = 2, .n_events = 4, .timestamp = true, .column = columns,
-                                  .n_columns = 1, .action_name = actions, .n_actions = 1};
+    const sg_dataset_spec spec = {.name = name,
+                                  .n_users = 2,
+                                  .n_items = 2,
+                                  .n_events = 4,
+                                  .timestamp = true,
+                                  .column = columns,
+                                  .n_columns = 1,
+                                  .action_name = actions,
+                                  .n_actions = 1};
 
     return sg_dataset_write(path, &spec, events, NULL, NULL, &title, err);
 }

@@ -53,7 +53,8 @@ static inline int faults_walk(faults_kind kind, faults_operation *operation, fau
         st = operation(ctx, &err);
         faults_set(kind, 0);
         if (st) {
-            if (st != (kind == FAULTS_IO ? SG_ERR_IO : SG_ERR_MEMORY) || err.status != st || strchr(err.message, '\n'))
+            if (st != (kind == FAULTS_IO ? SG_ERR_IO : SG_ERR_MEMORY) || err.status != st ||
+                strchr(err.message, '\n'))
                 fail_msg("fault %d: status %d, '%s'", n, (int)st, err.message);
             if (sg_alloc_live() != live)
                 fail_msg("fault %d leaks %d blocks: %s", n, (int)(sg_alloc_live() - live), err.message);

@@ -336,10 +336,8 @@ static void requests_survive_every_fault(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(templates_survive_every_fault),
-        cmocka_unit_test(models_survive_every_fault),
-        cmocka_unit_test(keys_survive_every_fault),
-        cmocka_unit_test(requests_survive_every_fault),
+        cmocka_unit_test(templates_survive_every_fault),   cmocka_unit_test(models_survive_every_fault),
+        cmocka_unit_test(keys_survive_every_fault),        cmocka_unit_test(requests_survive_every_fault),
         cmocka_unit_test(whole_calls_survive_every_fault),
     };
     return cmocka_run_group_tests(tests, make_scratch, folder_drop);

@@ -103,11 +103,13 @@ static sg_status talk_on(void *ctx, sg_error *err)
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     c.length = 5;
     c.beam = t->beam;
-    if (!(st = t->choices ? sg_guide_choices(&guide, token, offsets, 2, err) : SG_OK) && !(st = sg_llama_desk(&d, t->m, 60, NULL, err)))
+    if (!(st = t->choices ? sg_guide_choices(&guide, token, offsets, 2, err) : SG_OK) &&
+        !(st = sg_llama_desk(&d, t->m, 60, NULL, err)))
         st = sg_generate(out, &report, &(sg_generate_job){d, prompt, 2, -1, guide, NULL}, &c, NULL, err);
     sg_guide_free(guide);
     guide = NULL;
-    if (!st && t->schema && !(st = sg_guide_schema(&guide, schema, sg_llama_tokenizer(t->m), "schema", err))) {
+    if (!st && t->schema &&
+        !(st = sg_guide_schema(&guide, schema, sg_llama_tokenizer(t->m), "schema", err))) {
         const int32_t *id;
         int32_t n;
         bool ends;
@@ -133,9 +135,11 @@ typedef struct library {
 
 static sg_status read_library(sg_retriever **out, const library *l, sg_error *err)
 {
-    static const sg_bytes title[] = {{"a b", 3}, {"", 0}, {"a b", 3}}, text[] = {{"the cat", 7}, {"c", 1}, {"", 0}};
+    static const sg_bytes title[] = {{"a b", 3}, {"", 0}, {"a b", 3}},
+                          text[] = {{"the cat", 7}, {"c", 1}, {"", 0}};
 
-    return sg_retriever_new(out, &(sg_documents){title, text, 3, NULL}, l->by, sg_llama_tokenizer(l->m), NULL, err);
+    return sg_retriever_new(out, &(sg_documents){title, text, 3, NULL}, l->by, sg_llama_tokenizer(l->m), NULL,
+                            err);
 }
 
 static sg_status retrieve(void *ctx, sg_error *err)
@@ -218,10 +222,9 @@ static sg_status write_t5(void *ctx, sg_error *err)
 static void opening_survives_every_fault(void **state)
 {
     (void)state;
-    static const char *const encoders[] = {TEST_SOURCE_DIR "/tests/parity/bert",
-                                           TEST_SOURCE_DIR "/tests/parity/roberta",
-                                           TEST_SOURCE_DIR "/tests/parity/prompts",
-                                           TEST_SOURCE_DIR "/tests/parity/bert.gguf"};
+    static const char *const encoders[] = {
+        TEST_SOURCE_DIR "/tests/parity/bert", TEST_SOURCE_DIR "/tests/parity/roberta",
+        TEST_SOURCE_DIR "/tests/parity/prompts", TEST_SOURCE_DIR "/tests/parity/bert.gguf"};
     static const char *const decoders[] = {TEST_SOURCE_DIR "/tests/parity/qwen2",
                                            TEST_SOURCE_DIR "/tests/parity/llama.gguf"};
 
@@ -285,7 +288,8 @@ static void work_survives_every_fault(void **state)
     assert_int_equal(embed(s, &err), SG_OK); /* packs the weights once */
     assert_true(faults_walk(FAULTS_ALLOC, embed, NULL, s) >= 8);
     sg_sentence_close(s);
-    for (int i = 0; i < 3; i++) { /* a prompt and lower case; states of two layers; a decoder that looks both ways */
+    for (int i = 0; i < 3;
+         i++) { /* a prompt and lower case; states of two layers; a decoder that looks both ways */
         path = i == 0 ? TEST_SOURCE_DIR "/tests/parity/prompts" : TEST_SOURCE_DIR "/tests/parity/llama";
         embeds = i == 0 ? PROMPT : i == 1 ? LAYERS : BOTH_WAYS;
         assert_int_equal(sg_sentence_open(&s, path, &err), SG_OK);

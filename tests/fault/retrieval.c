@@ -9,7 +9,6 @@
 
 #include <stdio.h>
 
-
 static void put(const char *name, const char *text)
 {
     assert_int_equal(sg_file_write(in_folder(name), text, strlen(text), NULL), SG_OK);
@@ -19,9 +18,11 @@ static int begin(void **state)
 {
     if (folder_make(state) || sg_dir_make(in_folder("col/qrels"), NULL))
         return -1;
-    put("col/corpus.jsonl", "{\"_id\": \"d1\", \"title\": \"red\\u0020apples\", \"text\": \"Apples are red. Some are green.\"}\n"
-                            "{\"_id\": \"d2\", \"text\": \"pears are green\"}\n{\"_id\": \"d3\", \"text\": \"plums\"}\n");
-    put("col/queries.jsonl", "{\"_id\": \"q1\", \"text\": \"red fruit\"}\n{\"_id\": \"q2\", \"text\": \"green fruit\"}\n");
+    put("col/corpus.jsonl",
+        "{\"_id\": \"d1\", \"title\": \"red\\u0020apples\", \"text\": \"Apples are red. Some are green.\"}\n"
+        "{\"_id\": \"d2\", \"text\": \"pears are green\"}\n{\"_id\": \"d3\", \"text\": \"plums\"}\n");
+    put("col/queries.jsonl",
+        "{\"_id\": \"q1\", \"text\": \"red fruit\"}\n{\"_id\": \"q2\", \"text\": \"green fruit\"}\n");
     put("col/qrels/train.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t2\nq2\td2\t1\n");
     put("col/qrels/dev.tsv", "q2\td2\t1\n");
     put("col/qrels/test.tsv", "q1\td1\t1\nq1\td3\t2\n");
@@ -73,7 +74,8 @@ static sg_status measure(void *ctx, sg_error *err)
     sg_status st;
 
     if (!(st = sg_dataset_open(&d, in_folder("data"), err)) && !(st = sg_collection_open(&c, d, err)) &&
-        !(st = sg_run_read(&r, d, c, in_folder("run"), err)) && !(st = sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, k, 2, err)))
+        !(st = sg_run_read(&r, d, c, in_folder("run"), err)) &&
+        !(st = sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, k, 2, err)))
         st = sg_run_write(&r, d, c, in_folder("written"), "tag", err);
     json_decref(measured);
     sg_run_free(&r);
@@ -96,7 +98,8 @@ static sg_status learn_and_answer(void *ctx, sg_error *err)
     static const int32_t codes[] = {0, 0, 0, 1, 1, 0};
     const sg_ids ids = {.n = 3, .levels = 2, .size = {2, 2}, .codes = codes};
     const sg_model_class *class = sg_model_class_find("dsi", NULL);
-    const char *const set[] = {"dim=8", "layers=1", "heads=1", "head_dim=8", "ffn=8", "words=20", "hashed=2", ctx};
+    const char *const set[] = {"dim=8", "layers=1", "heads=1",  "head_dim=8",
+                               "ffn=8", "words=20", "hashed=2", ctx};
     sg_train_data t = {.ids = &ids};
     sg_split split = {.spec = {.text = "loo"}};
     sg_dataset *d = NULL;
@@ -107,19 +110,22 @@ static sg_status learn_and_answer(void *ctx, sg_error *err)
     size_t n;
     sg_status st;
 
-    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
+    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) ||
+        (st = sg_model_new(&m, class, err)))
         goto done;
     for (size_t i = 0; i < sizeof set / sizeof *set; i++)
         assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, set[i], NULL), SG_OK);
     t.data = d;
     t.split = &split;
     t.collection = c;
-    if ((st = sg_model_build(m, &t, 1, err)) || (st = class->examples(m, &t, &n, err)) || (st = sg_graph_new(&g, NULL, SG_F32, err)))
+    if ((st = sg_model_build(m, &t, 1, err)) || (st = class->examples(m, &t, &n, err)) ||
+        (st = sg_graph_new(&g, NULL, SG_F32, err)))
         goto done;
     sg_graph_begin(g, SG_INFER, 1, 0);
     class->loss(m, g, (const uint32_t[]){0, 1, 5}, 3, 1, 0);
     if (!(st = sg_graph_status(g, err)))
-        st = sg_run_make(&r, m, c, SG_COLLECTION_TEST, &(sg_eval_spec){.free = strchr(ctx, '/') != NULL}, 2, NULL, NULL, err);
+        st = sg_run_make(&r, m, c, SG_COLLECTION_TEST, &(sg_eval_spec){.free = strchr(ctx, '/') != NULL}, 2,
+                         NULL, NULL, err);
 done:
     sg_run_free(&r);
     sg_graph_free(g);
@@ -153,12 +159,14 @@ static sg_status count_and_answer(void *ctx, sg_error *err)
     sg_status st;
 
     (void)ctx;
-    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) || (st = sg_model_new(&m, class, err)))
+    if ((st = sg_dataset_open(&d, in_folder("data"), err)) || (st = sg_collection_open(&c, d, err)) ||
+        (st = sg_model_new(&m, class, err)))
         goto done;
     t.data = d;
     t.split = &split;
     t.collection = c;
-    if (!(st = sg_model_build(m, &t, 1, err)) && !(st = sg_model_fit(m, &t, NULL, NULL, err)) && !(st = sg_model_save(m, in_folder("bm25"), err)) &&
+    if (!(st = sg_model_build(m, &t, 1, err)) && !(st = sg_model_fit(m, &t, NULL, NULL, err)) &&
+        !(st = sg_model_save(m, in_folder("bm25"), err)) &&
         !(st = sg_model_open(&opened, in_folder("bm25"), err)))
         st = sg_run_make(&r, opened, c, SG_COLLECTION_TEST, &(sg_eval_spec){0}, 2, NULL, NULL, err);
     if (!st)

@@ -98,7 +98,8 @@ static sg_status parse_unaligned(void *ctx, sg_error *err)
 static void copies_fail_cleanly(void **state)
 {
     (void)state;
-    assert_int_equal(faults_walk(FAULTS_ALLOC, parse_unaligned, NULL, NULL), 5); /* file, name, message, list, copy */
+    assert_int_equal(faults_walk(FAULTS_ALLOC, parse_unaligned, NULL, NULL),
+                     5); /* file, name, message, list, copy */
 }
 
 static sg_status json_round_trip(void *ctx, sg_error *err)
@@ -168,10 +169,8 @@ static void yaml_fails_cleanly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(saving_survives_every_fault),
-        cmocka_unit_test(opening_fails_cleanly),
-        cmocka_unit_test(copies_fail_cleanly),
-        cmocka_unit_test(json_and_manifests_fail_cleanly),
+        cmocka_unit_test(saving_survives_every_fault), cmocka_unit_test(opening_fails_cleanly),
+        cmocka_unit_test(copies_fail_cleanly),         cmocka_unit_test(json_and_manifests_fail_cleanly),
         cmocka_unit_test(yaml_fails_cleanly),
     };
 

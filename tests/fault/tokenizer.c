@@ -4,9 +4,11 @@
 
 #include "text/tokenizer.h"
 
-static const char *const files[] = {"bytes.json", "wordpiece.json", "words.json", "unigram.json", "fallback.json", "spiece_bpe.model",
+static const char *const files[] = {"bytes.json",          "wordpiece.json", "words.json",
+                                    "unigram.json",        "fallback.json",  "spiece_bpe.model",
                                     "spiece_unigram.model"};
-static const char text[] = "It's the <|im_end|> caf\xc3\xa9 e\xcc\x81 \xe6\x9d\xb1\xe4\xba\xac \xff 123 word, tokenizer internationalisation";
+static const char text[] = "It's the <|im_end|> caf\xc3\xa9 e\xcc\x81 \xe6\x9d\xb1\xe4\xba\xac \xff 123 "
+                           "word, tokenizer internationalisation";
 static char path[300];
 
 static sg_status open_one(void *ctx, sg_error *err)
@@ -90,7 +92,8 @@ static void an_encoder_works_again_after_a_fault(void **state)
             if (st)
                 assert_int_equal(sg_encoder_run(&id, &n, e, (sg_bytes){"a", 1}, NULL, NULL), SG_OK);
         }
-        assert_int_equal(sg_encoder_run(&wanted, &n_wanted, fresh, (sg_bytes){text, sizeof text - 1}, NULL, NULL), SG_OK);
+        assert_int_equal(
+            sg_encoder_run(&wanted, &n_wanted, fresh, (sg_bytes){text, sizeof text - 1}, NULL, NULL), SG_OK);
         assert_int_equal(n, n_wanted);
         assert_memory_equal(id, wanted, n * sizeof *id);
         sg_encoder_free(e);

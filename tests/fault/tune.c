@@ -26,7 +26,8 @@ static sg_status read_lessons(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_lessons l;
-    const sg_status st = sg_lessons_read(&l, (sg_lessons_for[]){sg_lessons_for_llama(p->m)}, data, &(sg_lessons_how){.most = 20}, NULL, err);
+    const sg_status st = sg_lessons_read(&l, (sg_lessons_for[]){sg_lessons_for_llama(p->m)}, data,
+                                         &(sg_lessons_how){.most = 20}, NULL, err);
 
     sg_lessons_free(&l);
     return st;
@@ -36,7 +37,8 @@ static sg_status make_decoder(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_decoder *d;
-    const sg_status st = sg_decoder_new(&d, p->m, &(sg_decoder_spec){.learn_from = 1, .learn_words = true}, NULL, err);
+    const sg_status st =
+        sg_decoder_new(&d, p->m, &(sg_decoder_spec){.learn_from = 1, .learn_words = true}, NULL, err);
 
     sg_decoder_free(d);
     return st;
@@ -46,7 +48,8 @@ static sg_status open_adapter(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_adapter *a;
-    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p->m)}, err);
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora",
+                                         (sg_adapter_host[]){sg_llama_host(p->m)}, err);
 
     sg_adapter_free(a);
     return st;
@@ -56,7 +59,8 @@ static sg_status open_rows(void *ctx, sg_error *err)
 {
     const parts *p = ctx;
     sg_adapter *a;
-    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/llamarows", (sg_adapter_host[]){sg_llama_host(p->m)}, err);
+    const sg_status st = sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/llamarows",
+                                         (sg_adapter_host[]){sg_llama_host(p->m)}, err);
 
     sg_adapter_free(a);
     return st;
@@ -213,12 +217,16 @@ static sg_status tune_on_pairs(void *ctx, sg_error *err)
 static void everything_survives_every_fault(void **state)
 {
     (void)state;
-    static const char lines[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": \"abc\"}\n{\"messages\": [{\"role\": \"user\", "
-                                "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\"}]}\n{\"instruction\": \"a\", \"output\": \"c\"}\n";
-    static const char several[] = "{\"query\": \"a\", \"pos\": \"b\"}\n{\"query\": \"c\", \"pos\": [\"d\"], \"neg\": [\"e\"]}\n"
-                                  "{\"query\": \"f\", \"pos\": \"g\"}\n{\"query\": \"h\", \"pos\": \"i\"}\n";
-    static const char asked[] = "{\"prompt\": \"ab\", \"completion\": \"c\"}\n{\"instruction\": \"a\", \"output\": \"c\"}\n"
-                                "{\"prompt\": \"b\", \"completion\": \"cat\"}\n{\"prompt\": \"c\", \"completion\": \"the\"}\n";
+    static const char lines[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n{\"text\": "
+                                "\"abc\"}\n{\"messages\": [{\"role\": \"user\", "
+                                "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": "
+                                "\"b\"}]}\n{\"instruction\": \"a\", \"output\": \"c\"}\n";
+    static const char several[] =
+        "{\"query\": \"a\", \"pos\": \"b\"}\n{\"query\": \"c\", \"pos\": [\"d\"], \"neg\": [\"e\"]}\n"
+        "{\"query\": \"f\", \"pos\": \"g\"}\n{\"query\": \"h\", \"pos\": \"i\"}\n";
+    static const char asked[] =
+        "{\"prompt\": \"ab\", \"completion\": \"c\"}\n{\"instruction\": \"a\", \"output\": \"c\"}\n"
+        "{\"prompt\": \"b\", \"completion\": \"cat\"}\n{\"prompt\": \"c\", \"completion\": \"the\"}\n";
     sg_error err;
     parts p;
 
@@ -235,7 +243,9 @@ static void everything_survives_every_fault(void **state)
     assert_int_equal(sg_file_write(pairs, several, sizeof several - 1, &err), SG_OK);
     assert_int_equal(sg_llama_open(&p.m, MODEL, &err), SG_OK);
     assert_int_equal(sg_decoder_new(&p.d, p.m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
-    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(p.m)}, &err), SG_OK);
+    assert_int_equal(sg_adapter_open(&p.a, TEST_SOURCE_DIR "/tests/parity/lora",
+                                     (sg_adapter_host[]){sg_llama_host(p.m)}, &err),
+                     SG_OK);
     /* ends where PCRE2 goes without memory of its own */
     assert_true(faults_walk(FAULTS_ALLOC, read_lessons, NULL, &p) >= 10);
     assert_true(faults_walk(FAULTS_IO, read_lessons, NULL, &p) >= 2);
@@ -258,7 +268,8 @@ static void everything_survives_every_fault(void **state)
     assert_true(faults_walk(FAULTS_IO, save_gguf, no_half_file, &p) >= 5);
     assert_true(faults_walk(FAULTS_IO, tune, NULL, NULL) >= 15);
     assert_true(faults_walk(FAULTS_IO, tune_t5, NULL, NULL) >= 25);
-    assert_true(faults_walk(FAULTS_IO, tune_on_pairs, NULL, (void *)(uintptr_t)(TEST_SOURCE_DIR "/tests/parity/bert")) >= 15);
+    assert_true(faults_walk(FAULTS_IO, tune_on_pairs, NULL,
+                            (void *)(uintptr_t)(TEST_SOURCE_DIR "/tests/parity/bert")) >= 15);
     assert_true(faults_walk(FAULTS_IO, tune_on_pairs, NULL, (void *)(uintptr_t)MODEL) >= 15);
     sg_adapter_free(p.a);
     sg_decoder_free(p.d);

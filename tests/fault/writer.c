@@ -124,7 +124,8 @@ static sg_status read_lines(void *ctx, sg_error *err)
 static sg_status read_whole(void *ctx, sg_error *err)
 {
     sg_buf b = {0};
-    const sg_status st = *(int *)ctx ? sg_file_read_any(&b, path, SIZE_MAX, err) : sg_file_read(&b, path, SIZE_MAX, err);
+    const sg_status st =
+        *(int *)ctx ? sg_file_read_any(&b, path, SIZE_MAX, err) : sg_file_read(&b, path, SIZE_MAX, err);
 
     sg_buf_free(&b);
     return st;

@@ -24,8 +24,8 @@ static sg_tensor *build(op_case *c)
 {
     run *r = c->user;
 
-    r->y = sg_additive_attention(c->graph, op_in(c, 0), op_in(c, 1), op_in(c, 2), &c->param[3], r->offsets_q, r->offsets_k,
-                                 r->s->batch);
+    r->y = sg_additive_attention(c->graph, op_in(c, 0), op_in(c, 1), op_in(c, 2), &c->param[3], r->offsets_q,
+                                 r->offsets_k, r->s->batch);
     return op_loss(c, r->y);
 }
 

@@ -29,10 +29,52 @@ static const setup setups[] = {
     {"bias both ways", 3, 16, 3, {19, 4, 2}, {19, 4, 2}, SG_MASK_NONE, 0, 0, 1, 0, 8, true, false, false},
     {"bias causal", 2, 64, 3, {4, 4, 4}, {4, 4, 4}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0, 6, false, false, false},
     {"bias, limits, window", 2, 12, 1, {11}, {15}, SG_MASK_LIMIT, 0, 6, 0.4f, 0, 8, true, false, false},
-    {"placed, bias, limits", 2, 16, 3, {9, 1, 4}, {14, 3, 2}, SG_MASK_LIMIT, 0, 0, 0.4f, 0, 8, false, false, true},
-    {"placed, bias both ways, window", 1, 64, 2, {20, 6}, {33, 40}, SG_MASK_NONE, 0, 7, 0.2f, 0.1f, 8, true, false, true},
+    {"placed, bias, limits",
+     2,
+     16,
+     3,
+     {9, 1, 4},
+     {14, 3, 2},
+     SG_MASK_LIMIT,
+     0,
+     0,
+     0.4f,
+     0,
+     8,
+     false,
+     false,
+     true},
+    {"placed, bias both ways, window",
+     1,
+     64,
+     2,
+     {20, 6},
+     {33, 40},
+     SG_MASK_NONE,
+     0,
+     7,
+     0.2f,
+     0.1f,
+     8,
+     true,
+     false,
+     true},
     {"dropout", 2, 16, 3, {37, 6, 1}, {37, 6, 1}, SG_MASK_NONE, 0, 0, 0.3f, 0.3f, 4, true, false, false},
-    {"dropout causal", 1, 20, 2, {50, 33}, {50, 33}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0.1f, 0, false, false, false},
+    {"dropout causal",
+     1,
+     20,
+     2,
+     {50, 33},
+     {50, 33},
+     SG_MASK_CAUSAL,
+     0,
+     0,
+     0.3f,
+     0.1f,
+     0,
+     false,
+     false,
+     false},
     {"encoder", 6, 64, 2, {80, 31}, {80, 31}, SG_MASK_NONE, 0, 0, 0.125f, 0, 32, true, true, false},
     {"many tiles", 1, 64, 1, {700}, {700}, SG_MASK_CAUSAL, 0, 0, 0.125f, 0.2f, 32, false, true, false},
     {"long", 1, 32, 1, {2048}, {2048}, SG_MASK_CAUSAL, 0, 0, 0.18f, 0, 0, false, true, false},
@@ -52,10 +94,20 @@ static sg_attention_spec spec_of(op_case *c)
     run *r = c->user;
     const setup *s = r->s;
 
-    return (sg_attention_spec){.heads = s->heads, .batch = s->batch, .offsets_q = r->offsets_q, .offsets_k = r->offsets_k,
-                               .mask = s->mask, .block = s->block, .limit_q = r->limit, .place_q = s->placed ? r->place : NULL, .window = s->window,
-                               .scale = s->scale, .dropout = s->dropout, .bias = s->buckets ? &c->param[3] : NULL,
-                               .bias_bidirectional = s->bidirectional, .bias_max_distance = 20};
+    return (sg_attention_spec){.heads = s->heads,
+                               .batch = s->batch,
+                               .offsets_q = r->offsets_q,
+                               .offsets_k = r->offsets_k,
+                               .mask = s->mask,
+                               .block = s->block,
+                               .limit_q = r->limit,
+                               .place_q = s->placed ? r->place : NULL,
+                               .window = s->window,
+                               .scale = s->scale,
+                               .dropout = s->dropout,
+                               .bias = s->buckets ? &c->param[3] : NULL,
+                               .bias_bidirectional = s->bidirectional,
+                               .bias_max_distance = 20};
 }
 
 static sg_tensor *build(op_case *c)
@@ -122,7 +174,8 @@ typedef struct reference {
 
 /* Probabilities of one row as exp(logit) / sum, and the mask of dropout, which must be one the kernels draw: number
  * ((row * heads + head) * stride + key). */
-static void row_of(const op_case *c, int i, int h, int row, double *p, float *mask, const sg_drop *drop, size_t stride)
+static void row_of(const op_case *c, int i, int h, int row, double *p, float *mask, const sg_drop *drop,
+                   size_t stride)
 {
     const run *r = c->user;
     const setup *s = r->s;
@@ -140,7 +193,8 @@ static void row_of(const op_case *c, int i, int h, int row, double *p, float *ma
         l *= s->scale;
         if (s->buckets)
             l += c->param[3].value[sg_t5_bucket(key - place_of(r, i, row), s->bidirectional, s->buckets, 20) *
-                                       s->heads + h];
+                                       s->heads +
+                                   h];
         p[key] = visible(r, i, row, key) ? exp(l) : 0;
         sum += p[key];
         mask[key] = 1;
@@ -158,7 +212,8 @@ static reference refer(const op_case *c, const sg_drop *drop)
     const size_t width = (size_t)(s->heads * s->dh);
     size_t longest = 0;
     reference ref = {sg_alloc_zero(c->param[0].count, 8), sg_alloc_zero(c->param[0].count, 8),
-                     sg_alloc_zero(c->param[1].count, 8), sg_alloc_zero(c->param[1].count, 8), sg_alloc_zero(64 * 6, 8)};
+                     sg_alloc_zero(c->param[1].count, 8), sg_alloc_zero(c->param[1].count, 8),
+                     sg_alloc_zero(64 * 6, 8)};
 
     for (int i = 0; i < s->batch; i++) {
         longest = (size_t)s->n_q[i] > longest ? (size_t)s->n_q[i] : longest;
@@ -189,11 +244,13 @@ static reference refer(const op_case *c, const sg_drop *drop)
                 }
                 for (int key = 0; key < s->n_k[i]; key++) {
                     const double dl = p[key] * (dp[key] - mean);
-                    const float *k = c->param[1].value + keys + (size_t)key * width, *q = c->param[0].value + at;
+                    const float *k = c->param[1].value + keys + (size_t)key * width,
+                                *q = c->param[0].value + at;
 
                     if (s->buckets)
                         ref.dbias[sg_t5_bucket(key - place_of(r, i, row), s->bidirectional, s->buckets, 20) *
-                                      s->heads + h] += dl;
+                                      s->heads +
+                                  h] += dl;
                     for (int d = 0; d < s->dh; d++) {
                         ref.dq[at + (size_t)d] += s->scale * dl * k[d];
                         ref.dk[keys + (size_t)key * width + (size_t)d] += s->scale * dl * q[d];
@@ -208,7 +265,8 @@ static reference refer(const op_case *c, const sg_drop *drop)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    op_near_all(x, want, n, 2e-5, 1e-2, name, what); /* f32 sums of up to some hundred terms of the size of the largest result */
+    op_near_all(x, want, n, 2e-5, 1e-2, name,
+                what); /* f32 sums of up to some hundred terms of the size of the largest result */
 }
 
 static void equals_the_definition(void **state)
@@ -257,7 +315,8 @@ static void gradients_are_differences_and_threads_agree(void **state)
 static void hidden_keys_get_no_gradient(void **state)
 {
     (void)state;
-    static const setup s = {"hidden", 2, 16, 1, {3}, {30}, SG_MASK_LIMIT, 0, 0, 0.3f, 0.1f, 0, false, false, false};
+    static const setup s = {"hidden", 2,    16,   1, {3},   {30},  SG_MASK_LIMIT, 0,
+                            0,        0.3f, 0.1f, 0, false, false, false};
     op_case c;
     run r;
 
@@ -277,8 +336,8 @@ static void hidden_keys_get_no_gradient(void **state)
 static void packed_equals_one_by_one(void **state)
 {
     (void)state;
-    static const setup all = {"packed", 2, 20, 4, {9, 1, 30, 17}, {9, 1, 30, 17}, SG_MASK_CAUSAL, 0, 0, 0.3f, 0, 8,
-                              false, false, false};
+    static const setup all = {"packed", 2,    20, 4, {9, 1, 30, 17}, {9, 1, 30, 17}, SG_MASK_CAUSAL, 0,
+                              0,        0.3f, 0,  8, false,          false,          false};
     op_case c;
     run r;
 
@@ -294,7 +353,8 @@ static void packed_equals_one_by_one(void **state)
         one.n_q[0] = one.n_k[0] = all.n_q[i];
         prepare(&o, &ro, &one);
         for (int p = 0; p < 3; p++)
-            memcpy(o.param[p].value, c.param[p].value + r.offsets_q[i] * 40, o.param[p].count * sizeof(float));
+            memcpy(o.param[p].value, c.param[p].value + r.offsets_q[i] * 40,
+                   o.param[p].count * sizeof(float));
         memcpy(o.param[3].value, c.param[3].value, o.param[3].count * sizeof(float));
         op_threads(&o, 1);
         op_forward(&o, build);
@@ -307,7 +367,8 @@ static void packed_equals_one_by_one(void **state)
 static void drops_the_given_share(void **state)
 {
     (void)state;
-    static const setup s = {"share", 2, 16, 1, {300}, {16}, SG_MASK_NONE, 0, 0, 0, 0.25f, 0, false, false, false};
+    static const setup s = {"share", 2, 16,    1, {300}, {16},  SG_MASK_NONE, 0,
+                            0,       0, 0.25f, 0, false, false, false};
     op_case c;
     run r;
     int dropped = 0;
@@ -353,8 +414,8 @@ static void decoding_equals_the_op(void **state)
             for (int t = 0; t < LEN; t++) {
                 row[r * LEN + t] = (r * 7 + t * 11) % KEYS;
                 for (int p = 1; p < 3; p++)
-                    memcpy(c.param[p + 2].value + (r * LEN + t) * ld, c.param[p].value + row[r * LEN + t] * ld,
-                           (size_t)ld * sizeof(float));
+                    memcpy(c.param[p + 2].value + (r * LEN + t) * ld,
+                           c.param[p].value + row[r * LEN + t] * ld, (size_t)ld * sizeof(float));
             }
         }
         one[N] = N;
@@ -364,11 +425,18 @@ static void decoding_equals_the_op(void **state)
                 bias[h * LEN + t] = c.param[5].value[sg_t5_bucket(t - LEN + 1, false, LEN, 4) * HEADS + h];
 
         sg_graph_begin(c.graph, SG_INFER, 1, 1);
-        const sg_attention_spec self = {.heads = HEADS, .batch = N, .offsets_q = one, .offsets_k = own,
-                                        .mask = SG_MASK_CAUSAL, .scale = 0.3f, .bias = &c.param[5], .bias_max_distance = 4};
+        const sg_attention_spec self = {.heads = HEADS,
+                                        .batch = N,
+                                        .offsets_q = one,
+                                        .offsets_k = own,
+                                        .mask = SG_MASK_CAUSAL,
+                                        .scale = 0.3f,
+                                        .bias = &c.param[5],
+                                        .bias_max_distance = 4};
         const sg_tensor *y = sg_attention(c.graph, op_in(&c, 0), op_in(&c, 3), op_in(&c, 4), &self);
         assert_non_null(y);
-        sg_attend_rows(out, c.param[0].value, N, HEADS, dh, 0.3f, c.param[1].value, c.param[2].value, row, LEN, bias);
+        sg_attend_rows(out, c.param[0].value, N, HEADS, dh, 0.3f, c.param[1].value, c.param[2].value, row,
+                       LEN, bias);
         for (size_t i = 0; i < y->count; i++)
             op_near(out[i], y->data[i], 2e-6, 1, "out", i);
         sg_free(out);
@@ -379,12 +447,14 @@ static void decoding_equals_the_op(void **state)
 static void buckets_are_those_of_t5(void **state)
 {
     (void)state;
-    static const int both[][2] = {{0, 0}, {-1, 1}, {-7, 7}, {-8, 8}, {-11, 8}, {-12, 9}, {-15, 9}, {-16, 10}, {-22, 10},
-                                  {-23, 11}, {-31, 11}, {-32, 12}, {-45, 12}, {-46, 13}, {-63, 13}, {-64, 14}, {-90, 14},
-                                  {-91, 15}, {-128, 15}, {-5000, 15}, {1, 17}, {7, 23}, {8, 24}, {16, 26}, {64, 30},
-                                  {127, 31}, {128, 31}, {5000, 31}};
-    static const int past[][2] = {{0, 0}, {5, 0}, {-1, 1}, {-15, 15}, {-16, 16}, {-18, 16}, {-19, 17}, {-32, 21},
-                                  {-64, 26}, {-112, 30}, {-113, 31}, {-128, 31}, {-9999, 31}};
+    static const int both[][2] = {{0, 0},     {-1, 1},     {-7, 7},   {-8, 8},   {-11, 8},  {-12, 9},
+                                  {-15, 9},   {-16, 10},   {-22, 10}, {-23, 11}, {-31, 11}, {-32, 12},
+                                  {-45, 12},  {-46, 13},   {-63, 13}, {-64, 14}, {-90, 14}, {-91, 15},
+                                  {-128, 15}, {-5000, 15}, {1, 17},   {7, 23},   {8, 24},   {16, 26},
+                                  {64, 30},   {127, 31},   {128, 31}, {5000, 31}};
+    static const int past[][2] = {{0, 0},     {5, 0},     {-1, 1},    {-15, 15}, {-16, 16},
+                                  {-18, 16},  {-19, 17},  {-32, 21},  {-64, 26}, {-112, 30},
+                                  {-113, 31}, {-128, 31}, {-9999, 31}};
 
     for (size_t i = 0; i < sizeof both / sizeof *both; i++)
         assert_int_equal(sg_t5_bucket(both[i][0], true, 32, 128), both[i][1]);
@@ -417,12 +487,13 @@ static void refuses_what_does_not_fit(void **state)
         if (i == 4)
             spec.kv_heads = 1;
         r.offsets_q[1] = i == 2 ? 19 : 7;
-        op_expect_error(&c, sg_attention(c.graph, op_in(&c, 0), op_in(&c, 1), op_in(&c, 2), &spec),
-                        i == 0   ? "attention: width 50 is no multiple of 3 heads"
-                        : i == 1 ? "attention: offsets do not cover 20 queries and 20 keys"
-                        : i == 2 ? "attention: offsets of sequence 1 fall"
-                        : i == 3 ? "attention: expected heads that share keys and values evenly, found 2 heads for 3"
-                                 : "attention: expected q, k, v of one width and k, v of one length");
+        op_expect_error(
+            &c, sg_attention(c.graph, op_in(&c, 0), op_in(&c, 1), op_in(&c, 2), &spec),
+            i == 0   ? "attention: width 50 is no multiple of 3 heads"
+            : i == 1 ? "attention: offsets do not cover 20 queries and 20 keys"
+            : i == 2 ? "attention: offsets of sequence 1 fall"
+            : i == 3 ? "attention: expected heads that share keys and values evenly, found 2 heads for 3"
+                     : "attention: expected q, k, v of one width and k, v of one length");
     }
     op_free(&c);
 }
@@ -450,9 +521,15 @@ static sg_tensor *build_grouped(op_case *c)
         v = spread_heads(c->graph, v);
     }
     return op_loss(c, sg_attention(c->graph, op_in(c, 0), k, v,
-                                   &(sg_attention_spec){.heads = 6, .kv_heads = w->spread ? 0 : 2, .batch = 4, .offsets_q = offsets,
-                                                        .offsets_k = offsets, .mask = SG_MASK_CAUSAL, .scale = 0.3f,
-                                                        .dropout = 0.1f, .bias = w->biased ? &c->param[3] : NULL,
+                                   &(sg_attention_spec){.heads = 6,
+                                                        .kv_heads = w->spread ? 0 : 2,
+                                                        .batch = 4,
+                                                        .offsets_q = offsets,
+                                                        .offsets_k = offsets,
+                                                        .mask = SG_MASK_CAUSAL,
+                                                        .scale = 0.3f,
+                                                        .dropout = 0.1f,
+                                                        .bias = w->biased ? &c->param[3] : NULL,
                                                         .bias_max_distance = 20}));
 }
 

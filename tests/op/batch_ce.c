@@ -87,7 +87,8 @@ static void counts_what_counts(void **state)
             double l = 0;
 
             for (int i = 0; i < AMONG_D; i++)
-                l += 0.5 * (double)c.param[0].value[r * AMONG_D + i] * (double)c.param[1].value[j * AMONG_D + i];
+                l += 0.5 * (double)c.param[0].value[r * AMONG_D + i] *
+                     (double)c.param[1].value[j * AMONG_D + i];
             if (j == own_of(r) || (j - 2 * r + 2 * AMONG_N) % AMONG_N > r)
                 sum += exp(l);
             own = j == own_of(r) ? l : own;
@@ -110,7 +111,9 @@ static void nobody_asked_nothing_lost(void **state)
     op_param(&c, 2, 3, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    assert_true(*sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 0), &(sg_among_spec){.own = own, .scale = 1})->data == 0);
+    assert_true(
+        *sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 0), &(sg_among_spec){.own = own, .scale = 1})
+             ->data == 0);
     op_free(&c);
 }
 
@@ -123,15 +126,20 @@ static void refuses_what_does_not_fit(void **state)
     op_param(&c, 3, 6, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_batch_ce(c.graph, op_in(&c, 0), op_in(&c, 1), 1),
-                    "batch_ce: expected at least as many candidates as queries, of one width, found (4, 6) and (3, 6)");
+    op_expect_error(
+        &c, sg_batch_ce(c.graph, op_in(&c, 0), op_in(&c, 1), 1),
+        "batch_ce: expected at least as many candidates as queries, of one width, found (4, 6) and (3, 6)");
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 1), &(sg_among_spec){.own = (int32_t[]){0, 2, -1, 3}}),
+    op_expect_error(&c,
+                    sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 1),
+                                      &(sg_among_spec){.own = (int32_t[]){0, 2, -1, 3}}),
                     "batch_ce: expected an own candidate from -1 to 2, found 3");
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 1),
-                                          &(sg_among_spec){.own = (int32_t[]){0, 2, -1, 1}, .offsets = (int32_t[]){0, 0, 1, 1, 1},
-                                                           .out = (int32_t[]){3}}),
+    op_expect_error(&c,
+                    sg_batch_ce_among(c.graph, op_in(&c, 0), op_in(&c, 1),
+                                      &(sg_among_spec){.own = (int32_t[]){0, 2, -1, 1},
+                                                       .offsets = (int32_t[]){0, 0, 1, 1, 1},
+                                                       .out = (int32_t[]){3}}),
                     "batch_ce: expected candidates from 0 to 2, found 3");
     op_free(&c);
 }

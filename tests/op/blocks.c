@@ -118,15 +118,18 @@ static void decoding(void **state)
     for (int isa = SG_ISA_BASE; isa <= SG_ISA_MOST; isa++)
         for (int c = 0; c < 54 && sg_kernels_for((sg_isa)isa); c++) {
             const bool narrow = c >= 27; /* scales that are f16 numbers, kept as such */
-            const int out = outs[c % 3], in = ins[c / 3 % 3], bits = all_bits[c / 9 % 3], block = in == 20 ? 10 : 16;
+            const int out = outs[c % 3], in = ins[c / 3 % 3], bits = all_bits[c / 9 % 3],
+                      block = in == 20 ? 10 : 16;
             sg_blocks b;
 
             assert_int_equal(sg_blocks_new(&b, out, in, bits, block, &err), SG_OK);
             for (int fill = 1; fill >= 0; fill--) /* then each row anew, against what was decoded */
                 for (int o = 0; o < out; o++) {
                     for (int i = 0; i < in; i++)
-                        q[i] = bits == 16 ? (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) & 0x3fff)
-                                          : (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) & ((1u << bits) - 1));
+                        q[i] = bits == 16
+                                   ? (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) & 0x3fff)
+                                   : (uint16_t)(sg_rng_u64(1, SG_RNG_TEST, (uint64_t)o, (uint64_t)i) &
+                                                ((1u << bits) - 1));
                     for (int j = 0; j < in / block; j++) {
                         scale[j] = op_random((size_t)(o * 8 + j), 5);
                         least[j] = op_random((size_t)(o * 8 + j), 6) * 4;
@@ -144,7 +147,8 @@ static void decoding(void **state)
                     for (int p = 0; fill && o == out - 1 && p * SG_BLOCK_COLS < out; p++)
                         sg_kernels_for((sg_isa)isa)->decode_blocks(w, &b, p);
                     for (int i = 0; i < in && !fill; i++) {
-                        const double part = bits == 16 ? (double)sg_bf16_to_f32(q[i]) : (double)scale[i / block] * q[i];
+                        const double part =
+                            bits == 16 ? (double)sg_bf16_to_f32(q[i]) : (double)scale[i / block] * q[i];
                         const double want = part + (bits == 16 ? 0 : (double)least[i / block]);
 
                         /* a product and a sum, rounded once or twice */
@@ -191,7 +195,8 @@ static void threads_and_company(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(decoding), cmocka_unit_test(products), cmocka_unit_test(finds_numbers_that_are_f16),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(decoding), cmocka_unit_test(products),
+                                       cmocka_unit_test(finds_numbers_that_are_f16),
                                        cmocka_unit_test(threads_and_company)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);

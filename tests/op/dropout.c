@@ -127,7 +127,8 @@ static void rejects_shares_outside_0_and_1(void **state)
     op_param(&c, 4, 3, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 5, 7);
-    op_expect_error(&c, sg_dropout(c.graph, op_in(&c, 0), 1.5f), "dropout: expected a share from 0 to 1, found 1.5");
+    op_expect_error(&c, sg_dropout(c.graph, op_in(&c, 0), 1.5f),
+                    "dropout: expected a share from 0 to 1, found 1.5");
     sg_graph_begin(c.graph, SG_TRAIN, 5, 7);
     op_expect_error(&c, sg_add_dropout(c.graph, op_in(&c, 0), op_in(&c, 0), NAN),
                     "add_dropout: expected a share from 0 to 1, found nan");

@@ -64,7 +64,8 @@ static void values_and_gradients_are_right(void **state)
                 op_threads(&c, 1);
                 op_forward(&c, build);
                 for (int i = 0; i < rows * d; i++)
-                    op_near(c.out->data[i], want(which, c.param[0].value[i], c.param[1].value[i], c.param[2].value[i % d]),
+                    op_near(c.out->data[i],
+                            want(which, c.param[0].value[i], c.param[1].value[i], c.param[2].value[i % d]),
                             1e-6, 1, "y", (size_t)i);
                 if (which != STRAIGHT) /* its gradient is not that of its values, on purpose */
                     op_check_gradients(&c, shared ? build_shared : build, (op_spec){0});
@@ -144,7 +145,8 @@ static void activations_have_their_gradient(void **state)
             op_case c = {.user = &act};
 
             op_param(&c, shapes[s][0], shapes[s][1], 3);
-            for (size_t i = 0; a == SG_RELU && i < c.param[0].count; i++) /* keep the difference off the corner */
+            for (size_t i = 0; a == SG_RELU && i < c.param[0].count;
+                 i++) /* keep the difference off the corner */
                 c.param[0].value[i] += c.param[0].value[i] > 0 ? 0.1f : -0.1f;
             op_check(&c, build_act, (op_spec){.step = 3e-3});
         }
@@ -160,9 +162,11 @@ static void rejects_unequal_shapes(void **state)
     op_param(&c, 5, 3, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_plus(c.graph, op_in(&c, 0), op_in(&c, 1)), "plus: expected equal shapes, found (3, 5) and (5, 3)");
+    op_expect_error(&c, sg_plus(c.graph, op_in(&c, 0), op_in(&c, 1)),
+                    "plus: expected equal shapes, found (3, 5) and (5, 3)");
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_add_row(c.graph, op_in(&c, 0), op_in(&c, 1)), "add_row: expected a row of 5 numbers, found 15");
+    op_expect_error(&c, sg_add_row(c.graph, op_in(&c, 0), op_in(&c, 1)),
+                    "add_row: expected a row of 5 numbers, found 15");
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
     assert_null(sg_plus(c.graph, NULL, op_in(&c, 0)));
     assert_null(sg_times(c.graph, op_in(&c, 0), NULL));

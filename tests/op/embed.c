@@ -138,19 +138,19 @@ static void rejects_numbers_outside_the_table(void **state)
     op_param(&c, ROWS, D, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_embed(c.graph, &c.param[0], over, 2), "embed 'p0': expected a row number from -1 to 49, found 50");
+    op_expect_error(&c, sg_embed(c.graph, &c.param[0], over, 2),
+                    "embed 'p0': expected a row number from -1 to 49, found 50");
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_embed(c.graph, &c.param[0], under, 1), "embed 'p0': expected a row number from -1 to 49, found -2");
+    op_expect_error(&c, sg_embed(c.graph, &c.param[0], under, 1),
+                    "embed 'p0': expected a row number from -1 to 49, found -2");
     op_free(&c);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_and_gradients_are_right),
-        cmocka_unit_test(tied_tables_add_up),
-        cmocka_unit_test(touched_rows_ascend_and_stand_once),
-        cmocka_unit_test(frozen_tables_get_no_gradient),
+        cmocka_unit_test(values_and_gradients_are_right),     cmocka_unit_test(tied_tables_add_up),
+        cmocka_unit_test(touched_rows_ascend_and_stand_once), cmocka_unit_test(frozen_tables_get_no_gradient),
         cmocka_unit_test(rejects_numbers_outside_the_table),
     };
 

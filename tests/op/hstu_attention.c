@@ -236,7 +236,8 @@ static reference refer(const op_case *c)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    op_near_all(x, want, n, 3e-5, 1e-2, name, what); /* f32 sums of up to some thousand terms of the size of the largest result */
+    op_near_all(x, want, n, 3e-5, 1e-2, name,
+                what); /* f32 sums of up to some thousand terms of the size of the largest result */
 }
 
 static void equals_the_definition(void **state)
@@ -344,7 +345,8 @@ static void silu_inside_is_silu_before(void **state)
         op_threads(&b, 1);
         op_backward(&a, build_inside);
         op_backward(&b, build_before);
-        for (size_t j = 0; j < ra.y->count; j++) /* the same sums; the activation of a row's end may round otherwise */
+        for (size_t j = 0; j < ra.y->count;
+             j++) /* the same sums; the activation of a row's end may round otherwise */
             op_near(ra.y->data[j], rb.y->data[j], 1e-5, 1e-2, setups[i].name, j);
         for (int p = 0; p < a.n_params; p++) {
             float top = 1e-2f;

@@ -7,7 +7,8 @@ typedef struct setup {
 } setup;
 
 static const setup setups[] = {
-    {1, 1, 1, 0, 0}, {5, 16, 16, 0, 0}, {7, 50, 200, 0, 0}, {9, 13, 40, 27, 0.5f}, {300, 64, 70, 3, 0.2f}, {0, 8, 16, 8, 0.2f},
+    {1, 1, 1, 0, 0},       {5, 16, 16, 0, 0},      {7, 50, 200, 0, 0},
+    {9, 13, 40, 27, 0.5f}, {300, 64, 70, 3, 0.2f}, {0, 8, 16, 8, 0.2f},
 };
 
 static const float EPS = 1e-6f;
@@ -26,7 +27,9 @@ static sg_tensor *build_parts(op_case *c)
     sg_tensor *x = op_in(c, 0), *z = op_in(c, 1);
     sg_tensor *open = sg_slice_cols(c->graph, sg_activate(c->graph, z, SG_SILU), s->at, s->at + s->d);
 
-    return op_loss(c, sg_dropout(c->graph, sg_times(c->graph, sg_layernorm(c->graph, x, NULL, NULL, EPS), open), s->dropout));
+    return op_loss(c,
+                   sg_dropout(c->graph, sg_times(c->graph, sg_layernorm(c->graph, x, NULL, NULL, EPS), open),
+                              s->dropout));
 }
 
 static void prepare(op_case *c, const setup *s)
@@ -49,7 +52,8 @@ static void equals_its_parts(void **state)
         op_backward(&a, build);
         op_backward(&b, build_parts);
         assert_int_equal(a.out->count, b.out->count);
-        for (size_t j = 0; j < a.out->count; j++) /* the same kernels: but for the ends of rows, the same numbers */
+        for (size_t j = 0; j < a.out->count;
+             j++) /* the same kernels: but for the ends of rows, the same numbers */
             op_near(a.out->data[j], b.out->data[j], 1e-6, 1e-3, "y", j);
         for (int p = 0; p < 2; p++)
             for (size_t j = 0; j < a.param[p].count; j++)

@@ -43,7 +43,8 @@ static void exp_of(const sg_kernels *k)
     const float odd[] = {0, -0.0f, -INFINITY, INFINITY, NAN, 100, -200};
     float y[7], sum;
     k->exp_rows(y, odd, 7, 0, &sum);
-    assert_true(y[0] == 1 && y[1] == 1 && y[2] == 0 && y[3] == INFINITY && isnan(y[4]) && y[5] == INFINITY && y[6] == 0);
+    assert_true(y[0] == 1 && y[1] == 1 && y[2] == 0 && y[3] == INFINITY && isnan(y[4]) && y[5] == INFINITY &&
+                y[6] == 0);
 }
 
 static void exp_is_exact_to_one_unit(void **state)
@@ -190,15 +191,18 @@ static void dropout_masks_look_random(void **state)
     (void)state;
     enum { M = 1 << 18 };
     const sg_kernels *k = sg_kernels_best();
-    float *one = sg_alloc_array(M, sizeof *one), *a = sg_alloc_array(M, sizeof *a), *b = sg_alloc_array(M, sizeof *b);
+    float *one = sg_alloc_array(M, sizeof *one), *a = sg_alloc_array(M, sizeof *a),
+          *b = sg_alloc_array(M, sizeof *b);
 
     assert_true(one && a && b);
     for (size_t i = 0; i < M; i++)
         one[i] = 1;
     for (uint64_t key = 0; key < 8; key++) {
         const double p = key % 2 ? 0.5 : 0.1;
-        const sg_drop da = {sg_rng_mix(key), (uint32_t)(p * 65536), 1}, db = {sg_rng_mix(key + 1), da.below, 1};
-        const double share = da.below / 65536.0, sd = sqrt(share * (1 - share) / M), sd2 = share * (1 - share) / sqrt(M);
+        const sg_drop da = {sg_rng_mix(key), (uint32_t)(p * 65536), 1},
+                      db = {sg_rng_mix(key + 1), da.below, 1};
+        const double share = da.below / 65536.0, sd = sqrt(share * (1 - share) / M),
+                     sd2 = share * (1 - share) / sqrt(M);
 
         k->dropout(a, one, NULL, 0, M, &da);
         k->dropout(b, one, NULL, 0, M, &db);
@@ -216,7 +220,8 @@ static void dropout_masks_look_random(void **state)
             for (size_t i = 0; i + lag < M; i++)
                 same += (1 - a[i] - share) * (1 - a[i + lag] - share);
             if (fabs(same / M) > 5 * sd2)
-                fail_msg("key %d: numbers %zu apart go together: %g, deviation %g", (int)key, lag, same / M, sd2);
+                fail_msg("key %d: numbers %zu apart go together: %g, deviation %g", (int)key, lag, same / M,
+                         sd2);
         }
     }
     sg_free(one);
@@ -226,7 +231,14 @@ static void dropout_masks_look_random(void **state)
 
 static void adam_of(const sg_kernels *k)
 {
-    const sg_adamw a = {.clip = 0.5f, .beta1 = 0.9f, .rest1 = 0.1f, .beta2 = 0.99f, .rest2 = 0.01f, .step = 0.01f, .root = 2, .eps = 1e-6f,
+    const sg_adamw a = {.clip = 0.5f,
+                        .beta1 = 0.9f,
+                        .rest1 = 0.1f,
+                        .beta2 = 0.99f,
+                        .rest2 = 0.01f,
+                        .step = 0.01f,
+                        .root = 2,
+                        .eps = 1e-6f,
                         .keep = 0.999f};
     float w[100], m[100], v[100], g[100];
     double dw[100], dm[100], dv[100];
@@ -273,8 +285,16 @@ static void bf16_of(const sg_kernels *k)
     static const struct {
         float x;
         uint16_t y;
-    } cases[] = {{0, 0},           {-0.0f, 0x8000},      {1, 0x3f80},          {0x1.00fffep0f, 0x3f80}, {0x1.01p0f, 0x3f80},
-                 {0x1.03p0f, 0x3f82}, {0x1.010002p0f, 0x3f81}, {INFINITY, 0x7f80}, {-INFINITY, 0xff80}, {0x1.fffffep127f, 0x7f80}};
+    } cases[] = {{0, 0},
+                 {-0.0f, 0x8000},
+                 {1, 0x3f80},
+                 {0x1.00fffep0f, 0x3f80},
+                 {0x1.01p0f, 0x3f80},
+                 {0x1.03p0f, 0x3f82},
+                 {0x1.010002p0f, 0x3f81},
+                 {INFINITY, 0x7f80},
+                 {-INFINITY, 0xff80},
+                 {0x1.fffffep127f, 0x7f80}};
     float x[40];
     uint16_t y[40];
 
@@ -299,13 +319,15 @@ enum { PANEL_ROWS = 15, PANEL_IN = 19, PANEL_OUT = 150 };
 /* w (in, out) in panels as math/kernels.h tells, not one number more than it asks for */
 static float *panels_of(const float *w, int in, int out)
 {
-    const int last = (out - 1) / SG_PANEL_COLS * SG_PANEL_COLS, width_last = (out - last + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
+    const int last = (out - 1) / SG_PANEL_COLS * SG_PANEL_COLS,
+              width_last = (out - last + SG_PANEL - 1) / SG_PANEL * SG_PANEL;
     float *p = sg_alloc_zero((size_t)(in * (last + width_last) + SG_PANEL), sizeof *p);
 
     assert_non_null(p);
     for (int i = 0; i < in; i++)
         for (int o = 0; o < out; o++) {
-            const int begin = o / SG_PANEL_COLS * SG_PANEL_COLS, width = begin == last ? width_last : SG_PANEL_COLS;
+            const int begin = o / SG_PANEL_COLS * SG_PANEL_COLS,
+                      width = begin == last ? width_last : SG_PANEL_COLS;
 
             p[begin * in + i * width + o - begin] = w[i * out + o];
         }
@@ -315,7 +337,8 @@ static float *panels_of(const float *w, int in, int out)
 static void panels_of_isa(const sg_kernels *k)
 {
     static const int outs[] = {1, 5, 16, 63, 64, 65, PANEL_OUT};
-    static float w[PANEL_IN * PANEL_OUT], x[PANEL_ROWS * PANEL_IN], y[PANEL_ROWS * PANEL_OUT], alone[PANEL_OUT];
+    static float w[PANEL_IN * PANEL_OUT], x[PANEL_ROWS * PANEL_IN], y[PANEL_ROWS * PANEL_OUT],
+        alone[PANEL_OUT];
 
     fill(w, PANEL_IN * PANEL_OUT, 1, 1);
     fill(x, PANEL_ROWS * PANEL_IN, 2, 1);
@@ -336,8 +359,10 @@ static void panels_of_isa(const sg_kernels *k)
                                 want += (double)x[r * PANEL_IN + i] * w[i * out + first + c];
                             op_near(y[r * PANEL_OUT + c], want, 1e-6, 1, "y", (size_t)c);
                         }
-                        k->panels(alone, PANEL_OUT, x + r * PANEL_IN, PANEL_IN, 1, p, PANEL_IN, out, first, n);
-                        assert_memory_equal(alone, y + r * PANEL_OUT, (size_t)n * sizeof *y); /* whoever stands beside it */
+                        k->panels(alone, PANEL_OUT, x + r * PANEL_IN, PANEL_IN, 1, p, PANEL_IN, out, first,
+                                  n);
+                        assert_memory_equal(alone, y + r * PANEL_OUT,
+                                            (size_t)n * sizeof *y); /* whoever stands beside it */
                         assert_true(n == PANEL_OUT || isnan(y[r * PANEL_OUT + n]));
                     }
                     assert_true(rows == PANEL_ROWS || isnan(y[rows * PANEL_OUT]));
@@ -394,17 +419,26 @@ static void pairs_of(const sg_kernels *k)
             for (int m = 1; m <= M; m += 4) {
                 fill(c, M * 48, 3, 1);
                 fill(keep, M, 4, 1);
-                k->product_pairs(&(sg_pairs){.m = m, .n = widths[s], .k = K / 2,
-                                             .a = t ? down : (const uint32_t *)(const void *)a16, .a_row = t ? 1 : K / 2,
-                                             .a_pair = t ? 32 : 1, .b = pairs, .b_pair = 48, .c = c, .c_row = 48,
-                                             .keep = t ? keep : NULL, .gain = 0.5f});
+                k->product_pairs(&(sg_pairs){.m = m,
+                                             .n = widths[s],
+                                             .k = K / 2,
+                                             .a = t ? down : (const uint32_t *)(const void *)a16,
+                                             .a_row = t ? 1 : K / 2,
+                                             .a_pair = t ? 32 : 1,
+                                             .b = pairs,
+                                             .b_pair = 48,
+                                             .c = c,
+                                             .c_row = 48,
+                                             .keep = t ? keep : NULL,
+                                             .gain = 0.5f});
                 for (int i = 0; i < m; i++)
                     for (int j = 0; j < widths[s]; j++) {
                         double want = t ? (double)keep[i] * op_random((uint64_t)(i * 48 + j), 3) : 0;
 
                         for (int l = 0; l < K; l++)
                             want += 0.5 * of_bf16(a16[i * K + l]) * of_bf16(bt16[j * K + l]);
-                        op_near(c[i * 48 + j], want, 1e-5, 1, "c", (size_t)(i * 48 + j)); /* f32 sum of 32 terms */
+                        op_near(c[i * 48 + j], want, 1e-5, 1, "c",
+                                (size_t)(i * 48 + j)); /* f32 sum of 32 terms */
                     }
                 for (int i = 0; i < m; i++)
                     for (int j = widths[s]; j < 48; j++)

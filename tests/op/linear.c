@@ -4,8 +4,8 @@
 #include "math/gemm.h"
 #include "nn/param.h"
 
-static const int shapes[][3] = {{1, 1, 1}, {1, 5, 7}, {7, 16, 1}, {33, 17, 19}, {300, 24, 40}, {16, 1, 3},
-                                {1300, 7, 20}, {1300, 20, 7}};
+static const int shapes[][3] = {{1, 1, 1},     {1, 5, 7},  {7, 16, 1},    {33, 17, 19},
+                                {300, 24, 40}, {16, 1, 3}, {1300, 7, 20}, {1300, 20, 7}};
 
 static sg_tensor *build_linear(op_case *c)
 {
@@ -58,7 +58,8 @@ static sg_tensor *build_fused(op_case *c)
 static sg_tensor *build_in_steps(op_case *c)
 {
     const act_case *a = c->user;
-    sg_tensor *y = sg_activate(c->graph, sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2]), a->act);
+    sg_tensor *y =
+        sg_activate(c->graph, sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2]), a->act);
 
     return op_loss(c, sg_dropout(c->graph, y, a->dropout));
 }
@@ -98,7 +99,8 @@ static sg_tensor *build_onto(op_case *c)
 
 static sg_tensor *build_plus(op_case *c)
 {
-    return op_loss(c, sg_plus(c->graph, op_in(c, 3), sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2])));
+    return op_loss(
+        c, sg_plus(c->graph, op_in(c, 3), sg_linear(c->graph, op_in(c, 0), &c->param[1], &c->param[2])));
 }
 
 /* A residual that two ops read gets both gradients, whichever comes first. */
@@ -174,7 +176,8 @@ static void matmul_is_right(void **state)
                     double y = 0;
 
                     for (int l = 0; l < k; l++)
-                        y += (double)c.param[0].value[i * k + l] * c.param[1].value[t ? j * k + l : l * n + j];
+                        y +=
+                            (double)c.param[0].value[i * k + l] * c.param[1].value[t ? j * k + l : l * n + j];
                     op_near(c.out->data[i * n + j], y, 1e-5, 1, "y", (size_t)(i * n + j));
                 }
             op_check(&c, build_matmul, (op_spec){0});
@@ -192,7 +195,8 @@ static void expect_bf16(const float *got, const float *want, size_t n, double si
 static void bf16_is_f32_with_rounded_operands(void **state)
 {
     (void)state;
-    static const int cases[][3] = {{16, 16, 16}, {300, 24, 40}, {1300, 72, 20}, {141, 1100, 24}, {40, 32, 1100}, {200, 17, 33}};
+    static const int cases[][3] = {{16, 16, 16},    {300, 24, 40},  {1300, 72, 20},
+                                   {141, 1100, 24}, {40, 32, 1100}, {200, 17, 33}};
 
     for (size_t s = 0; s < sizeof cases / sizeof *cases; s++) {
         const int rows = cases[s][0], in = cases[s][1], out = cases[s][2];
@@ -278,7 +282,8 @@ static void rejects_shapes_that_do_not_fit(void **state)
     op_param(&c, 3, 0, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_INFER, 0, 0);
-    op_expect_error(&c, sg_linear(c.graph, op_in(&c, 0), &c.param[1], NULL), "linear 'p1': expected rows of 6 numbers, found 5");
+    op_expect_error(&c, sg_linear(c.graph, op_in(&c, 0), &c.param[1], NULL),
+                    "linear 'p1': expected rows of 6 numbers, found 5");
     sg_graph_begin(c.graph, SG_INFER, 0, 0);
     op_expect_error(&c, sg_linear(c.graph, op_in(&c, 1), &c.param[1], &c.param[2]),
                     "linear 'p1': expected a bias of 4 numbers, found 3");
@@ -329,7 +334,8 @@ static void large_tables_need_no_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(large_tables_need_no_copy), cmocka_unit_test(linear_is_right),
+        cmocka_unit_test(large_tables_need_no_copy),
+        cmocka_unit_test(linear_is_right),
         cmocka_unit_test(linear_act_is_linear_activate_dropout),
         cmocka_unit_test(onto_a_residual_is_plus),
         cmocka_unit_test(a_residual_has_the_shape_of_the_result),

@@ -5,8 +5,9 @@ static const struct {
     int rows, in, out, r;
     float dropout;
     bool bias;
-} cases[] = {{1, 1, 1, 1, 0, false},    {3, 16, 32, 8, 0, true},   {70, 48, 16, 16, 0, false}, {9, 7, 20, 3, 0, true},
-             {40, 33, 17, 5, 0.3f, true}, {35, 64, 48, 20, 0.1f, false}, {0, 16, 16, 4, 0, false}};
+} cases[] = {{1, 1, 1, 1, 0, false},  {3, 16, 32, 8, 0, true},     {70, 48, 16, 16, 0, false},
+             {9, 7, 20, 3, 0, true},  {40, 33, 17, 5, 0.3f, true}, {35, 64, 48, 20, 0.1f, false},
+             {0, 16, 16, 4, 0, false}};
 
 typedef struct setup {
     float dropout;
@@ -17,18 +18,20 @@ static sg_tensor *build(op_case *c)
 {
     const setup *s = c->user;
 
-    return op_loss(c, sg_linear_lora(c->graph, op_in(c, 0), &c->param[1], s->bias ? &c->param[4] : NULL, &c->param[2], &c->param[3],
-                                     1.5f, s->dropout));
+    return op_loss(c, sg_linear_lora(c->graph, op_in(c, 0), &c->param[1], s->bias ? &c->param[4] : NULL,
+                                     &c->param[2], &c->param[3], 1.5f, s->dropout));
 }
 
 /* y = x w^T + b + 1.5 drop(x) a^T b^T from ops that exist: the mask of drop is that of the first op with a number. */
 static sg_tensor *build_in_steps(op_case *c)
 {
     const setup *s = c->user;
-    sg_tensor *x = op_in(c, 0), *low = sg_linear(c->graph, sg_dropout(c->graph, x, s->dropout), &c->param[2], NULL);
+    sg_tensor *x = op_in(c, 0),
+              *low = sg_linear(c->graph, sg_dropout(c->graph, x, s->dropout), &c->param[2], NULL);
     sg_tensor *y = sg_linear(c->graph, x, &c->param[1], s->bias ? &c->param[4] : NULL);
 
-    return op_loss(c, sg_plus(c->graph, y, sg_scale(c->graph, sg_linear(c->graph, low, &c->param[3], NULL), 1.5f)));
+    return op_loss(
+        c, sg_plus(c->graph, y, sg_scale(c->graph, sg_linear(c->graph, low, &c->param[3], NULL), 1.5f)));
 }
 
 static void equals_the_parts(void **state)
@@ -133,7 +136,8 @@ static void refuses_what_does_not_fit(void **state)
     op_param(&c, 4, 3, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_linear_lora(c.graph, op_in(&c, 0), &c.param[1], NULL, &c.param[2], &c.param[3], 1, 0),
+    op_expect_error(&c,
+                    sg_linear_lora(c.graph, op_in(&c, 0), &c.param[1], NULL, &c.param[2], &c.param[3], 1, 0),
                     "lora 'p1': rows, weights, bias and low-rank parts do not fit");
     op_free(&c);
 }

@@ -172,8 +172,9 @@ static void balance_is_that_of_the_paper(void **state)
                 y += EXPERTS * mean[e] * (r.first[e + 1] - r.first[e]) / ((double)rows * top);
             op_near(r.balance->data[0], y, 1e-5, 1, "balance", 0);
             if (top < EXPERTS)
-                op_check(&c, build_balance, (op_spec){.tolerance = 4e-3}); /* f32 of about 1, by steps of .01: 3e-6 */
-            else /* all are asked alike, whatever the weights */
+                op_check(&c, build_balance,
+                         (op_spec){.tolerance = 4e-3}); /* f32 of about 1, by steps of .01: 3e-6 */
+            else                                        /* all are asked alike, whatever the weights */
                 op_near(r.balance->data[0], 1, 1e-5, 1, "balance", 1);
             op_free(&c);
         }

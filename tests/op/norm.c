@@ -56,7 +56,8 @@ static void want_row(double *y, kind k, const float *x, const float *w, const fl
     }
     for (int i = 0; i < d; i++) {
         if (layer)
-            y[i] = (x[i] - mean) / sqrt(sq / d + 1e-5) * (k == LAYER_BARE ? 1 : w[i]) + (k == LAYER ? b[i] : 0);
+            y[i] =
+                (x[i] - mean) / sqrt(sq / d + 1e-5) * (k == LAYER_BARE ? 1 : w[i]) + (k == LAYER ? b[i] : 0);
         else if (k == L2)
             y[i] = x[i] / fmax(sqrt(sq), 1e-6);
         else if (k == SOFTMAX)
@@ -204,7 +205,8 @@ static void rejects_weights_of_another_width(void **state)
     op_expect_error(&c, sg_layernorm(c.graph, op_in(&c, 0), &c.param[1], NULL, 0),
                     "layernorm: expected weights of 5 numbers, found 6");
     sg_graph_begin(c.graph, SG_INFER, 0, 0);
-    op_expect_error(&c, sg_rmsnorm(c.graph, op_in(&c, 0), &c.param[1], 0), "rmsnorm: expected weights of 5 numbers, found 6");
+    op_expect_error(&c, sg_rmsnorm(c.graph, op_in(&c, 0), &c.param[1], 0),
+                    "rmsnorm: expected weights of 5 numbers, found 6");
     op_free(&c);
 }
 

@@ -206,9 +206,9 @@ static inline void op_same(op_case *c, op_build *build, const op_result *r)
 }
 
 typedef struct op_spec {
-    double step;      /* of the difference, relative to the parameter's size; 0: 1e-2 */
-    double tolerance; /* 0: 1e-3 */
-    int probes;       /* coordinates of each parameter; 0: 24 */
+    double step;         /* of the difference, relative to the parameter's size; 0: 1e-2 */
+    double tolerance;    /* 0: 1e-3 */
+    int probes;          /* coordinates of each parameter; 0: 24 */
     bool no_differences; /* too long, or too steep, for differences in f32: threads alone are compared */
 } op_spec;
 
@@ -226,9 +226,10 @@ static inline void op_check_gradients(op_case *c, op_build *build, op_spec spec)
             top = fmax(top, fabs(at.grad[i][j]));
         }
         for (int probe = 0; probe < probes && p->count; probe++) {
-            const size_t j = (size_t)probe < p->count && p->count <= (size_t)probes
-                                 ? (size_t)probe
-                                 : (size_t)sg_rng_below(p->count, 5, SG_RNG_TEST, (uint64_t)i, (uint64_t)probe);
+            const size_t j =
+                (size_t)probe < p->count && p->count <= (size_t)probes
+                    ? (size_t)probe
+                    : (size_t)sg_rng_below(p->count, 5, SG_RNG_TEST, (uint64_t)i, (uint64_t)probe);
             const float old = p->value[j];
             const double h = (spec.step > 0 ? spec.step : 1e-2) * fmax(size, 1e-3);
             double up, down;
@@ -244,7 +245,8 @@ static inline void op_check_gradients(op_case *c, op_build *build, op_spec spec)
             p->version++;
             const double want = (up - down) / ((double)a - (double)b);
             if (fabs(want - at.grad[i][j]) > tolerance * fmax(top, fabs(want)))
-                fail_msg("%s[%zu]: gradient %g, difference %g (largest %g)", p->name, j, at.grad[i][j], want, top);
+                fail_msg("%s[%zu]: gradient %g, difference %g (largest %g)", p->name, j, at.grad[i][j], want,
+                         top);
         }
     }
     op_result_free(&at);
@@ -281,7 +283,8 @@ static inline void op_near(double x, double want, double tolerance, double scale
 }
 
 /* The same of n numbers, with the largest of them as the scale where it is above `least`. */
-static inline void op_near_all(const float *x, const double *want, size_t n, double tolerance, double least, const char *name, const char *what)
+static inline void op_near_all(const float *x, const double *want, size_t n, double tolerance, double least,
+                               const char *name, const char *what)
 {
     char text[100];
     double top = least;

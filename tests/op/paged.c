@@ -47,15 +47,21 @@ static void check(const sg_kernels *k, int dh, int n)
     assert_true(sg_paged_floats(dh) <= sizeof work / sizeof *work);
     for (int p = 0; p < PAGES; p++) {
         page[p] = number[p];
-        for (size_t i = 0; i < PAGE_FLOATS; i++) /* the last dh of a width that is no multiple of SG_PAGE are zeros */
-            number[p][i] = i >= 7 + (size_t)dh * SG_PAGE && (i - 7 - (size_t)dh * SG_PAGE) % width >= (size_t)dh ? 0 : op_random((size_t)p * PAGE_FLOATS + i, 3);
+        for (size_t i = 0; i < PAGE_FLOATS;
+             i++) /* the last dh of a width that is no multiple of SG_PAGE are zeros */
+            number[p][i] =
+                i >= 7 + (size_t)dh * SG_PAGE && (i - 7 - (size_t)dh * SG_PAGE) % width >= (size_t)dh
+                    ? 0
+                    : op_random((size_t)p * PAGE_FLOATS + i, 3);
     }
     for (int r = 0; r < n; r++) {
-        seen[r] = 1 + (int32_t)sg_rng_below(r % 5 == 4 ? 16 : KEYS, 1, SG_RNG_TEST, (uint64_t)dh, (uint64_t)r);
+        seen[r] =
+            1 + (int32_t)sg_rng_below(r % 5 == 4 ? 16 : KEYS, 1, SG_RNG_TEST, (uint64_t)dh, (uint64_t)r);
         query[r] = q[r];
         to[r] = out[r];
         for (int d = 0; d < dh; d++)
-            q[r][d] = op_random((size_t)(r * dh + d), 4) * (r % 3 == 2 ? 30 : 1); /* some look at one key only */
+            q[r][d] =
+                op_random((size_t)(r * dh + d), 4) * (r % 3 == 2 ? 30 : 1); /* some look at one key only */
     }
     k->attend_pages(&all, work);
     for (int r = 0; r < n; r++) {
@@ -66,7 +72,8 @@ static void check(const sg_kernels *k, int dh, int n)
         expected(want, q[r], dh, seen[r], 0.4f);
         for (int d = 0; d < dh; d++) /* logits up to 100, in f32: off by 1e-5, and so are weights */
             if (!(fabs((double)out[r][d] - want[d]) <= 5e-5))
-                fail_msg("width %d, row %d of %d, number %d: expected %g, found %g", dh, r, n, d, want[d], (double)out[r][d]);
+                fail_msg("width %d, row %d of %d, number %d: expected %g, found %g", dh, r, n, d, want[d],
+                         (double)out[r][d]);
         one.n = 1;
         one.q = &query[r];
         one.out = &only;

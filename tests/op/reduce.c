@@ -80,8 +80,10 @@ static void values_and_gradients_are_right(void **state)
             op_param(&c, ROWS, D, 2);
             op_param(&c, ROWS, D, 2);
             op_threads(&c, 1);
-            op_near(op_forward(&c, build), want(&r, c.param[0].value, c.param[1].value, ROWS, D), 1e-6, 1, "loss", 0);
-            op_check(&c, build, (op_spec){.step = 5e-2, .tolerance = 2e-3}); /* the loss is one f32: 6e-8 / 0.1 of it */
+            op_near(op_forward(&c, build), want(&r, c.param[0].value, c.param[1].value, ROWS, D), 1e-6, 1,
+                    "loss", 0);
+            op_check(&c, build,
+                     (op_spec){.step = 5e-2, .tolerance = 2e-3}); /* the loss is one f32: 6e-8 / 0.1 of it */
             sg_free(l);
         }
     }
@@ -99,7 +101,8 @@ static void large_arrays_do_not_depend_on_threads(void **state)
         op_param(&c, 1000, 100, 2);
         op_param(&c, 1000, 100, 2);
         op_check_threads(&c, build);
-        op_near(op_forward(&c, build), want(&r, c.param[0].value, c.param[1].value, 1000, 100), 1e-6, 1, "loss", 0);
+        op_near(op_forward(&c, build), want(&r, c.param[0].value, c.param[1].value, 1000, 100), 1e-6, 1,
+                "loss", 0);
         op_free(&c);
     }
     sg_free(l);
@@ -175,7 +178,8 @@ static void rejects_unequal_shapes(void **state)
     op_param(&c, 4, 3, 1);
     op_threads(&c, 1);
     sg_graph_begin(c.graph, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_mse(c.graph, op_in(&c, 0), op_in(&c, 1)), "mse: expected equal shapes, found (4, 2) and (4, 3)");
+    op_expect_error(&c, sg_mse(c.graph, op_in(&c, 0), op_in(&c, 1)),
+                    "mse: expected equal shapes, found (4, 2) and (4, 3)");
     op_free(&c);
 }
 

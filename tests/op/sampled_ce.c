@@ -46,9 +46,11 @@ static void prepare(op_case *c, run *r, const setup *s)
     if (s->sparse)
         op_make_sparse(&c->param[1]);
     for (int i = 0; i < s->rows; i++)
-        r->target[i] = i % 6 == 4 ? -1 : (int32_t)sg_rng_below((uint64_t)s->n, 1, SG_RNG_TEST, 4, (uint64_t)i);
+        r->target[i] =
+            i % 6 == 4 ? -1 : (int32_t)sg_rng_below((uint64_t)s->n, 1, SG_RNG_TEST, 4, (uint64_t)i);
     for (int i = 0; i < s->n_neg * (s->shared ? 1 : s->rows); i++)
-        r->negative[i] = i % 11 == 7 ? -1 : (int32_t)sg_rng_below((uint64_t)s->n, 1, SG_RNG_TEST, 5, (uint64_t)i);
+        r->negative[i] =
+            i % 11 == 7 ? -1 : (int32_t)sg_rng_below((uint64_t)s->n, 1, SG_RNG_TEST, 5, (uint64_t)i);
     for (int i = 0; i < s->n; i++)
         r->logq[i] = logf(0.02f + sg_rng_float(1, SG_RNG_TEST, 6, (uint64_t)i));
 }
@@ -57,7 +59,8 @@ static sg_sampled_spec spec_of(const run *r)
 {
     const setup *s = r->s;
 
-    return (sg_sampled_spec){r->target, r->negative, s->n_neg, s->shared, s->logq ? r->logq : NULL, s->scale, s->l2};
+    return (sg_sampled_spec){r->target, r->negative, s->n_neg, s->shared, s->logq ? r->logq : NULL,
+                             s->scale,  s->l2};
 }
 
 static sg_tensor *build(op_case *c)
@@ -168,7 +171,9 @@ static void gradients_are_differences_and_threads_agree(void **state)
         run r;
 
         prepare(&c, &r, &setups[i]);
-        op_check(&c, build, (op_spec){.probes = 16, .step = setups[i].l2 ? 3e-3 : 0, .tolerance = setups[i].l2 ? 3e-3 : 0});
+        op_check(
+            &c, build,
+            (op_spec){.probes = 16, .step = setups[i].l2 ? 3e-3 : 0, .tolerance = setups[i].l2 ? 3e-3 : 0});
     }
 }
 

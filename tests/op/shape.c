@@ -10,7 +10,8 @@ static sg_tensor *build_rows(op_case *c)
 {
     sg_tensor *x = op_in(c, 0);
 
-    return op_loss(c, sg_times(c->graph, sg_rows(c->graph, x, row_numbers, 7), sg_rows(c->graph, x, row_numbers, 7)));
+    return op_loss(
+        c, sg_times(c->graph, sg_rows(c->graph, x, row_numbers, 7), sg_rows(c->graph, x, row_numbers, 7)));
 }
 
 static sg_tensor *build_concat_rows(op_case *c)
@@ -48,7 +49,8 @@ static sg_tensor *build_rope(op_case *c)
     return op_loss(c, sg_plus(c->graph, x, sg_rope(c->graph, x, 3, positions, 10000)));
 }
 
-static const float half_turns[ROWS * 4] = {1, 1, 0, 0, 0.6f, 0.8f, 0.8f, -0.6f, 0, 1, 1, 0, -1, 0.28f, 0, 0.96f};
+static const float half_turns[ROWS * 4] = {1, 1, 0, 0, 0.6f, 0.8f,  0.8f, -0.6f,
+                                           0, 1, 1, 0, -1,   0.28f, 0,    0.96f};
 
 static sg_tensor *build_halves(op_case *c)
 {
@@ -67,7 +69,8 @@ static void inputs(op_case *c)
 static void gradients_are_right(void **state)
 {
     (void)state;
-    op_build *const builds[] = {build_rows, build_concat_rows, build_concat_cols, build_slices, build_segments, build_rope, build_halves};
+    op_build *const builds[] = {build_rows,     build_concat_rows, build_concat_cols, build_slices,
+                                build_segments, build_rope,        build_halves};
 
     for (size_t b = 0; b < sizeof builds / sizeof *builds; b++) {
         op_case c = {0};
@@ -104,7 +107,8 @@ static void values_are_right(void **state)
 
             for (int r = offsets[i]; r < offsets[i + 1]; r++)
                 sum += x[r * D + j];
-            op_near(mean->data[i * D + j], sum / fmax(1, offsets[i + 1] - offsets[i]), 1e-6, 1, "mean", (size_t)i);
+            op_near(mean->data[i * D + j], sum / fmax(1, offsets[i + 1] - offsets[i]), 1e-6, 1, "mean",
+                    (size_t)i);
         }
     }
     for (int i = 0; i < ROWS; i++) {
@@ -131,8 +135,10 @@ static void halves_turn_together(void **state)
                 const int at = r * D + h * 4 + i;
                 const float cosine = half_turns[4 * r + i], sine = half_turns[4 * r + 2 + i];
 
-                op_near(y[at], (double)x[at] * cosine - (double)x[at + 2] * sine, 1e-6, 1, "left", (size_t)at);
-                op_near(y[at + 2], (double)x[at + 2] * cosine + (double)x[at] * sine, 1e-6, 1, "right", (size_t)at);
+                op_near(y[at], (double)x[at] * cosine - (double)x[at + 2] * sine, 1e-6, 1, "left",
+                        (size_t)at);
+                op_near(y[at + 2], (double)x[at + 2] * cosine + (double)x[at] * sine, 1e-6, 1, "right",
+                        (size_t)at);
             }
     op_expect_error(&c, sg_rope_halves(c.graph, op_in(&c, 0), 4, half_turns),
                     "rope: expected heads of an even width, found 12 numbers for 4 heads");
@@ -200,7 +206,8 @@ static void rejects_what_does_not_fit(void **state)
     op_threads(&c, 1);
     sg_graph *g = c.graph;
     sg_graph_begin(g, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_rows(g, op_in(&c, 0), bad_rows, 2), "rows: expected a row number below 11, found 11");
+    op_expect_error(&c, sg_rows(g, op_in(&c, 0), bad_rows, 2),
+                    "rows: expected a row number below 11, found 11");
     sg_graph_begin(g, SG_TRAIN, 0, 0);
     op_expect_error(&c, sg_concat_rows(g, (sg_tensor *[]){op_in(&c, 0), op_in(&c, 2)}, 2),
                     "concat_rows: expected rows of 12 numbers, found 5");
@@ -208,7 +215,8 @@ static void rejects_what_does_not_fit(void **state)
     op_expect_error(&c, sg_concat_cols(g, (sg_tensor *[]){op_in(&c, 0), op_in(&c, 1)}, 2),
                     "concat_cols: expected 11 rows, found 4");
     sg_graph_begin(g, SG_TRAIN, 0, 0);
-    op_expect_error(&c, sg_slice_cols(g, op_in(&c, 0), 3, 13), "slice_cols: expected a range within 12 columns, found 3..13");
+    op_expect_error(&c, sg_slice_cols(g, op_in(&c, 0), 3, 13),
+                    "slice_cols: expected a range within 12 columns, found 3..13");
     sg_graph_begin(g, SG_TRAIN, 0, 0);
     op_expect_error(&c, sg_segment_mean(g, op_in(&c, 0), bad_offsets, 2),
                     "segment_mean: segment 1: expected rows within 11, found 5..4");

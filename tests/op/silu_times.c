@@ -12,7 +12,9 @@ static sg_tensor *build_shared(op_case *c)
 {
     sg_tensor *x = op_in(c, 0), *u = op_in(c, 1);
 
-    return op_loss(c, sg_plus(c->graph, sg_plus(c->graph, sg_silu_times(c->graph, x, x), sg_silu_times(c->graph, u, x)), u));
+    return op_loss(c, sg_plus(c->graph,
+                              sg_plus(c->graph, sg_silu_times(c->graph, x, x), sg_silu_times(c->graph, u, x)),
+                              u));
 }
 
 static void values_and_gradients_are_right(void **state)

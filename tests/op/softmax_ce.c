@@ -45,7 +45,8 @@ static void prepare(op_case *c, run *r, const setup *s)
     for (int i = 0; i < s->rows; i++) {
         r->begin[i] = s->range ? i % 4 * (s->n / 4) : 0;
         r->size[i] = s->range ? s->n / 4 + (s->n > 1000 && i % 4 == 1 ? s->n / 8 : 0) : s->n;
-        r->target[i] = r->begin[i] + (int32_t)sg_rng_below((uint64_t)r->size[i], 1, SG_RNG_TEST, 4, (uint64_t)i);
+        r->target[i] =
+            r->begin[i] + (int32_t)sg_rng_below((uint64_t)r->size[i], 1, SG_RNG_TEST, 4, (uint64_t)i);
         r->weight[i] = i % 5 == 3 ? 0 : 0.5f + sg_rng_float(1, SG_RNG_TEST, 5, (uint64_t)i);
         if (i % 7 == 2)
             r->target[i] = -1;
@@ -59,10 +60,10 @@ static sg_tensor *build(op_case *c)
     const float *weight = s->weight ? r->weight : NULL;
 
     if (s->range)
-        return sg_softmax_ce_range(c->graph, op_in(c, 0), &c->param[1], r->begin, r->size, r->target, weight, s->scale,
-                                   s->smooth);
-    return sg_softmax_ce(c->graph, op_in(c, 0), &c->param[1], s->bias ? &c->param[2] : NULL, r->target, weight, s->scale,
-                         s->smooth);
+        return sg_softmax_ce_range(c->graph, op_in(c, 0), &c->param[1], r->begin, r->size, r->target, weight,
+                                   s->scale, s->smooth);
+    return sg_softmax_ce(c->graph, op_in(c, 0), &c->param[1], s->bias ? &c->param[2] : NULL, r->target,
+                         weight, s->scale, s->smooth);
 }
 
 /* The definition in double, and its gradient. */
@@ -94,8 +95,9 @@ static double refer(const op_case *c, double *dx, double *dw, double *db)
             sum += exp(l[j] - most);
         loss += a * (most + log(sum) - (1 - (double)s->smooth) * l[r->target[i]] - (double)s->smooth * mean);
         for (int j = begin; j < end; j++) {
-            const double g = a * s->scale * (exp(l[j] - most) / sum - (double)s->smooth / (end - begin) -
-                                             (j == r->target[i] ? 1 - (double)s->smooth : 0));
+            const double g = a * s->scale *
+                             (exp(l[j] - most) / sum - (double)s->smooth / (end - begin) -
+                              (j == r->target[i] ? 1 - (double)s->smooth : 0));
 
             db[j] += g;
             for (int k = 0; k < s->d; k++) {
@@ -110,7 +112,8 @@ static double refer(const op_case *c, double *dx, double *dw, double *db)
 
 static void near_all(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    op_near_all(x, want, n, 2e-5, 1e-4, name, what); /* exp of logits up to 100: 100 * 6e-8, and sums of some hundred terms */
+    op_near_all(x, want, n, 2e-5, 1e-4, name,
+                what); /* exp of logits up to 100: 100 * 6e-8, and sums of some hundred terms */
 }
 
 static void equals_the_definition(void **state)
@@ -148,14 +151,15 @@ static void gradients_are_differences_and_threads_agree(void **state)
         run r;
 
         prepare(&c, &r, &setups[i]);
-        op_check(&c, build, (op_spec){.probes = 8, .no_differences = setups[i].rows > 64 || setups[i].size > 1});
+        op_check(&c, build,
+                 (op_spec){.probes = 8, .no_differences = setups[i].rows > 64 || setups[i].size > 1});
     }
 }
 
 /* A low-rank part beside the table is a table and rows that are wider: params x, w, z, b against the definition over (x z) and (w b). */
 typedef struct low_setup {
-    setup s; /* d: of both together */
-    int r;   /* of the low-rank part */
+    setup s;               /* d: of both together */
+    int r;                 /* of the low-rank part */
     bool frozen, constant; /* the table does not learn; x does not */
     bool rows;             /* every third row of the frozen table does */
 } low_setup;
@@ -164,9 +168,21 @@ static int32_t learning[300];
 
 static const low_setup setups_low[] = {
     {{"low: small", 5, 7, 5, false, false, false, false, 1, 0, 1}, 2, false, false, false},
-    {{"low: weights and smoothing", 33, 19, 9, false, true, false, false, 2, 0.1f, 1}, 4, false, false, false},
-    {{"low: two blocks, a frozen table", 70, 300, 24, false, false, false, false, 0.7f, 0.2f, 1}, 16, true, false, false},
-    {{"low: tiles, constant rows", 600, 700, 41, false, false, false, false, 1, 0, 0.5f}, 17, true, true, false},
+    {{"low: weights and smoothing", 33, 19, 9, false, true, false, false, 2, 0.1f, 1},
+     4,
+     false,
+     false,
+     false},
+    {{"low: two blocks, a frozen table", 70, 300, 24, false, false, false, false, 0.7f, 0.2f, 1},
+     16,
+     true,
+     false,
+     false},
+    {{"low: tiles, constant rows", 600, 700, 41, false, false, false, false, 1, 0, 0.5f},
+     17,
+     true,
+     true,
+     false},
     {{"low: bf16", 130, 527, 40, false, true, false, false, 2, 0.1f, 0.5f}, 8, true, false, false},
     {{"low: bf16, tiles", 599, 300, 80, false, false, false, false, 1, 0, 0.5f}, 16, false, false, false},
     {{"rows: small, smoothed", 9, 7, 5, false, true, false, false, 1.5f, 0.1f, 1}, 2, true, false, true},
@@ -182,8 +198,8 @@ static sg_tensor *build_low(op_case *c)
     sg_tensor *x = op_in(c, 2);
 
     const sg_ce_beside beside = {op_in(c, 4), &c->param[5], c->n_params > 6 ? &c->param[6] : NULL, learning};
-    return sg_softmax_ce_beside(c->graph, l->constant ? sg_stop(c->graph, x) : x, &c->param[3], &beside, r->target,
-                                s->weight ? r->weight : NULL, s->scale, s->smooth);
+    return sg_softmax_ce_beside(c->graph, l->constant ? sg_stop(c->graph, x) : x, &c->param[3], &beside,
+                                r->target, s->weight ? r->weight : NULL, s->scale, s->smooth);
 }
 
 /* Rows of `whole` (rows, d): the first `left` numbers into one param, the others into another. */
@@ -201,7 +217,8 @@ static void split_columns(op_case *c, int whole, int d, int left)
     }
 }
 
-static void check_columns(const op_case *c, const char *name, const double *want, int whole, int d, int left, double tolerance)
+static void check_columns(const op_case *c, const char *name, const double *want, int whole, int d, int left,
+                          double tolerance)
 {
     const int rows = c->param[whole].dim[0];
     double *side = sg_alloc_array((size_t)rows * (size_t)d, sizeof *side);
@@ -229,7 +246,8 @@ static void add_rows(op_case *c, int n, int left)
     }
 }
 
-static void check_rows(const op_case *c, const char *name, const double *dw, int d, int left, double tolerance)
+static void check_rows(const op_case *c, const char *name, const double *dw, int d, int left,
+                       double tolerance)
 {
     const sg_param *p = &c->param[6];
     double *want = sg_alloc_array(p->count, sizeof *want);
@@ -252,8 +270,8 @@ static void a_low_rank_part_is_a_wider_table(void **state)
         run r;
 
         prepare(&c, &r, s);
-        const int all[4] = {op_param(&c, s->rows, left, 0), op_param(&c, s->n, left, 0), op_param(&c, s->rows, l->r, 0),
-                            op_param(&c, s->n, l->r, 0)};
+        const int all[4] = {op_param(&c, s->rows, left, 0), op_param(&c, s->n, left, 0),
+                            op_param(&c, s->rows, l->r, 0), op_param(&c, s->n, l->r, 0)};
         assert_int_equal(all[3], 5);
         for (int p = 0; p < 2; p++) {
             for (size_t j = 0; bf16 && j < c.param[p].count; j++)
@@ -292,8 +310,8 @@ static sg_tensor *build_half(op_case *c, int first, int rows)
 
     for (int i = 0; i < rows; i++)
         row[i] = first + i;
-    return sg_softmax_ce(c->graph, sg_rows(c->graph, op_in(c, 0), row, rows), &c->param[1], NULL, r->target + first, NULL,
-                         1, 0.1f);
+    return sg_softmax_ce(c->graph, sg_rows(c->graph, op_in(c, 0), row, rows), &c->param[1], NULL,
+                         r->target + first, NULL, 1, 0.1f);
 }
 
 static sg_tensor *build_whole(op_case *c)
@@ -317,7 +335,9 @@ static const setup setups_bf16[] = {
 
 static void near_bf16(const char *name, const char *what, const float *x, const double *want, size_t n)
 {
-    op_near_all(x, want, n, 0x1p-8, 0, name, what); /* terms are rounded to 8 bits, 2^-9; the largest of them are no larger than the largest sum */
+    op_near_all(
+        x, want, n, 0x1p-8, 0, name,
+        what); /* terms are rounded to 8 bits, 2^-9; the largest of them are no larger than the largest sum */
 }
 
 /* Operands that bf16 holds exactly: what is left are the roundings of exp(l) and of the gradients of logits. */
@@ -369,7 +389,8 @@ static void check_not_kept(const setup *s, sg_precision precision, double tolera
         r.target[i] = i * 200;
     op_threads(&c, 2);
     const double whole = op_backward(&c, build_whole);
-    float *dx = sg_alloc_array(c.param[0].count, sizeof *dx), *dw = sg_alloc_array(c.param[1].count, sizeof *dw);
+    float *dx = sg_alloc_array(c.param[0].count, sizeof *dx),
+          *dw = sg_alloc_array(c.param[1].count, sizeof *dw);
     memcpy(dx, c.param[0].grad, c.param[0].count * sizeof *dx);
     memcpy(dw, c.param[1].grad, c.param[1].count * sizeof *dw);
     op_near(op_backward(&c, build_halves), whole, 1e-6, 1, "loss", 0);
@@ -387,7 +408,8 @@ static void what_is_not_kept_is_computed_again(void **state)
     (void)state;
     check_not_kept(&(setup){"large", 500, 100000, 2, false, false, false, false, 1, 0, 1}, SG_F32, 1e-4);
     /* exp(l) and the gradients of logits are rounded to 8 bits, once or twice */
-    check_not_kept(&(setup){"large, bf16", 500, 140000, 32, false, false, false, false, 1, 0, 0.25f}, SG_BF16, 0x1p-7);
+    check_not_kept(&(setup){"large, bf16", 500, 140000, 32, false, false, false, false, 1, 0, 0.25f}, SG_BF16,
+                   0x1p-7);
 }
 
 /* A table that does not learn, and rows that do not: nothing is computed for them. */

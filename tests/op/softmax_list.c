@@ -11,8 +11,10 @@ typedef struct setup {
 } setup;
 
 static const setup setups[] = {
-    {"one candidate", 3, 4, 1, false, false, 1, 0}, {"short", 9, 5, 4, false, false, 1, 0},
-    {"two tables", 40, 33, 60, true, true, 0.5f, 0}, {"smoothed", 25, 16, 20, true, false, 2, 0.2f},
+    {"one candidate", 3, 4, 1, false, false, 1, 0},
+    {"short", 9, 5, 4, false, false, 1, 0},
+    {"two tables", 40, 33, 60, true, true, 0.5f, 0},
+    {"smoothed", 25, 16, 20, true, false, 2, 0.2f},
 };
 
 typedef struct run {
@@ -58,7 +60,8 @@ static double logit(const op_case *c, int row, int j)
 
     for (int i = 0; i < d; i++)
         sum += (double)c->param[0].value[row * d + i] *
-               (c->param[1].value[r->a[j] * d + i] + (r->s->both && r->b[j] >= 0 ? c->param[2].value[r->b[j] * d + i] : 0));
+               (c->param[1].value[r->a[j] * d + i] +
+                (r->s->both && r->b[j] >= 0 ? c->param[2].value[r->b[j] * d + i] : 0));
     return r->s->scale * sum;
 }
 
@@ -77,7 +80,8 @@ static double refer(const op_case *c)
             sum += exp(logit(c, i, j));
             mean += logit(c, i, j) / (r->offsets[i + 1] - r->offsets[i]);
         }
-        loss += log(sum) - (1 - (double)r->s->smooth) * logit(c, i, r->offsets[i] + r->target[i]) - (double)r->s->smooth * mean;
+        loss += log(sum) - (1 - (double)r->s->smooth) * logit(c, i, r->offsets[i] + r->target[i]) -
+                (double)r->s->smooth * mean;
         asked++;
     }
     return loss / asked;

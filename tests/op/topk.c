@@ -87,7 +87,8 @@ static void log_softmax_equals_double(void **state)
             if (i == 17)
                 assert_true(y[i] == -INFINITY);
             else /* three roundings, of numbers no larger than the result or log(301) */
-                assert_true(fabs((double)y[i] - ((double)x[i] - most - log(sum))) <= 2e-7 * (6 + fabs((double)y[i])));
+                assert_true(fabs((double)y[i] - ((double)x[i] - most - log(sum))) <=
+                            2e-7 * (6 + fabs((double)y[i])));
     }
     sg_log_softmax(x, 0);
 }

@@ -20,7 +20,8 @@ static void prepare(op_case *c, const setup *s)
     *c = (op_case){.user = (void *)(uintptr_t)s};
     for (int i = 0; i < 3; i++)
         op_param(c, s->rows, s->d, 1);
-    for (int i = 0; i < s->rows * s->d; i++) /* every other negative is far off, so that no row is near the margin */
+    for (int i = 0; i < s->rows * s->d;
+         i++) /* every other negative is far off, so that no row is near the margin */
         c->param[2].value[i] *= i / s->d % 2 ? 10.0f : 1.0f;
 }
 

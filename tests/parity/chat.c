@@ -29,7 +29,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors", "chat_template.jinja", "tokenizer_config.json"};
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors",
+                                        "chat_template.jinja", "tokenizer_config.json"};
     char path[200];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -58,14 +59,17 @@ static void put(const char *name, const char *text)
 static sg_llama *open_with(const char *template, const char *bos, place where)
 {
     static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors"};
-    json_t *config = where == LIST ? json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "chat_template", "name", "tool_use", "template", "x", "name",
-                                               "default", "template", template)
-                                   : json_pack("{s:s}", "chat_template", where == CONFIG ? template : "another one");
+    json_t *config = where == LIST
+                         ? json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "chat_template", "name", "tool_use",
+                                     "template", "x", "name", "default", "template", template)
+                         : json_pack("{s:s}", "chat_template", where == CONFIG ? template : "another one");
     char *text, path[200];
     sg_llama *m;
     sg_error err;
 
-    json_object_set_new(config, "bos_token", where == LIST ? json_pack("{s:s, s:b}", "content", bos, "special", 1) : json_string(bos));
+    json_object_set_new(config, "bos_token",
+                        where == LIST ? json_pack("{s:s, s:b}", "content", bos, "special", 1)
+                                      : json_string(bos));
     json_object_set_new(config, "eos_token", json_string("</s>"));
     text = json_dumps(config, 0);
 
@@ -90,7 +94,8 @@ static void assert_tokens(const char *name, const sg_token_list *got, const json
 {
     for (size_t i = 0; i < json_array_size(want) && i < got->n; i++)
         if (got->id[i] != json_integer_value(json_array_get(want, i)))
-            fail_msg("%s: token %zu: expected %d, found %d", name, i, (int)json_integer_value(json_array_get(want, i)), (int)got->id[i]);
+            fail_msg("%s: token %zu: expected %d, found %d", name, i,
+                     (int)json_integer_value(json_array_get(want, i)), (int)got->id[i]);
     assert_int_equal(got->n, json_array_size(want));
 }
 
@@ -115,7 +120,8 @@ static void check_lesson(const char *name, const sg_llama *m, sg_turn *turn, siz
     assert_true(json_array_size(answered) <= 500);
     for (size_t i = 0; i < json_array_size(answered); i++)
         id[i] = (int32_t)json_integer_value(json_array_get(answered, i));
-    assert_int_equal(sg_tokenizer_decode(&want, sg_llama_tokenizer(m), id, json_array_size(answered), false, &err), SG_OK);
+    assert_int_equal(
+        sg_tokenizer_decode(&want, sg_llama_tokenizer(m), id, json_array_size(answered), false, &err), SG_OK);
     assert_int_equal(sg_tokenizer_decode(&got, sg_llama_tokenizer(m), out.id, out.n, false, &err), SG_OK);
     if (got.size > want.size || memcmp(got.data, want.data, got.size) != 0)
         fail_msg("%s: expected the beginning of '%s', found '%s'", name, want.data, got.data);
@@ -165,7 +171,8 @@ static void conversations_are_those_of_transformers(void **state)
         for (place where = ALONE; where <= LIST; where++) {
             const json_t *one = json_array_get(cases, i), *talks = json_object_get(one, "talks");
             const char *name = json_string_value(json_object_get(one, "name"));
-            sg_llama *m = open_with(json_string_value(json_object_get(one, "template")), json_string_value(json_object_get(one, "bos")), where);
+            sg_llama *m = open_with(json_string_value(json_object_get(one, "template")),
+                                    json_string_value(json_object_get(one, "bos")), where);
 
             assert_int_equal(sg_chat_end(m), json_integer_value(json_object_get(one, "end")));
             for (size_t k = 0; k < json_array_size(talks); k++)
@@ -175,7 +182,8 @@ static void conversations_are_those_of_transformers(void **state)
     json_decref(cases);
 }
 
-#define CHATML "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
+#define CHATML                                                                                               \
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}"
 
 static void refused(const char *template, sg_turn turn, sg_status st, const char *message)
 {
@@ -205,8 +213,10 @@ static void turns_cannot_be_forged(void **state)
     assert_int_equal(ends, 1);
     sg_free(out.id);
     sg_llama_close(m);
-    refused("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}<|assistant|>", (sg_turn){"user", {named, sizeof named - 1}},
-            SG_ERR_USAGE, "expected a text without <|assistant|>, which names turns in this model's chat template and is no token");
+    refused("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}<|assistant|>",
+            (sg_turn){"user", {named, sizeof named - 1}}, SG_ERR_USAGE,
+            "expected a text without <|assistant|>, which names turns in this model's chat template and is "
+            "no token");
 }
 
 static void what_a_template_cannot_say_is_an_error(void **state)
@@ -214,10 +224,12 @@ static void what_a_template_cannot_say_is_an_error(void **state)
     const sg_turn hello = {"user", {"hello", 5}}, system = {"system", {"be brief", 8}};
 
     refused("", hello, SG_ERR_MISSING, "expected a model with a chat template, found none in its files");
-    refused("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", system, SG_ERR_USAGE,
-            "the model's chat template leaves out what the system says");
-    refused("\n{{ messages[0].content | frob }}", hello, SG_ERR_FORMAT, "chat template, line 2: the filter frob is not known");
-    refused("{{ raise_exception('no ' + messages[0].role) }}", system, SG_ERR_FORMAT, "chat template, line 1: the template refuses: no system");
+    refused("{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}", system,
+            SG_ERR_USAGE, "the model's chat template leaves out what the system says");
+    refused("\n{{ messages[0].content | frob }}", hello, SG_ERR_FORMAT,
+            "chat template, line 2: the filter frob is not known");
+    refused("{{ raise_exception('no ' + messages[0].role) }}", system, SG_ERR_FORMAT,
+            "chat template, line 1: the template refuses: no system");
 }
 
 int main(void)

@@ -7,14 +7,17 @@
 #include "lm/contrast.h"
 
 enum { TEXTS = 7, N = 29, SAME_TEXTS = 12, SAME_N = 46 };
-static const int32_t ids[N] = {3, 4, 5, 2, 3, 6, 2, 3, 7, 8, 9, 2, 3, 4, 2, 3, 6, 6, 10, 2, 3, 9, 2, 3, 11, 12, 13, 14, 2};
+static const int32_t ids[N] = {3, 4, 5, 2,  3, 6, 2, 3, 7, 8,  9,  2,  3,  4, 2,
+                               3, 6, 6, 10, 2, 3, 9, 2, 3, 11, 12, 13, 14, 2};
 static const int32_t offsets[TEXTS + 1] = {0, 4, 7, 12, 15, 20, 23, N};
 /* queries 1 and 3 are one, and have two right answers; answers 0 and 2 are one; a further wrong answer is the right one of query 1 */
-static const int32_t same_ids[SAME_N] = {3, 4, 5, 2, 3, 6, 2, 3, 7, 8, 9, 2, 3, 6, 2, 3, 10, 2, 3, 4,  2,  3,  6,
-                                         6, 10, 2, 3, 4, 2, 3, 9, 2, 3, 5, 2, 3, 6, 6,  10, 2, 3, 11, 12, 13, 14, 2};
+static const int32_t same_ids[SAME_N] = {3,  4, 5, 2, 3, 6, 2,  3, 7,  8,  9,  2,  3,  6, 2, 3,
+                                         10, 2, 3, 4, 2, 3, 6,  6, 10, 2,  3,  4,  2,  3, 9, 2,
+                                         3,  5, 2, 3, 6, 6, 10, 2, 3,  11, 12, 13, 14, 2};
 static const int32_t same_offsets[SAME_TEXTS + 1] = {0, 4, 7, 12, 15, 18, 21, 26, 29, 32, 35, 40, SAME_N};
 
-static const closeness near = {5e-5f, 1e-2f}; /* f32 against double through two layers and a division by 0.2 */
+static const closeness near = {5e-5f,
+                               1e-2f}; /* f32 against double through two layers and a division by 0.2 */
 
 /* A pair by itself, or repeated, has nothing that it could be taken for: no row is asked, and nothing is learned. */
 static void check_one_pair(sg_bert *b, sg_graph *g)
@@ -27,7 +30,9 @@ static void check_one_pair(sg_bert *b, sg_graph *g)
 
     for (int i = 0; i < 2; i++) {
         sg_params_zero_grads(&b->params);
-        assert_int_equal(sg_contrast_step(&told, g, &(sg_contrast_model){.bert = b}, &cases[i], &how, true, 1, &err), SG_OK);
+        assert_int_equal(
+            sg_contrast_step(&told, g, &(sg_contrast_model){.bert = b}, &cases[i], &how, true, 1, &err),
+            SG_OK);
         assert_true(told.loss == 0 && told.asked == 0 && told.correct == 0);
         for (size_t k = 0; k < b->params.n; k++)
             for (size_t j = 0; j < b->params.list[k]->count; j++)
@@ -56,7 +61,8 @@ static void check(const char *name)
     assert_int_equal(sg_bert_config_read(&c, config, path, &err), SG_OK);
     json_decref(config);
     snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/%s", name);
-    if (sg_weights_open(&w, path, &err) || sg_bert_open(&b, &c, w, &err) || sg_bert_learn(&b, &err) || sg_graph_new(&g, NULL, SG_F32, &err))
+    if (sg_weights_open(&w, path, &err) || sg_bert_open(&b, &c, w, &err) || sg_bert_learn(&b, &err) ||
+        sg_graph_new(&g, NULL, SG_F32, &err))
         fail_msg("%s", err.message);
     snprintf(path, sizeof path, TEST_SOURCE_DIR "/tests/parity/%s/train.safetensors", name);
     assert_int_equal(sg_tensors_open(&file, path, &err), SG_OK);
@@ -65,13 +71,16 @@ static void check(const char *name)
             sg_contrast_told told, again;
 
             sg_params_zero_grads(&b.params);
-            if (sg_contrast_step(&told, g, &(sg_contrast_model){.bert = &b}, &cases[i].batch, &how, true, 1, &err))
+            if (sg_contrast_step(&told, g, &(sg_contrast_model){.bert = &b}, &cases[i].batch, &how, true, 1,
+                                 &err))
                 fail_msg("%s", err.message);
             assert_int_equal(told.asked, cases[i].batch.pairs);
             assert_in_range(told.correct, 0, told.asked);
             near_all(near, "loss", &(float){(float)told.loss}, need(file, i ? "same.loss" : "loss", 1), 1);
             check_gradients(near, file, &b.params, cases[i].set, false);
-            assert_int_equal(sg_contrast_step(&again, g, &(sg_contrast_model){.bert = &b}, &cases[i].batch, &how, false, 1, &err), SG_OK);
+            assert_int_equal(sg_contrast_step(&again, g, &(sg_contrast_model){.bert = &b}, &cases[i].batch,
+                                              &how, false, 1, &err),
+                             SG_OK);
             assert_true(again.loss == told.loss && again.correct == told.correct);
         }
     check_one_pair(&b, g);
@@ -95,7 +104,8 @@ static void decoder(void **state)
 
     if (sg_llama_open(&llama, TEST_SOURCE_DIR "/tests/parity/llama", &err) ||
         sg_decoder_new(&d, llama, &(sg_decoder_spec){.learn_from = 2, .keep_bits = true}, NULL, &err) ||
-        sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(llama)}, &err) ||
+        sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/lora", (sg_adapter_host[]){sg_llama_host(llama)},
+                        &err) ||
         sg_params_need_grads(&a->params, &err) || sg_graph_new(&g, NULL, SG_F32, &err) ||
         sg_tensors_open(&file, TEST_SOURCE_DIR "/tests/parity/lora/contrast.safetensors", &err))
         fail_msg("%s", err.message);
@@ -104,8 +114,11 @@ static void decoder(void **state)
         for (int tokens = 100; tokens > 0; tokens = tokens == 100 ? 9 : tokens == 9 ? 1 : 0) {
             const char *parts = both ? "both.base_model.model." : "base_model.model.";
             const sg_contrast_model m = {.decoder = d, .both_ways = both};
-            const sg_contrast_how how = {
-                .pooler = both ? SG_POOL_MEAN : SG_POOL_LAST, .width = {24, 8}, .n_widths = 2, .temperature = 0.2f, .tokens = tokens};
+            const sg_contrast_how how = {.pooler = both ? SG_POOL_MEAN : SG_POOL_LAST,
+                                         .width = {24, 8},
+                                         .n_widths = 2,
+                                         .temperature = 0.2f,
+                                         .tokens = tokens};
             sg_contrast_told told;
 
             sg_params_zero_grads(&a->params);

@@ -8,7 +8,8 @@ enum { N = 16, SOFT = 3 };
 static const int32_t ids[N] = {5, 17, 3, 3, 29, 11, 0, 36, 8, 21, 2, 38, 7, 7, 14, 30};
 static const int32_t targets[N] = {-1, -1, 3, 29, 11, 0, 36, 8, 21, -1, 38, 7, 7, -1, 30, -1};
 static const int32_t offsets[3] = {0, 10, N};
-static const closeness near = {2e-5f, 1e-2f}; /* f32 against double through two layers; as a share of the largest */
+static const closeness near = {2e-5f,
+                               1e-2f}; /* f32 against double through two layers; as a share of the largest */
 
 typedef struct setup {
     sg_llama *m;
@@ -19,16 +20,20 @@ typedef struct setup {
     sg_graph *g;
 } setup;
 
-static void open_all(setup *s, const char *name, const char *expected, const char *adapter, const sg_decoder_spec *spec)
+static void open_all(setup *s, const char *name, const char *expected, const char *adapter,
+                     const sg_decoder_spec *spec)
 {
     char path[300];
     sg_error err;
 
     *s = (setup){0};
     if (sg_pool_new(&s->pool, 2, &err) || sg_llama_open(&s->m, path_of(name, path), &err) ||
-        sg_decoder_new(&s->d, s->m, spec, s->pool, &err) || sg_tensors_open(&s->want, path_of(expected, path), &err) ||
-        (adapter && sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(s->m)}, &err)) ||
-        sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) || sg_graph_new(&s->g, s->pool, SG_F32, &err))
+        sg_decoder_new(&s->d, s->m, spec, s->pool, &err) ||
+        sg_tensors_open(&s->want, path_of(expected, path), &err) ||
+        (adapter &&
+         sg_adapter_open(&s->a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(s->m)}, &err)) ||
+        sg_params_need_grads(s->a ? &s->a->params : &s->d->params, &err) ||
+        sg_graph_new(&s->g, s->pool, SG_F32, &err))
         fail_msg("%s", err.message);
     if (s->a)
         sg_decoder_adapt(s->d, s->a);
@@ -69,12 +74,15 @@ static void check_states(setup *s, const sg_decoder_batch *b)
     assert_non_null(states);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sg_reading_new(&r, s->m, 16, NULL, &err), SG_OK);
-        assert_int_equal(sg_reading_states(r, ids + offsets[i], offsets[i + 1] - offsets[i], states + (size_t)offsets[i] * dim, &err), SG_OK);
+        assert_int_equal(sg_reading_states(r, ids + offsets[i], offsets[i + 1] - offsets[i],
+                                           states + (size_t)offsets[i] * dim, &err),
+                         SG_OK);
         sg_reading_free(r);
     }
     sg_graph_begin(s->g, SG_INFER, 1, 1);
     near_all(near, "states", sg_decoder_states(s->g, s->d, b, s->d->config.layers)->data, states, N * dim);
-    near_all(near, "states of layer 1", sg_decoder_states(s->g, s->d, b, 1)->data, need(s->want, "states", N * dim), N * dim);
+    near_all(near, "states of layer 1", sg_decoder_states(s->g, s->d, b, 1)->data,
+             need(s->want, "states", N * dim), N * dim);
     sg_free(states);
 }
 
@@ -135,7 +143,8 @@ static void last_layers_alone_learn(void **state)
     run(&s, &b, targets, true);
     for (size_t i = 0; i < s.d->params.n; i++) {
         const sg_param *p = s.d->params.list[i];
-        const bool learns = strncmp(p->name, "model.layers.1.", 15) == 0 || strcmp(p->name, "model.norm.weight") == 0;
+        const bool learns =
+            strncmp(p->name, "model.layers.1.", 15) == 0 || strcmp(p->name, "model.norm.weight") == 0;
 
         assert_int_equal(p->grad != NULL, learns);
         assert_int_equal(p->frozen, !learns);
@@ -160,7 +169,9 @@ static void check_reading(setup *s)
     sg_llama_adapt(s->m, s->a);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(sg_reading_new(&r, s->m, 16, NULL, &err), SG_OK);
-        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err), SG_OK);
+        assert_int_equal(
+            sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp + offsets[i], &err),
+            SG_OK);
         sg_reading_free(r);
     }
     for (int t = 0; t < N - 1; t++)
@@ -196,7 +207,9 @@ static void check_low_rank(const char *model, const char *adapter, unsigned kind
     assert_true(!head || merged.d->output != merged.d->words);
     sg_adapter *a;
     char path[300];
-    assert_int_equal(sg_adapter_open(&a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(merged.m)}, &err), SG_OK);
+    assert_int_equal(
+        sg_adapter_open(&a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(merged.m)}, &err),
+        SG_OK);
     assert_int_equal(sg_adapter_merge(&merged.d->params, a, merged.pool, &err), SG_OK);
     const float whole = run(&merged, &b, targets, false);
     near_all(near, "loss of merged weights", &whole, need(merged.want, "loss", 1), 1);
@@ -230,7 +243,8 @@ static void check_rows(const char *model, const char *adapter, bool tied)
     sg_error err;
 
     snprintf(expected, sizeof expected, "%s/train.safetensors", adapter);
-    if (sg_pool_new(&s.pool, 2, &err) || sg_llama_open(&s.m, path_of(model, path), &err) || sg_tensors_open(&s.want, path_of(expected, path), &err) ||
+    if (sg_pool_new(&s.pool, 2, &err) || sg_llama_open(&s.m, path_of(model, path), &err) ||
+        sg_tensors_open(&s.want, path_of(expected, path), &err) ||
         sg_adapter_open(&s.a, path_of(adapter, path), (sg_adapter_host[]){sg_llama_host(s.m)}, &err))
         fail_msg("%s", err.message);
     assert_int_equal(s.a->words.n, 4);
@@ -240,8 +254,8 @@ static void check_rows(const char *model, const char *adapter, bool tied)
     sg_llama_adapt(s.m, s.a);
     assert_int_equal(sg_llama_config_of(s.m)->vocab, 43);
     assert_int_equal(sg_tokenizer_find(sg_llama_tokenizer(s.m), (sg_bytes){"[EMB]", 5}), 42);
-    if (sg_decoder_new(&s.d, s.m, &(sg_decoder_spec){.learn_from = 2}, s.pool, &err) || sg_params_need_grads(&s.a->params, &err) ||
-        sg_graph_new(&s.g, s.pool, SG_F32, &err))
+    if (sg_decoder_new(&s.d, s.m, &(sg_decoder_spec){.learn_from = 2}, s.pool, &err) ||
+        sg_params_need_grads(&s.a->params, &err) || sg_graph_new(&s.g, s.pool, SG_F32, &err))
         fail_msg("%s", err.message);
     sg_decoder_adapt(s.d, s.a);
     const float loss = run(&s, &b, new_targets, true);
@@ -255,7 +269,8 @@ static void check_rows(const char *model, const char *adapter, bool tied)
         sg_reading *r;
 
         assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
-        assert_int_equal(sg_reading_score(r, new_ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, new_ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err),
+                         SG_OK);
         sg_reading_free(r);
         for (int t = offsets[i]; t + 1 < offsets[i + 1]; t++)
             if (new_targets[t] >= 0) {
@@ -302,13 +317,15 @@ static void layers_behind_layers(void **state)
     setup s;
 
     open_all(&s, "llama", "bottleneck/train.safetensors", "bottleneck", &(sg_decoder_spec){.learn_from = 2});
-    assert_true(!s.a->low[SG_PART_O].a && s.a->low[SG_PART_DOWN].a->dim[0] == 3 && s.a->low[SG_PARTS + SG_PART_O].a->dim[0] == 6);
+    assert_true(!s.a->low[SG_PART_O].a && s.a->low[SG_PART_DOWN].a->dim[0] == 3 &&
+                s.a->low[SG_PARTS + SG_PART_O].a->dim[0] == 6);
     const float loss = run(&s, &b, targets, true);
     near_all(near, "loss", &loss, need(s.want, "loss", 1), 1);
     check_gradients(near, s.want, &s.a->params, "", true);
     check_reading(&s);
     assert_int_equal(sg_adapter_merge(&s.d->params, s.a, s.pool, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "expected an adapter of low-rank parts: layers of its own are no weights of a model");
+    assert_string_equal(err.message,
+                        "expected an adapter of low-rank parts: layers of its own are no weights of a model");
     close_all(&s);
 }
 
@@ -334,7 +351,8 @@ static void prompt_of_peft(void **state)
         }
     }
     sg_graph_begin(s.g, SG_TRAIN, 1, 1);
-    const sg_decoder_batch b = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
+    const sg_decoder_batch b = {
+        .n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
     x = sg_decoder_states(s.g, s.d, &b, 2);
     loss = sg_decoder_loss(s.g, s.d, x, target, NULL, 0);
     if (sg_graph_status(s.g, &err) || sg_backward(s.g, loss, &err))
@@ -352,12 +370,16 @@ static void prompt_of_peft(void **state)
         sg_reading *r;
 
         assert_int_equal(sg_reading_new(&r, s.m, 16, NULL, &err), SG_OK);
-        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err), SG_OK);
+        assert_int_equal(sg_reading_score(r, ids + offsets[i], offsets[i + 1] - offsets[i], logp, &err),
+                         SG_OK);
         sg_reading_cut(r, 3); /* and once more from the middle: the vectors stay */
-        assert_int_equal(sg_reading_score(r, ids + offsets[i] + 3, offsets[i + 1] - offsets[i] - 3, logp + 3, &err), SG_OK);
+        assert_int_equal(
+            sg_reading_score(r, ids + offsets[i] + 3, offsets[i + 1] - offsets[i] - 3, logp + 3, &err),
+            SG_OK);
         sg_reading_free(r);
         for (int t = offsets[i]; t + 1 < offsets[i + 1]; t++)
-            if (targets[t] >= 0 && t + 1 - offsets[i] != 3) { /* of the first token behind a cut nothing is known */
+            if (targets[t] >= 0 &&
+                t + 1 - offsets[i] != 3) { /* of the first token behind a cut nothing is known */
                 sum -= logp[t + 1 - offsets[i]];
                 n++;
             }
@@ -368,7 +390,8 @@ static void prompt_of_peft(void **state)
         if (at[t] < 0 && t + 1 < ALL && (t == SOFT + 2 || t == 10 + 2 * SOFT + 2))
             target[t] = -1;
     sg_graph_begin(s.g, SG_INFER, 1, 1);
-    const sg_decoder_batch c = {.n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
+    const sg_decoder_batch c = {
+        .n = ALL, .batch = 2, .id = id, .offsets = from, .soft = sg_leaf(s.g, s.a->soft), .soft_at = at};
     again = sg_decoder_loss(s.g, s.d, sg_decoder_states(s.g, s.d, &c, 2), target, NULL, 0);
     assert_int_equal(sg_graph_status(s.g, &err), SG_OK);
     const float read = (float)(sum / n);
@@ -383,13 +406,16 @@ static void quantised_layers_stay_in_their_bits(void **state)
     const sg_decoder_batch b = {.n = N, .batch = 2, .id = ids, .offsets = offsets, .recompute = true};
     setup bits, numbers;
 
-    open_all(&bits, "llama.gguf", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2, .keep_bits = true});
+    open_all(&bits, "llama.gguf", "lora/train.safetensors", "lora",
+             &(sg_decoder_spec){.learn_from = 2, .keep_bits = true});
     open_all(&numbers, "llama.gguf", "lora/train.safetensors", "lora", &(sg_decoder_spec){.learn_from = 2});
     for (int p = 0; p < SG_PARTS; p++)
-        assert_true(bits.d->layer[0].w[p]->blocks && !bits.d->layer[0].w[p]->value && numbers.d->layer[0].w[p]->value);
+        assert_true(bits.d->layer[0].w[p]->blocks && !bits.d->layer[0].w[p]->value &&
+                    numbers.d->layer[0].w[p]->value);
     assert_true(run(&bits, &b, targets, true) == run(&numbers, &b, targets, true));
     for (size_t i = 0; i < bits.a->params.n; i++)
-        assert_memory_equal(bits.a->params.list[i]->grad, numbers.a->params.list[i]->grad, bits.a->params.list[i]->count * sizeof(float));
+        assert_memory_equal(bits.a->params.list[i]->grad, numbers.a->params.list[i]->grad,
+                            bits.a->params.list[i]->count * sizeof(float));
     close_all(&bits);
     close_all(&numbers);
 }

@@ -24,7 +24,8 @@ static sg_gguf *open_file(void)
 static void decodes_every_type_to_the_same_bits(void **state)
 {
     (void)state;
-    static const char *const types[] = {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+    static const char *const types[] = {"F32",  "F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",
+                                        "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
     sg_gguf *g = open_file();
     float found[1024];
 
@@ -38,7 +39,8 @@ static void decodes_every_type_to_the_same_bits(void **state)
         assert_non_null(t);
         assert_non_null(wanted);
         assert_string_equal(sg_gguf_type_name(t->type), types[i]);
-        assert_true(t->rank == 2 && t->dim[0] == 512 && t->dim[1] == 2 && wanted->type == 0 && wanted->bytes == sizeof found);
+        assert_true(t->rank == 2 && t->dim[0] == 512 && t->dim[1] == 2 && wanted->type == 0 &&
+                    wanted->bytes == sizeof found);
         assert_int_equal(sg_gguf_decode(found, g, t, 0, 1024, NULL), SG_OK);
         for (size_t k = 0; k < 1024; k++)
             if (memcmp(&found[k], (const char *)wanted->data + 4 * k, 4) != 0)
@@ -87,7 +89,8 @@ static void takes_blocks_apart(void **state)
         assert_int_equal(sg_gguf_decode(whole, g, t, 0, n, &err), SG_OK);
         assert_int_equal(sg_gguf_split(q, scale, least, g, t, 0, n, &err), SG_OK);
         for (size_t k = 0; k < n; k++) {
-            const double s = (double)scale[k / (size_t)block], m = (double)least[k / (size_t)block], want = (double)whole[k];
+            const double s = (double)scale[k / (size_t)block], m = (double)least[k / (size_t)block],
+                         want = (double)whole[k];
             const double off = s * q[k] + m - want;
 
             assert_true(q[k] < 1 << bits);
@@ -107,7 +110,8 @@ static void takes_blocks_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(decodes_every_type_to_the_same_bits), cmocka_unit_test(takes_blocks_apart),
+        cmocka_unit_test(decodes_every_type_to_the_same_bits),
+        cmocka_unit_test(takes_blocks_apart),
         cmocka_unit_test(reads_values_that_the_package_wrote),
     };
 

@@ -22,7 +22,8 @@ static inline char *path_of(const char *name, char path[300])
     return path;
 }
 
-typedef struct closeness { /* a difference of at most `share` of the largest number, or of `least` where all are smaller */
+typedef struct
+    closeness { /* a difference of at most `share` of the largest number, or of `least` where all are smaller */
     float share, least;
 } closeness;
 
@@ -47,7 +48,8 @@ static inline const float *need(const sg_tensors *file, const char *name, size_t
 }
 
 /* set: what stands before their names. whole: the file holds gradients as they are; else of matrices the sums of their rows and of their columns. */
-static inline void check_gradients(closeness how, const sg_tensors *file, const sg_params *ps, const char *set, bool whole)
+static inline void check_gradients(closeness how, const sg_tensors *file, const sg_params *ps,
+                                   const char *set, bool whole)
 {
     char name[200];
 

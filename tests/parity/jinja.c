@@ -23,7 +23,8 @@ static size_t read_talk(sg_jinja_turn turn[TURNS], const json_t *talk)
     for (size_t i = 0; i < n; i++) {
         const json_t *text = json_array_get(json_array_get(talk, i), 1);
 
-        turn[i] = (sg_jinja_turn){json_string_value(json_array_get(json_array_get(talk, i), 0)), {json_string_value(text), json_string_length(text)}};
+        turn[i] = (sg_jinja_turn){json_string_value(json_array_get(json_array_get(talk, i), 0)),
+                                  {json_string_value(text), json_string_length(text)}};
     }
     return n;
 }
@@ -33,8 +34,12 @@ static void check_run(const json_t *talks, const char *template, const json_t *r
     const json_t *want = json_array_get(run, 3);
     const size_t i = (size_t)json_integer_value(json_array_get(run, 0));
     sg_jinja_turn turn[TURNS];
-    const sg_jinja_vars vars = {.turn = turn, .n = read_talk(turn, json_array_get(talks, i)), .answer = json_is_true(json_array_get(run, 1)),
-                                .no_thinking = json_is_true(json_array_get(run, 2)), .bos = "<s>", .eos = "</s>"};
+    const sg_jinja_vars vars = {.turn = turn,
+                                .n = read_talk(turn, json_array_get(talks, i)),
+                                .answer = json_is_true(json_array_get(run, 1)),
+                                .no_thinking = json_is_true(json_array_get(run, 2)),
+                                .bos = "<s>",
+                                .eos = "</s>"};
     sg_jinja_out out = {0};
     sg_error err = {0};
     const sg_status st = sg_jinja_render(&out, (sg_bytes){template, strlen(template)}, &vars, &err);
@@ -44,7 +49,8 @@ static void check_run(const json_t *talks, const char *template, const json_t *r
         assert_non_null(strstr(err.message, json_string_value(json_object_get(want, "refuses"))));
     } else if (st || out.text.size != json_string_length(want) ||
                (out.text.size && memcmp(out.text.data, json_string_value(want), out.text.size) != 0)) {
-        fail_msg("%.60s, talk %zu: expected '%s', found '%s' %s", template, i, json_string_value(want), out.text.data, err.message);
+        fail_msg("%.60s, talk %zu: expected '%s', found '%s' %s", template, i, json_string_value(want),
+                 out.text.data, err.message);
     }
     assert_true(st || out.said.size == out.text.size);
     sg_jinja_out_free(&out);
@@ -59,10 +65,11 @@ static void templates_write_what_jinja_writes(void **state)
 
     assert_int_equal(sg_json_read(&all, FILES "jinja.json", 1 << 22, &err), SG_OK);
     json_array_foreach(json_object_get(all, "cases"), i, one)
-        json_array_foreach(json_object_get(one, "runs"), k, run) {
-            check_run(json_object_get(all, "talks"), json_string_value(json_object_get(one, "template")), run);
-            n++;
-        }
+        json_array_foreach(json_object_get(one, "runs"), k, run)
+    {
+        check_run(json_object_get(all, "talks"), json_string_value(json_object_get(one, "template")), run);
+        n++;
+    }
     assert_int_equal(n, 110);
     json_decref(all);
 }
@@ -72,16 +79,19 @@ static sg_status write_one(sg_jinja_out *out, const char *template, sg_error *er
     const sg_jinja_turn turn[] = {{"user", {"one", 3}}, {"assistant", {" two ", 5}}};
 
     *out = (sg_jinja_out){0};
-    return sg_jinja_render(out, (sg_bytes){template, strlen(template)}, &(sg_jinja_vars){.turn = turn, .n = 2}, err);
+    return sg_jinja_render(out, (sg_bytes){template, strlen(template)},
+                           &(sg_jinja_vars){.turn = turn, .n = 2}, err);
 }
 
 /* Every byte knows whose it is, through slices, trims, joins, blocks and macros. */
 static void bytes_know_who_said_them(void **state)
 {
     (void)state;
-    static const char template[] = "{% macro m(x) %}<{{ x | upper }}>{% endmacro %}{% set b %}({{ messages[0].content[1:] }}){% endset %}"
-                                   "a{{ messages[1].content.strip() + 'b' }}{{ m(messages[0].content) }}{{ b }}"
-                                   "{{ ['x', messages[1]['content']] | join('-') }}";
+    static const char template[] =
+        "{% macro m(x) %}<{{ x | upper }}>{% endmacro %}{% set b %}({{ messages[0].content[1:] }}){% endset "
+        "%}"
+        "a{{ messages[1].content.strip() + 'b' }}{{ m(messages[0].content) }}{{ b }}"
+        "{{ ['x', messages[1]['content']] | join('-') }}";
     static const char text[] = "atwob<ONE>(ne)x- two ", said[] = "022200111001100022222";
     sg_jinja_out out;
     sg_error err;
@@ -108,7 +118,8 @@ static void what_is_not_known_is_named(void **state)
         {"{{ 'a' + 1 }}", "line 1: expected two strings or two numbers around +"},
         {"{{ 1 / 2 }}", "line 1: expected +, -, *, // or % of whole numbers, not by 0, found /"},
         {"{{ 1.5 }}", "line 1: numbers with a point are not known"},
-        {"{{ [1] }}", "line 1: expected a string, a number or a truth to write, found a list, a dict or what is called"},
+        {"{{ [1] }}",
+         "line 1: expected a string, a number or a truth to write, found a list, a dict or what is called"},
         {"{{ 1 2 }}", "line 1: expected }}, found '2'"},
         {"{{ 'a", "line 1: expected a quote that ends the string"},
         {"{{ a ", "line 1: expected the end of a tag"},
@@ -118,8 +129,10 @@ static void what_is_not_known_is_named(void **state)
         {"{% for x in 3 %}{% endfor %}", "line 1: expected a list to go over"},
         {"{% set a.b = 1 %}", "line 1: expected a namespace whose member is set"},
         {"{{ raise_exception('no') }}", "line 1: the template refuses: no"},
-        {"{% set r = range(5000) %}{% for a in r %}{% for b in r %}{% endfor %}{% endfor %}", "line 1: takes more than 20000000 steps"},
-        {"{% set ns = namespace(a='x' ) %}{% for a in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}", "line 1: takes more than 256 MiB"},
+        {"{% set r = range(5000) %}{% for a in r %}{% for b in r %}{% endfor %}{% endfor %}",
+         "line 1: takes more than 20000000 steps"},
+        {"{% set ns = namespace(a='x' ) %}{% for a in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
+         "line 1: takes more than 256 MiB"},
         {"{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "line 1: too deep"},
         {"{{ (((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
          "1)))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))) }}",
@@ -145,8 +158,12 @@ static void what_is_not_reached_may_be_unknown(void **state)
     sg_jinja_out out;
     sg_error err;
 
-    assert_int_equal(write_one(&out, "{% if tools %}{{ tools | frob(indent=4) }}{% frob %}{% endif %}{{ (tools | frob) if tools else 'b' }}"
-                                     "{{ tools and tools.frob() or 'c' }}", &err), SG_OK);
+    assert_int_equal(write_one(&out,
+                               "{% if tools %}{{ tools | frob(indent=4) }}{% frob %}{% endif %}{{ (tools | "
+                               "frob) if tools else 'b' }}"
+                               "{{ tools and tools.frob() or 'c' }}",
+                               &err),
+                     SG_OK);
     assert_string_equal(out.text.data, "bc");
     sg_jinja_out_free(&out);
 }

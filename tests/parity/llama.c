@@ -195,7 +195,9 @@ static void generation_is_reproducible(void **state)
         c.temperature = i < 3 ? 2 : 0;
         c.top_k = i == 2 ? 1 : 0; /* one choice: the most likely, whatever the temperature */
         assert_int_equal(sg_llama_desk(&d, m, 64, NULL, &err), SG_OK);
-        assert_int_equal(sg_generate(to, &report, &(sg_generate_job){d, &prompt, 1, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(
+            sg_generate(to, &report, &(sg_generate_job){d, &prompt, 1, -1, NULL, NULL}, &c, NULL, &err),
+            SG_OK);
         assert_int_equal(to->n, 1);
         assert_true(to->text[0].ended || to->text[0].tokens.n == 30);
         for (size_t k = 0; k < to->text[0].tokens.n; k++)
@@ -203,7 +205,8 @@ static void generation_is_reproducible(void **state)
         sg_desk_free(d);
     }
     for (int i = 0; i < 4; i += 2) {
-        const sg_token_list *a = &(i ? likeliest : drawn)[0].text[0].tokens, *b = &(i ? likeliest : drawn)[1].text[0].tokens;
+        const sg_token_list *a = &(i ? likeliest : drawn)[0].text[0].tokens,
+                            *b = &(i ? likeliest : drawn)[1].text[0].tokens;
 
         assert_int_equal(a->n, b->n);
         assert_memory_equal(a->id, b->id, a->n * sizeof *a->id);

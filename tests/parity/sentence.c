@@ -86,7 +86,8 @@ static void fails(const sg_sentence_config *c, const char *message)
     float *v;
     sg_error err;
 
-    assert_int_equal(sg_sentence_encode(&v, &dim, model, &text, 1, c, NULL, NULL, &report, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_sentence_encode(&v, &dim, model, &text, 1, c, NULL, NULL, &report, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, message);
 }
 
@@ -94,12 +95,14 @@ static void prompts_are_those_of_the_folder(void **state)
 {
     static const struct {
         const char *want, *name, *prefix, *told;
-    } cases[] = {{"default", "", "", "a B "},
-                 {"query", "query", "", "a B "},
-                 {"document", "document", "", NULL},
-                 {"document", "none", "", NULL},
-                 {"long", "long", "", "a b c d e f g h i j k a b c "}, /* more than fits: of it only the first tokens are left out */
-                 {"own", "", "k b ", "k b "}};
+    } cases[] = {
+        {"default", "", "", "a B "},
+        {"query", "query", "", "a B "},
+        {"document", "document", "", NULL},
+        {"document", "none", "", NULL},
+        {"long", "long", "",
+         "a b c d e f g h i j k a b c "}, /* more than fits: of it only the first tokens are left out */
+        {"own", "", "k b ", "k b "}};
     sg_sentence_config c;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -125,7 +128,8 @@ static void prompts_are_those_of_the_folder(void **state)
 
 static void poolers_and_layers_can_be_chosen(void **state)
 {
-    static const char *const poolers[] = {"cls_tanh", "avg_first_last", "avg_top2", "weightedmean", "mean_sqrt"};
+    static const char *const poolers[] = {"cls_tanh", "avg_first_last", "avg_top2", "weightedmean",
+                                          "mean_sqrt"};
     const char *const text = "a b c";
     sg_sentence_config c = plain();
     float got[DIM];
@@ -198,7 +202,8 @@ static void every_layer_has_its_states(void **state)
                     assert_int_equal(sg_reading_depth(r, depth, &err), SG_OK);
                     assert_int_equal(sg_reading_states(r, (const int32_t *)ids->data, n, got, &err), SG_OK);
                 } else {
-                    assert_int_equal(sg_t5_hidden(got, work, (const int32_t *)ids->data, n, depth, &err), SG_OK);
+                    assert_int_equal(sg_t5_hidden(got, work, (const int32_t *)ids->data, n, depth, &err),
+                                     SG_OK);
                 }
                 assert_near(names[k], got, want, each);
             }
@@ -263,14 +268,18 @@ static void a_folder_without_poolers_is_told(void **state)
     for (int own = 0; own < 2; own++) {
         assert_int_equal(sg_sentence_encode(&v, &dim, s, &text, 1, &c, NULL, NULL, &report, &err), SG_OK);
         const char *told = json_string_value(json_object_get(report, "warning"));
-        assert_true(own ? !told : told && strcmp(told, "the model's files say nothing of poolers: the mean is taken") == 0);
+        assert_true(
+            own ? !told
+                : told && strcmp(told, "the model's files say nothing of poolers: the mean is taken") == 0);
         json_decref(report);
         sg_free(v);
         snprintf(c.pooling, sizeof c.pooling, "last");
     }
     snprintf(c.pooling, sizeof c.pooling, "cls_tanh");
     assert_int_equal(sg_sentence_encode(&v, &dim, s, &text, 1, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "pooling: cls_tanh needs an encoder with a pooler behind its first token, and this one has none");
+    assert_string_equal(
+        err.message,
+        "pooling: cls_tanh needs an encoder with a pooler behind its first token, and this one has none");
     sg_sentence_close(s);
 }
 

@@ -5,8 +5,10 @@
 #include "lm/adapter.h"
 
 enum { READ = 14, WRITE = 12 };
-static const int32_t read_ids[READ] = {5, 17, 3, 3, 29, 11, 30, 36, 8, 1, 4, 30, 7, 1}, read_offsets[3] = {0, 10, READ};
-static const int32_t target[WRITE] = {12, 9, 35, 28, 1, 33, 6, 6, 14, 20, 31, 1}, write_offsets[3] = {0, 5, WRITE};
+static const int32_t read_ids[READ] = {5, 17, 3, 3, 29, 11, 30, 36, 8, 1, 4, 30, 7, 1},
+                     read_offsets[3] = {0, 10, READ};
+static const int32_t target[WRITE] = {12, 9, 35, 28, 1, 33, 6, 6, 14, 20, 31, 1},
+                     write_offsets[3] = {0, 5, WRITE};
 static const int32_t write_ids[WRITE] = {0, 12, 9, 35, 28, 0, 33, 6, 6, 14, 20, 31};
 /* f32 against double through an encoder and two layers of a decoder; sums of gradients that cancel no less than 0.05 */
 static const closeness near = {2e-5f, 5e-2f};
@@ -28,7 +30,8 @@ static void open_as(setup *s, const char *name, const char *adapter, bool learns
     *s = (setup){0};
     snprintf(expected, sizeof expected, "%s/train.safetensors", adapter ? adapter : name);
     if (sg_pool_new(&s->pool, 2, &err) || sg_t5_open(&s->m, path_of(name, path), &err) ||
-        sg_seq2seq_new(&s->d, s->m, &(sg_seq2seq_spec){.learns = learns, .own_head = own_head}, s->pool, &err) ||
+        sg_seq2seq_new(&s->d, s->m, &(sg_seq2seq_spec){.learns = learns, .own_head = own_head}, s->pool,
+                       &err) ||
         sg_tensors_open(&s->want, path_of(expected, path), &err))
         fail_msg("%s", err.message);
     const sg_adapter_host host = sg_t5_host(s->m);
@@ -56,8 +59,14 @@ static void close_all(setup *s)
 
 static sg_seq2seq_batch whole_batch(bool recompute)
 {
-    return (sg_seq2seq_batch){.batch = 2, .n_read = READ, .n_write = WRITE, .read = read_ids, .read_offsets = read_offsets, .write = write_ids,
-                              .write_offsets = write_offsets, .recompute = recompute};
+    return (sg_seq2seq_batch){.batch = 2,
+                              .n_read = READ,
+                              .n_write = WRITE,
+                              .read = read_ids,
+                              .read_offsets = read_offsets,
+                              .write = write_ids,
+                              .write_offsets = write_offsets,
+                              .recompute = recompute};
 }
 
 static float run(setup *s, bool recompute, bool backward)
@@ -92,9 +101,13 @@ static void check_reading(setup *s, const float *want)
         int text, known;
 
         memcpy(id, write_ids + write_offsets[i], (size_t)n * sizeof *id);
+        assert_int_equal(sg_desk_begin(desk, &text, &known, read_ids + read_offsets[i],
+                                       read_offsets[i + 1] - read_offsets[i], &err),
+                         SG_OK);
         assert_int_equal(
-            sg_desk_begin(desk, &text, &known, read_ids + read_offsets[i], read_offsets[i + 1] - read_offsets[i], &err), SG_OK);
-        assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = id, .n = n, .logp = logp, .logits = logits}, 1, &err), SG_OK);
+            sg_desk_read(desk, &(sg_piece){.text = text, .id = id, .n = n, .logp = logp, .logits = logits}, 1,
+                         &err),
+            SG_OK);
         for (int t = 1; t < n; t++)
             sum -= logp[t];
         sum -= sg_token_logp(logits, 40, target[write_offsets[i + 1] - 1]);
@@ -130,7 +143,8 @@ static void check_recompute(setup *s, float loss)
 
     assert_true(run(s, true, true) == loss);
     same_gradients(grad, ps);
-    assert_true(kept_by_decoder(s, true) < kept_by_decoder(s, false) / 3); /* a row a token and layer, the words and the last norm */
+    assert_true(kept_by_decoder(s, true) <
+                kept_by_decoder(s, false) / 3); /* a row a token and layer, the words and the last norm */
 }
 
 static void check(const char *name)
@@ -218,7 +232,12 @@ static void says_what_is_wrong(void **state)
 {
     (void)state;
     const int32_t bad[READ] = {40};
-    const sg_seq2seq_batch b = {.batch = 2, .n_read = READ, .n_write = WRITE, .read = bad, .read_offsets = read_offsets, .write = write_ids,
+    const sg_seq2seq_batch b = {.batch = 2,
+                                .n_read = READ,
+                                .n_write = WRITE,
+                                .read = bad,
+                                .read_offsets = read_offsets,
+                                .write = write_ids,
                                 .write_offsets = write_offsets};
     sg_adapter *a;
     setup s;
@@ -232,19 +251,19 @@ static void says_what_is_wrong(void **state)
     assert_string_equal(err.message, "token 0: expected a number below 40, found 40");
     const sg_adapter_host host = sg_t5_host(s.m);
     assert_int_equal(sg_adapter_open(&a, path_of("t5v11lora", path), &host, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "DenseReluDense.wi_0.lora_A.weight': expected low-rank parts of a model of 2 layers"));
+    assert_non_null(strstr(
+        err.message, "DenseReluDense.wi_0.lora_A.weight': expected low-rank parts of a model of 2 layers"));
     assert_int_equal(sg_adapter_open(&a, path_of("prompt", path), &host, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING"));
+    assert_non_null(
+        strstr(err.message, "'peft_type': expected LORA or BOTTLENECK beside a T5, found PROMPT_TUNING"));
     close_all(&s);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(relu_and_one_table),
-        cmocka_unit_test(gated_gelu_and_an_output_of_its_own),
-        cmocka_unit_test(low_rank_parts_of_peft),
-        cmocka_unit_test(layers_behind_layers),
+        cmocka_unit_test(relu_and_one_table),     cmocka_unit_test(gated_gelu_and_an_output_of_its_own),
+        cmocka_unit_test(low_rank_parts_of_peft), cmocka_unit_test(layers_behind_layers),
         cmocka_unit_test(says_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,8 @@ typedef struct expected {
     int n_greedy;
 } expected;
 
-static const void *need(const sg_tensors *file, const char *name, sg_dtype type, int rank, const int64_t *dim, int *n)
+static const void *need(const sg_tensors *file, const char *name, sg_dtype type, int rank, const int64_t *dim,
+                        int *n)
 {
     const sg_file_tensor *t;
     sg_error err;
@@ -91,10 +92,15 @@ static void check(const char *name, int threads)
             sg_desk_close(d, text);
             text = other;
         }
-        assert_int_equal(sg_desk_read(d, &(sg_piece){.text = text, .id = x.words + i, .n = 1, .logits = logits + i * VOCAB}, 1, &err), SG_OK);
+        assert_int_equal(
+            sg_desk_read(d,
+                         &(sg_piece){.text = text, .id = x.words + i, .n = 1, .logits = logits + i * VOCAB},
+                         1, &err),
+            SG_OK);
     }
     close_enough("logits", x.logits, logits, LENGTH * VOCAB);
-    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = text, .id = x.words, .n = 1}, 1, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = text, .id = x.words, .n = 1}, 1, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, "expected at most 0 tokens more, room was made for 40, found 1");
     sg_desk_cut(d, text, 5);
     const sg_piece rest = {.text = text, .id = x.words + 5, .n = LENGTH - 5, .logits = last, .logp = logp};
@@ -131,7 +137,8 @@ static void writes_as_transformers_do(void **state)
     for (size_t i = 0; i < 2; i++) {
         expected x;
         sg_t5 *m = open_model(&x, models[i]);
-        sg_token_list prompt[3] = {{(int32_t *)(uintptr_t)x.ids, N, N}, {(int32_t *)(uintptr_t)x.ids + 20, 30, 30},
+        sg_token_list prompt[3] = {{(int32_t *)(uintptr_t)x.ids, N, N},
+                                   {(int32_t *)(uintptr_t)x.ids + 20, 30, 30},
                                    {(int32_t *)(uintptr_t)x.ids, N, N}};
         sg_answer out[3] = {{0}}, beams[3] = {{0}};
         sg_generate_config c;
@@ -142,7 +149,9 @@ static void writes_as_transformers_do(void **state)
         sg_options_init(&c, sg_generate_options, sg_n_generate_options);
         c.length = LENGTH;
         assert_int_equal(sg_t5_desk(&d, m, LENGTH + 1, NULL, &err), SG_OK);
-        assert_int_equal(sg_generate(out, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(
+            sg_generate(out, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err),
+            SG_OK);
         for (int k = 0; k < 3; k += 2) {
             const sg_written *w = &out[k].text[0];
 
@@ -151,10 +160,13 @@ static void writes_as_transformers_do(void **state)
             assert_true(w->logp == out[0].text[0].logp);
         }
         c.beam = 4;
-        assert_int_equal(sg_generate(beams, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(
+            sg_generate(beams, &report, &(sg_generate_job){d, prompt, 3, -1, NULL, NULL}, &c, NULL, &err),
+            SG_OK);
         for (int k = 0; k < 3; k++) {
             assert_int_equal(beams[k].n, 4);
-            assert_true(beams[k].text[0].logp >= out[k].text[0].logp - 1e-4 || beams[k].text[0].tokens.n > out[k].text[0].tokens.n);
+            assert_true(beams[k].text[0].logp >= out[k].text[0].logp - 1e-4 ||
+                        beams[k].text[0].tokens.n > out[k].text[0].tokens.n);
             sg_answer_free(&beams[k]);
             sg_answer_free(&out[k]);
         }
@@ -171,10 +183,12 @@ static void says_what_is_wrong(void **state)
         const char *more, *want;
     } rows[] = {
         {"\"model_type\": \"bert\"", "x: 'model_type': expected t5, found \"bert\""},
-        {"\"feed_forward_proj\": \"gated-relu\"", "x: 'feed_forward_proj': expected relu, gated-gelu or gated-silu, found 'gated-relu'"},
+        {"\"feed_forward_proj\": \"gated-relu\"",
+         "x: 'feed_forward_proj': expected relu, gated-gelu or gated-silu, found 'gated-relu'"},
         {"\"d_kv\": 0", "x: 'd_kv': expected an integer from 1 to 4096, found 0"},
         {"\"layer_norm_epsilon\": 2", "x: expected an epsilon of norms from 0 to 1, found 2"},
-        {"\"relative_attention_num_buckets\": 6", "x: expected a multiple of 4 buckets, and a distance above half of them, found 6 and 128"},
+        {"\"relative_attention_num_buckets\": 6",
+         "x: expected a multiple of 4 buckets, and a distance above half of them, found 6 and 128"},
         {"\"eos_token_id\": 40", "x: 'eos_token_id': expected an integer from 0 to 39, found 40"},
     };
 
@@ -184,8 +198,10 @@ static void says_what_is_wrong(void **state)
         sg_t5_config c;
         sg_error err;
 
-        root = json_loads("{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"num_heads\": 4, \"num_layers\": 2, \"d_ff\": 48, "
-                          "\"vocab_size\": 40}", 0, NULL);
+        root = json_loads("{\"model_type\": \"t5\", \"d_model\": 32, \"d_kv\": 8, \"num_heads\": 4, "
+                          "\"num_layers\": 2, \"d_ff\": 48, "
+                          "\"vocab_size\": 40}",
+                          0, NULL);
         assert_int_equal(sg_t5_config_read(&c, root, "x", &err), SG_OK);
         snprintf(text, sizeof text, "{%s}", rows[i].more);
         more = json_loads(text, 0, NULL);

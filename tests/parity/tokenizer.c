@@ -49,7 +49,8 @@ static void check_case(sg_encoder *e, const sg_tokenizer *t, const json_t *o, sg
     decoded->size = 0;
     assert_int_equal(sg_tokenizer_decode(decoded, t, id, n, true, &err), SG_OK);
     if (decoded->size != text->size || (text->size && memcmp(decoded->data, text->data, text->size)))
-        fail_msg("text %s: decoded as '%s', expected '%s'", hex, decoded->size ? decoded->data : "", text->size ? text->data : "");
+        fail_msg("text %s: decoded as '%s', expected '%s'", hex, decoded->size ? decoded->data : "",
+                 text->size ? text->data : "");
 }
 
 /* SEDGE_DATA/PATH or tests/parity/tokenizers/PATH; NULL: absent. */
@@ -80,7 +81,8 @@ static void gives_the_numbers_and_text_of_the_libraries(void **state)
     sg_buf text = {0}, decoded = {0};
     size_t cases = 0;
 
-    assert_int_equal(sg_json_read(&root, TEST_SOURCE_DIR "/tests/parity/tokenizer.json", SG_JSON_BYTES_MAX, &err), SG_OK);
+    assert_int_equal(
+        sg_json_read(&root, TEST_SOURCE_DIR "/tests/parity/tokenizer.json", SG_JSON_BYTES_MAX, &err), SG_OK);
     for (size_t i = 0; i < json_array_size(root); i++) {
         const json_t *o = json_array_get(root, i), *list = json_object_get(o, "cases");
         char *path = locate(o);

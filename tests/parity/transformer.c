@@ -80,7 +80,8 @@ static void check_block(const char *name, const sg_block_spec *spec)
                                     .scale = spec->rms ? 1 : 1 / sqrtf(WIDTH),
                                     .bias = bias,
                                     .bias_max_distance = 16};
-    const sg_attention_spec cross = {.heads = HEADS, .batch = 2, .offsets_q = own, .offsets_k = other, .scale = 1};
+    const sg_attention_spec cross = {
+        .heads = HEADS, .batch = 2, .offsets_q = own, .offsets_k = other, .scale = 1};
     sg_tensor *y = sg_block_forward(g, &block, sg_leaf(g, x), &self, sg_leaf(g, memory), &cross, 0);
     sg_tensor *loss = sg_softmax_ce(g, y, table, NULL, expected("target")->data, NULL, 1, 0.1f);
     if (sg_backward(g, loss, &err))
@@ -102,8 +103,13 @@ static void check_block(const char *name, const sg_block_spec *spec)
 static void layernorm_gelu_block(void **state)
 {
     (void)state;
-    check_block("plain", &(sg_block_spec){
-                             .dim = D, .heads = HEADS, .head_dim = WIDTH, .ffn = FFN, .act = SG_GELU, .bias = true, .eps = 1e-8f});
+    check_block("plain", &(sg_block_spec){.dim = D,
+                                          .heads = HEADS,
+                                          .head_dim = WIDTH,
+                                          .ffn = FFN,
+                                          .act = SG_GELU,
+                                          .bias = true,
+                                          .eps = 1e-8f});
 }
 
 static void t5_block_with_bias_gate_and_memory(void **state)

@@ -359,7 +359,8 @@ static int count_new(const answer *a)
     int n = 0;
 
     for (size_t i = 0; i < json_array_size(member(a->json, "items")); i++)
-        n += strncmp(json_string_value(json_object_get(json_array_get(member(a->json, "items"), i), "item")), "new", 3) == 0;
+        n += strncmp(json_string_value(json_object_get(json_array_get(member(a->json, "items"), i), "item")),
+                     "new", 3) == 0;
     return n;
 }
 
@@ -370,14 +371,16 @@ static void lists_are_full_beside_new_items(void **state)
     int listed[2][5] = {{0}};
 
     (void)state;
-    assert_int_equal(shell("sedge train tiger shop -q -o eager --set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 "
+    assert_int_equal(shell("sedge train tiger shop -q -o eager --set dim=16 layers=1 heads=2 head_dim=8 "
+                           "ffn=32 epochs=1 valid_users=50 "
                            "softmax=legal leave_unseen=true prefix_vectors=true --json >/dev/null"),
                      0);
     for (int share = 0; share < 2; share++) {
         server t;
         answer a;
 
-        start_with(&t, "eager", share ? "--threads 2" : "--threads 2 --new-share 0", share ? "eager" : "scores");
+        start_with(&t, "eager", share ? "--threads 2" : "--threads 2 --new-share 0",
+                   share ? "eager" : "scores");
         copy_items(&t, 30);
         for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
             for (int u = 1; u <= 40; u++) {
@@ -390,7 +393,8 @@ static void lists_are_full_beside_new_items(void **state)
                 listed[share][l] += count_new(&a);
                 answer_free(&a);
             }
-        a = ask(&t, "POST", "/v1/recommend", "{\"user\": \"u1\", \"k\": 3, \"allow\": [\"new11\", \"new17\", \"new7\"]}");
+        a = ask(&t, "POST", "/v1/recommend",
+                "{\"user\": \"u1\", \"k\": 3, \"allow\": [\"new11\", \"new17\", \"new7\"]}");
         assert_int_equal(count_new(&a), 3);
         answer_free(&a);
         assert_int_equal(server_stop(&t), 0);
@@ -409,7 +413,8 @@ static void the_tree_has_what_is_on_offer(void **state)
     double items = 0;
 
     (void)state;
-    assert_int_equal(shell("sedge train tiger shop -q -o star --set dim=16 layers=1 heads=2 head_dim=8 ffn=32 epochs=1 valid_users=50 "
+    assert_int_equal(shell("sedge train tiger shop -q -o star --set dim=16 layers=1 heads=2 head_dim=8 "
+                           "ffn=32 epochs=1 valid_users=50 "
                            "star=5 --json >/dev/null"),
                      0);
     start_with(&t, "star", "--threads 1", "star");
@@ -517,7 +522,8 @@ static void ranks_as_listed(const server *to, const answer *list)
 
     json_object_set_new(body, "history", json_pack("[ss]", "i3", "lamp"));
     json_object_set_new(body, "items", json_array());
-    json_array_foreach(items, i, one) json_array_append(json_object_get(body, "items"), json_object_get(one, "item"));
+    json_array_foreach(items, i, one)
+        json_array_append(json_object_get(body, "items"), json_object_get(one, "item"));
     char *text = json_dumps(body, JSON_COMPACT);
     answer a = ask(to, "POST", "/v1/rank", text);
     json_array_foreach(items, i, one)
@@ -525,7 +531,8 @@ static void ranks_as_listed(const server *to, const answer *list)
         const json_t *other = json_array_get(member(a.json, "items"), i);
 
         assert_true(json_equal(json_object_get(one, "item"), json_object_get(other, "item")));
-        assert_true(fabs(json_number_value(json_object_get(one, "score")) - json_number_value(json_object_get(other, "score"))) < 1e-4);
+        assert_true(fabs(json_number_value(json_object_get(one, "score")) -
+                         json_number_value(json_object_get(other, "score"))) < 1e-4);
     }
     answer_free(&a);
     free(text);
@@ -540,7 +547,8 @@ static void a_model_that_reads_texts_takes_items(void **state)
     answer a, b;
 
     (void)state;
-    assert_int_equal(shell("sedge train cobra shop -q -o cobra --set dim=16 layers=1 text_dim=16 levels=2 epochs=2 valid_users=50 beam=2 "
+    assert_int_equal(shell("sedge train cobra shop -q -o cobra --set dim=16 layers=1 text_dim=16 levels=2 "
+                           "epochs=2 valid_users=50 beam=2 "
                            "--json >/dev/null"),
                      0);
     start_with(&t, "cobra", "--threads 2", "texts");
@@ -1003,17 +1011,23 @@ static void ranking_models_say_probabilities(void **state)
                  "'times': expected one for each of 1 items of the history, found 2");
     assert_words(&t, "/v1/rank", "{\"history\": [\"i3\"], \"times\": [1.5], \"items\": [\"i9\"]}", 400,
                  "'times[0]': expected an integer, found 1.5");
-    assert_int_equal(
-        status_of(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 90], \"items\": [\"i9\"]}"), 200);
+    assert_int_equal(status_of(&t, "POST", "/v1/rank",
+                               "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 90], \"items\": [\"i9\"]}"),
+                     200);
     assert_int_equal(server_stop(&t), 0);
-    assert_int_equal(shell("sedge train hstu-rank shop -q -o timed --set dim=16 blocks=1 epochs=1 label=action actions=3 "
-                           "valid_users=50 --json >/dev/null"),
-                     0);
+    assert_int_equal(
+        shell("sedge train hstu-rank shop -q -o timed --set dim=16 blocks=1 epochs=1 label=action actions=3 "
+              "valid_users=50 --json >/dev/null"),
+        0);
     server_start(&t, "timed", "--threads 1");
-    assert_error(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i9\"]}", 400, "invalid_request");
-    a = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 9000], \"items\": [\"i9\"]}");
-    b = ask(&t, "POST", "/v1/rank", "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 900000000], \"items\": [\"i9\"]}");
-    assert_true(number_at(&a, "items/0/score") > 0 && number_at(&a, "items/0/score") != number_at(&b, "items/0/score"));
+    assert_error(&t, "POST", "/v1/rank", "{\"history\": [\"i3\"], \"items\": [\"i9\"]}", 400,
+                 "invalid_request");
+    a = ask(&t, "POST", "/v1/rank",
+            "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 9000], \"items\": [\"i9\"]}");
+    b = ask(&t, "POST", "/v1/rank",
+            "{\"history\": [\"i3\", \"i4\"], \"times\": [100, 900000000], \"items\": [\"i9\"]}");
+    assert_true(number_at(&a, "items/0/score") > 0 &&
+                number_at(&a, "items/0/score") != number_at(&b, "items/0/score"));
     answer_free(&a);
     answer_free(&b);
     assert_int_equal(server_stop(&t), 0);

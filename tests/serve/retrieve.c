@@ -96,9 +96,11 @@ static void refused_word_by_word(void **state)
         {"/v1/retrieve", "{}", "'query': expected, found nothing", 400},
         {"/v1/retrieve", "{\"query\": 3}", "'query': expected a string, found 3", 400},
         {"/v1/retrieve", "{\"query\": \"lamp\", \"k\": 81}", "'k': expected at most 80, found 81", 400},
-        {"/v1/retrieve", "{\"query\": \"lamp\", \"model\": \"pop\"}", "pop answers histories, not queries", 400},
+        {"/v1/retrieve", "{\"query\": \"lamp\", \"model\": \"pop\"}", "pop answers histories, not queries",
+         400},
         {"/v1/recommend", "{\"history\": [\"i3\"]}", "bm25 answers queries, not histories", 400},
-        {"/v1/retrieve", "{\"query\": \"lamp\", \"model\": \"none\"}", "no model is named 'none'; GET /v1/models lists them", 404},
+        {"/v1/retrieve", "{\"query\": \"lamp\", \"model\": \"none\"}",
+         "no model is named 'none'; GET /v1/models lists them", 404},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

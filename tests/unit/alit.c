@@ -32,7 +32,8 @@ static json_t *tokenize(const shop *s, const char *const *set, sg_ids *ids, sg_p
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     for (; *set; set++)
-        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL), SG_OK);
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL),
+                         SG_OK);
     if (sg_tokenize(s->data, &c, pool, NULL, &report, &err) || sg_ids_open(ids, s->data, &err))
         fail_msg("%s", err.message);
     return report;
@@ -53,7 +54,8 @@ static void no_id_is_the_beginning_of_another(void **state)
     const shop *s = *state;
     int seen[8] = {0};
     sg_ids ids;
-    json_t *report = tokenize(s, (const char *const[]){"method=alit", "codes=24", "cap=4", "tau=0.05", NULL}, &ids, NULL);
+    json_t *report =
+        tokenize(s, (const char *const[]){"method=alit", "codes=24", "cap=4", "tau=0.05", NULL}, &ids, NULL);
     const int levels = (int)json_array_size(json_object_get(report, "levels"));
     double mean = 0;
 
@@ -74,7 +76,8 @@ static void no_id_is_the_beginning_of_another(void **state)
 
     assert_float_equal(json_real_value(json_object_get(lengths, "mean")), mean, 1e-9);
     for (int l = 1; l <= levels; l++)
-        assert_int_equal(json_integer_value(json_array_get(json_object_get(lengths, "items"), (size_t)l - 1)), seen[l]);
+        assert_int_equal(json_integer_value(json_array_get(json_object_get(lengths, "items"), (size_t)l - 1)),
+                         seen[l]);
     json_decref(report);
     sg_ids_close(&ids);
 }
@@ -88,10 +91,13 @@ static void an_id_ends_where_the_rule_says(void **state)
     const sg_file_tensor *book;
     sg_error err;
     sg_ids ids;
-    json_t *report = tokenize(s, (const char *const[]){"method=alit", "codes=16", "cap=5", "tau=0.1", NULL}, &ids, NULL);
+    json_t *report =
+        tokenize(s, (const char *const[]){"method=alit", "codes=16", "cap=5", "tau=0.1", NULL}, &ids, NULL);
     double lost = 0, mean[DIM] = {0}, total = 0;
 
-    assert_int_equal(sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){LEVELS, 16, DIM}, &err), SG_OK);
+    assert_int_equal(
+        sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){LEVELS, 16, DIM}, &err),
+        SG_OK);
     for (int i = 0; i < N; i++)
         for (int d = 0; d < DIM; d++)
             mean[d] += (double)s->vectors[i * DIM + d] / N;
@@ -130,10 +136,12 @@ static void needs_fewer_codes_where_items_differ_in_what_they_need(void **state)
 {
     const shop *s = *state;
     sg_ids ids;
-    json_t *fixed = tokenize(s, (const char *const[]){"method=rkmeans", "codes=40", "levels=4", NULL}, &ids, NULL);
+    json_t *fixed =
+        tokenize(s, (const char *const[]){"method=rkmeans", "codes=40", "levels=4", NULL}, &ids, NULL);
 
     sg_ids_close(&ids);
-    json_t *alit = tokenize(s, (const char *const[]){"method=alit", "codes=40", "tau=0.05", NULL}, &ids, NULL);
+    json_t *alit =
+        tokenize(s, (const char *const[]){"method=alit", "codes=40", "tau=0.05", NULL}, &ids, NULL);
     const double mean = json_real_value(json_object_get(json_object_get(alit, "lengths"), "mean"));
     const double error[2] = {json_real_value(json_object_get(fixed, "reconstruction_error")),
                              json_real_value(json_object_get(alit, "reconstruction_error"))};
@@ -195,14 +203,16 @@ static void new_items_get_ids_that_end(void **state)
     sg_error err;
     sg_ids ids;
 
-    json_decref(tokenize(s, (const char *const[]){"method=alit", "codes=8", "cap=3", "tau=0.3", NULL}, &ids, NULL));
+    json_decref(
+        tokenize(s, (const char *const[]){"method=alit", "codes=8", "cap=3", "tau=0.3", NULL}, &ids, NULL));
     snprintf(path, sizeof path, "%s/%s", s->data->dir, SG_DATASET_IDS);
     assert_int_equal(sg_encoder_open(&e, path, &err), SG_OK);
     base = catalogue_of(&ids);
     assert_int_equal(sg_living_new(&w, base, &err), SG_OK);
     for (int32_t i = 0; i < N; i += 7) {
         assert_int_equal(sg_living_drop(w, i, &err), SG_OK);
-        if (sg_encoder_place(e, codes, s->vectors + i * DIM, sg_living_draft(w), &err) || sg_living_put(w, i, codes, &err))
+        if (sg_encoder_place(e, codes, s->vectors + i * DIM, sg_living_draft(w), &err) ||
+            sg_living_put(w, i, codes, &err))
             fail_msg("%s", err.message);
         same += memcmp(codes, ids.codes + i * ids.levels, (size_t)ids.levels * sizeof *codes) == 0;
     }
@@ -211,7 +221,8 @@ static void new_items_get_ids_that_end(void **state)
         float x[DIM];
 
         for (int d = 0; d < DIM; d++)
-            x[d] = s->vectors[turn % 3 * DIM + d] + (float)(0.3 * sg_rng_normal(9, SG_RNG_TEST, (uint64_t)turn, (uint64_t)d));
+            x[d] = s->vectors[turn % 3 * DIM + d] +
+                   (float)(0.3 * sg_rng_normal(9, SG_RNG_TEST, (uint64_t)turn, (uint64_t)d));
         if (sg_encoder_place(e, codes, x, sg_living_draft(w), &err) != SG_OK)
             break;
         if (sg_living_put(w, n++, codes, &err))
@@ -230,7 +241,8 @@ static void new_items_get_ids_that_end(void **state)
 
 static void catalogues_keep_the_ends_and_say_what_cannot_be(void **state)
 {
-    const int32_t good[] = {0, 4, 4, 1, 2, 4, 1, 2, 3, 1, 4, 4}, bad[] = {0, 4, 4, 1, 4, 2}, size[] = {2, 5, 5};
+    const int32_t good[] = {0, 4, 4, 1, 2, 4, 1, 2, 3, 1, 4, 4}, bad[] = {0, 4, 4, 1, 4, 2},
+                  size[] = {2, 5, 5};
     const shop *s = *state;
     sg_buf file = {0};
     sg_catalogue *c, *again;
@@ -249,14 +261,16 @@ static void catalogues_keep_the_ends_and_say_what_cannot_be(void **state)
     snprintf(path, sizeof path, "%s/catalogue.bin", s->dir);
     assert_int_equal(sg_catalogue_save(c, path, &err), SG_OK);
     assert_int_equal(sg_catalogue_open(&again, path, &err), SG_OK);
-    assert_true(sg_catalogue_ends(again) && sg_catalogue_length(again, good) == 1 && sg_catalogue_length(again, good + 6) == 3);
+    assert_true(sg_catalogue_ends(again) && sg_catalogue_length(again, good) == 1 &&
+                sg_catalogue_length(again, good + 6) == 3);
     assert_false(sg_catalogue_ended(again, 1, 1)); /* a first code is never the end */
     sg_catalogue_free(again);
 
     assert_int_equal(sg_living_new(&w, c, &err), SG_OK);
     assert_true(sg_catalogue_ends(sg_living_draft(w)));
     assert_int_equal(sg_living_put(w, 4, (int32_t[]){0, 4, 1}, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "catalogue: item 4, level 3: expected the end of the ID after its end, found 1");
+    assert_string_equal(err.message,
+                        "catalogue: item 4, level 3: expected the end of the ID after its end, found 1");
     assert_int_equal(sg_living_put(w, 4, (int32_t[]){0, 2, 4}, &err), SG_OK);
     sg_living_free(w);
 
@@ -264,7 +278,8 @@ static void catalogues_keep_the_ends_and_say_what_cannot_be(void **state)
     assert_int_equal(sg_file_read(&file, path, 1 << 20, &err), SG_OK);
     for (size_t i = 0; i < 8 * file.size; i++) {
         file.data[i / 8] ^= (char)(1 << i % 8);
-        assert_int_equal(sg_catalogue_parse(&again, (sg_bytes){file.data, file.size}, "f", &err), SG_ERR_FORMAT);
+        assert_int_equal(sg_catalogue_parse(&again, (sg_bytes){file.data, file.size}, "f", &err),
+                         SG_ERR_FORMAT);
         file.data[i / 8] ^= (char)(1 << i % 8);
     }
     sg_buf_free(&file);
@@ -279,10 +294,12 @@ static void says_what_is_wrong(void **state)
     sg_error err;
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
-    assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, "method=alit", NULL), SG_OK);
+    assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, "method=alit", NULL),
+                     SG_OK);
     c.codes = 65536;
     assert_int_equal(sg_tokenize(s->data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "alit: expected at most 65535 codes, so that one is left for the end, found 65536");
+    assert_string_equal(err.message,
+                        "alit: expected at most 65535 codes, so that one is left for the end, found 65536");
 }
 
 static void every_failed_allocation_is_clean(void **state)
@@ -294,9 +311,11 @@ static void every_failed_allocation_is_clean(void **state)
     sg_error err;
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
-    for (const char *const *set = (const char *const[]){"method=alit", "codes=6", "cap=3", "iterations=2", "text_only_train=true", NULL};
+    for (const char *const *set = (const char *const[]){"method=alit", "codes=6", "cap=3", "iterations=2",
+                                                        "text_only_train=true", NULL};
          *set; set++)
-        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL), SG_OK);
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL),
+                         SG_OK);
     for (uint64_t n = 1; st != SG_OK; n++) {
         sg_alloc_fail_at(n);
         st = sg_tokenize(s->data, &c, NULL, NULL, &report, &err);

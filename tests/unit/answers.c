@@ -53,7 +53,8 @@ static void brute_force_says_the_same(void **state)
     for (int i = 0; i < N; i++) {
         p[i] = 0.02f + 0.05f * (float)sg_rng_below(19, 1, SG_RNG_TEST, 1, (uint64_t)i);
         y[i] = sg_rng_float(1, SG_RNG_TEST, 2, (uint64_t)i) < p[i];
-        user[i] = (int32_t)(sg_rng_below(USERS, 1, SG_RNG_TEST, 3, (uint64_t)i) * sg_rng_below(2, 1, SG_RNG_TEST, 4, (uint64_t)i));
+        user[i] = (int32_t)(sg_rng_below(USERS, 1, SG_RNG_TEST, 3, (uint64_t)i) *
+                            sg_rng_below(2, 1, SG_RNG_TEST, 4, (uint64_t)i));
         loss -= log(y[i] ? p[i] : 1 - (double)p[i]);
         sum += (double)p[i];
         yes += y[i];
@@ -98,7 +99,9 @@ static void the_base_rate_has_ne_1_and_knows_no_order(void **state)
     sg_answer_values v;
     sg_error err;
 
-    assert_int_equal(sg_metrics_answers(&v, p, (const uint8_t[]){0, 0, 1, 0}, (const int32_t[]){0, 0, 0, 0}, 4, &err), SG_OK);
+    assert_int_equal(
+        sg_metrics_answers(&v, p, (const uint8_t[]){0, 0, 1, 0}, (const int32_t[]){0, 0, 0, 0}, 4, &err),
+        SG_OK);
     assert_near(v.ne, 1, 1e-12);
     assert_near(v.auc, 0.5, 0);
     assert_near(v.gauc, 0.5, 0);
@@ -112,13 +115,15 @@ static void what_cannot_be_divided_is_nan(void **state)
     sg_answer_values v;
     sg_error err;
 
-    assert_int_equal(sg_metrics_answers(&v, sure, (const uint8_t[]){0, 0}, (const int32_t[]){0, 1}, 2, &err), SG_OK);
+    assert_int_equal(sg_metrics_answers(&v, sure, (const uint8_t[]){0, 0}, (const int32_t[]){0, 1}, 2, &err),
+                     SG_OK);
     assert_true(isnan(v.ne) && isnan(v.auc) && isnan(v.gauc) && isnan(v.calibration));
     assert_near(v.log_loss, (-log(1 - 1e-7) - log(1e-7)) / 2, 1e-12); /* wrong for sure, but finite */
     assert_int_equal(sg_metrics_answers(&v, sure, NULL, NULL, 0, &err), SG_OK);
     assert_true(isnan(v.log_loss) && v.n == 0);
-    assert_int_equal(sg_metrics_answers(&v, (const float[]){NAN}, (const uint8_t[]){0}, (const int32_t[]){0}, 1, &err),
-                     SG_ERR_NUMERIC);
+    assert_int_equal(
+        sg_metrics_answers(&v, (const float[]){NAN}, (const uint8_t[]){0}, (const int32_t[]){0}, 1, &err),
+        SG_ERR_NUMERIC);
     assert_string_equal(err.message, "expected probabilities from 0 to 1, found nan");
 }
 

@@ -85,7 +85,8 @@ static void names_the_nearest_option(void **state)
 
 static void describes_every_option(void **state)
 {
-    static const char *const verbs[] = {"import", "synth", "embed", "tokenize", "train", "eval", "recommend", "serve", "bench", "inspect", "compare"};
+    static const char *const verbs[] = {"import",    "synth", "embed", "tokenize", "train",  "eval",
+                                        "recommend", "serve", "bench", "inspect",  "compare"};
     sedge_error err;
 
     (void)state;
@@ -172,8 +173,14 @@ static void filters_hold(void **state)
     (void)state;
     assert_int_equal(sedge_model_open(&m, run, NULL), SEDGE_OK);
     assert_int_equal(sedge_session_new(&s, m, NULL, NULL), SEDGE_OK);
-    sedge_request r = {
-        .size = sizeof r, .history = history, .n_history = 5, .k = 60, .allow = allow, .n_allow = 4, .deny = deny, .n_deny = 1};
+    sedge_request r = {.size = sizeof r,
+                       .history = history,
+                       .n_history = 5,
+                       .k = 60,
+                       .allow = allow,
+                       .n_allow = 4,
+                       .deny = deny,
+                       .n_deny = 1};
     assert_int_equal(sedge_session_recommend(s, &r, hits, &n, NULL), SEDGE_OK);
     assert_int_equal(n, 2); /* i1 and i5: i2 is denied, i3 was seen */
     r.keep_seen = 1;
@@ -196,25 +203,43 @@ static void says_what_a_request_lacks(void **state)
     (void)state;
     assert_int_equal(sedge_model_open(&m, run, NULL), SEDGE_OK);
     assert_int_equal(sedge_session_new(&s, m, NULL, NULL), SEDGE_OK);
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .history = strange, .n_history = 2}, hits, &n, &err),
+    assert_int_equal(sedge_session_recommend(
+                         s,
+                         &(sedge_request){.size = sizeof(sedge_request), .history = strange, .n_history = 2},
+                         hits, &n, &err),
                      SEDGE_ERR_MISSING);
     assert_string_equal(err.message, "item 'nail' is not in the catalogue, nor is any other of the history");
     assert_int_equal(n, 0);
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .history = half, .n_history = 2, .k = 3}, hits, &n, &err),
-                     SEDGE_OK);
+    assert_int_equal(
+        sedge_session_recommend(
+            s, &(sedge_request){.size = sizeof(sedge_request), .history = half, .n_history = 2, .k = 3}, hits,
+            &n, &err),
+        SEDGE_OK);
     assert_int_equal(n, 3);
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request)}, hits, &n, &err), SEDGE_ERR_USAGE);
+    assert_int_equal(
+        sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request)}, hits, &n, &err),
+        SEDGE_ERR_USAGE);
     assert_string_equal(err.message, "expected a user or a history, found neither");
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "u1"}, hits, &n, &err), SEDGE_ERR_USAGE);
+    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "u1"},
+                                             hits, &n, &err),
+                     SEDGE_ERR_USAGE);
     assert_string_equal(err.message, "user 'u1': a dataset with the users' histories is needed");
     sedge_session_free(s);
 
     assert_int_equal(sedge_data_open(&d, shop, NULL), SEDGE_OK);
-    assert_int_equal(sedge_session_new(&s, m, &(sedge_session_params){.size = sizeof(sedge_session_params), .data = d}, NULL), SEDGE_OK);
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "u1", .k = 3}, hits, &n, &err), SEDGE_OK);
+    assert_int_equal(
+        sedge_session_new(&s, m, &(sedge_session_params){.size = sizeof(sedge_session_params), .data = d},
+                          NULL),
+        SEDGE_OK);
+    assert_int_equal(
+        sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "u1", .k = 3},
+                                hits, &n, &err),
+        SEDGE_OK);
     assert_int_equal(n, 3);
-    assert_int_equal(sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "nobody", .k = 3}, hits, &n, &err),
-                     SEDGE_ERR_MISSING);
+    assert_int_equal(
+        sedge_session_recommend(s, &(sedge_request){.size = sizeof(sedge_request), .user = "nobody", .k = 3},
+                                hits, &n, &err),
+        SEDGE_ERR_MISSING);
     sedge_session_free(s);
     sedge_data_free(d);
     sedge_model_free(m);

@@ -92,8 +92,10 @@ static size_t search_plainly(const shop *s, const sg_beam_spec *spec, int user, 
             for (int32_t i = 0; i < kids.n; i++)
                 if (leads_somewhere(s, spec, user, l + 1, kids.first + i))
                     next[m++] =
-                        (plain){kids.first + i, sg_child_code(&kids, i), child_state(live[r].state, sg_child_code(&kids, i)),
-                                (spec->renormalise && kids.n == 1) || sg_catalogue_ended(s->c, l, live[r].code) /* certain */
+                        (plain){kids.first + i, sg_child_code(&kids, i),
+                                child_state(live[r].state, sg_child_code(&kids, i)),
+                                (spec->renormalise && kids.n == 1) ||
+                                        sg_catalogue_ended(s->c, l, live[r].code) /* certain */
                                     ? live[r].score
                                     : sg_child_score(live[r].score, legal.x[i],
                                                      (float)((double)live[r].score - (double)legal.lse))};
@@ -261,14 +263,17 @@ static void an_end_costs_one_code_and_what_follows_nothing(void **state)
     assert_int_equal(sg_catalogue_length(s.c, codes + 4), 2);
     assert_int_equal(sg_catalogue_length(s.c, codes + 8), 3);
     search(&s, &(sg_beam_spec){.beam = 3, .k = 3}, 1, NULL, item, score);
-    assert_int_equal(s.o.rows_total, 1 + 2 + 1 + 1); /* of (0, end) and (1, 2, end) nothing is asked any more */
+    assert_int_equal(s.o.rows_total,
+                     1 + 2 + 1 + 1); /* of (0, end) and (1, 2, end) nothing is asked any more */
     s.o.rows_total = 0;
     search(&s, &(sg_beam_spec){.beam = 3, .k = 3, .renormalise = true}, 1, NULL, item, score);
     assert_int_equal(s.o.rows_total, 1 + 1 + 1); /* the root, 1, (1, 2) */
-    assert_int_equal(sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, false, answer, &s.o, s.arena, &err), SG_OK);
+    assert_int_equal(
+        sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, false, answer, &s.o, s.arena, &err), SG_OK);
     assert_true(logp[1] < 0 && logp[2] == 0 && logp[3] == 0);
     assert_true(logp[4 + 2] < 0 && logp[4 + 3] == 0 && logp[8 + 3] < 0);
-    assert_int_equal(sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, true, answer, &s.o, s.arena, &err), SG_OK);
+    assert_int_equal(
+        sg_path_scores(logp, s.c, (const int32_t[]){0, 1, 2}, 3, true, answer, &s.o, s.arena, &err), SG_OK);
     assert_true(logp[1] == 0 && logp[4 + 2] < 0 && logp[8 + 3] == 0);
     close_shop(&s);
 }
@@ -324,14 +329,18 @@ static void refuses_what_makes_no_sense(void **state)
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
     assert_int_equal(sg_beam_search(item, score, s.c, 1,
-                                    &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen, .cold_length = 1}, answer, &s.o,
+                                    &(sg_beam_spec){.k = 8, .complete = 9, .cold = unseen, .cold_length = 1},
+                                    answer, &s.o, NULL, s.arena, &err),
+                     SG_ERR_USAGE);
+    assert_string_equal(
+        err.message,
+        "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
+    assert_int_equal(sg_beam_search(item, score, s.c, 1,
+                                    &(sg_beam_spec){.k = 8, .prior = &known, .cold = unseen}, answer, &s.o,
                                     NULL, s.arena, &err),
                      SG_ERR_USAGE);
-    assert_string_equal(err.message, "beam search: what is drawn, or ranked by length beside unseen items, cannot be completed");
-    assert_int_equal(sg_beam_search(item, score, s.c, 1, &(sg_beam_spec){.k = 8, .prior = &known, .cold = unseen}, answer,
-                                    &s.o, NULL, s.arena, &err),
-                     SG_ERR_USAGE);
-    assert_string_equal(err.message, "beam search: no prior with groups, with what is drawn or mixed with unseen items");
+    assert_string_equal(err.message,
+                        "beam search: no prior with groups, with what is drawn or mixed with unseen items");
     close_shop(&s);
 }
 

@@ -78,7 +78,8 @@ static bool same_path(const sg_text_column *categories, uint32_t a, uint32_t b)
 }
 
 /* Share of pairs with one prefix (two codes) that also have one category path; and the same for any pairs. */
-static double sibling_share(const sg_ids *ids, const sg_text_column *categories, const uint32_t *order, bool any)
+static double sibling_share(const sg_ids *ids, const sg_text_column *categories, const uint32_t *order,
+                            bool any)
 {
     const size_t width = (size_t)ids->levels;
     double same = 0, all = 0;
@@ -86,7 +87,8 @@ static double sibling_share(const sg_ids *ids, const sg_text_column *categories,
     for (uint32_t i = 1; i < ITEMS; i++) {
         const uint32_t a = any ? i : order[i], b = any ? (i * 7919u) % ITEMS : order[i - 1];
 
-        if (a == b || (!any && memcmp(ids->codes + a * width, ids->codes + b * width, 2 * sizeof *ids->codes) != 0))
+        if (a == b ||
+            (!any && memcmp(ids->codes + a * width, ids->codes + b * width, 2 * sizeof *ids->codes) != 0))
             continue;
         same += same_path(categories, a, b);
         all++;
@@ -95,14 +97,16 @@ static double sibling_share(const sg_ids *ids, const sg_text_column *categories,
 }
 
 /* Mean share of the commonest category path in a first code; shuffled: of random groups as large. */
-static double purity(const sg_ids *ids, const sg_text_column *categories, const uint32_t *order, bool shuffled)
+static double purity(const sg_ids *ids, const sg_text_column *categories, const uint32_t *order,
+                     bool shuffled)
 {
     double pure = 0;
 
     for (uint32_t i = 0, end; i < ITEMS; i = end) {
         int most = 0;
 
-        for (end = i + 1; end < ITEMS && ids->codes[order[i] * (size_t)ids->levels] == ids->codes[order[end] * (size_t)ids->levels];)
+        for (end = i + 1; end < ITEMS && ids->codes[order[i] * (size_t)ids->levels] ==
+                                             ids->codes[order[end] * (size_t)ids->levels];)
             end++;
         for (uint32_t a = i; a < end; a++) {
             int count = 0;
@@ -137,8 +141,10 @@ static void residual_kmeans_of_titles_is_healthy(void **state)
     lsa.dim = 64;
     lsa.iterations = 2;
     assert_int_equal(sg_lsa_encode(&vectors, &dim, NULL, b->data, &lsa, NULL, NULL, &report, &err), SG_OK);
-    assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "asin")), "skipped");
-    assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "categories")), "path");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "asin")),
+                        "skipped");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "categories")),
+                        "path");
     assert_int_equal(json_integer_value(json_object_get(report, "items_without_text")), 0);
     json_decref(report);
     assert_int_equal(sg_vectors_save(b->data, vectors, ITEMS, dim, "lsa", NULL, &err), SG_OK);
@@ -151,13 +157,15 @@ static void residual_kmeans_of_titles_is_healthy(void **state)
         assert_true(json_real_value(json_object_get(level, "error")) < error);
         error = json_real_value(json_object_get(level, "error"));
     }
-    assert_true(json_real_value(json_object_get(json_object_get(report, "collisions"), "unique_share")) >= 0.75);
+    assert_true(json_real_value(json_object_get(json_object_get(report, "collisions"), "unique_share")) >=
+                0.75);
     json_decref(report);
     assert_int_equal(sg_ids_open(&ids, b->data, &err), SG_OK);
     assert_int_equal(sg_codes_order(order, ids.codes, ids.n, ids.levels, ids.size, &err), SG_OK);
     const sg_text_column *categories = sg_dataset_column(b->data, "categories");
     assert_true(purity(&ids, categories, order, false) >= 3 * purity(&ids, categories, order, true));
-    assert_true(sibling_share(&ids, categories, order, false) >= 5 * sibling_share(&ids, categories, order, true));
+    assert_true(sibling_share(&ids, categories, order, false) >=
+                5 * sibling_share(&ids, categories, order, true));
     sg_ids_close(&ids);
 }
 
@@ -186,7 +194,8 @@ static void published_ids_have_the_published_counts(void **state)
         if (sg_ids_import(b->data, path, 1, &err))
             fail_msg("%s", err.message);
         assert_int_equal(sg_ids_report(&report, b->data, 0, 0, &err), SG_OK);
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "collisions"), "tuples")), files[i].tuples);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "collisions"), "tuples")),
+                         files[i].tuples);
         json_decref(report);
         assert_int_equal(sg_ids_open(&ids, b->data, &err), SG_OK);
         assert_int_equal(ids.levels, files[i].tuples == ITEMS ? 4 : 5);

@@ -47,7 +47,9 @@ static sg_strings view(const strings *s)
 
 static int zipf(int what, int a, int b)
 {
-    return (int)exp(sg_rng_double(7, SG_RNG_TEST, (uint64_t)(what * 100000 + a), (uint64_t)b) * log(WORDS + 1.0)) - 1;
+    return (int)exp(sg_rng_double(7, SG_RNG_TEST, (uint64_t)(what * 100000 + a), (uint64_t)b) *
+                    log(WORDS + 1.0)) -
+           1;
 }
 
 static int below(int n, int what, int a)
@@ -81,7 +83,10 @@ static shelf *shelf_new(void)
     for (int q = 0; q < QUERIES; q++) {
         s->asked[q] = 1 + q % ASKED;
         for (int i = 0; i < s->asked[q]; i++) {
-            s->query_word[q][i] = i == 5 ? s->query_word[q][0] : i == 3 ? WORDS : q % 2 ? zipf(3, q, i) : below(WORDS, 4, q * 100 + i);
+            s->query_word[q][i] = i == 5   ? s->query_word[q][0]
+                                  : i == 3 ? WORDS
+                                  : q % 2  ? zipf(3, q, i)
+                                           : below(WORDS, 4, q * 100 + i);
             sg_buf_printf(&s->query[q], "w%d? ", s->query_word[q][i]);
         }
     }
@@ -156,7 +161,8 @@ static sg_model *model_new(shelf *s, const char *options)
     return m;
 }
 
-static void retrieve(const sg_model *m, sg_pool *pool, const sg_bytes *query, int n, int k, int32_t *item, float *score)
+static void retrieve(const sg_model *m, sg_pool *pool, const sg_bytes *query, int n, int k, int32_t *item,
+                     float *score)
 {
     sg_session *session;
     sg_error err = {0};
@@ -205,7 +211,8 @@ static void score_all(double *score, const shelf *s, int q, double k1, double b)
         for (int d = 0; d < DOCS; d++) {
             const double c = places(s, d, s->query_word[q][i]);
 
-            score[d] += log(1 + (DOCS - n + 0.5) / (n + 0.5)) * (c ? c / (c + k1 * (1 - b + b * s->size[d] * DOCS / words)) : 0);
+            score[d] += log(1 + (DOCS - n + 0.5) / (n + 0.5)) *
+                        (c ? c / (c + k1 * (1 - b + b * s->size[d] * DOCS / words)) : 0);
         }
     }
 }
@@ -224,7 +231,11 @@ static void scores_are_those_of_a_plain_computation(void **state)
     static const struct {
         const char *options;
         double k1, b;
-    } with[] = {{"", 1.2, 0.75}, {"k1=0.9 b=0.4", 0.9, 0.4}, {"k1=0 b=1", 0, 1}, {"k1=50 b=1", 50, 1}, {"b=0", 1.2, 0}};
+    } with[] = {{"", 1.2, 0.75},
+                {"k1=0.9 b=0.4", 0.9, 0.4},
+                {"k1=0 b=1", 0, 1},
+                {"k1=50 b=1", 50, 1},
+                {"b=0", 1.2, 0}};
     static double want[DOCS];
     static int32_t item[DOCS + 5];
     static float score[DOCS + 5];
@@ -305,8 +316,8 @@ static void the_rest_may_still_win(void **state)
         sg_model *m;
 
         for (int d = 0; d < DOCS; d++)
-            texts[d] = d == 0                      ? "x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x"
-                       : d < n                     ? "x"
+            texts[d] = d == 0  ? "x x x x x x x x x x x x x x x x x x x x x x x x x x x x x x"
+                       : d < n ? "x"
                        : d >= 1000 && d < 999 + B  ? "y"
                        : d >= 3000 && d < 2999 + B ? "z"
                        : d == LAST                 ? "y z"
@@ -323,7 +334,8 @@ static void the_rest_may_still_win(void **state)
 
 static void same_on_any_number_of_threads(void **state)
 {
-    static const char *const names[] = {"lexicon.bytes", "lexicon.offsets", "postings.offsets", "postings.doc", "postings.count", "lengths"};
+    static const char *const names[] = {"lexicon.bytes", "lexicon.offsets", "postings.offsets",
+                                        "postings.doc",  "postings.count",  "lengths"};
     static int32_t item[2][QUERIES * 20];
     static float score[2][QUERIES * 20];
     sg_bytes text[QUERIES];
@@ -343,7 +355,8 @@ static void same_on_any_number_of_threads(void **state)
     for (size_t i = 0; i < m[0]->n_arrays; i++) {
         assert_string_equal(m[0]->arrays[i].name, names[i]);
         assert_int_equal(m[0]->arrays[i].count, m[1]->arrays[i].count);
-        assert_memory_equal(m[0]->arrays[i].data, m[1]->arrays[i].data, m[0]->arrays[i].count * sg_dtype_bytes(m[0]->arrays[i].dtype));
+        assert_memory_equal(m[0]->arrays[i].data, m[1]->arrays[i].data,
+                            m[0]->arrays[i].count * sg_dtype_bytes(m[0]->arrays[i].dtype));
     }
     assert_memory_equal(item[0], item[1], sizeof *item);
     assert_memory_equal(score[0], score[1], sizeof *score);
@@ -402,7 +415,8 @@ static void nothing_to_find_is_no_error(void **state)
         for (int k = 0; k < 8; k++)
             assert_true(item[k] == -1 && isinf(score[k]) && score[k] < 0);
     }
-    ask(m, "RED plum", 8, item, score); /* the words of one text alone, the short one, then where it stands twice, then once */
+    ask(m, "RED plum", 8, item,
+        score); /* the words of one text alone, the short one, then where it stands twice, then once */
     assert_memory_equal(item, ((int32_t[]){3, 4, 0, -1}), 4 * sizeof *item);
     ask(m, "of apples", 8, item, score);
     assert_memory_equal(item, ((int32_t[]){4, 0, -1, -1}), 4 * sizeof *item); /* equal: by id, 28 before 0 */
@@ -454,7 +468,8 @@ static void many_places_of_a_word(void **state)
     put_texts(s, texts, 2);
     m = model_new(s, "stop_words=true k1=1000 b=0.5");
     ask(m, "a", 2, item, score);
-    const double norm = 1000 * (0.5 + 0.5 * TIMES * 2 / (TIMES + 1.0)), want = log(1 + 1.5 / 1.5) * 65535 / (65535 + norm);
+    const double norm = 1000 * (0.5 + 0.5 * TIMES * 2 / (TIMES + 1.0)),
+                 want = log(1 + 1.5 / 1.5) * 65535 / (65535 + norm);
 
     assert_int_equal(item[0], 0);
     assert_int_equal(item[1], -1);
@@ -480,7 +495,8 @@ static void stems(void **state)
 
     if (st) {
         assert_int_equal(st, SG_ERR_MISSING);
-        assert_string_equal(err.message, "stemmer english: this build has no libstemmer: expected one made with it (Debian: libstemmer-dev)");
+        assert_string_equal(err.message, "stemmer english: this build has no libstemmer: expected one made "
+                                         "with it (Debian: libstemmer-dev)");
     } else {
         ask(m, "the Vitamins", 3, item, score);
         assert_memory_equal(item, ((int32_t[]){2, 0, -1}), sizeof item);
@@ -522,14 +538,20 @@ static void refuses_broken_lists(void **state)
         {"lengths", SG_DT_I32, -2, 0, "bm25: array 'lengths': expected I32 (3), found I32 (2)"},
         {"postings.offsets", SG_DT_I64, 0, 1, "array 'postings.offsets': expected 0 to 4, found 1 to 4"},
         {"postings.offsets", SG_DT_I64, -1, 5, "array 'postings.offsets': expected 0 to 4, found 0 to 5"},
-        {"postings.offsets", SG_DT_I64, 1, 1 << 20, "array 'postings.offsets': expected ascending numbers, found a step back at 1"},
-        {"postings.offsets", SG_DT_I64, -2, 0, "bm25: array 'postings.offsets': expected I64 (4), found I64 (3)"},
-        {"postings.doc", SG_DT_I32, 1, 0, "array 'postings.doc': expected ascending numbers below 3 for word 0, found 0"},
-        {"postings.doc", SG_DT_I32, 1, 3, "array 'postings.doc': expected ascending numbers below 3 for word 0, found 3"},
-        {"postings.doc", SG_DT_I32, 0, -1, "array 'postings.doc': expected ascending numbers below 3 for word 0, found -1"},
+        {"postings.offsets", SG_DT_I64, 1, 1 << 20,
+         "array 'postings.offsets': expected ascending numbers, found a step back at 1"},
+        {"postings.offsets", SG_DT_I64, -2, 0,
+         "bm25: array 'postings.offsets': expected I64 (4), found I64 (3)"},
+        {"postings.doc", SG_DT_I32, 1, 0,
+         "array 'postings.doc': expected ascending numbers below 3 for word 0, found 0"},
+        {"postings.doc", SG_DT_I32, 1, 3,
+         "array 'postings.doc': expected ascending numbers below 3 for word 0, found 3"},
+        {"postings.doc", SG_DT_I32, 0, -1,
+         "array 'postings.doc': expected ascending numbers below 3 for word 0, found -1"},
         {"postings.count", SG_DT_U16, 2, 0, "array 'postings.count': expected numbers from 1, found 0 at 2"},
         {"postings.count", SG_DT_U16, -2, 0, "bm25: array 'postings.count': expected U16 (4), found U16 (3)"},
-        {"lexicon.offsets", SG_DT_I64, 1, 1 << 20, "array 'lexicon.offsets': expected ascending numbers from 0 to 15, found"},
+        {"lexicon.offsets", SG_DT_I64, 1, 1 << 20,
+         "array 'lexicon.offsets': expected ascending numbers from 0 to 15, found"},
     };
     static const char *const texts[] = {"apple", "apple pears", "plums"};
     shelf *s = shelf_new();
@@ -549,8 +571,10 @@ static void refuses_broken_lists(void **state)
         if (broken[i].at == -2)
             n--;
         else
-            memcpy(data + (broken[i].at < 0 ? n - 1 : (size_t)broken[i].at) * size, &broken[i].value, size); /* little-endian */
-        assert_int_equal(sg_model_array_put(m, broken[i].name, broken[i].dtype, 1, &(uint64_t){n}, data, &err), SG_OK);
+            memcpy(data + (broken[i].at < 0 ? n - 1 : (size_t)broken[i].at) * size, &broken[i].value,
+                   size); /* little-endian */
+        assert_int_equal(
+            sg_model_array_put(m, broken[i].name, broken[i].dtype, 1, &(uint64_t){n}, data, &err), SG_OK);
         assert_int_equal(m->class->ready(m, &err), SG_ERR_FORMAT);
         if (!strstr(err.message, broken[i].message))
             fail_msg("case %zu: %s", i, err.message);
@@ -559,7 +583,8 @@ static void refuses_broken_lists(void **state)
     sg_model *m = model_new(s, "");
     sg_error err = {0};
 
-    assert_int_equal(sg_model_array_put(m, "lengths", SG_DT_I32, 1, &(uint64_t){3}, sg_alloc_zero(3, 4), &err), SG_OK);
+    assert_int_equal(
+        sg_model_array_put(m, "lengths", SG_DT_I32, 1, &(uint64_t){3}, sg_alloc_zero(3, 4), &err), SG_OK);
     assert_int_equal(m->class->ready(m, &err), SG_ERR_FORMAT);
     assert_string_equal(err.message, "array 'lengths': expected documents with words, found none");
     sg_model_free(m);

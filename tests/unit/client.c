@@ -24,7 +24,8 @@
 
 static int make_scratch(void **state)
 {
-    static const char *const proxies[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"};
+    static const char *const proxies[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                          "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
 
     for (size_t i = 0; i < N(proxies); i++)
         unsetenv(proxies[i]);
@@ -389,7 +390,8 @@ static void a_budget_waits_for_what_is_under_way(void **state)
     o.money_most = 0;
     o.tokens_most = 164;
     assert_int_equal(run(NULL, 0, &o, 10, false, &w, &use, &m, &err), SG_ERR_IO);
-    assert_string_equal(err.message, "budget: tokens_most: 135 of 164 tokens are spent, and the next request may take 30");
+    assert_string_equal(err.message,
+                        "budget: tokens_most: 135 of 164 tokens are spent, and the next request may take 30");
     assert_int_equal(m.requests, 9);
 }
 
@@ -404,7 +406,8 @@ static void costs(const char *usage, double tokens_in, double tokens_out)
     mock m;
 
     snprintf(text, sizeof text, "{\"choices\": [{\"message\": {\"content\": \"re: p0\"}}]%s}", usage);
-    assert_int_equal(run(&(mock_step){.kind = MOCK_TEXT, .text = text}, 1, &o, 1, false, &w, &use, &m, &err), SG_OK);
+    assert_int_equal(run(&(mock_step){.kind = MOCK_TEXT, .text = text}, 1, &o, 1, false, &w, &use, &m, &err),
+                     SG_OK);
     assert_true(use.tokens_in == tokens_in && use.tokens_out == tokens_out);
 }
 
@@ -422,7 +425,8 @@ static void counts_that_cannot_be_are_not_believed(void **state)
 
     sg_client_config o = usual(); /* nor do they make a budget larger */
     const mock_step step = {.kind = MOCK_TEXT,
-                            .text = "{\"choices\": [{\"message\": {\"content\": \"re: p0\"}}], \"usage\": {\"prompt_tokens\": -1000000000}}"};
+                            .text = "{\"choices\": [{\"message\": {\"content\": \"re: p0\"}}], \"usage\": "
+                                    "{\"prompt_tokens\": -1000000000}}"};
     sg_client_use use;
     sg_error err;
     work w;
@@ -430,7 +434,8 @@ static void counts_that_cannot_be_are_not_believed(void **state)
 
     o.tokens_most = 65;
     assert_int_equal(run(&step, 1, &o, 4, false, &w, &use, &m, &err), SG_ERR_IO);
-    assert_string_equal(err.message, "budget: tokens_most: 45 of 65 tokens are spent, and the next request may take 30");
+    assert_string_equal(err.message,
+                        "budget: tokens_most: 45 of 65 tokens are spent, and the next request may take 30");
     assert_int_equal(m.requests, 2);
 }
 
@@ -438,9 +443,14 @@ static void counts_that_cannot_be_are_not_believed(void **state)
 static void tries_in_vain_count(void **state)
 {
     (void)state;
-    const mock_step vain[][4] = {{{.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}},
-                                 {{.kind = MOCK_TRICKLE}, {.kind = MOCK_CUT}, {.kind = MOCK_TEXT, .text = "<html>"}, {.kind = MOCK_CUT}}};
-    const mock_step refused[] = {{.kind = MOCK_STATUS, .status = 503, .text = "{}"}, {.kind = MOCK_STATUS, .status = 429, .text = "{}"}};
+    const mock_step vain[][4] = {
+        {{.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}, {.kind = MOCK_HANG}},
+        {{.kind = MOCK_TRICKLE},
+         {.kind = MOCK_CUT},
+         {.kind = MOCK_TEXT, .text = "<html>"},
+         {.kind = MOCK_CUT}}};
+    const mock_step refused[] = {{.kind = MOCK_STATUS, .status = 503, .text = "{}"},
+                                 {.kind = MOCK_STATUS, .status = 429, .text = "{}"}};
     sg_client_config o = usual();
     sg_client_use use;
     sg_error err;
@@ -452,7 +462,8 @@ static void tries_in_vain_count(void **state)
     o.total_seconds = 1;
     for (size_t i = 0; i < N(vain); i++) {
         assert_int_equal(run(vain[i], 4, &o, 1, false, &w, &use, &m, &err), SG_ERR_IO);
-        assert_string_equal(err.message, "budget: tokens_most: 90 of 100 tokens are spent, and the next request may take 30");
+        assert_string_equal(
+            err.message, "budget: tokens_most: 90 of 100 tokens are spent, and the next request may take 30");
         assert_int_equal(m.requests, 3);
         assert_true(use.tokens_in == 30 && use.tokens_out == 60 && use.answers == 0);
     }
@@ -559,7 +570,8 @@ static void *keep_gate(void *ctx)
     ssize_t n;
     size_t size = 0;
 
-    while (size + 1 < sizeof g->said && !strstr(g->said, "\r\n\r\n") && (n = read(from, g->said + size, sizeof g->said - 1 - size)) > 0)
+    while (size + 1 < sizeof g->said && !strstr(g->said, "\r\n\r\n") &&
+           (n = read(from, g->said + size, sizeof g->said - 1 - size)) > 0)
         size += (size_t)n;
     close(from);
     return NULL;
@@ -651,12 +663,15 @@ static void no_part_of_a_long_key_is_told(void **state)
         {.kind = MOCK_TEXT, .text = "{\"choice\": \"" LONG_SECRET "\"}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": [\"a\", \"" LONG_SECRET "\"]}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": \"your key is " LONG_SECRET "\"}"},
-        {.kind = MOCK_TEXT, .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-" LONG_REST "\"]}]}"},
+        {.kind = MOCK_TEXT,
+         .text = "{\"choices\": [{\"" LONG_SECRET "\": [\"\\u0073k-proj-" LONG_REST "\"]}]}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-" LONG_SECRET LONG_REST "\"}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": 0123456789abc}"},
         {.kind = MOCK_TEXT, .text = "{\"choices\": \"sk-proj-01\n\"}"},
         {.kind = MOCK_STATUS, .status = 400, .text = far},
-        {.kind = MOCK_STATUS, .status = 400, .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET LONG_REST},
+        {.kind = MOCK_STATUS,
+         .status = 400,
+         .text = LONG_SECRET LONG_SECRET LONG_SECRET " and sk-proj-" LONG_SECRET LONG_REST},
     };
     for (size_t i = 0; i < N(bad); i++) {
         said_with(&said, LONG_SECRET, bad[i]);
@@ -664,7 +679,9 @@ static void no_part_of_a_long_key_is_told(void **state)
         assert_null(strstr(said.data, "0123456789"));
         sg_buf_free(&said);
     }
-    said_with(&said, LONG_SECRET, (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"your key is " LONG_SECRET ", sir\"]}"});
+    said_with(
+        &said, LONG_SECRET,
+        (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"your key is " LONG_SECRET ", sir\"]}"});
     assert_string_equal(said.data, "{\"choices\": [\"your key is , sir\"]}");
     sg_buf_free(&said);
     /* a word in place of a key stays where it is a word, and is not told in an error */
@@ -703,11 +720,17 @@ static void reads_answers_as_they_come(void **state)
         assert_string_equal(said.data, want[i]);
         sg_buf_free(&said);
     }
-    said_with(&said, SECRET, (mock_step){.kind = MOCK_TEXT, .text = "{\"choices\": [\"" SECRET "\\u0000" SECRET "\\ud800" SECRET "\"]}"});
+    said_with(&said, SECRET,
+              (mock_step){.kind = MOCK_TEXT,
+                          .text = "{\"choices\": [\"" SECRET "\\u0000" SECRET "\\ud800" SECRET "\"]}"});
     assert_string_equal(said.data, "{\"choices\": [\"\\u0000\xef\xbf\xbd\"]}");
     sg_buf_free(&said);
-    said_with(&said, SECRET, (mock_step){.kind = MOCK_STATUS, .status = 400, .text = "\xef\xbb\xbf{\"error\": {\"message\": \"a\\ud800b\"}}"});
-    assert_non_null(strstr(said.data, "status 400: a\xef\xbf\xbd" "b"));
+    said_with(&said, SECRET,
+              (mock_step){.kind = MOCK_STATUS,
+                          .status = 400,
+                          .text = "\xef\xbb\xbf{\"error\": {\"message\": \"a\\ud800b\"}}"});
+    assert_non_null(strstr(said.data, "status 400: a\xef\xbf\xbd"
+                                      "b"));
     sg_buf_free(&said);
 }
 

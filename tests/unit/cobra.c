@@ -320,7 +320,8 @@ static void hidden_items_take_no_place(void **state)
 
     kit_init(&k, 20, 9);
     const sg_histories h = {.n = 1, .offsets = (int64_t[]){0, 4}, .item = k.t.item};
-    sg_model *m = model_without_positions(&k, SMALL "levels=1"), *few = model_without_positions(&k, SMALL "levels=1 neighbours=1");
+    sg_model *m = model_without_positions(&k, SMALL "levels=1"),
+             *few = model_without_positions(&k, SMALL "levels=1 neighbours=1");
     score_all(m, k.t.item, 4, by_item);
     memset(allow, 1, sizeof allow);
     for (int id = 0; id < ITEMS / WIDTH; id++) {
@@ -375,7 +376,8 @@ static void star_is_added_to_every_item(void **state)
 /* However much cosines weigh, items of an ID stand in their order, and their shares of the ID's probability sum to one. */
 static void heavy_cosines_keep_their_order(void **state)
 {
-    static const char *const heavy[] = {SMALL "levels=1 tau=1 psi=1000 fuse=id", SMALL "levels=1 tau=1 psi=300 fuse=id",
+    static const char *const heavy[] = {SMALL "levels=1 tau=1 psi=1000 fuse=id",
+                                        SMALL "levels=1 tau=1 psi=300 fuse=id",
                                         SMALL "levels=1 tau=1 psi=1000 fuse=all"};
     (void)state;
     kit k;
@@ -406,7 +408,8 @@ static void heavy_cosines_keep_their_order(void **state)
                 for (int j = id; j < id + WIDTH; j++)
                     assert_true(cosine[i] <= cosine[j] || score[i] > score[j]);
                 total += exp((double)score[i] - (double)sparse[i]);
-                assert_true(h == 2 || fabsf(logp[3 * i] + logp[3 * i + 1] - score[i]) < 1e-3f); /* f32, hundreds */
+                assert_true(h == 2 ||
+                            fabsf(logp[3 * i] + logp[3 * i + 1] - score[i]) < 1e-3f); /* f32, hundreds */
             }
             assert_true(h == 2 || fabs(total - 1) < 1e-4);
         }
@@ -423,7 +426,8 @@ static void a_short_list_begins_every_longer_one(void **state)
 {
     static const char *const kinds[] = {SMALL "levels=1 fuse=all", SMALL "levels=2 fuse=all",
                                         SMALL "levels=3 fuse=id softmax=legal prefix_vectors=true",
-                                        SMALL "levels=3 fuse=all star=20 star_text=0", SMALL "levels=2 neighbours=1 fuse=all"};
+                                        SMALL "levels=3 fuse=all star=20 star_text=0",
+                                        SMALL "levels=2 neighbours=1 fuse=all"};
     enum { BATCH = 3 };
     (void)state;
     kit k;
@@ -449,7 +453,9 @@ static void a_short_list_begins_every_longer_one(void **state)
                         for (int j = 0; j < i; j++)
                             assert_true(all[u * ITEMS + i] < 0 || all[u * ITEMS + i] != all[u * ITEMS + j]);
                     }
-                    assert_true(kind == 4 ? found >= beam : seen ? found < ITEMS : found == ITEMS); /* one of each ID, or all */
+                    assert_true(kind == 4 ? found >= beam
+                                : seen    ? found < ITEMS
+                                          : found == ITEMS); /* one of each ID, or all */
                 }
                 for (int n = 1; n < ITEMS; n++) {
                     score_with(m, NULL, &h, &f, beam, n, some, value);
@@ -504,8 +510,11 @@ static void says_that_star_has_to_be_trained(void **state)
         char expected[256];
         sg_model *m = tiny_model(&k.t, classes[i], "dim=16", 3);
 
-        assert_int_equal(sg_options_assign(m->config, m->class->options, m->class->n_options, "star=3", &err), SG_OK);
-        snprintf(expected, sizeof expected, "%s: star=3: expected a model that was trained with star above 0, found one without", classes[i]);
+        assert_int_equal(sg_options_assign(m->config, m->class->options, m->class->n_options, "star=3", &err),
+                         SG_OK);
+        snprintf(expected, sizeof expected,
+                 "%s: star=3: expected a model that was trained with star above 0, found one without",
+                 classes[i]);
         assert_int_equal(m->class->ready(m, &err), SG_ERR_USAGE);
         assert_string_equal(err.message, expected);
         sg_model_free(m);
@@ -522,7 +531,8 @@ static void unseen_items_are_no_negatives(void **state)
     double loss[4];
     size_t n;
 
-    for (int turn = 0; turn < 4; turn++) { /* two with the option, two without: item 7 as it is, and changed */
+    for (int turn = 0; turn < 4;
+         turn++) { /* two with the option, two without: item 7 as it is, and changed */
         const bool changed = turn % 2;
 
         kit_init(&k, 40, 9);
@@ -532,10 +542,11 @@ static void unseen_items_are_no_negatives(void **state)
         for (int j = 0; j < DIM; j++)
             k.v[7 * DIM + j] = changed ? 100 : 0.5f;
         k.v[7 * DIM] = changed ? -100 : 0.5f;
-        sg_model *m = tiny_model(&k.t, "cobra",
-                                 turn < 2 ? SMALL "negatives=0 softmax=legal prefix_vectors=true leave_unseen=true"
-                                          : SMALL "negatives=0 softmax=legal prefix_vectors=true",
-                                 3);
+        sg_model *m =
+            tiny_model(&k.t, "cobra",
+                       turn < 2 ? SMALL "negatives=0 softmax=legal prefix_vectors=true leave_unseen=true"
+                                : SMALL "negatives=0 softmax=legal prefix_vectors=true",
+                       3);
         sg_param *text = sg_params_find(&m->params, "text.weight"),
                  *prefix = sg_params_find(&m->params, "prefix.weight");
         for (size_t i = 0; i < text->count;
@@ -545,7 +556,8 @@ static void unseen_items_are_no_negatives(void **state)
         for (size_t i = 0; changed && i < prefix->count;
              i++) /* prefixes of two codes, then names in the order of items */
             if (i / 16 == 7 || i / 16 == ITEMS + 7)
-                prefix->value[i] = i % 3 ? 5 : -5; /* what is read is normalised: it would not see a constant */
+                prefix->value[i] =
+                    i % 3 ? 5 : -5; /* what is read is normalised: it would not see a constant */
         assert_int_equal(m->class->examples(m, &k.t.train, &n, &err), SG_OK);
         loss[turn] = tiny_loss(m, 10);
         sg_model_free(m);

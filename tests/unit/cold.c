@@ -21,8 +21,8 @@ static bool same_prefix(const sg_catalogue *c, int32_t a, int32_t b, int depth)
 }
 
 /* A list of K beside all items by their scores, plain (n). */
-static void check_list(const shop *s, const sg_beam_spec *spec, int user, const int32_t *item, const float *score, const int32_t *plain,
-                       const float *plain_score, int n)
+static void check_list(const shop *s, const sg_beam_spec *spec, int user, const int32_t *item,
+                       const float *score, const int32_t *plain, const float *plain_score, int n)
 {
     const int levels = sg_catalogue_levels(s->c), depth = spec->cold_prefix ? spec->cold_prefix : levels - 1;
     const int quota = sg_cold_quota(spec->cold_share, K);
@@ -38,14 +38,17 @@ static void check_list(const shop *s, const sg_beam_spec *spec, int user, const 
             break;
         }
         assert_true(own >= 0 && may_return(s, spec, user, item[i]) && place_of(item, i, item[i]) < 0);
-        if (own >= at && score[i] == plain_score[own]) { /* where its score puts it; those left out stand further up already */
+        if (own >= at &&
+            score[i] ==
+                plain_score[own]) { /* where its score puts it; those left out stand further up already */
             for (; at < own; at++)
                 assert_true(place_of(item, i, plain[at]) >= 0);
             at = own + 1;
             continue;
         }
         lifted++;
-        assert_true(spec->cold[item[i]] && i > 0 && score[i] == score[i - 1] && same_prefix(s->c, item[i], item[i - 1], depth));
+        assert_true(spec->cold[item[i]] && i > 0 && score[i] == score[i - 1] &&
+                    same_prefix(s->c, item[i], item[i - 1], depth));
     }
     assert_true(lifted <= quota);
     for (int i = 0; i < K - quota && i < found; i++)

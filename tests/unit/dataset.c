@@ -52,8 +52,18 @@ static const sg_strings ids = {3, "u1u2u13", id_offsets};
 
 static sg_dataset_spec spec(void)
 {
-    return (sg_dataset_spec){.name = "tiny", .n_users = 3, .n_items = 3, .n_events = 5, .timestamp = true, .rating = true,
-                             .action = true, .row = true, .column = columns, .n_columns = 2, .action_name = actions, .n_actions = 2};
+    return (sg_dataset_spec){.name = "tiny",
+                             .n_users = 3,
+                             .n_items = 3,
+                             .n_events = 5,
+                             .timestamp = true,
+                             .rating = true,
+                             .action = true,
+                             .row = true,
+                             .column = columns,
+                             .n_columns = 2,
+                             .action_name = actions,
+                             .n_actions = 2};
 }
 
 static void write_tiny(void)
@@ -140,7 +150,12 @@ static void numbers_stand_for_ids_that_are_not_given(void **state)
 
 static void writer_refuses(const sg_dataset_event *e, size_t n, const char *message)
 {
-    sg_dataset_spec s = {.name = "x", .n_users = 3, .n_items = 3, .n_events = 2, .timestamp = true, .user_id_bytes = 3,
+    sg_dataset_spec s = {.name = "x",
+                         .n_users = 3,
+                         .n_items = 3,
+                         .n_events = 2,
+                         .timestamp = true,
+                         .user_id_bytes = 3,
                          .item_id_bytes = 3};
     char want[200];
     sg_dataset_writer *w;
@@ -165,11 +180,14 @@ static void writer_refuses(const sg_dataset_event *e, size_t n, const char *mess
 static void writer_refuses_what_is_not_sorted_or_announced(void **state)
 {
     (void)state;
-    writer_refuses((sg_dataset_event[]){{.user = 1}, {.user = 0}}, 2, ": event 1: not sorted by user and time");
-    writer_refuses((sg_dataset_event[]){{.timestamp = 2}, {.timestamp = 1}}, 2, ": event 1: not sorted by user and time");
+    writer_refuses((sg_dataset_event[]){{.user = 1}, {.user = 0}}, 2,
+                   ": event 1: not sorted by user and time");
+    writer_refuses((sg_dataset_event[]){{.timestamp = 2}, {.timestamp = 1}}, 2,
+                   ": event 1: not sorted by user and time");
     writer_refuses((sg_dataset_event[]){{.item = 3}}, 1, ": event 0: user 0 or item 3 does not exist");
     writer_refuses((sg_dataset_event[]){{.user = 3}}, 1, ": event 0: user 3 or item 0 does not exist");
-    writer_refuses((sg_dataset_event[]){{.user = 0}, {.user = 0}, {.user = 1}}, 3, ": more events than the 2 announced");
+    writer_refuses((sg_dataset_event[]){{.user = 0}, {.user = 0}, {.user = 1}}, 3,
+                   ": more events than the 2 announced");
     writer_refuses((sg_dataset_event[]){{.user = 0}}, 1, "tensor 'item': expected 8 bytes, found 4");
     assert_int_equal(sg_alloc_live(), 0);
 }
@@ -246,7 +264,8 @@ static void open_refuses_broken_columns(void **state)
     static const int32_t items[] = {0, 1, 2, 1, 0};
 
     forge_events((const int64_t[]){0, 3, 2, 5}, items, times);
-    open_refuses("events.safetensors: tensor 'user_offsets': expected ascending numbers from 0 to 5, found 2 at 2");
+    open_refuses(
+        "events.safetensors: tensor 'user_offsets': expected ascending numbers from 0 to 5, found 2 at 2");
     forge_events((const int64_t[]){0, 2, 2, 4}, items, times);
     open_refuses("tensor 'user_offsets': expected ascending numbers from 0 to 5, found 4 at 3");
     forge_events((const int64_t[]){-1, 2, 2, 5}, items, times);
@@ -314,7 +333,8 @@ static void open_notices_other_sizes_and_verify_other_bytes(void **state)
     assert_non_null(strstr(err.message, "items.safetensors: expected sha256 "));
     sg_buf_free(&b);
     assert_int_equal(sg_dataset_open(&(sg_dataset *){NULL}, folder, &err), SG_ERR_MISSING);
-    assert_non_null(strstr(err.message, "no dataset here (no dataset.json): `sedge import` or `sedge synth` makes one"));
+    assert_non_null(
+        strstr(err.message, "no dataset here (no dataset.json): `sedge import` or `sedge synth` makes one"));
 }
 
 static void write_ids(const char *made_for, const int32_t *codes, int levels, const int32_t *sizes)
@@ -325,7 +345,8 @@ static void write_ids(const char *made_for, const int32_t *codes, int levels, co
     };
     const sg_meta meta = {"dataset", made_for};
 
-    assert_int_equal(sg_tensors_write(in_data(SG_DATASET_IDS), list, 2, &meta, made_for ? 1 : 0, NULL), SG_OK);
+    assert_int_equal(sg_tensors_write(in_data(SG_DATASET_IDS), list, 2, &meta, made_for ? 1 : 0, NULL),
+                     SG_OK);
 }
 
 static void ids_refuse(const sg_dataset *d, const char *message)

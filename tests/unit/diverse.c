@@ -147,20 +147,31 @@ static void groups_follow_a_trace(void **state)
     assert_int_equal(sg_catalogue_new(&c, codes, 5, 2, size, &err), SG_OK);
     assert_int_equal(sg_beam_search(item, score, c, 1, &spec, fixed, NULL, NULL, arena, &err), SG_OK);
     assert_true(item[0] == 0 && item[1] == 2); /* 2 + .5, 1.9 + .5, then 2 + .4 */
-    assert_int_equal(sg_beam_search(item, score, c, 1, &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = diversity},
-                                    fixed, NULL, NULL, arena, &err), SG_OK);
+    assert_int_equal(sg_beam_search(item, score, c, 1,
+                                    &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = diversity},
+                                    fixed, NULL, NULL, arena, &err),
+                     SG_OK);
     assert_true(item[0] == 0 && item[1] == 2);
-    assert_int_equal(sg_beam_search(item, score, c, 1,
-                                    &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.05f, 1}},
-                                    fixed, NULL, NULL, arena, &err), SG_OK);
+    assert_int_equal(
+        sg_beam_search(
+            item, score, c, 1,
+            &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.05f, 1}}, fixed,
+            NULL, NULL, arena, &err),
+        SG_OK);
     assert_true(item[0] == 0 && item[1] == 1); /* 2.5, then 0 1 at 2.4 - .05, 1 0 at 2.4 - 1, 1 1 at 2.3 */
-    assert_int_equal(sg_beam_search(item, score, c, 1,
-                                    &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.2f, 0}},
-                                    fixed, NULL, NULL, arena, &err), SG_OK);
-    assert_true(item[0] == 0 && item[1] == 2); /* the first code counts at the second level too: 0 1 at 2.4 - .2, 1 0 at 2.4 */
-    assert_int_equal(sg_beam_search(item, score, c, 1, &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .complete = 8,
-                                                                       .diversity = diversity},
-                                    fixed, NULL, NULL, arena, &err), SG_ERR_USAGE);
+    assert_int_equal(
+        sg_beam_search(item, score, c, 1,
+                       &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .diversity = (const float[]){0.2f, 0}},
+                       fixed, NULL, NULL, arena, &err),
+        SG_OK);
+    assert_true(item[0] == 0 &&
+                item[1] ==
+                    2); /* the first code counts at the second level too: 0 1 at 2.4 - .2, 1 0 at 2.4 */
+    assert_int_equal(
+        sg_beam_search(item, score, c, 1,
+                       &(sg_beam_spec){.beam = 2, .k = 2, .groups = 2, .complete = 8, .diversity = diversity},
+                       fixed, NULL, NULL, arena, &err),
+        SG_ERR_USAGE);
     sg_catalogue_free(c);
     sg_arena_free(arena);
 }

@@ -62,7 +62,8 @@ static uint64_t draw(uint64_t n, int what, int a, int b)
 static void write_document(sg_buf *out, int d)
 {
     for (int i = 0; i < 3; i++)
-        sg_buf_printf(out, "the a%dx%d of b%dx%d ", d / (B2 * B3), (int)draw(8, 1, d, i), d / B3, (int)draw(8, 2, d, i));
+        sg_buf_printf(out, "the a%dx%d of b%dx%d ", d / (B2 * B3), (int)draw(8, 1, d, i), d / B3,
+                      (int)draw(8, 2, d, i));
     for (int i = 0; i < OWN; i++)
         sg_buf_printf(out, "c%dx%d ", d, i);
 }
@@ -115,7 +116,8 @@ static shelf *shelf_new(kind k)
             end_string(&s->query);
         }
     for (int split = 0; split < SG_COLLECTION_SPLITS; split++) {
-        const int from = split == SG_COLLECTION_TRAIN ? 0 : DOCS, to = split == SG_COLLECTION_TRAIN ? DOCS : 2 * DOCS;
+        const int from = split == SG_COLLECTION_TRAIN ? 0 : DOCS,
+                  to = split == SG_COLLECTION_TRAIN ? DOCS : 2 * DOCS;
         int64_t n = 0;
 
         for (q = 0; q < 2 * DOCS; q++) {
@@ -139,7 +141,8 @@ static shelf *shelf_new(kind k)
                            .n_columns = 1,
                            .collection = true};
     set_codes(s, k);
-    s->train = (sg_train_data){.data = &s->data, .split = &s->split, .ids = &s->ids, .collection = &s->collection};
+    s->train =
+        (sg_train_data){.data = &s->data, .split = &s->split, .ids = &s->ids, .collection = &s->collection};
     return s;
 }
 
@@ -167,7 +170,9 @@ static sg_model *model_new(shelf *s, const char *options)
     sg_model *m;
 
     assert_int_equal(sg_model_new(&m, class, &err), SG_OK);
-    snprintf(text, sizeof text, "dim=64 heads=4 head_dim=16 ffn=128 words=2500 hashed=16 init_sd=0.05 dropout=0 length=24 %s", options);
+    snprintf(text, sizeof text,
+             "dim=64 heads=4 head_dim=16 ffn=128 words=2500 hashed=16 init_sd=0.05 dropout=0 length=24 %s",
+             options);
     for (char *p = strtok(text, " "); p; p = strtok(NULL, " "))
         if (sg_options_assign(m->config, class->options, class->n_options, p, &err))
             fail_msg("%s", err.message);
@@ -179,20 +184,28 @@ static sg_model *model_new(shelf *s, const char *options)
 /* So many steps of 50 examples, in order. */
 static void train(sg_model *m, const shelf *s, int steps)
 {
-    const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW, .lr = 0.003, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .clip = 1, .warmup = 20};
+    const sg_optim_spec spec = {.kind = SG_OPTIM_ADAMW,
+                                .lr = 0.003,
+                                .beta1 = 0.9,
+                                .beta2 = 0.98,
+                                .eps = 1e-8,
+                                .clip = 1,
+                                .warmup = 20};
     uint32_t example[50];
     sg_error err = {0};
     sg_optim *o;
     sg_graph *g;
     size_t n;
 
-    if (m->class->examples(m, &s->train, &n, &err) || sg_optim_new(&o, &m->params, &spec, &err) || sg_graph_new(&g, NULL, SG_F32, &err))
+    if (m->class->examples(m, &s->train, &n, &err) || sg_optim_new(&o, &m->params, &spec, &err) ||
+        sg_graph_new(&g, NULL, SG_F32, &err))
         fail_msg("%s", err.message);
     for (int step = 0; step < steps; step++) {
         for (size_t i = 0; i < 50; i++)
             example[i] = (uint32_t)(((size_t)step * 50 + i) * 7 % n);
         sg_graph_begin(g, SG_TRAIN, 1, (uint64_t)step);
-        if (sg_backward(g, m->class->loss(m, g, example, 50, 1, (uint64_t)step), &err) || sg_optim_step(o, NULL, NULL, &err))
+        if (sg_backward(g, m->class->loss(m, g, example, 50, 1, (uint64_t)step), &err) ||
+            sg_optim_step(o, NULL, NULL, &err))
             fail_msg("%s", err.message);
     }
     sg_graph_free(g);
@@ -210,7 +223,8 @@ static double first_is_own(const sg_model *m, const shelf *s, bool documents, bo
     int own = 0;
 
     for (int d = 0; d < DOCS; d++)
-        text[d] = documents ? sg_strings_at(&s->column.text, (size_t)d) : sg_strings_at(&s->collection.query_text, (size_t)(DOCS + d));
+        text[d] = documents ? sg_strings_at(&s->column.text, (size_t)d)
+                            : sg_strings_at(&s->collection.query_text, (size_t)(DOCS + d));
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
     session->free = free_codes;
     session->beam = 20;
@@ -306,8 +320,11 @@ static void examples_keep_the_ratio(void **state)
     static const struct {
         const char *options;
         size_t indexing, retrieval;
-    } each[] = {{"ratio=1", DOCS, DOCS}, {"ratio=4", DOCS, (DOCS + 3) / 4}, {"task=bidirectional ratio=1", 2 * DOCS, 2 * DOCS},
-                {"task=bidirectional ratio=4", 2 * DOCS, (2 * DOCS + 3) / 4}, {"task=bidirectional ratio=0", 2 * DOCS, 0}};
+    } each[] = {{"ratio=1", DOCS, DOCS},
+                {"ratio=4", DOCS, (DOCS + 3) / 4},
+                {"task=bidirectional ratio=1", 2 * DOCS, 2 * DOCS},
+                {"task=bidirectional ratio=4", 2 * DOCS, (2 * DOCS + 3) / 4},
+                {"task=bidirectional ratio=0", 2 * DOCS, 0}};
     shelf *s = shelf_new(SEMANTIC);
 
     (void)state;
@@ -326,7 +343,8 @@ static void examples_keep_the_ratio(void **state)
 /* The other tasks learn IDs, too. */
 static void other_tasks_learn(void **state)
 {
-    static const char *const tasks[] = {"task=bidirectional ratio=1", "task=span ratio=1", "task=bidirectional ratio=1 prefix_vectors=true",
+    static const char *const tasks[] = {"task=bidirectional ratio=1", "task=span ratio=1",
+                                        "task=bidirectional ratio=1 prefix_vectors=true",
                                         "level_offset=false ratio=1 drop=0.2 document=set"};
 
     (void)state;
@@ -369,7 +387,8 @@ static void check_decoding(const char *options)
     const sg_tensor *loss = m->class->loss(m, g, &example, 1, 1, 0);
     assert_int_equal(sg_graph_status(g, &err), SG_OK);
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
-    for (int free_codes = 0; free_codes < (prefix ? 1 : 2); free_codes++) { /* with prefixes the tree is part of the model */
+    for (int free_codes = 0; free_codes < (prefix ? 1 : 2);
+         free_codes++) { /* with prefixes the tree is part of the model */
         int at = 0;
 
         session->free = free_codes;
@@ -445,7 +464,8 @@ static void chunks_say_something(void **state)
 /* Made queries: what is repeated, strange or contradicts itself is counted and left out. */
 static void sifts_made_queries(void **state)
 {
-    static const char lines[] = "{\"id\": \"d7\", \"answer\": \"c7x0 c7x1\\n- c7x1, c7x0\\nwhat of the\\nsomething else entirely\\n\\n\"}\n"
+    static const char lines[] = "{\"id\": \"d7\", \"answer\": \"c7x0 c7x1\\n- c7x1, c7x0\\nwhat of "
+                                "the\\nsomething else entirely\\n\\n\"}\n"
                                 "{\"id\": \"d9\", \"answer\": \"c9x2 of c9x3\"}\n"
                                 "{\"id\": \"d7\", \"answer\": \"the a0x0\\nc7x5\"}\n"
                                 "{\"id\": \"d8\", \"answer\": \"The a0x0!\"}\n";
@@ -477,13 +497,15 @@ static void sifts_made_queries(void **state)
         assert_false(query);
     }
     sg_dsi_texts_free(&t);
-    if (sg_dsi_texts_new(&t, &s->train, &lexicon, 8, path, 0.5, &err)) /* half of the words must be the document's */
+    if (sg_dsi_texts_new(&t, &s->train, &lexicon, 8, path, 0.5,
+                         &err)) /* half of the words must be the document's */
         fail_msg("%s", err.message);
     assert_int_equal(t.counts.strange, 4); /* a0x0 stands in neither of the two */
     sg_dsi_texts_free(&t);
     if (sg_dsi_texts_new(&t, &s->train, &lexicon, 8, SG_DSI_SENTENCES, 0, &err))
         fail_msg("%s", err.message);
-    assert_int_equal(t.counts.kept + t.counts.conflicting, DOCS); /* one sentence each; 8 words of it may be another's, too */
+    assert_int_equal(t.counts.kept + t.counts.conflicting,
+                     DOCS); /* one sentence each; 8 words of it may be another's, too */
     assert_true(t.counts.kept > DOCS - 10);
     sg_dsi_texts_free(&t);
     sg_lexicon_free(&lexicon);
@@ -505,12 +527,17 @@ static void made_queries_help(void **state)
     assert_int_equal(scratch_make(dir, "dsi"), 0);
     snprintf(path, sizeof path, "%s/made.jsonl", dir);
     for (int d = 0; d < DOCS; d++) /* three templates over the words of the nodes */
-        sg_buf_printf(&lines, "{\"id\": \"d%d\", \"answer\": \"what of b%dx%d c%dx%d c%dx%d\\nabout c%dx%d c%dx%d\\nc%dx%d with c%dx%d of a%dx%d\"}\n", d, d / B3,
-                      (int)draw(8, 2, d, 0), d, (int)draw(OWN, 3, d, 0), d, (int)draw(OWN, 3, d, 1), d, (int)draw(OWN, 3, d, 2), d,
-                      (int)draw(OWN, 3, d, 3), d, (int)draw(OWN, 3, d, 4), d, (int)draw(OWN, 3, d, 5), d / (B2 * B3), (int)draw(8, 1, d, 0));
+        sg_buf_printf(&lines,
+                      "{\"id\": \"d%d\", \"answer\": \"what of b%dx%d c%dx%d c%dx%d\\nabout c%dx%d "
+                      "c%dx%d\\nc%dx%d with c%dx%d of a%dx%d\"}\n",
+                      d, d / B3, (int)draw(8, 2, d, 0), d, (int)draw(OWN, 3, d, 0), d,
+                      (int)draw(OWN, 3, d, 1), d, (int)draw(OWN, 3, d, 2), d, (int)draw(OWN, 3, d, 3), d,
+                      (int)draw(OWN, 3, d, 4), d, (int)draw(OWN, 3, d, 5), d / (B2 * B3),
+                      (int)draw(8, 1, d, 0));
     assert_int_equal(sg_file_write(path, lines.data, lines.size, NULL), SG_OK);
     for (int made = 0; made < 2; made++) {
-        snprintf(options, sizeof options, "ratio=2 length=16%s%s", made ? " document=none queries=" : "", made ? path : "");
+        snprintf(options, sizeof options, "ratio=2 length=16%s%s", made ? " document=none queries=" : "",
+                 made ? path : "");
         sg_model *m = model_new(s, options);
 
         train(m, s, 150);
@@ -527,7 +554,8 @@ static void made_queries_help(void **state)
 /* Documents and queries without a word are read like any other; a batch in which nothing is asked has no loss. */
 static void takes_empty_texts(void **state)
 {
-    static const char *const options[] = {"ratio=0", "task=targets2inputs ratio=0", "task=span ratio=0 prefix_vectors=true",
+    static const char *const options[] = {"ratio=0", "task=targets2inputs ratio=0",
+                                          "task=span ratio=0 prefix_vectors=true",
                                           "task=bidirectional ratio=0 prefix_vectors=true document=set"};
     shelf *s = shelf_new(SEMANTIC);
     const sg_bytes nothing = {"", 0};
@@ -581,7 +609,8 @@ static void refuses_a_broken_lexicon(void **state)
 
     (void)state;
     memcpy(offsets, (int64_t[]){0, 5, 1 << 30}, 3 * sizeof *offsets);
-    assert_int_equal(sg_model_array_put(m, "lexicon.offsets", SG_DT_I64, 1, (uint64_t[]){3}, offsets, &err), SG_OK);
+    assert_int_equal(sg_model_array_put(m, "lexicon.offsets", SG_DT_I64, 1, (uint64_t[]){3}, offsets, &err),
+                     SG_OK);
     assert_int_equal(m->class->ready(m, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "array 'lexicon.offsets': expected ascending numbers from 0 to"));
     assert_int_equal(sg_lexicon_need(&lexicon, m, 16, 16, NULL, &err), SG_ERR_FORMAT);

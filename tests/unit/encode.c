@@ -13,7 +13,8 @@ static void tokenize(const shop *s, const char *const *set, sg_ids *ids, sg_enco
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     for (; *set; set++)
-        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL), SG_OK);
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL),
+                         SG_OK);
     if (sg_tokenize(s->data, &c, NULL, NULL, &report, &err) || sg_ids_open(ids, s->data, &err))
         fail_msg("%s", err.message);
     json_decref(report);
@@ -91,16 +92,18 @@ static void finds_a_free_place_for_every_new_item(void **state)
             float x[DIM];
 
             for (int d = 0; d < DIM; d++)
-                x[d] = s->vectors[7 * DIM + d] + (float)(1e-3 * sg_rng_normal(9, SG_RNG_TEST, (uint64_t)turn, (uint64_t)d));
+                x[d] = s->vectors[7 * DIM + d] +
+                       (float)(1e-3 * sg_rng_normal(9, SG_RNG_TEST, (uint64_t)turn, (uint64_t)d));
             assert_int_equal(sg_encoder_codes(e, plain, x, 1, NULL, &err), SG_OK);
             if (sg_encoder_place(e, codes, x, sg_living_draft(w), &err) != SG_OK)
                 break;
             assert_int_equal(codes[0], plain[0]);
             moved += codes[1] != plain[1];
-            if (moved == 0 && ids.levels == 3) /* digits of its own code come in order, behind those that are taken */
-                for (int32_t digit = 0, node = sg_catalogue_child(sg_living_draft(w), 1,
-                                                                  sg_catalogue_child(sg_living_draft(w), 0, 0, codes[0]),
-                                                                  codes[1]);
+            if (moved == 0 &&
+                ids.levels == 3) /* digits of its own code come in order, behind those that are taken */
+                for (int32_t digit = 0, node = sg_catalogue_child(
+                                            sg_living_draft(w), 1,
+                                            sg_catalogue_child(sg_living_draft(w), 0, 0, codes[0]), codes[1]);
                      digit < codes[2]; digit++)
                     assert_true(sg_catalogue_child(sg_living_draft(w), 2, node, digit) >= 0);
             assert_int_equal(sg_living_put(w, n++, codes, &err), SG_OK); /* says no to codes that are taken */

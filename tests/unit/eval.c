@@ -77,8 +77,9 @@ static void agrees_with_a_slow_one(void **state)
         const int64_t offsets[] = {c->begin, c->end};
         const int32_t target = s.item[c->target_begin];
 
-        assert_int_equal(
-            m->class->score(session, &(sg_histories){.n = 1, .offsets = offsets, .item = s.item}, score, &err), SG_OK);
+        assert_int_equal(m->class->score(session, &(sg_histories){.n = 1, .offsets = offsets, .item = s.item},
+                                         score, &err),
+                         SG_OK);
         for (int f = 0; f < 2; f++) {
             bool seen[ITEMS] = {false};
             int rank = 1;
@@ -327,9 +328,11 @@ static void cold_targets_are_counted_apart(void **state)
     assert_int_equal((int)number(alone, "receipt.cases"), cold);
     assert_near(number(alone, "metrics.filtered.recall@10"), number(out, "cold.filtered.recall@10"), 1e-12);
     assert_near(number(alone, "floors.pop.filtered.recall@10"), 0, 1e-12);
-    json_t *shelf = evaluate(m, &s, &(sg_eval_spec){.test = true, .cold = true, .candidates_cold = true}, NULL);
+    json_t *shelf =
+        evaluate(m, &s, &(sg_eval_spec){.test = true, .cold = true, .candidates_cold = true}, NULL);
     assert_true(number(shelf, "metrics.filtered.mrr@50") > number(alone, "metrics.filtered.mrr@50"));
-    assert_string_equal(json_string_value(json_object_get(json_object_get(shelf, "receipt"), "candidates")), "items without a training event");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(shelf, "receipt"), "candidates")),
+                        "items without a training event");
     json_decref(shelf);
     json_decref(alone);
     json_decref(out);

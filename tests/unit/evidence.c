@@ -75,7 +75,8 @@ static void documents_add_up_what_does_not_overlap(void **state)
 
     memcpy(s.token, text, sizeof text);
     open_corpus(&s, 16);
-    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 0, NULL}, &err), SG_OK);
+    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 0, NULL}, &err),
+                     SG_OK);
     assert_int_equal(n, 2);
     assert_int_equal(hit[0].document, 0);
     assert_true(fabs(hit[0].score - (log(38.0 / 3) + log(9))) < 1e-12);
@@ -86,13 +87,15 @@ static void documents_add_up_what_does_not_overlap(void **state)
     assert_int_equal(n, 1);
     assert_true(fabs(hit[0].score - (pow(log(38.0 / 3), 2) + pow(log(9), 2))) < 1e-12);
     /* a, b and d stand in two places or more: they find nothing, and add to what c and e found */
-    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 1, NULL}, &err), SG_OK);
+    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 1, NULL}, &err),
+                     SG_OK);
     assert_int_equal(n, 2);
     assert_true(fabs(hit[1].score - (log(3) + log(17.0 / 7) + 0.75 * log(19.0 / 9))) < 1e-12);
     for (int i = 0; i < 6; i++)
         if (gram[i].token == e)
             gram[i].logp = log(0.01);
-    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 1, NULL}, &err), SG_OK);
+    assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, 6, &(sg_evidence_how){1, 0.5, 2, 1, NULL}, &err),
+                     SG_OK);
     assert_int_equal(n, 1); /* nothing rare leads to the second document any more */
     close_corpus(&s);
 }
@@ -215,9 +218,9 @@ static void documents_are_those_of_brute_force(void **state)
         make_corpus(&s, turn);
         open_corpus(&s, TOKENS);
         const int grams = make_grams(gram, token, turn);
-        assert_int_equal(
-            sg_evidence_rank(hit, &n, s.e, gram, grams, &(sg_evidence_how){alpha, beta, DOCUMENTS, 0, NULL}, &err),
-            SG_OK);
+        assert_int_equal(sg_evidence_rank(hit, &n, s.e, gram, grams,
+                                          &(sg_evidence_how){alpha, beta, DOCUMENTS, 0, NULL}, &err),
+                         SG_OK);
         for (int i = 1; i < grams; i++)
             assert_true(gram[i].weight <= gram[i - 1].weight);
         for (int32_t d = 0; d < s.n; d++) {
@@ -237,9 +240,9 @@ static void documents_are_those_of_brute_force(void **state)
         const int most = 1 + draw(DOCUMENTS, turn, 3); /* a shorter list is the beginning of the long one */
         sg_hit few[DOCUMENTS];
         int n_few;
-        assert_int_equal(
-            sg_evidence_rank(few, &n_few, s.e, gram, grams, &(sg_evidence_how){alpha, beta, most, 0, NULL}, &err),
-            SG_OK);
+        assert_int_equal(sg_evidence_rank(few, &n_few, s.e, gram, grams,
+                                          &(sg_evidence_how){alpha, beta, most, 0, NULL}, &err),
+                         SG_OK);
         assert_int_equal(n_few, most < n ? most : n);
         for (int i = 0; i < n_few; i++)
             assert_true(few[i].document == hit[i].document && few[i].score == hit[i].score);
@@ -248,11 +251,13 @@ static void documents_are_those_of_brute_force(void **state)
         int at = 0;
         for (int d = 0; d < DOCUMENTS; d++)
             allow[d] = draw(3, turn, 400 + (uint64_t)d) != 0;
-        assert_int_equal(
-            sg_evidence_rank(few, &n_few, s.e, gram, grams, &(sg_evidence_how){alpha, beta, most, 0, allow}, &err), SG_OK);
+        assert_int_equal(sg_evidence_rank(few, &n_few, s.e, gram, grams,
+                                          &(sg_evidence_how){alpha, beta, most, 0, allow}, &err),
+                         SG_OK);
         for (int i = 0; i < n && at < most; i++)
             if (allow[hit[i].document]) {
-                assert_true(at < n_few && few[at].document == hit[i].document && few[at].score == hit[i].score);
+                assert_true(at < n_few && few[at].document == hit[i].document &&
+                            few[at].score == hit[i].score);
                 at++;
             }
         assert_int_equal(at, n_few);

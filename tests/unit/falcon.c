@@ -80,8 +80,9 @@ static void one_by_one(setup *s, int n, int m, int64_t now, float *out)
     for (int i = 0; i < m; i++) {
         memcpy(x + n * DIM, s->x + (LENGTH + i) * DIM, DIM * sizeof *x);
         sg_graph_begin(s->graph, SG_INFER, 0, 0);
-        const sg_tensor *y = sg_hstu_forward(s->graph, &s->stack, sg_input(s->graph, x, 2, (int[]){n + 1, DIM}),
-                                             &(sg_hstu_tokens){1, offsets, time, time});
+        const sg_tensor *y =
+            sg_hstu_forward(s->graph, &s->stack, sg_input(s->graph, x, 2, (int[]){n + 1, DIM}),
+                            &(sg_hstu_tokens){1, offsets, time, time});
         assert_non_null(y);
         memcpy(out + i * DIM, y->data + n * DIM, DIM * sizeof *out);
     }

@@ -54,8 +54,8 @@ static void score_of(float *score, const hand *h, const char *name, const char *
     sg_error err;
 
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
-    assert_int_equal(m->class->score(session, &(sg_histories){.n = 1, .offsets = o, .item = history}, score, &err),
-                     SG_OK);
+    assert_int_equal(
+        m->class->score(session, &(sg_histories){.n = 1, .offsets = o, .item = history}, score, &err), SG_OK);
     sg_session_free(session);
     sg_model_free(m);
 }

@@ -49,7 +49,8 @@ static void sorts_suffixes(void **state)
         static uint32_t text[2000];
         static int32_t order[2000], want[2000];
         const int32_t n = id < 6 ? (int32_t)id + 1 : (int32_t)draw(id % 9 ? 60 : 2000, id, 0) + 1;
-        const uint32_t symbols = (const uint32_t[]){2, 3, 5, 300, 70000}[id % 5], period = draw(20, id, 1) + 1;
+        const uint32_t symbols = (const uint32_t[]){2, 3, 5, 300, 70000}[id % 5],
+                       period = draw(20, id, 1) + 1;
         sg_error err;
 
         for (int32_t i = 0; i < n; i++) { /* every fourth text repeats itself */
@@ -160,7 +161,8 @@ static sg_fm_range search(const sg_fm *f, sg_fm_range r, const int32_t *string, 
 static void check_string(const sg_fm *f, const corpus *c, const int32_t *string, int n)
 {
     const truth t = brute(c, string, n);
-    const sg_fm_range r = search(f, sg_fm_anywhere(f), string, n), s = search(f, sg_fm_at_start(f), string, n);
+    const sg_fm_range r = search(f, sg_fm_anywhere(f), string, n),
+                      s = search(f, sg_fm_at_start(f), string, n);
     sg_fm_next next[64];
     uint32_t ends;
     sg_error err;
@@ -204,7 +206,8 @@ static void answers_like_brute_force(void **state)
         sg_fm *f;
         sg_error err;
 
-        assert_int_equal(sg_fm_new(&f, c.token, c.offsets, c.n_items, c.n_tokens, (int)draw(70, id, 2), &err), SG_OK);
+        assert_int_equal(sg_fm_new(&f, c.token, c.offsets, c.n_items, c.n_tokens, (int)draw(70, id, 2), &err),
+                         SG_OK);
         assert_int_equal(sg_fm_items(f), c.n_items);
         assert_int_equal(sg_fm_tokens(f), c.n_tokens);
         check_string(f, &c, c.token, 0);
@@ -358,7 +361,8 @@ static void frequent_tokens_are_listed_truly(void **state)
     assert_int_equal(sg_fm_new(&f, token, offsets, N / LENGTH, KINDS, 0, &err), SG_OK);
     assert_in_range(f->n_lists, 5, 100);
     assert_in_range(f->n_listed, 1000, N / 10 + N / LENGTH / 10);
-    assert_int_equal(sg_fm_memory(f), sg_fm_bytes(f) + f->n_lists * sizeof *f->list + f->n_listed * sizeof *f->listed);
+    assert_int_equal(sg_fm_memory(f),
+                     sg_fm_bytes(f) + f->n_lists * sizeof *f->list + f->n_listed * sizeof *f->listed);
     for (int32_t c = -1; c < KINDS; c++) { /* -1: what stands at the start of an item */
         const sg_fm_range r = c < 0 ? sg_fm_at_start(f) : sg_fm_extend(f, sg_fm_anywhere(f), c);
         const int32_t n = sg_fm_successors(f, r, next, KINDS, &ends);
@@ -370,7 +374,8 @@ static void frequent_tokens_are_listed_truly(void **state)
 
             if (want.first == want.last)
                 continue;
-            assert_true(at < n && next[at].token == d && next[at].range.first == want.first && next[at].range.last == want.last);
+            assert_true(at < n && next[at].token == d && next[at].range.first == want.first &&
+                        next[at].range.last == want.last);
             sum += want.last - want.first;
             at++;
         }
@@ -388,11 +393,10 @@ static void frequent_tokens_are_listed_truly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(frequent_tokens_are_listed_truly),
-        cmocka_unit_test(sorts_suffixes),           cmocka_unit_test(answers_like_brute_force),
-        cmocka_unit_test(holds_all_items),          cmocka_unit_test(reads_back_what_it_saved),
-        cmocka_unit_test(says_what_is_wrong),       cmocka_unit_test(finds_every_flipped_bit),
-        cmocka_unit_test(survives_failing_memory),
+        cmocka_unit_test(frequent_tokens_are_listed_truly), cmocka_unit_test(sorts_suffixes),
+        cmocka_unit_test(answers_like_brute_force),         cmocka_unit_test(holds_all_items),
+        cmocka_unit_test(reads_back_what_it_saved),         cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(finds_every_flipped_bit),          cmocka_unit_test(survives_failing_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

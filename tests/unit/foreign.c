@@ -49,7 +49,8 @@ static void put_tensors(const char *from, const char *to, const char *more, uint
 /* A model's folder again, with a member of config.json (value NULL: without it) and a tensor more. */
 static const char *make(const char *name, const char *key, json_t *value, const char *tensor, uint64_t n)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "modules.json", "1_Pooling", "sentence_bert_config.json"};
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "modules.json",
+                                        "1_Pooling", "sentence_bert_config.json"};
     const char *dir = in_folder("model");
     char from[300], to[300];
     json_t *config;
@@ -119,9 +120,11 @@ static void numbers_of_any_size_are_read(void **state)
     (void)state;
     const char *dir = make("qwen3", NULL, NULL, NULL, 0);
 
-    put_file(dir, "tokenizer_config.json", "{\"chat_template\": \"x\", \"model_max_length\": 1000000000000000019884624838656}");
+    put_file(dir, "tokenizer_config.json",
+             "{\"chat_template\": \"x\", \"model_max_length\": 1000000000000000019884624838656}");
     opens(dir);
-    put_file(dir, "generation_config.json", "{\"eos_token_id\": [1], \"max_length\": 1000000000000000019884624838656}");
+    put_file(dir, "generation_config.json",
+             "{\"eos_token_id\": [1], \"max_length\": 1000000000000000019884624838656}");
     opens(dir);
 }
 
@@ -160,19 +163,25 @@ static void a_bert_that_reads_one_way_is_refused(void **state)
     sg_sentence *s;
     sg_error err;
 
-    assert_int_equal(sg_sentence_open(&s, make("bert", "is_decoder", json_true(), NULL, 0), &err), SG_ERR_FORMAT);
-    says("config.json: 'is_decoder': expected false, an encoder in which all tokens see each other, found true", err.message);
+    assert_int_equal(sg_sentence_open(&s, make("bert", "is_decoder", json_true(), NULL, 0), &err),
+                     SG_ERR_FORMAT);
+    says("config.json: 'is_decoder': expected false, an encoder in which all tokens see each other, found "
+         "true",
+         err.message);
 }
 
 static void weights_that_would_be_left_out_are_named(void **state)
 {
     (void)state;
-    static const char end[] = "': expected no such weight in a model of this kind and size, which would leave it out";
+    static const char end[] =
+        "': expected no such weight in a model of this kind and size, which would leave it out";
     static const struct {
         const char *model, *tensor;
         uint64_t n;
-    } rows[] = {{"qwen3", "model.layers.0.self_attn.q_proj.bias", 64}, {"llama", "model.layers.1.self_attn.o_proj.bias", 32},
-                {"qwen2", "model.layers.0.mlp.down_proj.weight_scale", 1}, {"llama", "model.layers.2.input_layernorm.weight", 32},
+    } rows[] = {{"qwen3", "model.layers.0.self_attn.q_proj.bias", 64},
+                {"llama", "model.layers.1.self_attn.o_proj.bias", 32},
+                {"qwen2", "model.layers.0.mlp.down_proj.weight_scale", 1},
+                {"llama", "model.layers.2.input_layernorm.weight", 32},
                 {"llama", "lm_head.bias", 40}};
     char want[200];
     sg_sentence *s;
@@ -183,15 +192,25 @@ static void weights_that_would_be_left_out_are_named(void **state)
         snprintf(want, sizeof want, "tensor '%s%s", rows[i].tensor, end);
         refused(make(rows[i].model, NULL, NULL, rows[i].tensor, rows[i].n), want);
     }
-    opens(make("llama", NULL, NULL, "model.layers.0.self_attn.rotary_emb.inv_freq", 8)); /* follows from the config */
-    assert_int_equal(sg_sentence_open(&s, make("bert", NULL, NULL, "encoder.layer.0.crossattention.self.query.bias", 32), &err), SG_ERR_FORMAT);
+    opens(make("llama", NULL, NULL, "model.layers.0.self_attn.rotary_emb.inv_freq",
+               8)); /* follows from the config */
+    assert_int_equal(
+        sg_sentence_open(&s, make("bert", NULL, NULL, "encoder.layer.0.crossattention.self.query.bias", 32),
+                         &err),
+        SG_ERR_FORMAT);
     says("tensor 'encoder.layer.0.crossattention.self.query.bias': expected no such weight", err.message);
     assert_int_equal(sg_sentence_open(&s, make("bert", NULL, NULL, "pooler.dense.extra", 32), &err), SG_OK);
     sg_sentence_close(s);
-    assert_int_equal(sg_t5_open(&t5, make("t5", NULL, NULL, "decoder.block.1.layer.0.SelfAttention.q.bias", 8), &err), SG_ERR_FORMAT);
+    assert_int_equal(
+        sg_t5_open(&t5, make("t5", NULL, NULL, "decoder.block.1.layer.0.SelfAttention.q.bias", 8), &err),
+        SG_ERR_FORMAT);
     says("tensor 'decoder.block.1.layer.0.SelfAttention.q.bias': expected no such weight", err.message);
     assert_int_equal(
-        sg_t5_open(&t5, make("t5", NULL, NULL, "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", 8), &err), SG_OK);
+        sg_t5_open(&t5,
+                   make("t5", NULL, NULL,
+                        "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", 8),
+                   &err),
+        SG_OK);
     sg_t5_close(t5);
 }
 
@@ -210,7 +229,8 @@ static void biases_in_a_gguf_file_are_not_passed_over(void **state)
     for (size_t i = 0; i < sg_gguf_values(file); i++)
         sg_gguf_out_copy(o, sg_gguf_value_at(file, i));
     for (size_t i = 0; i < sg_gguf_count(file); i++)
-        sg_gguf_out_tensor(o, sg_gguf_at(file, i)->name, SG_GGUF_F32_TYPE, sg_gguf_at(file, i)->rank, sg_gguf_at(file, i)->dim);
+        sg_gguf_out_tensor(o, sg_gguf_at(file, i)->name, SG_GGUF_F32_TYPE, sg_gguf_at(file, i)->rank,
+                           sg_gguf_at(file, i)->dim);
     sg_gguf_out_tensor(o, "blk.0.attn_q.bias", SG_GGUF_F32_TYPE, 1, (uint64_t[]){32});
     assert_int_equal(sg_gguf_out_begin(o, path, &err), SG_OK);
     for (size_t i = 0; i < sg_gguf_count(file); i++) {
@@ -231,7 +251,8 @@ static void biases_in_a_gguf_file_are_not_passed_over(void **state)
 static void adapters_that_change_the_model_are_refused(void **state)
 {
     (void)state;
-    static const char *const changes[] = {"pissa", "pissa_niter_16", "olora", "OLoRA", "corda", "loftq", "lora_ga"},
+    static const char *const changes[] = {"pissa", "pissa_niter_16", "olora",  "OLoRA",
+                                          "corda", "loftq",          "lora_ga"},
                              *const leaves[] = {"gaussian", "eva", "orthogonal"};
     const char *dir = in_folder("adapter");
     char path[300];
@@ -253,7 +274,8 @@ static void adapters_that_change_the_model_are_refused(void **state)
         json_object_set_new(config, "init_lora_weights", json_string(changes[i]));
         assert_int_equal(sg_json_write(path, config, &err), SG_OK);
         assert_int_equal(sg_adapter_open(&a, dir, &host, &err), SG_ERR_FORMAT);
-        snprintf(want, sizeof want, "adapter_config.json: 'init_lora_weights': %s changes the model's own weights", changes[i]);
+        snprintf(want, sizeof want,
+                 "adapter_config.json: 'init_lora_weights': %s changes the model's own weights", changes[i]);
         says(want, err.message);
     }
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {

@@ -61,8 +61,8 @@ static void free_prompts(sg_token_list *p, int n)
         sg_free(p[i].id);
 }
 
-static void write_with(sg_answer *out, const sg_llama *m, sg_pool *pool, const sg_token_list *prompt, int n, sg_guide *guide,
-                       const sg_generate_config *c)
+static void write_with(sg_answer *out, const sg_llama *m, sg_pool *pool, const sg_token_list *prompt, int n,
+                       sg_guide *guide, const sg_generate_config *c)
 {
     sg_desk *d = open_desk(m, pool);
     sg_generate_report report;
@@ -79,7 +79,8 @@ static void assert_same(const sg_answer *a, const sg_answer *b)
     assert_int_equal(a->n, b->n);
     for (int i = 0; i < a->n; i++) {
         assert_int_equal(a->text[i].tokens.n, b->text[i].tokens.n);
-        assert_memory_equal(a->text[i].tokens.id, b->text[i].tokens.id, a->text[i].tokens.n * sizeof(int32_t));
+        assert_memory_equal(a->text[i].tokens.id, b->text[i].tokens.id,
+                            a->text[i].tokens.n * sizeof(int32_t));
         assert_true(a->text[i].logp == b->text[i].logp);
         assert_int_equal(a->text[i].ended, b->text[i].ended);
     }
@@ -101,7 +102,8 @@ static void together(const char *model, size_t shared, double temperature, int b
     c.batch = 1;
     make_prompts(prompt, TEXTS, shared);
     write_with(alone, m, NULL, prompt, TEXTS, NULL, &c);
-    for (int i = 0; i < TEXTS && temperature == 0; i++) { /* a desk for every one (draws depend on the number of a prompt) */
+    for (int i = 0; i < TEXTS && temperature == 0;
+         i++) { /* a desk for every one (draws depend on the number of a prompt) */
         sg_answer one;
 
         write_with(&one, m, NULL, &prompt[i], 1, NULL, &c);
@@ -127,7 +129,8 @@ static void together(const char *model, size_t shared, double temperature, int b
 static void texts_do_not_depend_on_what_is_written_beside_them(void **state)
 {
     (void)state;
-    static const char *const models[] = {"llama", "llama.gguf", "qwen2", "qwen3"}; /* f32, 8 bits, bf16, f16 */
+    static const char *const models[] = {"llama", "llama.gguf", "qwen2",
+                                         "qwen3"}; /* f32, 8 bits, bf16, f16 */
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         together(models[i], 0, 0, 1);
@@ -139,7 +142,8 @@ static void texts_do_not_depend_on_what_is_written_beside_them(void **state)
 /* A folder like qwen2 whose generation_config.json names these tokens as ends. */
 static sg_llama *open_with_ends(const char *ends)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors", "generation_config.json"};
+    static const char *const names[] = {"config.json", "tokenizer.json", "model.safetensors",
+                                        "generation_config.json"};
     char dir[SCRATCH_MAX], path[200], from[300];
     sg_llama *m;
     FILE *f;
@@ -255,23 +259,28 @@ static void pasts_are_shared_without_a_trace(void **state)
     for (int i = 0; i < 50; i++)
         id[i] = (int32_t)sg_rng_below(VOCAB, 3, SG_RNG_TEST, 0, (uint64_t)i);
     assert_int_equal(sg_desk_open(d, &whole, &err), SG_OK);
-    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = whole, .id = id, .n = 50, .logits = want}, 1, &err), SG_OK);
+    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = whole, .id = id, .n = 50, .logits = want}, 1, &err),
+                     SG_OK);
     assert_int_equal(sg_desk_open(d, &base, &err), SG_OK);
     assert_int_equal(sg_desk_read(d, &(sg_piece){.text = base, .id = id, .n = 21}, 1, &err), SG_OK);
     assert_int_equal(sg_desk_fork(d, &fork, base, &err), SG_OK);
     /* both write into the page that they share */
-    const sg_piece both[] = {{.text = base, .id = id + 30, .n = 7, .logits = other}, {.text = fork, .id = id + 21, .n = 29, .logits = got}};
+    const sg_piece both[] = {{.text = base, .id = id + 30, .n = 7, .logits = other},
+                             {.text = fork, .id = id + 21, .n = 29, .logits = got}};
     assert_int_equal(sg_desk_read(d, both, 2, &err), SG_OK);
     assert_memory_equal(want, got, sizeof want);
     assert_memory_not_equal(want, other, sizeof want);
     sg_desk_cut(d, base, 21);
-    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = base, .id = id + 21, .n = 29, .logits = other}, 1, &err), SG_OK);
+    assert_int_equal(
+        sg_desk_read(d, &(sg_piece){.text = base, .id = id + 21, .n = 29, .logits = other}, 1, &err), SG_OK);
     assert_memory_equal(want, other, sizeof want);
     sg_desk_close(d, base);
     sg_desk_close(d, fork);
-    assert_int_equal(sg_desk_begin(d, &fork, &known, id, 40, &err), SG_OK); /* 39 are there: the last one is read for its logits */
+    assert_int_equal(sg_desk_begin(d, &fork, &known, id, 40, &err),
+                     SG_OK); /* 39 are there: the last one is read for its logits */
     assert_int_equal(known, 39);
-    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = fork, .id = id + known, .n = 11, .logits = got}, 1, &err), SG_OK);
+    assert_int_equal(
+        sg_desk_read(d, &(sg_piece){.text = fork, .id = id + known, .n = 11, .logits = got}, 1, &err), SG_OK);
     assert_memory_equal(want, got, sizeof want);
     sg_desk_free(d);
     sg_llama_close(m);
@@ -288,7 +297,8 @@ static void make_choices(int32_t *token, int64_t *offsets)
         const int n = 1 + (int)sg_rng_below(4, 5, SG_RNG_TEST, 0, (uint64_t)i);
 
         offsets[i] = at;
-        for (int k = 0; k < n; k++) /* few tokens: many begin alike, some are the beginning of others, some are the same */
+        for (int k = 0; k < n;
+             k++) /* few tokens: many begin alike, some are the beginning of others, some are the same */
             token[at++] = 2 + (int32_t)sg_rng_below(6, 6, SG_RNG_TEST, (uint64_t)i, (uint64_t)k);
     }
     offsets[CHOICES] = at;
@@ -339,7 +349,8 @@ static void beams_find_the_best_choices(void **state)
         if (i > 0)
             assert_true(a.text[i].logp <= a.text[i - 1].logp);
         for (int k = 0; k < CHOICES && !found; k++)
-            if ((int64_t)t->n == offsets[k + 1] - offsets[k] && memcmp(t->id, token + offsets[k], t->n * sizeof *t->id) == 0) {
+            if ((int64_t)t->n == offsets[k + 1] - offsets[k] &&
+                memcmp(t->id, token + offsets[k], t->n * sizeof *t->id) == 0) {
                 found = true;
                 assert_true(fabs(score[k] - a.text[i].logp) <= 1e-5);
             }
@@ -373,7 +384,10 @@ static void beams_find_the_best_texts(void **state)
 
     make_prompts(&prompt, 1, 0);
     assert_int_equal(sg_desk_open(d, &text, &err), SG_OK);
-    assert_int_equal(sg_desk_read(d, &(sg_piece){.text = text, .id = prompt.id, .n = (int)prompt.n, .logits = first}, 1, &err), SG_OK);
+    assert_int_equal(
+        sg_desk_read(d, &(sg_piece){.text = text, .id = prompt.id, .n = (int)prompt.n, .logits = first}, 1,
+                     &err),
+        SG_OK);
     for (int32_t i = 0; i < VOCAB; i++) {
         const double one = sg_token_logp(first, VOCAB, i);
 
@@ -382,7 +396,8 @@ static void beams_find_the_best_texts(void **state)
             continue;
         }
         assert_int_equal(sg_desk_fork(d, &fork, text, &err), SG_OK);
-        assert_int_equal(sg_desk_read(d, &(sg_piece){.text = fork, .id = &i, .n = 1, .logits = second}, 1, &err), SG_OK);
+        assert_int_equal(
+            sg_desk_read(d, &(sg_piece){.text = fork, .id = &i, .n = 1, .logits = second}, 1, &err), SG_OK);
         for (int32_t k = 0; k < VOCAB; k++)
             best = fmax(best, one + sg_token_logp(second, VOCAB, k));
         sg_desk_close(d, fork);
@@ -440,7 +455,8 @@ static void guided_texts_are_choices(void **state)
         bool found = false;
 
         for (int k = 0; k < CHOICES; k++)
-            if ((int64_t)n == offsets[k + 1] - offsets[k] && memcmp(text, token + offsets[k], n * sizeof *text) == 0)
+            if ((int64_t)n == offsets[k + 1] - offsets[k] &&
+                memcmp(text, token + offsets[k], n * sizeof *text) == 0)
                 found = seen[k] = true;
         assert_true(found);
     }
@@ -489,15 +505,19 @@ static sg_tokenizer *open_bytes(void)
     for (int b = 0, more = 256; b < 256; b++) {
         const bool plain = (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174;
         const int c = plain ? b : more++;
-        const char spelling[] = {c < 128 ? (char)c : (char)(0xc0 | c >> 6), c < 128 ? 0 : (char)(0x80 | (c & 63)), 0};
+        const char spelling[] = {c < 128 ? (char)c : (char)(0xc0 | c >> 6),
+                                 c < 128 ? 0 : (char)(0x80 | (c & 63)), 0};
 
         json_object_set_new(vocab, spelling, json_integer(b));
     }
     json_object_set_new(vocab, "tru", json_integer(256));
-    json_object_set_new(vocab, "\":\"", json_integer(257)); /* through the end of a string, and two spaces that JSON allows and we do not */
+    json_object_set_new(
+        vocab, "\":\"",
+        json_integer(257)); /* through the end of a string, and two spaces that JSON allows and we do not */
     json_object_set_new(vocab, "\xc4\xa0\xc4\xa0", json_integer(258));
-    root = json_pack("{s:{s:s, s:o, s:[]}, s:{s:s}, s:{s:s, s:b}}", "model", "type", "BPE", "vocab", vocab, "merges", "decoder", "type",
-                     "ByteLevel", "pre_tokenizer", "type", "ByteLevel", "add_prefix_space", 0);
+    root = json_pack("{s:{s:s, s:o, s:[]}, s:{s:s}, s:{s:s, s:b}}", "model", "type", "BPE", "vocab", vocab,
+                     "merges", "decoder", "type", "ByteLevel", "pre_tokenizer", "type", "ByteLevel",
+                     "add_prefix_space", 0);
     text = json_dumps(root, 0);
     if (sg_tokenizer_from_json(&t, (sg_bytes){text, strlen(text)}, "bytes", &err))
         fail_msg("%s", err.message);
@@ -529,17 +549,21 @@ static sg_guide *schema_of(const char *text, const sg_tokenizer *t)
 }
 
 static const char schema[] =
-    "{\"type\": \"object\", \"title\": \"x\", \"properties\": {\"na\\\"me\": {\"type\": \"string\", \"minLength\": 1, \"maxLength\": 6},"
-    "\"kind\": {\"enum\": [\"a b\", 7, null, [1, {\"z\": false}]]}, \"stars\": {\"type\": \"integer\", \"minimum\": -1, \"maximum\": 12},"
+    "{\"type\": \"object\", \"title\": \"x\", \"properties\": {\"na\\\"me\": {\"type\": \"string\", "
+    "\"minLength\": 1, \"maxLength\": 6},"
+    "\"kind\": {\"enum\": [\"a b\", 7, null, [1, {\"z\": false}]]}, \"stars\": {\"type\": \"integer\", "
+    "\"minimum\": -1, \"maximum\": 12},"
     "\"size\": {\"type\": \"number\"}, \"n\": {\"type\": [\"integer\", \"null\"], \"minimum\": 0},"
     "\"list\": {\"type\": \"array\", \"items\": {\"type\": \"boolean\"}, \"minItems\": 1, \"maxItems\": 3},"
-    "\"any\": {\"type\": \"array\", \"items\": {\"anyOf\": [{\"type\": \"number\", \"minimum\": 0}, {\"type\": \"object\", \"properties\": {}}]}}},"
+    "\"any\": {\"type\": \"array\", \"items\": {\"anyOf\": [{\"type\": \"number\", \"minimum\": 0}, "
+    "{\"type\": \"object\", \"properties\": {}}]}}},"
     "\"required\": [\"kind\", \"list\"]}";
 
 static void check_answer(const json_t *root)
 {
     static const char *const kinds[] = {"\"a b\"", "7", "null", "[1,{\"z\":false}]"};
-    const json_t *name = json_object_get(root, "na\"me"), *stars = json_object_get(root, "stars"), *list = json_object_get(root, "list");
+    const json_t *name = json_object_get(root, "na\"me"), *stars = json_object_get(root, "stars"),
+                 *list = json_object_get(root, "list");
     char *kind = json_dumps(json_object_get(root, "kind"), JSON_ENCODE_ANY | JSON_COMPACT);
     int known = 0;
     size_t i;
@@ -557,10 +581,12 @@ static void check_answer(const json_t *root)
         assert_in_range(characters, 1, 6);
     }
     if (stars)
-        assert_true(json_is_integer(stars) && json_integer_value(stars) >= -1 && json_integer_value(stars) <= 12);
+        assert_true(json_is_integer(stars) && json_integer_value(stars) >= -1 &&
+                    json_integer_value(stars) <= 12);
     assert_true(!json_object_get(root, "size") || json_is_number(json_object_get(root, "size")));
     if (json_object_get(root, "n"))
-        assert_true(json_is_null(json_object_get(root, "n")) || json_integer_value(json_object_get(root, "n")) >= 0);
+        assert_true(json_is_null(json_object_get(root, "n")) ||
+                    json_integer_value(json_object_get(root, "n")) >= 0);
     assert_in_range(json_array_size(list), 1, 3);
     json_array_foreach(list, i, v) assert_true(json_is_boolean(v));
     json_array_foreach(json_object_get(root, "any"), i, v)
@@ -610,9 +636,10 @@ static sg_tokenizer *open_fallback(void)
     for (int c = '!', more = 256; c <= '~'; c++)
         json_object_set_new(vocab, (char[]){(char)c, 0}, json_integer(more++));
     json_object_set_new(vocab, "\xe2\x96\x81", json_integer(256 + '~' - '!' + 1));
-    root = json_pack("{s:{s:s, s:o, s:[], s:b}, s:{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}}", "model", "type", "BPE", "vocab", vocab,
-                     "merges", "byte_fallback", 1, "decoder", "type", "Sequence", "decoders", "type", "Replace", "pattern", "String",
-                     "\xe2\x96\x81", "content", " ", "type", "ByteFallback", "type", "Fuse");
+    root = json_pack("{s:{s:s, s:o, s:[], s:b}, s:{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}}", "model",
+                     "type", "BPE", "vocab", vocab, "merges", "byte_fallback", 1, "decoder", "type",
+                     "Sequence", "decoders", "type", "Replace", "pattern", "String", "\xe2\x96\x81",
+                     "content", " ", "type", "ByteFallback", "type", "Fuse");
     text = json_dumps(root, 0);
     if (sg_tokenizer_from_json(&t, (sg_bytes){text, strlen(text)}, "fallback", &err))
         fail_msg("%s", err.message);
@@ -630,7 +657,8 @@ static void characters_may_be_several_tokens(void **state)
 
     for (size_t k = 0; k < 2; k++) {
         const sg_tokenizer *t = tokenizers[k];
-        sg_guide *g = schema_of("{\"type\": \"object\", \"properties\": {\"\xc3\xa9\": {\"enum\": [\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"]}},"
+        sg_guide *g = schema_of("{\"type\": \"object\", \"properties\": {\"\xc3\xa9\": {\"enum\": "
+                                "[\"\xf0\x9f\x98\x80\xe6\x9d\xb1\"]}},"
                                 "\"required\": [\"\xc3\xa9\"]}",
                                 t);
         int32_t text[200];
@@ -683,9 +711,12 @@ static void a_type_may_say_it_again(void **state)
     (void)state;
     sg_tokenizer *t = open_bytes();
 
-    sg_guide_free(schema_of("{\"enum\": [1, 2, null], \"type\": [\"number\", \"null\"], \"title\": \"x\", \"default\": 1}", t));
+    sg_guide_free(schema_of(
+        "{\"enum\": [1, 2, null], \"type\": [\"number\", \"null\"], \"title\": \"x\", \"default\": 1}", t));
     sg_guide_free(schema_of("{\"const\": [], \"type\": \"array\"}", t));
-    sg_guide_free(schema_of("{\"anyOf\": [{\"type\": \"integer\"}, {\"type\": [\"null\"]}], \"type\": [\"number\", \"null\"]}", t));
+    sg_guide_free(schema_of(
+        "{\"anyOf\": [{\"type\": \"integer\"}, {\"type\": [\"null\"]}], \"type\": [\"number\", \"null\"]}",
+        t));
     sg_tokenizer_close(t);
 }
 
@@ -696,30 +727,41 @@ static void schemas_that_are_not_known_are_refused(void **state)
     static const char *const rows[][2] = {
         {"[1]", "expected an object"},
         {"{}", "expected a type, enum, const or anyOf"},
-        {"{\"type\": \"text\"}", "expected a type string, integer, number, boolean, null, array or object, found text"},
+        {"{\"type\": \"text\"}",
+         "expected a type string, integer, number, boolean, null, array or object, found text"},
         {"{\"type\": \"string\", \"pattern\": \"a\"}", "not supported: pattern"},
         {"{\"$ref\": \"#\"}", "not supported: $ref"},
         {"{\"type\": \"array\"}", "expected items of an array"},
-        {"{\"type\": \"array\", \"items\": {\"type\": \"null\"}, \"minItems\": 3, \"maxItems\": 2}", "expected maxItems not below minItems"},
+        {"{\"type\": \"array\", \"items\": {\"type\": \"null\"}, \"minItems\": 3, \"maxItems\": 2}",
+         "expected maxItems not below minItems"},
         {"{\"type\": \"string\", \"minLength\": -1}", "expected an integer from 0 to 4096 as minLength"},
-        {"{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 1}", "expected maxLength not below minLength"},
+        {"{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 1}",
+         "expected maxLength not below minLength"},
         {"{\"type\": \"integer\", \"minimum\": 1}", "a minimum other than 0 needs a maximum"},
         {"{\"type\": \"integer\", \"maximum\": 5}", "a maximum needs a minimum, at most 1000 below it"},
         {"{\"type\": \"integer\", \"minimum\": 0.5}", "expected integers as minimum and maximum"},
         {"{\"type\": \"number\", \"maximum\": 5}", "a number may have a minimum of 0, no other bound"},
         {"{\"enum\": []}", "expected a list with something in it: enum"},
-        {"{\"anyOf\": [{\"type\": \"integer\"}], \"minimum\": 0, \"maximum\": 1}", "not supported together: anyOf and minimum"},
-        {"{\"anyOf\": [{\"type\": \"integer\"}], \"type\": \"string\"}", "expected each way to be of the type beside anyOf"},
-        {"{\"oneOf\": [{\"enum\": [1]}], \"type\": \"integer\"}", "expected each way to be of the type beside oneOf"},
-        {"{\"anyOf\": [{\"type\": [\"null\", \"number\"]}], \"type\": [\"null\", \"integer\"]}", "expected each way to be of the type beside anyOf"},
-        {"{\"enum\": [\"a\", \"bc\"], \"type\": \"string\", \"maxLength\": 1}", "not supported together: enum and maxLength"},
-        {"{\"enum\": [\"a\", 1.5], \"type\": [\"string\", \"integer\"]}", "the type does not hold all values of enum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"minimum\": 0, \"maximum\": 1}",
+         "not supported together: anyOf and minimum"},
+        {"{\"anyOf\": [{\"type\": \"integer\"}], \"type\": \"string\"}",
+         "expected each way to be of the type beside anyOf"},
+        {"{\"oneOf\": [{\"enum\": [1]}], \"type\": \"integer\"}",
+         "expected each way to be of the type beside oneOf"},
+        {"{\"anyOf\": [{\"type\": [\"null\", \"number\"]}], \"type\": [\"null\", \"integer\"]}",
+         "expected each way to be of the type beside anyOf"},
+        {"{\"enum\": [\"a\", \"bc\"], \"type\": \"string\", \"maxLength\": 1}",
+         "not supported together: enum and maxLength"},
+        {"{\"enum\": [\"a\", 1.5], \"type\": [\"string\", \"integer\"]}",
+         "the type does not hold all values of enum"},
         {"{\"const\": true, \"type\": \"null\"}", "the type does not hold all values of const"},
         {"{\"const\": 1, \"enum\": [2]}", "not supported together: const and enum"},
         {"{\"type\": \"object\", \"required\": [\"a\"]}", "required: expected names of properties"},
         {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": \"a\"}",
          "required: expected a list of names of properties"},
-        {"{\"type\": \"array\", \"maxItems\": 4096, \"minItems\": 4096, \"items\": {\"type\": \"string\", \"maxLength\": 4096}}", "too large"},
+        {"{\"type\": \"array\", \"maxItems\": 4096, \"minItems\": 4096, \"items\": {\"type\": \"string\", "
+         "\"maxLength\": 4096}}",
+         "too large"},
     };
     sg_tokenizer *t = open_bytes();
 
@@ -758,12 +800,14 @@ static void an_adapters_vectors_stand_in_front(void **state)
     sg_options_init(&c, sg_generate_options, sg_n_generate_options);
     c.length = 10;
     assert_int_equal(sg_decoder_new(&d, m, &(sg_decoder_spec){.learn_from = 2}, NULL, &err), SG_OK);
-    assert_int_equal(sg_adapter_new(&a, &config, (sg_adapter_host[]){sg_llama_host(m)}, d->words, 7, &err), SG_OK);
+    assert_int_equal(sg_adapter_new(&a, &config, (sg_adapter_host[]){sg_llama_host(m)}, d->words, 7, &err),
+                     SG_OK);
     assert_int_equal(sg_graph_new(&g, NULL, SG_F32, &err), SG_OK);
     make_prompts(prompt, FEW, 17); /* shared: they are read once */
     sg_llama_adapt(m, a);
     assert_int_equal(sg_llama_desk(&desk, m, PLACES, NULL, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "expected room for 1 to 43 tokens, as many as the model knows, found 64");
+    assert_string_equal(err.message,
+                        "expected room for 1 to 43 tokens, as many as the model knows, found 64");
     for (int beam = 1; beam < 4; beam += 2) {
         sg_generate_report report;
 
@@ -772,7 +816,9 @@ static void an_adapters_vectors_stand_in_front(void **state)
         assert_int_equal(sg_llama_desk(&desk, m, sg_llama_places(m), NULL, &err), SG_OK);
         for (int i = 0; i < FEW; i++)
             prompt[i].n = prompt[i].n < 30 ? prompt[i].n : 30;
-        assert_int_equal(sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL, NULL}, &c, NULL, &err), SG_OK);
+        assert_int_equal(
+            sg_generate(all, &report, &(sg_generate_job){desk, prompt, FEW, -1, NULL, NULL}, &c, NULL, &err),
+            SG_OK);
         for (int i = 0; i < FEW; i++) {
             const sg_token_list *w = &all[i].text[0].tokens;
             const int n = SOFT + (int)prompt[i].n + (int)w->n;
@@ -789,7 +835,8 @@ static void an_adapters_vectors_stand_in_front(void **state)
             for (int t = SOFT + (int)prompt[i].n - 1; t + 1 < n + all[i].text[0].ended; t++)
                 target[t] = t + 1 < n ? id[t + 1] : desk->ends.id[0];
             sg_graph_begin(g, SG_INFER, 1, 1);
-            const sg_decoder_batch b = {.n = n, .batch = 1, .id = id, .offsets = offsets, .soft = sg_leaf(g, a->soft), .soft_at = at};
+            const sg_decoder_batch b = {
+                .n = n, .batch = 1, .id = id, .offsets = offsets, .soft = sg_leaf(g, a->soft), .soft_at = at};
             sg_tensor *x = sg_decoder_states(g, d, &b, 2);
             assert_int_equal(sg_graph_status(g, &err), SG_OK);
             for (int t = 0; t < n; t++) {
@@ -815,11 +862,13 @@ static void an_adapters_vectors_stand_in_front(void **state)
     assert_int_equal(sg_llama_desk(&desk, m, 43, NULL, &err), SG_OK);
     assert_int_equal(sg_desk_begin(desk, &text, &known, prompt[0].id, 10, &err), SG_OK);
     assert_int_equal(known, 0);
-    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 10}, 1, &err), SG_OK);
+    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 10}, 1, &err),
+                     SG_OK);
     assert_int_equal(sg_desk_begin(desk, &other, &known, prompt[0].id, 10, &err), SG_OK);
     assert_int_equal(known, 9);
     sg_desk_cut(desk, text, 0);
-    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 44}, 1, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_desk_read(desk, &(sg_piece){.text = text, .id = prompt[0].id, .n = 44}, 1, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, "expected at most 43 tokens more, room was made for 43, found 44");
     sg_desk_free(desk);
     free_prompts(prompt, FEW);
@@ -847,7 +896,8 @@ static void errors(void **state)
     assert_string_equal(err.message, "expected a prompt, found nothing");
     prompt.n = PLACES;
     assert_int_equal(sg_generate(&a, &report, &job, &c, NULL, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "prompt: expected fewer tokens than the 64 that there is room for, found 64");
+    assert_string_equal(err.message,
+                        "prompt: expected fewer tokens than the 64 that there is room for, found 64");
     prompt.n = 3;
     c.beam = 2;
     c.temperature = 1;

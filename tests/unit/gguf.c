@@ -35,7 +35,8 @@ static void begin(sg_buf *b, uint64_t tensors, uint64_t values)
     put(b, values, 8);
 }
 
-static void put_tensor(sg_buf *b, const char *name, uint64_t columns, uint64_t rows, int type, uint64_t offset)
+static void put_tensor(sg_buf *b, const char *name, uint64_t columns, uint64_t rows, int type,
+                       uint64_t offset)
 {
     put_string(b, name);
     put(b, 2, 4);
@@ -72,10 +73,17 @@ static void reads_every_kind_of_value(void **state)
         uint64_t bits;
         double value;
     } cases[] = {
-        {"u8", 0, 1, 200, 200},        {"i8", 1, 1, 0xff, -1},           {"u16", 2, 2, 60000, 60000},
-        {"i16", 3, 2, 0xfffe, -2},     {"u32", 4, 4, 4000000000, 4e9},   {"i32", 5, 4, 0xfffffffd, -3},
-        {"f32", 6, 4, 0x3fc00000, 1.5}, {"bool", 7, 1, 1, 1},             {"u64", 10, 8, 1ull << 40, 0x1p40},
-        {"i64", 11, 8, UINT64_MAX, -1}, {"f64", 12, 8, 0x4004000000000000, 2.5},
+        {"u8", 0, 1, 200, 200},
+        {"i8", 1, 1, 0xff, -1},
+        {"u16", 2, 2, 60000, 60000},
+        {"i16", 3, 2, 0xfffe, -2},
+        {"u32", 4, 4, 4000000000, 4e9},
+        {"i32", 5, 4, 0xfffffffd, -3},
+        {"f32", 6, 4, 0x3fc00000, 1.5},
+        {"bool", 7, 1, 1, 1},
+        {"u64", 10, 8, 1ull << 40, 0x1p40},
+        {"i64", 11, 8, UINT64_MAX, -1},
+        {"f64", 12, 8, 0x4004000000000000, 2.5},
     };
     enum { N = sizeof cases / sizeof *cases };
     sg_buf b = {0};
@@ -189,7 +197,8 @@ static void scores_of_tokens_are_finite(void **state)
         assert_int_equal(sg_gguf_parse(&g, (sg_bytes){b.data, b.size}, "m.gguf", NULL), SG_OK);
         assert_int_equal(sg_tokenizer_gguf_json(&form, g, &err), i < 3 ? SG_ERR_FORMAT : SG_OK);
         if (i < 3)
-            assert_string_equal(err.message, "m.gguf: 'tokenizer.ggml.scores': token 1: expected a finite number");
+            assert_string_equal(err.message,
+                                "m.gguf: 'tokenizer.ggml.scores': token 1: expected a finite number");
         json_decref(form);
         assert_int_equal(sg_tokenizer_from_gguf(&t, g, &err), i < 3 ? SG_ERR_FORMAT : SG_OK);
         sg_tokenizer_close(t);
@@ -235,7 +244,8 @@ static size_t first_of(int32_t *id, sg_tokenizer *t)
 static void families_know_whether_texts_have_a_token_in_front(void **state)
 {
     (void)state;
-    static const char *const tokens[] = {"<s>", "a", "b", "ab"}, *const merges[] = {"a b"}, *const families[] = {"llama-bpe", "gpt-2"};
+    static const char *const tokens[] = {"<s>", "a", "b", "ab"}, *const merges[] = {"a b"},
+                             *const families[] = {"llama-bpe", "gpt-2"};
     sg_buf b = {0};
 
     for (int family = 0; family < 2; family++)
@@ -286,17 +296,19 @@ static void families_know_whether_texts_have_a_token_in_front(void **state)
 static void sizes_of_an_encoder_are_checked(void **state)
 {
     (void)state;
-    static const char *const key[] = {"bert.embedding_length",     "bert.block_count", "bert.attention.head_count",
-                                      "bert.feed_forward_length", "bert.vocab_size",  "bert.context_length"};
+    static const char *const key[] = {"bert.embedding_length",     "bert.block_count",
+                                      "bert.attention.head_count", "bert.feed_forward_length",
+                                      "bert.vocab_size",           "bert.context_length"};
     static const struct {
         int which;
         uint32_t value;
         const char *message;
-    } cases[] = {{-1, 0, NULL},
-                 {0, 25, "m.gguf: 'bert.embedding_length': expected a multiple of 3 heads, found 25"},
-                 {1, 0, "m.gguf: 'bert.block_count': expected an integer from 1 to 1000, found 0"},
-                 {4, 1u << 30, "m.gguf: 'bert.vocab_size': expected an integer from 1 to 16777216, found 1.07374e+09"},
-                 {5, 0, "m.gguf: 'bert.context_length': expected an integer from 1 to 1048576, found 0"}};
+    } cases[] = {
+        {-1, 0, NULL},
+        {0, 25, "m.gguf: 'bert.embedding_length': expected a multiple of 3 heads, found 25"},
+        {1, 0, "m.gguf: 'bert.block_count': expected an integer from 1 to 1000, found 0"},
+        {4, 1u << 30, "m.gguf: 'bert.vocab_size': expected an integer from 1 to 16777216, found 1.07374e+09"},
+        {5, 0, "m.gguf: 'bert.context_length': expected an integer from 1 to 1048576, found 0"}};
     static const uint32_t fine[] = {24, 2, 3, 40, 15, 16};
     sg_buf b = {0};
 
@@ -317,7 +329,8 @@ static void sizes_of_an_encoder_are_checked(void **state)
         if (cases[i].message)
             assert_string_equal(err.message, cases[i].message);
         else
-            assert_true(c.dim == 24 && c.layers == 2 && c.heads == 3 && c.ffn == 40 && c.vocab == 15 && c.places == 16 && c.types == 1);
+            assert_true(c.dim == 24 && c.layers == 2 && c.heads == 3 && c.ffn == 40 && c.vocab == 15 &&
+                        c.places == 16 && c.types == 1);
         sg_gguf_close(g);
     }
     sg_buf_free(&b);

@@ -26,7 +26,8 @@ static float random_at(size_t i)
 static void everything_comes_back(void **state)
 {
     (void)state;
-    static const int types[] = {SG_GGUF_F32_TYPE, SG_GGUF_F16_TYPE, SG_GGUF_BF16_TYPE, SG_GGUF_Q8_0_TYPE, SG_GGUF_Q4_0_TYPE};
+    static const int types[] = {SG_GGUF_F32_TYPE, SG_GGUF_F16_TYPE, SG_GGUF_BF16_TYPE, SG_GGUF_Q8_0_TYPE,
+                                SG_GGUF_Q4_0_TYPE};
     static const sg_bytes words[] = {{"a", 1}, {"", 0}, {"\xe2\x96\x81z", 4}};
     static const int32_t numbers[] = {1, -7, 1 << 30};
     char path[200], name[20];
@@ -64,8 +65,8 @@ static void everything_comes_back(void **state)
     if (sg_gguf_open(&g, path, &err))
         fail_msg("%s", err.message);
     assert_memory_equal(sg_gguf_string(g, "general.architecture").data, words[2].data, 4);
-    assert_true(sg_gguf_number_or(g, "u", 0) == 4000000000.0 && (float)sg_gguf_number_or(g, "f", 0) == -0.1f &&
-                sg_gguf_number_or(g, "b", 0) == 1);
+    assert_true(sg_gguf_number_or(g, "u", 0) == 4000000000.0 &&
+                (float)sg_gguf_number_or(g, "f", 0) == -0.1f && sg_gguf_number_or(g, "b", 0) == 1);
     assert_true(sg_gguf_strings(s, 3, sg_gguf_find(g, "words")) && s[1].size == 0 && s[2].size == 4);
     for (size_t i = 0; i < 3; i++)
         assert_true(sg_gguf_number(&number, sg_gguf_find(g, "numbers"), i) && number == numbers[i]);
@@ -75,7 +76,8 @@ static void everything_comes_back(void **state)
     for (size_t t = 0; t < 5; t++) {
         snprintf(name, sizeof name, "t%zu", t);
         const sg_gguf_tensor *tensor = sg_gguf_tensor_find(g, name);
-        assert_true(tensor && tensor->type == types[t] && tensor->rank == 2 && tensor->dim[0] == COLS && tensor->dim[1] == ROWS);
+        assert_true(tensor && tensor->type == types[t] && tensor->rank == 2 && tensor->dim[0] == COLS &&
+                    tensor->dim[1] == ROWS);
         assert_int_equal((uintptr_t)tensor->data % 32, 0);
         assert_int_equal(sg_gguf_decode(y, g, tensor, 0, tensor->count, &err), SG_OK);
         for (size_t i = 0; i < ROWS * COLS; i++) {
@@ -115,7 +117,8 @@ static void copies_are_what_they_were(void **state)
         const sg_gguf_value *a = sg_gguf_value_at(from, i), *b = sg_gguf_value_at(to, i);
 
         assert_string_equal(a->key, b->key);
-        assert_true(a->kind == b->kind && a->array == b->array && a->count == b->count && a->bytes == b->bytes);
+        assert_true(a->kind == b->kind && a->array == b->array && a->count == b->count &&
+                    a->bytes == b->bytes);
         assert_memory_equal(a->data, b->data, a->bytes);
     }
     sg_gguf_close(from);

@@ -21,7 +21,8 @@ static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **
 static void every_loss_is_finite(void **state)
 {
     (void)state;
-    static const char *const options[] = {SMALL, SMALL "loss=bce negatives=1 negatives_shared=false",
+    static const char *const options[] = {SMALL,
+                                          SMALL "loss=bce negatives=1 negatives_shared=false",
                                           SMALL "loss=sampled negatives=6",
                                           SMALL "loss=sampled negatives=6 negatives_batch=true logq=1",
                                           SMALL "loss=bpr_max negatives=6 negatives_alpha=0.5",

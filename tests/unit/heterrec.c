@@ -27,9 +27,9 @@ static void kit_new(kit *k, int users)
 
 static void learns_as_it_is_asked(void **state)
 {
-    static const char *const options[] = {SMALL ALONE, SMALL ALONE "columns=categories,brand token_layers=2",
-                                          SMALL ALONE "tokens=false", SMALL ALONE "vectors=false columns=brand",
-                                          SMALL ALONE "values=0 vectors=false"};
+    static const char *const options[] = {
+        SMALL ALONE, SMALL ALONE "columns=categories,brand token_layers=2", SMALL ALONE "tokens=false",
+        SMALL ALONE "vectors=false columns=brand", SMALL ALONE "values=0 vectors=false"};
 
     (void)state;
     for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
@@ -41,10 +41,12 @@ static void learns_as_it_is_asked(void **state)
         k.s.t.split->train_end[0] = k.s.t.user_offsets[1] < 7 ? k.s.t.user_offsets[1] : 7;
         sg_model *m = tiny_model(&k.s.t, "heterrec", options[o], 3);
         sg_param *place = sg_params_find(&m->params, "position.weight");
-        memset(place->value, 0, place->count * sizeof(float)); /* they count from the end: differently in a prefix */
+        memset(place->value, 0,
+               place->count * sizeof(float)); /* they count from the end: differently in a prefix */
         place->version++;
         assert_int_equal(m->class->examples(m, &k.s.t.train, &n, &err), SG_OK);
-        assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &k.s.t, (int)k.s.t.split->train_end[0])) < 1e-4);
+        assert_true(fabs(tiny_loss(m, 1) - tiny_prefix_loss(m, &k.s.t, (int)k.s.t.split->train_end[0])) <
+                    1e-4);
         sg_model_free(m);
         shop_free(&k.s);
     }
@@ -52,7 +54,8 @@ static void learns_as_it_is_asked(void **state)
 
 static void gradients_are_slopes(void **state)
 {
-    static const char *const options[] = {SMALL, SMALL "columns=categories,brand token_loss=1 ahead=2", SMALL "tokens=false negatives=3",
+    static const char *const options[] = {SMALL, SMALL "columns=categories,brand token_loss=1 ahead=2",
+                                          SMALL "tokens=false negatives=3",
                                           SMALL "values=0 vectors=false temperature=0.5"};
 
     (void)state;
@@ -110,8 +113,10 @@ static void starts_from_text(void **state)
 
     (void)state;
     kit_new(&k, 3);
-    sg_model *plain = tiny_model(&k.s.t, "heterrec", SMALL, 3), *told = tiny_model(&k.s.t, "heterrec", SMALL "content=2", 3);
-    const float *a = sg_params_find(&plain->params, "item.weight")->value, *b = sg_params_find(&told->params, "item.weight")->value;
+    sg_model *plain = tiny_model(&k.s.t, "heterrec", SMALL, 3),
+             *told = tiny_model(&k.s.t, "heterrec", SMALL "content=2", 3);
+    const float *a = sg_params_find(&plain->params, "item.weight")->value,
+                *b = sg_params_find(&told->params, "item.weight")->value;
     double mean[DIM] = {0}, sum_sq = 0;
     for (int i = 0; i < ITEMS * DIM; i++)
         mean[i % DIM] += (double)k.v[i] / ITEMS;
@@ -156,9 +161,11 @@ static void says_what_is_wrong(void **state)
 {
     static const struct {
         const char *set, *message;
-    } cases[] = {{"columns=colour", "no text column 'colour': expected one of title, categories, brand"},
-                 {"columns=title", "heterrec: column title: expected values that items share, found none; values=0 goes without"},
-                 {"columns=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o", "columns: expected at most 14 names, found 15"}};
+    } cases[] = {
+        {"columns=colour", "no text column 'colour': expected one of title, categories, brand"},
+        {"columns=title",
+         "heterrec: column title: expected values that items share, found none; values=0 goes without"},
+        {"columns=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o", "columns: expected at most 14 names, found 15"}};
     const sg_model_class *class;
     sg_error err = {0};
     kit k;
@@ -170,7 +177,8 @@ static void says_what_is_wrong(void **state)
         sg_model *m;
 
         assert_int_equal(sg_model_new(&m, class, &err), SG_OK);
-        assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, cases[i].set, &err), SG_OK);
+        assert_int_equal(sg_options_assign(m->config, class->options, class->n_options, cases[i].set, &err),
+                         SG_OK);
         assert_true(sg_model_build(m, &k.s.t.train, 1, &err) != SG_OK);
         assert_string_equal(err.message, cases[i].message);
         sg_model_free(m);
@@ -187,10 +195,13 @@ static void without_features_it_is_sasrec(void **state)
 
     (void)state;
     kit_new(&k, 6);
-    sg_model *m = tiny_model(&k.s.t, "heterrec",
-                             "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0 init_sd=0.3 values=0 vectors=false "
-                             "tokens=false ahead=1 token_loss=0", 3);
-    sg_model *sasrec = tiny_model(&k.s.t, "sasrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0", 4);
+    sg_model *m = tiny_model(
+        &k.s.t, "heterrec",
+        "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0 init_sd=0.3 values=0 vectors=false "
+        "tokens=false ahead=1 token_loss=0",
+        3);
+    sg_model *sasrec =
+        tiny_model(&k.s.t, "sasrec", "dim=8 layers=2 heads=2 ffn=16 length=6 dropout=0 dropout_input=0", 4);
 
     assert_int_equal(m->params.n, sasrec->params.n);
     for (size_t i = 0; i < m->params.n; i++) {

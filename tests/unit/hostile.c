@@ -16,8 +16,9 @@ static int setup(void **state)
     if (scratch_make(dir, "hostile"))
         return -1;
     snprintf(path, sizeof path, "%s/model.safetensors", dir); /* for folders whose config.json is looked at */
-    const bool failed = sg_file_read(&weights, TEST_SOURCE_DIR "/tests/parity/llama/model.safetensors", MIB, &err) ||
-                        sg_file_write(path, weights.data, weights.size, &err);
+    const bool failed =
+        sg_file_read(&weights, TEST_SOURCE_DIR "/tests/parity/llama/model.safetensors", MIB, &err) ||
+        sg_file_write(path, weights.data, weights.size, &err);
     sg_buf_free(&weights);
     return failed ? -1 : 0;
 }
@@ -64,7 +65,10 @@ static sg_status open_config(const char *path, sg_error *err)
     return st;
 }
 
-static const hostile_kind kinds[] = {{"safetensors", open_safetensors}, {"gguf", open_gguf}, {"tokenizer", open_tokenizer}, {"config", open_config}};
+static const hostile_kind kinds[] = {{"safetensors", open_safetensors},
+                                     {"gguf", open_gguf},
+                                     {"tokenizer", open_tokenizer},
+                                     {"config", open_config}};
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------------------- */
 static void config_json(void **state)
@@ -94,8 +98,8 @@ static void config_json(void **state)
 
 static uint64_t add_member(sg_buf *b, int i, uint64_t at, const char *shape, uint64_t bytes)
 {
-    sg_buf_printf(b, "%s\"t%d\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}", i ? "," : "", i, shape, (unsigned long long)at,
-                  (unsigned long long)(at + bytes));
+    sg_buf_printf(b, "%s\"t%d\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%llu,%llu]}", i ? "," : "",
+                  i, shape, (unsigned long long)at, (unsigned long long)(at + bytes));
     return at + bytes;
 }
 
@@ -127,7 +131,8 @@ static void safetensors(void **state)
         sg_buf_puts(&header, "0],\"data_offsets\":[0,0]}}");
         file = safetensors_of(&header, 0);
         snprintf(what, sizeof what, "safetensors, a shape of %.20s", dense[i]);
-        check(what, "safetensors", "x.safetensors", &file, MOST, "header: expected JSON that takes at most 48 MiB of memory");
+        check(what, "safetensors", "x.safetensors", &file, MOST,
+              "header: expected JSON that takes at most 48 MiB of memory");
         sg_buf_free(&file);
     }
     for (int n = 20000; n <= 400000; n *= 20) { /* tensors */
@@ -139,8 +144,8 @@ static void safetensors(void **state)
             at = add_member(&header, i, at, "[1]", 4);
         sg_buf_puts(&header, "}");
         file = safetensors_of(&header, (size_t)at);
-        check(n == 20000 ? "safetensors, 20,000 tensors" : "safetensors, 400,000 tensors", "safetensors", "x.safetensors", &file, MOST,
-              n == 20000 ? NULL : "header: expected JSON that takes");
+        check(n == 20000 ? "safetensors, 20,000 tensors" : "safetensors, 400,000 tensors", "safetensors",
+              "x.safetensors", &file, MOST, n == 20000 ? NULL : "header: expected JSON that takes");
         sg_buf_free(&file);
     }
     for (size_t mib = 8; mib <= 90; mib *= 11) { /* a text */
@@ -149,7 +154,8 @@ static void safetensors(void **state)
         repeat(&header, "abcdefgh", mib << 20);
         sg_buf_puts(&header, "\"}}");
         file = safetensors_of(&header, 0);
-        check("safetensors, a long text", "safetensors", "x.safetensors", &file, MOST, mib == 8 ? NULL : "header: expected JSON that takes");
+        check("safetensors, a long text", "safetensors", "x.safetensors", &file, MOST,
+              mib == 8 ? NULL : "header: expected JSON that takes");
         sg_buf_free(&file);
     }
     header.size = 0;
@@ -191,7 +197,8 @@ static void gguf(void **state)
     (void)state;
     sg_buf b;
 
-    for (int kind = 0; kind < 2; kind++) /* as many as the file may hold, of which not one is there, or all are */
+    for (int kind = 0; kind < 2;
+         kind++) /* as many as the file may hold, of which not one is there, or all are */
         for (int there = 0; there < 2; there++) {
             const uint64_t n = 1 << 20;
             char name[20];
@@ -205,7 +212,8 @@ static void gguf(void **state)
             }
             if (!there)
                 repeat(&b, "xxxxxxxx", (size_t)n * (kind ? 24 : 13) + 64);
-            check(kind ? "GGUF, tensors" : "GGUF, key-values", "gguf", "x.gguf", &b, MOST, "expected at most 65536 key-values and tensors");
+            check(kind ? "GGUF, tensors" : "GGUF, key-values", "gguf", "x.gguf", &b, MOST,
+                  "expected at most 65536 key-values and tensors");
             sg_buf_free(&b);
         }
     b = gguf_of(0, 65536); /* long names */
@@ -290,17 +298,25 @@ static void gguf_tokenizers(void **state)
         const char *refused;
     } cases[] = {{"GGUF, 262,144 tokens and merges", "gpt2", 262144, 524288, 0, 0, NULL},
                  {"GGUF, 400,000 tokens and 524,288 merges", "gpt2", 400000, 1 << 19, 0, 0, NULL},
-                 {"GGUF, 600,000 tokens", "gpt2", 600000, 1, 0, 0, "'tokenizer.ggml.tokens': expected at most 400000, found 600000"},
-                 {"GGUF, 2,000,000 merges", "gpt2", 1000, 2000000, 0, 0, "'tokenizer.ggml.merges': expected at most 524288, found 2000000"},
+                 {"GGUF, 600,000 tokens", "gpt2", 600000, 1, 0, 0,
+                  "'tokenizer.ggml.tokens': expected at most 400000, found 600000"},
+                 {"GGUF, 2,000,000 merges", "gpt2", 1000, 2000000, 0, 0,
+                  "'tokenizer.ggml.merges': expected at most 524288, found 2000000"},
                  {"GGUF, 262,144 tokens of BERT", "bert", 262144, 1, 0, 0, NULL},
-                 {"GGUF, 100,000 long tokens", "bert", 100000, 1, 300, 0, "'tokenizer.ggml.tokens': expected at most 4194304 bytes, found 300"},
-                 {"GGUF, 20,000 long tokens", "bert", 20000, 1, 200, 0, "expected tokens with at most 1048576 different beginnings"},
-                 {"GGUF, 300,000 longer tokens", "bert", 300000, 1, 13, 0, "expected tokens with at most 1048576 different beginnings"},
+                 {"GGUF, 100,000 long tokens", "bert", 100000, 1, 300, 0,
+                  "'tokenizer.ggml.tokens': expected at most 4194304 bytes, found 300"},
+                 {"GGUF, 20,000 long tokens", "bert", 20000, 1, 200, 0,
+                  "expected tokens with at most 1048576 different beginnings"},
+                 {"GGUF, 300,000 longer tokens", "bert", 300000, 1, 13, 0,
+                  "expected tokens with at most 1048576 different beginnings"},
                  {"GGUF, 262,144 tokens of SentencePiece", "llama", 262144, 1, 0, 1, NULL},
-                 {"GGUF, 390,000 tokens of SentencePiece", "llama", 390000, 1, 0, 1, "put together in at most 1048576 ways, found 1117718"},
-                 {"GGUF, tokens within tokens", "llama", 2800, 1, -1, 1, "put together in at most 1048576 ways, found 39"},
+                 {"GGUF, 390,000 tokens of SentencePiece", "llama", 390000, 1, 0, 1,
+                  "put together in at most 1048576 ways, found 1117718"},
+                 {"GGUF, tokens within tokens", "llama", 2800, 1, -1, 1,
+                  "put together in at most 1048576 ways, found 39"},
                  {"GGUF, 390,000 tokens of Unigram", "t5", 390000, 1, 0, 1, NULL},
-                 {"GGUF, 390,000 added tokens", "llama", 390000, 1, 0, 4, "expected at most 100000 tokens beside the model's own, found 389999"},
+                 {"GGUF, 390,000 added tokens", "llama", 390000, 1, 0, 4,
+                  "expected at most 100000 tokens beside the model's own, found 389999"},
                  {"GGUF, 100,000 added tokens", "llama", 100000, 1, 0, 4, NULL}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

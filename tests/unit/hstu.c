@@ -126,7 +126,7 @@ static void equals_the_formulas(void **state)
     refer_block(m, 0, x, time, next);
     refer_block(m, 1, x, time, next);
     tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = item, .timestamp = time, .now = &now},
-          scores);
+               scores);
     for (int j = 0; j < ITEMS; j++) {
         double dot = 0, length = 0;
 
@@ -198,22 +198,23 @@ static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **
     sg_model *m = tiny_model(&t, "hstu", SMALL, 3);
     shake(m);
     const int64_t offsets[] = {0, 5, 5, 30}, now[] = {time[5], time[5], time[30]};
-    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item, .timestamp = time, .now = now}, all);
+    tiny_score(m, &(sg_histories){.n = 3, .offsets = offsets, .item = t.item, .timestamp = time, .now = now},
+               all);
     for (int i = 0; i < 3; i++) {
         tiny_score(m,
-              &(sg_histories){
-                  .n = 1, .offsets = offsets + i, .item = t.item, .timestamp = time, .now = now + i},
-              one);
+                   &(sg_histories){
+                       .n = 1, .offsets = offsets + i, .item = t.item, .timestamp = time, .now = now + i},
+                   one);
         for (int j = 0; j < ITEMS; j++)
             assert_true(fabsf(one[j] - all[i * ITEMS + j]) < 1e-5f);
     }
     tiny_score(m,
-          &(sg_histories){.n = 1,
-                          .offsets = (int64_t[]){0, 8},
-                          .item = t.item + 22,
-                          .timestamp = time + 22,
-                          .now = now + 2},
-          one); /* length=8: only the latest eight matter */
+               &(sg_histories){.n = 1,
+                               .offsets = (int64_t[]){0, 8},
+                               .item = t.item + 22,
+                               .timestamp = time + 22,
+                               .now = now + 2},
+               one); /* length=8: only the latest eight matter */
     for (int j = 0; j < ITEMS; j++)
         assert_true(fabsf(one[j] - all[2 * ITEMS + j]) < 1e-5f);
     sg_model_free(m);
@@ -235,11 +236,11 @@ static void the_time_of_the_request_matters(void **state)
     sg_model *m = tiny_model(&t, "hstu", SMALL, 3);
     shake(m);
     tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time}, a);
-    tiny_score(m,
-          &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = raised, .now = &time[2]},
-          b);
-    tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time, .now = &later},
-          c);
+    tiny_score(
+        m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = raised, .now = &time[2]},
+        b);
+    tiny_score(
+        m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .timestamp = time, .now = &later}, c);
     for (int i = 0; i < ITEMS; i++) {
         assert_true(
             a[i] ==

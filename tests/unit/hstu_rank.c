@@ -58,7 +58,8 @@ static sg_session *session_of(const sg_model *m)
 }
 
 /* Events begin .. end - 1, asked at `now`. */
-static void rank(sg_session *s, const rated *r, int64_t begin, int64_t end, int64_t now, const int32_t *item, int n, float *p)
+static void rank(sg_session *s, const rated *r, int64_t begin, int64_t end, int64_t now, const int32_t *item,
+                 int n, float *p)
 {
     const int64_t offsets[] = {begin, end};
     sg_error err = {0};
@@ -115,7 +116,8 @@ static void training_loss_equals_what_prefixes_answer(void **state)
 static void logits_start_from_what_is_known_of_the_item(void **state)
 {
     (void)state;
-    static const char *const options[][2] = {{SHAPE "prior=3", SMALL}, {SHAPE "label=action prior=3", SMALL "label=action"}};
+    static const char *const options[][2] = {{SHAPE "prior=3", SMALL},
+                                             {SHAPE "label=action prior=3", SMALL "label=action"}};
 
     for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
         sg_error err = {0};
@@ -149,7 +151,8 @@ static void logits_start_from_what_is_known_of_the_item(void **state)
             rank(b, &r, 0, e, r.time[e], r.t.item + e, 1, q);
             for (int i = 0; i < tasks; i++) {
                 const double plain = log((double)q[i] / (1 - (double)q[i]));
-                const double asked = 1 / (1 + exp(-plain - (double)rates.after[(r.t.item[e] * tasks + i) * SG_RATE]));
+                const double asked =
+                    1 / (1 + exp(-plain - (double)rates.after[(r.t.item[e] * tasks + i) * SG_RATE]));
                 const double taught = 1 / (1 + exp(-plain - (double)rates.before[(e * tasks + i) * SG_RATE]));
 
                 assert_true(fabs(asked - (double)p[i]) < 1e-5);
@@ -194,7 +197,7 @@ static void candidates_stand_alone_and_sessions_remember_rightly(void **state)
             const int n = ask == 7 ? 700 : 5;
 
             rank(kept, &r, begin, end, now, item, n, all);
-            for (int i = 0; i < n; i += n > 5 ? 97 : 1) {
+            for (int i = 0; i<n; i += n> 5 ? 97 : 1) {
                 sg_session *fresh = session_of(m);
 
                 rank(fresh, &r, begin, end, now, item + i, 1, one);
@@ -240,7 +243,8 @@ static void retrieval_learns_from_positive_events_alone(void **state)
 
     rated_new(&r);
     for (int i = 0; i < 3; i++) { /* nothing positive; no retrieval; something positive */
-        static const char *const options[] = {SMALL "like=100 retrieval=1", SMALL "like=100", SMALL "like=2 retrieval=1"};
+        static const char *const options[] = {SMALL "like=100 retrieval=1", SMALL "like=100",
+                                              SMALL "like=2 retrieval=1"};
         size_t n;
         sg_model *m = shaken(&r, options[i]);
 
@@ -283,7 +287,8 @@ static void recommends_by_goal_or_by_retrieval(void **state)
         assert_true(isfinite(scores[i]));
         assert_true(scores[ITEMS + i] == 0); /* no history, no direction */
     }
-    assert_int_equal(tiny_ask(m, &(sg_histories){.n = 1, .offsets = offsets, .item = r.t.item}, scores, &err), SG_ERR_USAGE);
+    assert_int_equal(tiny_ask(m, &(sg_histories){.n = 1, .offsets = offsets, .item = r.t.item}, scores, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message,
                         "hstu-rank: this model learned from times: expected histories with timestamps");
     sg_model_free(m);
@@ -293,11 +298,13 @@ static void recommends_by_goal_or_by_retrieval(void **state)
 static void says_what_the_data_lacks(void **state)
 {
     (void)state;
-    static const char *const options[] = {SMALL, SMALL "label=action", SMALL "bias=time label=action actions=3",
+    static const char *const options[] = {SMALL, SMALL "label=action",
+                                          SMALL "bias=time label=action actions=3",
                                           SMALL "label=action actions=2"};
-    static const char *const messages[] = {
-        "hstu-rank: label=rating needs ratings, tiny has none", "hstu-rank: label=action needs actions, tiny has none",
-        "hstu-rank: bias=time needs timestamps, tiny has none", "hstu-rank: actions=2: event "};
+    static const char *const messages[] = {"hstu-rank: label=rating needs ratings, tiny has none",
+                                           "hstu-rank: label=action needs actions, tiny has none",
+                                           "hstu-rank: bias=time needs timestamps, tiny has none",
+                                           "hstu-rank: actions=2: event "};
     rated r;
 
     rated_new(&r);
@@ -340,7 +347,8 @@ static void evaluation_answers_for_every_target(void **state)
         sg_session_free(s);
     }
     assert_int_equal(json_integer_value(json_object_get(liked, "n")), r.t.split->n_test);
-    assert_true(fabs(json_number_value(json_object_get(liked, "log_loss")) - loss / (double)r.t.split->n_test) < 1e-5);
+    assert_true(fabs(json_number_value(json_object_get(liked, "log_loss")) -
+                     loss / (double)r.t.split->n_test) < 1e-5);
     assert_true(json_is_null(json_object_get(liked, "gauc"))); /* one target a user */
     json_decref(out);
     sg_model_free(m);

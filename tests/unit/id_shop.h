@@ -126,7 +126,8 @@ typedef struct shop {
 } shop;
 
 /* ends: the last code of a level is the end of an ID. */
-static inline void open_ids(shop *s, const int32_t *codes, int32_t n, int levels, const int32_t *size, bool ends, uint64_t salt)
+static inline void open_ids(shop *s, const int32_t *codes, int32_t n, int levels, const int32_t *size,
+                            bool ends, uint64_t salt)
 {
     sg_error err;
 
@@ -157,7 +158,8 @@ static inline void open_shop(shop *s, uint64_t id)
         for (int l = 0; l < levels; l++)
             codes[n * levels + l] = (int32_t)draw((uint32_t)size[l], id, 100 + i * LEVELS + (uint64_t)l);
         for (int l = 1; ends && l < levels; l++)
-            if (draw(3, id, 50000 + i * LEVELS + (uint64_t)l) == 0 || (l > 1 && codes[n * levels + l - 1] + 1 == size[l - 1]) ||
+            if (draw(3, id, 50000 + i * LEVELS + (uint64_t)l) == 0 ||
+                (l > 1 && codes[n * levels + l - 1] + 1 == size[l - 1]) ||
                 codes[n * levels + l] + 1 == size[l])
                 codes[n * levels + l] = size[l] - 1;
         for (int32_t j = 0; j < n && fresh; j++)
@@ -214,7 +216,8 @@ static inline sg_beam_spec make_spec(const shop *s, uint64_t id, int beam, int k
     return spec;
 }
 
-static inline void search(shop *s, const sg_beam_spec *spec, int batch, sg_pool *pool, int32_t *item, float *score)
+static inline void search(shop *s, const sg_beam_spec *spec, int batch, sg_pool *pool, int32_t *item,
+                          float *score)
 {
     sg_error err = {0};
 

@@ -66,13 +66,14 @@ static void append_refuses_what_does_not_fit(void **state)
 
     assert_int_equal(sg_codes_init(&c, 65537, 1, 4, NULL), SG_OK);
     assert_int_equal(sg_collisions_append(&c, 0, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message,
-                        "65537 items share one tuple of codes: expected at most 65536 (are all vectors alike?)");
+    assert_string_equal(
+        err.message, "65537 items share one tuple of codes: expected at most 65536 (are all vectors alike?)");
     sg_codes_fini(&c);
     assert_int_equal(sg_codes_init(&c, 3, 1, 4, NULL), SG_OK);
     assert_int_equal(sg_collisions_append(&c, 65535, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message,
-                        "3 items share one tuple of codes and 65535 digits are to be spare: expected at most 65536 together");
+    assert_string_equal(
+        err.message,
+        "3 items share one tuple of codes and 65535 digits are to be spare: expected at most 65536 together");
     sg_codes_fini(&c);
 }
 
@@ -146,7 +147,8 @@ static void doctor_sees_collapse_and_hourglass(void **state)
 
     for (uint64_t i = 0; i < ITEMS; i++) { /* the middle level puts nine items in ten on one code */
         codes[i * 3] = (int32_t)sg_rng_below(64, 1, SG_RNG_TEST, i, 0);
-        codes[i * 3 + 1] = sg_rng_below(10, 1, SG_RNG_TEST, i, 1) ? 7 : (int32_t)sg_rng_below(64, 1, SG_RNG_TEST, i, 2);
+        codes[i * 3 + 1] =
+            sg_rng_below(10, 1, SG_RNG_TEST, i, 1) ? 7 : (int32_t)sg_rng_below(64, 1, SG_RNG_TEST, i, 2);
         codes[i * 3 + 2] = (int32_t)sg_rng_below(64, 1, SG_RNG_TEST, i, 3);
     }
     c = make_codes(ITEMS, 3, 64, codes);
@@ -155,7 +157,8 @@ static void doctor_sees_collapse_and_hourglass(void **state)
     c.error[2] = 0.3;
     assert_int_equal(sg_doctor(&report, &c, "rkmeans", NULL, 0, NULL), SG_OK);
     assert_true(advised(report, "hourglass: level 2"));
-    assert_true(advised(report, "level 2 removes only 2.0 % of the error that level 1 left: levels=1 would do"));
+    assert_true(
+        advised(report, "level 2 removes only 2.0 % of the error that level 1 left: levels=1 would do"));
     assert_false(advised(report, "level 1 uses"));
     json_decref(report);
     for (size_t i = 0; i < ITEMS; i++)
@@ -171,7 +174,7 @@ static void doctor_sees_collapse_and_hourglass(void **state)
 static void doctor_names_what_can_be_done(void **state)
 {
     static const struct {
-        const char *method, *says, *not;
+        const char *method, *says, *not ;
     } cases[] = {
         {"rkmeans", "try levels=3, more codes or collision=next", "optimizer"},
         {"alit", "try cap=3, more codes or collision=next", "levels="},
@@ -179,7 +182,8 @@ static void doctor_names_what_can_be_done(void **state)
         {"vqvae", "try more codes or collision=next", "levels="},
         {"fsq", "try levels=3, a finer grid", "codes="},
         {"lfq", "try levels=3, more codes", "collision"},
-        {"pq", "try levels=4, more codes or collision=next", "levels=3"}, /* parts of the vector's 20 numbers */
+        {"pq", "try levels=4, more codes or collision=next",
+         "levels=3"}, /* parts of the vector's 20 numbers */
         {"opq", "try levels=4, more codes or collision=next", "balanced"},
         {"hkmeans", "level 1 is lopsided", "unique"},
         {"import", "only 4.0 % of the tuples are unique", "try"},
@@ -201,13 +205,15 @@ static void doctor_names_what_can_be_done(void **state)
         c.book_dim = c.product ? 10 : 20;
         assert_int_equal(sg_doctor(&report, &c, cases[k].method, NULL, 0, NULL), SG_OK);
         assert_true(advised(report, cases[k].says));
-        assert_false(advised(report, cases[k].not));
+        assert_false(advised(report, cases[k].not ));
         json_decref(report);
         sg_codes_fini(&c);
     }
     for (int k = 0; k < 3; k++) {
         c = make_codes(ITEMS, 2, 8, codes);
-        assert_int_equal(sg_doctor(&report, &c, (const char *const[]){"atomic", "naive", "random"}[k], NULL, 0, NULL), SG_OK);
+        assert_int_equal(
+            sg_doctor(&report, &c, (const char *const[]){"atomic", "naive", "random"}[k], NULL, 0, NULL),
+            SG_OK);
         assert_int_equal(json_array_size(json_object_get(report, "advice")), 0);
         json_decref(report);
         sg_codes_fini(&c);
@@ -254,18 +260,22 @@ static void published_ids_are_taken(void **state)
         write_index(s, path, NULL, N, base);
         assert_int_equal(sg_ids_import(s->data, path, base, &err), SG_OK);
         assert_int_equal(sg_ids_open(&ids, s->data, &err), SG_OK);
-        assert_true(ids.levels == 4 && ids.size[0] == 6 && ids.size[1] == 5 && ids.size[2] == 19 && ids.size[3] == 2);
-        assert_int_equal(ids.codes[4 * 599 + 2], 599 / 30 % 19); /* 600 items, 570 tuples: the last 30 repeat the first */
+        assert_true(ids.levels == 4 && ids.size[0] == 6 && ids.size[1] == 5 && ids.size[2] == 19 &&
+                    ids.size[3] == 2);
+        assert_int_equal(ids.codes[4 * 599 + 2],
+                         599 / 30 % 19); /* 600 items, 570 tuples: the last 30 repeat the first */
         assert_int_equal(ids.codes[4 * 599 + 3], 1);
         sg_ids_close(&ids);
     }
     assert_int_equal(sg_ids_report(&report, s->data, 0, 0, &err), SG_OK);
     assert_string_equal(json_string_value(json_object_get(report, "method")), "import");
-    assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "collisions"), "tuples")), 570);
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "collisions"), "tuples")),
+                     570);
     json_decref(report);
 }
 
-static void assert_import_fails(const shop *s, const char *first, int n, int base, sg_status status, const char *tail)
+static void assert_import_fails(const shop *s, const char *first, int n, int base, sg_status status,
+                                const char *tail)
 {
     char path[96];
     sg_error err;
@@ -280,7 +290,8 @@ static void says_what_is_wrong(void **state)
 {
     const shop *s = *state;
 
-    assert_import_fails(s, "[1, 2]", N, 0, SG_ERR_FORMAT, ":1: '2': expected an array of 2 codes, found one of 3");
+    assert_import_fails(s, "[1, 2]", N, 0, SG_ERR_FORMAT,
+                        ":1: '2': expected an array of 2 codes, found one of 3");
     assert_import_fails(s, "[1, 2, \"<c>\"]", N, 0, SG_ERR_FORMAT,
                         ":1: '1': code 3: expected \"<c_17>\" or a number below 65536, found \"<c>\"");
     assert_import_fails(s, "[1, 2, 65536]", N, 0, SG_ERR_FORMAT,
@@ -289,10 +300,12 @@ static void says_what_is_wrong(void **state)
                         ":1: '1': code 3: expected \"<c_17>\" or a number below 65536, found \"<c_-1>\"");
     assert_import_fails(s, "[1,\n 2,\n \"<b_3>\"]", N, 0, SG_ERR_FORMAT,
                         ":3: '1': code 3: expected \"<c_3>\" at this place, found \"<b_3>\"");
-    assert_import_fails(s, NULL, N - 2, 0, SG_ERR_MISSING,
-                        ": item '599' has no codes (2 of 600 items have none; keys are item ids less key base 0)");
-    assert_import_fails(s, NULL, N, 1, SG_ERR_MISSING,
-                        ": item '1' has no codes (1 of 600 items have none; keys are item ids less key base 1)");
+    assert_import_fails(
+        s, NULL, N - 2, 0, SG_ERR_MISSING,
+        ": item '599' has no codes (2 of 600 items have none; keys are item ids less key base 0)");
+    assert_import_fails(
+        s, NULL, N, 1, SG_ERR_MISSING,
+        ": item '1' has no codes (1 of 600 items have none; keys are item ids less key base 1)");
     assert_import_fails(s, "7", N, 0, SG_ERR_FORMAT,
                         ": expected an object {\"item\": [\"<a_1>\", ...]} with 1 to 15 codes an item");
 }
@@ -319,15 +332,19 @@ static void a_prefix_is_named_by_its_shelf(void **state)
     for (size_t k = 0; k < 6; k++) {
         const json_t *p = json_array_get(list, k);
         const int item = atoi(json_string_value(
-            json_object_get(json_array_get(json_object_get(p, "examples"), 0), "item"))) - 1;
+                             json_object_get(json_array_get(json_object_get(p, "examples"), 0), "item"))) -
+                         1;
 
         assert_int_equal(json_array_size(json_object_get(p, "prefix")), 1);
         items += (int)json_integer_value(json_object_get(p, "items"));
         snprintf(expected, sizeof expected, "shelfword%d", shelf_of(item));
-        assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(p, "words"), 0), "word")), expected);
+        assert_string_equal(
+            json_string_value(json_object_get(json_array_get(json_object_get(p, "words"), 0), "word")),
+            expected);
         snprintf(expected, sizeof expected, "Shop > Shelf %d", shelf_of(item));
-        assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(p, "categories"), 0), "value")),
-                            expected);
+        assert_string_equal(
+            json_string_value(json_object_get(json_array_get(json_object_get(p, "categories"), 0), "value")),
+            expected);
         assert_int_equal(json_array_size(json_object_get(p, "examples")), 3);
     }
     assert_int_equal(items, N);

@@ -18,7 +18,6 @@
 
 #include <cmocka.h>
 
-
 static void put(const char *name, const void *data, size_t size)
 {
     assert_int_equal(sg_file_write(in_folder(name), data, size, NULL), SG_OK);
@@ -374,8 +373,8 @@ static void begin_folder(void)
     sg_folder f;
     char *deep;
 
-    if (sg_folder_begin(&f, in_folder("swept/run"), "mark", NULL) || !(deep = sg_path_join(f.tmp, "deep/deeper")) ||
-        sg_dir_make(deep, NULL))
+    if (sg_folder_begin(&f, in_folder("swept/run"), "mark", NULL) ||
+        !(deep = sg_path_join(f.tmp, "deep/deeper")) || sg_dir_make(deep, NULL))
         _exit(1);
     put_into(&f, "half", "1");
 }
@@ -415,8 +414,9 @@ static void replace_both(void)
 static void what_the_killed_left_is_swept(void **state)
 {
     (void)state;
-    static const char *const of_the_user[] = {"run.sedge-tmp-", "run.sedge-tmp-1x", "run.sedge-tmp-7-file", "run2.sedge-tmp-7",
-                                              "file.sedge-tmp-", "file.tmp-1", "xfile.sedge-tmp-1", "run.sedge-old-1"};
+    static const char *const of_the_user[] = {"run.sedge-tmp-",    "run.sedge-tmp-1x", "run.sedge-tmp-7-file",
+                                              "run2.sedge-tmp-7",  "file.sedge-tmp-",  "file.tmp-1",
+                                              "xfile.sedge-tmp-1", "run.sedge-old-1"};
     pid_t live[2];
 
     assert_int_equal(sg_dir_make(in_folder("swept"), NULL), SG_OK);
@@ -473,7 +473,8 @@ static void sweeping_leaves_the_living_alone(void **state)
         if (sg_folder_begin(&f, in_folder("both/run"), "mark", &err))
             fail_msg("%s", err.message);
         path = sg_path_join(f.tmp, "mark");
-        ok = !sg_file_write(path, "1", 1, &err) && !sg_folder_commit(&f, &err) && !sg_file_write(in_folder("both/file"), "1", 1, &err);
+        ok = !sg_file_write(path, "1", 1, &err) && !sg_folder_commit(&f, &err) &&
+             !sg_file_write(in_folder("both/file"), "1", 1, &err);
         sg_free(path);
         if (!ok && child == 0)
             _exit(1);

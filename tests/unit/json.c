@@ -16,7 +16,6 @@
 
 #include <cmocka.h>
 
-
 static json_t *parse(const char *text)
 {
     json_t *v;
@@ -54,10 +53,11 @@ static void says_where_it_breaks(void **state)
 static void strangers_are_understood(void **state)
 {
     (void)state;
-    enum {
-        REFUSED = 5
-    };
-#define FOREIGN(text, want) {text, sizeof text - 1, want}
+    enum { REFUSED = 5 };
+#define FOREIGN(text, want)                                                                                  \
+    {                                                                                                        \
+        text, sizeof text - 1, want                                                                          \
+    }
     static const struct {
         const char *text;
         size_t size;
@@ -67,15 +67,30 @@ static void strangers_are_understood(void **state)
         FOREIGN("{\"a\": 1, \"b\": 2, \"a\": 3}", "{\"a\": 3, \"b\": 2}"),
         FOREIGN("[\"a\\u0000b\"]", "[\"a\\u0000b\"]"),
         FOREIGN("[\"a\\ud800b\", \"\\uDFFF\", \"\\ud800\\ud83d\\ude00\", \"\\ud83d\\n\"]",
-                "[\"a\xef\xbf\xbd" "b\", \"\xef\xbf\xbd\", \"\xef\xbf\xbd\xf0\x9f\x98\x80\", \"\xef\xbf\xbd\\n\"]"),
+                "[\"a\xef\xbf\xbd"
+                "b\", \"\xef\xbf\xbd\", \"\xef\xbf\xbd\xf0\x9f\x98\x80\", \"\xef\xbf\xbd\\n\"]"),
         FOREIGN("[\"a\xff\xed\xa0\x80\"]", "[\"a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"]"),
-        FOREIGN("[\"\\\\ud800 \\\"12345678901234567890\\\"\", 99999999999999999999]", "[\"\\\\ud800 \\\"12345678901234567890\\\"\", 1e+20]"),
+        FOREIGN("[\"\\\\ud800 \\\"12345678901234567890\\\"\", 99999999999999999999]",
+                "[\"\\\\ud800 \\\"12345678901234567890\\\"\", 1e+20]"),
         FOREIGN("[-123456789012345678901234567890]", "[-1.2345678901234568e+29]"),
-        FOREIGN("[1234567890123456789e2, 1234567890123456789.5, 0.12345678901234567890123, 9223372036854775808, 1]",
-                "[1.2345678901234568e+20, 1.2345678901234568e+18, 0.12345678901234568, 9.223372036854776e+18, 1]"),
+        FOREIGN("[1234567890123456789e2, 1234567890123456789.5, 0.12345678901234567890123, "
+                "9223372036854775808, 1]",
+                "[1.2345678901234568e+20, 1.2345678901234568e+18, 0.12345678901234568, "
+                "9.223372036854776e+18, 1]"),
     };
-    static const char *const broken[] = {"", "\xef\xbb\xbf", "\xef\xbb", "{\"a\": ", "[\"\\u", "[\"\\ud8", "[\"\\ud800", "[\"\\ud800\\u",
-                                         "[\"\\ud8zz\"]", "\"\\", "12 12345678901234567890", "[1e999]", "nan"};
+    static const char *const broken[] = {"",
+                                         "\xef\xbb\xbf",
+                                         "\xef\xbb",
+                                         "{\"a\": ",
+                                         "[\"\\u",
+                                         "[\"\\ud8",
+                                         "[\"\\ud800",
+                                         "[\"\\ud800\\u",
+                                         "[\"\\ud8zz\"]",
+                                         "\"\\",
+                                         "12 12345678901234567890",
+                                         "[1e999]",
+                                         "nan"};
     sg_error err;
     json_t *v;
 
@@ -83,7 +98,8 @@ static void strangers_are_understood(void **state)
         sg_buf b = {0};
 
         if (i < REFUSED)
-            assert_int_equal(sg_json_parse(&v, (sg_bytes){known[i].text, known[i].size}, "x", &err), SG_ERR_FORMAT);
+            assert_int_equal(sg_json_parse(&v, (sg_bytes){known[i].text, known[i].size}, "x", &err),
+                             SG_ERR_FORMAT);
         if (sg_json_parse_foreign(&v, (sg_bytes){known[i].text, known[i].size}, "x", &err))
             fail_msg("%zu: %s", i, err.message);
         sg_json_print_compact(&b, v);
@@ -95,7 +111,8 @@ static void strangers_are_understood(void **state)
         char *exact = malloc(strlen(broken[i]) + 1); /* so that a byte read too far is seen */
 
         memcpy(exact, broken[i], strlen(broken[i]) + 1);
-        assert_int_equal(sg_json_parse_foreign(&v, (sg_bytes){exact, strlen(exact)}, "x", &err), SG_ERR_FORMAT);
+        assert_int_equal(sg_json_parse_foreign(&v, (sg_bytes){exact, strlen(exact)}, "x", &err),
+                         SG_ERR_FORMAT);
         assert_null(v);
         assert_memory_equal(err.message, "x:1:", 4);
         free(exact);
@@ -106,13 +123,15 @@ static void strangers_are_understood(void **state)
 static void integers_beyond_64_bits_are_reals(void **state)
 {
     (void)state;
-    json_t *v = parse("{\"a\": 1000000000000000019884624838656, \"b\": [-99999999999999999999, 9223372036854775807, \"99999999999999999999\"],"
+    json_t *v = parse("{\"a\": 1000000000000000019884624838656, \"b\": [-99999999999999999999, "
+                      "9223372036854775807, \"99999999999999999999\"],"
                       "\"c\": 9223372036854775808}");
     const json_t *b = json_object_get(v, "b");
 
     assert_true(json_is_real(json_object_get(v, "a")) && json_real_value(json_object_get(v, "a")) == 1e30);
     assert_true(json_is_real(json_array_get(b, 0)) && json_real_value(json_array_get(b, 0)) == -1e20);
-    assert_true(json_is_integer(json_array_get(b, 1)) && json_integer_value(json_array_get(b, 1)) == INT64_MAX);
+    assert_true(json_is_integer(json_array_get(b, 1)) &&
+                json_integer_value(json_array_get(b, 1)) == INT64_MAX);
     assert_string_equal(json_string_value(json_array_get(b, 2)), "99999999999999999999");
     assert_true(json_real_value(json_object_get(v, "c")) == 9223372036854775808.0);
     json_decref(v);
@@ -125,14 +144,17 @@ static void integers_beyond_64_bits_are_reals(void **state)
 static void prints_short_and_reads_back(void **state)
 {
     (void)state;
-    json_t *v = json_pack("{s:s, s:f, s:f, s:f, s:[i, i], s:[{s:i}], s:{}, s:[], s:n, s:b}", "z", "a\"\\\n\t\x01\xc3\xa9", "y", 0.1, "x",
-                          1e300, "w", 3.0, "list", 1, 2, "objects", "k", 1, "empty", "none", "null", "yes", 1);
+    json_t *v = json_pack("{s:s, s:f, s:f, s:f, s:[i, i], s:[{s:i}], s:{}, s:[], s:n, s:b}", "z",
+                          "a\"\\\n\t\x01\xc3\xa9", "y", 0.1, "x", 1e300, "w", 3.0, "list", 1, 2, "objects",
+                          "k", 1, "empty", "none", "null", "yes", 1);
     sg_buf b = {0};
 
     sg_json_print(&b, v);
-    assert_string_equal(b.data, "{\n  \"z\": \"a\\\"\\\\\\n\\t\\u0001\xc3\xa9\",\n  \"y\": 0.1,\n  \"x\": 1e+300,\n  \"w\": 3.0,\n"
-                                "  \"list\": [1, 2],\n  \"objects\": [\n    {\n      \"k\": 1\n    }\n  ],\n  \"empty\": {},\n"
-                                "  \"none\": [],\n  \"null\": null,\n  \"yes\": true\n}");
+    assert_string_equal(
+        b.data,
+        "{\n  \"z\": \"a\\\"\\\\\\n\\t\\u0001\xc3\xa9\",\n  \"y\": 0.1,\n  \"x\": 1e+300,\n  \"w\": 3.0,\n"
+        "  \"list\": [1, 2],\n  \"objects\": [\n    {\n      \"k\": 1\n    }\n  ],\n  \"empty\": {},\n"
+        "  \"none\": [],\n  \"null\": null,\n  \"yes\": true\n}");
     json_t *again = parse(b.data);
     assert_true(json_equal(v, again));
     json_decref(again);
@@ -169,8 +191,21 @@ static void count_free(void *p)
 static void parsing_takes_what_a_text_weighs(void **state)
 {
     (void)state;
-    static const char *const pieces[] = {"{}", "[]", "0", "\"\"", "[0]", "{\"\":0}", "[[],[]]", "-1.5e9", "true", "\"a\\\"\\\\b\"", "[\"a\",\"b\"]",
-                                         "{\"a\":1,\"b\":[1,2,3],\"c\":\"def\"}", "[0,1,2,3,4,5,6,7,8]", "\"abcdefghijklmnopqrstuvwxyz\"", " 7 "};
+    static const char *const pieces[] = {"{}",
+                                         "[]",
+                                         "0",
+                                         "\"\"",
+                                         "[0]",
+                                         "{\"\":0}",
+                                         "[[],[]]",
+                                         "-1.5e9",
+                                         "true",
+                                         "\"a\\\"\\\\b\"",
+                                         "[\"a\",\"b\"]",
+                                         "{\"a\":1,\"b\":[1,2,3],\"c\":\"def\"}",
+                                         "[0,1,2,3,4,5,6,7,8]",
+                                         "\"abcdefghijklmnopqrstuvwxyz\"",
+                                         " 7 "};
 
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
         for (int members = 0; members < 2; members++)
@@ -192,22 +227,27 @@ static void parsing_takes_what_a_text_weighs(void **state)
                 assert_int_equal(sg_json_parse(&value, (sg_bytes){b.data, b.size}, "x", &err), SG_OK);
                 json_decref(value);
                 json_set_alloc_funcs(malloc, free);
-                const size_t weight = sg_json_weight((sg_bytes){b.data, b.size}) + 1000; /* of the parser itself */
+                const size_t weight =
+                    sg_json_weight((sg_bytes){b.data, b.size}) + 1000; /* of the parser itself */
                 if (held_most > weight)
-                    fail_msg("%d times %s: expected at most %zu bytes, found %zu", n, pieces[i], weight, held_most);
+                    fail_msg("%d times %s: expected at most %zu bytes, found %zu", n, pieces[i], weight,
+                             held_most);
                 sg_buf_free(&b);
             }
     sg_error err;
     json_t *value;
     assert_int_equal(sg_json_parse_light(&value, (sg_bytes){"[0, 1]", 6}, 100, "x", &err), SG_ERR_FORMAT);
     assert_null(value);
-    assert_string_equal(err.message, "x: expected JSON that takes at most 0 MiB of memory, found 6 bytes that may take 0 MiB");
+    assert_string_equal(
+        err.message,
+        "x: expected JSON that takes at most 0 MiB of memory, found 6 bytes that may take 0 MiB");
 }
 
 static void every_double_survives(void **state)
 {
     (void)state;
-    static const double values[] = {0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 0.30000000000000004, -0.0, 123456789012345680.0, 1e15};
+    static const double values[] = {
+        0.1, 1.0 / 3, 5e-324, 1.7976931348623157e308, 0.30000000000000004, -0.0, 123456789012345680.0, 1e15};
 
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         json_t *v = json_real(values[i]);
@@ -284,7 +324,9 @@ static void manifest_covers_every_file(void **state)
     assert_int_equal(sg_file_write(in_folder("m/b.bin"), "12346", 5, NULL), SG_OK);
     assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_OK);
     assert_int_equal(sg_manifest_check(in_folder("m"), true, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "m/b.bin: expected sha256 5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5, found "));
+    assert_non_null(strstr(
+        err.message,
+        "m/b.bin: expected sha256 5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5, found "));
     assert_int_equal(sg_file_write(in_folder("m/b.bin"), "1234", 4, NULL), SG_OK);
     assert_int_equal(sg_manifest_check(in_folder("m"), false, &err), SG_ERR_FORMAT);
     assert_non_null(strstr(err.message, "m/b.bin: expected 5 bytes, found 4"));

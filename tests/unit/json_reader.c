@@ -28,8 +28,24 @@ static void add_space(sg_buf *b, uint64_t *at)
 
 static void add_string(sg_buf *b, uint64_t *at)
 {
-    static const char *const pieces[] = {"a", "b", "c", "\\u0061", "\\n", "\\\"", "\\\\", "\\/", "\xc3\xa9", "\xe6\x9d\xb1", "\xf0\x9f\x98\x80",
-                                         "\\ud83d\\ude00", "\\u00e9", "\\uFFFF", "\x7f", " ", "\\u0001", "\\t"};
+    static const char *const pieces[] = {"a",
+                                         "b",
+                                         "c",
+                                         "\\u0061",
+                                         "\\n",
+                                         "\\\"",
+                                         "\\\\",
+                                         "\\/",
+                                         "\xc3\xa9",
+                                         "\xe6\x9d\xb1",
+                                         "\xf0\x9f\x98\x80",
+                                         "\\ud83d\\ude00",
+                                         "\\u00e9",
+                                         "\\uFFFF",
+                                         "\x7f",
+                                         " ",
+                                         "\\u0001",
+                                         "\\t"};
 
     sg_buf_putc(b, '"');
     for (size_t n = draw(5, at); n-- > 0;)
@@ -39,9 +55,28 @@ static void add_string(sg_buf *b, uint64_t *at)
 
 static void add_plain(sg_buf *b, uint64_t *at)
 {
-    static const char *const some[] = {"0",     "-0",    "17", "-1.5e9", "1e308", "1e309", "0.1", "1E-5", "-2.50", "1e-400", "true",
-                                       "null",  "false", "01", "1.",     "-",     "+1",    ".5",  "nul",  "9223372036854775807",
-                                       "9223372036854775808", "-9223372036854775808"};
+    static const char *const some[] = {"0",
+                                       "-0",
+                                       "17",
+                                       "-1.5e9",
+                                       "1e308",
+                                       "1e309",
+                                       "0.1",
+                                       "1E-5",
+                                       "-2.50",
+                                       "1e-400",
+                                       "true",
+                                       "null",
+                                       "false",
+                                       "01",
+                                       "1.",
+                                       "-",
+                                       "+1",
+                                       ".5",
+                                       "nul",
+                                       "9223372036854775807",
+                                       "9223372036854775808",
+                                       "-9223372036854775808"};
 
     if (draw(3, at) == 0)
         add_string(b, at);
@@ -231,8 +266,9 @@ static void has_limits(void **state)
 static void tells_what_it_meets(void **state)
 {
     (void)state;
-    static const char text[] = "{\"list\": [1, [2, {}], {\"a\": 3}, \"b\"], \"x\": -1.50, "
-                               "\"s\": \"say \\\"0123456789012345678901234567890123456789\\\"\", \"n\": null}";
+    static const char text[] =
+        "{\"list\": [1, [2, {}], {\"a\": 3}, \"b\"], \"x\": -1.50, "
+        "\"s\": \"say \\\"0123456789012345678901234567890123456789\\\"\", \"n\": null}";
     sg_json_reader r;
     char said[64];
     size_t n;
@@ -246,7 +282,8 @@ static void tells_what_it_meets(void **state)
     assert_string_equal(sg_json_reader_describe(&r, said), "an array");
     assert_int_equal(sg_json_reader_skip(&r, &n, NULL), SG_OK);
     assert_int_equal(n, 4);
-    assert_true(json_same_text((sg_bytes){text + r.begin, r.at - r.begin}, "[1, [2, {}], {\"a\": 3}, \"b\"]", 27));
+    assert_true(
+        json_same_text((sg_bytes){text + r.begin, r.at - r.begin}, "[1, [2, {}], {\"a\": 3}, \"b\"]", 27));
     assert_int_equal(sg_json_reader_next(&r, NULL), SG_OK);
     assert_true(r.step == SG_JSON_STEP_REAL && json_same_text(r.string, "-1.50", 5));
     assert_int_equal(sg_json_reader_skip(&r, &n, NULL), SG_OK);
@@ -266,10 +303,8 @@ static void tells_what_it_meets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_jansson),
-        cmocka_unit_test(goes_as_deep_as_jansson),
-        cmocka_unit_test(says_where_it_breaks),
-        cmocka_unit_test(has_limits),
+        cmocka_unit_test(agrees_with_jansson),  cmocka_unit_test(goes_as_deep_as_jansson),
+        cmocka_unit_test(says_where_it_breaks), cmocka_unit_test(has_limits),
         cmocka_unit_test(tells_what_it_meets),
     };
 

@@ -21,11 +21,18 @@ static sg_keys_spec spec_of(sg_keys_kind kind, int32_t rows)
 {
     for (int i = 0; i < N; i++) {
         for (int l = 0; l < LEVELS; l++)
-            codes[i * LEVELS + l] = (int32_t)sg_rng_below((uint64_t)size[l], 3, SG_RNG_TEST, (uint64_t)l, (uint64_t)i);
+            codes[i * LEVELS + l] =
+                (int32_t)sg_rng_below((uint64_t)size[l], 3, SG_RNG_TEST, (uint64_t)l, (uint64_t)i);
         times[i] = i % 7 ? (int64_t)sg_rng_below(50, 3, SG_RNG_TEST, 9, (uint64_t)i) : 0;
     }
-    return (sg_keys_spec){
-        .kind = kind, .n = N, .codes = codes, .size = size, .levels = LEVELS, .depth = DEPTH, .rows = rows, .times = times};
+    return (sg_keys_spec){.kind = kind,
+                          .n = N,
+                          .codes = codes,
+                          .size = size,
+                          .levels = LEVELS,
+                          .depth = DEPTH,
+                          .rows = rows,
+                          .times = times};
 }
 
 static int in_common(int a, int b)
@@ -59,7 +66,8 @@ static void prefixes_are_shared_by_those_that_have_them(void **state)
 
 static void other_kinds_share_what_they_say(void **state)
 {
-    static const sg_keys_kind kinds[] = {SG_KEYS_ITEM, SG_KEYS_HASH, SG_KEYS_UNIGRAMS, SG_KEYS_TUPLE, SG_KEYS_BIGRAMS};
+    static const sg_keys_kind kinds[] = {SG_KEYS_ITEM, SG_KEYS_HASH, SG_KEYS_UNIGRAMS, SG_KEYS_TUPLE,
+                                         SG_KEYS_BIGRAMS};
     int32_t row[N * DEPTH];
     sg_error err;
 
@@ -118,7 +126,8 @@ static void pieces_cut_every_id(void **state)
                     assert_int_equal(codes[a * LEVELS + l], r - (l ? size[0] : 0) - (l > 1 ? size[1] : 0));
                 }
             }
-            for (int b = 0; b < a; b++) { /* equal codes, equal pieces; a piece of both lies in codes they share */
+            for (int b = 0; b < a;
+                 b++) { /* equal codes, equal pieces; a piece of both lies in codes they share */
                 int same = 0, shared = 0;
 
                 for (int i = 0; i < DEPTH; i++)
@@ -157,7 +166,8 @@ static void what_comes_often_becomes_a_piece(void **state)
     }
     assert_int_equal(sg_keys_make(row, &s, &err), SG_OK);
     for (int i = 0; i < N; i++)
-        assert_int_equal(row[2 * i] == 11 && row[2 * i + 1] == -1, codes[i * LEVELS] == 2 && codes[i * LEVELS + 1] == 3);
+        assert_int_equal(row[2 * i] == 11 && row[2 * i + 1] == -1,
+                         codes[i * LEVELS] == 2 && codes[i * LEVELS + 1] == 3);
 }
 
 static void says_what_does_not_fit(void **state)

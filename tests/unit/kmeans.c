@@ -61,8 +61,9 @@ static void nearest_is_the_least_with_ties_to_the_lower(void **state)
 static void assigns_to_the_nearest_centre(void **state)
 {
     (void)state;
-    static const int cases[][3] = {{1, 1, 1}, {700, 33, 17}, {300, 4, 256}, {257, 64, 3},
-                                   {33000, 70, 40}, {33000, 5, 9}}; /* the last two are so many that centres are packed, one in bf16 */
+    static const int cases[][3] = {
+        {1, 1, 1},       {700, 33, 17}, {300, 4, 256}, {257, 64, 3},
+        {33000, 70, 40}, {33000, 5, 9}}; /* the last two are so many that centres are packed, one in bf16 */
     sg_error err;
 
     for (int c = 0; c < 6; c++) {
@@ -94,12 +95,14 @@ static void near_ties_are_settled_in_f32(void **state)
 {
     (void)state;
     enum { N = 40000, DIM = 96, K = 64 };
-    float *x = blobs(N, DIM, N, 1), *centre = malloc(K * DIM * sizeof *centre), *distance = malloc(N * sizeof *distance);
+    float *x = blobs(N, DIM, N, 1), *centre = malloc(K * DIM * sizeof *centre),
+          *distance = malloc(N * sizeof *distance);
     int32_t *code = malloc(2 * N * sizeof *code);
     sg_error err;
 
     for (int i = 0; i < K * DIM; i++)
-        centre[i] = (float)(sg_rng_normal(8, SG_RNG_TEST, 0, (uint64_t)(i % DIM)) + 1e-3 * sg_rng_normal(9, SG_RNG_TEST, 0, (uint64_t)i));
+        centre[i] = (float)(sg_rng_normal(8, SG_RNG_TEST, 0, (uint64_t)(i % DIM)) +
+                            1e-3 * sg_rng_normal(9, SG_RNG_TEST, 0, (uint64_t)i));
     assert_int_equal(sg_assign(code, distance, x, N, DIM, centre, K, NULL, &err), SG_OK);
     assert_int_equal(sg_assign(code + N, NULL, x, N, DIM, centre, K, NULL, &err), SG_OK);
     assert_memory_equal(code, code + N, N * sizeof *code);
@@ -127,11 +130,15 @@ static void a_sample_is_nearly_as_good(void **state)
     sg_kmeans_stats all, some;
     sg_error err;
 
-    assert_int_equal(sg_kmeans(centre[0], code, &all, x, N, DIM, &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2},
-                               NULL, NULL, &err), SG_OK);
-    assert_int_equal(sg_kmeans(centre[1], code, &some, x, N, DIM,
-                               &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2, .sample = 100}, NULL, NULL, &err),
+    assert_int_equal(sg_kmeans(centre[0], code, &all, x, N, DIM,
+                               &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2},
+                               NULL, NULL, &err),
                      SG_OK);
+    assert_int_equal(
+        sg_kmeans(centre[1], code, &some, x, N, DIM,
+                  &(sg_kmeans_spec){.codes = K, .iterations = 12, .restarts = 4, .seed = 2, .sample = 100},
+                  NULL, NULL, &err),
+        SG_OK);
     assert_true(memcmp(centre[0], centre[1], sizeof centre[0]) != 0);
     assert_true(some.iterations <= 12 && some.objective < 1.05 * all.objective);
     double sum = 0;
@@ -189,7 +196,8 @@ static void an_offset_does_no_harm(void **state)
     for (int i = 0; i < N * DIM; i++)
         x[i] += 10000;
     for (int sample = 0; sample <= 40; sample += 40) {
-        const sg_kmeans_spec spec = {.codes = K, .iterations = 50, .restarts = 3, .seed = 1, .sample = sample};
+        const sg_kmeans_spec spec = {
+            .codes = K, .iterations = 50, .restarts = 3, .seed = 1, .sample = sample};
 
         assert_int_equal(sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
         for (int i = 0; i < N; i++)
@@ -258,13 +266,19 @@ static void threads_change_nothing(void **state)
 {
     (void)state;
     enum { N = 3000, DIM = 40, K = 70 };
-    float *x = blobs(N, DIM, 30, 2), *one = malloc(K * DIM * sizeof *one), *many = malloc(K * DIM * sizeof *many);
+    float *x = blobs(N, DIM, 30, 2), *one = malloc(K * DIM * sizeof *one),
+          *many = malloc(K * DIM * sizeof *many);
     int32_t *code = malloc(2 * N * sizeof *code);
     sg_kmeans_stats stats;
     sg_error err;
 
     for (int way = 0; way < 3; way++) {
-        const sg_kmeans_spec spec = {.codes = K, .iterations = 8, .restarts = 2, .seed = 5, .balanced = way == 1, .sample = way == 2 ? 9 : 0};
+        const sg_kmeans_spec spec = {.codes = K,
+                                     .iterations = 8,
+                                     .restarts = 2,
+                                     .seed = 5,
+                                     .balanced = way == 1,
+                                     .sample = way == 2 ? 9 : 0};
 
         assert_int_equal(sg_kmeans(one, code, &stats, x, N, DIM, &spec, NULL, NULL, &err), SG_OK);
         for (int threads = 2; threads <= 4; threads += 2) {
@@ -294,7 +308,12 @@ static void every_failed_allocation_is_clean(void **state)
 
     for (int way = 0; way < 3; way++)
         for (uint64_t n = 1;; n++) {
-            const sg_kmeans_spec spec = {.codes = K, .iterations = 3, .restarts = 1, .seed = 5, .balanced = way == 1, .sample = way == 2 ? 3 : 0};
+            const sg_kmeans_spec spec = {.codes = K,
+                                         .iterations = 3,
+                                         .restarts = 1,
+                                         .seed = 5,
+                                         .balanced = way == 1,
+                                         .sample = way == 2 ? 3 : 0};
 
             sg_alloc_fail_at(n);
             const sg_status st = sg_kmeans(centre, code, &stats, x, N, DIM, &spec, NULL, NULL, &err);

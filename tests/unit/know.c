@@ -217,7 +217,8 @@ static void answers_that_were_cut(void **state)
 {
     (void)state;
     const char *prompt = write_template("c1.txt", FACTS), *out = at("cut.jsonl");
-    const char *whole = write_template("c2.txt", "template facts 1\nwhole\nrepairs 1\nfallback none\n[user]\n{title}?\n");
+    const char *whole =
+        write_template("c2.txt", "template facts 1\nwhole\nrepairs 1\nfallback none\n[user]\n{title}?\n");
     json_t *line;
     mock m;
 
@@ -235,7 +236,8 @@ static void answers_that_were_cut(void **state)
     assert_int_equal(run(&m, whole, "cut.db", NULL, false, NULL, 0), SEDGE_OK);
     assert_int_equal(m.requests, 3 * ITEMS); /* each twice */
     assert_int_equal(number("fallbacks"), ITEMS);
-    assert_non_null(strstr(m.last.data, ": expected one that comes to its end, found one that its length has cut. Please"));
+    assert_non_null(strstr(
+        m.last.data, ": expected one that comes to its end, found one that its length has cut. Please"));
     assert_int_equal(number("answers_cut"), 0);
     m.reason = "stop";
     assert_int_equal(run(&m, whole, "whole.db", out, false, NULL, 0), SEDGE_OK);
@@ -428,11 +430,10 @@ static void answers_become_vectors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(asks_every_item_once),   cmocka_unit_test(repairs_answers_and_falls_back),
-        cmocka_unit_test(answers_that_were_cut),
-        cmocka_unit_test(counts_failures),        cmocka_unit_test(tells_no_later_events),
-        cmocka_unit_test(says_what_is_wrong),     cmocka_unit_test(goes_on_after_a_kill),
-        cmocka_unit_test(answers_become_vectors),
+        cmocka_unit_test(asks_every_item_once),  cmocka_unit_test(repairs_answers_and_falls_back),
+        cmocka_unit_test(answers_that_were_cut), cmocka_unit_test(counts_failures),
+        cmocka_unit_test(tells_no_later_events), cmocka_unit_test(says_what_is_wrong),
+        cmocka_unit_test(goes_on_after_a_kill),  cmocka_unit_test(answers_become_vectors),
     };
     const int bad = cmocka_run_group_tests(tests, make_shop, drop_shop);
 

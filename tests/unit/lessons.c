@@ -33,7 +33,8 @@ static int teardown(void **state)
     return sg_dir_remove(folder, &err);
 }
 
-static sg_status read_text(sg_lessons *out, const char *name, const char *text, const sg_lessons_how *how, sg_error *err)
+static sg_status read_text(sg_lessons *out, const char *name, const char *text, const sg_lessons_how *how,
+                           sg_error *err)
 {
     char path[200];
 
@@ -64,7 +65,8 @@ static void check(const sg_lessons *l, size_t lesson, const int32_t *id, const c
 static void completions_count_and_prompts_do_not(void **state)
 {
     (void)state;
-    static const char text[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n\n{\"instruction\": \"a\", \"input\": \"b\", \"output\": \"c\"}\n"
+    static const char text[] = "{\"prompt\": \"ab\", \"completion\": \" c\"}\n\n{\"instruction\": \"a\", "
+                               "\"input\": \"b\", \"output\": \"c\"}\n"
                                "{\"instruction\": \"a\", \"output\": \"c<|im_end|>\"}\n{\"text\": \"abc\"}\n";
     sg_lessons l;
 
@@ -90,8 +92,10 @@ static void turns_of_the_assistant_count(void **state)
     size_t counted = 0;
 
     read_fine(&l, "b.jsonl",
-              "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"bc\"}, {\"role\": \"user\", "
-              "\"content\": \"d\"}, {\"role\": \"assistant\", \"content\": \"e\"}, {\"role\": \"user\", \"content\": \"f\"}]}\n",
+              "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+              "\"content\": \"bc\"}, {\"role\": \"user\", "
+              "\"content\": \"d\"}, {\"role\": \"assistant\", \"content\": \"e\"}, {\"role\": \"user\", "
+              "\"content\": \"f\"}]}\n",
               &(sg_lessons_how){.most = 200});
     assert_int_equal(l.n, 1);
     assert_int_equal(l.counted, 5); /* b c END, e END: what comes after the last answer is left away */
@@ -108,7 +112,8 @@ static void turns_of_the_assistant_count(void **state)
     sg_token_list prompt = {0};
     sg_error err;
     assert_int_equal(sg_chat_tokens(&prompt, m, &turn, 1, true, &err), SG_OK);
-    read_fine(&l, "c.jsonl", "{\"prompt\": \"ab\", \"completion\": \"c\"}\n", &(sg_lessons_how){.most = 200, .chat = true});
+    read_fine(&l, "c.jsonl", "{\"prompt\": \"ab\", \"completion\": \"c\"}\n",
+              &(sg_lessons_how){.most = 200, .chat = true});
     assert_int_equal(l.begin[1], prompt.n + 2);
     assert_memory_equal(l.id, prompt.id, prompt.n * sizeof *prompt.id);
     assert_int_equal(l.counted, 2);
@@ -121,8 +126,10 @@ static void what_is_too_long_loses_its_front(void **state)
     (void)state;
     sg_lessons l;
 
-    read_fine(&l, "d.jsonl", "{\"prompt\": \"abcdef\", \"completion\": \"g\"}\n{\"prompt\": \"a\", \"completion\": \"bcdefg\"}\n",
-              &(sg_lessons_how){.most = 4});
+    read_fine(
+        &l, "d.jsonl",
+        "{\"prompt\": \"abcdef\", \"completion\": \"g\"}\n{\"prompt\": \"a\", \"completion\": \"bcdefg\"}\n",
+        &(sg_lessons_how){.most = 4});
     assert_int_equal(l.cut, 2);
     check(&l, 0, (int32_t[]){A + 4, A + 5, A + 6, END}, "--xx");
     check(&l, 1, (int32_t[]){A, A + 1, A + 2, A + 3}, "-xxx"); /* then its end */
@@ -161,7 +168,8 @@ static void wrong_lines_are_named(void **state)
     sg_error err;
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(read_text(&l, "f.jsonl", cases[i].text, &(sg_lessons_how){.most = 9}, &err), SG_ERR_FORMAT);
+        assert_int_equal(read_text(&l, "f.jsonl", cases[i].text, &(sg_lessons_how){.most = 9}, &err),
+                         SG_ERR_FORMAT);
         assert_string_equal(err.message + strlen(folder) + 1, cases[i].message);
     }
 }

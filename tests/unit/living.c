@@ -43,7 +43,7 @@ typedef struct shop {
 
 typedef struct rebuilt {
     sg_catalogue *c;
-    int32_t item[ITEMS]; /* of the number in the rebuild */
+    int32_t item[ITEMS];  /* of the number in the rebuild */
     int32_t place[ITEMS]; /* and back; -1 */
     int32_t n;
 } rebuilt;
@@ -51,8 +51,8 @@ typedef struct rebuilt {
 static void draw_codes(shop *s, int32_t item, uint64_t id, uint64_t turn)
 {
     for (int l = 0; l < s->levels; l++)
-        s->codes[item][l] =
-            (int32_t)draw((uint32_t)s->size[l], id, 1000 + turn * 10000 + (uint64_t)item * LEVELS + (uint64_t)l);
+        s->codes[item][l] = (int32_t)draw((uint32_t)s->size[l], id,
+                                          1000 + turn * 10000 + (uint64_t)item * LEVELS + (uint64_t)l);
 }
 
 static bool is_free(const shop *s, int32_t item)
@@ -134,7 +134,8 @@ static void check_against(const sg_catalogue *c, const shop *s, uint64_t id)
             assert_int_equal(kids.n, right.n);
             assert_int_equal(kids.wide, right.wide);
             assert_memory_equal(kids.code, right.code, (size_t)kids.n * (kids.wide ? 2 : 1));
-            assert_int_equal(sg_catalogue_child(c, l, v, sg_child_code(&kids, kids.n - 1)), kids.first + kids.n - 1);
+            assert_int_equal(sg_catalogue_child(c, l, v, sg_child_code(&kids, kids.n - 1)),
+                             kids.first + kids.n - 1);
         }
         if (l < s->levels)
             check_lift(c, r.c, l, id);
@@ -240,7 +241,8 @@ static sg_status answer(void *ctx, const sg_beam_rows *rows, sg_error *err)
         for (int r = rows->offsets[u]; r < rows->offsets[u + 1]; r++) {
             uint64_t *state = &o->state[rows->level & 1][r];
 
-            *state = rows->level ? sg_rng_mix(o->state[(rows->level - 1) & 1][rows->parent[r]] + (uint64_t)rows->code[r] + 1)
+            *state = rows->level ? sg_rng_mix(o->state[(rows->level - 1) & 1][rows->parent[r]] +
+                                              (uint64_t)rows->code[r] + 1)
                                  : (uint64_t)u;
             for (int32_t i = 0; i < sg_catalogue_size(o->c, rows->level); i++)
                 rows->logits[(size_t)r * (size_t)rows->ld + (size_t)i] =
@@ -295,14 +297,16 @@ static void decodes_like_a_rebuild(void **state)
             }
             o.c = c;
             sg_arena_reset(arena);
-            assert_int_equal(sg_beam_search(item, score, c, USERS, &spec, answer, &o, NULL, arena, &err), SG_OK);
+            assert_int_equal(sg_beam_search(item, score, c, USERS, &spec, answer, &o, NULL, arena, &err),
+                             SG_OK);
             if (mode & 2) {
                 spec.allow = allow_right;
                 spec.deny = deny_right;
             }
             o.c = r.c;
             sg_arena_reset(arena);
-            assert_int_equal(sg_beam_search(want, want_score, r.c, USERS, &spec, answer, &o, NULL, arena, &err), SG_OK);
+            assert_int_equal(
+                sg_beam_search(want, want_score, r.c, USERS, &spec, answer, &o, NULL, arena, &err), SG_OK);
             for (int i = 0; i < USERS * K; i++)
                 assert_int_equal(item[i], want[i] < 0 ? -1 : r.item[want[i]]);
             assert_memory_equal(score, want_score, sizeof score);
@@ -371,7 +375,10 @@ static void keeps_what_it_had_when_memory_fails(void **state)
 
     (void)state;
     for (uint64_t n = 1; failed; n++) {
-        shop s = {.levels = 2, .size = {3, 3}, .codes = {{0, 1}, {2, 0}, {2, 1}, {1, 2}, {1, 0}}, .here = {1, 1, 1}};
+        shop s = {.levels = 2,
+                  .size = {3, 3},
+                  .codes = {{0, 1}, {2, 0}, {2, 1}, {1, 2}, {1, 0}},
+                  .here = {1, 1, 1}};
         const int64_t before = sg_alloc_live();
         sg_living *w = NULL;
         sg_error err;

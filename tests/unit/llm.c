@@ -83,10 +83,12 @@ static void says_what_is_missing(void **state)
     assert_true(sg_llm_decoder(l) && !sg_llm_t5(l));
     sg_llm_close(l);
     l = opened(FILES "t5", &o);
-    assert_int_equal(sg_llm_offers(l), SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_SCORE | SG_LLM_CONSTRAIN | SG_LLM_TRAIN);
+    assert_int_equal(sg_llm_offers(l),
+                     SG_LLM_EMBED | SG_LLM_HIDDEN | SG_LLM_SCORE | SG_LLM_CONSTRAIN | SG_LLM_TRAIN);
     assert_true(sg_llm_t5(l) && !sg_llm_decoder(l));
     assert_int_equal(sg_llm_need(l, SG_LLM_SOFT, "E4SRec", &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "E4SRec needs soft: " FILES "t5 offers embed, score, hidden, constrain, train");
+    assert_string_equal(err.message,
+                        "E4SRec needs soft: " FILES "t5 offers embed, score, hidden, constrain, train");
     sg_llm_close(l);
     snprintf(o.client.model, sizeof o.client.model, "m");
     l = opened("http://127.0.0.1:1/v1/", &o);
@@ -413,8 +415,10 @@ static void answers_end_or_are_cut(void **state)
 static void an_older_cache_still_serves(void **state)
 {
     (void)state;
-    static const char params[] = "{\"length\": 8, \"temperature\": 0.0, \"top_k\": 0, \"top_p\": 1.0, \"min_p\": 0.0, \"beam\": 1, "
-                                 "\"length_penalty\": 0.0, \"batch\": 16, \"whole\": false, \"seed\": 1, \"stop\": \"\", \"json_object\": false}";
+    static const char params[] =
+        "{\"length\": 8, \"temperature\": 0.0, \"top_k\": 0, \"top_p\": 1.0, \"min_p\": 0.0, \"beam\": 1, "
+        "\"length_penalty\": 0.0, \"batch\": 16, \"whole\": false, \"seed\": 1, \"stop\": \"\", "
+        "\"json_object\": false}";
     char path[SCRATCH_MAX + 20], put_it[600];
     sg_llm_config o = usual();
     sg_cache_key key;
@@ -424,13 +428,20 @@ static void an_older_cache_still_serves(void **state)
     sg_llm *l;
 
     sg_cache_key_of(key,
-                    (sg_bytes[]){{"chat", 4}, {"http://127.0.0.1:1/v1", 21}, {params, sizeof params - 1}, {"t 1", 3}, {"user", 4}, {"a", 1}},
+                    (sg_bytes[]){{"chat", 4},
+                                 {"http://127.0.0.1:1/v1", 21},
+                                 {params, sizeof params - 1},
+                                 {"t 1", 3},
+                                 {"user", 4},
+                                 {"a", 1}},
                     6);
     snprintf(path, sizeof path, "%s/old.db", folder);
     snprintf(put_it, sizeof put_it,
-             "CREATE TABLE answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, model TEXT NOT NULL, origin TEXT NOT NULL, "
+             "CREATE TABLE answers (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, text TEXT NOT NULL, model "
+             "TEXT NOT NULL, origin TEXT NOT NULL, "
              "tokens_in REAL, tokens_out REAL, time INTEGER NOT NULL) WITHOUT ROWID;"
-             "INSERT INTO answers VALUES ('%s', 'p', 'an old answer', 'm', 't 1', 1, 2, 3); PRAGMA user_version = 1;",
+             "INSERT INTO answers VALUES ('%s', 'p', 'an old answer', 'm', 't 1', 1, 2, 3); PRAGMA "
+             "user_version = 1;",
              key);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, put_it, NULL, NULL, NULL), SQLITE_OK);
@@ -594,7 +605,8 @@ static void an_endpoint_embeds(void **state)
     assert_int_equal(m.requests, 5);
     assert_int_equal(number(report, "cached"), 128);
     for (int i = 0; i < 200; i++)
-        assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] && x[3 * i + 2] == 1);
+        assert_true(x[3 * i] == (float)strlen(text[i]) && x[3 * i + 1] == (float)text[i][0] &&
+                    x[3 * i + 2] == 1);
     json_decref(report);
     sg_free(x);
     sg_llm_close(l);
@@ -649,8 +661,10 @@ static void answers_are_held_to_a_form(void **state)
 
     assert_int_equal(sg_guide_choices(&w.guide, token, offsets, 2, &err), SG_OK);
     assert_int_equal(sg_llm_chat(l, &w, NULL, &count, NULL, NULL, &err), SG_OK);
-    assert_int_equal(sg_tokenizer_decode(&one, sg_llama_tokenizer(sg_llm_decoder(l)), token, 3, true, &err), SG_OK);
-    assert_int_equal(sg_tokenizer_decode(&two, sg_llama_tokenizer(sg_llm_decoder(l)), token + 3, 1, true, &err), SG_OK);
+    assert_int_equal(sg_tokenizer_decode(&one, sg_llama_tokenizer(sg_llm_decoder(l)), token, 3, true, &err),
+                     SG_OK);
+    assert_int_equal(
+        sg_tokenizer_decode(&two, sg_llama_tokenizer(sg_llm_decoder(l)), token + 3, 1, true, &err), SG_OK);
     for (int i = 0; i < 3; i++)
         assert_true(strcmp(t.answer[i], one.data) == 0 || strcmp(t.answer[i], two.data) == 0);
     sg_llm_close(l);
@@ -667,11 +681,13 @@ static void answers_are_held_to_a_form(void **state)
 }
 
 /* ---- scores ----------------------------------------------------------------------------------------------------------------- */
-static sg_status scored(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n, sg_error *err)
+static sg_status scored(double *logp, int *tokens, sg_llm *l, sg_bytes prompt, const sg_bytes *text, size_t n,
+                        sg_error *err)
 {
     size_t cached;
 
-    return sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = n}, NULL, NULL, NULL, err);
+    return sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = prompt, .text = text, .n = n},
+                        NULL, NULL, NULL, err);
 }
 
 static void scores_texts(void **state)
@@ -705,8 +721,7 @@ static void scores_texts(void **state)
 
     mock_start(&m, NULL, 0);
     l = opened(m.url, &o);
-    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err),
-                     SG_ERR_USAGE);
+    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"the", 3}, text, 3, &err), SG_ERR_USAGE);
     sg_llm_close(l);
     snprintf(o.offers, sizeof o.offers, "score");
     l = opened(m.url, &o);
@@ -716,10 +731,16 @@ static void scores_texts(void **state)
     mock_stop(&m);
     /* where a text begins is counted in characters of what is sent: a broken byte is one */
     const mock_step step = {.kind = MOCK_TEXT,
-                            .text = "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -2, -4], \"text_offset\": [0, 2, 4, 6]}}]}"};
+                            .text = "{\"choices\": [{\"logprobs\": {\"token_logprobs\": [null, -1, -2, -4], "
+                                    "\"text_offset\": [0, 2, 4, 6]}}]}"};
     mock_start(&m, &step, 1);
     l = opened(m.url, &o);
-    assert_int_equal(scored(logp, tokens, l, (sg_bytes){"a\x80" "b", 3}, &(sg_bytes){"cdef", 4}, 1, &err), SG_OK);
+    assert_int_equal(scored(logp, tokens, l,
+                            (sg_bytes){"a\x80"
+                                       "b",
+                                       3},
+                            &(sg_bytes){"cdef", 4}, 1, &err),
+                     SG_OK);
     assert_true(logp[0] == -6 && tokens[0] == 2);
     sg_llm_close(l);
     mock_stop(&m);
@@ -754,7 +775,9 @@ static void a_t5_scores_what_it_would_write(void **state)
         for (size_t k = 0; k < write.n; k++) {
             const int32_t before = k ? write.id[k - 1] : 0;
 
-            assert_int_equal(sg_desk_read(d, &(sg_piece){.text = which, .id = &before, .n = 1, .logits = logits}, 1, &err), SG_OK);
+            assert_int_equal(
+                sg_desk_read(d, &(sg_piece){.text = which, .id = &before, .n = 1, .logits = logits}, 1, &err),
+                SG_OK);
             sum += sg_token_logp(logits, 40, write.id[k]);
         }
         assert_true(fabs(sum - logp[i]) < 1e-4); /* f32, read in other pieces */

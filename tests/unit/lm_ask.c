@@ -94,12 +94,15 @@ static const char *text_of(const json_t *o, const char *key)
     return s ? s : "";
 }
 
-static const mock_step second_is_bad[] = {{.kind = MOCK_GOOD}, {.kind = MOCK_STATUS, .status = 400, .text = "{\"error\": \"too long\"}"}};
+static const mock_step second_is_bad[] = {
+    {.kind = MOCK_GOOD}, {.kind = MOCK_STATUS, .status = 400, .text = "{\"error\": \"too long\"}"}};
 
 static void one_bad_prompt_costs_no_other(void **state)
 {
     (void)state;
-    const char *file = write_file("p.jsonl", "{\"prompt\": \"a\", \"id\": 7}\n\n{\"prompt\": \"b\", \"id\": \"x\"}\n{\"prompt\": \"c\"}\n");
+    const char *file = write_file(
+        "p.jsonl",
+        "{\"prompt\": \"a\", \"id\": 7}\n\n{\"prompt\": \"b\", \"id\": \"x\"}\n{\"prompt\": \"c\"}\n");
     char want[400];
     json_t *r;
     mock m;
@@ -143,7 +146,8 @@ static void scores_are_kept(void **state)
 
     mock_start(&m, second_is_bad, 2);
     assert_non_null(r = run(sedge_lm_score, &m, file, at("s.db")));
-    assert_true(json_number_value(json_object_get(entry(r, 0), "logp")) == -1 && number(entry(r, 0), "tokens") == 2);
+    assert_true(json_number_value(json_object_get(entry(r, 0), "logp")) == -1 &&
+                number(entry(r, 0), "tokens") == 2);
     snprintf(want, sizeof want, "%s:2: %s/completions: status 400: too long", file, m.url);
     assert_string_equal(text_of(entry(r, 1), "error"), want);
     assert_true(number(r, "failures") == 1 && number(r, "tokens") == 3);
@@ -152,7 +156,8 @@ static void scores_are_kept(void **state)
     assert_non_null(r = run(sedge_lm_score, &m, more, at("s.db")));
     assert_int_equal(m.requests, 4);
     assert_true(number(r, "cached") == 2 && number(r, "tokens") == 6);
-    assert_true(json_number_value(json_object_get(entry(r, 1), "logp")) == -1.5 && number(entry(r, 2), "tokens") == 2);
+    assert_true(json_number_value(json_object_get(entry(r, 1), "logp")) == -1.5 &&
+                number(entry(r, 2), "tokens") == 2);
     json_decref(r);
     assert_non_null(r = run(sedge_lm_score, &m, more, NULL));
     assert_int_equal(m.requests, 7);
@@ -183,7 +188,8 @@ static void odd_answers_are_kept(void **state)
 {
     (void)state;
     const mock_step odd[] = {{.kind = MOCK_TEXT,
-                              .text = "{\"choices\": [{\"message\": {\"content\": \"a\\u0000b\\ud800\"}}], \"usage\": {\"prompt_tokens\": -9}}"}};
+                              .text = "{\"choices\": [{\"message\": {\"content\": \"a\\u0000b\\ud800\"}}], "
+                                      "\"usage\": {\"prompt_tokens\": -9}}"}};
     const char *file = write_file("o.jsonl", "{\"prompt\": \"a\"}\n{\"prompt\": \"b\"}\n");
     json_t *r;
     mock m;
@@ -216,8 +222,9 @@ static void change(const char *path, const char *how)
 static void broken_entries_are_replaced(void **state)
 {
     (void)state;
-    static const char *const broken[] = {"UPDATE answers SET text = '{\"text\": \"the'", "UPDATE answers SET text = '[]'",
-                                         "UPDATE answers SET text = '{\"tokens\": 3}'", "UPDATE answers SET text = ''"};
+    static const char *const broken[] = {
+        "UPDATE answers SET text = '{\"text\": \"the'", "UPDATE answers SET text = '[]'",
+        "UPDATE answers SET text = '{\"tokens\": 3}'", "UPDATE answers SET text = ''"};
     static const char *const set[] = {"length=5"};
     const sedge_lm_params p = {.size = sizeof p,
                                .model = TEST_SOURCE_DIR "/tests/parity/llama.gguf",

@@ -124,8 +124,9 @@ static void make_shop(test_items *t)
         size_t at = 0;
 
         for (uint64_t k = 0; k < 7; k++)
-            at += (size_t)snprintf(shop_text[i] + at, sizeof *shop_text - at, k < 5 ? "shelf%d%c " : "any%d%c ",
-                                   (int)(k < 5 ? i % 3 : 0), 'a' + (int)sg_rng_below(k < 5 ? 12 : 26, 4, SG_RNG_TEST, i, k));
+            at += (size_t)snprintf(shop_text[i] + at, sizeof *shop_text - at,
+                                   k < 5 ? "shelf%d%c " : "any%d%c ", (int)(k < 5 ? i % 3 : 0),
+                                   'a' + (int)sg_rng_below(k < 5 ? 12 : 26, 4, SG_RNG_TEST, i, k));
         cells[i] = i == 11 ? "" : shop_text[i];
     }
     test_items_add(t, "title", SHOP, cells);
@@ -177,7 +178,8 @@ static void items_of_one_shelf_are_near(void **state)
         assert_true(cosine(x, dim, 11, 11) == 0); /* no text */
         assert_int_equal(json_integer_value(json_object_get(report, "items_without_text")), 1);
         assert_int_equal(json_integer_value(json_object_get(report, "dim")), 8);
-        assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "title")), "text");
+        assert_string_equal(json_string_value(json_object_get(json_object_get(report, "columns"), "title")),
+                            "text");
         const double kept = json_real_value(json_object_get(report, "energy_kept"));
         assert_true(kept > 0 && kept < 1);
         json_decref(report);

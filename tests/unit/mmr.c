@@ -58,8 +58,10 @@ static void picks_what_the_definition_says(void **state)
 
                     for (int j = 0; j < place; j++)
                         close = likeness(was[i], item[j]) > close ? likeness(was[i], item[j]) : close;
-                    worth = (1 - (double)apart[a]) * (1 - ((double)was_score[0] - (double)was_score[i]) / ((double)was_score[0] - (double)was_score[N - 1])) -
-                            (double)apart[a] * close;
+                    worth =
+                        (1 - (double)apart[a]) * (1 - ((double)was_score[0] - (double)was_score[i]) /
+                                                          ((double)was_score[0] - (double)was_score[N - 1])) -
+                        (double)apart[a] * close;
                     if (!taken[i])
                         most = worth > most ? worth : most;
                     if (was[i] == item[place]) {

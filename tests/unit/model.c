@@ -243,18 +243,21 @@ static void lists_hold_only_what_is_allowed(void **state)
     m = shop_model(&s, "pop", NULL, NULL);
     assert_int_equal(sg_session_new(&session, m, NULL, &err), SG_OK);
     allow[4] = allow[7] = allow[30] = 1;
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){.n = 1, .offsets = offsets, .item = history},
+    assert_int_equal(sg_session_recommend(session,
+                                          &(sg_histories){.n = 1, .offsets = offsets, .item = history},
                                           &(sg_filter){.seen = true, .allow = allow}, 5, item, score, &err),
                      SG_OK);
     assert_true((item[0] == 7 && item[1] == 30) || (item[0] == 30 && item[1] == 7));
     assert_int_equal(item[2], -1);
-    assert_int_equal(sg_session_recommend(session,
-                                          &(sg_histories){.n = 1, .offsets = offsets, .item = (const int32_t[]){3, 40}},
-                                          NULL, 5, item, score, &err),
-                     SG_ERR_USAGE);
+    assert_int_equal(
+        sg_session_recommend(session,
+                             &(sg_histories){.n = 1, .offsets = offsets, .item = (const int32_t[]){3, 40}},
+                             NULL, 5, item, score, &err),
+        SG_ERR_USAGE);
     assert_string_equal(err.message, "history: expected item numbers from 0 to 39, found 40");
-    assert_int_equal(sg_session_recommend(session, &(sg_histories){.n = 1, .offsets = offsets, .item = history}, NULL, 0,
-                                          item, score, &err),
+    assert_int_equal(sg_session_recommend(session,
+                                          &(sg_histories){.n = 1, .offsets = offsets, .item = history}, NULL,
+                                          0, item, score, &err),
                      SG_ERR_USAGE);
     assert_string_equal(err.message, "k: expected at least 1, found 0");
     sg_session_free(session);
@@ -479,7 +482,8 @@ static void options_of_models_hide_none_of_training(void **state)
         for (size_t i = 0; i < sg_model_classes[c]->n_options; i++)
             for (size_t t = 0; t < sg_n_train_options; t++)
                 if (strcmp(sg_model_classes[c]->options[i].name, sg_train_options[t].name) == 0)
-                    fail_msg("%s has the option '%s' of training", sg_model_classes[c]->name, sg_train_options[t].name);
+                    fail_msg("%s has the option '%s' of training", sg_model_classes[c]->name,
+                             sg_train_options[t].name);
 }
 
 int main(void)

@@ -18,7 +18,6 @@
 
 #include <cmocka.h>
 
-
 /* owned by the caller */
 static char *scratch_path(const char *name)
 {
@@ -73,7 +72,8 @@ static void configs(void **state)
 }
 
 #define DECODER                                                                                              \
-    "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": 4, "    \
+    "{\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 2, \"num_attention_heads\": "   \
+    "4, "                                                                                                    \
     "\"intermediate_size\": 64, \"vocab_size\": 40, \"max_position_embeddings\": 64"
 
 static void decoder_says(const char *text, const char *message)
@@ -94,9 +94,11 @@ static void decoder_configs(void **state)
 {
     (void)state;
     decoder_says(DECODER "}", NULL);
-    decoder_says(DECODER ", \"rope_scaling\": null, \"num_key_value_heads\": null, \"head_dim\": null}", NULL);
+    decoder_says(DECODER ", \"rope_scaling\": null, \"num_key_value_heads\": null, \"head_dim\": null}",
+                 NULL);
     decoder_says(DECODER ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}", NULL);
-    decoder_says("{\"model_type\": \"gpt2\"}", "c: 'model_type': expected llama, qwen2 or qwen3, found 'gpt2'");
+    decoder_says("{\"model_type\": \"gpt2\"}",
+                 "c: 'model_type': expected llama, qwen2 or qwen3, found 'gpt2'");
     decoder_says(DECODER ", \"num_key_value_heads\": 3}",
                  "c: expected heads that share keys and values evenly, found 4 heads for 3");
     decoder_says(DECODER ", \"head_dim\": 5}", "c: expected heads of an even width, found 5");
@@ -106,7 +108,9 @@ static void decoder_configs(void **state)
                  "c: 'rope_scaling': expected the type default, linear or llama3, found \"yarn\"");
     decoder_says(DECODER ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}}",
                  "c: 'rope_scaling': expected factor >= 1 and 0 < low_freq_factor < high_freq_factor");
-    decoder_says(DECODER ", \"eos_token_id\": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99, 0, null]}", NULL);
+    decoder_says(DECODER
+                 ", \"eos_token_id\": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 99, 0, null]}",
+                 NULL);
     decoder_says(DECODER ", \"eos_token_id\": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]}",
                  "c: 'eos_token_id': expected at most 16 tokens");
     decoder_says(DECODER ", \"rope_theta\": 0}", "c: expected a base of rotation from 1 to 1e12, found 0");
@@ -115,8 +119,12 @@ static void decoder_configs(void **state)
 /* A copy of the small encoder of tests/parity with one file changed (NULL: removed) does not open, for this reason. */
 static void folder_says(const char *file, const char *text, const char *message)
 {
-    static const char *const files[] = {"config.json",  "tokenizer.json",        "model.safetensors",
-                                        "modules.json", "1_Pooling/config.json", "sentence_bert_config.json",
+    static const char *const files[] = {"config.json",
+                                        "tokenizer.json",
+                                        "model.safetensors",
+                                        "modules.json",
+                                        "1_Pooling/config.json",
+                                        "sentence_bert_config.json",
                                         "config_sentence_transformers.json"};
     char *dir = scratch_path("model"), to[400], from[400];
     sg_sentence *s;
@@ -162,9 +170,11 @@ static void folders(void **state)
     folder_says("-", NULL, NULL);
     folder_says("modules.json", NULL, NULL); /* the mean, then */
     folder_says("sentence_bert_config.json", NULL, NULL);
-    folder_says("config_sentence_transformers.json", "{\"prompts\": {\"a\": \"b\"}, \"default_prompt_name\": null}", NULL);
-    folder_says("config_sentence_transformers.json", "{\"prompts\": null, \"default_prompt_name\": \"a\"}",
-                "config_sentence_transformers.json: 'default_prompt_name': expected one of 'prompts', found 'a'");
+    folder_says("config_sentence_transformers.json",
+                "{\"prompts\": {\"a\": \"b\"}, \"default_prompt_name\": null}", NULL);
+    folder_says(
+        "config_sentence_transformers.json", "{\"prompts\": null, \"default_prompt_name\": \"a\"}",
+        "config_sentence_transformers.json: 'default_prompt_name': expected one of 'prompts', found 'a'");
     folder_says("config_sentence_transformers.json", "{\"prompts\": [1]}",
                 "config_sentence_transformers.json: 'prompts': expected an object, found an array");
     folder_says("config_sentence_transformers.json", "{\"prompts\": {\"q\": 1}}",

@@ -43,7 +43,8 @@ static int setup(void **state)
     if (folder_make(state))
         return -1;
     for (int i = 0; i < 40; i++)
-        sg_buf_printf(&text, "{\"prompt\": \"%.*s<a_1>\", \"completion\": \"the <a_0>[EMB]\"}\n", i % 9 + 1, "abcdefghij");
+        sg_buf_printf(&text, "{\"prompt\": \"%.*s<a_1>\", \"completion\": \"the <a_0>[EMB]\"}\n", i % 9 + 1,
+                      "abcdefghij");
     put("data.jsonl", text.data);
     put("tokens.txt", "<a_0>\tthe cat\r\n<a_1>\n[EMB]\ta");
     snprintf(data, sizeof data, "%s/data.jsonl", folder);
@@ -76,8 +77,8 @@ static int stop_after(void *user, const sg_progress_event *e)
     return !e->message && strcmp(e->stage, "tune") == 0 && --*steps == 0;
 }
 
-static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps, bool resume, json_t **report,
-                      sg_error *err)
+static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps,
+                      bool resume, json_t **report, sg_error *err)
 {
     char out[300];
     const sg_tune_job job = {model, data, in_dir(name, out), resume};
@@ -109,7 +110,10 @@ static void check_same(const char *a, const char *b, const char *file)
 
 static const struct {
     const char *model, *method, *targets;
-} runs[] = {{"llama", "lora", "q_proj"}, {"qwen2", "lora", "v_proj,lm_head"}, {"llama", "tokens", "all"}, {"qwen2", "tokens", "all"},
+} runs[] = {{"llama", "lora", "q_proj"},
+            {"qwen2", "lora", "v_proj,lm_head"},
+            {"llama", "tokens", "all"},
+            {"qwen2", "tokens", "all"},
             {"llama.gguf", "tokens", "all"}};
 enum { RUNS = sizeof runs / sizeof *runs };
 
@@ -132,7 +136,8 @@ static void rows_learn_the_same_bytes(void **state)
         assert_true(json_number_value(json_object_get(report, "loss_valid")) <
                     0.8 * json_number_value(json_object_get(report, "loss_valid_before")));
         if (strcmp(runs[i].method, "tokens") == 0) /* nothing but the rows */
-            assert_int_equal(json_integer_value(json_object_get(report, "weights")), 3 * DIM * (runs[i].model[0] == 'q' ? 1 : 2));
+            assert_int_equal(json_integer_value(json_object_get(report, "weights")),
+                             3 * DIM * (runs[i].model[0] == 'q' ? 1 : 2));
         json_decref(report);
         assert_int_equal(tune(model, two, &c, 2, 0, false, &report, &err), SG_OK);
         json_decref(report);
@@ -155,7 +160,8 @@ static void score(double logp[10], const char *model, const char *adapter)
     sg_llama *m;
     sg_error err;
 
-    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
+    if (sg_llama_open(&m, model, &err) ||
+        (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
         fail_msg("%s", err.message);
     sg_llama_adapt(m, a);
     assert_int_equal(sg_llama_config_of(m)->vocab, BASE + 3);
@@ -224,7 +230,8 @@ static void rows_begin_as_means(void **state)
     assert_int_equal(sg_new_tokens_give(&t, a, m, &err), SG_OK);
     sg_new_tokens_free(&t);
     assert_int_equal(sg_encoder_new(&e, sg_llama_tokenizer(m), &err), SG_OK);
-    assert_int_equal(sg_encoder_run(&id, &n, e, (sg_bytes){"the cat", 7}, &(sg_encode_how){.bare = true}, &err), SG_OK);
+    assert_int_equal(
+        sg_encoder_run(&id, &n, e, (sg_bytes){"the cat", 7}, &(sg_encode_how){.bare = true}, &err), SG_OK);
     assert_true(n > 1);
     for (int table = 0; table < 2; table++) {
         const sg_row_set *s = table ? &a->output : &a->words;
@@ -233,7 +240,9 @@ static void rows_begin_as_means(void **state)
         float row[DIM];
 
         for (size_t i = 0; i < BASE + n; i++) {
-            assert_int_equal(sg_weights_read(row, host.weights, name, (i < BASE ? i : (size_t)id[i - BASE]) * DIM, DIM, &err), SG_OK);
+            assert_int_equal(sg_weights_read(row, host.weights, name,
+                                             (i < BASE ? i : (size_t)id[i - BASE]) * DIM, DIM, &err),
+                             SG_OK);
             for (int k = 0; k < DIM; k++)
                 *(i < BASE ? &all[k] : &phrase[k]) += (double)row[k] / (i < BASE ? BASE : (double)n);
         }
@@ -259,7 +268,10 @@ static void near_scores(const char *what, const double *found, const double *wan
 static void written_and_merged_they_are_themselves(void **state)
 {
     (void)state;
-    static const char *const peft[][2] = {{"llama", "llamarows"}, {"qwen2", "qwen2rows"}, {"llama", "llamatokens"}, {"qwen2", "qwen2tokens"},
+    static const char *const peft[][2] = {{"llama", "llamarows"},
+                                          {"qwen2", "qwen2rows"},
+                                          {"llama", "llamatokens"},
+                                          {"qwen2", "qwen2tokens"},
                                           {"qwen2", "qwen2rowshead"}};
     sg_merge_config c;
     sg_error err;
@@ -287,7 +299,8 @@ static void written_and_merged_they_are_themselves(void **state)
         for (int gguf = 0; gguf < 2; gguf++) {
             const bool from_gguf = strstr(model, ".gguf") != NULL;
 
-            const sg_status st = sg_merge(model, adapter, in_dir(gguf ? "merged.gguf" : "merged", out), &c, NULL, &report, &err);
+            const sg_status st = sg_merge(model, adapter, in_dir(gguf ? "merged.gguf" : "merged", out), &c,
+                                          NULL, &report, &err);
             if (gguf && from_gguf) {
                 assert_int_equal(st, SG_ERR_USAGE);
                 assert_non_null(strstr(err.message, "expected a model's folder, or one to write"));
@@ -306,7 +319,8 @@ static void written_and_merged_they_are_themselves(void **state)
 static void old_rows_keep_their_bytes(void **state)
 {
     (void)state;
-    static const char *const tables[] = {"model.embed_tokens.weight", "lm_head.weight", "model.layers.1.mlp.down_proj.weight"};
+    static const char *const tables[] = {"model.embed_tokens.weight", "lm_head.weight",
+                                         "model.layers.1.mlp.down_proj.weight"};
     char out[300], path[300], adapter[300];
     sg_tensors *was, *is;
     sg_merge_config c;
@@ -315,7 +329,9 @@ static void old_rows_keep_their_bytes(void **state)
 
     sg_options_init(&c, sg_merge_options, sg_n_merge_options);
     assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", "f32", &err), SG_OK);
-    assert_int_equal(sg_merge(PARITY "llama", in_dir("run2", adapter), in_dir("kept", out), &c, NULL, &report, &err), SG_OK);
+    assert_int_equal(
+        sg_merge(PARITY "llama", in_dir("run2", adapter), in_dir("kept", out), &c, NULL, &report, &err),
+        SG_OK);
     json_decref(report);
     assert_int_equal(sg_tensors_open(&was, PARITY "llama/model.safetensors", &err), SG_OK);
     assert_int_equal(sg_tensors_open(&is, in_dir("kept/model.safetensors", path), &err), SG_OK);
@@ -331,9 +347,9 @@ static void old_rows_keep_their_bytes(void **state)
 
 /* ---- what is wrong ---------------------------------------------------------------------------------------------------------------- */
 #define EMBED "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
-#define HEAD "base_model.model.lm_head.token_adapter.trainable_tokens_delta"
+#define HEAD  "base_model.model.lm_head.token_adapter.trainable_tokens_delta"
 #define WHOLE "base_model.model.model.embed_tokens.token_adapter.base_layer.weight"
-#define LORA "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"trainable_token_indices\": "
+#define LORA  "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"trainable_token_indices\": "
 #define ALONE "{\"peft_type\": \"TRAINABLE_TOKENS\", \"token_indices\": "
 
 typedef struct wrong {
@@ -354,8 +370,10 @@ static void check_wrong(const sg_llama *m, const sg_t5 *t5, const wrong *w)
     assert_int_equal(sg_dir_make(in_dir("wrong", dir), &err), SG_OK);
     put("wrong/adapter_config.json", w->config);
     for (; n < 2 && w->name[n]; n++)
-        list[n] = (sg_tensor_desc){w->name[n], SG_DT_F32, 2, {(uint64_t)w->rows[n], (uint64_t)w->width}, zeros};
-    assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path), list, n, NULL, 0, &err), SG_OK);
+        list[n] =
+            (sg_tensor_desc){w->name[n], SG_DT_F32, 2, {(uint64_t)w->rows[n], (uint64_t)w->width}, zeros};
+    assert_int_equal(
+        sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path), list, n, NULL, 0, &err), SG_OK);
     const sg_adapter_host host = m ? sg_llama_host(m) : sg_t5_host(t5);
     if (sg_adapter_open(&a, dir, &host, &err) != SG_ERR_FORMAT)
         fail_msg("%s: expected an error", w->config);
@@ -368,29 +386,82 @@ static void wrong_rows_are_refused(void **state)
 {
     (void)state;
     static const wrong cases[] = {
-        {LORA "[40, 41]}", {NULL}, {0}, DIM, "adapter_model.safetensors: expected the rows of 2 tokens, found none"},
+        {LORA "[40, 41]}",
+         {NULL},
+         {0},
+         DIM,
+         "adapter_model.safetensors: expected the rows of 2 tokens, found none"},
         {LORA "[40, 41]}", {EMBED}, {3}, DIM, "': expected (2, 32), the tokens of adapter_config.json"},
         {LORA "[40, 41]}", {EMBED}, {2}, DIM - 1, "': expected (2, 32), the tokens of adapter_config.json"},
         {LORA "null}", {EMBED}, {2}, DIM, "': expected (0, 32), the tokens of adapter_config.json"},
-        {LORA "[40, 40]}", {EMBED}, {2}, DIM, "adapter_config.json: token indices: expected each once, found 40 twice"},
-        {LORA "[40, -1]}", {EMBED}, {2}, DIM, "adapter_config.json: token indices: expected numbers of tokens, found -1"},
-        {LORA "[40, 99999999999]}", {EMBED}, {2}, DIM, "adapter_config.json: token indices: expected numbers of tokens, found 99999999999"},
-        {LORA "{\"wte\": [40]}}", {EMBED}, {1}, DIM, "expected lists of tokens for embed_tokens and lm_head, found 'wte'"},
+        {LORA "[40, 40]}",
+         {EMBED},
+         {2},
+         DIM,
+         "adapter_config.json: token indices: expected each once, found 40 twice"},
+        {LORA "[40, -1]}",
+         {EMBED},
+         {2},
+         DIM,
+         "adapter_config.json: token indices: expected numbers of tokens, found -1"},
+        {LORA "[40, 99999999999]}",
+         {EMBED},
+         {2},
+         DIM,
+         "adapter_config.json: token indices: expected numbers of tokens, found 99999999999"},
+        {LORA "{\"wte\": [40]}}",
+         {EMBED},
+         {1},
+         DIM,
+         "expected lists of tokens for embed_tokens and lm_head, found 'wte'"},
         {LORA "7}", {EMBED}, {1}, DIM, "'trainable_token_indices': expected lists of tokens, found 7"},
-        {LORA "{\"embed_tokens\": [40, 42], \"lm_head\": [40, 42]}}", {EMBED, HEAD}, {2, 2}, DIM,
-         "token 41: expected a row of 'model.embed_tokens', as of all tokens behind the model's 40, found none"},
-        {LORA "[40]}", {EMBED}, {1}, DIM, "token 40: expected a row of 'lm_head', as of all tokens behind the model's 40, found none"},
-        {LORA "{\"embed_tokens\": [40], \"lm_head\": [40]}}", {EMBED, HEAD}, {1, 1}, DIM,
+        {LORA "{\"embed_tokens\": [40, 42], \"lm_head\": [40, 42]}}",
+         {EMBED, HEAD},
+         {2, 2},
+         DIM,
+         "token 41: expected a row of 'model.embed_tokens', as of all tokens behind the model's 40, found "
+         "none"},
+        {LORA "[40]}",
+         {EMBED},
+         {1},
+         DIM,
+         "token 40: expected a row of 'lm_head', as of all tokens behind the model's 40, found none"},
+        {LORA "{\"embed_tokens\": [40], \"lm_head\": [40]}}",
+         {EMBED, HEAD},
+         {1, 1},
+         DIM,
          "wrong/tokenizer.json: expected a tokenizer with the new tokens, found none"},
-        {LORA "[3]}", {EMBED, WHOLE}, {1, 39}, DIM, "': expected (40, 32) like the model's own, or more rows"},
-        {LORA "[3]}", {EMBED, WHOLE}, {1, 40}, DIM, "': expected the model's own table, found one that has learned"},
-        {ALONE "[]}", {EMBED}, {1}, DIM, "adapter_config.json: 'token_indices': expected numbers of tokens, found an array"},
-        {ALONE "[3], \"target_modules\": [\"q_proj\"]}", {EMBED}, {1}, DIM,
+        {LORA "[3]}",
+         {EMBED, WHOLE},
+         {1, 39},
+         DIM,
+         "': expected (40, 32) like the model's own, or more rows"},
+        {LORA "[3]}",
+         {EMBED, WHOLE},
+         {1, 40},
+         DIM,
+         "': expected the model's own table, found one that has learned"},
+        {ALONE "[]}",
+         {EMBED},
+         {1},
+         DIM,
+         "adapter_config.json: 'token_indices': expected numbers of tokens, found an array"},
+        {ALONE "[3], \"target_modules\": [\"q_proj\"]}",
+         {EMBED},
+         {1},
+         DIM,
          "adapter_config.json: 'target_modules': expected embed_tokens and lm_head, found \"q_proj\""},
-        {ALONE "[3]}", {EMBED, "base_model.model.lm_head.lora_A.weight"}, {1, 2}, DIM,
+        {ALONE "[3]}",
+         {EMBED, "base_model.model.lm_head.lora_A.weight"},
+         {1, 2},
+         DIM,
          "tensor 'base_model.model.lm_head.lora_A.weight': expected rows of tokens alone"},
     };
-    static const wrong t5_case = {LORA "[40]}", {EMBED}, {1}, DIM, "adapter_config.json: expected no rows of tokens beside a T5, found some"};
+    static const wrong t5_case = {LORA "[40]}",
+                                  {EMBED},
+                                  {1},
+                                  DIM,
+                                  "adapter_config.json: expected no rows of tokens beside a T5, found some"};
     char path[300];
     sg_adapter *a;
     sg_llama *m;
@@ -403,14 +474,17 @@ static void wrong_rows_are_refused(void **state)
     /* a tokenizer of more tokens than there are rows */
     put("wrong/adapter_config.json", LORA "[3]}");
     assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
-                                      &(sg_tensor_desc){EMBED, SG_DT_F32, 2, {1, DIM}, (float[DIM]){0}}, 1, NULL, 0, &err), SG_OK);
+                                      &(sg_tensor_desc){EMBED, SG_DT_F32, 2, {1, DIM}, (float[DIM]){0}}, 1,
+                                      NULL, 0, &err),
+                     SG_OK);
     sg_buf text = {0};
     assert_int_equal(sg_file_read(&text, PARITY "llamarows/tokenizer.json", 1 << 20, &err), SG_OK);
     put("wrong/tokenizer.json", text.data);
     sg_buf_free(&text);
     const sg_adapter_host host = sg_llama_host(m);
     assert_int_equal(sg_adapter_open(&a, in_dir("wrong", path), &host, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "tokenizer.json: expected at most 40 tokens, the rows of the tables, found 43"));
+    assert_non_null(
+        strstr(err.message, "tokenizer.json: expected at most 40 tokens, the rows of the tables, found 43"));
     sg_llama_close(m);
     assert_int_equal(sg_t5_open(&t5, PARITY "t5", &err), SG_OK);
     check_wrong(NULL, t5, &t5_case);
@@ -424,14 +498,21 @@ static void wrong_files_and_options_are_refused(void **state)
         const char *model, *method, *targets, *text, *message;
     } cases[] = {
         {"llama", "lora", "q_proj", "", "tokens.wrong: expected tokens, one a line, found none"},
-        {"llama", "lora", "q_proj", "<x>\n\n<y>", "tokens.wrong:2: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
-        {"llama", "lora", "q_proj", "<x>\n\tphrase", "tokens.wrong:2: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
-        {"llama", "lora", "q_proj", "\xff", "tokens.wrong:1: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
-        {"llama", "lora", "q_proj", "<x>\n<y>\n<x>", "tokens.wrong:3: expected each token once, found '<x>' again"},
-        {"llama", "lora", "q_proj", "<x>\na", "tokens.wrong:2: expected a token that the tokenizer does not have, found 'a'"},
+        {"llama", "lora", "q_proj", "<x>\n\n<y>",
+         "tokens.wrong:2: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
+        {"llama", "lora", "q_proj", "<x>\n\tphrase",
+         "tokens.wrong:2: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
+        {"llama", "lora", "q_proj", "\xff",
+         "tokens.wrong:1: expected a token of 1 to 1000 bytes of UTF-8, perhaps a tab and a phrase"},
+        {"llama", "lora", "q_proj", "<x>\n<y>\n<x>",
+         "tokens.wrong:3: expected each token once, found '<x>' again"},
+        {"llama", "lora", "q_proj", "<x>\na",
+         "tokens.wrong:2: expected a token that the tokenizer does not have, found 'a'"},
         {"llama", "lora", "lm_head", "<x>", "PEFT has no files for both, but where that is the word table"},
-        {"llama", "last", "all", "<x>", "new_tokens: expected a decoder and method lora, tokens or full, found last"},
-        {"t5", "lora", "q", "<x>", "new_tokens: expected a decoder and method lora, tokens or full, found a T5"},
+        {"llama", "last", "all", "<x>",
+         "new_tokens: expected a decoder and method lora, tokens or full, found last"},
+        {"t5", "lora", "q", "<x>",
+         "new_tokens: expected a decoder and method lora, tokens or full, found a T5"},
         {"llama", "tokens", "all", NULL, "new_tokens: expected a file for method tokens, found none"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -444,7 +525,8 @@ static void wrong_files_and_options_are_refused(void **state)
         snprintf(model, sizeof model, PARITY "%s", cases[i].model);
         if (cases[i].text)
             put("tokens.wrong", cases[i].text);
-        snprintf(c.new_tokens, sizeof c.new_tokens, "%.250s", cases[i].text ? in_dir("tokens.wrong", path) : "");
+        snprintf(c.new_tokens, sizeof c.new_tokens, "%.250s",
+                 cases[i].text ? in_dir("tokens.wrong", path) : "");
         assert_int_not_equal(tune(model, "bad", &c, 1, 0, false, &report, &err), SG_OK);
         const size_t have = strlen(err.message), want = strlen(cases[i].message);
         if (have < want || strcmp(err.message + have - want, cases[i].message) != 0)

@@ -38,19 +38,29 @@ static void words_are_folded_and_cut(void **state)
     assert_words("OPI Nail Lacquer, 0.5-Fluid Ounce.", "opi|nail|lacquer|0.5|fluid|ounce");
     assert_words("L'Oreal Women's '90s rock'n'roll'", "loreal|womens|90s|rocknroll");
     assert_words("1,000.50. a.b 3.x", "1,000.50|a|b|3|x");
-    assert_words("L\xe2\x80\x99Or\xc3\xa9" "al STRA\xc3\x9f" "E", "lor\xc3\xa9" "al|strasse"); /* curly ', e acute, sharp s */
-    assert_words("e\xcc\x81t\xc3\xa9 \xef\xac\x81n \xef\xbc\xa1\xef\xbc\xa2", "\xc3\xa9t\xc3\xa9|fin|ab"); /* NFKC */
-    assert_words("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e" "abc", "\xe6\x97\xa5|\xe6\x9c\xac|\xe8\xaa\x9e|abc"); /* Han */
-    assert_words("\xd0\x9c\xd0\x98\xd0\xa0 \xed\x95\x9c\xea\xb5\xad", "\xd0\xbc\xd0\xb8\xd1\x80|\xed\x95\x9c\xea\xb5\xad");
+    assert_words("L\xe2\x80\x99Or\xc3\xa9"
+                 "al STRA\xc3\x9f"
+                 "E",
+                 "lor\xc3\xa9"
+                 "al|strasse"); /* curly ', e acute, sharp s */
+    assert_words("e\xcc\x81t\xc3\xa9 \xef\xac\x81n \xef\xbc\xa1\xef\xbc\xa2",
+                 "\xc3\xa9t\xc3\xa9|fin|ab"); /* NFKC */
+    assert_words("\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e"
+                 "abc",
+                 "\xe6\x97\xa5|\xe6\x9c\xac|\xe8\xaa\x9e|abc"); /* Han */
+    assert_words("\xd0\x9c\xd0\x98\xd0\xa0 \xed\x95\x9c\xea\xb5\xad",
+                 "\xd0\xbc\xd0\xb8\xd1\x80|\xed\x95\x9c\xea\xb5\xad");
     assert_words("A\xe2\x84\xa2", "atm"); /* trade mark, a compatibility character */
 }
 
 static void bad_bytes_separate_words(void **state)
 {
     (void)state;
-    assert_words("ab\xff" "cd", "ab|cd");
+    assert_words("ab\xff"
+                 "cd",
+                 "ab|cd");
     assert_words("ab\xc3", "ab");
-    assert_words("\xed\xa0\x80x", "x");             /* a surrogate */
+    assert_words("\xed\xa0\x80x", "x");              /* a surrogate */
     assert_words("\xf4\x90\x80\x80y \xc0\xaf", "y"); /* beyond Unicode; overlong */
 }
 

@@ -50,7 +50,8 @@ static void reads_every_kind_of_float(void **state)
     sg_npy a;
     sg_error err;
 
-    test_file f = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }      \n", f4, sizeof f4);
+    test_file f =
+        make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }      \n", f4, sizeof f4);
     assert_int_equal(parse(&a, &f, &err), SG_OK);
     assert_true(a.rows == 2 && a.cols == 3);
     for (uint64_t i = 0; i < 6; i++)
@@ -107,7 +108,8 @@ static void says_what_is_wrong(void **state)
 {
     (void)state;
     static const char data[64];
-    const char *const dict = "x.npy: header: expected 'descr', 'fortran_order' and 'shape' as np.save writes them";
+    const char *const dict =
+        "x.npy: header: expected 'descr', 'fortran_order' and 'shape' as np.save writes them";
     test_file f = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)}", data, 20);
 
     assert_refused(&f, "x.npy: expected (2, 3) numbers of 4 bytes, found 20 bytes of data");
@@ -118,8 +120,9 @@ static void says_what_is_wrong(void **state)
     f = make(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (2, 3)}", data, 24);
     assert_refused(&f, "x.npy: expected floats of 2, 4 or 8 bytes, found dtype '<i4'");
     f = make(1, "{'descr': '|O', 'fortran_order': False, 'shape': (2, 3)}", data, 24);
-    assert_refused(&f, "x.npy: expected an array of floats, found pickled Python objects, which could run code: save a "
-                       "plain array with np.save(file, array.astype('f4'))");
+    assert_refused(
+        &f, "x.npy: expected an array of floats, found pickled Python objects, which could run code: save a "
+            "plain array with np.save(file, array.astype('f4'))");
     f = make(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", data, 8);
     assert_refused(&f, "x.npy: expected an array of floats, found a structured array");
     f = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 3)}", data, 24);
@@ -142,7 +145,8 @@ static void survives_mutants(void **state)
 {
     (void)state;
     static const float f4[6] = {1, 2, 3, 4, 5, 6};
-    const test_file good = make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", f4, sizeof f4);
+    const test_file good =
+        make(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", f4, sizeof f4);
     sg_error err;
 
     for (uint64_t round = 0; round < 20000; round++) {
@@ -152,7 +156,8 @@ static void survives_mutants(void **state)
 
         memcpy(bytes, good.bytes, size);
         for (uint64_t k = 0; k < round % 4 && size; k++)
-            bytes[sg_rng_below(size, 1, SG_RNG_TEST, round, 2 * k + 1)] = (char)sg_rng_u64(1, SG_RNG_TEST, round, 2 * k + 2);
+            bytes[sg_rng_below(size, 1, SG_RNG_TEST, round, 2 * k + 1)] =
+                (char)sg_rng_u64(1, SG_RNG_TEST, round, 2 * k + 2);
         if (sg_npy_parse(&a, (sg_bytes){bytes, size}, "x.npy", &err) == SG_OK)
             for (uint64_t r = 0; r < a.rows && a.cols; r++)
                 for (uint64_t c = 0; c < a.cols; c++)

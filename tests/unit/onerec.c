@@ -236,7 +236,8 @@ static void lists_have_k_different_items(void **state)
 static void a_short_list_begins_every_longer_one(void **state)
 {
     enum { BATCH = 3 };
-    static const char *const kinds[] = {SMALL "list=slates beam=3 branch=2", SMALL "list=slates beam=1 branch=1 items=2",
+    static const char *const kinds[] = {SMALL "list=slates beam=3 branch=2",
+                                        SMALL "list=slates beam=1 branch=1 items=2",
                                         SMALL "list=slates beam=5 items=1", SMALL "list=next beam=2"};
     (void)state;
     tiny t;
@@ -272,7 +273,8 @@ static void a_short_list_begins_every_longer_one(void **state)
 static void says_what_lists_of_slates_cannot(void **state)
 {
     (void)state;
-    static const char *const spread = "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); expected list=next";
+    static const char *const spread =
+        "onerec: list=slates: lists cannot be spread (groups) or drawn (temperature); expected list=next";
     sg_error err = {0};
     int32_t item[4];
     float score[ITEMS];
@@ -295,9 +297,12 @@ static void says_what_lists_of_slates_cannot(void **state)
     s->groups = 0;
     assert_int_equal(sg_session_recommend(s, &h, NULL, 4, item, score, &err), SG_OK);
     assert_int_equal(sg_explain(&x, s, &h, item, 4, 2, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "onerec: list=slates: slates give an item its score, no path of codes does: expected list=next to explain");
+    assert_string_equal(err.message, "onerec: list=slates: slates give an item its score, no path of codes "
+                                     "does: expected list=next to explain");
     assert_int_equal(m->class->score(s, &h, score, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
+    assert_string_equal(
+        err.message,
+        "onerec: list=slates: items have no score but that of a list's slates; expected list=next");
     sg_session_free(s);
     sg_model_free(m);
     tiny_free(&t);
@@ -445,7 +450,8 @@ static double least_share(sg_model *m, const tiny *t)
 static void balance_brings_experts_back(void **state)
 {
     (void)state;
-    static const char *const options[] = {SMALL "layers=1", SMALL "layers=1 balance=1", SMALL "layers=1 balance=2"};
+    static const char *const options[] = {SMALL "layers=1", SMALL "layers=1 balance=1",
+                                          SMALL "layers=1 balance=2"};
     double loss[3], least[3];
     sg_error err = {0};
     size_t n;
@@ -457,7 +463,8 @@ static void balance_brings_experts_back(void **state)
         sg_param *gate = sg_params_find(&m->params, "decoder.0.ffn.gate.weight");
 
         assert_non_null(gate);
-        for (int k = 0; k < 16; k++) { /* 0 or 1 is always first, which of 2 and 3 comes second hangs on little */
+        for (int k = 0; k < 16;
+             k++) { /* 0 or 1 is always first, which of 2 and 3 comes second hangs on little */
             gate->value[k] = (float)sg_rng_normal(5, SG_RNG_TEST, 0, (uint64_t)k);
             gate->value[16 + k] = -gate->value[k];
             gate->value[2 * 16 + k] = 0.02f * gate->value[k];
@@ -472,7 +479,8 @@ static void balance_brings_experts_back(void **state)
         least[i] = least_share(m, &t);
         sg_model_free(m);
     }
-    assert_in_range((loss[1] - loss[0]) * 1000, 900, 4000); /* about 1, at most as many as there are experts */
+    assert_in_range((loss[1] - loss[0]) * 1000, 900,
+                    4000); /* about 1, at most as many as there are experts */
     assert_true(fabs(loss[2] - loss[0] - 2 * (loss[1] - loss[0])) < 1e-4);
     assert_true(least[2] > 0.2 && least[2] > 2 * least[0]);
     tiny_free(&t);

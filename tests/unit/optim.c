@@ -15,8 +15,8 @@
 
 enum { SEED = 3, ROWS = 40, DIM = 5, N = ROWS * DIM };
 
-static const sg_optim_spec ADAMW = {.kind = SG_OPTIM_ADAMW, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8,
-                                    .weight_decay = 0.1};
+static const sg_optim_spec ADAMW = {
+    .kind = SG_OPTIM_ADAMW, .lr = 0.01, .beta1 = 0.9, .beta2 = 0.98, .eps = 1e-8, .weight_decay = 0.1};
 
 static float gradient(int step, int i)
 {
@@ -100,7 +100,8 @@ static void check_against_double(const sg_optim_spec *spec, int flags)
         assert_int_equal(sg_optim_step(o, NULL, &norm, &err), SG_OK);
         assert_true(fabs(norm - sqrt(sum)) < 1e-12 * norm);
         for (int i = 0; i < N; i++) {
-            assert_true(fabs((double)p->value[i] - ref[i].w) < 4e-6); /* ten f32 steps on numbers of size 1 to 4 */
+            assert_true(fabs((double)p->value[i] - ref[i].w) <
+                        4e-6); /* ten f32 steps on numbers of size 1 to 4 */
             assert_true(p->grad[i] == 0);
         }
         assert_int_equal(p->n_touched, 0);
@@ -187,7 +188,8 @@ static void rows_not_touched_stay_bit_equal(void **state)
 /* A model of odd sizes, five steps; all bytes of weights and moments end up in out. */
 static size_t run_model(sg_pool *pool, const sg_optim_spec *spec, float *out)
 {
-    static const int shape[][3] = {{700, 33, 0}, {50000, 1, 0}, {3, 0, 0}, {5000, 17, SG_PARAM_SPARSE}, {1, 9000, 0}};
+    static const int shape[][3] = {
+        {700, 33, 0}, {50000, 1, 0}, {3, 0, 0}, {5000, 17, SG_PARAM_SPARSE}, {1, 9000, 0}};
     sg_params ps = {0};
     sg_optim *o;
     sg_optim_slot slots[16];
@@ -284,13 +286,15 @@ static void schedules_pass_through_known_points(void **state)
         sg_schedule schedule;
         int64_t step;
         double lr;
-    } points[] = {
-        {SG_SCHEDULE_CONSTANT, 1, 0.1},  {SG_SCHEDULE_CONSTANT, 5, 0.5},  {SG_SCHEDULE_CONSTANT, 10, 1},
-        {SG_SCHEDULE_CONSTANT, 999, 1},  {SG_SCHEDULE_LINEAR, 5, 0.5},    {SG_SCHEDULE_LINEAR, 10, 1},
-        {SG_SCHEDULE_LINEAR, 60, 0.55},  {SG_SCHEDULE_LINEAR, 110, 0.1},  {SG_SCHEDULE_LINEAR, 500, 0.1},
-        {SG_SCHEDULE_COSINE, 10, 1},     {SG_SCHEDULE_COSINE, 60, 0.55},  {SG_SCHEDULE_COSINE, 35, 0.868198051533946},
-        {SG_SCHEDULE_COSINE, 110, 0.1},  {SG_SCHEDULE_COSINE, 111, 0.1},  {SG_SCHEDULE_INVSQRT, 10, 1},
-        {SG_SCHEDULE_INVSQRT, 40, 0.5},  {SG_SCHEDULE_INVSQRT, 1000, 0.1}};
+    } points[] = {{SG_SCHEDULE_CONSTANT, 1, 0.1},  {SG_SCHEDULE_CONSTANT, 5, 0.5},
+                  {SG_SCHEDULE_CONSTANT, 10, 1},   {SG_SCHEDULE_CONSTANT, 999, 1},
+                  {SG_SCHEDULE_LINEAR, 5, 0.5},    {SG_SCHEDULE_LINEAR, 10, 1},
+                  {SG_SCHEDULE_LINEAR, 60, 0.55},  {SG_SCHEDULE_LINEAR, 110, 0.1},
+                  {SG_SCHEDULE_LINEAR, 500, 0.1},  {SG_SCHEDULE_COSINE, 10, 1},
+                  {SG_SCHEDULE_COSINE, 60, 0.55},  {SG_SCHEDULE_COSINE, 35, 0.868198051533946},
+                  {SG_SCHEDULE_COSINE, 110, 0.1},  {SG_SCHEDULE_COSINE, 111, 0.1},
+                  {SG_SCHEDULE_INVSQRT, 10, 1},    {SG_SCHEDULE_INVSQRT, 40, 0.5},
+                  {SG_SCHEDULE_INVSQRT, 1000, 0.1}};
     sg_optim_spec s = {.lr = 1, .warmup = 10, .total = 110, .lr_floor = 0.1};
 
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
@@ -300,7 +304,8 @@ static void schedules_pass_through_known_points(void **state)
     s = (sg_optim_spec){.lr = 0.01, .schedule = SG_SCHEDULE_INVSQRT, .hold = 10000}; /* TIGER */
     assert_true(sg_schedule_lr(&s, 1) == 0.01 && sg_schedule_lr(&s, 10000) == 0.01);
     assert_true(fabs(sg_schedule_lr(&s, 40000) - 0.005) < 1e-15);
-    s = (sg_optim_spec){.lr = 1, .schedule = SG_SCHEDULE_LINEAR}; /* no total: the floor at once, and no division by 0 */
+    s = (sg_optim_spec){
+        .lr = 1, .schedule = SG_SCHEDULE_LINEAR}; /* no total: the floor at once, and no division by 0 */
     assert_true(sg_schedule_lr(&s, 1) == 0);
 }
 

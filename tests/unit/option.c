@@ -8,14 +8,14 @@
 
 #include <cmocka.h>
 
-#define SHOP_OPTIONS(X)                                                   \
-    X(int, dim, 64, 8, 4096, "width")                                     \
-    X(int, offset, -1, -5, 5, "may be negative")                          \
-    X(float, dropout, 0.2, 0, 0.9, "share dropped")                       \
-    X(float, eps, 1e-8, 0, 1, "small")                                    \
-    X(bool, tied, true, 0, 1, "one table")                                \
-    X(choice, loss, ce, 0, 0, "ce|bce|sampled: training loss")            \
-    X(text, hidden, "512,256", 0, 255, "widths")                          \
+#define SHOP_OPTIONS(X)                                                                                      \
+    X(int, dim, 64, 8, 4096, "width")                                                                        \
+    X(int, offset, -1, -5, 5, "may be negative")                                                             \
+    X(float, dropout, 0.2, 0, 0.9, "share dropped")                                                          \
+    X(float, eps, 1e-8, 0, 1, "small")                                                                       \
+    X(bool, tied, true, 0, 1, "one table")                                                                   \
+    X(choice, loss, ce, 0, 0, "ce|bce|sampled: training loss")                                               \
+    X(text, hidden, "512,256", 0, 255, "widths")                                                             \
     X(text, note, "", 0, 4, "short")
 typedef struct shop_config {
     SHOP_OPTIONS(SG_OPTION_FIELD)
@@ -43,8 +43,9 @@ static void gives_the_defaults(void **state)
 
 static void knows_what_is_initial(void **state)
 {
-    static const char *const others[][2] = {{"dim", "65"}, {"offset", "1"}, {"dropout", "0.3"}, {"tied", "false"}, {"loss", "bce"},
-                                            {"hidden", ""}, {"note", "x"}};
+    static const char *const others[][2] = {{"dim", "65"},     {"offset", "1"}, {"dropout", "0.3"},
+                                            {"tied", "false"}, {"loss", "bce"}, {"hidden", ""},
+                                            {"note", "x"}};
     shop_config c;
 
     (void)state;
@@ -60,9 +61,10 @@ static void knows_what_is_initial(void **state)
 
 static void sets_and_prints_the_same_value(void **state)
 {
-    static const char *const pairs[][2] = {{"dim", "8"},       {"offset", "-5"},  {"dropout", "0.1"}, {"dropout", "0.30000000000000004"},
-                                           {"eps", "1e-09"},   {"tied", "false"}, {"loss", "sampled"}, {"hidden", "1,2"},
-                                           {"note", "a=b"}};
+    static const char *const pairs[][2] = {
+        {"dim", "8"},     {"offset", "-5"},  {"dropout", "0.1"},  {"dropout", "0.30000000000000004"},
+        {"eps", "1e-09"}, {"tied", "false"}, {"loss", "sampled"}, {"hidden", "1,2"},
+        {"note", "a=b"}};
     shop_config c;
     sg_buf out = {0};
 

@@ -35,7 +35,8 @@ static void initial_values_follow_their_law(void **state)
     moments_of(sg_param_add(&ps, 1, SG_INIT_NORMAL, 0.02f, 0, 400, 300, "normal"), &mean, &sd, &most);
     assert_true(fabs(mean) < 0.015 * 0.02 && fabs(sd / 0.02 - 1) < 0.01 && most > 3.5 * 0.02);
     moments_of(sg_param_add(&ps, 1, SG_INIT_TRUNC_NORMAL, 0.02f, 0, 400, 300, "cut"), &mean, &sd, &most);
-    assert_true(fabs(mean) < 0.015 * 0.02 && fabs(sd / 0.02 - 0.8796) < 0.01 && most <= 2 * 0.02 * (1 + 1e-6));
+    assert_true(fabs(mean) < 0.015 * 0.02 && fabs(sd / 0.02 - 0.8796) < 0.01 &&
+                most <= 2 * 0.02 * (1 + 1e-6));
     moments_of(sg_param_add(&ps, 1, SG_INIT_XAVIER_UNIFORM, 1, 0, 400, 300, "uniform"), &mean, &sd, &most);
     assert_true(most <= sqrt(6.0 / 700) && fabs(sd / sqrt(2.0 / 700) - 1) < 0.01);
     moments_of(sg_param_add(&ps, 1, SG_INIT_XAVIER_NORMAL, 2, 0, 400, 300, "xavier"), &mean, &sd, &most);
@@ -71,7 +72,8 @@ static void sparse_gradients_are_cleared_by_touched_rows(void **state)
     (void)state;
     sg_params ps = {0};
     sg_error err;
-    sg_param *p = sg_param_add(&ps, 1, SG_INIT_NORMAL, 1, SG_PARAM_SPARSE | SG_PARAM_NO_DECAY, 10, 4, "table");
+    sg_param *p =
+        sg_param_add(&ps, 1, SG_INIT_NORMAL, 1, SG_PARAM_SPARSE | SG_PARAM_NO_DECAY, 10, 4, "table");
     sg_param *frozen = sg_param_add(&ps, 1, SG_INIT_NORMAL, 1, SG_PARAM_FROZEN, 3, 3, "frozen");
 
     assert_int_equal(sg_params_need_grads(&ps, &err), SG_OK);

@@ -124,7 +124,9 @@ static const kind kinds[] = {
      "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5 cross_bias=false gated=true", false},
     {"tiger", "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 step=5 user_tokens=5 leaf=shared", false},
     {"tiger", "ends dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 user_tokens=5", false},
-    {"tiger", "ends dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal", false},
+    {"tiger",
+     "ends dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=10 step=5 prefix_vectors=true softmax=legal",
+     false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

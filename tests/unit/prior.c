@@ -19,7 +19,8 @@ static void a_prior_is_added_and_searched_by(void **state)
         sg_beam_spec spec = make_spec(&s, id, K, K);
         search(&s, &spec, USERS, NULL, before, score);
         for (int i = 0; i < USERS * s.n; i++) /* mostly nothing, as of what is looked up */
-            known[i] = draw(4, id, 90000 + (uint64_t)i) ? 0 : 3 * (float)draw(100, id, 95000 + (uint64_t)i) / 10 - 5;
+            known[i] =
+                draw(4, id, 90000 + (uint64_t)i) ? 0 : 3 * (float)draw(100, id, 95000 + (uint64_t)i) / 10 - 5;
         sg_arena *arena = sg_arena_new(0);
         assert_int_equal(sg_prior_init(&prior, s.c, USERS, known, NULL, arena, &err), SG_OK);
         spec.prior = &prior;
@@ -45,7 +46,8 @@ static void a_prior_is_added_and_searched_by(void **state)
                     continue;
                 }
                 taken[at] = true;
-                assert_true(fabs((double)score[u * K + k] - best) < 2e-4); /* f32 sums of some 10, the slack of the second search */
+                assert_true(fabs((double)score[u * K + k] - best) <
+                            2e-4); /* f32 sums of some 10, the slack of the second search */
                 assert_in_range(item[u * K + k], 0, s.n - 1);
             }
         }

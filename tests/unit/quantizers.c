@@ -12,7 +12,8 @@ static sg_tokenize_config config(const char *const *set)
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     for (; *set; set++)
-        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL), SG_OK);
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, *set, NULL),
+                         SG_OK);
     return c;
 }
 
@@ -22,15 +23,17 @@ static json_t *tokenize(const shop *s, const char *const *set, sg_pool *pool, sg
     json_t *report;
     sg_error err = {0};
 
-    if (sg_tokenize(s->data, &c, pool, NULL, &report, &err) || sg_ids_open(ids, s->data, &err)) /* unique, in range */
+    if (sg_tokenize(s->data, &c, pool, NULL, &report, &err) ||
+        sg_ids_open(ids, s->data, &err)) /* unique, in range */
         fail_msg("%s", err.message);
     return report;
 }
 
 static double number(const json_t *report, int level, const char *key)
 {
-    return json_number_value(level < 0 ? json_object_get(report, key)
-                                       : json_object_get(json_array_get(json_object_get(report, "levels"), (size_t)level), key));
+    return json_number_value(
+        level < 0 ? json_object_get(report, key)
+                  : json_object_get(json_array_get(json_object_get(report, "levels"), (size_t)level), key));
 }
 
 #define SET(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -39,14 +42,15 @@ static double number(const json_t *report, int level, const char *key)
 static void same_bytes_on_any_threads(void **state)
 {
 #define LEARNED "epochs=3", "batch=64", "hidden=24"
-    static const char *const sets[][10] = {{"method=vqvae", "codes=16", "latent=8", "iterations=8", LEARNED},
-                                           {"method=fsq", "levels=2", "grid=4,4", LEARNED},
-                                           {"method=lfq", "levels=2", "codes=16", LEARNED},
-                                           {"method=pq", "levels=2", "codes=16", "iterations=8"},
-                                           {"method=opq", "levels=2", "codes=16", "iterations=8", "rotations=3"},
-                                           {"method=hkmeans", "leaf=40", "branch=4", "iterations=8"},
-                                           {"method=atomic"},
-                                           {"method=naive"}};
+    static const char *const sets[][10] = {
+        {"method=vqvae", "codes=16", "latent=8", "iterations=8", LEARNED},
+        {"method=fsq", "levels=2", "grid=4,4", LEARNED},
+        {"method=lfq", "levels=2", "codes=16", LEARNED},
+        {"method=pq", "levels=2", "codes=16", "iterations=8"},
+        {"method=opq", "levels=2", "codes=16", "iterations=8", "rotations=3"},
+        {"method=hkmeans", "leaf=40", "branch=4", "iterations=8"},
+        {"method=atomic"},
+        {"method=naive"}};
 #undef LEARNED
     const shop *s = *state;
     sg_pool *pool;
@@ -87,8 +91,10 @@ static void opq_is_not_worse_than_pq(void **state)
     const double opq = number(report, -1, "reconstruction_error");
 
     assert_true(opq <= pq * (1 + 1e-6) && opq < 0.97 * pq);
-    assert_int_equal(sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){4, 8, DIM / 4}, &err), SG_OK);
-    assert_int_equal(sg_tensors_need(&turn, ids.file, "rotation", SG_DT_F32, 2, (int64_t[]){DIM, DIM}, &err), SG_OK);
+    assert_int_equal(
+        sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){4, 8, DIM / 4}, &err), SG_OK);
+    assert_int_equal(sg_tensors_need(&turn, ids.file, "rotation", SG_DT_F32, 2, (int64_t[]){DIM, DIM}, &err),
+                     SG_OK);
     const float *r = turn->data;
     for (int a = 0; a < DIM; a++)
         for (int b = 0; b < DIM; b++) {
@@ -107,7 +113,8 @@ static void opq_is_not_worse_than_pq(void **state)
 
             for (int j = 0; j < DIM; j++)
                 y += (double)s->vectors[i * DIM + j] * (double)r[j * DIM + k];
-            y -= (double)((const float *)book->data)[((k / 4) * 8 + ids.codes[i * ids.levels + k / 4]) * 4 + k % 4];
+            y -= (double)((const float *)
+                              book->data)[((k / 4) * 8 + ids.codes[i * ids.levels + k / 4]) * 4 + k % 4];
             left += y * y;
             all += x * x;
         }
@@ -213,7 +220,8 @@ static void sinkhorn_is_even_whatever_the_plan(void **state)
         for (int n = 1; n <= ITEMS; n += 17) {
             int32_t code[ITEMS], count[CODES] = {0}, more = 0;
 
-            assert_int_equal(sg_sinkhorn(code, &worst, x, (size_t)n, 1, centre, CODES, epsilon[e], &err), SG_OK);
+            assert_int_equal(sg_sinkhorn(code, &worst, x, (size_t)n, 1, centre, CODES, epsilon[e], &err),
+                             SG_OK);
             for (int i = 0; i < n; i++)
                 count[code[i]]++;
             for (int k = 0; k < CODES; k++) {
@@ -265,7 +273,9 @@ static void rounds_to_the_grid(void **state)
         for (int k = 0; k < 3; k++)
             assert_true(z[k] >= -1 && z[k] <= 1);
         assert_true(fabsf(z[0] * 4 - rintf(z[0] * 4)) < 1e-6f && fabsf(z[2] * 2 - rintf(z[2] * 2)) < 1e-6f);
-        assert_int_equal((int)rintf(z[0] * 4) + 4 + 8 * ((int)rintf(z[1] * 3) + 3) + 48 * ((int)rintf(z[2] * 2) + 2), code);
+        assert_int_equal((int)rintf(z[0] * 4) + 4 + 8 * ((int)rintf(z[1] * 3) + 3) +
+                             48 * ((int)rintf(z[2] * 2) + 2),
+                         code);
     }
     assert_int_equal(n, 240);
     snprintf(c.grid, sizeof c.grid, "8,x");
@@ -391,7 +401,8 @@ static void entropy_has_its_gradient(void **state)
         p->value[i] = z - h;
         slope = (slope - value_at(entropy_loss, &params, NULL)) / (2 * (double)h);
         p->value[i] = z;
-        assert_true(fabs(slope - (double)grad[i]) < 2e-3); /* h^2 times the third derivative, of order 10 here */
+        assert_true(fabs(slope - (double)grad[i]) <
+                    2e-3); /* h^2 times the third derivative, of order 10 here */
     }
     sg_params_free(&params);
 }
@@ -447,20 +458,23 @@ static void rotation_turns_the_gradient(void **state)
 static void learned_bottlenecks_learn(void **state)
 {
     const shop *s = *state;
-    static const char *const ways[][5] = {{"method=lfq", "residual=true", "levels=3", "codes=32"},
-                                          {"method=rqvae", "gradient=rotation", "levels=2", "codes=32", "latent=8"},
-                                          {"method=rqvae", "simvq=true", "levels=2", "codes=32", "latent=8"},
-                                          {"method=fsq", "grid=5,5", "levels=2"},
-                                          {"method=lfq", "entropy=0.1", "levels=2", "codes=32"},
-                                          {"method=vqvae", "gradient=ste", "codes=32", "latent=8"}};
+    static const char *const ways[][5] = {
+        {"method=lfq", "residual=true", "levels=3", "codes=32"},
+        {"method=rqvae", "gradient=rotation", "levels=2", "codes=32", "latent=8"},
+        {"method=rqvae", "simvq=true", "levels=2", "codes=32", "latent=8"},
+        {"method=fsq", "grid=5,5", "levels=2"},
+        {"method=lfq", "entropy=0.1", "levels=2", "codes=32"},
+        {"method=vqvae", "gradient=ste", "codes=32", "latent=8"}};
 
     for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
         double lost[2];
 
         for (int longer = 0; longer < 2; longer++) {
             sg_ids ids;
-            json_t *report = tokenize(s, SET(longer ? "epochs=60" : "epochs=1", "batch=128", "hidden=32", ways[k][0], ways[k][1],
-                                             ways[k][2], ways[k][3], ways[k][4]), NULL, &ids);
+            json_t *report = tokenize(s,
+                                      SET(longer ? "epochs=60" : "epochs=1", "batch=128", "hidden=32",
+                                          ways[k][0], ways[k][1], ways[k][2], ways[k][3], ways[k][4]),
+                                      NULL, &ids);
 
             lost[longer] = number(report, -1, "reconstruction_error");
             json_decref(report);
@@ -497,9 +511,11 @@ static void entropy_spreads_sign_codes(void **state)
 
     (void)state;
     for (int i = 0; i < ITEMS * WIDTH; i++) /* the sum of the squared widths is 5.09 */
-        x[i] = (float)(sg_rng_normal(7, SG_RNG_TEST, (uint64_t)i / WIDTH, (uint64_t)i % WIDTH) * pow(0.9, i % WIDTH) / sqrt(5.09 / WIDTH));
+        x[i] = (float)(sg_rng_normal(7, SG_RNG_TEST, (uint64_t)i / WIDTH, (uint64_t)i % WIDTH) *
+                       pow(0.9, i % WIDTH) / sqrt(5.09 / WIDTH));
     for (int k = 0; k < 2; k++) {
-        const sg_tokenize_config c = config(SET("method=lfq", "levels=1", "epochs=30", "hidden=128", weights[k]));
+        const sg_tokenize_config c =
+            config(SET("method=lfq", "levels=1", "epochs=30", "hidden=128", weights[k]));
         uint8_t seen[CODES] = {0};
         sg_codes out;
 
@@ -525,10 +541,14 @@ static void says_what_cannot_be(void **state)
         const char *set[4], *says;
     } cases[] = {
         {{"method=pq", "levels=3"}, "pq: expected levels that divide the 16 numbers of a vector, found 3"},
-        {{"method=hkmeans", "text_only_train=true"}, "hkmeans keeps no centres to encode other items with: text_only_train has to be off"},
-        {{"method=hkmeans", "collision=next"}, "collision=next: hkmeans has no codebook whose nearest free code could be taken"},
-        {{"method=fsq", "collision=next"}, "collision=next: fsq has no codebook whose nearest free code could be taken"},
-        {{"method=random", "collision=next"}, "collision=next: random has no codebook whose nearest free code could be taken"},
+        {{"method=hkmeans", "text_only_train=true"},
+         "hkmeans keeps no centres to encode other items with: text_only_train has to be off"},
+        {{"method=hkmeans", "collision=next"},
+         "collision=next: hkmeans has no codebook whose nearest free code could be taken"},
+        {{"method=fsq", "collision=next"},
+         "collision=next: fsq has no codebook whose nearest free code could be taken"},
+        {{"method=random", "collision=next"},
+         "collision=next: random has no codebook whose nearest free code could be taken"},
         {{"method=opq", "balanced=true"}, "balanced=true: opq has no use for this option"},
         {{"method=rqvae", "balanced=true"}, "balanced=true: rqvae has no use for this option"},
         {{"method=rqvae", "last=sinkhorn"}, "last=sinkhorn: rqvae has no use for this option"},
@@ -537,13 +557,20 @@ static void says_what_cannot_be(void **state)
         {{"method=atomic", "standardise=true"}, "standardise=true: atomic has no use for this option"},
         {{"epsilon=0.5"}, "epsilon=0.5: expected beside it last=sinkhorn"},
         {{"keep=0.5"}, "keep=0.5: expected beside it refresh=DATA"},
-        {{"balanced=true", "sample=7"}, "sample=7: expected beside it balanced=false, all vectors are looked at"},
-        {{"refresh=x", "restarts=2"}, "restarts=2: expected beside it no refresh, whose centres are the start"},
-        {{"method=rqvae", "simvq=true", "codebook=grad"}, "codebook=grad: expected beside it simvq=false, whose points are fixed"},
-        {{"method=rqvae", "simvq=true", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it simvq=false, whose points are fixed"},
-        {{"method=rqvae", "simvq=true", "restart_dead=false"}, "restart_dead=false: expected beside it simvq=false, whose points are fixed"},
-        {{"method=vqvae", "codebook=grad", "ema_decay=0.5"}, "ema_decay=0.5: expected beside it codebook=ema"},
-        {{"method=rqvae", "kmeans_init=false", "iterations=3"}, "iterations=3: expected beside it kmeans_init=true, whose iterations they are"},
+        {{"balanced=true", "sample=7"},
+         "sample=7: expected beside it balanced=false, all vectors are looked at"},
+        {{"refresh=x", "restarts=2"},
+         "restarts=2: expected beside it no refresh, whose centres are the start"},
+        {{"method=rqvae", "simvq=true", "codebook=grad"},
+         "codebook=grad: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "ema_decay=0.5"},
+         "ema_decay=0.5: expected beside it simvq=false, whose points are fixed"},
+        {{"method=rqvae", "simvq=true", "restart_dead=false"},
+         "restart_dead=false: expected beside it simvq=false, whose points are fixed"},
+        {{"method=vqvae", "codebook=grad", "ema_decay=0.5"},
+         "ema_decay=0.5: expected beside it codebook=ema"},
+        {{"method=rqvae", "kmeans_init=false", "iterations=3"},
+         "iterations=3: expected beside it kmeans_init=true, whose iterations they are"},
     };
 
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -559,8 +586,10 @@ static void says_what_cannot_be(void **state)
 /* `sample` is read by all that cluster: one vector a code makes other codes than all. */
 static void looks_at_as_many_as_told(void **state)
 {
-    static const char *const sets[][4] = {{"method=rkmeans", "levels=2", "codes=20"}, {"method=pq", "levels=2", "codes=20"},
-                                          {"method=opq", "levels=2", "codes=20"}, {"method=hkmeans", "branch=5"}};
+    static const char *const sets[][4] = {{"method=rkmeans", "levels=2", "codes=20"},
+                                          {"method=pq", "levels=2", "codes=20"},
+                                          {"method=opq", "levels=2", "codes=20"},
+                                          {"method=hkmeans", "branch=5"}};
     const shop *s = *state;
 
     for (size_t k = 0; k < sizeof sets / sizeof *sets; k++) {
@@ -601,15 +630,18 @@ static void assert_balanced(const sg_ids *ids, bool only, int levels, int codes)
 
 static void balanced_is_balanced_in_every_method(void **state)
 {
-    static const char *const sets[][4] = {{"method=rkmeans", "levels=2"}, {"method=pq", "levels=2"}, {"method=alit", "cap=2", "tau=0"}};
+    static const char *const sets[][4] = {
+        {"method=rkmeans", "levels=2"}, {"method=pq", "levels=2"}, {"method=alit", "cap=2", "tau=0"}};
     const shop *s = *state;
 
     for (size_t k = 0; k < sizeof sets / sizeof *sets; k++)
         for (int only = 0; only < 2; only++) {
             sg_ids ids;
 
-            json_decref(tokenize(s, SET("balanced=true", "codes=12", only ? "text_only_train=true" : "seed=1", sets[k][0], sets[k][1],
-                                        sets[k][2]), NULL, &ids));
+            json_decref(tokenize(s,
+                                 SET("balanced=true", "codes=12", only ? "text_only_train=true" : "seed=1",
+                                     sets[k][0], sets[k][1], sets[k][2]),
+                                 NULL, &ids));
             assert_balanced(&ids, only, 2, 12);
             sg_ids_close(&ids);
         }
@@ -622,11 +654,13 @@ static void sinkhorn_knows_training_items_only(void **state)
     sg_ids before, after;
     sg_error err;
 
-    json_decref(tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &before));
+    json_decref(
+        tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &before));
     for (int i = 200 * DIM; i < N * DIM; i++)
         s->vectors[i] += (float)(i % 7);
     assert_int_equal(sg_vectors_save(s->data, s->vectors, N, DIM, "test", NULL, &err), SG_OK);
-    json_decref(tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &after));
+    json_decref(
+        tokenize(s, SET("last=sinkhorn", "levels=2", "codes=12", "text_only_train=true"), NULL, &after));
     for (int i = 0; i < 200; i++)
         for (int l = 0; l < 2; l++)
             assert_int_equal(before.codes[i * before.levels + l], after.codes[i * after.levels + l]);
@@ -640,13 +674,20 @@ static void sinkhorn_knows_training_items_only(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_bytes_on_any_threads),   cmocka_unit_test(opq_is_not_worse_than_pq),
-        cmocka_unit_test(splits_until_leaves_are_small), cmocka_unit_test(controls_know_nothing),
-        cmocka_unit_test(sinkhorn_shares_items_evenly), cmocka_unit_test(rounds_to_the_grid),
-        cmocka_unit_test(entropy_has_its_gradient),    cmocka_unit_test(rotation_turns_the_gradient),
-        cmocka_unit_test(learned_bottlenecks_learn),   cmocka_unit_test(says_what_cannot_be),
-        cmocka_unit_test(looks_at_as_many_as_told),    cmocka_unit_test(balanced_is_balanced_in_every_method),
-        cmocka_unit_test(sinkhorn_is_even_whatever_the_plan), cmocka_unit_test(sinkhorn_moves_those_that_lose_least),
+        cmocka_unit_test(same_bytes_on_any_threads),
+        cmocka_unit_test(opq_is_not_worse_than_pq),
+        cmocka_unit_test(splits_until_leaves_are_small),
+        cmocka_unit_test(controls_know_nothing),
+        cmocka_unit_test(sinkhorn_shares_items_evenly),
+        cmocka_unit_test(rounds_to_the_grid),
+        cmocka_unit_test(entropy_has_its_gradient),
+        cmocka_unit_test(rotation_turns_the_gradient),
+        cmocka_unit_test(learned_bottlenecks_learn),
+        cmocka_unit_test(says_what_cannot_be),
+        cmocka_unit_test(looks_at_as_many_as_told),
+        cmocka_unit_test(balanced_is_balanced_in_every_method),
+        cmocka_unit_test(sinkhorn_is_even_whatever_the_plan),
+        cmocka_unit_test(sinkhorn_moves_those_that_lose_least),
         cmocka_unit_test(entropy_spreads_sign_codes),
         cmocka_unit_test(residual_signs_halve_what_is_left),
         cmocka_unit_test(step_and_codes_agree),

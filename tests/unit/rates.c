@@ -18,7 +18,8 @@ static void answered_new(answered *a)
 
         for (int64_t e = a->t.user_offsets[u]; e < a->t.user_offsets[u + 1]; e++) {
             a->rating[e] = (float)(1 + sg_rng_below(5, 7, SG_RNG_TEST, 31, (uint64_t)e));
-            a->time[e] = now += (int64_t)sg_rng_below(4, 7, SG_RNG_TEST, 10, (uint64_t)e); /* ties among users, too */
+            a->time[e] = now +=
+                (int64_t)sg_rng_below(4, 7, SG_RNG_TEST, 10, (uint64_t)e); /* ties among users, too */
         }
     }
     a->t.data.rating = a->rating;
@@ -61,7 +62,8 @@ static void refer(reference *r, const answered *a, double variance)
         while (a->t.user_offsets[u + 1] <= e)
             u++;
         const int i = a->t.item[e], y = a->rating[e] >= 4;
-        const double m = log((yes + 1) / (n - yes + 1)), p = 1 / (1 + exp(-m - mean_u[u] - mean_i[i])), w = fmax(p * (1 - p), 0.02);
+        const double m = log((yes + 1) / (n - yes + 1)), p = 1 / (1 + exp(-m - mean_u[u] - mean_i[i])),
+                     w = fmax(p * (1 - p), 0.02);
         const double s = var_u[u] + var_i[i] + 1 / w, k_u = var_u[u] / s, k_i = var_i[i] / s;
         r->before[e][0] = m + mean_i[i];
         r->before[e][1] = var_i[i];
@@ -172,7 +174,8 @@ static void who_answers_is_not_taken_for_the_item(void **state)
 
         while (a.t.user_offsets[u + 1] <= e)
             u++;
-        a.t.item[e] = (u < 5 ? 0 : 4) + (int32_t)(e % 4) * 2 % 8; /* even items: 0 .. 6 of the first, 4 .. 10 of the others */
+        a.t.item[e] = (u < 5 ? 0 : 4) +
+                      (int32_t)(e % 4) * 2 % 8; /* even items: 0 .. 6 of the first, 4 .. 10 of the others */
         a.rating[e] = sg_rng_float(7, SG_RNG_TEST, 77, (uint64_t)e) < (u < 5 ? 0.9f : 0.2f) ? 5 : 1;
     }
     sg_model *m = tiny_model(&a.t, "hstu-rank", "dim=8 length=8", 3);
@@ -184,7 +187,8 @@ static void who_answers_is_not_taken_for_the_item(void **state)
             all[a.t.item[e]]++;
         }
     assert_true(yes[0] / all[0] > 0.7 && yes[8] / all[8] < 0.4); /* by share they are far apart */
-    assert_true(fabsf(r.after[0] - r.after[8 * SG_RATE]) < 0.7f * (float)(log(yes[0] / (all[0] - yes[0])) - log(yes[8] / (all[8] - yes[8]))));
+    assert_true(fabsf(r.after[0] - r.after[8 * SG_RATE]) <
+                0.7f * (float)(log(yes[0] / (all[0] - yes[0])) - log(yes[8] / (all[8] - yes[8]))));
     sg_rates_free(&r);
     sg_model_free(m);
     tiny_free(&a.t);

@@ -11,11 +11,13 @@ static sg_ids make(sg_dataset *d, json_t **report, const char *refresh, const ch
 
     sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
     for (int i = 0; i < 4; i++)
-        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, set[i], &err), SG_OK);
+        assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, set[i], &err),
+                         SG_OK);
     snprintf(c.refresh, sizeof c.refresh, "%s", refresh ? refresh : "");
     if (!refresh)
         c.keep = 0.1; /* the default: nothing else would read it */
-    if (sg_tokenize(d, &c, NULL, NULL, report, &err) || sg_ids_open(&ids, d, &err)) /* which checks that they are unique */
+    if (sg_tokenize(d, &c, NULL, NULL, report, &err) ||
+        sg_ids_open(&ids, d, &err)) /* which checks that they are unique */
         fail_msg("%s", err.message);
     return ids;
 }
@@ -27,7 +29,8 @@ static double alike(const sg_ids *a, const sg_ids *b)
 
     assert_int_equal(a->levels, b->levels);
     for (size_t i = 0; i < N; i++)
-        same += memcmp(a->codes + i * (size_t)a->levels, b->codes + i * (size_t)b->levels, (size_t)a->levels * sizeof *a->codes) == 0;
+        same += memcmp(a->codes + i * (size_t)a->levels, b->codes + i * (size_t)b->levels,
+                       (size_t)a->levels * sizeof *a->codes) == 0;
     return (double)same / N;
 }
 
@@ -59,10 +62,12 @@ static void a_catalogue_that_stands_still_keeps_its_ids(void **state)
     char dir[96];
     json_t *report[2];
     sg_dataset *d = moved_shop(s, dir, 0);
-    sg_ids was = make(s->data, &report[0], NULL, "seed=1", "keep=0.1"), now = make(d, &report[1], s->data->dir, "seed=2", "keep=0");
+    sg_ids was = make(s->data, &report[0], NULL, "seed=1", "keep=0.1"),
+           now = make(d, &report[1], s->data->dir, "seed=2", "keep=0");
 
     assert_true(alike(&was, &now) == 1);
-    assert_true(of(report[1], "kept") == 1 && of(report[1], "items") == N && of(report[1], "new") == 0 && of(report[1], "gone") == 0);
+    assert_true(of(report[1], "kept") == 1 && of(report[1], "items") == N && of(report[1], "new") == 0 &&
+                of(report[1], "gone") == 0);
     assert_null(json_object_get(report[0], "refresh"));
     for (int i = 0; i < 2; i++)
         json_decref(report[i]);
@@ -122,12 +127,19 @@ static void what_does_not_fit_is_told(void **state)
     static const struct {
         const char *was[2], *now[3], *says;
     } cases[] = {
-        {{"levels=3", "codes=12"}, {"levels=2", "codes=12", "seed=1"}, "expected 2 levels of 12 codes (options levels, codes), found 3 of 12"},
-        {{"levels=4", "method=opq"}, {"levels=4", "codes=256", "seed=1"}, "expected IDs of rkmeans, found opq"},
-        {{"levels=3", "standardise=true"}, {"levels=3", "codes=256", "seed=1"}, "expected IDs of vectors as they are, found standardised ones"},
+        {{"levels=3", "codes=12"},
+         {"levels=2", "codes=12", "seed=1"},
+         "expected 2 levels of 12 codes (options levels, codes), found 3 of 12"},
+        {{"levels=4", "method=opq"},
+         {"levels=4", "codes=256", "seed=1"},
+         "expected IDs of rkmeans, found opq"},
+        {{"levels=3", "standardise=true"},
+         {"levels=3", "codes=256", "seed=1"},
+         "expected IDs of vectors as they are, found standardised ones"},
         {{"levels=3", "codes=12"},
          {"levels=3", "codes=12", "method=pq"},
-         "refresh: expected method=rkmeans, last=nearest, collision=append, not balanced, standardise or text_only_train"},
+         "refresh: expected method=rkmeans, last=nearest, collision=append, not balanced, standardise or "
+         "text_only_train"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -137,12 +149,16 @@ static void what_does_not_fit_is_told(void **state)
 
         sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
         for (int k = 0; k < 2; k++)
-            assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, cases[i].was[k], &err), SG_OK);
+            assert_int_equal(
+                sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, cases[i].was[k], &err),
+                SG_OK);
         assert_int_equal(sg_tokenize(s->data, &c, NULL, NULL, &report, &err), SG_OK);
         json_decref(report);
         sg_options_init(&c, sg_tokenize_options, sg_n_tokenize_options);
         for (int k = 0; k < 3; k++)
-            assert_int_equal(sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, cases[i].now[k], &err), SG_OK);
+            assert_int_equal(
+                sg_options_assign(&c, sg_tokenize_options, sg_n_tokenize_options, cases[i].now[k], &err),
+                SG_OK);
         snprintf(c.refresh, sizeof c.refresh, "%s", s->data->dir);
         assert_int_equal(sg_tokenize(s->data, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
         assert_non_null(strstr(err.message, cases[i].says));

@@ -33,7 +33,8 @@ static bool make_certificate(sg_buf *cert, sg_buf *private, const char *name, co
     sg_error err;
 
     snprintf(command, sizeof command,
-             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sedge -addext subjectAltName=%s -keyout %s/%s.key -out %s/%s.pem "
+             "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=sedge -addext subjectAltName=%s "
+             "-keyout %s/%s.key -out %s/%s.pem "
              ">%s/log 2>&1",
              host, folder, name, folder, name, folder);
     if (system(command) != 0)
@@ -118,7 +119,8 @@ static void answers_scores_and_vectors(void **state)
     assert_int_equal(json_integer_value(json_object_get(root, "tokens")), 4);
     json_decref(root);
     p.chat = 1;
-    fails(sedge_lm_score, &p, SEDGE_ERR_USAGE, "scoring behind a conversation needs a model here: how http://127.0.0.1:");
+    fails(sedge_lm_score, &p, SEDGE_ERR_USAGE,
+          "scoring behind a conversation needs a model here: how http://127.0.0.1:");
 
     p = params(&m, set, 3);
     p.text = "abc";
@@ -136,7 +138,8 @@ static void answers_scores_and_vectors(void **state)
     const size_t asked = m.requests;
     p = params(&m, little, 1);
     p.prompt = "a";
-    fails(sedge_lm_generate, &p, SEDGE_ERR_USAGE, "chat: expected with an endpoint, which answers conversations");
+    fails(sedge_lm_generate, &p, SEDGE_ERR_USAGE,
+          "chat: expected with an endpoint, which answers conversations");
     p.chat = 1;
     p.schema = "x";
     fails(sedge_lm_generate, &p, SEDGE_ERR_USAGE, "schema needs constrain: http://127.0.0.1:");
@@ -196,7 +199,8 @@ static void certificates_that_are_not(void **state)
         p.chat = 1;
         p.prompt = "hello";
         const double start = mock_now();
-        fails(sedge_lm_generate, &p, SEDGE_ERR_IO, "/v1/chat/completions: its certificate is not trusted (ca names others to trust): SSL");
+        fails(sedge_lm_generate, &p, SEDGE_ERR_IO,
+              "/v1/chat/completions: its certificate is not trusted (ca names others to trust): SSL");
         assert_true(mock_now() - start < 30); /* it is not tried again */
         assert_int_equal(m.requests, 0);
         assert_string_equal(m.authorization, "");
@@ -209,7 +213,8 @@ static void certificates_that_are_not(void **state)
         p.n_set = 5;
         fails(sedge_lm_generate, &p, SEDGE_ERR_IO, "/v1/chat/completions: expected PEM certificates in ca: ");
         snprintf(ca, sizeof ca, "ca=%s/absent.pem", folder);
-        fails(sedge_lm_generate, &p, SEDGE_ERR_MISSING, "/absent.pem: expected a file of certificates, found none");
+        fails(sedge_lm_generate, &p, SEDGE_ERR_MISSING,
+              "/absent.pem: expected a file of certificates, found none");
         mock_stop(&m);
     }
     unsetenv("REMOTE_KEY");
@@ -219,7 +224,8 @@ static int setup(void **state)
 {
     if (folder_make(state))
         return -1;
-    if (!make_certificate(&certificate, &key, "one", "IP:127.0.0.1") || !make_certificate(&other, &other_key, "two", "DNS:example.invalid"))
+    if (!make_certificate(&certificate, &key, "one", "IP:127.0.0.1") ||
+        !make_certificate(&other, &other_key, "two", "DNS:example.invalid"))
         sg_buf_free(&certificate); /* no openssl here: those tests are skipped */
     return 0;
 }

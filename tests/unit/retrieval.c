@@ -19,7 +19,6 @@
 
 enum { DOCS = 90, QUERIES = 40 };
 
-
 /* Grade -1 .. 3 of a pair; INT32_MIN: not judged. Query 7 has many. */
 static int32_t judged(int q, int d)
 {
@@ -27,7 +26,8 @@ static int32_t judged(int q, int d)
 
     if (q == 5) /* nothing relevant */
         return x < 10 ? 0 : INT32_MIN;
-    return x < (q == 7 ? 95u : 12u) ? (int32_t)sg_rng_below(5, 4, SG_RNG_TEST, (uint64_t)q, (uint64_t)d) - 1 : INT32_MIN;
+    return x < (q == 7 ? 95u : 12u) ? (int32_t)sg_rng_below(5, 4, SG_RNG_TEST, (uint64_t)q, (uint64_t)d) - 1
+                                    : INT32_MIN;
 }
 
 static void put(const char *name, sg_buf *text)
@@ -56,8 +56,8 @@ static void open_both(sg_dataset **d, sg_collection **c)
     put("col/corpus.jsonl", &docs);
     put("col/queries.jsonl", &queries);
     put("col/qrels/test.tsv", &qrels);
-    if (sg_import_beir(in_folder("data"), &spec, NULL, &report, &err) || sg_dataset_open(d, in_folder("data"), &err) ||
-        sg_collection_open(c, *d, &err))
+    if (sg_import_beir(in_folder("data"), &spec, NULL, &report, &err) ||
+        sg_dataset_open(d, in_folder("data"), &err) || sg_collection_open(c, *d, &err))
         fail_msg("%s", err.message);
     json_decref(report);
 }
@@ -109,7 +109,8 @@ static void equals_looking_at_everything(void **state)
             if (listed(q, i))
                 sg_buf_printf(&text, "q%d Q0 d%d 1 %g t\n", q, i, score_of(q, i));
     put("run", &text);
-    if (sg_run_read(&r, d, c, in_folder("run"), &err) || sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, ks, 4, &err))
+    if (sg_run_read(&r, d, c, in_folder("run"), &err) ||
+        sg_run_measure(&measured, &r, c, SG_COLLECTION_TEST, ks, 4, &err))
         fail_msg("%s", err.message);
     for (int i = 0; i < 4; i++) {
         double ndcg = 0, recall = 0, mrr = 0, hits = 0;
@@ -150,7 +151,8 @@ static void equals_looking_at_everything(void **state)
         assert_int_equal(sg_collection_asked(c, SG_COLLECTION_TEST), asked);
         for (int n = 0; n < 4; n++) {
             snprintf(key[n], sizeof key[n], "%s@%d", name[n], ks[i]);
-            assert_true(fabs(json_number_value(json_object_get(measured, key[n])) - want[n]) < 1e-12); /* doubles, other order */
+            assert_true(fabs(json_number_value(json_object_get(measured, key[n])) - want[n]) <
+                        1e-12); /* doubles, other order */
         }
     }
     json_decref(measured);
@@ -169,7 +171,8 @@ static void writes_what_it_reads(void **state)
 
     (void)state;
     open_both(&d, &c);
-    if (sg_run_read(&a, d, c, in_folder("run"), &err) || sg_run_write(&a, d, c, in_folder("again"), "tag", &err) ||
+    if (sg_run_read(&a, d, c, in_folder("run"), &err) ||
+        sg_run_write(&a, d, c, in_folder("again"), "tag", &err) ||
         sg_run_read(&b, d, c, in_folder("again"), &err))
         fail_msg("%s", err.message);
     assert_memory_equal(a.offsets, b.offsets, (QUERIES + 1) * sizeof *a.offsets);

@@ -254,7 +254,8 @@ static void a_wide_beam_of_strings_knows_all_of_them(void **state)
         c.length = 2;
         assert_in_range(s.n, 500, 900);
         assert_int_equal(sg_evidence_rank(want, &n, e, s.gram, s.n,
-                                          &(sg_evidence_how){c.alpha, c.beta, DOCUMENTS, c.frequent, NULL}, &err),
+                                          &(sg_evidence_how){c.alpha, c.beta, DOCUMENTS, c.frequent, NULL},
+                                          &err),
                          SG_OK);
         for (c.unigrams = 0; c.unigrams < 200;
              c.unigrams += 100) { /* beams hold them already: they do not count twice */
@@ -339,8 +340,10 @@ static void deleted_documents_are_never_found(void **state)
         assert_int_equal(some.n, 5);
         for (int i = 0; i < all.n && at < 5; i++)
             if (allow[all.hit[i].document]) {
-                if (by == SG_BY_SUBSTRING || at == 0) /* five titles beside each other: no promise but of the best */
-                    assert_true(some.hit[at].document == all.hit[i].document && some.hit[at].score == all.hit[i].score);
+                if (by == SG_BY_SUBSTRING ||
+                    at == 0) /* five titles beside each other: no promise but of the best */
+                    assert_true(some.hit[at].document == all.hit[i].document &&
+                                some.hit[at].score == all.hit[i].score);
                 at++;
             }
         for (int i = 0; i < 5; i++)
@@ -546,9 +549,9 @@ static void says_what_is_missing(void **state)
     sg_desk *desk;
     sg_error err;
 
-    assert_int_equal(
-        sg_retriever_new(&r, &(sg_documents){none, none, 2, NULL}, SG_BY_TITLE, sg_llama_tokenizer(m), NULL, &err),
-        SG_ERR_FORMAT);
+    assert_int_equal(sg_retriever_new(&r, &(sg_documents){none, none, 2, NULL}, SG_BY_TITLE,
+                                      sg_llama_tokenizer(m), NULL, &err),
+                     SG_ERR_FORMAT);
     assert_string_equal(err.message, "expected documents with titles, found none with one");
     assert_int_equal(sg_retriever_new(&r, &(sg_documents){none, none, 2, NULL}, SG_BY_SUBSTRING,
                                       sg_llama_tokenizer(m), NULL, &err),

@@ -57,39 +57,52 @@ static void refuses(const char *header, size_t data, const char *message)
     refuses_bytes(file(header, data, 0), message);
 }
 
-#define T(dtype, shape, begin, end) "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+#define T(dtype, shape, begin, end)                                                                          \
+    "{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
 
 static void rejects_overlaps_holes_and_overruns(void **state)
 {
     (void)state;
-    refuses("{\"a\":" T("F32", "[2]", 0, 8) ",\"b\":" T("F32", "[2]", 4, 12) "}", 12, "f: tensor 'b': bytes 4..12 overlap tensor 'a'");
-    refuses("{\"a\":" T("F32", "[2]", 0, 8) ",\"b\":" T("F32", "[2]", 0, 8) "}", 8, "f: tensor 'b': bytes 0..8 overlap tensor 'a'");
-    refuses("{\"a\":" T("F32", "[1]", 0, 4) ",\"b\":" T("F32", "[1]", 8, 12) "}", 12, "f: bytes 4..8 of the data belong to no tensor");
+    refuses("{\"a\":" T("F32", "[2]", 0, 8) ",\"b\":" T("F32", "[2]", 4, 12) "}", 12,
+            "f: tensor 'b': bytes 4..12 overlap tensor 'a'");
+    refuses("{\"a\":" T("F32", "[2]", 0, 8) ",\"b\":" T("F32", "[2]", 0, 8) "}", 8,
+            "f: tensor 'b': bytes 0..8 overlap tensor 'a'");
+    refuses("{\"a\":" T("F32", "[1]", 0, 4) ",\"b\":" T("F32", "[1]", 8, 12) "}", 12,
+            "f: bytes 4..8 of the data belong to no tensor");
     refuses("{\"a\":" T("F32", "[1]", 4, 8) "}", 8, "f: bytes 0..4 of the data belong to no tensor");
     refuses("{\"a\":" T("F32", "[1]", 0, 4) "}", 5, "f: bytes 4..5 of the data belong to no tensor");
     refuses("{}", 1, "f: bytes 0..1 of the data belong to no tensor");
-    refuses("{\"a\":" T("F32", "[2]", 0, 8) "}", 7, "f: tensor 'a': bytes 0..8 are past the end of the data, 7 bytes");
+    refuses("{\"a\":" T("F32", "[2]", 0, 8) "}", 7,
+            "f: tensor 'a': bytes 0..8 are past the end of the data, 7 bytes");
 }
 
 static void rejects_wrong_entries(void **state)
 {
     (void)state;
     refuses("{\"a\":" T("F33", "[2]", 0, 8) "}", 8, "f: tensor 'a': expected a known dtype, found \"F33\"");
-    refuses("{\"a\":{\"dtype\":1,\"shape\":[],\"data_offsets\":[0,4]}}", 4, "f: tensor 'a': expected a known dtype, found 1");
-    refuses("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4, "f: tensor 'a': expected a known dtype, found nothing");
+    refuses("{\"a\":{\"dtype\":1,\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+            "f: tensor 'a': expected a known dtype, found 1");
+    refuses("{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+            "f: tensor 'a': expected a known dtype, found nothing");
     refuses("{\"a\":[]}", 4, "f: tensor 'a': expected an object, found an array");
     refuses("{\"a\":" T("F32", "2", 0, 8) "}", 8, "f: tensor 'a': expected an array as shape, found 2");
-    refuses("{\"a\":" T("F32", "[2,-1]", 0, 8) "}", 8, "f: tensor 'a': expected a size as dimension 1, found -1");
-    refuses("{\"a\":" T("F32", "[2.0]", 0, 8) "}", 8, "f: tensor 'a': expected a size as dimension 0, found 2.0");
-    refuses("{\"a\":" T("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4) "}", 4, "f: tensor 'a': expected at most 8 dimensions, found 9");
+    refuses("{\"a\":" T("F32", "[2,-1]", 0, 8) "}", 8,
+            "f: tensor 'a': expected a size as dimension 1, found -1");
+    refuses("{\"a\":" T("F32", "[2.0]", 0, 8) "}", 8,
+            "f: tensor 'a': expected a size as dimension 0, found 2.0");
+    refuses("{\"a\":" T("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4) "}", 4,
+            "f: tensor 'a': expected at most 8 dimensions, found 9");
     refuses("{\"a\":" T("F32", "[4294967296,4294967296]", 0, 8) "}", 8, "f: tensor 'a': shape is too large");
     refuses("{\"a\":" T("F64", "[4611686018427387904]", 0, 8) "}", 8, "f: tensor 'a': shape is too large");
     refuses("{\"a\":" T("F32", "[2]", 0, 4) "}", 4, "f: tensor 'a': expected 8 bytes for its shape, found 4");
-    refuses("{\"a\":" T("F32", "[0]", 4, 0) "}", 4, "f: tensor 'a': expected data_offsets [begin, end], found an array");
-    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "f: tensor 'a': expected data_offsets [begin, end], found nothing");
+    refuses("{\"a\":" T("F32", "[0]", 4, 0) "}", 4,
+            "f: tensor 'a': expected data_offsets [begin, end], found an array");
+    refuses("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4,
+            "f: tensor 'a': expected data_offsets [begin, end], found nothing");
     refuses("{\"__metadata__\":{\"a\":1}}", 0, "f: metadata 'a': expected a string");
     refuses("{\"__metadata__\":[]}", 0, "f: expected an object as __metadata__");
-    refuses("{\"a\\nb\":[]}", 0, "f: tensor 'a?b': expected an object, found an array"); /* one line in any case */
+    refuses("{\"a\\nb\":[]}", 0,
+            "f: tensor 'a?b': expected an object, found an array"); /* one line in any case */
 }
 
 static void rejects_broken_headers(void **state)
@@ -99,7 +112,8 @@ static void rejects_broken_headers(void **state)
     refuses_bytes((sg_bytes){"", 0}, "f: expected a safetensors file, found 0 bytes");
     refuses_bytes((sg_bytes){"\xff\xff\xff\xff\xff\xff\xff\xff{}", 10},
                   "f: expected a safetensors header of at most 104857600 bytes, found 18446744073709551615");
-    refuses_bytes((sg_bytes){"\x03\0\0\0\0\0\0\0{}", 10}, "f: expected a header of 3 bytes, found a file of 10");
+    refuses_bytes((sg_bytes){"\x03\0\0\0\0\0\0\0{}", 10},
+                  "f: expected a header of 3 bytes, found a file of 10");
     refuses("", 4, "f: expected a header that is a JSON object");
     refuses("[]", 0, "f: expected a header that is a JSON object");
     refuses(" {}", 0, "f: expected a header that is a JSON object");
@@ -111,7 +125,8 @@ static void reads_unaligned_data_as_aligned(void **state)
 {
     (void)state;
     for (size_t shift = 0; shift < 8; shift++) {
-        const sg_bytes f = file("{\"a\":" T("U8", "[3]", 0, 3) ",\"b\":" T("I64", "[1]", 3, 11) ",\"c\":" T("F32", "[0,5]", 11, 11) "}",
+        const sg_bytes f = file("{\"a\":" T("U8", "[3]", 0, 3) ",\"b\":" T("I64", "[1]", 3, 11) ",\"c\":" T(
+                                    "F32", "[0,5]", 11, 11) "}",
                                 11, shift);
         const sg_file_tensor *b;
         sg_tensors *t;
@@ -204,7 +219,8 @@ static void refuses_to_write_nonsense(void **state)
 {
     (void)state;
     const sg_tensor_desc twice[] = {list[0], list[0]};
-    const sg_tensor_desc huge = {.name = "huge", .dtype = SG_DT_F64, .rank = 2, .dim = {(uint64_t)1 << 40, (uint64_t)1 << 40}};
+    const sg_tensor_desc huge = {
+        .name = "huge", .dtype = SG_DT_F64, .rank = 2, .dim = {(uint64_t)1 << 40, (uint64_t)1 << 40}};
     const sg_tensor_desc broken = {.name = "\xff", .dtype = SG_DT_F64, .rank = 1, .dim = {0}};
     sg_error err;
 

@@ -28,9 +28,13 @@ static void a_batch_scores_like_its_members_and_an_empty_history_is_fine(void **
 static void every_loss_is_finite_and_every_event_but_the_first_is_a_label(void **state)
 {
     (void)state;
-    static const char *losses[] = {SMALL "loss=ce", SMALL "loss=ce tied=false label_smoothing=0.1", SMALL "loss=bce negatives=1 negatives_shared=false",
-                                   SMALL "loss=gbce negatives=4", SMALL "loss=sampled negatives=6 cosine=true temperature=0.05",
-                                   SMALL "loss=sampled negatives=6 negatives_batch=true negatives_alpha=1 logq=1",
+    static const char *losses[] = {SMALL "loss=ce",
+                                   SMALL "loss=ce tied=false label_smoothing=0.1",
+                                   SMALL "loss=bce negatives=1 negatives_shared=false",
+                                   SMALL "loss=gbce negatives=4",
+                                   SMALL "loss=sampled negatives=6 cosine=true temperature=0.05",
+                                   SMALL
+                                   "loss=sampled negatives=6 negatives_batch=true negatives_alpha=1 logq=1",
                                    SMALL "gate=true gated=true act=silu loss=sampled negatives=6 logq=1"};
 
     for (size_t i = 0; i < sizeof losses / sizeof *losses; i++) {
@@ -66,7 +70,8 @@ static double corrected_loss(const tiny *t, int drawn, bool batch)
         double sum = 0;
 
         for (int j = 0; j < ITEMS; j++) {
-            const double share = events[j] / all, expected = batch ? drawn / (double)ITEMS + labels * share : drawn * share;
+            const double share = events[j] / all,
+                         expected = batch ? drawn / (double)ITEMS + labels * share : drawn * share;
             const double found = batch ? drawn / (double)ITEMS + label[j] : expected;
 
             sum += (i == j ? 1 : found) / expected;
@@ -142,7 +147,8 @@ static void refuses_heads_that_do_not_divide(void **state)
 
     tiny_new(&t, 5, 10, 8, 5);
     assert_int_equal(sg_model_new(&m, sg_model_class_find("sasrec", &err), &err), SG_OK);
-    assert_int_equal(sg_options_assign(m->config, m->class->options, m->class->n_options, "heads=3", &err), SG_OK);
+    assert_int_equal(sg_options_assign(m->config, m->class->options, m->class->n_options, "heads=3", &err),
+                     SG_OK);
     assert_int_equal(sg_model_build(m, &t.train, 1, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "heads: expected a divisor of dim 64, found 3");
     sg_model_free(m);

@@ -43,10 +43,12 @@ static sg_model *shaken(rated *r, const char *options)
     return m;
 }
 
-static void rank(const sg_model *m, const rated *r, int64_t begin, int64_t end, const int32_t *item, int n, float *p)
+static void rank(const sg_model *m, const rated *r, int64_t begin, int64_t end, const int32_t *item, int n,
+                 float *p)
 {
     const int64_t offsets[] = {begin, end};
-    const sg_histories h = {.n = 1, .offsets = offsets, .item = r->t.item, .action = r->action, .rating = r->rating};
+    const sg_histories h = {
+        .n = 1, .offsets = offsets, .item = r->t.item, .action = r->action, .rating = r->rating};
     sg_error err = {0};
     sg_session *s;
 
@@ -58,8 +60,12 @@ static void rank(const sg_model *m, const rated *r, int64_t begin, int64_t end, 
 
 static void training_loss_equals_what_is_answered(void **state)
 {
-    static const char *const options[] = {SMALL, SMALL "label=action goal=1 keys=bigrams", SMALL "history=0 keys=item",
-                                          SMALL "keys=hash with_item=true", SMALL "keys=pieces", SMALL "keys=unigrams like=2"};
+    static const char *const options[] = {SMALL,
+                                          SMALL "label=action goal=1 keys=bigrams",
+                                          SMALL "history=0 keys=item",
+                                          SMALL "keys=hash with_item=true",
+                                          SMALL "keys=pieces",
+                                          SMALL "keys=unigrams like=2"};
 
     (void)state;
     for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
@@ -76,7 +82,8 @@ static void training_loss_equals_what_is_answered(void **state)
         for (int u = 0; u < USERS; u++)
             all += r.t.split->train_end[u] - r.t.user_offsets[u];
         assert_int_equal(n, all);
-        const int most = (int)(r.t.split->train_end[0] - r.t.user_offsets[0]); /* examples follow the events */
+        const int most =
+            (int)(r.t.split->train_end[0] - r.t.user_offsets[0]); /* examples follow the events */
         for (int e = 0; e < most; e++) {
             float p[3];
 
@@ -113,7 +120,8 @@ static void what_was_not_positive_is_not_read(void **state)
 
 static void items_of_equal_codes_are_equal(void **state)
 {
-    static const char *const options[] = {SMALL "keys=prefix depth=1", SMALL "keys=prefix depth=1 with_item=true"};
+    static const char *const options[] = {SMALL "keys=prefix depth=1",
+                                          SMALL "keys=prefix depth=1 with_item=true"};
     int32_t item[ITEMS];
     float p[ITEMS];
 

@@ -14,7 +14,8 @@ static void equals_the_worked_example(void **state)
     (void)state;
     static const int64_t offsets[] = {0, 3}, since[] = {1, 7, 8}, time[] = {2, 3, 4, 5, 6, 8, 9};
     static const int32_t value[] = {0, 2, 1}, of[] = {0, 0, 1}; /* G0, G1, H0 */
-    const sg_series s = {.n = 3, .offsets = offsets, .time = since, .value = value, .of = of, .names = {.n = 3}};
+    const sg_series s = {
+        .n = 3, .offsets = offsets, .time = since, .value = value, .of = of, .names = {.n = 3}};
     int32_t found[SG_SLOW_MOST], before[SG_SLOW_MOST];
 
     assert_int_equal(sg_slow_merge(found, before, &s, 1, 0, time, 7), 3);
@@ -50,12 +51,14 @@ static void knows_nothing_of_strangers_and_keeps_the_latest(void **state)
     }
     for (int i = 0; i < 2 * MANY; i++)
         time[i] = 5 * i + 25;
-    const sg_series s = {.n = MANY + 2, .offsets = offsets, .time = since, .value = value, .of = of, .names = {.n = MANY + 2}};
+    const sg_series s = {
+        .n = MANY + 2, .offsets = offsets, .time = since, .value = value, .of = of, .names = {.n = MANY + 2}};
     assert_int_equal(sg_slow_merge(found, before, &s, 2, -1, time, 10), 0);
     assert_int_equal(sg_slow_merge(found, before, &s, 2, 2, time, 10), 0);
     assert_int_equal(sg_slow_merge(found, before, &s, 2, 1, time, 10), 0);
     assert_int_equal(sg_slow_merge(found, before, &s, 2, 0, time, 0), 0);
-    assert_int_equal(sg_slow_merge(found, before, &s, 2, 0, NULL, 10), 2); /* without times: what always holds */
+    assert_int_equal(sg_slow_merge(found, before, &s, 2, 0, NULL, 10),
+                     2); /* without times: what always holds */
     assert_int_equal(sg_slow_merge(found, before, &s, 2, 0, time, 2 * MANY), SG_SLOW_MOST);
     assert_int_equal(found[SG_SLOW_MOST - 1], MANY + 1);
     for (int i = 1; i < SG_SLOW_MOST; i++)
@@ -89,8 +92,12 @@ static void known_new(known *k)
         k->value[3 * u + 2] = 4;
     }
     k->offsets[0] = 0;
-    k->t.data.series = (sg_series){
-        .n = 3 * USERS, .offsets = k->offsets, .time = k->since, .value = k->value, .of = of, .names = {.n = 5}};
+    k->t.data.series = (sg_series){.n = 3 * USERS,
+                                   .offsets = k->offsets,
+                                   .time = k->since,
+                                   .value = k->value,
+                                   .of = of,
+                                   .names = {.n = 5}};
 }
 
 #define SMALL "dim=12 blocks=2 heads=2 dqk=6 dv=7 length=8 dropout=0 dropout_input=0 loss=ce series=5 "
@@ -187,7 +194,9 @@ static void gradients_are_differences(void **state)
     known k;
 
     known_new(&k);
-    tiny_check_gradient_of(&k.t, "hstu", "dim=12 blocks=1 heads=2 dqk=6 dv=7 length=8 dropout=0 dropout_input=0 loss=ce series=3");
+    tiny_check_gradient_of(
+        &k.t, "hstu",
+        "dim=12 blocks=1 heads=2 dqk=6 dv=7 length=8 dropout=0 dropout_input=0 loss=ce series=3");
     tiny_free(&k.t);
 }
 
@@ -202,7 +211,8 @@ static void says_what_the_data_lacks(void **state)
     sg_model *m = tiny_model(&k.t, "hstu", "dim=8 series=4 length=8", 3);
     k.t.data.series.offsets = NULL;
     assert_int_equal(m->class->init(m, &k.t.train, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "hstu: series=4: nothing is known of the users of tiny beside their events; import with --user-series");
+    assert_string_equal(err.message, "hstu: series=4: nothing is known of the users of tiny beside their "
+                                     "events; import with --user-series");
     sg_model_free(m);
     m = tiny_model(&k.t, "hstu", "dim=8 like=4 length=8", 3);
     assert_int_equal(m->class->examples(m, &k.t.train, &n, &err), SG_ERR_USAGE);
@@ -242,7 +252,8 @@ static void only_what_was_liked_is_a_label(void **state)
     tiny_free(&k.t);
 }
 
-#define RANK "dim=12 blocks=2 heads=2 dqk=6 dv=7 hidden=9 length=8 dropout=0 dropout_input=0 prior=0 series=5 "
+#define RANK                                                                                                 \
+    "dim=12 blocks=2 heads=2 dqk=6 dv=7 hidden=9 length=8 dropout=0 dropout_input=0 prior=0 series=5 "
 
 static void give_ratings(known *k, float *rating)
 {
@@ -251,7 +262,8 @@ static void give_ratings(known *k, float *rating)
     k->t.data.rating = rating;
 }
 
-static void rank(sg_session *s, const known *k, int32_t user, int64_t begin, int64_t end, int64_t now, const int32_t *item, int n, float *p)
+static void rank(sg_session *s, const known *k, int32_t user, int64_t begin, int64_t end, int64_t now,
+                 const int32_t *item, int n, float *p)
 {
     sg_error err = {0};
 
@@ -320,7 +332,8 @@ static void sessions_remember_rightly(void **state)
         const int32_t user = ask / 17 % USERS, who = ask % 13 == 5 ? -1 : user;
         const int64_t begin = k.t.user_offsets[user], most = k.t.user_offsets[user + 1] - begin;
         const int64_t end = begin + (ask % 5 == 3 ? most / 2 : ask % (most + 1));
-        const int64_t now = (end > begin ? k.time[end - 1] : k.time[begin]) + (ask % 3 ? 0 : 100000 * (ask % 7));
+        const int64_t now =
+            (end > begin ? k.time[end - 1] : k.time[begin]) + (ask % 3 ? 0 : 100000 * (ask % 7));
         const int32_t item[] = {1, 5, 3, 5, 0};
 
         rank(kept, &k, who, begin, end, now, item, 5, all);

@@ -17,8 +17,13 @@ static const int32_t items[11] = {0};
 
 static sg_dataset data(void)
 {
-    return (sg_dataset){.dir = (char *)(uintptr_t) "d", .n_users = 5, .n_items = 1, .n_events = 11, .user_offsets = offsets,
-                        .item = items, .timestamp = times};
+    return (sg_dataset){.dir = (char *)(uintptr_t) "d",
+                        .n_users = 5,
+                        .n_items = 1,
+                        .n_events = 11,
+                        .user_offsets = offsets,
+                        .item = items,
+                        .timestamp = times};
 }
 
 static sg_split *split(const char *text)
@@ -135,16 +140,19 @@ static void time_needs_timestamps(void **state)
 static void refuses_other_texts(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "lo", "loo:", "last", "last:", "last:0", "last:-1", "last:2x", "last: 2", "ratio:0",
-                                      "ratio:0.5", "ratio:nan", "ratio:0.1,", "time:1", "time:1,1", "time:2,1", "time:1,2,3",
-                                      "time:99999999999999999999,1"};
+    static const char *const bad[] = {
+        "",           "lo",      "loo:",     "last",     "last:",      "last:0",
+        "last:-1",    "last:2x", "last: 2",  "ratio:0",  "ratio:0.5",  "ratio:nan",
+        "ratio:0.1,", "time:1",  "time:1,1", "time:2,1", "time:1,2,3", "time:99999999999999999999,1"};
     sg_split_spec s;
     sg_error err;
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(sg_split_parse(&s, bad[i], &err), SG_ERR_USAGE);
     assert_int_equal(sg_split_parse(&s, "lou", &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "expected a split 'loo', 'last:N', 'ratio:R' (0 < R < 0.5) or 'time:T1,T2' (T1 < T2), found 'lou'");
+    assert_string_equal(
+        err.message,
+        "expected a split 'loo', 'last:N', 'ratio:R' (0 < R < 0.5) or 'time:T1,T2' (T1 < T2), found 'lou'");
 }
 
 static void failed_allocations_leak_nothing(void **state)

@@ -45,8 +45,17 @@ static sg_dataset tiny(void)
 {
     static const int64_t text[] = {0, 1, 2, 2, 2, 2};
     static sg_text_column columns[] = {{"title", {5, "aa", text}}};
-    sg_dataset d = {.dir = (char *)(uintptr_t) "d", .name = (char *)(uintptr_t) "tiny", .sha256 = "0", .n_users = 3, .n_items = 5,
-                    .n_events = 8, .user_offsets = offsets, .item = items, .timestamp = times, .columns = columns, .n_columns = 1};
+    sg_dataset d = {.dir = (char *)(uintptr_t) "d",
+                    .name = (char *)(uintptr_t) "tiny",
+                    .sha256 = "0",
+                    .n_users = 3,
+                    .n_items = 5,
+                    .n_events = 8,
+                    .user_offsets = offsets,
+                    .item = items,
+                    .timestamp = times,
+                    .columns = columns,
+                    .n_columns = 1};
 
     return d;
 }
@@ -92,7 +101,8 @@ static void counts_by_hand(void **state)
     const json_t *text = json_array_get(json_object_get(o, "text"), 0);
     assert_near(json_number_value(json_object_get(text, "filled")), 2 / 5.0);
     assert_int_equal(json_integer_value(json_object_get(text, "different")), 1);
-    assert_int_equal(json_array_size(json_object_get(o, "notes")), 3); /* ties, unknown targets, empty texts */
+    assert_int_equal(json_array_size(json_object_get(o, "notes")),
+                     3); /* ties, unknown targets, empty texts */
     json_decref(o);
     assert_int_equal(sg_alloc_live(), 0);
 }
@@ -103,8 +113,12 @@ static void cores_are_fixed_points(void **state)
     enum { USERS = 300, ITEMS = 80, EACH = 7 };
     static int64_t begin[USERS + 1];
     static int32_t item[USERS * EACH];
-    sg_dataset d = {.dir = (char *)(uintptr_t) "d", .name = (char *)(uintptr_t) "big", .n_users = USERS, .n_items = ITEMS,
-                    .user_offsets = begin, .item = item};
+    sg_dataset d = {.dir = (char *)(uintptr_t) "d",
+                    .name = (char *)(uintptr_t) "big",
+                    .n_users = USERS,
+                    .n_items = ITEMS,
+                    .user_offsets = begin,
+                    .item = item};
 
     for (int u = 0; u < USERS; u++) {
         const int n = 1 + (int)sg_rng_below(EACH, 1, SG_RNG_TEST, (uint64_t)u, 99);
@@ -160,8 +174,12 @@ static void large_counts_are_ranked_too(void **state)
     enum { USERS = 5, EACH = 70000 };
     static int64_t begin[USERS + 1];
     static int32_t item[USERS * EACH * 2];
-    sg_dataset d = {.dir = (char *)(uintptr_t) "d", .name = (char *)(uintptr_t) "large", .n_users = USERS, .n_items = 1,
-                    .user_offsets = begin, .item = item};
+    sg_dataset d = {.dir = (char *)(uintptr_t) "d",
+                    .name = (char *)(uintptr_t) "large",
+                    .n_users = USERS,
+                    .n_items = 1,
+                    .user_offsets = begin,
+                    .item = item};
 
     for (int u = 0; u < USERS; u++)
         begin[u + 1] = begin[u] + (u == 2 ? 3 : EACH + u);

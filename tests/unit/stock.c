@@ -184,10 +184,13 @@ typedef struct vectors { /* vectors of both shops: the larger begins with the sm
     sg_vectors small, large;
 } vectors;
 
-#define COBRA "dim=16 layers=2 heads=2 ffn=24 history=6 dropout=0 dropout_input=0 hidden=12 text_dim=8 init_sd=0.3 beam=16 "
+#define COBRA                                                                                                \
+    "dim=16 layers=2 heads=2 ffn=24 history=6 dropout=0 dropout_input=0 hidden=12 text_dim=8 init_sd=0.3 "   \
+    "beam=16 "
 
 /* The larger model has the text vectors that the smaller one's frame makes. */
-static void open_two_with_texts(tiny *small, tiny *large, vectors *t, sg_model **a, sg_model **b, const char *options)
+static void open_two_with_texts(tiny *small, tiny *large, vectors *t, sg_model **a, sg_model **b,
+                                const char *options)
 {
     const sg_model_array *frame;
     sg_error err;
@@ -199,13 +202,15 @@ static void open_two_with_texts(tiny *small, tiny *large, vectors *t, sg_model *
     tiny_new(small, 20, N, 9, WIDTH);
     tiny_new(large, 20, ALL, 9, WIDTH);
     small->ids.size[0] = large->ids.size[0];
-    memcpy(large->codes + 3 * N, (int32_t[]){0, 0, 1}, 3 * sizeof(int32_t)); /* shares its first codes with item 0, the others nothing */
+    memcpy(large->codes + 3 * N, (int32_t[]){0, 0, 1},
+           3 * sizeof(int32_t)); /* shares its first codes with item 0, the others nothing */
     small->train.vectors = &t->small;
     large->train.vectors = &t->large;
     *a = tiny_model(small, "cobra", options, 5);
     *b = tiny_model(large, "cobra", options, 5);
     sg_model_item(*a, (sg_bytes){"", 0});
-    sg_param *from = sg_params_find(&(*a)->params, "text.weight"), *to = sg_params_find(&(*b)->params, "text.weight");
+    sg_param *from = sg_params_find(&(*a)->params, "text.weight"),
+             *to = sg_params_find(&(*b)->params, "text.weight");
     memcpy(to->value, from->value, from->count * sizeof(float));
     if (sg_model_array_need(&frame, *a, "text.frame", SG_DT_F64, 1, (int64_t[]){9}, &err))
         fail_msg("%s", err.message);
@@ -226,14 +231,16 @@ static const sg_added *add_text(sg_stock *s, int i, const int32_t *codes, const 
     char text[12];
     sg_error err;
 
-    if (sg_stock_add(&added, s, &(sg_arrival){.id = name_of(i, text), .texts = texts, .codes = codes, .x = x, .dim = DIM}, &err))
+    if (sg_stock_add(
+            &added, s,
+            &(sg_arrival){.id = name_of(i, text), .texts = texts, .codes = codes, .x = x, .dim = DIM}, &err))
         fail_msg("%s", err.message);
     json_decref(texts);
     return added;
 }
 
-static void lists_of(const sg_model *m, const sg_view *v, const int32_t *history, int n, const sg_filter *f, int k, int32_t *found,
-                     float *scores, float *path)
+static void lists_of(const sg_model *m, const sg_view *v, const int32_t *history, int n, const sg_filter *f,
+                     int k, int32_t *found, float *scores, float *path)
 {
     const int64_t offsets[2] = {0, n};
     const sg_histories h = {.n = 1, .offsets = offsets, .item = history};
@@ -278,7 +285,8 @@ static void texts_make_lists_of_a_model_with_the_items(const char *options)
     assert_memory_equal(found[0], found[1], sizeof found[0]);
     assert_int_equal(found[0][ALL - 4], -1);
     /* what is gone is read as before, and not found, nor are IDs of which all is gone */
-    lists_of(b, NULL, history, 4, &(sg_filter){.allow = (const uint8_t[ALL]){1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0}}, ALL,
+    lists_of(b, NULL, history, 4,
+             &(sg_filter){.allow = (const uint8_t[ALL]){1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0}}, ALL,
              found[1], scores[1], NULL);
     drop(s, 5);
     for (int i = N + 1; i < ALL; i++)
@@ -332,7 +340,8 @@ static void cobra_reads_the_texts_that_an_item_came_back_with(void **state)
             if (turn == 1)
                 add_text(s, 5, small.codes + 15, x);
             else
-                assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = {"n5", 2}, .texts = texts}, &err), SG_OK);
+                assert_int_equal(
+                    sg_stock_add(&added, s, &(sg_arrival){.id = {"n5", 2}, .texts = texts}, &err), SG_OK);
             publish(s);
         }
         const sg_view *v = sg_stock_view(s);
@@ -568,7 +577,9 @@ static void a_catalogue_that_stays_knows_what_is_gone(void **state)
         if (turn % 3 == 2 && !sg_stock_offers(s, name_of(item, text))) {
             const sg_added *added;
 
-            assert_int_equal(sg_stock_add(&added, s, &(sg_arrival){.id = name_of(item, text), .texts = texts}, &err), SG_OK);
+            assert_int_equal(
+                sg_stock_add(&added, s, &(sg_arrival){.id = name_of(item, text), .texts = texts}, &err),
+                SG_OK);
         } else if (sg_stock_offers(s, name_of(item, text)) && turn < 30) {
             drop(s, item);
         }

@@ -56,8 +56,8 @@ static int count_down(void *user, const sg_progress_event *e)
 }
 
 /* The report; NULL when it was cancelled after `stop` steps (-1: never). */
-static json_t *train(flow *f, const char *model, const char *options, const char *name, const char *how, bool resume, int threads,
-                     int stop)
+static json_t *train(flow *f, const char *model, const char *options, const char *name, const char *how,
+                     bool resume, int threads, int stop)
 {
     const sg_train_spec spec = spec_of(how, resume);
     const sg_progress progress = {count_down, &stop};
@@ -196,7 +196,8 @@ static char *words(const json_t *window)
 static void the_future_changes_nothing(void **state)
 {
     (void)state;
-    static const char *const models[][2] = {{"hstu", HSTU}, {"hstu-rank", RANK}, {"gru4rec", "dim=8 hidden=8 length=8"}};
+    static const char *const models[][2] = {
+        {"hstu", HSTU}, {"hstu-rank", RANK}, {"gru4rec", "dim=8 hidden=8 length=8"}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         flow a, b;
@@ -212,7 +213,8 @@ static void the_future_changes_nothing(void **state)
             }
         json_t *second = train(&b, models[i][0], models[i][1], "b", "stream=6 batch=8 lr=0.01", false, 1, -1);
         for (size_t w = 0; w < 6; w++) {
-            char *x = words(json_array_get(windows_of(first), w)), *y = words(json_array_get(windows_of(second), w));
+            char *x = words(json_array_get(windows_of(first), w)),
+                 *y = words(json_array_get(windows_of(second), w));
 
             if (w < 5)
                 assert_string_equal(x, y);
@@ -270,7 +272,8 @@ static void stopped_runs_go_on_with_the_same_bytes(void **state)
             parts = train(&f, models[i][0], models[i][1], "parts", how, true, 2, stop);
         same_weights("whole", "parts");
         for (size_t w = 0; w < 5; w++) {
-            char *x = words(json_array_get(windows_of(whole), w)), *y = words(json_array_get(windows_of(parts), w));
+            char *x = words(json_array_get(windows_of(whole), w)),
+                 *y = words(json_array_get(windows_of(parts), w));
 
             assert_string_equal(x, y);
             free(x);
@@ -292,15 +295,17 @@ static void later_windows_are_predicted_better(void **state)
     flow f;
 
     flow_new(&f, 150);
-    json_t *report = train(&f, "hstu", "dim=32 dqk=32 dv=32 length=8 bias=position dropout=0 dropout_input=0", "better",
-                           "stream=30 batch=4 lr=0.01", false, 2, -1);
+    json_t *report = train(&f, "hstu", "dim=32 dqk=32 dv=32 length=8 bias=position dropout=0 dropout_input=0",
+                           "better", "stream=30 batch=4 lr=0.01", false, 2, -1);
     const json_t *w = windows_of(report);
     assert_true(json_number_value(json_object_get(json_array_get(w, 29), "ndcg10")) > 0.6);
     assert_true(json_number_value(json_object_get(json_array_get(w, 1), "ndcg10")) < 0.5);
     const json_t *mean = json_object_get(json_object_get(report, "stream"), "mean");
-    assert_true(json_number_value(json_object_get(json_object_get(json_object_get(mean, "metrics"), "unfiltered"), "ndcg@10")) >
+    assert_true(json_number_value(json_object_get(
+                    json_object_get(json_object_get(mean, "metrics"), "unfiltered"), "ndcg@10")) >
                 json_number_value(json_object_get(
-                    json_object_get(json_object_get(json_object_get(mean, "floors"), "pop"), "unfiltered"), "ndcg@10")));
+                    json_object_get(json_object_get(json_object_get(mean, "floors"), "pop"), "unfiltered"),
+                    "ndcg@10")));
     snprintf(dir, sizeof dir, "%s/better", folder);
     assert_int_equal(sg_model_open(&m, dir, &err), SG_OK);
     assert_int_equal(json_array_size(windows_of(m->receipt)), 30);

@@ -67,7 +67,8 @@ static void same_bytes_on_any_number_of_threads(void **state)
         assert_string_equal(d->sha256, first);
         sg_dataset_close(d);
     }
-    sg_dataset *d = synth(&(sg_synth_config){.users = 1, .items = 8, .events_mean = 3, .categories = 1, .seed = 2}, 1);
+    sg_dataset *d =
+        synth(&(sg_synth_config){.users = 1, .items = 8, .events_mean = 3, .categories = 1, .seed = 2}, 1);
     assert_string_not_equal(d->sha256, first);
     sg_dataset_close(d);
     assert_int_equal(sg_alloc_live(), 0);
@@ -298,7 +299,8 @@ static void oracle_refuses_other_data(void **state)
     json_object_set_new(json_object_get(truth, "options"), "seed", json_integer(-1));
     assert_int_equal(sg_json_write(path, truth, NULL), SG_OK);
     assert_int_equal(sg_synth_oracle(&o, d, s, true, NULL, &err), SG_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "truth.json: 'seed': expected a number from 0 to 2.14748e+09, found -1"));
+    assert_non_null(
+        strstr(err.message, "truth.json: 'seed': expected a number from 0 to 2.14748e+09, found -1"));
     json_decref(truth);
     remove(path);
     assert_int_equal(sg_synth_oracle(&o, d, s, true, NULL, &err), SG_ERR_MISSING);
@@ -361,14 +363,16 @@ static void names_read_well_and_follow_the_tree(void **state)
     assert_int_equal(sg_world_new(&w, &c, NULL), SG_OK);
     assert_true(title && brand && categories);
     for (size_t i = 0; i < 2000; i++) {
-        const sg_bytes t = sg_strings_at(&title->text, i), b = sg_strings_at(&brand->text, i), k = sg_strings_at(&categories->text, i);
+        const sg_bytes t = sg_strings_at(&title->text, i), b = sg_strings_at(&brand->text, i),
+                       k = sg_strings_at(&categories->text, i);
         const uint32_t partner = w->item[sg_world_partner(w, w->place[i])];
         const sg_bytes tp = sg_strings_at(&title->text, partner), bp = sg_strings_at(&brand->text, partner);
 
         assert_true(t.size > b.size && memcmp(t.data, b.data, b.size) == 0 && t.data[b.size] == ' ');
         assert_true(t.data[0] >= 'A' && t.data[0] <= 'Z');
         assert_true(k.size > 6 && memchr(k.data, '>', k.size));
-        assert_true(b.size == bp.size && memcmp(b.data, bp.data, b.size) == 0); /* accessories are of the same brand */
+        assert_true(b.size == bp.size &&
+                    memcmp(b.data, bp.data, b.size) == 0); /* accessories are of the same brand */
         assert_true(tp.size > bp.size);
     }
     sg_world_free(w);

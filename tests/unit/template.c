@@ -65,8 +65,10 @@ static void says_what_is_wrong(void **state)
     refused(HEAD "guard \"a b\"\n", "t.txt:2: guard: expected a text without spaces, found 'a b'");
     refused(HEAD "answer number\n", "t.txt:2: answer: expected text, line, json or match, found 'number'");
     refused(HEAD "answer match\n", "t.txt:2: answer match: expected a regular expression, found nothing");
-    refused(HEAD "answer json a,,b\n", "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
-    refused(HEAD "answer json a,\n", "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
+    refused(HEAD "answer json a,,b\n",
+            "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
+    refused(HEAD "answer json a,\n",
+            "t.txt:2: answer json: expected keys of 1 to 120 bytes with commas between, found one of 0");
     refused(HEAD "[user]\na {b\n",
             "t.txt:3: expected a slot such as {title}, found '{' without '}' (a brace is written twice)");
     refused(HEAD "[user]\na b}\n", "t.txt:3: expected '{' before '}' (a brace is written twice)");
@@ -274,7 +276,8 @@ static void reads_answers(void **state)
     answers("answer json", "Sure:\n```json\n{\"a\": [1, 2]}\n```", "{\"a\": [1, 2]}", NULL);
     answers("answer json", "[not] {\"a\": 1}", "{\"a\": 1}", NULL);
     answers("answer json a,b", "{\"a\": 1} {\"b\": 2, \"a\": 1}", "{\"b\": 2, \"a\": 1}", NULL);
-    answers("answer json  a , b\t", "{\"a\": 1, \" b\": 2} {\"b\": 2, \"a\": 1}", "{\"b\": 2, \"a\": 1}", NULL);
+    answers("answer json  a , b\t", "{\"a\": 1, \" b\": 2} {\"b\": 2, \"a\": 1}", "{\"b\": 2, \"a\": 1}",
+            NULL);
     answers("answer json a,b", "{\"a\": 1}", NULL, "answer: expected JSON with a,b, found '{\"a\": 1}'");
     answers("answer json", "{\"a\": ", NULL, "answer: expected JSON, found '{\"a\":'");
     answers("answer match [0-9]+", "about 42, or 43", "42", NULL);
@@ -295,8 +298,10 @@ static void a_zero_ends_no_answer(void **state)
     (void)state;
     static const struct {
         const char *contract, *want;
-    } known[] = {{"answer text", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd" "z"},
-                 {"answer line", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd" "z"},
+    } known[] = {{"answer text", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd"
+                                 "z"},
+                 {"answer line", "a\xef\xbf\xbd{\"k\": \"b\\u0000\"}\xef\xbf\xbd"
+                                 "z"},
                  {"answer json k", "{\"k\": \"b\\u0000\"}"},
                  {"answer match a.[{]", "a\xef\xbf\xbd{"}};
     static const char said[] = " a\0{\"k\": \"b\\u0000\"}\0z ";

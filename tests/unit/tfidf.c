@@ -17,8 +17,12 @@
 
 static sg_lsa_config config(int words, int chars_least, int chars_most, int df_least, double df_most)
 {
-    return (sg_lsa_config){.words = words, .chars_least = chars_least, .chars_most = chars_most, .df_least = df_least,
-                           .df_most = df_most, .features = 100000};
+    return (sg_lsa_config){.words = words,
+                           .chars_least = chars_least,
+                           .chars_most = chars_most,
+                           .df_least = df_least,
+                           .df_most = df_most,
+                           .features = 100000};
 }
 
 static double dot(const sg_tfidf *t, int a, int b)
@@ -74,7 +78,8 @@ static void document_frequency_cuts(void **state)
     sg_tfidf_free(&x);
     c.df_least = 3;
     assert_int_equal(sg_tfidf_new(&x, &t.data, &c, NULL, &err), SG_ERR_MISSING);
-    assert_string_equal(err.message, "shop: every n-gram of the item text that occurs in 3 items or more (df_least) occurs in a larger share of them "
+    assert_string_equal(err.message, "shop: every n-gram of the item text that occurs in 3 items or more "
+                                     "(df_least) occurs in a larger share of them "
                                      "than 0.75 (df_most), and is dropped: try a larger df_most");
     c.df_least = 5;
     assert_int_equal(sg_tfidf_new(&x, &t.data, &c, NULL, &err), SG_ERR_MISSING);
@@ -124,8 +129,8 @@ static void columns_are_read_by_what_they_hold(void **state)
     enum { N = 40 };
     static char asin[N][16], title[N][40], path[N][40], brand[N][16], code[N][8], url[N][40];
     const char *cells[6][N], *const names[6] = {"asin", "title", "categories", "brand", "code", "url"};
-    const sg_column_kind kinds[6] = {SG_COLUMN_SKIPPED, SG_COLUMN_TEXT, SG_COLUMN_PATH, SG_COLUMN_CATEGORY,
-                                     SG_COLUMN_CATEGORY, SG_COLUMN_SKIPPED};
+    const sg_column_kind kinds[6] = {SG_COLUMN_SKIPPED,  SG_COLUMN_TEXT,     SG_COLUMN_PATH,
+                                     SG_COLUMN_CATEGORY, SG_COLUMN_CATEGORY, SG_COLUMN_SKIPPED};
     test_items t = {0};
     sg_text_plan plan;
     sg_error err;
@@ -229,12 +234,9 @@ static void every_failed_allocation_is_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_follow_the_formula),
-        cmocka_unit_test(document_frequency_cuts),
-        cmocka_unit_test(counts_the_expected_grams),
-        cmocka_unit_test(columns_are_read_by_what_they_hold),
-        cmocka_unit_test(threads_change_nothing),
-        cmocka_unit_test(every_failed_allocation_is_clean),
+        cmocka_unit_test(values_follow_the_formula), cmocka_unit_test(document_frequency_cuts),
+        cmocka_unit_test(counts_the_expected_grams), cmocka_unit_test(columns_are_read_by_what_they_hold),
+        cmocka_unit_test(threads_change_nothing),    cmocka_unit_test(every_failed_allocation_is_clean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,8 @@
 #define SMALL "dim=16 layers=2 heads=2 head_dim=8 ffn=24 history=6 dropout=0 "
 
 /* log-probability of every item after a history, by a beam as wide as the catalogue */
-static void score_all(sg_model *m, const int32_t *item, int n, int32_t user, int beam, int k, int32_t *out, float *score)
+static void score_all(sg_model *m, const int32_t *item, int n, int32_t user, int beam, int k, int32_t *out,
+                      float *score)
 {
     sg_error err = {0};
     sg_session *s;
@@ -40,7 +41,8 @@ static void training_loss_equals_decoded_scores(const char *options, bool ends)
     t.split->train_end[0] = t.user_offsets[1] < 7 ? t.user_offsets[1] : 7; /* one run: history 6 */
     const int end = (int)t.split->train_end[0];
     sg_model *m = tiny_model(&t, "tiger", options, 3);
-    sg_param *prefix = sg_params_find(&m->params, "prefix.weight"); /* zero at the start: fill it, so that it counts */
+    sg_param *prefix =
+        sg_params_find(&m->params, "prefix.weight"); /* zero at the start: fill it, so that it counts */
     for (size_t i = 0; prefix && i < prefix->count; i++)
         prefix->value[i] = (float)sg_rng_normal(1, SG_RNG_TEST, 0, i);
     assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
@@ -95,7 +97,9 @@ static void scores_may_be_per_code(void **state)
 
         score_all(m, t.item, 4, 3, ITEMS, ITEMS, item[i], score[i]);
         if (i)
-            tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){3}}, all);
+            tiny_score(
+                m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){3}},
+                all);
         for (int k = 0; i && k < ITEMS; k++) {
             const double length = sg_catalogue_length(m->catalogue, t.codes + 3 * (size_t)item[1][k]);
             int at = 0;
@@ -115,9 +119,11 @@ static void scores_may_be_per_code(void **state)
 
     assert_int_equal(sg_session_new(&s, m, NULL, &err), SG_OK);
     s->beam = ITEMS; /* the best three of a wider beam */
-    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, 3, item[0], score[0], &err),
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item},
+                                          NULL, 3, item[0], score[0], &err),
                      SG_OK);
-    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item}, NULL, ITEMS, item[1], score[1], &err),
+    assert_int_equal(sg_session_recommend(s, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item},
+                                          NULL, ITEMS, item[1], score[1], &err),
                      SG_OK);
     assert_memory_equal(item[0], item[1], 3 * sizeof(int32_t));
     sg_session_free(s);
@@ -141,7 +147,8 @@ static void share_leaves(tiny *t, int turned)
 static void a_short_list_begins_every_longer_one(void **state)
 {
     enum { ITEMS = 24, BATCH = 3 };
-    static const char *const kinds[] = {SMALL "beam=3", SMALL "beam=3 length_norm=1", SMALL "beam=5 length_norm=1",
+    static const char *const kinds[] = {SMALL "beam=3", SMALL "beam=3 length_norm=1",
+                                        SMALL "beam=5 length_norm=1",
                                         SMALL "beam=3 length_norm=0.5 softmax=legal"};
     (void)state;
     tiny t;
@@ -179,7 +186,8 @@ static void a_short_list_begins_every_longer_one(void **state)
 static void leaves_may_be_shared(void **state)
 {
     enum { ITEMS = 12 };
-    static const char *const kinds[] = {"", "softmax=legal", "softmax=legal prefix_vectors=true", "augment=prefix user_tokens=3", "renormalise=true"};
+    static const char *const kinds[] = {"", "softmax=legal", "softmax=legal prefix_vectors=true",
+                                        "augment=prefix user_tokens=3", "renormalise=true"};
     const int64_t offsets[2] = {0, 5};
     sg_error err = {0};
 
@@ -217,11 +225,15 @@ static void leaves_may_be_shared(void **state)
                         sum -= (double)score[i] - log(events[one] / (events[one] + events[one ^ 1]));
                 }
                 for (int i = 0; i < ITEMS; i += 2)
-                    assert_true(fabs((double)by_item[turned][i] - (double)by_item[turned][i + 1] - log(events[i] / events[i + 1])) < 1e-4);
+                    assert_true(fabs((double)by_item[turned][i] - (double)by_item[turned][i + 1] -
+                                     log(events[i] / events[i + 1])) < 1e-4);
             }
             if (!strstr(options, "renormalise")) /* which learns over all codes of a level */
-                assert_true(fabs(tiny_loss(m, strstr(options, "augment") ? end - 1 : 1) - sum / (2 * (end - 1))) < 1e-4);
-            tiny_score(m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){0}}, exact);
+                assert_true(fabs(tiny_loss(m, strstr(options, "augment") ? end - 1 : 1) -
+                                 sum / (2 * (end - 1))) < 1e-4);
+            tiny_score(
+                m, &(sg_histories){.n = 1, .offsets = offsets, .item = t.item, .user = (const int32_t[]){0}},
+                exact);
             score_all(m, t.item, 5, 0, 2, ITEMS, item, score); /* a narrow beam, widened to the list */
             for (int i = 0; i < ITEMS; i++)
                 assert_float_equal(score[i], exact[item[i]], 1e-4);
@@ -296,7 +308,8 @@ static void star_is_added_to_every_item(void **state)
     assert_int_equal(sg_session_new(&s, b, NULL, &err), SG_OK);
     s->beam = 2;
     for (int seen = 0; seen < 2; seen++) {
-        assert_int_equal(sg_session_recommend(s, &h, &(sg_filter){.seen = seen}, 5, item, score, &err), SG_OK);
+        assert_int_equal(sg_session_recommend(s, &h, &(sg_filter){.seen = seen}, 5, item, score, &err),
+                         SG_OK);
         for (int i = 0; i < 5; i++) {
             int better = 0;
 
@@ -343,7 +356,8 @@ static void unseen_items_are_no_answers(void **state)
                                  3);
         sg_param *prefix = sg_params_find(&m->params, "prefix.weight");
 
-        for (int i = 0; turn % 2 && i < 16; i++) /* prefixes of two codes, then of three, in the order of items */
+        for (int i = 0; turn % 2 && i < 16;
+             i++) /* prefixes of two codes, then of three, in the order of items */
             prefix->value[16 * UNSEEN + i] = prefix->value[16 * (ITEMS + UNSEEN) + i] = 3;
         assert_int_equal(m->class->examples(m, &t.train, &n, &err), SG_OK);
         loss[turn] = tiny_loss(m, 20);
@@ -383,8 +397,8 @@ static void long_histories_keep_the_latest_and_make_each_target_once(void **stat
 }
 
 /* Lists and scores of all users, asked `together` at a time. */
-static void ask_all(const sg_model *m, const tiny *t, int users, int together, bool complete, sg_pool *pool, int32_t *item,
-                    float *score)
+static void ask_all(const sg_model *m, const tiny *t, int users, int together, bool complete, sg_pool *pool,
+                    int32_t *item, float *score)
 {
     enum { K = 5 };
     const sg_filter unseen = {.seen = true};
@@ -395,7 +409,9 @@ static void ask_all(const sg_model *m, const tiny *t, int users, int together, b
     s->beam = 6;
     s->plain = !complete;
     for (int u = 0; u < users; u += together) {
-        const sg_histories h = {.n = users - u < together ? users - u : together, .offsets = t->user_offsets + u, .item = t->item};
+        const sg_histories h = {.n = users - u < together ? users - u : together,
+                                .offsets = t->user_offsets + u,
+                                .item = t->item};
 
         if (sg_session_recommend(s, &h, &unseen, K, item + u * K, score + u * K, &err))
             fail_msg("%s", err.message);
@@ -407,7 +423,8 @@ static void a_user_gets_the_same_alone_in_a_batch_and_on_any_threads(void **stat
 {
     enum { USERS = 60, N = USERS * 5 };
     (void)state;
-    static const char *const options[] = {SMALL, SMALL "softmax=legal prefix_vectors=true gated=true", "dim=20 heads=3 head_dim=16 ffn=40"};
+    static const char *const options[] = {SMALL, SMALL "softmax=legal prefix_vectors=true gated=true",
+                                          "dim=20 heads=3 head_dim=16 ffn=40"};
     int32_t item[4][N];
     float score[4][N];
     sg_error err = {0};
@@ -471,11 +488,13 @@ static void check_ways(const char *options, bool ends)
             int32_t all[ITEMS];
             float exact[ITEMS];
 
-            score_all(m, t.item + t.user_offsets[u], (int)(t.user_offsets[u + 1] - t.user_offsets[u]), u, ITEMS, ITEMS, all, exact);
+            score_all(m, t.item + t.user_offsets[u], (int)(t.user_offsets[u + 1] - t.user_offsets[u]), u,
+                      ITEMS, ITEMS, all, exact);
             for (int i = 0; i < K; i++) {
                 int found = 0;
 
-                assert_true(!i || ways[w].temperature > 0 || ways[w].apart > 0 || score[w][u * K + i] <= score[w][u * K + i - 1]);
+                assert_true(!i || ways[w].temperature > 0 || ways[w].apart > 0 ||
+                            score[w][u * K + i] <= score[w][u * K + i - 1]);
                 for (int j = 0; j < i; j++)
                     assert_int_not_equal(item[w][u * K + i], item[w][u * K + j]);
                 for (int j = 0; j < ITEMS; j++)

@@ -71,7 +71,8 @@ static void codebooks_are_kept_and_decode(void **state)
     json_t *report = tokenize(s, &c, NULL, &ids);
     double left = 0, all = 0;
 
-    assert_int_equal(sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){3, 8, DIM}, &err), SG_OK);
+    assert_int_equal(
+        sg_tensors_need(&book, ids.file, "codebooks", SG_DT_F32, 3, (int64_t[]){3, 8, DIM}, &err), SG_OK);
     assert_int_equal(sg_tensors_need(&shift, ids.file, "shift", SG_DT_F32, 1, (int64_t[]){DIM}, &err), SG_OK);
     assert_int_equal(sg_tensors_need(&scale, ids.file, "scale", SG_DT_F32, 1, (int64_t[]){DIM}, &err), SG_OK);
     for (int i = 0; i < N; i++)
@@ -93,9 +94,10 @@ static void codebooks_are_kept_and_decode(void **state)
 static void same_seed_same_bytes_on_any_threads(void **state)
 {
     const shop *s = *state;
-    const sg_tokenize_config sets[] = {
-        config("levels=2", "codes=12", NULL), config("method=random", "levels=2", "codes=12", NULL),
-        config("method=rqvae", "levels=2", "codes=12", "epochs=3", "batch=64", "hidden=24", "latent=8", NULL)};
+    const sg_tokenize_config sets[] = {config("levels=2", "codes=12", NULL),
+                                       config("method=random", "levels=2", "codes=12", NULL),
+                                       config("method=rqvae", "levels=2", "codes=12", "epochs=3", "batch=64",
+                                              "hidden=24", "latent=8", NULL)};
     sg_error err;
 
     for (int m = 0; m < 3; m++) {
@@ -152,8 +154,8 @@ static void rqvae_learns_to_reconstruct(void **state)
     const char *const books[] = {"codebook=ema", "codebook=grad"};
 
     for (int b = 0; b < 2; b++) {
-        const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=12", "epochs=60", "batch=100", "hidden=32,16",
-                                            "latent=8", "lr=0.003", books[b], NULL);
+        const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=12", "epochs=60", "batch=100",
+                                            "hidden=32,16", "latent=8", "lr=0.003", books[b], NULL);
         sg_ids ids;
         json_t *report = tokenize(s, &c, NULL, &ids);
         const double lost = json_number_value(json_object_get(report, "reconstruction_error"));
@@ -173,12 +175,14 @@ static void rqvae_learns_to_reconstruct(void **state)
 static void without_start_and_restart_codes_die(void **state)
 {
     const shop *s = *state;
-    const sg_tokenize_config bad = config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100", "hidden=32",
-                                          "latent=8", "kmeans_init=false", "restart_dead=false", NULL);
-    const sg_tokenize_config restart = config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100", "hidden=32",
-                                              "latent=8", "kmeans_init=false", NULL);
-    const sg_tokenize_config good = config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100", "hidden=32",
-                                           "latent=8", NULL);
+    const sg_tokenize_config bad =
+        config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100", "hidden=32", "latent=8",
+               "kmeans_init=false", "restart_dead=false", NULL);
+    const sg_tokenize_config restart =
+        config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100", "hidden=32", "latent=8",
+               "kmeans_init=false", NULL);
+    const sg_tokenize_config good = config("method=rqvae", "levels=1", "codes=48", "epochs=30", "batch=100",
+                                           "hidden=32", "latent=8", NULL);
     sg_ids ids;
     json_t *report = tokenize(s, &bad, NULL, &ids);
 
@@ -200,8 +204,8 @@ static void without_start_and_restart_codes_die(void **state)
 static void restart_needs_no_even_batches(void **state)
 {
     const shop *s = *state;
-    const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=48", "epochs=60", "batch=599", "hidden=32", "latent=8",
-                                        "kmeans_init=false", NULL);
+    const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=48", "epochs=60", "batch=599",
+                                        "hidden=32", "latent=8", "kmeans_init=false", NULL);
     sg_ids ids;
     json_t *report = tokenize(s, &c, NULL, &ids);
 
@@ -233,8 +237,8 @@ static int hear(void *user, const sg_progress_event *e)
 static void training_is_live_and_can_be_stopped(void **state)
 {
     const shop *s = *state;
-    const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=12", "epochs=6", "batch=100", "hidden=16",
-                                        "latent=4", NULL);
+    const sg_tokenize_config c = config("method=rqvae", "levels=2", "codes=12", "epochs=6", "batch=100",
+                                        "hidden=16", "latent=4", NULL);
     heard h = {0};
     sg_progress progress = {hear, &h};
     json_t *report;
@@ -258,7 +262,8 @@ static void says_what_is_wrong(void **state)
     } cases[] = {
         {"hidden=12,x", "hidden: expected at most 8 widths like 512,256,128, found '12,x'"},
         {"hidden=12,", "hidden: expected at most 8 widths like 512,256,128, found '12,'"},
-        {"hidden=1,2,3,4,5,6,7,8,9", "hidden: expected at most 8 widths like 512,256,128, found '1,2,3,4,5,6,7,8,9'"},
+        {"hidden=1,2,3,4,5,6,7,8,9",
+         "hidden: expected at most 8 widths like 512,256,128, found '1,2,3,4,5,6,7,8,9'"},
     };
     json_t *report;
     sg_error err;
@@ -281,9 +286,10 @@ static void every_failed_allocation_is_clean(void **state)
     const shop *s = *state;
     const sg_tokenize_config sets[] = {
         config("levels=2", "codes=6", "iterations=2", "collision=next", "text_only_train=true", NULL),
-        config("levels=2", "codes=6", "iterations=2", "last=sinkhorn", "epsilon=0.1", "text_only_train=true", NULL),
-        config("method=rqvae", "levels=2", "codes=6", "iterations=2", "epochs=1", "batch=600", "hidden=8", "latent=4", "collision=next",
-               "text_only_train=true", NULL)};
+        config("levels=2", "codes=6", "iterations=2", "last=sinkhorn", "epsilon=0.1", "text_only_train=true",
+               NULL),
+        config("method=rqvae", "levels=2", "codes=6", "iterations=2", "epochs=1", "batch=600", "hidden=8",
+               "latent=4", "collision=next", "text_only_train=true", NULL)};
 
     for (int m = 0; m < 3; m++) {
         const sg_tokenize_config c = sets[m];

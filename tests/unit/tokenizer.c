@@ -26,7 +26,8 @@ static sg_tokenizer *read_json(const char *json)
     return t;
 }
 
-static void expect_ids(const sg_tokenizer *t, const char *text, const sg_encode_how *how, const int32_t *wanted, size_t n_wanted)
+static void expect_ids(const sg_tokenizer *t, const char *text, const sg_encode_how *how,
+                       const int32_t *wanted, size_t n_wanted)
 {
     sg_encoder *e;
     const int32_t *id;
@@ -40,7 +41,7 @@ static void expect_ids(const sg_tokenizer *t, const char *text, const sg_encode_
     sg_encoder_free(e);
 }
 
-#define EXPECT(t, text, how, ...)                                                          \
+#define EXPECT(t, text, how, ...)                                                                            \
     expect_ids(t, text, how, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / 4)
 
 /* ---- trie -------------------------------------------------------------------------------------------------------------------- */
@@ -210,12 +211,15 @@ static void finds_the_best_cut(void **state)
 }
 
 /* ---- around the text ------------------------------------------------------------------------------------------------------------------ */
-static const char bert[] =
-    "{\"added_tokens\":[{\"id\":2,\"content\":\"[CLS]\",\"special\":true,\"normalized\":false},{\"id\":3,\"content\":\"[SEP]\",\"special\":true,"
-    "\"normalized\":false}],\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},\"post_processor\":"
-    "{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\",3],\"cls\":[\"[CLS]\",2]},\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":"
-    "true},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{\"[UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"cat\":4,\"##s\":5,\"the\":"
-    "6,\".\":7,\"[\":8,\"]\":9,\"sep\":10}}}";
+static const char bert[] = "{\"added_tokens\":[{\"id\":2,\"content\":\"[CLS]\",\"special\":true,"
+                           "\"normalized\":false},{\"id\":3,\"content\":\"[SEP]\",\"special\":true,"
+                           "\"normalized\":false}],\"normalizer\":{\"type\":\"BertNormalizer\"},\"pre_"
+                           "tokenizer\":{\"type\":\"BertPreTokenizer\"},\"post_processor\":"
+                           "{\"type\":\"BertProcessing\",\"sep\":[\"[SEP]\",3],\"cls\":[\"[CLS]\",2]},"
+                           "\"decoder\":{\"type\":\"WordPiece\",\"prefix\":\"##\",\"cleanup\":"
+                           "true},\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\",\"vocab\":{\"["
+                           "UNK]\":1,\"[CLS]\":2,\"[SEP]\":3,\"cat\":4,\"##s\":5,\"the\":"
+                           "6,\".\":7,\"[\":8,\"]\":9,\"sep\":10}}}";
 
 static void cuts_to_a_length_and_keeps_what_is_around(void **state)
 {
@@ -272,7 +276,8 @@ static void a_pair_shares_what_room_there_is(void **state)
     (void)state;
     static const struct {
         size_t most, a, b;
-    } cases[] = {{0, 4, 2}, {9, 4, 2}, {8, 3, 2}, {7, 2, 2}, {6, 2, 1}, {5, 1, 1}, {4, 1, 0}, {3, 0, 0}, {1, 0, 0}};
+    } cases[] = {{0, 4, 2}, {9, 4, 2}, {8, 3, 2}, {7, 2, 2}, {6, 2, 1},
+                 {5, 1, 1}, {4, 1, 0}, {3, 0, 0}, {1, 0, 0}};
     sg_tokenizer *t = read_json(bert);
     sg_encoder *e;
     const int32_t *id;
@@ -283,8 +288,10 @@ static void a_pair_shares_what_room_there_is(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const size_t a = cases[i].a, b = cases[i].b;
 
-        assert_int_equal(sg_encoder_pair(&id, &type, &n, e, (sg_bytes){"the the the the", 15}, (sg_bytes){"cat cat", 7},
-                                         &(sg_encode_how){.most = cases[i].most}, NULL), SG_OK);
+        assert_int_equal(sg_encoder_pair(&id, &type, &n, e, (sg_bytes){"the the the the", 15},
+                                         (sg_bytes){"cat cat", 7}, &(sg_encode_how){.most = cases[i].most},
+                                         NULL),
+                         SG_OK);
         assert_int_equal(n, a + b + 3);
         for (size_t k = 0; k < n; k++) {
             assert_int_equal(id[k], k == 0 ? 2 : k <= a ? 6 : k == a + 1 ? 3 : k <= a + 1 + b ? 4 : 3);
@@ -305,7 +312,8 @@ static void looks_up_tokens(void **state)
     assert_int_equal(sg_tokenizer_find(t, (sg_bytes){"dog", 3}), -1);
     assert_int_equal(sg_tokenizer_token(t, 0).size, 0); /* no token has this number */
     assert_int_equal(sg_tokenizer_token(t, -1).size, 0);
-    assert_true(sg_tokenizer_is_special(t, 3) && !sg_tokenizer_is_special(t, 4) && !sg_tokenizer_is_special(t, 99));
+    assert_true(sg_tokenizer_is_special(t, 3) && !sg_tokenizer_is_special(t, 4) &&
+                !sg_tokenizer_is_special(t, 99));
     sg_tokenizer_close(t);
 }
 
@@ -315,7 +323,8 @@ static void leaves_out_numbers_that_are_no_tokens(void **state)
     sg_tokenizer *t = read_json(bert);
     sg_buf out = {0};
 
-    assert_int_equal(sg_tokenizer_decode(&out, t, (const int32_t[]){2, 6, 4, 5, 0, -7, 99, 7, 3}, 9, true, NULL), SG_OK);
+    assert_int_equal(
+        sg_tokenizer_decode(&out, t, (const int32_t[]){2, 6, 4, 5, 0, -7, 99, 7, 3}, 9, true, NULL), SG_OK);
     assert_string_equal(out.data, "the cats.");
     sg_buf_free(&out);
     sg_tokenizer_close(t);
@@ -325,7 +334,8 @@ static void leaves_out_numbers_that_are_no_tokens(void **state)
 static void long_pieces_take_no_quadratic_time(void **state)
 {
     (void)state;
-    sg_tokenizer *t = read_json("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"aa\":1,\"aaaa\":2},\"merges\":[\"a a\",\"aa aa\"]}}");
+    sg_tokenizer *t = read_json("{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"aa\":1,\"aaaa\":2},"
+                                "\"merges\":[\"a a\",\"aa aa\"]}}");
     enum { SIZE = 1 << 20 };
     char *text = sg_alloc(SIZE);
     sg_encoder *e;
@@ -345,11 +355,13 @@ static void long_pieces_take_no_quadratic_time(void **state)
 static void only_what_begins_the_text_gets_its_space(void **state)
 {
     (void)state;
-    sg_tokenizer *t = read_json(
-        "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"``\"},\"content\":\"x\"},"
-        "{\"type\":\"Replace\",\"pattern\":{\"String\":\"y\"},\"content\":\"x\"}]},\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":"
-        "\"\xe2\x96\x81\",\"prepend_scheme\":\"first\"},\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"?\",0],[\"\xe2\x96\x81\",-1],"
-        "[\"x\",-1]]}}");
+    sg_tokenizer *t = read_json("{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":"
+                                "\"Replace\",\"pattern\":{\"String\":\"``\"},\"content\":\"x\"},"
+                                "{\"type\":\"Replace\",\"pattern\":{\"String\":\"y\"},\"content\":\"x\"}]},"
+                                "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":"
+                                "\"\xe2\x96\x81\",\"prepend_scheme\":\"first\"},\"model\":{\"type\":"
+                                "\"Unigram\",\"unk_id\":0,\"vocab\":[[\"?\",0],[\"\xe2\x96\x81\",-1],"
+                                "[\"x\",-1]]}}");
 
     EXPECT(t, "x", NULL, 1, 2);
     EXPECT(t, "y", NULL, 1, 2);
@@ -362,10 +374,13 @@ static void only_what_begins_the_text_gets_its_space(void **state)
 static void a_text_is_written_anew_twice(void **state)
 {
     (void)state;
-    sg_tokenizer *t = read_json(
-        "{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":"
-        "\"always\",\"split\":true},{\"type\":\"Whitespace\"},{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"always\","
-        "\"split\":true}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xe2\x96\x81\":0,\"a\":1,\"b\":2},\"merges\":[]}}");
+    sg_tokenizer *t =
+        read_json("{\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Metaspace\","
+                  "\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":"
+                  "\"always\",\"split\":true},{\"type\":\"Whitespace\"},{\"type\":\"Metaspace\","
+                  "\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"always\","
+                  "\"split\":true}]},\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xe2\x96\x81\":0,\"a\":1,\"b\":"
+                  "2},\"merges\":[]}}");
 
     EXPECT(t, "a", NULL, 0, 0, 1);
     EXPECT(t, "a b", NULL, 0, 0, 1, 0, 0, 2);
@@ -376,9 +391,9 @@ static void a_text_is_written_anew_twice(void **state)
 static void tokens_of_spaces_behind_one_that_takes_them(void **state)
 {
     (void)state;
-    sg_tokenizer *t = read_json(
-        "{\"added_tokens\":[{\"id\":2,\"content\":\"<e>\",\"rstrip\":true},{\"id\":3,\"content\":\"   \"},{\"id\":4,\"content\":\"\\n\",\"rstrip\":true}],"
-        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}");
+    sg_tokenizer *t = read_json("{\"added_tokens\":[{\"id\":2,\"content\":\"<e>\",\"rstrip\":true},{\"id\":3,"
+                                "\"content\":\"   \"},{\"id\":4,\"content\":\"\\n\",\"rstrip\":true}],"
+                                "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1},\"merges\":[]}}");
 
     EXPECT(t, "<e>   b", NULL, 2, 3, 1);
     EXPECT(t, "<e>    b", NULL, 2, 3, 1);
@@ -395,10 +410,13 @@ static void reads_lists_in_any_form(void **state)
     static const char *const forms[] = {
         "{\"added_tokens\":[{\"id\":6,\"content\":\"<\xc3\xa9>\",\"special\":true},{\"id\":9}],"
         "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
-        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\xc4\xa0\":2,\"ab\":3,\"\xc4\xa0" "ab\":4,\"\\\"\":5},"
+        "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"\xc4\xa0\":2,\"ab\":3,\"\xc4\xa0"
+        "ab\":4,\"\\\"\":5},"
         "\"merges\":[\"a b\",\"\xc4\xa0 ab\"]}}",
-        " {\n \"model\": {\"merges\": [[\"\\u0061\", \"b\"], [\"\\u0120\", \"a\\u0062\", {\"x\": []}]], \"vocab\": "
-        "{\"\\u0120\\u0061\\u0062\": 4, \"\\u0022\": 5, \"ab\": 3, \"\\u0120\": 2, \"b\": 1, \"\\u0061\": 0}, \"type\": \"BPE\"},\r\n"
+        " {\n \"model\": {\"merges\": [[\"\\u0061\", \"b\"], [\"\\u0120\", \"a\\u0062\", {\"x\": []}]], "
+        "\"vocab\": "
+        "{\"\\u0120\\u0061\\u0062\": 4, \"\\u0022\": 5, \"ab\": 3, \"\\u0120\": 2, \"b\": 1, \"\\u0061\": "
+        "0}, \"type\": \"BPE\"},\r\n"
         "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},\t"
         "\"added_tokens\": [ {\"special\": true, \"x\": {\"vocab\": [], \"model\": {\"vocab\": {\"y\": 7}}}, "
         "\"id\": 6, \"content\": \"<\\u00e9>\"} ] } "};
@@ -407,7 +425,10 @@ static void reads_lists_in_any_form(void **state)
         sg_tokenizer *t = read_json(forms[i]);
 
         assert_int_equal(sg_tokenizer_size(t), 7);
-        assert_int_equal(sg_tokenizer_find(t, (sg_bytes){"\xc4\xa0" "ab", 4}), 4);
+        assert_int_equal(sg_tokenizer_find(t, (sg_bytes){"\xc4\xa0"
+                                                         "ab",
+                                                         4}),
+                         4);
         EXPECT(t, "ab ab\"b<\xc3\xa9>a b", NULL, 3, 4, 5, 1, 6, 0, 2, 1);
         sg_tokenizer_close(t);
     }
@@ -465,7 +486,8 @@ static void merges_txt_says_which_line_is_wrong(void **state)
         const sg_bytes merges = {cases[i].merges, strlen(cases[i].merges)};
         sg_tokenizer *t;
         sg_error err = {0};
-        const sg_status st = sg_tokenizer_from_pair(&t, (sg_bytes){vocab, sizeof vocab - 1}, merges, (sg_bytes){0}, "x", &err);
+        const sg_status st =
+            sg_tokenizer_from_pair(&t, (sg_bytes){vocab, sizeof vocab - 1}, merges, (sg_bytes){0}, "x", &err);
 
         assert_int_equal(st, cases[i].message ? SG_ERR_FORMAT : SG_OK);
         if (st)
@@ -489,7 +511,8 @@ static void vocab_json_is_an_object(void **state)
         sg_tokenizer *t;
         sg_error err = {0};
 
-        assert_int_equal(sg_tokenizer_from_pair(&t, vocab, (sg_bytes){"", 0}, (sg_bytes){0}, "x", &err), SG_ERR_FORMAT);
+        assert_int_equal(sg_tokenizer_from_pair(&t, vocab, (sg_bytes){"", 0}, (sg_bytes){0}, "x", &err),
+                         SG_ERR_FORMAT);
         assert_string_equal(err.message, cases[i][1]);
     }
 }
@@ -503,37 +526,61 @@ static void says_what_is_wrong_with_a_file(void **state)
         {"{}", "t.json: expected an object as 'model'"},
         {"{\"model\":{\"type\":\"BPE\"}}", "t.json: expected 'vocab'"},
         {"{\"model\":{\"type\":\"Markov\",\"vocab\":{}}}", "t.json: model of type Markov is not supported"},
-        {"{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{}}", "t.json: normalizer of type Nmt is not supported"},
-        {"{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"},\"model\":{}}", "t.json: pre-tokenizer of type UnicodeScripts is not supported"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found -1"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}", "t.json: merge 0: expected 'b' to be a token"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}", "t.json: merge 0: expected two tokens"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",7]]}}", "t.json: merge 0: expected two tokens"},
-        {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64 A64 "\"},"
+        {"{\"normalizer\":{\"type\":\"Nmt\"},\"model\":{}}",
+         "t.json: normalizer of type Nmt is not supported"},
+        {"{\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"},\"model\":{}}",
+         "t.json: pre-tokenizer of type UnicodeScripts is not supported"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}",
+         "t.json: token 'a': expected a number below 100001, found -1"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a b\"]}}",
+         "t.json: merge 0: expected 'b' to be a token"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"a\"]}}",
+         "t.json: merge 0: expected two tokens"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",7]]}}",
+         "t.json: merge 0: expected two tokens"},
+        {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{"
+         "\"String\":\"a\"},\"content\":\"" A64 A64 "\"},"
          "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64 A64 "\"},"
-         "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64
-         A64 "\"}]},\"added_tokens\":[{\"id\":1,\"content\":\"a\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+         "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"" A64 A64
+         "\"}]},\"added_tokens\":[{\"id\":1,\"content\":\"a\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":"
+         "0},\"merges\":[]}}",
          "t.json: expected a normalized text of at most 65536 bytes, found more"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":{}}}", "t.json: expected an array as 'merges'"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}} 1", "t.json:1:54: end of file expected"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\n\"b\":1, \"\\u0061\":2},\"merges\":[]}}", "t.json:2:15: duplicate object key"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\\u0000\":0},\"merges\":[]}}", "t.json:1:40: \\u0000 is not allowed"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xff\":0},\"merges\":[]}}", "t.json:1:34: expected UTF-8"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":\"b\"},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found \"b\""},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":[[0]]},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found an array"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.0},\"merges\":[]}}", "t.json: token 'a': expected a number below 100001, found 0.0"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":[[\"a\",0]],\"merges\":[]}}", "t.json: expected an object as 'vocab'"},
-        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",-1],[\"b\"]]}}", "t.json: vocab: entry 1: expected [string, number]"},
-        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[{\"a\":1}]}}", "t.json: vocab: entry 0: expected [string, number]"},
-        {"{\"added_tokens\":[{\"id\":-2,\"content\":\"b\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":{}}}",
+         "t.json: expected an array as 'merges'"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}} 1",
+         "t.json:1:54: end of file expected"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\n\"b\":1, \"\\u0061\":2},\"merges\":[]}}",
+         "t.json:2:15: duplicate object key"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\\u0000\":0},\"merges\":[]}}",
+         "t.json:1:40: \\u0000 is not allowed"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"\xff\":0},\"merges\":[]}}",
+         "t.json:1:34: expected UTF-8"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":\"b\"},\"merges\":[]}}",
+         "t.json: token 'a': expected a number below 100001, found \"b\""},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":[[0]]},\"merges\":[]}}",
+         "t.json: token 'a': expected a number below 100001, found an array"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0.0},\"merges\":[]}}",
+         "t.json: token 'a': expected a number below 100001, found 0.0"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":[[\"a\",0]],\"merges\":[]}}",
+         "t.json: expected an object as 'vocab'"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",-1],[\"b\"]]}}",
+         "t.json: vocab: entry 1: expected [string, number]"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[{\"a\":1}]}}",
+         "t.json: vocab: entry 0: expected [string, number]"},
+        {"{\"added_tokens\":[{\"id\":-2,\"content\":\"b\"}],\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},"
+         "\"merges\":[]}}",
          "t.json: token 'b': expected a number below 100002, found -2"},
-        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":3,\"vocab\":[[\"a\",-1]]}}", "t.json: expected 'unk_id' to be a token"},
-        {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}}", "t.json: expected 'unk_token' to be a token"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":3,\"vocab\":[[\"a\",-1]]}}",
+         "t.json: expected 'unk_id' to be a token"},
+        {"{\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"u\",\"vocab\":{\"a\":0}}}",
+         "t.json: expected 'unk_token' to be a token"},
         {"{\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAA\"},\"model\":{}}",
          "t.json: charsmap: expected at least 4 bytes, found 2"},
-        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"},\"model\":{}}",
+        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"},"
+         "\"model\":{}}",
          "t.json: pattern '(': missing closing parenthesis"},
-        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Kept\"},\"model\":{}}",
+        {"{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},\"behavior\":\"Kept\"},"
+         "\"model\":{}}",
          "t.json: expected a known 'behavior', found \"Kept\""},
     };
 
@@ -541,7 +588,9 @@ static void says_what_is_wrong_with_a_file(void **state)
         sg_tokenizer *t;
         sg_error err;
 
-        assert_int_equal(sg_tokenizer_from_json(&t, (sg_bytes){cases[i][0], strlen(cases[i][0])}, "t.json", &err), SG_ERR_FORMAT);
+        assert_int_equal(
+            sg_tokenizer_from_json(&t, (sg_bytes){cases[i][0], strlen(cases[i][0])}, "t.json", &err),
+            SG_ERR_FORMAT);
         assert_string_equal(err.message, cases[i][1]);
         assert_null(t);
     }
@@ -550,7 +599,8 @@ static void says_what_is_wrong_with_a_file(void **state)
 static void a_pattern_that_does_not_end_is_an_error(void **state)
 {
     (void)state;
-    sg_tokenizer *t = read_json("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+a+)+b\"},\"behavior\":\"Isolated\"},"
+    sg_tokenizer *t = read_json("{\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+a+)+b\"},"
+                                "\"behavior\":\"Isolated\"},"
                                 "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}");
     static const char text[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac";
     sg_encoder *e;
@@ -559,8 +609,10 @@ static void a_pattern_that_does_not_end_is_an_error(void **state)
     size_t n;
 
     assert_int_equal(sg_encoder_new(&e, t, NULL), SG_OK);
-    if (sg_encoder_run(&id, &n, e, (sg_bytes){text, sizeof text - 1}, NULL, &err)) /* PCRE2 may see that no b follows */
-        assert_string_equal(err.message, "a pattern of the tokenizer gives up on this text (PCRE2 error -47)");
+    if (sg_encoder_run(&id, &n, e, (sg_bytes){text, sizeof text - 1}, NULL,
+                       &err)) /* PCRE2 may see that no b follows */
+        assert_string_equal(err.message,
+                            "a pattern of the tokenizer gives up on this text (PCRE2 error -47)");
     sg_encoder_free(e);
     sg_tokenizer_close(t);
 }

@@ -6,18 +6,18 @@
 
 #include <unistd.h>
 
-#define TIGER "dim=16 layers=1 heads=2 head_dim=8 ffn=24 history=6 dropout=0.1"
+#define TIGER  "dim=16 layers=1 heads=2 head_dim=8 ffn=24 history=6 dropout=0.1"
 #define SASREC "dim=16 layers=1 heads=2 ffn=24 length=8"
-#define HSTU "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
+#define HSTU   "dim=16 blocks=2 heads=2 dqk=8 dv=12 length=8"
 
-#define GRU4REC "dim=16 hidden=20 length=8"
-#define NARM "dim=16 hidden=20 length=8"
-#define ATTREC "dim=16 length=4"
-#define S3REC "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=2 attributes=0"
-#define RECGPT "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
-#define COBRA "dim=16 layers=1 heads=2 ffn=24 history=8 levels=2 hidden=16 text_dim=6 item_vectors=true"
+#define GRU4REC  "dim=16 hidden=20 length=8"
+#define NARM     "dim=16 hidden=20 length=8"
+#define ATTREC   "dim=16 length=4"
+#define S3REC    "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=2 attributes=0"
+#define RECGPT   "dim=16 layers=1 heads=2 ffn=24 length=8 pretrain=1"
+#define COBRA    "dim=16 layers=1 heads=2 ffn=24 history=8 levels=2 hidden=16 text_dim=6 item_vectors=true"
 #define BERT4REC "dim=16 layers=1 heads=2 ffn=24 length=9"
-#define VQREC "dim=16 layers=1 heads=2 ffn=24 length=8 groups=3 codes=8"
+#define VQREC    "dim=16 layers=1 heads=2 ffn=24 length=8 groups=3 codes=8"
 
 static char folder[64];
 
@@ -46,8 +46,8 @@ static sg_train_spec spec_of(const char *options, bool resume)
     return spec;
 }
 
-static sg_status train_once(const char *model, const char *options, const char *dir, const char *how, bool resume, int threads,
-                            int stop, sg_error *err)
+static sg_status train_once(const char *model, const char *options, const char *dir, const char *how,
+                            bool resume, int threads, int stop, sg_error *err)
 {
     const sg_train_spec spec = spec_of(how, resume);
     stop_at s = {stop};
@@ -130,20 +130,24 @@ static void stop_and_resume_gives_the_same_bytes(const char *model, const char *
 static void resumes_tiger_bit_for_bit(void **state)
 {
     (void)state;
-    stop_and_resume_gives_the_same_bytes("tiger", TIGER, "epochs=4 batch=8 lr=0.01 ema=0.9 schedule=cosine warmup=5");
+    stop_and_resume_gives_the_same_bytes("tiger", TIGER,
+                                         "epochs=4 batch=8 lr=0.01 ema=0.9 schedule=cosine warmup=5");
 }
 
 static void resumes_cobra_bit_for_bit(void **state)
 {
     (void)state;
-    stop_and_resume_gives_the_same_bytes("cobra", COBRA " negatives=8 softmax=legal prefix_vectors=true", "epochs=4 batch=8 lr=0.01");
+    stop_and_resume_gives_the_same_bytes("cobra", COBRA " negatives=8 softmax=legal prefix_vectors=true",
+                                         "epochs=4 batch=8 lr=0.01");
 }
 
 static void resumes_sasrec_with_sparse_tables_bit_for_bit(void **state)
 {
     (void)state;
-    stop_and_resume_gives_the_same_bytes("sasrec", SASREC " loss=sampled negatives=10", "epochs=4 batch=8 lr=0.01 row_wise=true");
-    stop_and_resume_gives_the_same_bytes("sasrec", SASREC " loss=ce", "epochs=4 batch=8 lr=0.01 valid_every=0.5");
+    stop_and_resume_gives_the_same_bytes("sasrec", SASREC " loss=sampled negatives=10",
+                                         "epochs=4 batch=8 lr=0.01 row_wise=true");
+    stop_and_resume_gives_the_same_bytes("sasrec", SASREC " loss=ce",
+                                         "epochs=4 batch=8 lr=0.01 valid_every=0.5");
 }
 
 static void resumes_hstu_bit_for_bit(void **state)
@@ -155,7 +159,8 @@ static void resumes_hstu_bit_for_bit(void **state)
 static void resumes_gru4rec_bit_for_bit(void **state)
 {
     (void)state;
-    stop_and_resume_gives_the_same_bytes("gru4rec", GRU4REC " loss=sampled negatives=10", "epochs=4 batch=8 lr=0.01");
+    stop_and_resume_gives_the_same_bytes("gru4rec", GRU4REC " loss=sampled negatives=10",
+                                         "epochs=4 batch=8 lr=0.01");
 }
 
 static void resumes_bert4rec_bit_for_bit(void **state)
@@ -186,29 +191,36 @@ static void gives_the_same_bytes_on_1_2_and_4_threads(void **state)
 {
     (void)state;
     sg_error err = {0};
-    static const char *models[][2] = {{"tiger", TIGER}, {"sasrec", SASREC}, {"sasrec", SASREC " loss=gbce negatives=7"},
-                                      {"sasrec", SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
-                                      {"hstu", HSTU " negatives=7"},
-                                      {"heterrec", "dim=8 layers=1 ffn=16 length=10 values=0"},
-                                      {"vqrec", VQREC},
-                                      {"vqrec", VQREC " stage=pretrain"},
-                                      {"sid-rank", "dim=8 hidden=8 depth=2 rows=100"},
-                                      {"cobra", COBRA " negatives=0"},
-                                      {"cobra", COBRA " negatives=9 softmax=legal prefix_vectors=true"},
-                                      {"gru4rec", GRU4REC},
-                                      {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
-                                      {"narm", NARM},
-                                      {"s3rec", S3REC},
-                                      {"recgpt", RECGPT},
-                                      {"attrec", ATTREC},
-                                      {"bert4rec", BERT4REC}};
+    static const char *models[][2] = {
+        {"tiger", TIGER},
+        {"sasrec", SASREC},
+        {"sasrec", SASREC " loss=gbce negatives=7"},
+        {"sasrec",
+         SASREC " gate=true gated=true act=silu loss=sampled negatives=7 negatives_batch=true logq=1"},
+        {"hstu", HSTU " negatives=7"},
+        {"heterrec", "dim=8 layers=1 ffn=16 length=10 values=0"},
+        {"vqrec", VQREC},
+        {"vqrec", VQREC " stage=pretrain"},
+        {"sid-rank", "dim=8 hidden=8 depth=2 rows=100"},
+        {"cobra", COBRA " negatives=0"},
+        {"cobra", COBRA " negatives=9 softmax=legal prefix_vectors=true"},
+        {"gru4rec", GRU4REC},
+        {"gru4rec", GRU4REC " loss=bpr_max negatives=7 negatives_alpha=0.5"},
+        {"narm", NARM},
+        {"s3rec", S3REC},
+        {"recgpt", RECGPT},
+        {"attrec", ATTREC},
+        {"bert4rec", BERT4REC}};
 
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const char *one = place("t1"), *two = place("t2"), *four = place("t4");
 
-        assert_int_equal(train_once(models[i][0], models[i][1], one, "epochs=2 batch=16", false, 1, -1, &err), SG_OK);
-        assert_int_equal(train_once(models[i][0], models[i][1], two, "epochs=2 batch=16", false, 2, -1, &err), SG_OK);
-        assert_int_equal(train_once(models[i][0], models[i][1], four, "epochs=2 batch=16", false, 4, -1, &err), SG_OK);
+        assert_int_equal(train_once(models[i][0], models[i][1], one, "epochs=2 batch=16", false, 1, -1, &err),
+                         SG_OK);
+        assert_int_equal(train_once(models[i][0], models[i][1], two, "epochs=2 batch=16", false, 2, -1, &err),
+                         SG_OK);
+        assert_int_equal(
+            train_once(models[i][0], models[i][1], four, "epochs=2 batch=16", false, 4, -1, &err), SG_OK);
         same_bytes(one, two);
         same_bytes(one, four);
     }
@@ -225,7 +237,9 @@ static void refuses_to_resume_with_other_options(void **state)
     assert_int_equal(train_once("sasrec", SASREC, dir, "epochs=4 batch=8", true, 1, 5, &err), SG_ERR_CANCEL);
     assert_int_equal(train_once("sasrec", SASREC, dir, "epochs=4 batch=16", true, 1, -1, &err), SG_ERR_USAGE);
     snprintf(expected, sizeof expected,
-             "%s/checkpoint/state.safetensors: cannot resume with other options: checkpoint has batch=8, now asked batch=16", dir);
+             "%s/checkpoint/state.safetensors: cannot resume with other options: checkpoint has batch=8, now "
+             "asked batch=16",
+             dir);
     assert_string_equal(err.message, expected);
 }
 
@@ -250,7 +264,8 @@ static double best_on_the_chain(const char *model, const char *options, const ch
 
 static void learns_the_chain(const char *model, const char *options, const char *how)
 {
-    assert_true(best_on_the_chain(model, options, how) > 0.6); /* 90 % of steps go to the next item; by chance the NDCG@10 of 30
+    assert_true(best_on_the_chain(model, options, how) >
+                0.6); /* 90 % of steps go to the next item; by chance the NDCG@10 of 30
                                                                   items is 0.15 */
 }
 
@@ -263,26 +278,31 @@ static void tiger_learns_the_chain(void **state)
 static void cobra_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("cobra", COBRA " dropout=0 dropout_input=0 negatives=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("cobra", COBRA " dropout=0 dropout_input=0 negatives=0",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void hstu_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("hstu", HSTU " dropout=0 negatives=20", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
-    learns_the_chain("hstu", HSTU " dropout=0 loss=ce softmax=true", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("hstu", HSTU " dropout=0 negatives=20",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("hstu", HSTU " dropout=0 loss=ce softmax=true",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void gru4rec_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("gru4rec", GRU4REC " dropout=0 dropout_input=0",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void narm_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("narm", NARM " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("narm", NARM " dropout=0 dropout_input=0",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void attrec_learns_the_chain(void **state)
@@ -296,7 +316,8 @@ static void attrec_learns_the_chain(void **state)
 static void s3rec_learns_the_chain_after_pretraining(void **state)
 {
     (void)state;
-    learns_the_chain("s3rec", S3REC " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("s3rec", S3REC " dropout=0 dropout_input=0",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 /* Two epochs of pre-training are not validated and come on top. */
@@ -325,13 +346,15 @@ static void pretraining_comes_first_and_is_not_validated(void **state)
 static void recgpt_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("recgpt", RECGPT " dropout=0 dropout_input=0", "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
+    learns_the_chain("recgpt", RECGPT " dropout=0 dropout_input=0",
+                     "epochs=30 batch=8 lr=0.01 patience=0 valid_every=10");
 }
 
 static void bert4rec_learns_the_chain(void **state)
 {
     (void)state;
-    learns_the_chain("bert4rec", BERT4REC " dropout=0 dropout_input=0", "epochs=60 batch=8 lr=0.01 patience=0 valid_every=20");
+    learns_the_chain("bert4rec", BERT4REC " dropout=0 dropout_input=0",
+                     "epochs=60 batch=8 lr=0.01 patience=0 valid_every=20");
 }
 
 int main(void)

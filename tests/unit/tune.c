@@ -29,7 +29,8 @@ static int setup(void **state)
     if (folder_make(state))
         return -1;
     for (int i = 0; i < 40; i++)
-        sg_buf_printf(&text, "{\"prompt\": \"%.*s\", \"completion\": \" the cat\"}\n", i % 9 + 1, "abcdefghij");
+        sg_buf_printf(&text, "{\"prompt\": \"%.*s\", \"completion\": \" the cat\"}\n", i % 9 + 1,
+                      "abcdefghij");
     snprintf(data, sizeof data, "%s/data.jsonl", folder);
     const sg_status st = sg_file_write(data, text.data, text.size, &err);
     sg_buf_free(&text);
@@ -67,8 +68,8 @@ static int stop_after(void *user, const sg_progress_event *e)
     return !e->message && strcmp(e->stage, "tune") == 0 && --*steps == 0;
 }
 
-static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps, bool resume, json_t **report,
-                      sg_error *err)
+static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps,
+                      bool resume, json_t **report, sg_error *err)
 {
     char out[300];
     const sg_tune_job job = {model, data, in_dir(name, out), resume};
@@ -101,8 +102,9 @@ static void every_method_learns_the_same_bytes(void **state)
     (void)state;
     static const struct {
         const char *model, *method, *targets;
-    } cases[] = {{"llama", "lora", "all"}, {"llama", "prompt", "all"}, {"llama", "last", "all"}, {"llama", "full", "all"}, {"t5", "lora", "all"},
-                 {"t5v11", "full", "all"}, {"llama", "bottleneck", "all"}, {"t5v11", "bottleneck", "all"}, {"qwen2", "lora", "lm_head"},
+    } cases[] = {{"llama", "lora", "all"},       {"llama", "prompt", "all"},     {"llama", "last", "all"},
+                 {"llama", "full", "all"},       {"t5", "lora", "all"},          {"t5v11", "full", "all"},
+                 {"llama", "bottleneck", "all"}, {"t5v11", "bottleneck", "all"}, {"qwen2", "lora", "lm_head"},
                  {"t5v11", "lora", "q,lm_head"}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -136,7 +138,8 @@ static void every_method_learns_the_same_bytes(void **state)
         assert_non_null(strstr(err.message, "holds an unfinished run"));
         c.lr = 0.02;
         assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_ERR_USAGE);
-        assert_non_null(strstr(err.message, "cannot resume with other options: checkpoint has lr=0.01, now asked lr=0.02"));
+        assert_non_null(strstr(
+            err.message, "cannot resume with other options: checkpoint has lr=0.01, now asked lr=0.02"));
         c.lr = 0.01;
         assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_OK);
         json_decref(report);
@@ -189,14 +192,16 @@ static void a_run_stopped_anywhere_is_the_same(void **state)
     }
     json_decref(report);
     check_same("whole/training.jsonl", "parts/training.jsonl");
-    assert_true(at > 20 && kept == at - 2); /* all but a stop before the first validation, and the run that ended */
+    assert_true(at > 20 &&
+                kept == at - 2); /* all but a stop before the first validation, and the run that ended */
 }
 
 /* A model of the same sizes is another one. */
 static void a_run_goes_on_with_its_own_model_only(void **state)
 {
     (void)state;
-    static const char *const files[] = {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"};
+    static const char *const files[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+                                        "model.safetensors"};
     char model[300], path[400], from[400];
     sg_tune_config c;
     json_t *report = NULL;
@@ -239,7 +244,10 @@ static void layers_have_ranks_of_their_own(void **state)
         const char *config;
     } cases[] = {{"all", {4, 4}, "\"rank_pattern\": {}"},
                  {"1", {0, 4}, "\"layers_to_transform\": [1], \"layers_pattern\": \"layers\""},
-                 {"1:2,0", {4, 2}, "\"rank_pattern\": {\"model.layers.1.self_attn.q_proj\": 2, \"model.layers.1.self_attn.v_proj\": 2}"},
+                 {"1:2,0",
+                  {4, 2},
+                  "\"rank_pattern\": {\"model.layers.1.self_attn.q_proj\": 2, "
+                  "\"model.layers.1.self_attn.v_proj\": 2}"},
                  {"0-1:3", {3, 3}, "\"model.layers.0.self_attn.q_proj\": 3"}};
     char path[300];
     sg_llama *m;
@@ -261,11 +269,13 @@ static void layers_have_ranks_of_their_own(void **state)
         assert_int_equal(sg_adapter_save(a, in_dir("ranks", path), &err), SG_OK);
         assert_int_equal(sg_adapter_open(&again, path, &host, &err), SG_OK);
         for (int p = 0; p < host.n_places - 1; p++) {
-            const int part = p % SG_PARTS, rank = part == SG_PART_Q || part == SG_PART_V ? cases[i].rank[p / SG_PARTS] : 0;
+            const int part = p % SG_PARTS,
+                      rank = part == SG_PART_Q || part == SG_PART_V ? cases[i].rank[p / SG_PARTS] : 0;
 
             assert_int_equal(a->low[p].a ? a->low[p].a->dim[0] : 0, rank);
             assert_int_equal(again->low[p].a ? again->low[p].a->dim[0] : 0, rank);
-            assert_true(!rank || (a->low[p].scale == 8.f / (float)rank && again->low[p].scale == a->low[p].scale));
+            assert_true(!rank ||
+                        (a->low[p].scale == 8.f / (float)rank && again->low[p].scale == a->low[p].scale));
         }
         config = json_load_file(in_dir("ranks/adapter_config.json", path), 0, NULL);
         text = json_dumps(config, 0);
@@ -292,7 +302,8 @@ static void last_layers_leave_the_first_alone(void **state)
     assert_int_equal(sg_tensors_count(was), sg_tensors_count(is));
     for (size_t i = 0; i < sg_tensors_count(was); i++) {
         const sg_file_tensor *a = sg_tensors_at(was, i), *b = sg_tensors_find(is, a->name);
-        const bool learned = strncmp(a->name, "model.layers.1.", 15) == 0 || strcmp(a->name, "model.norm.weight") == 0;
+        const bool learned =
+            strncmp(a->name, "model.layers.1.", 15) == 0 || strcmp(a->name, "model.norm.weight") == 0;
 
         assert_true(b && a->bytes == b->bytes && (memcmp(a->data, b->data, a->bytes) != 0) == learned);
     }
@@ -322,7 +333,8 @@ static void an_adapter_written_again_is_itself(void **state)
         assert_int_equal(a->config.rank, b->config.rank);
         assert_true(a->config.alpha == b->config.alpha && a->config.tokens == b->config.tokens);
         for (size_t k = 0; k < a->params.n; k++)
-            assert_memory_equal(a->params.list[k]->value, b->params.list[k]->value, a->params.list[k]->count * sizeof(float));
+            assert_memory_equal(a->params.list[k]->value, b->params.list[k]->value,
+                                a->params.list[k]->count * sizeof(float));
         sg_adapter_free(a);
         sg_adapter_free(b);
     }
@@ -335,27 +347,41 @@ static void wrong_adapters_are_refused(void **state)
     static const struct {
         const char *config, *tensor, *message;
     } cases[] = {
-        {"{\"peft_type\": \"IA3\"}", "x", "adapter_config.json: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, found 'IA3'"},
-        {"{\"peft_type\": \"LORA\", \"r\": 0, \"lora_alpha\": 1}", "x", "adapter_config.json: 'r': expected an integer from 1 to 4096, found 0"},
+        {"{\"peft_type\": \"IA3\"}", "x",
+         "adapter_config.json: 'peft_type': expected LORA, PROMPT_TUNING, TRAINABLE_TOKENS or BOTTLENECK, "
+         "found 'IA3'"},
+        {"{\"peft_type\": \"LORA\", \"r\": 0, \"lora_alpha\": 1}", "x",
+         "adapter_config.json: 'r': expected an integer from 1 to 4096, found 0"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1, \"use_dora\": true}", "x",
          "adapter_config.json: 'use_dora': expected nothing, found true"},
-        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': expected low-rank parts of a "
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}",
+         "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
+         "adapter_model.safetensors: tensor "
+         "'base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight': expected low-rank parts of a "
          "model of 2 layers"},
-        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': expected (2, 32), found (1, 1)"},
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}",
+         "base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight",
+         "adapter_model.safetensors: tensor "
+         "'base_model.model.model.layers.1.self_attn.q_proj.lora_A.weight': expected (2, 32), found (1, 1)"},
         {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.lm_head.lora_A.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.lm_head.lora_A.weight': expected (2, 32), found (1, 1)"},
-        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}", "base_model.model.lm_head.base_layer.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected (40, 32) like the model's own, or more rows"},
+         "adapter_model.safetensors: tensor 'base_model.model.lm_head.lora_A.weight': expected (2, 32), "
+         "found (1, 1)"},
+        {"{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 1}",
+         "base_model.model.lm_head.base_layer.weight",
+         "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected (40, 32) "
+         "like the model's own, or more rows"},
         {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"swish\"}", "x",
          "adapter_config.json: 'non_linearity': expected gelu, relu, silu, gelu_new or tanh, found 'swish'"},
-        {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"gelu\"}", "base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight",
-         "adapter_model.safetensors: tensor 'base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight': expected layers behind attention "
+        {"{\"peft_type\": \"BOTTLENECK\", \"r\": 2, \"non_linearity\": \"gelu\"}",
+         "base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight",
+         "adapter_model.safetensors: tensor "
+         "'base_model.model.model.layers.1.self_attn.q_proj.adapter_up.weight': expected layers behind "
+         "attention "
          "and feed-forward of a model of 2 layers"},
         {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 16}", "x",
          "adapter_config.json: 'token_dim': expected an integer from 32 to 32, found 16"},
-        {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 32}", "prompt_embeddings",
+        {"{\"peft_type\": \"PROMPT_TUNING\", \"num_virtual_tokens\": 3, \"token_dim\": 32}",
+         "prompt_embeddings",
          "adapter_model.safetensors: tensor 'prompt_embeddings': expected (3, 32), found (1, 1)"},
     };
     char path[300], wrong[300];
@@ -368,11 +394,15 @@ static void wrong_adapters_are_refused(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sg_adapter *a;
 
-        assert_int_equal(sg_file_write(in_dir("wrong/adapter_config.json", path), cases[i].config, strlen(cases[i].config), &err), SG_OK);
-        assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
-                                          &(sg_tensor_desc){cases[i].tensor, SG_DT_F32, 2, {1, 1}, &one}, 1, NULL, 0, &err),
+        assert_int_equal(sg_file_write(in_dir("wrong/adapter_config.json", path), cases[i].config,
+                                       strlen(cases[i].config), &err),
                          SG_OK);
-        assert_int_equal(sg_adapter_open(&a, wrong, (sg_adapter_host[]){sg_llama_host(m)}, &err), SG_ERR_FORMAT);
+        assert_int_equal(sg_tensors_write(in_dir("wrong/adapter_model.safetensors", path),
+                                          &(sg_tensor_desc){cases[i].tensor, SG_DT_F32, 2, {1, 1}, &one}, 1,
+                                          NULL, 0, &err),
+                         SG_OK);
+        assert_int_equal(sg_adapter_open(&a, wrong, (sg_adapter_host[]){sg_llama_host(m)}, &err),
+                         SG_ERR_FORMAT);
         assert_string_equal(err.message + strlen(wrong) + 1, cases[i].message);
         assert_null(a);
     }
@@ -388,9 +418,13 @@ static void parts_of_another_output_matrix_are_refused(void **state)
     sg_error err;
 
     assert_int_equal(sg_llama_open(&m, TEST_SOURCE_DIR "/tests/parity/qwen2", &err), SG_OK);
-    assert_int_equal(sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/llamahead", (sg_adapter_host[]){sg_llama_host(m)}, &err), SG_ERR_FORMAT);
-    assert_string_equal(strrchr(err.message, '/') + 1, "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected the "
-                                                       "model's own table, found one that has learned");
+    assert_int_equal(sg_adapter_open(&a, TEST_SOURCE_DIR "/tests/parity/llamahead",
+                                     (sg_adapter_host[]){sg_llama_host(m)}, &err),
+                     SG_ERR_FORMAT);
+    assert_string_equal(
+        strrchr(err.message, '/') + 1,
+        "adapter_model.safetensors: tensor 'base_model.model.lm_head.base_layer.weight': expected the "
+        "model's own table, found one that has learned");
     sg_llama_close(m);
 }
 
@@ -404,7 +438,8 @@ static void wrong_options_are_refused(void **state)
     configure(&c, "lora");
     snprintf(c.targets, sizeof c.targets, "q_proj,w_proj");
     assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "targets: expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head or all, found 'w_proj'");
+    assert_string_equal(err.message, "targets: expected q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
+                                     "down_proj, lm_head or all, found 'w_proj'");
     configure(&c, "bottleneck");
     snprintf(c.targets, sizeof c.targets, "q_proj");
     assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
@@ -418,7 +453,8 @@ static void wrong_options_are_refused(void **state)
     assert_int_equal(tune(MODEL, "bad", &c, 1, 0, false, &report, &err), SG_ERR_USAGE);
     assert_string_equal(err.message, "soft: expected at most 62, the model knows 64 places, found 63");
     configure(&c, "full");
-    assert_int_equal(sg_tune(&(sg_tune_job){MODEL, data, MODEL, false}, &c, NULL, NULL, &report, &err), SG_ERR_USAGE);
+    assert_int_equal(sg_tune(&(sg_tune_job){MODEL, data, MODEL, false}, &c, NULL, NULL, &report, &err),
+                     SG_ERR_USAGE);
     assert_string_equal(err.message, MODEL ": expected another folder than the model's own");
 }
 
@@ -430,7 +466,8 @@ static void score(const char *model, const char *adapter, double *logp)
     sg_llama *m;
     sg_error err;
 
-    if (sg_llama_open(&m, model, &err) || (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
+    if (sg_llama_open(&m, model, &err) ||
+        (adapter && sg_adapter_open(&a, adapter, (sg_adapter_host[]){sg_llama_host(m)}, &err)))
         fail_msg("%s", err.message);
     sg_llama_adapt(m, a);
     assert_int_equal(sg_reading_new(&r, m, 16, NULL, &err), SG_OK);
@@ -449,15 +486,26 @@ static void merged_models_say_what_the_adapter_says(void **state)
         const char *model, *out, *type;
         double tolerance;
         const char *adapter;
-    } cases[] = {{"llama", "m1", "f32", 1e-4, "lora"},        {"llama", "m2", "f16", 1e-2, "lora"},   {"llama", "m3", "bf16", 8e-2, "lora"},
-                 {"llama", "m1.gguf", "f32", 1e-4, "lora"},   {"llama", "m2.gguf", "f16", 1e-2, "lora"}, {"llama", "m3.gguf", "bf16", 8e-2, "lora"},
-                 {"llama", "m4.gguf", "q8_0", 8e-2, "lora"},  {"llama", "m5.gguf", "q4_0", 1.5, "lora"},
-                 {"llama.gguf", "m6", "f32", 1e-4, "lora"},   {"llama.gguf", "m6.gguf", "f32", 1e-4, "lora"},
+    } cases[] = {{"llama", "m1", "f32", 1e-4, "lora"},
+                 {"llama", "m2", "f16", 1e-2, "lora"},
+                 {"llama", "m3", "bf16", 8e-2, "lora"},
+                 {"llama", "m1.gguf", "f32", 1e-4, "lora"},
+                 {"llama", "m2.gguf", "f16", 1e-2, "lora"},
+                 {"llama", "m3.gguf", "bf16", 8e-2, "lora"},
+                 {"llama", "m4.gguf", "q8_0", 8e-2, "lora"},
+                 {"llama", "m5.gguf", "q4_0", 1.5, "lora"},
+                 {"llama.gguf", "m6", "f32", 1e-4, "lora"},
+                 {"llama.gguf", "m6.gguf", "f32", 1e-4, "lora"},
                  {"llama.gguf", "m8.gguf", "q8_0", 1e-4, NULL}, /* its blocks come out as they were */
-                 {"llama3", "m9.gguf", "f32", 1e-4, NULL}, {"qwen2", "m10.gguf", "f32", 1e-4, NULL},
-                 {"qwen2", "m11", "bf16", 1e-4, NULL},     {"qwen3", "m12.gguf", "f16", 1e-4, NULL}, {"qwen3", "m13", "f16", 1e-4, NULL},
-                 {"llama", "h1", "f32", 1e-4, "llamahead"}, {"llama.gguf", "h2.gguf", "f32", 1e-4, "llamahead"},
-                 {"qwen2", "h3", "f32", 1e-4, "qwen2head"}, {"qwen2", "h4.gguf", "f32", 1e-4, "qwen2head"}};
+                 {"llama3", "m9.gguf", "f32", 1e-4, NULL},
+                 {"qwen2", "m10.gguf", "f32", 1e-4, NULL},
+                 {"qwen2", "m11", "bf16", 1e-4, NULL},
+                 {"qwen3", "m12.gguf", "f16", 1e-4, NULL},
+                 {"qwen3", "m13", "f16", 1e-4, NULL},
+                 {"llama", "h1", "f32", 1e-4, "llamahead"},
+                 {"llama.gguf", "h2.gguf", "f32", 1e-4, "llamahead"},
+                 {"qwen2", "h3", "f32", 1e-4, "qwen2head"},
+                 {"qwen2", "h4.gguf", "f32", 1e-4, "qwen2head"}};
     char out[300], model[300], adapter[300];
     sg_error err;
 
@@ -467,24 +515,30 @@ static void merged_models_say_what_the_adapter_says(void **state)
         json_t *report;
 
         sg_options_init(&c, sg_merge_options, sg_n_merge_options);
-        assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
+        assert_int_equal(
+            sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
         snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
-        snprintf(adapter, sizeof adapter, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].adapter ? cases[i].adapter : "");
-        if (sg_merge(model, cases[i].adapter ? adapter : NULL, in_dir(cases[i].out, out), &c, NULL, &report, &err))
+        snprintf(adapter, sizeof adapter, TEST_SOURCE_DIR "/tests/parity/%s",
+                 cases[i].adapter ? cases[i].adapter : "");
+        if (sg_merge(model, cases[i].adapter ? adapter : NULL, in_dir(cases[i].out, out), &c, NULL, &report,
+                     &err))
             fail_msg("%s: %s", cases[i].out, err.message);
         json_decref(report);
         score(model, cases[i].adapter ? adapter : NULL, want);
         score(out, NULL, found);
         for (int t = 0; t < 10; t++)
             if (!(want[t] - found[t] <= cases[i].tolerance && found[t] - want[t] <= cases[i].tolerance))
-                fail_msg("%s %s: token %d: expected %g, found %g", cases[i].out, cases[i].type, t, want[t], found[t]);
+                fail_msg("%s %s: token %d: expected %g, found %g", cases[i].out, cases[i].type, t, want[t],
+                         found[t]);
     }
     sg_merge_config c;
     json_t *report;
     sg_options_init(&c, sg_merge_options, sg_n_merge_options);
     snprintf(c.type, sizeof c.type, "q8_0");
     assert_int_equal(sg_merge(MODEL, NULL, in_dir("m", out), &c, NULL, &report, &err), SG_ERR_USAGE);
-    assert_string_equal(err.message, "type: expected f32, f16 or bf16 for a folder, found q8_0 (a file that ends in .gguf takes it)");
+    assert_string_equal(
+        err.message,
+        "type: expected f32, f16 or bf16 for a folder, found q8_0 (a file that ends in .gguf takes it)");
 }
 
 static void score_t5(const char *model, double *logp, int *tokens)
@@ -497,7 +551,9 @@ static void score_t5(const char *model, double *logp, int *tokens)
 
     sg_llm_config_init(&o);
     if (sg_llm_open(&l, model, &o, &err) ||
-        sg_llm_score(logp, tokens, &cached, l, &(sg_llm_scores){.prompt = {"a  cat is", 9}, .text = text, .n = 3}, NULL, NULL, NULL, &err))
+        sg_llm_score(logp, tokens, &cached, l,
+                     &(sg_llm_scores){.prompt = {"a  cat is", 9}, .text = text, .n = 3}, NULL, NULL, NULL,
+                     &err))
         fail_msg("%s", err.message);
     sg_llm_close(l);
 }
@@ -521,7 +577,8 @@ static void a_t5_written_as_one_file_is_itself(void **state)
         char model[300], once[300], twice[300], thrice[300];
 
         snprintf(model, sizeof model, TEST_SOURCE_DIR "/tests/parity/%s", cases[i].model);
-        assert_int_equal(sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
+        assert_int_equal(
+            sg_options_set(&c, sg_merge_options, sg_n_merge_options, "type", cases[i].type, &err), SG_OK);
         if (sg_merge(model, NULL, in_dir("once.gguf", once), &c, NULL, &report, &err))
             fail_msg("%s", err.message);
         json_decref(report);
@@ -538,7 +595,8 @@ static void a_t5_written_as_one_file_is_itself(void **state)
             assert_memory_equal(tokens, want_tokens, sizeof tokens);
             for (int t = 0; t < 3; t++)
                 if (!(want[t] - found[t] <= cases[i].tolerance && found[t] - want[t] <= cases[i].tolerance))
-                    fail_msg("%s %s: text %d: expected %g, found %g", cases[i].model, cases[i].type, t, want[t], found[t]);
+                    fail_msg("%s %s: text %d: expected %g, found %g", cases[i].model, cases[i].type, t,
+                             want[t], found[t]);
         }
     }
 }
@@ -607,7 +665,8 @@ static void smoothed_targets_keep_a_model_from_being_sure(void **state)
             fail_msg("%s", err.message);
         const double loss = json_real_value(json_object_get(report, "loss_valid"));
         if (!(loss > least[i] && loss < most[i]))
-            fail_msg("smoothing %g: expected a loss in %g .. %g, found %g", c.smoothing, least[i], most[i], loss);
+            fail_msg("smoothing %g: expected a loss in %g .. %g, found %g", c.smoothing, least[i], most[i],
+                     loss);
         json_decref(report);
     }
 }

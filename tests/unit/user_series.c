@@ -41,8 +41,9 @@ static char *known(const char *users, sg_status want, const char *message, int64
             const sg_bytes name = sg_strings_at(&d->series.names, (size_t)d->series.value[i]);
 
             at += (size_t)snprintf(text + at, sizeof text - at, " %.*s@", (int)name.size, name.data);
-            at += d->series.time[i] == INT64_MIN ? (size_t)snprintf(text + at, sizeof text - at, "-")
-                                                 : (size_t)snprintf(text + at, sizeof text - at, "%lld", (long long)d->series.time[i]);
+            at += d->series.time[i] == INT64_MIN
+                      ? (size_t)snprintf(text + at, sizeof text - at, "-")
+                      : (size_t)snprintf(text + at, sizeof text - at, "%lld", (long long)d->series.time[i]);
         }
         at += (size_t)snprintf(text + at, sizeof text - at, "\n");
     }
@@ -62,7 +63,8 @@ static void reads_tables_with_a_header(void **state)
     expect("user_id,none,age\nb,,7\n", "b: age=7@-\na:\nc:\n"); /* a column without a value is no series */
     expect("age\tuser\n7\tb\n", "b: age=7@-\na:\nc:\n");
     expect("user_id:token\tage:token\tgender:token\nb\t24\tM\n", "b: age=24@- gender=M@-\na:\nc:\n");
-    expect("id,no\xe9\nb,\xff\n", "b: no\xef\xbf\xbd=\xef\xbf\xbd@-\na:\nc:\n"); /* invalid UTF-8 is replaced */
+    expect("id,no\xe9\nb,\xff\n",
+           "b: no\xef\xbf\xbd=\xef\xbf\xbd@-\na:\nc:\n"); /* invalid UTF-8 is replaced */
     expect("id,note\nb,\"x, \"\"y\"\"\"\n", "b: note=x, \"y\"@-\na:\nc:\n");
 }
 
@@ -70,7 +72,8 @@ static void reads_tables_with_a_header(void **state)
 static void slow_series_keep_the_first_of_a_run(void **state)
 {
     (void)state;
-    expect("user_id,since,city,plan\nb,300,Riga,paid\nb,100,Riga,free\nb,200,Riga,free\nb,400,Oslo,\nb,500,Riga,paid\n",
+    expect("user_id,since,city,plan\nb,300,Riga,paid\nb,100,Riga,free\nb,200,Riga,free\nb,400,Oslo,\nb,500,"
+           "Riga,paid\n",
            "b: city=Riga@100 plan=free@100 plan=paid@300 city=Oslo@400 city=Riga@500\na:\nc:\n");
 }
 
@@ -78,7 +81,8 @@ static void reads_movielens_users(void **state)
 {
     (void)state;
     const char *const events[] = {kit_file("events", "1\t7\t4\t100\n2\t7\t5\t101\n")};
-    static const char *const files[] = {"1|24|M|technician|85711\n2|53|F|other|94043\n", "1::M::24::10::48067\n2::F::53::16::70072\n"};
+    static const char *const files[] = {"1|24|M|technician|85711\n2|53|F|other|94043\n",
+                                        "1::M::24::10::48067\n2::F::53::16::70072\n"};
 
     for (int i = 0; i < 2; i++) {
         const char *const series[] = {kit_file("users", files[i])};
@@ -105,7 +109,8 @@ static void reads_movielens_users(void **state)
 static void says_what_is_wrong(void **state)
 {
     (void)state;
-    known("name,age\na,24\n", SG_ERR_USAGE, ": cannot tell which column is the user's id; the first column is 'name'", 0);
+    known("name,age\na,24\n", SG_ERR_USAGE,
+          ": cannot tell which column is the user's id; the first column is 'name'", 0);
     known("user_id,age\na\n", SG_ERR_FORMAT, ":2: expected 2 columns, found 1", 0);
     known("user_id,since,age\na,soon,5\n", SG_ERR_FORMAT, ":2: expected a time, found 'soon'", 0);
     known("user_id,age\n,5\n", SG_ERR_FORMAT, ":2: expected the id of a user, found an empty column", 0);
@@ -120,7 +125,8 @@ static void numbers_of_series_are_checked(void **state)
     (void)state;
     static const int64_t offsets[] = {0, 1, 2}, falling[] = {0, 2, 1}, time[] = {5, 4};
     static const int32_t value[] = {0, 1}, wrong[] = {0, 2}, of[] = {0, 0};
-    const sg_series good = {.n = 2, .offsets = offsets, .time = time, .value = value, .of = of, .names = {.n = 2}};
+    const sg_series good = {
+        .n = 2, .offsets = offsets, .time = time, .value = value, .of = of, .names = {.n = 2}};
     sg_error err = {0};
     sg_series s = good;
 
@@ -137,7 +143,8 @@ static void numbers_of_series_are_checked(void **state)
     s = good;
     s.offsets = (const int64_t[]){0, 2, 2};
     assert_int_equal(sg_series_check(&s, 2, "f", &err), SG_ERR_FORMAT);
-    assert_string_equal(err.message, "f: tensor 'series.time': expected ascending numbers for user 0, found 4 after 5");
+    assert_string_equal(err.message,
+                        "f: tensor 'series.time': expected ascending numbers for user 0, found 4 after 5");
 }
 
 int main(void)

@@ -42,8 +42,19 @@ static void every_character_passes_and_surrogates_do_not(void **state)
 static void overlong_forms_do_not_pass(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\x80", "\xbf", "\xfe", "\xff", "\xe2\x28\xa1"};
+    static const char *const bad[] = {"\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xe0\x80\x80",
+                                      "\xe0\x9f\xbf",
+                                      "\xf0\x80\x80\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\x80",
+                                      "\xbf",
+                                      "\xfe",
+                                      "\xff",
+                                      "\xe2\x28\xa1"};
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(sg_utf8_valid(bad[i], strlen(bad[i])));
@@ -79,10 +90,19 @@ static void broken_pieces_are_replaced(void **state)
 {
     (void)state;
     cleans("plain \xc3\xa9", "plain \xc3\xa9");
-    cleans("a\xff" "b", "a\xef\xbf\xbd" "b");
+    cleans("a\xff"
+           "b",
+           "a\xef\xbf\xbd"
+           "b");
     cleans("\xe2\x82", "\xef\xbf\xbd");
-    cleans("\xe2\x82" "x", "\xef\xbf\xbd" "x");
-    cleans("\xf0\x9f\x98" "!\x80\x80", "\xef\xbf\xbd" "!\xef\xbf\xbd\xef\xbf\xbd");
+    cleans("\xe2\x82"
+           "x",
+           "\xef\xbf\xbd"
+           "x");
+    cleans("\xf0\x9f\x98"
+           "!\x80\x80",
+           "\xef\xbf\xbd"
+           "!\xef\xbf\xbd\xef\xbf\xbd");
     cleans("\xe0\x80\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
     assert_int_equal(sg_alloc_live(), 0);
 }

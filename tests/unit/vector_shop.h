@@ -46,8 +46,13 @@ static inline void write_shop(const char *dir)
     const char *const names[] = {"title", "categories"};
     int64_t sizes[2];
     sg_strings strings[3];
-    sg_dataset_spec spec = {.name = "shop", .n_users = USERS, .n_items = N, .n_events = USERS * EVENTS, .column = names,
-                            .column_bytes = sizes, .n_columns = 2};
+    sg_dataset_spec spec = {.name = "shop",
+                            .n_users = USERS,
+                            .n_items = N,
+                            .n_events = USERS * EVENTS,
+                            .column = names,
+                            .column_bytes = sizes,
+                            .n_columns = 2};
     sg_error err;
 
     for (int i = 0; i < N; i++) {
@@ -66,9 +71,12 @@ static inline void write_shop(const char *dir)
     spec.item_id_bytes = offsets[0][N];
     sizes[0] = offsets[1][N];
     sizes[1] = offsets[2][N];
-    for (int e = 0; e < USERS * EVENTS; e++) /* items 0 .. 199 teach; the last two events of a user are items 200 .. 399 */
-        events[e] = (sg_dataset_event){.user = e / EVENTS, .row = e,
-                                       .item = e % EVENTS < EVENTS - 2 ? e % 200 : 200 + e / EVENTS * 2 + e % EVENTS % 2};
+    for (int e = 0; e < USERS * EVENTS;
+         e++) /* items 0 .. 199 teach; the last two events of a user are items 200 .. 399 */
+        events[e] = (sg_dataset_event){
+            .user = e / EVENTS,
+            .row = e,
+            .item = e % EVENTS < EVENTS - 2 ? e % 200 : 200 + e / EVENTS * 2 + e % EVENTS % 2};
     assert_int_equal(sg_dataset_write(dir, &spec, events, NULL, &strings[0], &strings[1], &err), SG_OK);
 }
 
@@ -87,7 +95,8 @@ static inline int open_shop(void **state)
         for (int d = 0; d < DIM; d++)
             s->vectors[i * DIM + d] =
                 (float)(2 * sg_rng_normal(1, SG_RNG_TEST, (uint64_t)shelf_of(i), (uint64_t)d) +
-                        sg_rng_normal(2, SG_RNG_TEST, (uint64_t)(shelf_of(i) * BOARDS + board_of(i)), (uint64_t)d) +
+                        sg_rng_normal(2, SG_RNG_TEST, (uint64_t)(shelf_of(i) * BOARDS + board_of(i)),
+                                      (uint64_t)d) +
                         0.1 * sg_rng_normal(3, SG_RNG_TEST, (uint64_t)(i < 2 ? 0 : i), (uint64_t)d));
     assert_int_equal(sg_vectors_save(s->data, s->vectors, N, DIM, "test", NULL, &err), SG_OK);
     *state = s;

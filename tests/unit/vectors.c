@@ -130,7 +130,8 @@ static void says_what_is_wrong(void **state)
     assert_refused(f, NULL, SG_ERR_MISSING, ": cannot open: No such file or directory");
     write_npy(f->file, 2, 2, (float[]){1, 2, 3, 4});
     assert_refused(f, NULL, SG_ERR_FORMAT,
-                   ": expected 3 rows, one for each item, found 2: a file with one item id a line can say which row is which");
+                   ": expected 3 rows, one for each item, found 2: a file with one item id a line can say "
+                   "which row is which");
     sg_file_write(f->ids, "a\nbb\n", 5, &err);
     assert_refused(f, f->ids, SG_ERR_MISSING, ": item 'c' has no row (1 of 3 items have none)");
     sg_file_write(f->ids, "a\na\n", 4, &err);

@@ -14,7 +14,8 @@
 
 static sg_bytes text(char out[64], int i)
 {
-    return (sg_bytes){out, (size_t)snprintf(out, 64, "%s%d%.*s", i % 3 ? "item-" : "", i * 7, i % 40, "0123456789012345678901234567890123456789")};
+    return (sg_bytes){out, (size_t)snprintf(out, 64, "%s%d%.*s", i % 3 ? "item-" : "", i * 7, i % 40,
+                                            "0123456789012345678901234567890123456789")};
 }
 
 static void numbers_in_order_of_appearance(void **state)
@@ -55,8 +56,16 @@ static void numbers_in_order_of_appearance(void **state)
 static void holds_any_bytes(void **state)
 {
     (void)state;
-    static const sg_bytes odd[] = {{"", 0}, {"\0", 1}, {"\0\0", 2}, {"\xff\xfe", 2}, {"a\0b", 3}, {"a\0c", 3}, {"\0\0\0\0\0\0\0\0", 8},
-                                   {"\0\0\0\0\0\0\0\0\0", 9}, {"0123456789abcdef", 16}, {"0123456789abcdeF", 16},
+    static const sg_bytes odd[] = {{"", 0},
+                                   {"\0", 1},
+                                   {"\0\0", 2},
+                                   {"\xff\xfe", 2},
+                                   {"a\0b", 3},
+                                   {"a\0c", 3},
+                                   {"\0\0\0\0\0\0\0\0", 8},
+                                   {"\0\0\0\0\0\0\0\0\0", 9},
+                                   {"0123456789abcdef", 16},
+                                   {"0123456789abcdeF", 16},
                                    {"0123456789abcdef\0", 17}};
     sg_vocab *v;
     int32_t number;

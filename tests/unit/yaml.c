@@ -49,7 +49,8 @@ static void scalars_have_the_types_of_the_core_schema(void **state)
     reads("[1.5, -.5, 1., 1e3, 1E-2, +1.e+1]", "[1.5, -0.5, 1.0, 1000.0, 0.01, 10.0]");
     reads("[true, false, null, ~, ]", "[true, false, null, null]");
     reads("[yes, no, on, True, '1', \"true\", 1x, 1.2.3, -, ., e5, 1e, 0x10]",
-          "[\"yes\", \"no\", \"on\", \"True\", \"1\", \"true\", \"1x\", \"1.2.3\", \"-\", \".\", \"e5\", \"1e\", \"0x10\"]");
+          "[\"yes\", \"no\", \"on\", \"True\", \"1\", \"true\", \"1x\", \"1.2.3\", \"-\", \".\", \"e5\", "
+          "\"1e\", \"0x10\"]");
     reads("a:\nb: \"\"\n", "{\"a\": null, \"b\": \"\"}");
     reads("", "null");
     reads("# nothing\n", "null");
@@ -58,9 +59,12 @@ static void scalars_have_the_types_of_the_core_schema(void **state)
 static void structures_nest(void **state)
 {
     (void)state;
-    reads("model: tiger\ndata:\n  name: beauty\n  columns: [title, brand]\nsteps:\n  - a: 1\n    b: 2\n  - {c: 3}\n",
-          "{\"model\": \"tiger\", \"data\": {\"name\": \"beauty\", \"columns\": [\"title\", \"brand\"]}, \"steps\": [{\"a\": 1, \"b\": 2}, {\"c\": 3}]}");
-    reads("text: |\n  two\n  lines\nfolded: >-\n  one\n  line\n", "{\"text\": \"two\\nlines\\n\", \"folded\": \"one line\"}");
+    reads("model: tiger\ndata:\n  name: beauty\n  columns: [title, brand]\nsteps:\n  - a: 1\n    b: 2\n  - "
+          "{c: 3}\n",
+          "{\"model\": \"tiger\", \"data\": {\"name\": \"beauty\", \"columns\": [\"title\", \"brand\"]}, "
+          "\"steps\": [{\"a\": 1, \"b\": 2}, {\"c\": 3}]}");
+    reads("text: |\n  two\n  lines\nfolded: >-\n  one\n  line\n",
+          "{\"text\": \"two\\nlines\\n\", \"folded\": \"one line\"}");
     reads("{1: a, true: b}", "{\"1\": \"a\", \"true\": \"b\"}");
 }
 
@@ -73,7 +77,8 @@ static void says_line_and_column(void **state)
     REFUSES("a: 1\nc: 3\na: 2\n", "r.yaml:3:1: key 'a' is given twice");
     REFUSES("? [1]\n: 2\n", "r.yaml:1:3: expected a plain key");
     REFUSES("--- 1\n--- 2\n", "r.yaml:2:1: expected one document, found another");
-    REFUSES("a: 99999999999999999999\n", "r.yaml:1:4: expected an integer of at most 64 bits, found 99999999999999999999");
+    REFUSES("a: 99999999999999999999\n",
+            "r.yaml:1:4: expected an integer of at most 64 bits, found 99999999999999999999");
     REFUSES("a: 1e999\n", "r.yaml:1:4: expected a finite number, found 1e999");
     REFUSES("a: \"x\\0\"\n", "r.yaml:1:4: expected text without zero bytes");
     REFUSES("\"a\\0\": 1\n", "r.yaml:1:1: key 'a' holds a zero byte");

@@ -107,7 +107,8 @@ static inline void act_loop(int act, float *y, const float *x, size_t n)
         sg_store_n(y + i, value(act, sg_load_n(x + i, n - i)), n - i);
 }
 
-static inline void grad_loop(int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add)
+static inline void grad_loop(int act, float *dx, const float *dy, const float *x, const float *y, size_t n,
+                             bool add)
 {
     size_t i = 0;
 
@@ -128,20 +129,21 @@ static inline void grad_loop(int act, float *dx, const float *dy, const float *x
 
 void SG_KERNEL(act)(int act, float *y, const float *x, size_t n)
 {
-#define ACT_CASE(a)            \
-    case a:                    \
-        act_loop(a, y, x, n); \
+#define ACT_CASE(a)                                                                                          \
+    case a:                                                                                                  \
+        act_loop(a, y, x, n);                                                                                \
         break;
     switch (act) {
         EACH_ACT(ACT_CASE)
     }
 }
 
-void SG_KERNEL(act_grad)(int act, float *dx, const float *dy, const float *x, const float *y, size_t n, bool add)
+void SG_KERNEL(act_grad)(int act, float *dx, const float *dy, const float *x, const float *y, size_t n,
+                         bool add)
 {
-#define GRAD_CASE(a)                         \
-    case a:                                  \
-        grad_loop(a, dx, dy, x, y, n, add); \
+#define GRAD_CASE(a)                                                                                         \
+    case a:                                                                                                  \
+        grad_loop(a, dx, dy, x, y, n, add);                                                                  \
         break;
     switch (act) {
         EACH_ACT(GRAD_CASE)

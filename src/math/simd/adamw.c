@@ -10,7 +10,8 @@ static inline float flush(float x)
     return fabsf(x) < FLT_MIN ? 0 : x;
 }
 
-void SG_KERNEL(adamw)(float *restrict w, float *restrict m, float *restrict v, float *restrict g, size_t n, const sg_adamw *given)
+void SG_KERNEL(adamw)(float *restrict w, float *restrict m, float *restrict v, float *restrict g, size_t n,
+                      const sg_adamw *given)
 {
     const sg_adamw a = *given;
 

@@ -17,7 +17,8 @@ enum { OUT_VECTORS = 2 };
 #endif
 
 /* Logits of `rows` rows with `pages` pages of keys, into s (rows, TILE) from column 0 on. rows, pages: constants where inlined. */
-TILE_INLINE void logits_of(float *s, const sg_paged *a, int row, const float *const *page, int rows, int pages)
+TILE_INLINE void logits_of(float *s, const sg_paged *a, int row, const float *const *page, int rows,
+                           int pages)
 {
     for (int half = 0; half < ACROSS; half++) {
         sg_vf sum[ROWS][4];
@@ -52,8 +53,8 @@ TILE_INLINE void logits_of(float *s, const sg_paged *a, int row, const float *co
 }
 
 /* out = keep out + sum over keys of weight times value, for `vectors` vectors; values begin at number `at` of a page. */
-TILE_INLINE void values_of(float *out, const float *s, const float *keep, const float *const *page, size_t at, size_t width,
-                           int keys, int rows, int vectors)
+TILE_INLINE void values_of(float *out, const float *s, const float *keep, const float *const *page, size_t at,
+                           size_t width, int keys, int rows, int vectors)
 {
     sg_vf sum[ROWS][OUT_VECTORS];
 
@@ -122,7 +123,8 @@ static float weigh(float *s, int n, float *most, float *sum)
 }
 
 /* `rows` rows from `row` on, and a tile of keys from c0 on. */
-TILE_INLINE void group(float *out, float *most, float *sum, float *s, const sg_paged *a, int row, int c0, int rows, int together)
+TILE_INLINE void group(float *out, float *most, float *sum, float *s, const sg_paged *a, int row, int c0,
+                       int rows, int together)
 {
     const size_t width = sg_page_width(a->dh);
     const float *const *page = a->page + c0 / SG_PAGE;

@@ -55,7 +55,8 @@ void SG_KERNEL(attend_rows)(float *out, const float *q, int n, int heads, int dh
             size_t d = 0;
 
             for (size_t t = 0; t < keys; t++)
-                s[t] = scale * dot_n(q + h * width, kh + (size_t)row[t] * ld, width) + (bias ? bias[h * keys + t] : 0);
+                s[t] = scale * dot_n(q + h * width, kh + (size_t)row[t] * ld, width) +
+                       (bias ? bias[h * keys + t] : 0);
             softmax_n(s, keys);
             for (; d + SG_LANES <= width; d += SG_LANES) {
                 sg_vf sum = {0};

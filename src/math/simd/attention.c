@@ -68,12 +68,18 @@ static sg_vi lanes(int c) /* c, c + 1, ... */
 }
 
 /* Logits of `n_rows` rows over columns first .. end - 1 (whole vectors) of the tile: scaled, biased, hidden keys -inf. */
-static void group_logits(float *s, size_t ld, const sg_attend *a, const float *kt, size_t ld_t, int r, int n_rows, int c0,
-                         int n, int first, int end)
+static void group_logits(float *s, size_t ld, const sg_attend *a, const float *kt, size_t ld_t, int r,
+                         int n_rows, int c0, int n, int first, int end)
 {
     float gain[ROWS];
-    tile_job t = {.k = a->dh, .a = a->q + (size_t)r * a->ld_q, .a_ld = a->ld_q, .b = kt + first,
-                  .b_ld = ld_t, .c = s + first, .c_ld = ld, .gain = gain};
+    tile_job t = {.k = a->dh,
+                  .a = a->q + (size_t)r * a->ld_q,
+                  .a_ld = a->ld_q,
+                  .b = kt + first,
+                  .b_ld = ld_t,
+                  .c = s + first,
+                  .c_ld = ld,
+                  .gain = gain};
 
     for (int i = 0; i < n_rows; i++)
         gain[i] = a->scale;
@@ -128,8 +134,8 @@ static float row_exp(float *s, int first, int end, float shift)
 
 /* Logits become exp(logit - maximum so far), after dropout; most and sum take the tile in. keep: what older sums and
  * outputs are to be multiplied by; gain: 1 / sum. Step by step over all rows: the rows hide each other's latency. */
-static void group_softmax(float *s, const sg_attend *a, int r, int n_rows, int c0, int first, int end, float *most,
-                          float *sum, float *keep, float *gain)
+static void group_softmax(float *s, const sg_attend *a, int r, int n_rows, int c0, int first, int end,
+                          float *most, float *sum, float *keep, float *gain)
 {
     float now[ROWS];
 
@@ -188,9 +194,13 @@ void SG_KERNEL(attend)(const sg_attend *a, float *work)
             const span seen = rows_span(a, r, n_rows, c0, n);
             const int first = down(seen.first), end = up(seen.end);
             float keep[ROWS], gain[ROWS];
-            tile_job t = {.k = seen.end - first, .a = s + first, .a_ld = KEYS,
-                          .b = a->v + (size_t)(c0 + first) * a->ld_v, .b_ld = a->ld_v,
-                          .c = a->out + (size_t)r * a->ld_out, .c_ld = a->ld_out};
+            tile_job t = {.k = seen.end - first,
+                          .a = s + first,
+                          .a_ld = KEYS,
+                          .b = a->v + (size_t)(c0 + first) * a->ld_v,
+                          .b_ld = a->ld_v,
+                          .c = a->out + (size_t)r * a->ld_out,
+                          .c_ld = a->ld_out};
 
             if (seen.end <= seen.first) {
                 for (int i = 0; i < n_rows && one; i++)
@@ -231,7 +241,8 @@ static void row_grad(float *p, float *ds, const sg_attend *a, int r, int c0, int
 
     for (int c = first; c < end; c += SG_LANES)
         sg_store(p + c, tile_exp(sg_load(p + c) - lse));
-    if (a->drop.below) { /* ds = p (m dp - mean), used p = m p: keep p until the mask has been applied to dp */
+    if (a->drop
+            .below) { /* ds = p (m dp - mean), used p = m p: keep p until the mask has been applied to dp */
         float plain[BLOCK_KEYS];
 
         memcpy(plain + first, p + first, (size_t)(end - first) * sizeof *p);
@@ -259,8 +270,8 @@ static void clear(float *x, int first, int end)
 
 /* to (keys, dh) += gain x^T rows, x (n_rows, keys): the gradient of v (x: probabilities) or of k (x: ds). Rows that see
  * none of a few keys are left out: half of the work under a causal mask. */
-static void keys_grad(float *to, size_t ld_to, const float *x, const float *rows, size_t ld_rows, const sg_attend *a, int r0,
-                      int n_rows, int c0, int n, span seen, float gain_of_all)
+static void keys_grad(float *to, size_t ld_to, const float *x, const float *rows, size_t ld_rows,
+                      const sg_attend *a, int r0, int n_rows, int c0, int n, span seen, float gain_of_all)
 {
     float keep[2 * ROWS], gain[2 * ROWS];
 
@@ -282,9 +293,16 @@ static void keys_grad(float *to, size_t ld_to, const float *x, const float *rows
             if (s.first < c + n_keys && s.end > c)
                 break;
         }
-        tile_product(&(tile_job){.k = end - r, .a = x + (size_t)r * BLOCK_KEYS + c, .transposed = true, .a_ld = BLOCK_KEYS,
-                                 .b = rows + (size_t)r * ld_rows, .b_ld = ld_rows,
-                                 .c = to + (size_t)(c0 + c) * ld_to, .c_ld = ld_to, .keep = keep, .gain = gain},
+        tile_product(&(tile_job){.k = end - r,
+                                 .a = x + (size_t)r * BLOCK_KEYS + c,
+                                 .transposed = true,
+                                 .a_ld = BLOCK_KEYS,
+                                 .b = rows + (size_t)r * ld_rows,
+                                 .b_ld = ld_rows,
+                                 .c = to + (size_t)(c0 + c) * ld_to,
+                                 .c_ld = ld_to,
+                                 .keep = keep,
+                                 .gain = gain},
                      n_keys, a->dh);
     }
 }
@@ -328,21 +346,35 @@ static void block_grad(const grad_tile *t, int r0, int n_rows)
         if (!any)
             continue;
         group_logits(p, BLOCK_KEYS, a, t->kt, ld_t, row, m, t->c0, t->n, first, end);
-        tile_product(&(tile_job){.k = a->dh, .a = a->dout + (size_t)row * a->ld_out, .a_ld = a->ld_out,
-                                 .b = t->vt + first, .b_ld = ld_t, .c = ds + first, .c_ld = BLOCK_KEYS},
+        tile_product(&(tile_job){.k = a->dh,
+                                 .a = a->dout + (size_t)row * a->ld_out,
+                                 .a_ld = a->ld_out,
+                                 .b = t->vt + first,
+                                 .b_ld = ld_t,
+                                 .c = ds + first,
+                                 .c_ld = BLOCK_KEYS},
                      m, end - first);
         for (int i = 0; i < m; i++)
-            row_grad(p + i * BLOCK_KEYS, ds + i * BLOCK_KEYS, a, row + i, t->c0, first, end, t->mean[row + i]);
+            row_grad(p + i * BLOCK_KEYS, ds + i * BLOCK_KEYS, a, row + i, t->c0, first, end,
+                     t->mean[row + i]);
         if (a->dq)
-            tile_product(&(tile_job){.k = some.end - first, .a = ds + first, .a_ld = BLOCK_KEYS,
-                                     .b = a->k + (size_t)(t->c0 + first) * a->ld_k, .b_ld = a->ld_k,
-                                     .c = a->dq + (size_t)row * a->ld_q, .c_ld = a->ld_q, .keep = ones, .gain = gain},
+            tile_product(&(tile_job){.k = some.end - first,
+                                     .a = ds + first,
+                                     .a_ld = BLOCK_KEYS,
+                                     .b = a->k + (size_t)(t->c0 + first) * a->ld_k,
+                                     .b_ld = a->ld_k,
+                                     .c = a->dq + (size_t)row * a->ld_q,
+                                     .c_ld = a->ld_q,
+                                     .keep = ones,
+                                     .gain = gain},
                          m, a->dh);
     }
     if (a->dv)
-        keys_grad(a->dv, a->ld_v, t->p, a->dout + (size_t)r0 * a->ld_out, a->ld_out, a, r0, n_rows, t->c0, t->n, seen, 1);
+        keys_grad(a->dv, a->ld_v, t->p, a->dout + (size_t)r0 * a->ld_out, a->ld_out, a, r0, n_rows, t->c0,
+                  t->n, seen, 1);
     if (a->dk)
-        keys_grad(a->dk, a->ld_k, t->ds, a->q + (size_t)r0 * a->ld_q, a->ld_q, a, r0, n_rows, t->c0, t->n, seen, a->scale);
+        keys_grad(a->dk, a->ld_k, t->ds, a->q + (size_t)r0 * a->ld_q, a->ld_q, a, r0, n_rows, t->c0, t->n,
+                  seen, a->scale);
 }
 
 void SG_KERNEL(attend_grad)(const sg_attend *a, float *work)

@@ -82,7 +82,8 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
     const size_t in = (size_t)b->in, block = (size_t)b->block, n = in / block;
     const unsigned char *q = b->q + (panel * in * SG_BLOCK_COLS + (size_t)col) * (size_t)bits / 8;
     const size_t first = panel * n * SG_BLOCK_COLS + (size_t)col;
-    const float *scale = bits < 16 && !half ? b->scale + first : NULL, *least = bits < 16 && !half ? b->least + first : NULL;
+    const float *scale = bits < 16 && !half ? b->scale + first : NULL,
+                *least = bits < 16 && !half ? b->least + first : NULL;
     const uint16_t *scale16 = half ? b->scale16 + first : NULL, *least16 = half ? b->least16 + first : NULL;
     sg_vf all[ROWS][VECTORS];
 
@@ -139,8 +140,10 @@ INLINE void tile(float *y, size_t ldy, const float *x, const float *sums, const 
                 if (bits == 16)
                     all[r][v] += sum[r][v];
                 else
-                    all[r][v] += sum[r][v] * (half ? f16_at(scale16 + v * SG_LANES) : sg_load(scale + v * SG_LANES)) +
-                                 (half ? f16_at(least16 + v * SG_LANES) : sg_load(least + v * SG_LANES)) * sums[(size_t)r * n + k];
+                    all[r][v] +=
+                        sum[r][v] * (half ? f16_at(scale16 + v * SG_LANES) : sg_load(scale + v * SG_LANES)) +
+                        (half ? f16_at(least16 + v * SG_LANES) : sg_load(least + v * SG_LANES)) *
+                            sums[(size_t)r * n + k];
             }
         if (half) {
             scale16 += SG_BLOCK_COLS;
@@ -179,7 +182,10 @@ TILES(6)
 #endif
 
 typedef void tile_fn(float *, size_t, const float *, const float *, const sg_blocks *, size_t, int);
-#define ROW(rows) {tile_4_0_##rows, tile_4_1_##rows, tile_8_0_##rows, tile_8_1_##rows, tile_16_0_##rows}
+#define ROW(rows)                                                                                            \
+    {                                                                                                        \
+        tile_4_0_##rows, tile_4_1_##rows, tile_8_0_##rows, tile_8_1_##rows, tile_16_0_##rows                 \
+    }
 
 void SG_KERNEL(blocks)(float *y, const float *x, const float *sums, int rows, const sg_blocks *b, int panel)
 {
@@ -195,7 +201,8 @@ void SG_KERNEL(blocks)(float *y, const float *x, const float *sums, int rows, co
 
     for (int col = 0; col < SG_BLOCK_COLS; col += VECTORS * SG_LANES)
         for (int r = 0, h = 0; r < rows; r += heights[h]) {
-            while (heights[h] > rows - r || (rows - r == 10 && heights[h] == 6)) /* 5 and 5 read weights less often than 6, 2, 2 */
+            while (heights[h] > rows - r ||
+                   (rows - r == 10 && heights[h] == 6)) /* 5 and 5 read weights less often than 6, 2, 2 */
                 h++;
             table[h][kind](y + (size_t)r * ldy, ldy, x + (size_t)r * in, sums ? sums + (size_t)r * n : NULL,
                            b, (size_t)panel, col);

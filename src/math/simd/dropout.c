@@ -11,7 +11,8 @@ enum { BLOCK = 32 };
 static inline sg_vu draw(const sg_drop *drop, uint64_t block, uint32_t first)
 {
     static const uint32_t steps[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const uint32_t k0 = (uint32_t)drop->key + (uint32_t)(block >> 28) * 0x9e3779b9u, k1 = (uint32_t)(drop->key >> 32);
+    const uint32_t k0 = (uint32_t)drop->key + (uint32_t)(block >> 28) * 0x9e3779b9u,
+                   k1 = (uint32_t)(drop->key >> 32);
     sg_vu h;
 
     memcpy(&h, steps, sizeof h);
@@ -29,11 +30,13 @@ static inline sg_vf kept(sg_vu u, const sg_drop *drop, sg_vf x)
 }
 
 /* One whole block. add: r is there. */
-static inline void whole(float *y, const float *x, const float *r, uint64_t block, const sg_drop *drop, bool add)
+static inline void whole(float *y, const float *x, const float *r, uint64_t block, const sg_drop *drop,
+                         bool add)
 {
     for (uint32_t j = 0; j < 16; j += SG_LANES) {
         const sg_vu h = draw(drop, block, j);
-        const sg_vf low = kept(h & 0xffff, drop, sg_load(x + j)), high = kept(h >> 16, drop, sg_load(x + 16 + j));
+        const sg_vf low = kept(h & 0xffff, drop, sg_load(x + j)),
+                    high = kept(h >> 16, drop, sg_load(x + 16 + j));
 
         sg_store(y + j, add ? sg_load(r + j) + low : low);
         sg_store(y + 16 + j, add ? sg_load(r + 16 + j) + high : high);
@@ -41,7 +44,8 @@ static inline void whole(float *y, const float *x, const float *r, uint64_t bloc
 }
 
 /* Numbers from .. to of a block; x, y, r point at number `from`. */
-static void part(float *y, const float *x, const float *r, uint64_t block, size_t from, size_t to, const sg_drop *drop)
+static void part(float *y, const float *x, const float *r, uint64_t block, size_t from, size_t to,
+                 const sg_drop *drop)
 {
     float in[BLOCK] = {0}, add[BLOCK] = {0}, out[BLOCK];
 

@@ -53,6 +53,7 @@ void SG_KERNEL(to_bf16)(uint16_t *y, const float *x, size_t n)
         uint32_t u;
 
         memcpy(&u, x + i, sizeof u);
-        y[i] = (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? (u >> 16) | 0x40 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
+        y[i] =
+            (uint16_t)((u & 0x7fffffff) > 0x7f800000 ? (u >> 16) | 0x40 : (u + 0x7fff + (u >> 16 & 1)) >> 16);
     }
 }

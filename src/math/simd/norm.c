@@ -46,8 +46,8 @@ static float squares(const float *x, float mean, size_t d)
     return sum;
 }
 
-void SG_KERNEL(layernorm)(float *y, float *mean, float *inv, const float *x, const float *w, const float *b, size_t d,
-                          float eps)
+void SG_KERNEL(layernorm)(float *y, float *mean, float *inv, const float *x, const float *w, const float *b,
+                          size_t d, float eps)
 {
     const float m = total(x, d) / (float)d;
     const float k = 1 / sqrtf(squares(x, m, d) / (float)d + eps);
@@ -63,8 +63,8 @@ void SG_KERNEL(layernorm)(float *y, float *mean, float *inv, const float *x, con
 }
 
 /* sum of w dy and of w dy (x - mean) inv, adding dy and dy (x - mean) inv to db and dw on the way */
-static sums layernorm_sums(float *dw, float *db, const float *dy, const float *x, const float *w, float mean, float inv,
-                           size_t d)
+static sums layernorm_sums(float *dw, float *db, const float *dy, const float *x, const float *w, float mean,
+                           float inv, size_t d)
 {
     sg_vf sa = {0}, sb = {0};
     size_t i = 0;
@@ -94,8 +94,8 @@ static sums layernorm_sums(float *dw, float *db, const float *dy, const float *x
     return s;
 }
 
-void SG_KERNEL(layernorm_grad)(float *dx, float *dw, float *db, const float *dy, const float *x, const float *w,
-                               float mean, float inv, size_t d, bool add)
+void SG_KERNEL(layernorm_grad)(float *dx, float *dw, float *db, const float *dy, const float *x,
+                               const float *w, float mean, float inv, size_t d, bool add)
 {
     const sums s = layernorm_sums(dw, db, dy, x, w, mean, inv, d);
     const float a = s.a / (float)d, b = s.b / (float)d;
@@ -123,8 +123,8 @@ void SG_KERNEL(rmsnorm)(float *y, float *inv, const float *x, const float *w, si
             y[i] = x[i] * k;
 }
 
-void SG_KERNEL(rmsnorm_grad)(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv, size_t d,
-                             bool add)
+void SG_KERNEL(rmsnorm_grad)(float *dx, float *dw, const float *dy, const float *x, const float *w, float inv,
+                             size_t d, bool add)
 {
     const float b = layernorm_sums(dw, NULL, dy, x, w, 0, inv, d).b / (float)d;
 

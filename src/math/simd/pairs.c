@@ -43,7 +43,8 @@ TILE_INLINE void pairs_of(const sg_pairs *t, int i, int j, int m, int v)
 {
     const size_t row = t->a_row, step = t->a_pair, b_pair = t->b_pair;
     const uint32_t *a = t->a + (size_t)i * row, *b = t->b + j;
-    const uint32_t *a3 = a + 3 * row, *a6 = a + 6 * row, *a9 = a + 9 * row; /* few pointers: every address is one load */
+    const uint32_t *a3 = a + 3 * row, *a6 = a + 6 * row,
+                   *a9 = a + 9 * row; /* few pointers: every address is one load */
     float *c = t->c + (size_t)i * t->c_row + j;
     sg_vf sum[ROWS][VECTORS];
 
@@ -87,13 +88,16 @@ TILE_INLINE void pairs_of(const sg_pairs *t, int i, int j, int m, int v)
     }
 }
 
-#define PAIRS_FUNCTION(m, v)                                                                                           \
-    static __attribute__((noinline)) void pairs_##m##x##v(const sg_pairs *t, int i, int j)                            \
-    {                                                                                                                  \
-        pairs_of(t, i, j, m, v);                                                                                       \
+#define PAIRS_FUNCTION(m, v)                                                                                 \
+    static __attribute__((noinline)) void pairs_##m##x##v(const sg_pairs *t, int i, int j)                   \
+    {                                                                                                        \
+        pairs_of(t, i, j, m, v);                                                                             \
     }
 #define PAIRS_FUNCTIONS(m) PAIRS_FUNCTION(m, 1) PAIRS_FUNCTION(m, 2)
-#define PAIRS_NAMES(m)     {pairs_##m##x1, pairs_##m##x2}
+#define PAIRS_NAMES(m)                                                                                       \
+    {                                                                                                        \
+        pairs_##m##x1, pairs_##m##x2                                                                         \
+    }
 
 PAIRS_FUNCTIONS(1)
 PAIRS_FUNCTIONS(2)
@@ -111,10 +115,10 @@ PAIRS_FUNCTIONS(12)
 #endif
 
 static void (*const pairs_table[ROWS_MOST][VECTORS])(const sg_pairs *t, int i, int j) = {
-    PAIRS_NAMES(1), PAIRS_NAMES(2), PAIRS_NAMES(3), PAIRS_NAMES(4),
+    PAIRS_NAMES(1), PAIRS_NAMES(2),  PAIRS_NAMES(3),  PAIRS_NAMES(4),
 #if defined(__AVX512F__)
-    PAIRS_NAMES(5), PAIRS_NAMES(6), PAIRS_NAMES(7), PAIRS_NAMES(8), PAIRS_NAMES(9), PAIRS_NAMES(10), PAIRS_NAMES(11),
-    PAIRS_NAMES(12),
+    PAIRS_NAMES(5), PAIRS_NAMES(6),  PAIRS_NAMES(7),  PAIRS_NAMES(8),
+    PAIRS_NAMES(9), PAIRS_NAMES(10), PAIRS_NAMES(11), PAIRS_NAMES(12),
 #endif
 };
 

@@ -11,8 +11,15 @@ void SG_KERNEL(product)(const sg_product *p)
         gain[i] = p->gain;
     }
     for (int i = 0; i < p->m; i += ROWS)
-        tile_product(&(tile_job){.k = p->k, .a = p->a + (size_t)i * (p->turned ? 1 : p->a_row), .a_ld = p->a_row, .transposed = p->turned,
-                                 .b = p->b, .b_ld = p->b_row, .c = p->c + (size_t)i * p->c_row, .c_ld = p->c_row,
-                                 .keep = p->add ? keep : NULL, .gain = gain},
+        tile_product(&(tile_job){.k = p->k,
+                                 .a = p->a + (size_t)i * (p->turned ? 1 : p->a_row),
+                                 .a_ld = p->a_row,
+                                 .transposed = p->turned,
+                                 .b = p->b,
+                                 .b_ld = p->b_row,
+                                 .c = p->c + (size_t)i * p->c_row,
+                                 .c_ld = p->c_row,
+                                 .keep = p->add ? keep : NULL,
+                                 .gain = gain},
                      p->m - i < ROWS ? p->m - i : ROWS, p->n);
 }

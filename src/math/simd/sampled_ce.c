@@ -2,7 +2,8 @@
 #include "math/simd/tile.h"
 
 /* l_j = scale x.w_at[j], four at a time; at[j] UINT32_MAX: no row, l_j is not meant to be used */
-void SG_KERNEL(gather_dot)(float *l, const float *x, const float *w, const uint32_t *at, size_t n, size_t d, float scale)
+void SG_KERNEL(gather_dot)(float *l, const float *x, const float *w, const uint32_t *at, size_t n, size_t d,
+                           float scale)
 {
     for (size_t j = 0; j < n; j += 4) {
         const size_t m = n - j < 4 ? n - j : 4;

@@ -122,7 +122,7 @@ static inline sg_vf sg_reduce_exp(sg_vf x, sg_vf *k)
     const float magic = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */
 
     *k = (x * 0x1.715476p0f + magic) - magic;
-    x -= *k * 0x1.62e400p-1f;         /* ln 2, high part: k times it is exact */
+    x -= *k * 0x1.62e400p-1f;        /* ln 2, high part: k times it is exact */
     return x - *k * 0x1.7f7d1cp-20f; /* the rest */
 }
 

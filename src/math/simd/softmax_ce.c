@@ -43,7 +43,8 @@ float SG_KERNEL(ce_row)(float *l, size_t n, const float *bias, float scale, floa
 }
 
 /* l becomes c (exp(l - lse) - even) */
-void SG_KERNEL(ce_grad_row)(float *l, size_t n, const float *bias, float scale, float lse, float c, float even)
+void SG_KERNEL(ce_grad_row)(float *l, size_t n, const float *bias, float scale, float lse, float c,
+                            float even)
 {
     finish_row(l, n, bias, scale);
     for (size_t j = 0; j < n; j += SG_LANES)

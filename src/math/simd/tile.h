@@ -19,8 +19,8 @@ enum { TILE_ROWS = 6, TILE_VECTORS = 2, TILE_NUMBERS = 12 };
 typedef struct tile_job {
     int k;
     const float *a, *b;
-    size_t a_ld, b_ld, c_ld;  /* numbers from row to row */
-    bool transposed;          /* a is stored (k, m) */
+    size_t a_ld, b_ld, c_ld; /* numbers from row to row */
+    bool transposed;         /* a is stored (k, m) */
     float *c;
     const float *keep, *gain; /* (m) or NULL: c is not read; gain 1 */
 } tile_job;
@@ -30,7 +30,8 @@ TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v, bool tra
 {
     const size_t ld = t->a_ld, b_ld = t->b_ld;
     const float *a = t->a + (size_t)i * (transposed ? 1 : ld), *b = t->b + j;
-    const float *a3 = a + 3 * ld, *a6 = a + 6 * ld, *a9 = a + 9 * ld; /* few pointers: every address is one load */
+    const float *a3 = a + 3 * ld, *a6 = a + 6 * ld,
+                *a9 = a + 9 * ld; /* few pointers: every address is one load */
     float *c = t->c + (size_t)i * t->c_ld + j;
     sg_vf sum[TILE_ROWS][TILE_VECTORS];
 
@@ -75,22 +76,25 @@ TILE_INLINE void tile_of(const tile_job *t, int i, int j, int m, int v, bool tra
 }
 
 /* The functions one needs: tile_3x4 is 3 rows of 4 vectors. Not inlined, so that each exists once. */
-#define TILE_FUNCTION(m, v)                                                                                            \
-    static __attribute__((noinline)) void tile_##m##x##v(const tile_job *t, int i, int j)                             \
-    {                                                                                                                  \
-        tile_of(t, i, j, m, v, false);                                                                                 \
-    }                                                                                                                  \
-    static __attribute__((noinline)) void tile_t##m##x##v(const tile_job *t, int i, int j)                            \
-    {                                                                                                                  \
-        tile_of(t, i, j, m, v, true);                                                                                  \
+#define TILE_FUNCTION(m, v)                                                                                  \
+    static __attribute__((noinline)) void tile_##m##x##v(const tile_job *t, int i, int j)                    \
+    {                                                                                                        \
+        tile_of(t, i, j, m, v, false);                                                                       \
+    }                                                                                                        \
+    static __attribute__((noinline)) void tile_t##m##x##v(const tile_job *t, int i, int j)                   \
+    {                                                                                                        \
+        tile_of(t, i, j, m, v, true);                                                                        \
     }
-#define TILE_ROW_OF(v)                                                                                                 \
-    TILE_FUNCTION(1, v) TILE_FUNCTION(2, v) TILE_FUNCTION(3, v) TILE_FUNCTION(4, v) TILE_FUNCTION(5, v) TILE_FUNCTION(6, v)
-#define TILE_MORE_OF(v)                                                                                                \
-    TILE_FUNCTION(7, v) TILE_FUNCTION(8, v) TILE_FUNCTION(9, v) TILE_FUNCTION(10, v) TILE_FUNCTION(11, v)              \
-    TILE_FUNCTION(12, v)
-#define TILE_NAMES(t, v)      tile_##t##1x##v, tile_##t##2x##v, tile_##t##3x##v, tile_##t##4x##v, tile_##t##5x##v, tile_##t##6x##v
-#define TILE_MORE_NAMES(t, v) tile_##t##7x##v, tile_##t##8x##v, tile_##t##9x##v, tile_##t##10x##v, tile_##t##11x##v, tile_##t##12x##v
+#define TILE_ROW_OF(v)                                                                                       \
+    TILE_FUNCTION(1, v)                                                                                      \
+    TILE_FUNCTION(2, v) TILE_FUNCTION(3, v) TILE_FUNCTION(4, v) TILE_FUNCTION(5, v) TILE_FUNCTION(6, v)
+#define TILE_MORE_OF(v)                                                                                      \
+    TILE_FUNCTION(7, v)                                                                                      \
+    TILE_FUNCTION(8, v) TILE_FUNCTION(9, v) TILE_FUNCTION(10, v) TILE_FUNCTION(11, v) TILE_FUNCTION(12, v)
+#define TILE_NAMES(t, v)                                                                                     \
+    tile_##t##1x##v, tile_##t##2x##v, tile_##t##3x##v, tile_##t##4x##v, tile_##t##5x##v, tile_##t##6x##v
+#define TILE_MORE_NAMES(t, v)                                                                                \
+    tile_##t##7x##v, tile_##t##8x##v, tile_##t##9x##v, tile_##t##10x##v, tile_##t##11x##v, tile_##t##12x##v
 
 TILE_ROW_OF(1)
 TILE_ROW_OF(2)
@@ -139,11 +143,11 @@ static inline void tile_product(const tile_job *t, int m, int n)
 
 /* to (cols, rows rounded up to SG_LANES) = from (rows, cols)^T, the added columns zero; cols a multiple of SG_LANES. */
 #if defined(__AVX512F__)
-#define TILE_SHUFFLE(x, y, f, s)                                                                                       \
-    __builtin_shufflevector(x, y, f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s),     \
-                            f(9, s), f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s))
+#define TILE_SHUFFLE(x, y, f, s)                                                                             \
+    __builtin_shufflevector(x, y, f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s),    \
+                            f(8, s), f(9, s), f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s))
 #elif defined(__AVX2__)
-#define TILE_SHUFFLE(x, y, f, s)                                                                                       \
+#define TILE_SHUFFLE(x, y, f, s)                                                                             \
     __builtin_shufflevector(x, y, f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s))
 #else
 #define TILE_SHUFFLE(x, y, f, s) __builtin_shufflevector(x, y, f(0, s), f(1, s), f(2, s), f(3, s))
@@ -151,16 +155,17 @@ static inline void tile_product(const tile_job *t, int m, int n)
 #define TILE_UPPER(l, s) ((l) & (s) ? SG_LANES + (l) - (s) : (l))
 #define TILE_LOWER(l, s) ((l) & (s) ? SG_LANES + (l) : (l) + (s))
 /* Swaps the off-diagonal s x s blocks of every 2s x 2s block. */
-#define TILE_SWAP(x, s)                                                                                                \
-    for (int i = 0; i < SG_LANES; i++)                                                                                 \
-        if (!(i & (s))) {                                                                                              \
-            const sg_vf up = x[i], down = x[i + (s)];                                                                  \
-                                                                                                                       \
-            x[i] = TILE_SHUFFLE(up, down, TILE_UPPER, s);                                                              \
-            x[i + (s)] = TILE_SHUFFLE(up, down, TILE_LOWER, s);                                                        \
+#define TILE_SWAP(x, s)                                                                                      \
+    for (int i = 0; i < SG_LANES; i++)                                                                       \
+        if (!(i & (s))) {                                                                                    \
+            const sg_vf up = x[i], down = x[i + (s)];                                                        \
+                                                                                                             \
+            x[i] = TILE_SHUFFLE(up, down, TILE_UPPER, s);                                                    \
+            x[i + (s)] = TILE_SHUFFLE(up, down, TILE_LOWER, s);                                              \
         }
 
-static inline void tile_transpose(float *to, size_t to_row, const float *from, size_t from_row, int rows, int cols)
+static inline void tile_transpose(float *to, size_t to_row, const float *from, size_t from_row, int rows,
+                                  int cols)
 {
     for (int r = 0; r < rows; r += SG_LANES)
         for (int c = 0; c < cols; c += SG_LANES) {
