@@ -34,7 +34,7 @@ model() { # NAME: trains it
     case $1 in
     cobra)
         train cobra softmax=legal leave_unseen=true prefix_vectors=true label_smoothing=0.1 dropout=0.2 dropout_input=0.2 negatives=1024 tau=1 \
-            psi=14.3 lr=0.003 schedule=linear batch=128 epochs="${EPOCHS_COBRA:-10}" valid_every="${EPOCHS_COBRA:-10}" valid_users=1000
+            psi=14.3 beam=50 lr=0.003 schedule=linear batch=128 epochs="${EPOCHS_COBRA:-10}" valid_every="${EPOCHS_COBRA:-10}" valid_users=1000
         ;;
     cobra-all) model cobra ;; # the same weights
     tiger)
