@@ -45,8 +45,8 @@ bool fuzz_seed(size_t i, sg_buf *out)
         "add_generation_prompt else none) }}{% endset %}"
         "{{ t.replace('1', 'one').title() }}{{ {'k': [1, 2][0]}.k in (1, 2) }}"
         "{{ (messages | selectattr('role', 'equalto', 'user') | list)[0].content[1:] }}",
-        "{% for k, v in {'a': 'b'}.items() %}{{ k }}{{ v }}{% else %}{{ raise_exception('no') }}{% endfor "
-        "%}{{ range(3) | join('-') }}",
+        ("{% for k, v in {'a': 'b'}.items() %}{{ k }}{{ v }}{% else %}{{ raise_exception('no') }}{% endfor "
+         "%}{{ range(3) | join('-') }}"),
     };
 
     if (i >= sizeof seeds / sizeof *seeds)

@@ -33,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 bool fuzz_seed(size_t i, sg_buf *out)
 {
     static const char *const seeds[] = {
-        "{\"name\": \"beauty\", \"users\": 22363, \"ratio\": 0.1, \"big\": 1e300, \"list\": [1, -2, true, "
-        "null, \"\\u00e9\\n\\\"\"]}",
+        ("{\"name\": \"beauty\", \"users\": 22363, \"ratio\": 0.1, \"big\": 1e300, \"list\": [1, -2, true, "
+         "null, \"\\u00e9\\n\\\"\"]}"),
         "[[], {}, [{\"a\": [0.30000000000000004, -0.0, 1e-320]}], \"\xc3\xa9\x7f\"]",
         "9223372036854775807",
     };

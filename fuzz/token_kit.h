@@ -42,8 +42,9 @@ static inline void token_kit_use_all(const sg_tokenizer *t)
         "",
         "ab aab  ba\n\nab 12 it's <s> <|x|> abba.",
         "Caf\xc3\xa9 e\xcc\x81\xe2\x96\x81 \xe6\x9d\xb1\xe4\xba\xac \xf0\x9f\x98\x80 \xff\xfe A\xcc\x8a",
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaaaaa",
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+         "a"
+         "aaaaaaaaaaaaaaaaaaaaaaa"),
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
