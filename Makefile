@@ -32,7 +32,7 @@ asan ubsan tsan: ## tests under one sanitizer
 fuzz: ## every parser for SEDGE_FUZZ_SECONDS seconds
 	SEDGE_FUZZ_SECONDS=$(SEDGE_FUZZ_SECONDS) scripts/fuzz.sh
 
-lint: all ## clang-tidy, and who may include whom
+lint: all ## layout, clang-tidy, and who may include whom
 	scripts/check_layers.sh
 	scripts/lint.sh $(BUILD)
 
