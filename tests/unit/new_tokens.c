@@ -6,7 +6,7 @@
 #include "lm/merge.h"
 #include "lm/new_tokens.h"
 #include "lm/tune.h"
-#include "folder.h"
+#include "tuned.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -20,13 +20,7 @@
 
 enum { DIM = 32, BASE = 40 };
 #define PARITY TEST_SOURCE_DIR "/tests/parity/"
-static char data[200], tokens[200];
-
-static char *in_dir(const char *name, char path[300])
-{
-    snprintf(path, 300, "%s/%s", folder, name);
-    return path;
-}
+static char tokens[200];
 
 static void put(const char *name, const char *text)
 {
@@ -70,42 +64,13 @@ static void configure(sg_tune_config *c, const char *method, const char *targets
     c->checkpoint_every = 1;
 }
 
-static int stop_after(void *user, const sg_progress_event *e)
+static void check_files(const char *a, const char *b, const char *file)
 {
-    int *steps = user;
+    char left[100], right[100];
 
-    return !e->message && strcmp(e->stage, "tune") == 0 && --*steps == 0;
-}
-
-static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps,
-                      bool resume, json_t **report, sg_error *err)
-{
-    char out[300];
-    const sg_tune_job job = {model, data, in_dir(name, out), resume};
-    const sg_progress progress = {stop_after, &steps};
-    sg_pool *pool;
-
-    *report = NULL;
-    assert_int_equal(sg_pool_new(&pool, threads, err), SG_OK);
-    const sg_status st = sg_tune(&job, c, pool, steps ? &progress : NULL, report, err);
-    sg_pool_free(pool);
-    return st;
-}
-
-static void check_same(const char *a, const char *b, const char *file)
-{
-    char left[300], right[300], path[100];
-    sg_buf x = {0}, y = {0};
-    sg_error err;
-
-    snprintf(path, sizeof path, "%s/%s", a, file);
-    assert_int_equal(sg_file_read(&x, in_dir(path, left), 1 << 24, &err), SG_OK);
-    snprintf(path, sizeof path, "%s/%s", b, file);
-    assert_int_equal(sg_file_read(&y, in_dir(path, right), 1 << 24, &err), SG_OK);
-    assert_int_equal(x.size, y.size);
-    assert_memory_equal(x.data, y.data, x.size);
-    sg_buf_free(&x);
-    sg_buf_free(&y);
+    snprintf(left, sizeof left, "%s/%s", a, file);
+    snprintf(right, sizeof right, "%s/%s", b, file);
+    check_same(left, right);
 }
 
 static const struct {
@@ -141,13 +106,13 @@ static void rows_learn_the_same_bytes(void **state)
         json_decref(report);
         assert_int_equal(tune(model, two, &c, 2, 0, false, &report, &err), SG_OK);
         json_decref(report);
-        check_same(one, two, "adapter_model.safetensors");
+        check_files(one, two, "adapter_model.safetensors");
         assert_int_equal(tune(model, three, &c, 1, 6, false, &report, &err), SG_ERR_CANCEL);
         assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_OK);
         json_decref(report);
-        check_same(one, three, "adapter_model.safetensors");
-        check_same(one, three, "adapter_config.json");
-        check_same(one, three, "tokenizer.json");
+        check_files(one, three, "adapter_model.safetensors");
+        check_files(one, three, "adapter_config.json");
+        check_files(one, three, "tokenizer.json");
     }
 }
 
@@ -201,7 +166,7 @@ static void a_whole_model_learns_new_tokens(void **state)
         assert_int_equal(tune(model, three, &c, 2, 6, false, &report, &err), SG_ERR_CANCEL);
         assert_int_equal(tune(model, three, &c, 1, 0, true, &report, &err), SG_OK);
         json_decref(report);
-        check_same(one, three, "model.safetensors");
+        check_files(one, three, "model.safetensors");
     }
 }
 

@@ -6,7 +6,7 @@
 #include "lm/llm.h"
 #include "lm/merge.h"
 #include "lm/tune.h"
-#include "folder.h"
+#include "tuned.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,6 @@
 #include <cmocka.h>
 
 #define MODEL TEST_SOURCE_DIR "/tests/parity/llama"
-static char data[200];
 
 static int setup(void **state)
 {
@@ -53,48 +52,6 @@ static void configure(sg_tune_config *c, const char *method)
     c->valid = 0.1;
     c->dropout = 0.1;
     c->checkpoint_every = 1;
-}
-
-static char *in_dir(const char *name, char path[300])
-{
-    snprintf(path, 300, "%s/%s", folder, name);
-    return path;
-}
-
-static int stop_after(void *user, const sg_progress_event *e)
-{
-    int *steps = user;
-
-    return !e->message && strcmp(e->stage, "tune") == 0 && --*steps == 0;
-}
-
-static sg_status tune(const char *model, const char *name, const sg_tune_config *c, int threads, int steps,
-                      bool resume, json_t **report, sg_error *err)
-{
-    char out[300];
-    const sg_tune_job job = {model, data, in_dir(name, out), resume};
-    const sg_progress progress = {stop_after, &steps};
-    sg_pool *pool;
-    sg_status st;
-
-    assert_int_equal(sg_pool_new(&pool, threads, err), SG_OK);
-    st = sg_tune(&job, c, pool, steps ? &progress : NULL, report, err);
-    sg_pool_free(pool);
-    return st;
-}
-
-static void check_same(const char *a, const char *b)
-{
-    char left[400], right[400];
-    sg_buf x = {0}, y = {0};
-    sg_error err;
-
-    assert_int_equal(sg_file_read(&x, in_dir(a, left), 1 << 24, &err), SG_OK);
-    assert_int_equal(sg_file_read(&y, in_dir(b, right), 1 << 24, &err), SG_OK);
-    assert_int_equal(x.size, y.size);
-    assert_memory_equal(x.data, y.data, x.size);
-    sg_buf_free(&x);
-    sg_buf_free(&y);
 }
 
 static void every_method_learns_the_same_bytes(void **state)
