@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,14 +160,13 @@ static sg_status sync_parent(const char *path, sg_error *err)
 
 #define TMP_MARK ".sedge-tmp-"
 
-/* "path.sedge-tmp-PID", "path.sedge-tmp-PID-1", ...: the name of attempt `i`. */
-static char *tmp_name(const char *path, int i)
+/* "path.sedge-tmp-PID-N", never the same twice: who sweeps removes by name what he has looked at, and must not meet another. */
+static char *tmp_name(const char *path)
 {
+    static _Atomic uint64_t made;
     sg_buf b = {0};
 
-    sg_buf_printf(&b, "%s" TMP_MARK "%ld", path, (long)getpid());
-    if (i)
-        sg_buf_printf(&b, "-%d", i);
+    sg_buf_printf(&b, "%s" TMP_MARK "%ld-%" PRIu64, path, (long)getpid(), atomic_fetch_add(&made, 1));
     return sg_buf_take(&b);
 }
 
@@ -292,7 +292,7 @@ sg_status sg_folder_begin(sg_folder *out, const char *dir, const char *marker, s
     else if (!(st = sg_dir_make(parent, err)))
         sweep(parent, f.dir, S_IFDIR);
     for (int i = 0; !st && !f.tmp; i++) {
-        if (!(f.tmp = tmp_name(f.dir, i))) {
+        if (!(f.tmp = tmp_name(f.dir))) {
             st = sg_fail_memory(err, dir);
         } else if ((f.lock = make_tmp_dir(f.tmp)) < 0) {
             if (errno != EEXIST || i == TMP_TRIES)
@@ -332,8 +332,12 @@ static int swap_dirs(const char *tmp, const char *dir)
 
     if (sg_io_fault())
         return -1;
-    if (!sg_dir_exists(dir))
-        return rename(tmp, dir);
+    if (!sg_dir_exists(dir)) {
+        if (rename(tmp, dir) == 0)
+            return 0;
+        if (errno != ENOTEMPTY && errno != EEXIST) /* somebody else has made one in this moment */
+            return -1;
+    }
     if (renameat2(AT_FDCWD, tmp, AT_FDCWD, dir, RENAME_EXCHANGE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
@@ -490,7 +494,7 @@ sg_status sg_writer_open(sg_writer **out, const char *path, sg_error *err)
     else
         sweep(parent, path, S_IFREG);
     for (int i = 0; !st && w->fd < 0; i++) {
-        if (!(w->tmp = tmp_name(path, i))) {
+        if (!(w->tmp = tmp_name(path))) {
             st = sg_fail_memory(err, path);
         } else if ((w->fd = make_tmp_file(w->tmp)) < 0) {
             if (errno != EEXIST || i == TMP_TRIES)

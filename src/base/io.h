@@ -1,8 +1,8 @@
 /* io.h - files: read whole, map, stream by line (plain, .gz, .zst), and replace atomically.
  *
- * A file is replaced in one way: write NAME.sedge-tmp-PID beside it, fsync, rename, fsync the folder. Whatever fails, the old
+ * A file is replaced in one way: write NAME.sedge-tmp-PID-N beside it, fsync, rename, fsync the folder. Whatever fails, the old
  * file is intact and the temporary one is removed (only the last steps, closing and the sync of the folder, can fail with the
- * new file already in place). A folder is replaced alike: assembled in NAME.sedge-tmp-PID, then swapped. What a killed process
+ * new file already in place). A folder is replaced alike: assembled in NAME.sedge-tmp-PID-N, then swapped. What a killed process
  * left is removed by the next one that replaces NAME.
  * sg_io_fail_at(n) makes the n-th open, read, map, write, fsync, rename, close or mkdir from now fail with EIO, for tests. */
 #ifndef SG_BASE_IO_H
